@@ -1,0 +1,56 @@
+"""edge-isr for Django: pages at static speed from the edge, fresh within a stated bound.
+
+A view says that its pages may be kept (`@isr`), pages say which data they depend on (tags, by hand
+or by themselves), and changed data is told to the edge once its transaction has committed.
+"""
+
+from .batching import batch, silence
+from .context import add_tags
+from .decorators import isr
+from .fragments import isr_fragment
+from .registry import register, unregister
+from .revalidation import (
+    invalidate_tag,
+    invalidate_tags,
+    revalidate_all,
+    revalidate_by_paths,
+    revalidate_by_prefixes,
+    revalidate_by_tags,
+    revalidate_by_urls,
+)
+from .surrogates import (
+    surrogate_from_model,
+    surrogate_from_path,
+    surrogate_from_query_params,
+    surrogate_from_user,
+    surrogate_from_view,
+    versioned,
+)
+from .tags import TagError, tag
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "TagError",
+    "add_tags",
+    "batch",
+    "invalidate_tag",
+    "invalidate_tags",
+    "isr",
+    "isr_fragment",
+    "register",
+    "revalidate_all",
+    "revalidate_by_paths",
+    "revalidate_by_prefixes",
+    "revalidate_by_tags",
+    "revalidate_by_urls",
+    "silence",
+    "surrogate_from_model",
+    "surrogate_from_path",
+    "surrogate_from_query_params",
+    "surrogate_from_user",
+    "surrogate_from_view",
+    "tag",
+    "unregister",
+    "versioned",
+]

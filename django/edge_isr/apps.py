@@ -1,0 +1,43 @@
+"""The app: checks its settings, follows models, puts the hooks in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.signals import setting_changed
+
+
+class EdgeISRConfig(AppConfig):
+    """`"edge_isr"` in INSTALLED_APPS."""
+
+    name = "edge_isr"
+    verbose_name = "Edge ISR"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Everything but the settings' errors, which the checks tell."""
+        from . import checks  # noqa: F401
+        from .autotags import install as install_reading
+        from .changes import follow_all
+        from .conf import load
+        from .hooks import install as install_writing
+
+        install_writing()
+        if load()[0].auto_tags:
+            install_reading()
+        follow_all()
+        setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")
+
+
+def _settings_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting == "EDGE_ISR":
+        from .autotags import forget_models, install
+        from .changes import follow_all
+        from .conf import load
+
+        load.cache_clear()
+        forget_models()
+        if load()[0].auto_tags:
+            install()
+        follow_all()

@@ -1,0 +1,129 @@
+"""System checks: every wrong setting by its place, and what would make the package useless."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.core.checks import Error, Tags, Warning, register
+
+from .conf import SUPERSEDED, Settings, load
+from .delivery.queues import missing_package
+from .registry import registered
+from .targets import build
+
+MIDDLEWARE = "edge_isr.middleware.EdgeISRMiddleware"
+ORIGIN_MIDDLEWARE = "edge_isr.middleware.OriginSecretMiddleware"
+# What sets cookies or Vary on the way back has to be inside.
+INSIDE = (
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+)
+
+Found = list[Any]
+
+
+@register()
+def check_settings(app_configs: Any = None, **kwargs: Any) -> Found:
+    """EDGE_ISR itself."""
+    settings, problems = load()
+    found: Found = [Error(problem, id="edge_isr.E001") for problem in problems]
+    raw = getattr(django_settings, "EDGE_ISR", {})
+    for key in SUPERSEDED:
+        if isinstance(raw, dict) and key in raw:
+            found.append(
+                Warning(f"EDGE_ISR[{key!r}] has no effect: {SUPERSEDED[key]}", id="edge_isr.W002")
+            )
+    if problems:
+        return found
+    found += _targets(settings)
+    found += _delivery(settings)
+    return found
+
+
+def _targets(settings: Settings) -> Iterable[Any]:
+    if not settings.worker_url and not settings.targets:
+        yield Warning(
+            "Nothing is told of changes: EDGE_ISR has neither WORKER_URL nor TARGETS",
+            hint="Set WORKER_URL and WEBHOOK_SECRET.", id="edge_isr.W001",
+        )  # fmt: skip
+    for at, options in enumerate(settings.targets):
+        try:
+            build(options, settings)
+        except LookupError as error:
+            yield Error(f"EDGE_ISR['TARGETS'][{at}]: {error}", id="edge_isr.E005")
+    if settings.fragment_cache not in django_settings.CACHES:
+        yield Error(
+            f"EDGE_ISR['FRAGMENT_CACHE']: there is no cache {settings.fragment_cache!r} in CACHES",
+            id="edge_isr.E006",
+        )
+    paths = [m._meta.label for m, entry in registered().items() if entry.paths is not None]
+    if paths and not settings.path_tags and not settings.site_urls:
+        yield Error(
+            f"dependent_paths of {', '.join(paths)} can't be told: PATH_TAGS is off, and there are "
+            "no SITE_URLS to make URLs of them",
+            id="edge_isr.E007",
+        )
+
+
+def _delivery(settings: Settings) -> Iterable[Any]:
+    package = missing_package(settings.delivery)
+    if package:
+        yield Error(
+            f"EDGE_ISR['DELIVERY'] is {settings.delivery!r}, and {package} is not installed",
+            id="edge_isr.E008",
+        )
+    if settings.outbox and not apps.is_installed("edge_isr"):
+        yield Error("OUTBOX needs edge_isr in INSTALLED_APPS", id="edge_isr.E009")
+
+
+@register()
+def check_middleware(app_configs: Any = None, **kwargs: Any) -> Found:
+    """The middleware, and its place."""
+    listed = list(django_settings.MIDDLEWARE)
+    settings, _ = load()
+    found: Found = []
+    if MIDDLEWARE not in listed:
+        found.append(
+            Error(f"{MIDDLEWARE} is not in MIDDLEWARE: no answer is made public",
+                  hint="Put it first.", id="edge_isr.E002")
+        )  # fmt: skip
+    else:
+        outside = [name for name in listed[: listed.index(MIDDLEWARE)] if name in INSIDE]
+        if outside:
+            found.append(
+                Error(
+                    f"{MIDDLEWARE} stands below {outside[0]}, and does not see the cookies and "
+                    "Vary fields that it sets",
+                    hint="Put it above.",
+                    id="edge_isr.E003",
+                )
+            )
+    if settings.origin_secrets and ORIGIN_MIDDLEWARE not in listed:
+        found.append(
+            Warning(f"EDGE_ISR['ORIGIN_SECRET'] is set, and {ORIGIN_MIDDLEWARE} is not in "
+                    "MIDDLEWARE: nobody is refused", id="edge_isr.W003")
+        )  # fmt: skip
+    return found
+
+
+@register(Tags.database)
+def check_tables(databases: Any = None, **kwargs: Any) -> Found:
+    """The outbox's table, where the databases are looked at anyway."""
+    from .delivery.outbox import databases as with_outbox
+    from .delivery.outbox import has_table
+
+    settings, problems = load()
+    if problems or not settings.outbox:
+        return []
+    return [
+        Warning(f"The database {alias!r} has no outbox yet: changes on it are told without one",
+                hint="Run migrate.", id="edge_isr.W004")
+        for alias in with_outbox()
+        if alias in (databases or ()) and not has_table(alias)
+    ]  # fmt: skip

@@ -1,0 +1,53 @@
+"""How an invalidation gets from a committed transaction to its targets.
+
+With the outbox (the default), rows were written with the change; a thread of the process, or
+whatever DELIVERY names, carries them. Without it, a thread carries them from memory, and the change
+waits for its first try a moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from django.utils.module_loading import import_string
+
+from ..conf import Settings
+from ..invalidation import Invalidation
+
+logger = logging.getLogger("edge_isr")
+
+
+def committed(
+    invalidations: Sequence[Invalidation], using: str, settings: Settings, written: bool
+) -> None:
+    """The change is in the database for all to see: fragments first, then the world."""
+    from ..fragments import forget
+
+    forget(invalidations, settings)
+    if not written:
+        from . import courier
+
+        courier.send(invalidations, settings)
+        return
+    try:
+        notify(using, settings)
+    except Exception:
+        # The rows are safe; whoever looks next delivers them.
+        logger.exception("the deliverer (%s) could not be told", settings.delivery)
+
+
+def notify(using: str, settings: Settings) -> None:
+    """Tells whoever delivers that there is something to deliver."""
+    if settings.delivery == "command":
+        return
+    if settings.delivery == "thread":
+        from . import thread
+
+        thread.kick(settings)
+    elif "." in settings.delivery:
+        import_string(settings.delivery)(using)
+    else:
+        from . import queues
+
+        queues.enqueue(settings.delivery, using, settings)

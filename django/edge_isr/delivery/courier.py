@@ -1,0 +1,201 @@
+"""Delivery without an outbox (`OUTBOX: False`): from memory, by one thread, with the same retries.
+
+The change waits for its first try at most REQUEST_WAIT, and all changes of one request together no
+longer than two seconds; the thread goes on by itself. What it still holds when the process dies is
+lost, which is what the outbox is for. The queue is bounded; what does not fit is refused aloud.
+"""
+
+from __future__ import annotations
+
+import atexit
+import heapq
+import itertools
+import logging
+import os
+import threading
+import time
+import uuid
+from collections.abc import Sequence
+from contextvars import ContextVar
+
+from ..conf import MAX_REQUEST_WAIT_SECONDS, Settings
+from ..invalidation import Invalidation, merged
+from ..targets import make_target, target_names
+from .retry import Failed, Refused, delay
+
+logger = logging.getLogger("edge_isr")
+
+MAX_QUEUE = 1000
+EXIT_SECONDS = 5.0
+# After a failure nobody waits for this long: the target is most likely still down.
+NO_WAIT_SECONDS = 10.0
+
+# What is left of the time that the current request may wait; None outside of requests.
+budget: ContextVar[list[float] | None] = ContextVar("edge_isr_budget", default=None)
+
+
+class _Parcel:
+    __slots__ = ("attempts", "invalidation", "message_id", "target", "tried")
+
+    def __init__(self, target: str, invalidation: Invalidation) -> None:
+        self.target = target
+        self.invalidation = invalidation
+        self.message_id = f"msg_{uuid.uuid4().hex}"
+        self.attempts = 0
+        self.tried = threading.Event()
+
+
+class Courier:
+    """Carries parcels until they are delivered or refused for good."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._order = itertools.count()
+        self._queue: list[tuple[float, int, _Parcel]] = []
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._busy = False
+        self._failed_at = -NO_WAIT_SECONDS
+        self._thread = threading.Thread(target=self._run, name="edge-isr-courier", daemon=True)
+        self._thread.start()
+
+    def send(self, parcels: Sequence[_Parcel]) -> None:
+        """Takes parcels on, and waits a moment for their first try."""
+        with self._wake:
+            for parcel in parcels:
+                if len(self._queue) >= MAX_QUEUE:
+                    logger.critical(
+                        "%s: the queue is full, lost: %s", parcel.target, parcel.invalidation
+                    )
+                    parcel.tried.set()
+                    continue
+                heapq.heappush(self._queue, (time.monotonic(), next(self._order), parcel))
+            self._wake.notify_all()
+        self._wait(parcels)
+
+    def _wait(self, parcels: Sequence[_Parcel]) -> None:
+        left = budget.get()
+        wait = (
+            self._settings.request_wait
+            if left is None
+            else min(self._settings.request_wait, left[0])
+        )
+        if time.monotonic() - self._failed_at < NO_WAIT_SECONDS:
+            return
+        started = time.monotonic()
+        for parcel in parcels:
+            parcel.tried.wait(max(0.0, started + wait - time.monotonic()))
+        if left is not None:
+            left[0] = max(0.0, left[0] - (time.monotonic() - started))
+
+    def idle(self, timeout: float) -> bool:
+        """Waits until it holds nothing; False if that took too long."""
+        deadline = time.monotonic() + timeout
+        with self._wake:
+            while self._queue or self._busy:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._thread.is_alive():
+                    return False
+                self._wake.wait(left)
+        return True
+
+    def stop(self, timeout: float = EXIT_SECONDS) -> None:
+        """Gives it a moment to deliver what it holds, tells what it could not, and ends it."""
+        if not self.idle(timeout):
+            with self._wake:
+                for _, _, parcel in self._queue:
+                    logger.critical(
+                        "%s: not delivered before the process ended, lost: %s",
+                        parcel.target,
+                        parcel.invalidation,
+                    )
+        with self._wake:
+            self._stopping = True
+            self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                self._busy = False
+                self._wake.notify_all()
+                while not self._stopping and not self._due():
+                    first = self._queue[0][0] if self._queue else None
+                    self._wake.wait(None if first is None else max(0.0, first - time.monotonic()))
+                if self._stopping:
+                    return
+                parcel = heapq.heappop(self._queue)[2]
+                self._busy = True
+            self._try(parcel)
+
+    def _due(self) -> bool:
+        return bool(self._queue) and self._queue[0][0] <= time.monotonic()
+
+    def _try(self, parcel: _Parcel) -> None:
+        parcel.attempts += 1
+        try:
+            make_target(parcel.target, self._settings).send(parcel.invalidation, parcel.message_id)
+            self._failed_at = -NO_WAIT_SECONDS
+        except Refused as error:
+            logger.critical(
+                "%s: refused for good, lost: %s: %s", parcel.target, parcel.invalidation, error
+            )
+        except Failed as error:
+            self._again(parcel, str(error), error.retry_after)
+        except Exception as error:
+            logger.exception("%s: an unexpected error", parcel.target)
+            self._again(parcel, f"{type(error).__name__}: {error}", None)
+        finally:
+            parcel.tried.set()
+
+    def _again(self, parcel: _Parcel, why: str, retry_after: float | None) -> None:
+        self._failed_at = time.monotonic()
+        wait = delay(parcel.attempts, retry_after)
+        logger.error("%s: not delivered, again in %.0f s: %s", parcel.target, wait, why)
+        with self._wake:
+            heapq.heappush(self._queue, (time.monotonic() + wait, next(self._order), parcel))
+
+
+_lock = threading.Lock()
+_running: tuple[int, Courier] | None = None
+
+
+def courier(settings: Settings) -> Courier:
+    """This process's courier; a fork's parent had one of its own."""
+    global _running
+    with _lock:
+        if _running is None or _running[0] != os.getpid():
+            _running = (os.getpid(), Courier(settings))
+            atexit.register(_running[1].stop)
+        return _running[1]
+
+
+def send(invalidations: Sequence[Invalidation], settings: Settings) -> None:
+    """Hands invalidations to this process's courier."""
+    parcels = [
+        _Parcel(name, one) for one in merged(invalidations) for name in target_names(settings)
+    ]
+    if parcels:
+        courier(settings).send(parcels)
+
+
+def stop(timeout: float = EXIT_SECONDS) -> None:
+    """Ends this process's courier, if there is one."""
+    global _running
+    running, _running = _running, None
+    if running is not None and running[0] == os.getpid():
+        atexit.unregister(running[1].stop)
+        running[1].stop(timeout)
+
+
+def full_budget() -> list[float]:
+    """What a request may wait in all."""
+    return [MAX_REQUEST_WAIT_SECONDS]
+
+
+def _forget_lock() -> None:
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_lock)

@@ -1,0 +1,224 @@
+"""The outbox at work: rows are written with the change, claimed, sent merged, and accounted for.
+
+A claim is a lease: if its holder dies, others take the rows over. Rows of one target are merged
+into one call, whose id follows from the rows, so that a call whose answer was lost counts once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from django.db import connections, router, transaction
+from django.db.models import Min, Q
+from django.utils import timezone
+
+from ..conf import Settings
+from ..invalidation import Invalidation, merged
+from ..models import OutboxMessage
+from ..targets import Receipt, Target, make_target, target_names
+from .retry import Failed, Refused, delay
+
+logger = logging.getLogger("edge_isr")
+
+MAX_ROWS = 500
+MAX_NAMES_PER_ROW = 5000
+# Longer than a call with all its parts may take.
+CLAIM_SECONDS = 300
+
+
+@dataclass
+class Outcome:
+    """What one round did."""
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+
+    def __iadd__(self, other: Outcome) -> Outcome:
+        self.delivered += other.delivered
+        self.failed += other.failed
+        self.dead += other.dead
+        return self
+
+
+def databases() -> list[str]:
+    """The databases that have an outbox."""
+    return [alias for alias in connections if router.allow_migrate_model(alias, OutboxMessage)]
+
+
+# The databases that are known to have the table.
+_has_table: set[str] = set()
+
+
+def has_table(using: str) -> bool:
+    """Whether the outbox has been migrated there. Asked once: a failing INSERT would take the
+    site's own transaction with it."""
+    if using not in _has_table:
+        connection = connections[using]
+        if OutboxMessage._meta.db_table not in connection.introspection.table_names():
+            return False
+        _has_table.add(using)
+    return True
+
+
+def write(invalidation: Invalidation, using: str, settings: Settings) -> None:
+    """Writes what is to be told, for every target, in the current transaction."""
+    rows = [
+        OutboxMessage(target=name, payload=part.to_json())
+        for name in target_names(settings)
+        for part in invalidation.parts(MAX_NAMES_PER_ROW)
+    ]
+    if rows:
+        OutboxMessage.objects.using(using).bulk_create(rows)
+
+
+class Deliverer:
+    """Delivers what is due. It remembers which targets rest, so that a dead one is left alone."""
+
+    def __init__(self) -> None:
+        self._rest_until: dict[str, float] = {}
+        self._prune_at = 0.0
+
+    def round(self, using: str, settings: Settings) -> Outcome:
+        """Delivers everything that is due on one database."""
+        outcome = Outcome()
+        while rows := self._claim(using):
+            by_target: dict[str, list[OutboxMessage]] = {}
+            for row in rows:
+                by_target.setdefault(row.target, []).append(row)
+            for name, of_target in by_target.items():
+                outcome += self._deliver(name, of_target, using, settings)
+        self._prune(using, settings)
+        return outcome
+
+    def next_due(self, using: str) -> float | None:
+        """The seconds until something is due; none if nothing waits."""
+        pending = OutboxMessage.objects.using(using).filter(status=OutboxMessage.Status.PENDING)
+        resting = self._resting()
+        due = pending.exclude(target__in=resting).aggregate(at=Min("due_at"))["at"]
+        waits = [max(0.0, (due - timezone.now()).total_seconds())] if due is not None else []
+        now = time.monotonic()
+        if resting and pending.filter(target__in=resting).exists():
+            waits += [self._rest_until[name] - now for name in resting]
+        return max(0.0, min(waits)) if waits else None
+
+    def _resting(self) -> list[str]:
+        now = time.monotonic()
+        return [name for name, until in self._rest_until.items() if until > now]
+
+    def _claim(self, using: str) -> list[OutboxMessage]:
+        now = timezone.now()
+        claim = uuid.uuid4().hex
+        free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+        due = OutboxMessage.objects.using(using).filter(
+            free, status=OutboxMessage.Status.PENDING, due_at__lte=now
+        )
+        due = due.exclude(target__in=self._resting()).order_by("id")
+        if not due.exists():
+            return []
+        until = now + timedelta(seconds=CLAIM_SECONDS)
+        messages = OutboxMessage.objects.using(using)
+        if connections[using].features.has_select_for_update_skip_locked:
+            with transaction.atomic(using=using):
+                locked = due.select_for_update(skip_locked=True)
+                ids = list(locked.values_list("pk", flat=True)[:MAX_ROWS])
+                messages.filter(pk__in=ids).update(claim=claim, claimed_until=until)
+        else:
+            # No lock between the two: the condition is asked again, and who comes second gets none.
+            ids = list(due.values_list("pk", flat=True)[:MAX_ROWS])
+            messages.filter(free, pk__in=ids).update(claim=claim, claimed_until=until)
+        return list(messages.filter(claim=claim, pk__in=ids))
+
+    def _deliver(
+        self, name: str, rows: Sequence[OutboxMessage], using: str, settings: Settings
+    ) -> Outcome:
+        try:
+            target = make_target(name, settings)
+        except LookupError as error:
+            return self._refused(rows, using, str(error))
+        try:
+            receipt = send(target, rows, settings)
+        except Refused as error:
+            if len(rows) == 1:
+                return self._refused(rows, using, str(error))
+            # One of them is at fault: each for itself, so that it takes no other with it.
+            outcome = Outcome()
+            for row in rows:
+                outcome += self._deliver(name, [row], using, settings)
+            return outcome
+        except Failed as error:
+            return self._failed(name, rows, using, str(error), error.retry_after)
+        except Exception as error:
+            logger.exception("%s: an unexpected error", name)
+            return self._failed(name, rows, using, f"{type(error).__name__}: {error}", None)
+        self._rest_until.pop(name, None)
+        _rows(rows, using).update(
+            status=OutboxMessage.Status.DELIVERED, delivered_at=timezone.now(), last_error="",
+            claim="", claimed_until=None, job_id=receipt.job_id, epoch=receipt.epoch,
+        )  # fmt: skip
+        return Outcome(delivered=len(rows))
+
+    def _failed(
+        self,
+        name: str,
+        rows: Sequence[OutboxMessage],
+        using: str,
+        why: str,
+        retry_after: float | None,
+    ) -> Outcome:
+        attempts = max(row.attempts for row in rows) + 1
+        wait = delay(attempts, retry_after)
+        self._rest_until[name] = time.monotonic() + wait
+        logger.error("%s: not delivered, again in %.0f s: %s", name, wait, why)
+        _rows(rows, using).update(
+            attempts=attempts, due_at=timezone.now() + timedelta(seconds=wait),
+            last_error=why[:2000], claim="", claimed_until=None,
+        )  # fmt: skip
+        return Outcome(failed=len(rows))
+
+    @staticmethod
+    def _refused(rows: Sequence[OutboxMessage], using: str, why: str) -> Outcome:
+        for row in rows:
+            logger.error("%s: refused for good, outbox message %s: %s", row.target, row.pk, why)
+        _rows(rows, using).update(
+            status=OutboxMessage.Status.DEAD, last_error=why[:2000], claim="", claimed_until=None
+        )
+        return Outcome(dead=len(rows))
+
+    def _prune(self, using: str, settings: Settings) -> None:
+        if time.monotonic() < self._prune_at:
+            return
+        self._prune_at = time.monotonic() + 60
+        before = timezone.now() - timedelta(seconds=settings.retention)
+        done = OutboxMessage.objects.using(using).filter(
+            status=OutboxMessage.Status.DELIVERED, delivered_at__lt=before
+        )
+        done.delete()
+
+
+def _rows(rows: Sequence[OutboxMessage], using: str):  # type: ignore[no-untyped-def]
+    return OutboxMessage.objects.using(using).filter(pk__in=[row.pk for row in rows])
+
+
+def send(target: Target, rows: Sequence[OutboxMessage], settings: Settings) -> Receipt:
+    """Tells a target what some rows say."""
+    from ..fragments import forget
+
+    invalidations = merged(Invalidation.from_json(row.payload) for row in rows)
+    # Whoever wrote the rows may have died before it could; the refetch must not meet old fragments.
+    forget(invalidations, settings)
+    names = ",".join(str(row.pk) for row in sorted(rows, key=lambda row: row.pk))
+    first = min(rows, key=lambda row: row.pk)
+    # Row numbers begin anew in a new database; the time of the first tells those apart.
+    seed = f"{names} {first.created_at.timestamp()} {first.target}"
+    message_id = "msg_" + hashlib.sha256(seed.encode()).hexdigest()[:40]
+    receipt = Receipt()
+    for at, invalidation in enumerate(invalidations):
+        receipt = target.send(invalidation, f"{message_id}-{at}")
+    return receipt

@@ -1,0 +1,77 @@
+"""Delivery by a task queue that the project has already: Celery, RQ or django-tasks.
+
+The task carries nothing but the name of a database; what is to be delivered stands in the outbox.
+A task that is lost is made up for by the next one, or by `edge_isr_deliver`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from ..conf import Settings, get_settings
+
+# What each needs to be importable.
+PACKAGES = {"celery": "celery", "rq": "django_rq", "django-tasks": "django_tasks"}
+
+
+def deliver(using: str) -> int:
+    """The task: delivers what is due, and tells how many messages that were."""
+    from .outbox import Deliverer
+
+    return Deliverer().round(using, get_settings()).delivered
+
+
+def missing_package(delivery: str) -> str | None:
+    """The package that a way of delivery lacks."""
+    package = PACKAGES.get(delivery)
+    if package is None or find_spec(package) is not None:
+        return None
+    if delivery == "rq" and find_spec("rq") is not None:
+        return None
+    return package
+
+
+def enqueue(delivery: str, using: str, settings: Settings) -> None:
+    """Queues the task."""
+    _ENQUEUE[delivery](using, settings)
+
+
+@lru_cache(maxsize=1)
+def celery_task() -> Any:
+    """The task as Celery knows it: `edge_isr.deliver`. Workers find it in `edge_isr.tasks`."""
+    celery = import_module("celery")
+    return celery.shared_task(name="edge_isr.deliver", ignore_result=True)(deliver)
+
+
+def _celery(using: str, settings: Settings) -> None:
+    celery_task().apply_async(args=[using], queue=settings.queue_name)
+
+
+def _rq(using: str, settings: Settings) -> None:
+    if find_spec("django_rq") is not None:
+        queue = import_module("django_rq").get_queue(settings.queue_name)
+    else:
+        queue = import_module("rq").Queue(
+            settings.queue_name, connection=import_module("redis").Redis()
+        )
+    queue.enqueue(deliver, using)
+
+
+@lru_cache(maxsize=1)
+def _django_task(queue_name: str) -> Any:
+    return import_module("django_tasks").task(queue_name=queue_name)(deliver)
+
+
+def _django_tasks(using: str, settings: Settings) -> None:
+    _django_task(settings.queue_name).enqueue(using)
+
+
+_ENQUEUE: dict[str, Callable[[str, Settings], None]] = {
+    "celery": _celery,
+    "rq": _rq,
+    "django-tasks": _django_tasks,
+}

@@ -1,0 +1,240 @@
+"""Fragments: parts of pages, and other values, kept in Django's cache until their data changes.
+
+An entry holds a value with its tags and, for each tag, the version that the tag had. Invalidating
+a tag gives it a new version: one write, however many entries carry it. Versions are random, so one
+that the cache has dropped never comes back as an old one.
+
+A value that was made from data as it was before a change must not be kept after it. Every
+invalidation first replaces a *guard*, then the versions; a value is kept only if the guard is the
+same before it was made and after its tags' versions were read. So either the guard has changed, or
+the versions that were read are about to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from functools import lru_cache, wraps
+from typing import Any, TypeVar, cast
+
+from asgiref.sync import iscoroutinefunction, sync_to_async
+from django.conf import settings as django_settings
+from django.core.cache import caches
+from django.core.cache.backends.locmem import LocMemCache
+from django.http import HttpRequest
+from django.utils.translation import get_language
+
+from .conf import Settings, get_settings
+from .context import Recorder, current, recording
+from .decorators import Tags
+from .invalidation import Invalidation
+from .policy import SAFE_METHODS
+from .tags import clean_all, path_tag, with_coarse
+
+logger = logging.getLogger("edge_isr")
+
+PREFIX = "edge_isr:"
+GUARD = PREFIX + "guard"
+# Said by revalidate_all: every entry carries it.
+EVERYTHING = "*"
+# Longer than any entry lives, as far as the cache keeps it.
+VERSION_SECONDS = 30 * 86_400
+DEFAULT_TTL_SECONDS = 300
+# Of more instances of one model a fragment has the model's tag alone: each is a look-up later on.
+MAX_INSTANCES = 100
+
+F = TypeVar("F", bound=Callable[..., Any])
+_MISSING = object()
+
+
+def _new_version() -> str:
+    return uuid.uuid4().hex
+
+
+def _version_key(tag: str) -> str:
+    # Tags may be long, and memcached takes 250 bytes.
+    return PREFIX + "tag:" + hashlib.sha256(tag.encode()).hexdigest()[:40]
+
+
+def forget(invalidations: Iterable[Invalidation], settings: Settings) -> None:
+    """Makes every fragment out of date that depends on what these name."""
+    tags: set[str] = set()
+    for one in invalidations:
+        tags |= with_coarse(one.tags) | {path_tag(path) for path in one.paths}
+        if one.everything or one.prefixes or one.urls:
+            tags.add(EVERYTHING)
+    if not tags:
+        return
+    try:
+        cache = caches[settings.fragment_cache]
+        cache.set(GUARD, _new_version(), VERSION_SECONDS)
+        cache.set_many({_version_key(tag): _new_version() for tag in tags}, VERSION_SECONDS)
+    except Exception:
+        # A cache that can't be written serves nothing for long; the edge must hear of it anyway.
+        logger.exception("fragments of %s could not be invalidated", sorted(tags)[:8])
+
+
+@lru_cache(maxsize=1)
+def _warn_of_private_cache(alias: str) -> None:
+    """Once in a process: in its own memory it can't be told of other processes' changes."""
+    if isinstance(caches[alias], LocMemCache) and not django_settings.DEBUG:
+        logger.warning(
+            "the cache %r is in each process's own memory: fragments stay old in the processes "
+            "that did not make a change; use a shared cache for EDGE_ISR['FRAGMENT_CACHE']",
+            alias,
+        )
+
+
+class Fragment:
+    """One value in the cache, by its name and what it varies on."""
+
+    def __init__(
+        self,
+        name: str,
+        *vary: object,
+        tags: Iterable[str | None] | str | None = None,
+        ttl: int | None = None,
+        request: HttpRequest | None = None,
+    ) -> None:
+        self._settings = get_settings()
+        _warn_of_private_cache(self._settings.fragment_cache)
+        self._cache = caches[self._settings.fragment_cache]
+        self._tags = clean_all(tags)
+        self._ttl = DEFAULT_TTL_SECONDS if ttl is None else ttl
+        self._request = request
+        language = get_language() if django_settings.USE_I18N else None
+        # Length-prefixed, so that ("ab", "c") and ("a", "bc") differ.
+        parts = [name, str(language), *map(str, vary)]
+        text = "".join(f"{len(part)}:{part}" for part in parts)
+        self._key = PREFIX + "fragment:" + hashlib.sha256(text.encode()).hexdigest()[:40]
+
+    def get_or_make(self, make: Callable[[], Any]) -> Any:
+        """The value from the cache, or made now; either way the page has its tags."""
+        if self._request is not None and self._request.method not in SAFE_METHODS:
+            return make()
+        value, tags = self._read()
+        if value is _MISSING:
+            value, tags = self._make(make)
+        around = current.get()
+        if around is not None:
+            around.absorb(tags)
+        page = getattr(self._request, "edge_isr", None)
+        if page is not None and page.recorder is not around:
+            page.recorder.absorb(tags)
+        return value
+
+    def _read(self) -> tuple[Any, list[str]]:
+        entry = self._cache.get(self._key)
+        if entry is None:
+            return _MISSING, []
+        value, versions = entry
+        keys = {tag: _version_key(tag) for tag in versions}
+        now = self._cache.get_many(keys.values())
+        if any(now.get(keys[tag]) != version for tag, version in versions.items()):
+            return _MISSING, []
+        return value, [tag for tag in versions if tag != EVERYTHING]
+
+    def _make(self, make: Callable[[], Any]) -> tuple[Any, list[str]]:
+        guard = self._ensure(GUARD)
+        recorder = Recorder()
+        recorder.absorb(self._tags)
+        token = _hide_csrf(self._request)
+        try:
+            with recording(recorder):
+                value = make()
+        finally:
+            personal = _show_csrf(self._request, token)
+        recorder.fold_lists(MAX_INSTANCES)
+        tags = recorder.named()
+        if not personal:
+            versions = {tag: self._ensure(_version_key(tag)) for tag in [*tags, EVERYTHING]}
+            if self._cache.get(GUARD) == guard:
+                self._cache.set(self._key, (value, versions), self._ttl)
+        return value, tags
+
+    def _ensure(self, key: str) -> str:
+        """A version that is in the cache: its own, or a new one if it has none."""
+        found = self._cache.get(key)
+        if found is None:
+            self._cache.add(key, _new_version(), VERSION_SECONDS)
+            found = self._cache.get(key)
+        return str(found)
+
+
+def _hide_csrf(request: HttpRequest | None) -> Any:
+    if request is None:
+        return _MISSING
+    return request.META.pop("CSRF_COOKIE_NEEDS_UPDATE", _MISSING)
+
+
+def _show_csrf(request: HttpRequest | None, before: Any) -> bool:
+    """Whether a CSRF token was rendered meanwhile: it is for one visitor."""
+    if request is None:
+        return False
+    rendered = "CSRF_COOKIE_NEEDS_UPDATE" in request.META
+    if before is not _MISSING and not rendered:
+        request.META["CSRF_COOKIE_NEEDS_UPDATE"] = before
+    return rendered
+
+
+def isr_fragment(
+    name: str | None = None,
+    *,
+    tags: Tags = None,
+    ttl: int | None = None,
+    s_maxage: int | None = None,
+    vary: Callable[..., Any] | Iterable[Any] | None = None,
+    **ignored: int,
+) -> Callable[[F], F]:
+    """Keeps a function's results in Django's cache until the data they depend on changes.
+
+    `name`: the function's own by default. Its arguments tell one result from another, by their text
+    (model instances by their tag); `vary`, a function of the same arguments, replaces that.
+    `tags`: texts, or functions of the arguments. `ttl` (or `s_maxage`): seconds at most.
+    """
+    if set(ignored) - {"swr"}:
+        raise TypeError(f"isr_fragment() takes no {', '.join(sorted(set(ignored) - {'swr'}))}")
+    sources = [tags] if tags is None or isinstance(tags, str) or callable(tags) else [*tags]
+    seconds = ttl if ttl is not None else s_maxage
+
+    def decorate(function: F) -> F:
+        label = name or f"{function.__module__}.{function.__qualname__}"
+
+        def fragment(args: Any, kwargs: Any) -> Fragment:
+            named: list[str] = []
+            for source in sources:
+                named += clean_all(source(*args, **kwargs) if callable(source) else source)
+            if vary is None:
+                parts: Iterable[Any] = [_text(a) for a in args] + [
+                    f"{key}={_text(value)}" for key, value in sorted(kwargs.items())
+                ]
+            else:
+                parts = vary(*args, **kwargs) if callable(vary) else vary
+                parts = [parts] if isinstance(parts, str) else parts
+            request = next((a for a in args if isinstance(a, HttpRequest)), None)
+            return Fragment(label, *parts, tags=named, ttl=seconds, request=request)
+
+        if iscoroutinefunction(function):
+            raise TypeError("isr_fragment() takes functions that are not coroutines")
+
+        @wraps(function)
+        def cached(*args: Any, **kwargs: Any) -> Any:
+            return fragment(args, kwargs).get_or_make(lambda: function(*args, **kwargs))
+
+        return cast(F, cached)
+
+    return decorate
+
+
+def _text(argument: Any) -> str:
+    if isinstance(argument, HttpRequest):
+        return ""
+    meta = getattr(argument, "_meta", None)
+    return f"{meta.label_lower}:{argument.pk}" if meta is not None else repr(argument)
+
+
+async def aget_or_make(fragment: Fragment, make: Callable[[], Any]) -> Any:
+    """`get_or_make` for asynchronous code; the function is called in a thread."""
+    return await sync_to_async(fragment.get_or_make)(make)

@@ -1,0 +1,135 @@
+"""What changed, and so which pages are out of date: the value that travels from a save to the edge.
+
+Rows of the outbox hold it as JSON. Invalidations with the same options merge into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+NAMED = ("tags", "urls", "paths", "prefixes")
+MAX_REASON_CHARS = 200
+
+Options = tuple[bool, bool, int, bool]
+
+
+@dataclass
+class Invalidation:
+    """Names of what is out of date, and how to treat its pages."""
+
+    tags: set[str] = field(default_factory=set)
+    urls: set[str] = field(default_factory=set)
+    # Paths of the site, on each of its hosts and with any query.
+    paths: set[str] = field(default_factory=set)
+    prefixes: set[str] = field(default_factory=set)
+    everything: bool = False
+    hard: bool = False
+    warm: bool = True
+    settle_ms: int = 0
+    reason: str = ""
+
+    @property
+    def options(self) -> Options:
+        """What two must share to be merged."""
+        return (self.hard, self.warm, self.settle_ms, self.everything)
+
+    def __bool__(self) -> bool:
+        return self.everything or bool(self.tags or self.urls or self.paths or self.prefixes)
+
+    def __len__(self) -> int:
+        return sum(len(getattr(self, name)) for name in NAMED) + self.everything
+
+    def absorb(self, other: Invalidation) -> None:
+        """Takes up another one with the same options."""
+        for name in NAMED:
+            getattr(self, name).update(getattr(other, name))
+        self.reason = self.reason or other.reason
+
+    def minus(self, other: Invalidation) -> Invalidation:
+        """What another one does not name."""
+        left = {name: getattr(self, name) - getattr(other, name) for name in NAMED}
+        return Invalidation(
+            **left, everything=self.everything and not other.everything, hard=self.hard,
+            warm=self.warm, settle_ms=self.settle_ms, reason=self.reason,
+        )  # fmt: skip
+
+    def parts(self, most: int) -> Iterator[Invalidation]:
+        """The same in parts that name at most so much each."""
+        if len(self) <= most:
+            yield self
+            return
+        names = [(kind, name) for kind in NAMED for name in sorted(getattr(self, kind))]
+        for start in range(0, len(names), most):
+            part = Invalidation(
+                hard=self.hard, warm=self.warm, settle_ms=self.settle_ms, reason=self.reason
+            )
+            for kind, name in names[start : start + most]:
+                getattr(part, kind).add(name)
+            yield part
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, in one order."""
+        plain: dict[str, Any] = {
+            name: sorted(getattr(self, name)) for name in NAMED if getattr(self, name)
+        }
+        plain.update(hard=self.hard, warm=self.warm, settle_ms=self.settle_ms)
+        if self.everything:
+            plain["everything"] = True
+        if self.reason:
+            plain["reason"] = self.reason[:MAX_REASON_CHARS]
+        return plain
+
+    @classmethod
+    def from_json(cls, plain: dict[str, Any]) -> Invalidation:
+        """From plain data; what a later version may have added is left alone."""
+        return cls(
+            **{name: set(plain.get(name, ())) for name in NAMED},
+            everything=bool(plain.get("everything")),
+            hard=bool(plain.get("hard")),
+            warm=bool(plain.get("warm", True)),
+            settle_ms=int(plain.get("settle_ms", 0)),
+            reason=str(plain.get("reason", "")),
+        )
+
+    def __str__(self) -> str:
+        names = ["everything"] if self.everything else []
+        names += [name for kind in NAMED for name in sorted(getattr(self, kind))]
+        shown = " ".join(names[:8])
+        return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
+
+
+def merged(invalidations: Iterable[Invalidation]) -> list[Invalidation]:
+    """As few as say the same, in the order of their options."""
+    by_options: dict[Options, Invalidation] = {}
+    for one in invalidations:
+        into = by_options.setdefault(one.options, Invalidation(
+            everything=one.everything, hard=one.hard, warm=one.warm, settle_ms=one.settle_ms
+        ))  # fmt: skip
+        into.absorb(one)
+    return [by_options[options] for options in sorted(by_options)]
+
+
+def clean_path(path: str) -> str:
+    """A site's path in the form of a URL: percent-encoded, without host, query and fragment."""
+    path = urlsplit(path).path if "://" in path else path.split("#")[0].split("?")[0]
+    if not path.startswith("/"):
+        raise ValueError(f"a path begins with /: {path!r}")
+    return quote(unquote(path), safe="/~!$&'()*+;=:@,")
+
+
+def clean_url(url: str) -> str:
+    """An absolute URL as it is; ValueError for anything else."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"expected an absolute URL such as https://example.net/blog/: {url!r}")
+    return url
+
+
+def clean_prefix(prefix: str) -> str:
+    """An absolute URL or a path that ends at a / boundary; ValueError for anything else."""
+    if not prefix.endswith("/") or "*" in prefix or "?" in prefix:
+        raise ValueError(f"a prefix ends with / and has neither * nor query: {prefix!r}")
+    return clean_path(prefix) if prefix.startswith("/") else clean_url(prefix)

@@ -1,0 +1,230 @@
+"""`EdgeISRMiddleware` says at last whether an answer is public; `OriginSecretMiddleware` refuses
+whoever goes round the edge.
+
+The first belongs above the session, CSRF and message middlewares: it has to see the cookies and the
+`Vary` that they set.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.conf import settings as django_settings
+from django.http import HttpRequest, HttpResponseForbidden
+from django.http.response import HttpResponseBase
+from django.utils.cache import patch_vary_headers
+
+from . import policy as rules
+from .conf import Rule, Settings, get_settings
+from .context import PageContext, page_of, recording
+from .decorators import keep_query
+from .delivery.courier import budget, full_budget
+from .policy import SAFE_METHODS, Why
+from .tags import clean_all, fold, path_tag
+
+logger = logging.getLogger("edge_isr")
+
+TAGS_HEADER = "X-Edge-ISR-Tags"
+ORIGIN_AUTH_HEADER = "X-Edge-ISR-Origin-Auth"
+
+
+class _Middleware:
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        self.get_response = get_response
+        self.is_async = iscoroutinefunction(get_response)
+        if self.is_async:
+            markcoroutinefunction(self)
+        # Wrong settings end the start, not some request.
+        get_settings()
+
+
+class EdgeISRMiddleware(_Middleware):
+    """Gives every request its page, and every answer its headers."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Serves one request."""
+        settings = get_settings()
+        _start_delivery(settings)
+        page = page_of(request)
+        rule = settings.rule_for(request.path_info) if settings.rules else None
+        recorder = None
+        if rule is not None and rule.policy is not None and request.method in SAFE_METHODS:
+            page.policy = rule.policy
+            keep_query(request, rule.policy)
+            page.add_tags(rule.tags)
+            recorder = page.recorder
+            recorder.automatic = settings.auto_tags and rule.policy.auto_tags
+        if self.is_async:
+            return self._async(request, page, rule, recorder, settings)
+        with recording(recorder), _waiting_bounded():
+            response = self.get_response(request)
+        return finish(request, response, page, rule, settings)
+
+    async def _async(
+        self,
+        request: HttpRequest,
+        page: PageContext,
+        rule: Rule | None,
+        recorder: Any,
+        settings: Settings,
+    ) -> HttpResponseBase:
+        with recording(recorder), _waiting_bounded():
+            response = await self.get_response(request)
+        return finish(request, response, page, rule, settings)
+
+
+@contextmanager
+def _waiting_bounded() -> Iterator[None]:
+    """All changes of one request together wait for the worker no longer than a fixed time."""
+    token = budget.set(full_budget())
+    try:
+        yield
+    finally:
+        budget.reset(token)
+
+
+def _start_delivery(settings: Settings) -> None:
+    if settings.outbox and settings.delivery == "thread":
+        from .delivery import thread
+
+        thread.ensure(settings)
+
+
+def finish(
+    request: HttpRequest,
+    response: HttpResponseBase,
+    page: PageContext,
+    rule: Rule | None,
+    settings: Settings,
+) -> HttpResponseBase:
+    """Makes the answer public with its tags, or keeps it out of shared caches."""
+    excluded = rule is not None and rule.policy is None
+    policy = None if excluded else page.policy
+    if policy is None:
+        if not rules.states_freshness(response):
+            rules.keep_out(response)
+        return _told(response, Why.NO_POLICY)
+    why = _refusal(request, response, page, policy, settings)
+    if why is not None:
+        rules.make_private(response)
+        return _told(response, why)
+    return response
+
+
+def _refusal(
+    request: HttpRequest,
+    response: HttpResponseBase,
+    page: PageContext,
+    policy: rules.Policy,
+    settings: Settings,
+) -> Why | None:
+    allowed = _allowed(request, response, policy)
+    why = rules.refusal(request, response, policy) or allowed
+    if why is not None:
+        return why
+    automatic = settings.auto_tags and policy.auto_tags
+    if automatic and not page.explicit and rules.untracked_stream(response):
+        return Why.STREAMING
+    if page.failed:
+        return Why.TAGS_FAILED
+    try:
+        ttl = policy.ttl(response)
+    except Exception:
+        if django_settings.DEBUG:
+            raise
+        logger.exception("the policy of %s failed; it is not cached", request.path)
+        return Why.POLICY_FAILED
+    if ttl is None:
+        return Why.STATUS
+    tags = fold(
+        _all_tags(request, response, page, settings), settings.max_tags, settings.max_tag_bytes
+    )
+    if tags is None:
+        logger.error(
+            "the tags of %s exceed the limits even when folded; it is not cached", request.path
+        )
+        return Why.TAGS_LIMIT
+    rules.make_public(response, policy, ttl, settings.cache_header)
+    if tags:
+        _set_tags(response, tags, settings)
+    return None
+
+
+def _allowed(request: HttpRequest, response: HttpResponseBase, policy: rules.Policy) -> Why | None:
+    if policy.only_if is None or request.method not in SAFE_METHODS:
+        return None
+    try:
+        allowed = policy.only_if(request)
+    except Exception:
+        if django_settings.DEBUG:
+            raise
+        logger.exception("the policy of %s failed; it is not cached", request.path)
+        return Why.POLICY_FAILED
+    # It may be the first to look at the session, and then the answer depends on the cookie.
+    if getattr(getattr(request, "session", None), "accessed", False):
+        patch_vary_headers(response, ["Cookie"])
+    return None if allowed else Why.ONLY_IF
+
+
+def _all_tags(
+    request: HttpRequest, response: HttpResponseBase, page: PageContext, settings: Settings
+) -> list[str]:
+    tags = page.tags
+    tags += clean_all(response.get(TAGS_HEADER, "").replace(",", " ").split())
+    if settings.path_tags:
+        tags.append(path_tag(request.path))
+    return tags
+
+
+def _set_tags(response: HttpResponseBase, tags: list[str], settings: Settings) -> None:
+    response[TAGS_HEADER] = " ".join(tags)
+    if settings.targets:
+        from .targets import decorate_response
+
+        decorate_response(response, tags, settings)
+
+
+def _told(response: HttpResponseBase, why: Why) -> HttpResponseBase:
+    if django_settings.DEBUG:
+        response["X-Edge-ISR-Reason"] = why.value
+    return response
+
+
+class OriginSecretMiddleware(_Middleware):
+    """Refuses requests that did not come through the edge, once `ORIGIN_SECRET` is set.
+
+    Several secrets may be set, for rotation. `ORIGIN_SECRET_EXEMPT` names paths that everyone may
+    ask for, such as a health check of the load balancer. Put it first.
+    """
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Serves or refuses one request."""
+        settings = get_settings()
+        if not settings.origin_secrets or self._may_pass(request, settings):
+            return self.get_response(request)
+        refused = HttpResponseForbidden(
+            "This site is served by its edge cache only.\n", content_type="text/plain"
+        )
+        refused["Cache-Control"] = "private, no-store"
+        return self._refuse(refused) if self.is_async else refused
+
+    async def _refuse(self, refused: HttpResponseBase) -> HttpResponseBase:
+        return refused
+
+    @staticmethod
+    def _may_pass(request: HttpRequest, settings: Settings) -> bool:
+        if any(pattern.search(request.path_info) for pattern in settings.origin_secret_exempt):
+            return True
+        given = request.headers.get(ORIGIN_AUTH_HEADER, "").encode()
+        known = False
+        for secret in settings.origin_secrets:
+            known |= hmac.compare_digest(given, secret.encode())
+        return known

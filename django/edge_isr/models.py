@@ -1,0 +1,46 @@
+"""The outbox: what is to be told to the edge, written in the transaction of the change itself."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class OutboxMessage(models.Model):
+    """One invalidation for one target."""
+
+    class Status(models.TextChoices):
+        """Where it stands."""
+
+        PENDING = "pending", _("pending")
+        DELIVERED = "delivered", _("delivered")
+        # Refused for what it is: sending it again would be refused again.
+        DEAD = "dead", _("dead")
+
+    id = models.BigAutoField(primary_key=True)
+    target = models.CharField(max_length=100)
+    payload = models.JSONField()
+    status = models.CharField(max_length=10, choices=Status.choices, default=Status.PENDING)
+    created_at = models.DateTimeField(default=timezone.now)
+    due_at = models.DateTimeField(default=timezone.now)
+    attempts = models.PositiveIntegerField(default=0)
+    last_error = models.TextField(blank=True, default="")
+    # Who delivers it now, and until when that is believed.
+    claim = models.CharField(max_length=32, blank=True, default="")
+    claimed_until = models.DateTimeField(null=True, blank=True)
+    delivered_at = models.DateTimeField(null=True, blank=True)
+    job_id = models.CharField(max_length=256, blank=True, default="")
+    epoch = models.BigIntegerField(null=True, blank=True)
+
+    class Meta:
+        """Found by what is due; whoever may revalidate need not see the outbox."""
+
+        ordering = ["id"]
+        indexes = [models.Index(fields=["status", "due_at"], name="edge_isr_outbox_due")]
+        permissions = [("revalidate", "Can revalidate pages")]
+        verbose_name = _("outbox message")
+        verbose_name_plural = _("outbox messages")
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.pk}: {self.status}"

@@ -1,0 +1,191 @@
+"""Which models tell the edge of their changes, and what they say.
+
+`register(Post, tags=…, dependent_paths=…, fields=…)`. With AUTO_TAGS every model of the project is
+followed (but those of AUTO_TAGS_EXCLUDE), and registering adds to what is said.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.db.models import Model
+
+from .conf import load
+from .invalidation import Invalidation, clean_path
+from .tags import clean, clean_all, concrete_label
+
+logger = logging.getLogger("edge_isr")
+
+Source = Callable[[Any], Iterable[str | None] | str | None]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What a registered model says of an instance."""
+
+    tags: Source | tuple[str, ...] = ()
+    paths: Source | None = None
+    fields: tuple[str, ...] | None = None
+    auto_tags: bool = True
+    only_if: Callable[[Any], bool] | None = None
+
+    @property
+    def needs_old(self) -> bool:
+        """Whether the row as it was has something to say."""
+        if self.fields is not None:
+            return bool(self.fields)
+        return self.needs_rows
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether a row has more to say than its key and the model's own tags."""
+        return callable(self.tags) or self.paths is not None or self.only_if is not None
+
+
+_entries: dict[type[Model], Entry] = {}
+
+
+def register(
+    model: type[Model] | None = None,
+    *,
+    tags: Source | Iterable[str] | str = (),
+    dependent_paths: Source | None = None,
+    fields: Iterable[str] | None = None,
+    auto_tags: bool = True,
+    only_if: Callable[[Any], bool] | None = None,
+) -> Any:
+    """Changes of a model's instances invalidate their own tags, and these.
+
+    `tags`: texts, or a function of the instance.
+    `dependent_paths`: a function of the instance; by default its method of that name, if any.
+    `fields`: the old row's tags and paths count only when one of these fields changed; `()` if they
+    never do. By default they count at every change, which costs a query for the old row.
+    `only_if`: a function of the instance: neither the old nor the new row counts, nothing is said.
+    `auto_tags`: False, and the model is left out of automatic tags.
+
+    Also a class decorator. Registering again replaces.
+    """
+    if model is None:
+        return lambda cls: register(
+            cls, tags=tags, dependent_paths=dependent_paths, fields=fields, auto_tags=auto_tags,
+            only_if=only_if,
+        )  # fmt: skip
+    if dependent_paths is None and callable(getattr(model, "dependent_paths", None)):
+        dependent_paths = _own_paths
+    listed: Source | tuple[str, ...] = tags if callable(tags) else tuple(clean_all(tags))
+    known = None if fields is None else tuple(fields)
+    for name in known or ():
+        model._meta.get_field(name)
+    _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if)
+    _forget()
+    from .changes import follow
+
+    follow(model)
+    return model
+
+
+def unregister(model: type[Model]) -> None:
+    """Forgets a model; LookupError if it is not known."""
+    if _entries.pop(model, None) is None:
+        raise LookupError(f"{model.__name__} is not registered")
+    _forget()
+
+
+def _forget() -> None:
+    from .autotags import forget_models
+
+    entry_of.cache_clear()
+    forget_models()
+
+
+def _own_paths(instance: Any) -> Any:
+    return instance.dependent_paths()
+
+
+@cache
+def entry_of(model: type[Model]) -> Entry | None:
+    """What is registered for a model, or for what it is a proxy or a child of."""
+    for cls in model.__mro__:
+        if cls in _entries:
+            return _entries[cls]
+    return None
+
+
+def registered() -> dict[type[Model], Entry]:
+    """All of them."""
+    return dict(_entries)
+
+
+def is_automatic(model: type[Model]) -> bool:
+    """Whether pages are tagged with the model's instances by themselves."""
+    settings, _ = load()
+    entry = entry_of(model)
+    if entry is not None and not entry.auto_tags:
+        return False
+    return settings.auto_tags and not settings.is_excluded(concrete_label(model))
+
+
+def is_followed(model: type[Model]) -> bool:
+    """Whether changes of the model are told."""
+    return entry_of(model) is not None or is_automatic(model)
+
+
+@cache
+def labels_of(model: type[Model]) -> tuple[str, ...]:
+    """The model's label and those of the models that it extends: their rows change with its own."""
+    concrete = model._meta.concrete_model
+    parents = [p for p in concrete._meta.get_parent_list() if not p._meta.proxy]
+    return tuple(dict.fromkeys([concrete_label(concrete), *map(concrete_label, parents)]))
+
+
+def of_models(model: type[Model], pks: Iterable[Any] = ()) -> Invalidation:
+    """The model as a whole, and some of its instances."""
+    found = Invalidation(tags=set(labels_of(model)))
+    for pk in pks:
+        found.tags.update(clean(f"{label}:{pk}") for label in labels_of(model))
+    return found
+
+
+def of_instance(instance: Model) -> Invalidation:
+    """What an instance, as it is now, says of which pages it is on."""
+    model = type(instance)
+    found = of_models(model, [instance.pk])
+    entry = entry_of(model)
+    if entry is None:
+        return found
+    try:
+        if entry.only_if is not None and not entry.only_if(instance):
+            return Invalidation()
+        found.tags.update(clean_all(entry.tags(instance) if callable(entry.tags) else entry.tags))
+        if entry.paths is not None:
+            found.paths.update(_paths(entry.paths(instance), model))
+    except Exception:
+        if django_settings.DEBUG:
+            raise
+        # The change itself stands; what can be said without the site's function is said.
+        logger.exception(
+            "what %s %s says of its pages could not be told", model.__name__, instance.pk
+        )
+    return found
+
+
+def _paths(named: Any, model: type[Model]) -> list[str]:
+    if isinstance(named, str):
+        raise TypeError(f"dependent_paths of {model.__name__} returns a list of paths, not a text")
+    return [clean_path(str(path)) for path in named or () if path is not None]
+
+
+def model_by_table() -> dict[str, tuple[str, ...]]:
+    """Table → the models it may belong to that are tagged automatically."""
+    found: dict[str, tuple[str, ...]] = {}
+    for model in apps.get_models(include_auto_created=True):
+        meta = model._meta
+        if not meta.proxy and is_automatic(model):
+            found[meta.db_table] = (*found.get(meta.db_table, ()), meta.label_lower)
+    return found

@@ -1,0 +1,108 @@
+"""`revalidate_by_tags` and its siblings: what the site's own code tells the edge.
+
+All of them take effect when the current transaction commits, and never if it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.db import DEFAULT_DB_ALIAS
+
+from .batching import record
+from .conf import get_settings
+from .invalidation import Invalidation, clean_path, clean_prefix, clean_url
+from .tags import clean_all
+
+
+def _listed(names: str | Iterable[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _record(invalidation: Invalidation, hard: bool | None, warm: bool | None, using: str) -> None:
+    settings = get_settings()
+    invalidation.hard = settings.mode == "hard" if hard is None else hard
+    invalidation.warm = settings.warm if warm is None else warm
+    invalidation.settle_ms = settings.settle_ms
+    record(invalidation, using)
+
+
+def revalidate_by_tags(
+    tags: str | Iterable[str],
+    *,
+    hard: bool | None = None,
+    warm: bool | None = None,
+    reason: str = "",
+    using: str = DEFAULT_DB_ALIAS,
+) -> list[str]:
+    """The pages with any of these tags are out of date. Returns the tags as they are sent.
+
+    `hard`: the old page is never served again, not even while the new one is fetched.
+    `warm`: False, and the pages are not fetched before somebody asks for them.
+    """
+    named = clean_all(tags)
+    _record(Invalidation(tags=set(named), reason=reason), hard, warm, using)
+    return named
+
+
+def revalidate_by_paths(
+    paths: str | Iterable[str],
+    *,
+    hard: bool | None = None,
+    warm: bool | None = None,
+    reason: str = "",
+    using: str = DEFAULT_DB_ALIAS,
+) -> None:
+    """The pages at these paths are out of date, on every host and with any query."""
+    named = {clean_path(path) for path in _listed(paths)}
+    _record(Invalidation(paths=named, reason=reason), hard, warm, using)
+
+
+def revalidate_by_urls(
+    urls: str | Iterable[str],
+    *,
+    hard: bool | None = None,
+    warm: bool | None = None,
+    reason: str = "",
+    using: str = DEFAULT_DB_ALIAS,
+) -> None:
+    """The pages at these URLs are out of date, in all of their variants."""
+    named = {clean_url(url) for url in _listed(urls)}
+    _record(Invalidation(urls=named, reason=reason), hard, warm, using)
+
+
+def revalidate_by_prefixes(
+    prefixes: str | Iterable[str],
+    *,
+    hard: bool | None = None,
+    warm: bool | None = None,
+    reason: str = "",
+    using: str = DEFAULT_DB_ALIAS,
+) -> None:
+    """The pages below these URLs, or paths of SITE_URLS, are out of date. A prefix ends with /."""
+    named = {clean_prefix(prefix) for prefix in _listed(prefixes)}
+    relative = any(prefix.startswith("/") for prefix in named)
+    if relative and not get_settings().site_urls:
+        raise ValueError("a prefix without a host needs EDGE_ISR['SITE_URLS']")
+    _record(Invalidation(prefixes=named, reason=reason), hard, warm, using)
+
+
+def revalidate_all(
+    *,
+    hard: bool | None = None,
+    warm: bool | None = None,
+    reason: str = "",
+    using: str = DEFAULT_DB_ALIAS,
+) -> None:
+    """The whole site is out of date."""
+    _record(Invalidation(everything=True, reason=reason), hard, warm, using)
+
+
+def invalidate_tag(tag: str) -> list[str]:
+    """`revalidate_by_tags` by django-custom-cache-page's name."""
+    return revalidate_by_tags([tag])
+
+
+def invalidate_tags(tags: Iterable[str]) -> list[str]:
+    """`revalidate_by_tags` by django-custom-cache-page's name."""
+    return revalidate_by_tags(tags)

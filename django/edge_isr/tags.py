@@ -1,0 +1,145 @@
+"""Tags: the names of the data that a page depends on.
+
+A tag is 1 to 1,024 bytes of printable ASCII without space and comma (the worker's rule). Every
+text has one form as a tag, by percent-encoding, so both sides of an invalidation agree. What is
+too long, or too much for one page, becomes a coarser tag: `post:42` folds into `post:*`, and
+`blog.post:42` (an instance) into `blog.post` (its model). Whoever invalidates the finer tag
+invalidates the coarser one with it, so a folded page is refreshed too often and never too rarely.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections import Counter
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from django.apps import apps
+from django.conf import settings as django_settings
+from django.db.models import Model
+
+logger = logging.getLogger("edge_isr")
+
+MAX_TAG_BYTES = 1024
+PATH = "path:"
+
+_PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
+# quote() keeps letters, digits and these; a literal % stays, so that encoding twice is the same.
+_SAFE = "".join(c for c in _PRINTABLE if not c.isalnum())
+_VALID = re.compile(r"[!-+\--~]{1,1024}")
+
+
+class TagError(ValueError):
+    """A text that can't be a tag, or more tags than a page may have. Raised with DEBUG only."""
+
+
+def tag(namespace: str | Model | type[Model], ident: object = None) -> str:
+    """The name of a piece of data.
+
+    `tag("post", 42)` is `post:42`; `tag(post)` is the instance's own tag, `blog.post:42`, which
+    every change of it invalidates; `tag(Post)` is the tag of all its instances, `blog.post`.
+    """
+    if isinstance(namespace, Model):
+        return clean(f"{concrete_label(type(namespace))}:{namespace.pk}")
+    if isinstance(namespace, type):
+        return concrete_label(namespace)
+    return clean(namespace if ident is None else f"{namespace}:{ident}")
+
+
+def concrete_label(model: type[Model]) -> str:
+    """`app.model`, of the model that a proxy stands for."""
+    label: str = model._meta.concrete_model._meta.label_lower
+    return label
+
+
+def path_tag(path: str) -> str:
+    """The tag that every stored page carries for its path, whatever its host and query."""
+    path = unquote(urlsplit(path).path if "://" in path else re.split("[?#]", path, maxsplit=1)[0])
+    name = PATH + quote(path, safe="/~!$&'()*+;=:@")
+    if len(name) > MAX_TAG_BYTES:
+        name = PATH + "~" + hashlib.sha256(name.encode()).hexdigest()
+    return name
+
+
+def clean(text: str) -> str:
+    """A text's one form as a tag; what is too long becomes its coarser tag (DEBUG: an error)."""
+    if _VALID.fullmatch(text):
+        return text
+    name = quote(text.strip(), safe=_SAFE)
+    if not name:
+        raise TagError("a tag can't be empty")
+    if len(name) <= MAX_TAG_BYTES:
+        return name
+    if django_settings.DEBUG:
+        raise TagError(f"the tag {name[:40]}… has {len(name)} bytes; the limit is {MAX_TAG_BYTES}")
+    folded = coarse(name)
+    if folded is None or len(folded) > MAX_TAG_BYTES:
+        folded = "~" + hashlib.sha256(name.encode()).hexdigest()
+    logger.warning("the tag %s… is too long and was folded into %s", name[:40], folded)
+    return folded
+
+
+def clean_all(tags: str | Iterable[str | None] | None) -> list[str]:
+    """Tags as someone named them: one text, several, none; cleaned, each once."""
+    if tags is None:
+        return []
+    named = [tags] if isinstance(tags, str) else tags
+    return list(dict.fromkeys(clean(str(text)) for text in named if text is not None))
+
+
+@lru_cache(maxsize=1)
+def _model_labels() -> frozenset[str]:
+    return frozenset(m._meta.label_lower for m in apps.get_models(include_auto_created=True))
+
+
+def coarse(name: str) -> str | None:
+    """The tag that a tag folds into; none for one that has no coarser tag."""
+    namespace, colon, ident = name.partition(":")
+    if not colon or ident == "*":
+        return None
+    return namespace if namespace in _model_labels() else f"{namespace}:*"
+
+
+def with_coarse(tags: Iterable[str]) -> set[str]:
+    """What an invalidation of these tags has to name: themselves, and what they may be folded into.
+
+    A path's tag is never folded: a page has one of them.
+    """
+    named = set(tags)
+    return named | {c for t in named if not is_path(t) and (c := coarse(t)) is not None}
+
+
+def is_path(name: str) -> bool:
+    """Whether it is a path's tag."""
+    return name.startswith(PATH)
+
+
+def fold(tags: Iterable[str], max_tags: int, max_bytes: int) -> list[str] | None:
+    """The tags within a page's limits, the largest groups folded first; None if that is not enough.
+
+    With DEBUG too many tags are an error instead, so that it is seen where it can be changed.
+    """
+    kept = dict.fromkeys(tags)
+    if _fits(kept, max_tags, max_bytes):
+        return list(kept)
+    if django_settings.DEBUG:
+        size = sum(map(len, kept)) + len(kept)
+        raise TagError(
+            f"the page has {len(kept)} tags ({size} bytes); the limits are {max_tags} tags and "
+            f"{max_bytes} bytes. Without DEBUG they would be folded into coarser ones"
+        )
+    groups = Counter(c for t in kept if not is_path(t) and (c := coarse(t)) is not None)
+    for group, count in groups.most_common():
+        kept = dict.fromkeys(group if not is_path(t) and coarse(t) == group else t for t in kept)
+        logger.warning("a page has too many tags: %s of them were folded into %s", count, group)
+        if _fits(kept, max_tags, max_bytes):
+            return list(kept)
+    return None
+
+
+def _fits(tags: dict[str, Any], max_tags: int, max_bytes: int) -> bool:
+    return len(tags) <= max_tags and sum(map(len, tags)) + len(tags) <= max_bytes

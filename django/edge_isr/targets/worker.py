@@ -1,0 +1,92 @@
+"""The edge-isr worker: one signed webhook for an invalidation, in parts if it is very large."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from .. import signing
+from ..conf import Settings
+from ..delivery.retry import Refused
+from ..http import Reply, call, judge
+from ..invalidation import Invalidation
+from ..tags import path_tag, with_coarse
+from . import Receipt
+
+logger = logging.getLogger("edge_isr")
+
+# The worker takes 10,000 names; each of ours may bring a coarser tag along.
+MAX_NAMES = 4000
+
+
+class WorkerTarget:
+    """Posts to `/v1/revalidate`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._url = f"{settings.worker_url}{settings.control_prefix}/v1/revalidate"
+
+    def send(self, invalidation: Invalidation, message_id: str) -> Receipt:
+        """Posts it; the id makes a repeated delivery count once."""
+        receipt = Receipt()
+        for at, part in enumerate(invalidation.parts(MAX_NAMES)):
+            receipt = self._post(part, f"{message_id}-{at}" if at else message_id)
+        return receipt
+
+    def command(self, invalidation: Invalidation) -> dict[str, Any]:
+        """The body of the call."""
+        settings = self._settings
+        command: dict[str, Any] = {}
+        if invalidation.everything:
+            command["all"] = True
+        else:
+            tags = with_coarse(invalidation.tags) | {path_tag(path) for path in invalidation.paths}
+            urls = set(invalidation.urls)
+            if not settings.path_tags:
+                tags -= {path_tag(path) for path in invalidation.paths}
+            urls |= {site + path for site in settings.site_urls for path in invalidation.paths}
+            prefixes = {
+                full
+                for prefix in invalidation.prefixes
+                for full in (
+                    [site + prefix for site in settings.site_urls]
+                    if prefix.startswith("/")
+                    else [prefix]
+                )
+            }
+            named = {"tags": tags, "urls": urls, "prefixes": prefixes}
+            command.update({key: sorted(names) for key, names in named.items() if names})
+        command.update(mode="hard" if invalidation.hard else "soft", warm=invalidation.warm)
+        if invalidation.settle_ms:
+            command["settle_ms"] = invalidation.settle_ms
+        if invalidation.reason:
+            command["reason"] = invalidation.reason
+        return command
+
+    def _post(self, invalidation: Invalidation, message_id: str) -> Receipt:
+        command = self.command(invalidation)
+        if not set(command) & {"tags", "urls", "prefixes", "all"}:
+            raise Refused("paths can't be named without PATH_TAGS and SITE_URLS")
+        reply = self._call(command, message_id)
+        if reply.status == 413 and len(invalidation) > 1:
+            # Something in between takes less than the worker does.
+            receipt = Receipt()
+            for at, half in enumerate(invalidation.parts((len(invalidation) + 1) // 2)):
+                receipt = self._post(half, f"{message_id}.{at}")
+            return receipt
+        if reply.status == 409:
+            # The id is taken by the same rows said differently, before an upgrade of this package.
+            reply = self._call(command, f"{message_id}.again")
+        answer = judge(reply).json()
+        epoch = answer.get("epoch") if isinstance(answer, dict) else None
+        logger.info("%s: revalidated at epoch %s", invalidation, epoch)
+        return Receipt(str(answer.get("id", message_id)), epoch if isinstance(epoch, int) else None)
+
+    def _call(self, command: dict[str, Any], message_id: str) -> Reply:
+        body = json.dumps(command, separators=(",", ":")).encode()
+        headers = {
+            "Content-Type": "application/json",
+            **signing.headers(self._settings.webhook_secrets, message_id, body),
+        }
+        return call("POST", self._url, headers, body, self._settings.timeout)

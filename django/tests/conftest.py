@@ -1,0 +1,237 @@
+"""What the tests share: a site of one's own views, settings, a worker that answers as told."""
+
+import json
+import os
+import sys
+import threading
+import time
+import types
+import uuid
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
+from django.test import AsyncClient, Client
+from django.urls import path
+
+
+@receiver(connection_created)
+def _without_fsync(connection, **kwargs):
+    """What a test writes need not outlive the machine."""
+    if connection.vendor == "sqlite":
+        connection.cursor().execute("PRAGMA synchronous = OFF")
+
+
+SECRET = "whsec_dGVzdHMgb25seTogMzIgYnl0ZXMgb2Yga2V5ISEhISE="
+
+
+@pytest.fixture
+def edge(settings):
+    """Changes settings of EDGE_ISR for one test: `edge(MODE="hard")`."""
+
+    def change(**values):
+        settings.EDGE_ISR = {**settings.EDGE_ISR, **values}
+
+    return change
+
+
+@pytest.fixture
+def site(settings):
+    """A site that serves a view at /page/ (and below), through all middlewares."""
+
+    def serve(view, client=Client, **extra):
+        module = types.ModuleType(f"urls_of_test_{uuid.uuid4().hex}")
+        module.urlpatterns = [path("page/", view), path("page/<int:pk>/", view)]
+        vars(module).update(extra)
+        sys.modules[module.__name__] = module
+        settings.ROOT_URLCONF = module.__name__
+        return client(raise_request_exception=False)
+
+    return serve
+
+
+@pytest.fixture
+def async_site(site):
+    """The same by ASGI."""
+    return lambda view, **more: site(view, client=AsyncClient, **more)
+
+
+def aget(client, address, **more):
+    """A GET by an asynchronous client."""
+
+    async def get():
+        return await client.get(address, **more)
+
+    return async_to_sync(get)()
+
+
+def tags_of(response):
+    """The tags of a response, without its own path."""
+    named = response.get("X-Edge-ISR-Tags", "").split()
+    return {name for name in named if not name.startswith("path:")}
+
+
+def is_public(response):
+    """Whether the edge may keep it; a response is either or, and says so everywhere."""
+    public = response.has_header("CDN-Cache-Control")
+    assert public != (response.get("X-Edge-ISR") == "bypass")
+    if public:
+        assert "private" not in response.get("Cache-Control", "")
+    return public
+
+
+@pytest.fixture
+def hats():
+    from shop.models import Category
+
+    return Category.objects.create(pk=1, name="Hats", slug="hats")
+
+
+@pytest.fixture
+def shoes():
+    from shop.models import Category
+
+    return Category.objects.create(pk=2, name="Shoes", slug="shoes")
+
+
+@pytest.fixture
+def fez(hats):
+    from shop.models import Product
+
+    return Product.objects.create(pk=11, name="Fez", slug="fez", category=hats)
+
+
+@pytest.fixture
+def cap(hats):
+    from shop.models import Product
+
+    return Product.objects.create(pk=12, name="Cap", slug="cap", category=hats)
+
+
+class FakeWorker:
+    """Answers the calls of the control API as the test says, and remembers them."""
+
+    def __init__(self):
+        self.calls = []
+        self.answers = []
+        self.answer = (202, {"id": "job", "epoch": 7})
+        self.hold = threading.Event()
+        self.hold.set()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def handle_any(self):
+                length = int(self.headers.get("Content-Length") or 0)
+                body = self.rfile.read(length)
+                call = types.SimpleNamespace(
+                    method=self.command,
+                    path=self.path,
+                    headers={name.lower(): value for name, value in self.headers.items()},
+                    body=body,
+                )
+                call.json = json.loads(body) if body[:1] == b"{" else None
+                outer.calls.append(call)
+                outer.hold.wait(10)
+                status, answer, *more = outer.answers.pop(0) if outer.answers else outer.answer
+                answer = answer(call) if callable(answer) else answer
+                data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+                self.send_response(status)
+                for name, value in more[0].items() if more else ():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            do_GET = do_POST = do_PURGE = do_DELETE = handle_any
+
+            def log_message(self, *args):
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        self._thread.start()
+
+    @property
+    def tags(self):
+        """All tags that it was told."""
+        return {tag for call in self.calls for tag in (call.json or {}).get("tags", ())}
+
+    def stop(self):
+        """From now on connections are refused."""
+        if self._thread.is_alive():
+            self.hold.set()
+            self._server.shutdown()
+            self._server.server_close()
+            self._thread.join()
+
+
+@pytest.fixture
+def worker(edge):
+    """A worker, and the settings that point to it."""
+    fake = FakeWorker()
+    edge(WORKER_URL=fake.url)
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def told():
+    """The tags that the outbox got since the last call, as if each call ended a transaction."""
+    from django.db import connection
+
+    from edge_isr.batching import AfterCommit
+    from edge_isr.models import OutboxMessage
+
+    seen = set()
+
+    def ask(kind="tags"):
+        connection.run_on_commit[:] = [
+            entry for entry in connection.run_on_commit if not isinstance(entry[1], AfterCommit)
+        ]
+        rows = [row for row in OutboxMessage.objects.all() if row.pk not in seen]
+        seen.update(row.pk for row in rows)
+        return {name for row in rows for name in row.payload.get(kind, ())}
+
+    return ask
+
+
+@pytest.fixture(autouse=True)
+def _clean():
+    """Nothing of one test is left for the next: caches, registrations, threads."""
+    from django.core.cache import cache
+
+    from edge_isr import registry
+    from edge_isr.delivery import courier, thread
+
+    before = dict(registry._entries)
+    yield
+    thread.stop()
+    courier.stop(0)
+    cache.clear()
+    registry._entries.clear()
+    registry._entries.update(before)
+    registry._forget()
+
+
+IS_POSTGRES = bool(os.environ.get("EDGE_ISR_TEST_PG"))
+
+
+def wait_for(condition, timeout=10):
+    """Until it holds."""
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def the_row():
+    """The only row of the outbox."""
+    from edge_isr.models import OutboxMessage
+
+    return OutboxMessage.objects.get()

@@ -1,0 +1,83 @@
+"""A small shop: one model for each kind of relation."""
+
+from django.db import models
+
+
+class Category(models.Model):
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(unique=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self):
+        return self.name
+
+
+class Label(models.Model):
+    name = models.CharField(max_length=40)
+
+    def __str__(self):
+        return self.name
+
+
+class Product(models.Model):
+    name = models.CharField(max_length=80)
+    slug = models.SlugField(unique=True)
+    price = models.IntegerField(default=0)
+    active = models.BooleanField(default=True)
+    category = models.ForeignKey(Category, on_delete=models.CASCADE, related_name="products")
+    labels = models.ManyToManyField(Label, related_name="products", blank=True)
+    related = models.ManyToManyField("self", blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self):
+        return self.name
+
+
+class Premium(Product):
+    bonus = models.CharField(max_length=40, default="gift")
+
+
+class Cheap(Product):
+    class Meta:
+        proxy = True
+
+
+class Manual(models.Model):
+    """One to one: found through its product, and the product through it."""
+
+    product = models.OneToOneField(Product, on_delete=models.CASCADE, related_name="manual")
+    text = models.TextField(default="")
+
+    def __str__(self):
+        return self.text
+
+
+class Review(models.Model):
+    product = models.ForeignKey(Product, on_delete=models.CASCADE, related_name="reviews")
+    text = models.CharField(max_length=200, default="")
+
+    def __str__(self):
+        return self.text
+
+
+class Banner(models.Model):
+    """Loses its category when that is deleted."""
+
+    category = models.ForeignKey(Category, null=True, on_delete=models.SET_NULL)
+    text = models.CharField(max_length=80, default="")
+
+    def __str__(self):
+        return self.text
+
+
+class Quiet(models.Model):
+    """Registered without automatic tags."""
+
+    text = models.CharField(max_length=80, default="")
+
+    def __str__(self):
+        return self.text

@@ -1,0 +1,77 @@
+"""Settings of the test site; the database comes from the environment."""
+
+import os
+import tempfile
+from pathlib import Path
+
+SECRET_KEY = "tests-only"
+DEBUG = False
+ALLOWED_HOSTS = ["*"]
+ROOT_URLCONF = "shop.urls"
+USE_TZ = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "edge_isr",
+    "shop",
+]
+
+MIDDLEWARE = [
+    "edge_isr.middleware.OriginSecretMiddleware",
+    "edge_isr.middleware.EdgeISRMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+if os.environ.get("EDGE_ISR_TEST_PG"):
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.postgresql",
+            "HOST": os.environ["EDGE_ISR_TEST_PG"],
+            "PORT": os.environ.get("EDGE_ISR_TEST_PG_PORT", "5432"),
+            "NAME": "postgres",
+            "USER": os.environ.get("EDGE_ISR_TEST_PG_USER", "postgres"),
+        }
+    }
+else:
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": ":memory:",
+            "OPTIONS": {"timeout": 20},
+            # A file: what is in memory belongs to one connection, and some tests have threads.
+            "TEST": {"NAME": str(Path(tempfile.mkdtemp(prefix="edge-isr-")) / "test.sqlite3")},
+        }
+    }
+
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+
+EDGE_ISR = {
+    "WORKER_URL": "http://127.0.0.1:9",
+    "WEBHOOK_SECRET": "whsec_dGVzdHMgb25seTogMzIgYnl0ZXMgb2Yga2V5ISEhISE=",
+    "TOKEN": "read-token",
+    "AUTO_TAGS": True,
+    "DELIVERY": "command",
+}

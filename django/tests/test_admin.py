@@ -1,0 +1,158 @@
+"""The status page: for staff; what it shows, and what it does."""
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+import edge_isr
+from edge_isr.conf import get_settings
+from edge_isr.delivery.outbox import Deliverer
+from edge_isr.models import OutboxMessage
+
+pytestmark = pytest.mark.django_db
+
+PAGE = {
+    "url": "https://a.example/1/", "tags": ["post:1", "posts"], "variants": [{"status": 200}],
+    "last_warm": None,
+}  # fmt: skip
+READY = (200, {"ready": True, "reasons": []})
+
+
+@pytest.fixture
+def url():
+    return reverse("admin:edge_isr_status")
+
+
+@pytest.fixture
+def staff(django_user_model, client):
+    user = django_user_model.objects.create_user("ada", is_staff=True)
+    client.force_login(user)
+    OutboxMessage.objects.all().delete()
+    return user
+
+
+@pytest.fixture
+def may_revalidate(staff):
+    staff.user_permissions.add(Permission.objects.get(codename="revalidate"))
+    OutboxMessage.objects.all().delete()
+
+
+def test_for_staff_only(client, url, django_user_model):
+    for address in (url, reverse("edge_isr_status")):
+        assert client.get(address).status_code == 302
+        client.force_login(django_user_model.objects.create_user(f"bob{len(address)}"))
+        assert client.get(address).status_code == 302
+        client.logout()
+
+
+def test_the_worker_and_the_outbox(client, url, staff, worker):
+    worker.answers = [READY]
+    edge_isr.revalidate_by_tags("waiting-tag", reason="a reason")
+    OutboxMessage.objects.update(last_error="503 not recorded", attempts=3)
+    text = client.get(url).content.decode()
+    assert "Ready" in text and worker.url in text
+    assert "pending: 1" in text and "503 not recorded" in text
+    assert "Revalidate</button>" not in text
+
+
+def test_a_urls_tags_and_a_tags_pages(client, url, staff, worker):
+    worker.answers = [(200, {"pages": [PAGE]}), READY]
+    text = client.get(url, {"url": "https://a.example/1/"}).content.decode()
+    assert "post:1" in text and "?tag=posts" in text
+    worker.answers = [(200, {"pages": [PAGE], "next": "c"}), READY]
+    text = client.get(url, {"tag": "b\u00fc x"}).content.decode()
+    assert "https://a.example/1/" in text and "There are more" in text
+    assert worker.calls[-2].path == "/__isr/v1/tags/b%25C3%25BC%2520x/pages?limit=100"
+
+
+def test_as_json(client, staff, worker):
+    worker.answer = (200, {"pages": [PAGE], "next": None})
+    address = reverse("edge_isr_status")
+    told = client.get(address, {"tag": "posts", "format": "json"}).json()
+    assert told["urls"] == ["https://a.example/1/"]
+    told = client.get(address, {"url": PAGE["url"]}, headers={"accept": "application/json"}).json()
+    assert told["tags"] == ["post:1", "posts"]
+    assert client.get(address, {"format": "json"}).json() == {"ok": True}
+
+
+def test_jobs(client, url, staff, worker):
+    edge_isr.revalidate_by_tags("posts", reason="post 1 edited")
+    worker.answers = [(202, {"id": "msg_1", "epoch": 41})]
+    Deliverer().round("default", get_settings())
+    worker.answer = READY
+    text = client.get(url).content.decode()
+    assert "?job=msg_1" in text and "post 1 edited" in text and "41" in text
+    worker.answers = [(200, {"id": "msg_1", "state": "running", "done": 2}), READY]
+    assert "msg_1: running" in client.get(url, {"job": "msg_1"}).content.decode()
+
+
+def test_a_worker_that_does_not_answer(client, url, staff, worker):
+    worker.stop()
+    text = client.get(url, {"tag": "x"}).content.decode()
+    assert text.count("errornote") == 2 and "refused" in text
+
+
+def test_without_a_token(client, url, staff, edge, worker):
+    worker.answer = READY
+    edge(TOKEN="")
+    assert "TOKEN" in client.get(url, {"tag": "x"}).content.decode()
+    edge(WORKER_URL="")
+    assert "WORKER_URL" in client.get(url).content.decode()
+
+
+class TestRevalidate:
+    def test_needs_the_permission(self, client, url, staff):
+        assert client.post(url, {"names": "x"}).status_code == 403
+        assert not OutboxMessage.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("sent", "payload"),
+        [
+            ({"names": "a b:1"}, {"tags": ["a", "b:1"]}),
+            ({"kind": "urls", "names": "https://a.example/"}, {"urls": ["https://a.example/"]}),
+            ({"kind": "paths", "names": "/x/"}, {"paths": ["/x/"]}),
+            ({"kind": "all"}, {"everything": True}),
+            ({"names": "a", "mode": "hard"}, {"tags": ["a"], "hard": True}),
+        ],
+    )
+    def test_records(self, client, url, may_revalidate, sent, payload, worker):
+        worker.answer = READY
+        response = client.post(url, sent, follow=True)
+        assert "Recorded" in response.content.decode()
+        (row,) = OutboxMessage.objects.all()
+        assert row.payload.items() >= payload.items()
+        assert row.payload["reason"] == "by ada"
+
+    @pytest.mark.parametrize("sent", [{}, {"kind": "urls", "names": "/x/"}, {"kind": "no"}])
+    def test_tells_what_is_wrong(self, client, url, may_revalidate, sent, worker):
+        worker.answer = READY
+        assert "errorlist" in (text := client.post(url, sent, follow=True).content.decode()) or (
+            'class="error"' in text
+        )
+        assert not OutboxMessage.objects.exists()
+
+    def test_is_guarded_against_forgery(self, may_revalidate, staff, url):
+        from django.test import Client
+
+        strict = Client(enforce_csrf_checks=True)
+        strict.force_login(staff)
+        assert strict.post(url, {"names": "x"}).status_code == 403
+
+
+class TestOutboxList:
+    def test_is_looked_at_and_not_edited(self, admin_client, worker):
+        edge_isr.revalidate_by_tags("x")
+        row = OutboxMessage.objects.latest("pk")
+        listing = reverse("admin:edge_isr_outboxmessage_changelist")
+        assert "Edge cache" in admin_client.get(listing).content.decode()
+        change = reverse("admin:edge_isr_outboxmessage_change", args=[row.pk])
+        assert b'name="_save"' not in admin_client.get(change).content
+        assert admin_client.get(reverse("admin:edge_isr_outboxmessage_add")).status_code == 403
+
+    def test_delivers_again(self, admin_client):
+        edge_isr.revalidate_by_tags("x")
+        OutboxMessage.objects.update(status="dead")
+        row = OutboxMessage.objects.latest("pk")
+        listing = reverse("admin:edge_isr_outboxmessage_changelist")
+        admin_client.post(listing, {"action": "queue_again", "_selected_action": [row.pk]})
+        assert OutboxMessage.objects.latest("pk").status == "pending"

@@ -1,0 +1,151 @@
+"""The commands: what they send, what they tell, and how they fail."""
+
+import json
+from io import StringIO
+
+import pytest
+from conftest import SECRET, wait_for
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.http import HttpResponse
+from django.urls import path, re_path
+from django.views.generic import View
+
+import edge_isr
+from edge_isr import isr, signing
+from edge_isr.models import OutboxMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def run(*arguments, **options):
+    out = StringIO()
+    call_command(*arguments, stdout=out, **options)
+    return out.getvalue()
+
+
+class TestRevalidateTags:
+    def test_at_once(self, worker):
+        worker.answer = (202, {"id": "msg_1", "epoch": 9, "pages": 3})
+        assert run("revalidate_tags", "post:1", "posts") == (
+            "post:1 posts: epoch 9, 3 pages, job msg_1\n"
+        )
+        (call,) = worker.calls
+        signing.verify([SECRET], call.headers, call.body)
+        assert call.json == {"tags": ["post:*", "post:1", "posts"], "mode": "soft", "warm": True}
+
+    def test_options(self, worker):
+        run("revalidate_tags", "x", "--hard", "--no-warm")
+        run("revalidate_tags", "x", "--wait", "2.5")
+        assert worker.calls[0].json == {"tags": ["x"], "mode": "hard", "warm": False}
+        assert worker.calls[1].json["wait_ms"] == 2500
+        worker.answer = (200, {"pages": None})
+        assert run("revalidate_tags", "x", "--dry-run") == "an unknown number of pages carry x\n"
+        assert worker.calls[2].json["dry_run"] is True
+
+    def test_fails_with_the_workers_words(self, worker):
+        worker.answer = (401, {"detail": "No configured secret made the signature."})
+        with pytest.raises(CommandError, match="401 No configured secret"):
+            run("revalidate_tags", "x")
+        worker.stop()
+        with pytest.raises(CommandError, match="refused"):
+            run("revalidate_tags", "x")
+
+    def test_forgets_fragments(self, worker):
+        from edge_isr.fragments import Fragment
+
+        Fragment("a", tags=["x"]).get_or_make(lambda: 1)
+        run("revalidate_tags", "x")
+        assert Fragment("a", tags=["x"]).get_or_make(lambda: 2) == 2
+
+
+class TestWarmUrl:
+    def test_asks_for_jobs(self, worker):
+        worker.answer = (202, {"id": "msg_2"})
+        assert run("warm_url", "https://a.example/") == "warming: job msg_2\n"
+        assert worker.calls[0].path == "/__isr/v1/warm"
+        assert worker.calls[0].json == {"urls": ["https://a.example/"]}
+
+    def test_five_hundred_at_a_time(self, worker):
+        run("warm_url", *[f"https://a.example/{n}/" for n in range(501)])
+        assert [len(call.json["urls"]) for call in worker.calls] == [500, 1]
+
+    def test_wrong_urls(self):
+        with pytest.raises(CommandError, match="expected an absolute URL"):
+            run("warm_url", "/relative/")
+
+
+class TestStatus:
+    def test_tells_everything(self, worker):
+        worker.answer = (200, {"ready": True, "reasons": []})
+        edge_isr.revalidate_by_tags("x")
+        told = run("edge_isr_status")
+        assert "health      ready" in told
+        assert "1 pending, the oldest 0 s, 0 delivered, 0 dead" in told
+
+    def test_fails_when_something_is_wrong(self, worker):
+        worker.answer = (503, {"ready": False, "reasons": ["journal-lost"]})
+        edge_isr.revalidate_by_tags("x")
+        OutboxMessage.objects.update(status="dead")
+        with pytest.raises(CommandError, match="the worker is not ready; 1 messages on default"):
+            run("edge_isr_status")
+        worker.stop()
+        with pytest.raises(CommandError, match="can't be asked"):
+            run("edge_isr_status")
+
+
+class TestDeliver:
+    def test_one_round(self, worker):
+        edge_isr.revalidate_by_tags("x")
+        assert run("edge_isr_deliver") == "1 delivered, 0 failed, 0 refused\n"
+        assert run("edge_isr_deliver") == "0 delivered, 0 failed, 0 refused\n"
+
+    def test_watching_ends_with_a_signal(self, worker):
+        import os
+        import signal
+        import threading
+
+        edge_isr.revalidate_by_tags("x")
+        before = {n: signal.getsignal(n) for n in (signal.SIGTERM, signal.SIGINT)}
+
+        def end():
+            wait_for(lambda: worker.tags == {"x"})
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        # Until the command has its handler, the signal must not end the tests.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        ender = threading.Thread(target=end)
+        ender.start()
+        try:
+            assert run("edge_isr_deliver", "--watch", "--interval", "0.01") == "delivering\n"
+        finally:
+            ender.join()
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def test_routes(site):
+    class Listing(View):
+        def get(self, request):
+            return HttpResponse("x")
+
+    view = isr(query=["page", "q"], vary_on=["device"])(Listing.as_view())
+    plain = isr(lambda request: HttpResponse("x"))
+    client = site(view, more=1)
+    import sys
+
+    from django.conf import settings
+
+    module = sys.modules[settings.ROOT_URLCONF]
+    module.urlpatterns += [
+        path("plain/", plain),
+        path("c/<slug:a>/<int:b>/", isr(vary_on="language")(lambda request: 0)),
+        re_path(r"^y/(?P<year>[0-9]{4})/$", isr(query=[])(lambda request, year: 0)),
+    ]
+    assert client
+    assert json.loads(run("edge_isr_routes"))["routes"] == [
+        {"path": "/page/", "query": {"allow": ["page", "q"]}, "vary_on": ["device"]},
+        {"path": "/page/*/", "query": {"allow": ["page", "q"]}, "vary_on": ["device"]},
+        {"path": "/c/*/*/", "vary_on": ["language"]},
+        {"path": "/y/*/", "query": {"allow": []}},
+    ]

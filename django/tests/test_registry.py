@@ -1,0 +1,151 @@
+"""What registered models say of their changes, as they are and as they were."""
+
+import pytest
+from shop.models import Category, Product, Quiet
+
+import edge_isr
+from edge_isr.models import OutboxMessage
+
+pytestmark = pytest.mark.django_db
+
+FEZ = {"shop.product", "shop.product:11"}
+
+
+def test_tags_and_paths(told, hats):
+    edge_isr.register(
+        Category, tags=lambda c: [f"category:{c.slug}", None],
+        dependent_paths=lambda c: ["/", f"/c/{c.slug}/"],
+    )  # fmt: skip
+    told()
+    hats.save()
+    rows = OutboxMessage.objects.order_by("-pk")[:1]
+    assert "category:hats" in rows[0].payload["tags"]
+    assert rows[0].payload["paths"] == ["/", "/c/hats/"]
+
+
+def test_constant_tags(told, hats):
+    edge_isr.register(Category, tags=["nav", "footer"])
+    told()
+    hats.save()
+    assert told() == {"nav", "footer", "shop.category", "shop.category:1"}
+
+
+def test_old_and_new_values(told, fez, shoes):
+    edge_isr.register(
+        Product, fields=["slug", "category"],
+        tags=lambda p: [f"p:{p.slug}", f"c:{p.category_id}"],
+    )  # fmt: skip
+    told()
+    fez.slug, fez.category = "tarboosh", shoes
+    fez.save()
+    assert told() == {*FEZ, "p:fez", "p:tarboosh", "c:1", "c:2"}
+
+
+def test_other_fields_do_not_bring_up_the_old_row(told, fez, django_assert_num_queries):
+    edge_isr.register(Product, fields=["slug"], tags=lambda p: [f"p:{p.slug}:{p.price}"])
+    told()
+    fez.price = 7
+    fez.save()
+    assert told() == {*FEZ, "p:fez:7"}
+    fez.price = 8
+    told()
+    with django_assert_num_queries(2):  # the row, its message
+        fez.save(update_fields=["price"])
+
+
+def test_old_values_of_an_update(told, fez, shoes):
+    edge_isr.register(Product, tags=lambda p: f"c:{p.category_id}")
+    told()
+    Product.objects.update(category=shoes)
+    assert told() == {*FEZ, "c:1", "c:2"}
+
+
+def test_old_values_of_a_bulk_update(told, fez):
+    edge_isr.register(Product, tags=lambda p: f"p:{p.slug}")
+    fez.slug = "new"
+    told()
+    Product.objects.bulk_update([fez], ["slug"])
+    assert told() == {*FEZ, "p:fez", "p:new"}
+
+
+def test_the_method_of_dumper(told):
+    class WithPaths(Category):
+        class Meta:
+            proxy = True
+            app_label = "shop"
+
+        def dependent_paths(self):
+            yield f"/{self.slug}"
+            yield "/b\u00fccher/?page=2"
+
+    edge_isr.register(WithPaths)
+    WithPaths.objects.create(name="Ice", slug="ice")
+    assert told("paths") == {"/ice", "/b%C3%BCcher/"}
+    edge_isr.unregister(WithPaths)
+
+
+def test_paths_as_one_text_are_an_error(settings, hats):
+    settings.DEBUG = True
+    edge_isr.register(Category, dependent_paths=lambda c: "/")
+    with pytest.raises(TypeError, match="returns a list of paths, not a text"):
+        hats.save()
+
+
+def test_a_failing_function_does_not_break_the_save(told, hats, caplog):
+    edge_isr.register(Category, tags=lambda c: 1 / 0)
+    told()
+    hats.save()
+    assert told() == {"shop.category", "shop.category:1"}
+    assert "could not be told" in caplog.text
+
+
+def test_only_if(told, hats):
+    edge_isr.register(Product, only_if=lambda p: p.active)
+    told()
+    draft = Product.objects.create(name="d", slug="d", category=hats, active=False)
+    draft.save()
+    assert told() == set()
+    draft.active = True
+    draft.save()
+    assert f"shop.product:{draft.pk}" in told()
+    draft.active = False
+    draft.save()
+    assert f"shop.product:{draft.pk}" in told()
+    Product.objects.update(price=2)
+    assert told() == set()
+
+
+def test_as_a_decorator_and_undone(told, hats):
+    assert edge_isr.register(tags="x")(Category) is Category
+    told()
+    hats.save()
+    assert "x" in told()
+    edge_isr.unregister(Category)
+    hats.save()
+    assert told() == {"shop.category", "shop.category:1"}
+    with pytest.raises(LookupError, match="Category is not registered"):
+        edge_isr.unregister(Category)
+
+
+def test_without_automatic_tags_only_registered_models_are_followed(told, edge, hats):
+    edge(AUTO_TAGS=False)
+    told()
+    hats.save()
+    Category.objects.update(name="x")
+    assert told() == set()
+    edge_isr.register(Category)
+    hats.save()
+    assert told() == {"shop.category", "shop.category:1"}
+
+
+def test_left_out_of_automatic_tags(told, edge):
+    edge(AUTO_TAGS_EXCLUDE=["shop.quiet"])
+    Quiet.objects.create()
+    assert told() == set()
+
+
+def test_a_field_that_does_not_exist():
+    from django.core.exceptions import FieldDoesNotExist
+
+    with pytest.raises(FieldDoesNotExist):
+        edge_isr.register(Category, fields=["slag"])

@@ -1,0 +1,216 @@
+"""After the commit, and only then: nested blocks, rollbacks, savepoints. On real commits."""
+
+import pytest
+from conftest import IS_POSTGRES
+from django.db import connection, transaction
+from shop.models import Category
+
+import edge_isr
+from edge_isr.conf import get_settings
+from edge_isr.delivery.outbox import Deliverer
+from edge_isr.models import OutboxMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture(params=["outbox", "direct"])
+def sent(request, edge, worker):
+    """The tags that the worker was told since the last call, by both ways of delivery."""
+    edge(OUTBOX=request.param == "outbox", REQUEST_WAIT=2)
+
+    def ask():
+        # A deliverer has a connection of its own: what is not committed it can't see.
+        if request.param == "outbox" and not connection.in_atomic_block:
+            Deliverer().round("default", get_settings())
+        calls, worker.calls[:] = list(worker.calls), []
+        assert all(call.path == "/__isr/v1/revalidate" for call in calls)
+        return {tag for call in calls for tag in call.json.get("tags", ())}
+
+    return ask
+
+
+def make(slug):
+    return Category.objects.create(pk=ord(slug[0]), name=slug, slug=slug)
+
+
+def tags(*categories):
+    return {"shop.category", *(f"shop.category:{c.pk}" for c in categories)}
+
+
+def test_in_autocommit_at_once(sent):
+    assert sent() == set()
+    a = make("a")
+    assert sent() == tags(a)
+
+
+def test_after_the_commit(sent):
+    with transaction.atomic():
+        a = make("a")
+        assert sent() == set()
+    assert sent() == tags(a)
+
+
+def test_nested_blocks(sent):
+    with transaction.atomic():
+        a = make("a")
+        with transaction.atomic():
+            b = make("b")
+            with transaction.atomic(savepoint=False):
+                c = make("c")
+        assert sent() == set()
+    assert sent() == tags(a, b, c)
+
+
+def test_a_rollback_tells_nobody(sent):
+    with pytest.raises(RuntimeError), transaction.atomic():
+        make("a")
+        raise RuntimeError
+    assert sent() == set()
+    assert not OutboxMessage.objects.exists()
+
+
+def test_set_rollback_tells_nobody(sent):
+    with transaction.atomic():
+        make("a")
+        transaction.set_rollback(True)
+    assert sent() == set()
+
+
+def test_a_savepoint_takes_its_own_along(sent):
+    with transaction.atomic():
+        a = make("a")
+        with pytest.raises(RuntimeError), transaction.atomic():
+            make("b")
+            raise RuntimeError
+        c = make("c")
+    assert sent() == tags(a, c)
+
+
+def test_the_same_tag_inside_a_rolled_back_savepoint_and_after_it(sent):
+    a = make("a")
+    sent()
+    with transaction.atomic():
+        with pytest.raises(RuntimeError), transaction.atomic():
+            a.save()
+            raise RuntimeError
+        a.save()
+    assert sent() == tags(a)
+
+
+def test_the_same_tag_before_and_inside_a_rolled_back_savepoint(sent):
+    a = make("a")
+    sent()
+    with transaction.atomic():
+        a.save()
+        with pytest.raises(RuntimeError), transaction.atomic():
+            a.save()
+            raise RuntimeError
+    assert sent() == tags(a)
+
+
+def test_savepoints_by_hand(sent):
+    a = make("a")
+    sent()
+    with transaction.atomic():
+        point = transaction.savepoint()
+        a.save()
+        transaction.savepoint_rollback(point)
+        point = transaction.savepoint()
+        a.save()
+        b = make("b")
+        transaction.savepoint_commit(point)
+    assert sent() == tags(a, b)
+
+
+def test_a_savepoint_rolled_back_by_hand_takes_its_message_along(worker):
+    with transaction.atomic():
+        point = transaction.savepoint()
+        make("a")
+        transaction.savepoint_rollback(point)
+    assert not OutboxMessage.objects.exists()
+
+
+def test_a_second_transaction_after_a_rollback(sent):
+    a = make("a")
+    sent()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        a.save()
+        raise RuntimeError
+    with transaction.atomic():
+        a.save()
+    assert sent() == tags(a)
+
+
+def test_told_by_hand_in_a_transaction(sent):
+    with pytest.raises(RuntimeError), transaction.atomic():
+        edge_isr.revalidate_by_tags("never")
+        raise RuntimeError
+    with transaction.atomic():
+        edge_isr.revalidate_by_tags("posts")
+        assert sent() == set()
+    assert sent() == {"posts"}
+
+
+def test_a_batch_in_autocommit(sent):
+    with edge_isr.batch():
+        a, b = make("a"), make("b")
+        assert sent() == set()
+    assert sent() == tags(a, b)
+
+
+def test_many_saves_in_a_transaction_are_one_call(edge, worker):
+    edge(OUTBOX=False, REQUEST_WAIT=2)
+    with transaction.atomic():
+        for letter in "abcdefghijklmnopqrstuvwxyz":
+            make(letter)
+    assert len(worker.calls) == 1
+
+
+def test_the_row_and_its_message_are_committed_together(edge, monkeypatch):
+    """In autocommit mode, too: whatever happens after the statement, both are there or none."""
+    from edge_isr.delivery import outbox
+
+    monkeypatch.setattr(outbox, "write", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        make("a")
+    assert not Category.objects.exists()
+
+
+def test_an_update_and_its_message_are_committed_together(monkeypatch):
+    a = make("a")
+    from edge_isr.delivery import outbox
+
+    monkeypatch.setattr(outbox, "write", lambda *args: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Category.objects.update(name="new")
+    with pytest.raises(ZeroDivisionError):
+        Category.objects.bulk_create([Category(name="b", slug="b")])
+    with pytest.raises(ZeroDivisionError):
+        a.delete()
+    assert list(Category.objects.values_list("name", flat=True)) == ["a"]
+
+
+def test_other_callbacks_run_when_ours_fails(edge, monkeypatch, caplog):
+    called = []
+    from edge_isr import delivery
+
+    monkeypatch.setattr(delivery, "committed", lambda *args: 1 / 0)
+    with transaction.atomic():
+        make("a")
+        transaction.on_commit(lambda: called.append(1))
+    assert called == [1]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_without_the_table_it_is_told_directly(worker, edge, caplog, monkeypatch):
+    edge(REQUEST_WAIT=2)
+    from edge_isr.delivery import outbox
+
+    monkeypatch.setattr(outbox, "has_table", lambda using: False)
+    a = make("a")
+    assert worker.tags == tags(a)
+    assert "has no outbox yet" in caplog.text
+
+
+def test_rows_are_locked_where_the_database_can():
+    assert connection.features.has_select_for_update_skip_locked == IS_POSTGRES

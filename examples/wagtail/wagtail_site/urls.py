@@ -1,0 +1,13 @@
+"""The addresses: the editors', and Wagtail's pages, which the edge may keep."""
+
+from django.urls import include, path, re_path
+from edge_isr import isr
+from wagtail import urls as wagtail_urls
+from wagtail.admin import urls as wagtailadmin_urls
+from wagtail.views import serve
+
+urlpatterns = [
+    path("admin/", include(wagtailadmin_urls)),
+    # Every page goes through this one view: one decorator opts all of them in.
+    re_path(wagtail_urls.serve_pattern, isr(serve), name="wagtail_serve"),
+]

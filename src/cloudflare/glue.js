@@ -1,0 +1,211 @@
+// The few things that cost less in one JavaScript call than in many calls across the wasm boundary, and those that
+// the `worker` crate has no words for. No decision is made here.
+
+const BREAK = "\n";
+// How long an object may take to answer before it counts as unreachable.
+const OBJECT_MILLIS = 5000;
+
+// Names and values as lines: one string crosses the boundary instead of two for each field. A field value can't hold
+// a line break: the runtime refuses it.
+function lines(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += name + BREAK + value + BREAK;
+  return text;
+}
+
+function headersOf(text) {
+  const headers = new Headers();
+  const parts = text.split(BREAK);
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    try {
+      headers.append(parts[i], parts[i + 1]);
+    } catch {
+      // A name or value that the runtime does not take can't be sent on: the others still can.
+    }
+  }
+  return headers;
+}
+
+export function requestHead(request) {
+  const cf = request.cf || {};
+  return (
+    request.method + BREAK + request.url + BREAK + (cf.clientAcceptEncoding || "") + BREAK + (cf.colo || "") + BREAK +
+    lines(request.headers)
+  );
+}
+
+export function responseHead(response) {
+  return response.status + BREAK + lines(response.headers);
+}
+
+export function requestBody(request) {
+  return request.body;
+}
+
+// Statuses that have no body (Fetch Standard, "null body status").
+const BODILESS = [101, 204, 205, 304];
+
+export function respond(status, fields, body) {
+  if (BODILESS.includes(status)) body = null;
+  return new Response(body, { status, headers: headersOf(fields), encodeBody: "manual" });
+}
+
+// The origin's own body, unread, under another head.
+export function respondFrom(response, fields) {
+  const init = { status: response.status, headers: headersOf(fields), encodeBody: "manual" };
+  if (response.webSocket) init.webSocket = response.webSocket;
+  return new Response(response.body, init);
+}
+
+// A stream of known length makes the runtime send Content-Length, and break off an answer that is cut short.
+export function sized(stream, length) {
+  const fixed = new FixedLengthStream(length);
+  stream.pipeTo(fixed.writable).catch(() => {});
+  return fixed.readable;
+}
+
+export async function originFetch(url, method, fields, body, timeout) {
+  const controller = new AbortController();
+  const timer = timeout > 0 ? setTimeout(() => controller.abort(new Error("timeout")), timeout) : null;
+  try {
+    return await fetch(url, {
+      method,
+      headers: headersOf(fields),
+      body,
+      redirect: "manual",
+      signal: controller.signal,
+      cache: "no-store",
+      encodeResponseBody: "manual",
+    });
+  } finally {
+    if (timer !== null) clearTimeout(timer);
+  }
+}
+
+export function readerOf(response) {
+  return response.body ? response.body.getReader() : undefined;
+}
+
+export function readerOfStream(stream) {
+  return stream.getReader();
+}
+
+export async function readPiece(reader, timeout) {
+  let timer = null;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error("timeout")), timeout);
+  });
+  try {
+    const { done, value } = await Promise.race([reader.read(), late]);
+    return done ? null : value;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+// A gzip file begins with 1f 8b (RFC 1952 §2.3.1).
+export async function unpacked(response, timeout) {
+  if (!response.body) return response;
+  const reader = response.body.getReader();
+  const first = await readPiece(reader, timeout);
+  const whole = new ReadableStream({
+    start(controller) {
+      if (first === null) controller.close();
+      else controller.enqueue(first);
+    },
+    async pull(controller) {
+      const { done, value } = await reader.read();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+    cancel(reason) {
+      return reader.cancel(reason);
+    },
+  });
+  const packed = first !== null && first[0] === 0x1f && first[1] === 0x8b;
+  return new Response(packed ? whole.pipeThrough(new DecompressionStream("gzip")) : whole);
+}
+
+export function giveUp(response, reader) {
+  const done = reader ? reader.cancel() : response.body ? response.body.cancel() : null;
+  if (done) done.catch(() => {});
+}
+
+export function sleep(millis) {
+  return new Promise((resolve) => setTimeout(resolve, millis));
+}
+
+export function concat(pieces) {
+  if (pieces.length === 1) return pieces[0];
+  let length = 0;
+  for (const piece of pieces) length += piece.byteLength;
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.byteLength;
+  }
+  return whole;
+}
+
+export async function cacheGet(url) {
+  const response = await caches.default.match(url);
+  return response ? new Uint8Array(await response.arrayBuffer()) : undefined;
+}
+
+export function cachePut(url, head, body, seconds) {
+  const headers = { "cache-control": "public, max-age=" + seconds, "content-type": "application/octet-stream" };
+  return caches.default.put(url, new Response(concat([head, body]), { headers }));
+}
+
+// R2 buckets can upload in parts; KV namespaces can't.
+export function isBucket(binding) {
+  return Boolean(binding) && typeof binding.createMultipartUpload === "function";
+}
+
+export async function globalGet(store, key) {
+  if (isBucket(store)) {
+    const object = await store.get(key);
+    return object ? new Uint8Array(await object.arrayBuffer()) : undefined;
+  }
+  const value = await store.get(key, { type: "arrayBuffer" });
+  return value ? new Uint8Array(value) : undefined;
+}
+
+export async function globalPut(store, key, head, body, seconds) {
+  const value = concat([head, body]);
+  if (isBucket(store)) await store.put(key, value);
+  else await store.put(key, value, { expirationTtl: Math.max(60, seconds) });
+}
+
+export async function objectCall(namespace, name, hint, jurisdiction, message) {
+  const space = jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
+  const stub = space.get(space.idFromName(name), hint ? { locationHint: hint } : undefined);
+  const signal = AbortSignal.timeout(OBJECT_MILLIS);
+  const response = await stub.fetch("https://object/", { method: "POST", body: message, signal });
+  const text = await response.text();
+  if (response.status !== 200) throw new Error("object answered " + response.status + ": " + text);
+  return text;
+}
+
+export function objectId(namespace, name) {
+  return namespace ? namespace.idFromName(name).toString() : undefined;
+}
+
+export function transactionSync(storage, work) {
+  return storage.transactionSync(work);
+}
+
+export function settingText(env, name) {
+  const value = env[name];
+  if (value === undefined || value === null) return undefined;
+  return typeof value === "string" ? value : JSON.stringify(value);
+}
+
+export function binding(env, name) {
+  return env[name];
+}
+
+export function randomId() {
+  return crypto.randomUUID();
+}

@@ -1,0 +1,169 @@
+//! The functions of `glue.js`, typed.
+
+use js_sys::{Array, Promise, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response};
+
+#[wasm_bindgen(module = "/src/cloudflare/glue.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = requestHead)]
+    pub(super) fn request_head(request: &Request) -> String;
+    #[wasm_bindgen(js_name = responseHead)]
+    pub(super) fn response_head(response: &Response) -> String;
+    #[wasm_bindgen(js_name = requestBody)]
+    pub(super) fn request_body(request: &Request) -> Option<ReadableStream>;
+    #[wasm_bindgen(catch)]
+    pub(super) fn respond(status: u16, fields: &str, body: &JsValue) -> Result<Response, JsValue>;
+    #[wasm_bindgen(catch, js_name = respondFrom)]
+    pub(super) fn respond_from(response: &Response, fields: &str) -> Result<Response, JsValue>;
+    #[wasm_bindgen(catch)]
+    pub(super) fn sized(stream: &ReadableStream, length: f64) -> Result<ReadableStream, JsValue>;
+    #[wasm_bindgen(js_name = originFetch)]
+    fn origin_fetch_promise(
+        url: &str,
+        method: &str,
+        fields: &str,
+        body: Option<ReadableStream>,
+        timeout: f64,
+    ) -> Promise;
+    #[wasm_bindgen(catch, js_name = readerOf)]
+    pub(super) fn reader_of(
+        response: &Response,
+    ) -> Result<Option<ReadableStreamDefaultReader>, JsValue>;
+    #[wasm_bindgen(catch, js_name = readerOfStream)]
+    pub(super) fn reader_of_stream(
+        stream: &ReadableStream,
+    ) -> Result<Option<ReadableStreamDefaultReader>, JsValue>;
+    #[wasm_bindgen(js_name = readPiece)]
+    fn read_piece_promise(reader: &ReadableStreamDefaultReader, timeout: f64) -> Promise;
+    #[wasm_bindgen(js_name = unpacked)]
+    fn unpacked_promise(response: &Response, timeout: f64) -> Promise;
+    #[wasm_bindgen(catch, js_name = giveUp)]
+    pub(super) fn give_up(
+        response: &Response,
+        reader: Option<&ReadableStreamDefaultReader>,
+    ) -> Result<(), JsValue>;
+    #[wasm_bindgen(js_name = sleep)]
+    fn sleep_promise(millis: f64) -> Promise;
+    pub(super) fn concat(pieces: &Array) -> Uint8Array;
+    #[wasm_bindgen(js_name = cacheGet)]
+    fn cache_get_promise(url: &str) -> Promise;
+    #[wasm_bindgen(js_name = cachePut)]
+    fn cache_put_promise(url: &str, head: &[u8], body: &Uint8Array, seconds: f64) -> Promise;
+    #[wasm_bindgen(js_name = globalGet)]
+    fn global_get_promise(namespace: &JsValue, key: &str) -> Promise;
+    #[wasm_bindgen(js_name = globalPut)]
+    fn global_put_promise(
+        namespace: &JsValue,
+        key: &str,
+        head: &[u8],
+        body: &Uint8Array,
+        seconds: f64,
+    ) -> Promise;
+    #[wasm_bindgen(js_name = objectCall)]
+    fn object_call_promise(
+        namespace: &JsValue,
+        name: &str,
+        hint: Option<&str>,
+        jurisdiction: Option<&str>,
+        message: &str,
+    ) -> Promise;
+    #[wasm_bindgen(catch, js_name = transactionSync)]
+    pub(super) fn transaction_sync(
+        storage: &JsValue,
+        work: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(js_name = settingText)]
+    pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
+    pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
+    #[wasm_bindgen(js_name = isBucket)]
+    pub(super) fn is_bucket(binding: &JsValue) -> bool;
+    #[wasm_bindgen(js_name = objectId)]
+    pub(super) fn object_id(namespace: &JsValue, name: &str) -> Option<String>;
+    #[wasm_bindgen(js_name = randomId)]
+    pub(super) fn random_id() -> String;
+}
+
+/// What a rejected promise or a thrown value says.
+pub(super) fn words(error: &JsValue) -> String {
+    error
+        .dyn_ref::<js_sys::Error>()
+        .map_or_else(|| format!("{error:?}"), |e| String::from(e.message()))
+}
+
+pub(super) async fn origin_fetch(
+    url: &str,
+    method: &str,
+    fields: &str,
+    body: Option<ReadableStream>,
+    timeout: f64,
+) -> Result<Response, JsValue> {
+    JsFuture::from(origin_fetch_promise(url, method, fields, body, timeout))
+        .await
+        .map(JsCast::unchecked_into)
+}
+
+pub(super) async fn read_piece(
+    reader: &ReadableStreamDefaultReader,
+    timeout: f64,
+) -> Result<Option<Uint8Array>, JsValue> {
+    let piece = JsFuture::from(read_piece_promise(reader, timeout)).await?;
+    Ok((!piece.is_null()).then(|| piece.unchecked_into()))
+}
+
+pub(super) async fn unpacked(response: &Response, timeout: f64) -> Result<Response, JsValue> {
+    JsFuture::from(unpacked_promise(response, timeout)).await.map(JsCast::unchecked_into)
+}
+
+pub(super) async fn sleep(millis: f64) {
+    // The promise of a timer never rejects.
+    let _ = JsFuture::from(sleep_promise(millis)).await;
+}
+
+pub(super) async fn cache_get(url: &str) -> Result<Option<Uint8Array>, JsValue> {
+    bytes(JsFuture::from(cache_get_promise(url)).await?)
+}
+
+pub(super) async fn cache_put(
+    url: &str,
+    head: &[u8],
+    body: &Uint8Array,
+    seconds: f64,
+) -> Result<(), JsValue> {
+    JsFuture::from(cache_put_promise(url, head, body, seconds)).await.map(drop)
+}
+
+pub(super) async fn global_get(
+    namespace: &JsValue,
+    key: &str,
+) -> Result<Option<Uint8Array>, JsValue> {
+    bytes(JsFuture::from(global_get_promise(namespace, key)).await?)
+}
+
+pub(super) async fn global_put(
+    namespace: &JsValue,
+    key: &str,
+    head: &[u8],
+    body: &Uint8Array,
+    seconds: f64,
+) -> Result<(), JsValue> {
+    JsFuture::from(global_put_promise(namespace, key, head, body, seconds)).await.map(drop)
+}
+
+pub(super) async fn object_call(
+    namespace: &JsValue,
+    name: &str,
+    hint: Option<&str>,
+    jurisdiction: Option<&str>,
+    message: &str,
+) -> Result<String, JsValue> {
+    let text =
+        JsFuture::from(object_call_promise(namespace, name, hint, jurisdiction, message)).await?;
+    text.as_string().ok_or(JsValue::UNDEFINED)
+}
+
+fn bytes(value: JsValue) -> Result<Option<Uint8Array>, JsValue> {
+    Ok((!value.is_undefined()).then(|| value.unchecked_into()))
+}

@@ -1,0 +1,281 @@
+//! The engine's ports on Workers: one value per request or alarm.
+
+use std::future::Future;
+use std::rc::Rc;
+
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::JsValue;
+use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
+
+use crate::config::OriginUrl;
+use crate::delta::SharedDelta;
+use crate::header::{Fields, ResponseHead};
+use crate::index::{ShardCall, ShardReply};
+use crate::journal::{JournalCall, JournalReply};
+use crate::port::{CallError, OriginError, OriginRequest, OriginResponse, Platform, StoreError};
+use crate::time::{Millis, Timestamp};
+
+use super::glue;
+use super::store::{ColoStore, GlobalStore};
+
+/// How long the first piece of a body that may be packed can take.
+const FIRST_PIECE: Millis = Millis(10_000);
+
+/// The bindings that requests share.
+pub(super) struct Bindings {
+    /// The origin, unless its setting is wrong.
+    pub(super) origin: Option<OriginUrl>,
+    /// What no other site's worker has: its journal's id. L1 may be shared by several workers of a zone.
+    pub(super) site: String,
+    /// The Journal's namespace.
+    pub(super) journal: JsValue,
+    /// The shards' namespace.
+    pub(super) shards: JsValue,
+    /// L2: the KV namespace or R2 bucket.
+    pub(super) pages: JsValue,
+    /// Where the objects should live.
+    pub(super) location_hint: Option<String>,
+    /// The jurisdiction they must live in.
+    pub(super) jurisdiction: Option<String>,
+}
+
+/// What keeps background tasks alive.
+pub(super) enum Keeper {
+    /// A request's context.
+    Request(worker::Context),
+    /// A Durable Object: its tasks live as long as it does.
+    Object,
+}
+
+/// The ports of one request.
+pub(super) struct Edge {
+    bindings: Rc<Bindings>,
+    keeper: Keeper,
+    colo: String,
+    l1: ColoStore,
+    l2: GlobalStore,
+}
+
+/// A body on the runtime's side.
+pub(super) enum EdgeStream {
+    /// A visitor's request body.
+    Request(ReadableStream, Option<ReadableStreamDefaultReader>),
+    /// An answer of the origin, its body unread or being read.
+    Response(Response, Option<ReadableStreamDefaultReader>),
+}
+
+impl Edge {
+    pub(super) fn new(bindings: Rc<Bindings>, keeper: Keeper, colo: String) -> Self {
+        let l2 = GlobalStore::new(bindings.pages.clone());
+        let l1 = ColoStore::new(&bindings.site);
+        Self { bindings, keeper, colo, l1, l2 }
+    }
+
+    async fn call<R: serde::de::DeserializeOwned>(
+        &self,
+        namespace: &JsValue,
+        name: &str,
+        message: Result<String, serde_json::Error>,
+    ) -> Result<R, CallError> {
+        let message = message.map_err(|error| CallError::Failed(error.to_string()))?;
+        let hint = self.bindings.location_hint.as_deref();
+        let jurisdiction = self.bindings.jurisdiction.as_deref();
+        let text = glue::object_call(namespace, name, hint, jurisdiction, &message)
+            .await
+            .map_err(|error| CallError::Unreachable(glue::words(&error)))?;
+        serde_json::from_slice(text.as_bytes())
+            .map_err(|error| CallError::Unknown(error.to_string()))
+    }
+}
+
+/// The clock of the runtime; it stands still between I/O.
+pub(super) fn now() -> Timestamp {
+    Timestamp::from_millis(js_sys::Date::now() as i64)
+}
+
+impl Platform for Edge {
+    type Chunk = Uint8Array;
+    type Stream = EdgeStream;
+    type Colo = ColoStore;
+    type Global = GlobalStore;
+
+    fn now(&self) -> Timestamp {
+        now()
+    }
+
+    async fn sleep(&self, span: Millis) {
+        glue::sleep(span.0 as f64).await;
+    }
+
+    fn unique(&self) -> String {
+        glue::random_id()
+    }
+
+    fn log(&self, line: &str) {
+        worker::console_log!("{line}");
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        match &self.keeper {
+            Keeper::Request(context) => context.wait_until(task),
+            Keeper::Object => wasm_bindgen_futures::spawn_local(task),
+        }
+    }
+
+    fn colo_name(&self) -> String {
+        self.colo.clone()
+    }
+
+    fn colo(&self) -> &ColoStore {
+        &self.l1
+    }
+
+    fn global(&self) -> &GlobalStore {
+        &self.l2
+    }
+
+    async fn shared_delta(&self) -> Result<Option<SharedDelta>, StoreError> {
+        self.l1.shared_delta().await
+    }
+
+    async fn share_delta(&self, delta: &SharedDelta, keep: Millis) -> Result<(), StoreError> {
+        self.l1.share_delta(delta, keep).await
+    }
+
+    async fn fetch(
+        &self,
+        request: OriginRequest<EdgeStream>,
+    ) -> Result<OriginResponse<EdgeStream>, OriginError> {
+        let origin = self.bindings.origin.as_ref().ok_or(OriginError::Unreachable)?;
+        let url = origin.join(&request.target);
+        let body = match request.body {
+            Some(EdgeStream::Request(stream, _)) => Some(stream),
+            Some(EdgeStream::Response(..)) | None => None,
+        };
+        let fields = lines(&request.fields);
+        let timeout = request.timeout.0 as f64;
+        let response = glue::origin_fetch(&url, &request.method, &fields, body, timeout)
+            .await
+            .map_err(|error| origin_error(&error))?;
+        let Some(head) = response_head(&response) else {
+            // What is left of it on the connection belongs to no other request.
+            let _ = glue::give_up(&response, None);
+            return Err(OriginError::Broken);
+        };
+        Ok(OriginResponse { head, body: EdgeStream::Response(response, None) })
+    }
+
+    async fn read(
+        &self,
+        body: &mut EdgeStream,
+        timeout: Millis,
+    ) -> Result<Option<Uint8Array>, OriginError> {
+        let reader = match body {
+            EdgeStream::Request(stream, reader) => {
+                if reader.is_none() {
+                    *reader = glue::reader_of_stream(stream).map_err(|_| OriginError::Broken)?;
+                }
+                reader
+            }
+            EdgeStream::Response(response, reader) => {
+                if reader.is_none() {
+                    *reader = glue::reader_of(response).map_err(|_| OriginError::Broken)?;
+                }
+                reader
+            }
+        };
+        let Some(reader) = reader else { return Ok(None) };
+        glue::read_piece(reader, timeout.0 as f64).await.map_err(|error| body_error(&error))
+    }
+
+    async fn unpack(&self, body: EdgeStream) -> Result<EdgeStream, OriginError> {
+        match body {
+            EdgeStream::Response(response, None) => {
+                let unpacked = glue::unpacked(&response, FIRST_PIECE.0 as f64).await;
+                let response = unpacked.map_err(|error| body_error(&error))?;
+                Ok(EdgeStream::Response(response, None))
+            }
+            other => Ok(other),
+        }
+    }
+
+    fn cancel(&self, body: EdgeStream) {
+        if let EdgeStream::Response(response, reader) = body {
+            // A body that is already closed or locked needs no cancelling.
+            let _ = glue::give_up(&response, reader.as_ref());
+        }
+    }
+
+    fn length(chunk: &Uint8Array) -> usize {
+        chunk.length() as usize
+    }
+
+    fn concat(chunks: &[Uint8Array]) -> Uint8Array {
+        glue::concat(&chunks.iter().collect::<Array>())
+    }
+
+    fn chunk(bytes: &[u8]) -> Uint8Array {
+        Uint8Array::from(bytes)
+    }
+
+    fn bytes(chunk: &Uint8Array) -> Vec<u8> {
+        chunk.to_vec()
+    }
+
+    fn slice(chunk: &Uint8Array, from: u64, to: u64) -> Uint8Array {
+        chunk.subarray(from as u32, to as u32)
+    }
+
+    async fn journal(&self, call: JournalCall) -> Result<JournalReply, CallError> {
+        self.call(&self.bindings.journal, "journal", serde_json::to_string(&call)).await
+    }
+
+    async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {
+        let name = format!("shard-{shard}");
+        self.call(&self.bindings.shards, &name, serde_json::to_string(&call)).await
+    }
+}
+
+fn body_error(error: &JsValue) -> OriginError {
+    match glue::words(error).as_str() {
+        "timeout" => OriginError::Timeout,
+        _ => OriginError::Broken,
+    }
+}
+
+fn origin_error(error: &JsValue) -> OriginError {
+    match glue::words(error).as_str() {
+        "timeout" => OriginError::Timeout,
+        _ => OriginError::Unreachable,
+    }
+}
+
+/// Fields as `glue.js` takes them: a line for each name and each value.
+pub(super) fn lines(fields: &Fields) -> String {
+    let mut text = String::new();
+    for (name, value) in fields.iter() {
+        text.push_str(name);
+        text.push('\n');
+        text.push_str(value);
+        text.push('\n');
+    }
+    text
+}
+
+/// Fields out of lines of names and values.
+pub(super) fn fields<'a>(mut lines: impl Iterator<Item = &'a str>) -> Fields {
+    let mut fields = Fields::new();
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        fields.append(name, value);
+    }
+    fields
+}
+
+/// The head of a final response. The runtime hands an interim one over as if it were the answer (RFC 9110 §15.2), and
+/// takes no status beyond 599 back (§15).
+fn response_head(response: &Response) -> Option<ResponseHead> {
+    let text = glue::response_head(response);
+    let mut lines = text.split('\n');
+    let status = lines.next()?.parse().ok().filter(|s| matches!(s, 101 | 200..=599))?;
+    Some(ResponseHead { status, fields: fields(lines) })
+}

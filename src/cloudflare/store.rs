@@ -1,0 +1,144 @@
+//! L1 on the Cache API, and L2 on KV or R2, behind the `Store` port.
+
+use js_sys::Uint8Array;
+use wasm_bindgen::JsValue;
+
+use crate::codec::{self, PREFIX_BYTES, Record};
+use crate::delta::SharedDelta;
+use crate::port::{Store, StoreError, Stored};
+use crate::time::Millis;
+
+use super::glue;
+
+/// Where records stand in the Cache API: a URL that no visitor can ask for, because `.invalid` never resolves.
+const L1_ORIGIN: &str = "https://l1.edge-isr.invalid/";
+/// The largest value of KV.
+const KV_MAX_BYTES: u64 = 25 << 20;
+
+/// L1: the colo's edge cache.
+pub(super) struct ColoStore {
+    prefix: String,
+}
+
+impl ColoStore {
+    pub(super) fn new(site: &str) -> Self {
+        Self { prefix: format!("{L1_ORIGIN}{site}/") }
+    }
+
+    /// The news of the journal that are shared.
+    pub(super) async fn shared_delta(&self) -> Result<Option<SharedDelta>, StoreError> {
+        match glue::cache_get(&format!("{}news", self.prefix)).await {
+            Ok(Some(bytes)) => serde_json::from_slice(&bytes.to_vec())
+                .map(Some)
+                .map_err(|error| StoreError::Unreadable(error.to_string())),
+            Ok(None) => Ok(None),
+            Err(error) => Err(StoreError::Failed(glue::words(&error))),
+        }
+    }
+
+    /// Shares news of the journal.
+    pub(super) async fn share_delta(
+        &self,
+        delta: &SharedDelta,
+        keep: Millis,
+    ) -> Result<(), StoreError> {
+        let json =
+            serde_json::to_vec(delta).map_err(|error| StoreError::Unreadable(error.to_string()))?;
+        let url = format!("{}news", self.prefix);
+        glue::cache_put(&url, &json, &Uint8Array::new_with_length(0), seconds(keep))
+            .await
+            .map_err(|error| StoreError::Failed(glue::words(&error)))
+    }
+}
+
+impl Store<Uint8Array> for ColoStore {
+    async fn get(&self, key: &str) -> Result<Option<Stored<Uint8Array>>, StoreError> {
+        match glue::cache_get(&format!("{}{key}", self.prefix)).await {
+            Ok(Some(bytes)) => open(&bytes).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(StoreError::Failed(glue::words(&error))),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &Uint8Array,
+        keep: Millis,
+    ) -> Result<(), StoreError> {
+        let head = encode(record)?;
+        glue::cache_put(&format!("{}{key}", self.prefix), &head, body, seconds(keep))
+            .await
+            .map_err(|error| StoreError::Failed(glue::words(&error)))
+    }
+}
+
+/// The Cache API counts in whole seconds, and keeps nothing for zero.
+fn seconds(keep: Millis) -> f64 {
+    keep.as_seconds().0.max(1) as f64
+}
+
+/// L2: one KV namespace or one R2 bucket, whichever is bound.
+///
+/// KV removes a record when its time is over. R2 does not: give the bucket a lifecycle rule.
+pub(super) struct GlobalStore {
+    binding: JsValue,
+    most_bytes: u64,
+}
+
+impl GlobalStore {
+    pub(super) fn new(binding: JsValue) -> Self {
+        let most_bytes = if glue::is_bucket(&binding) { u64::MAX } else { KV_MAX_BYTES };
+        Self { binding, most_bytes }
+    }
+}
+
+impl Store<Uint8Array> for GlobalStore {
+    fn most_bytes(&self) -> u64 {
+        self.most_bytes
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Stored<Uint8Array>>, StoreError> {
+        match glue::global_get(&self.binding, key).await {
+            Ok(Some(bytes)) => open(&bytes).map(Some),
+            Ok(None) => Ok(None),
+            Err(error) => Err(StoreError::Failed(glue::words(&error))),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &Uint8Array,
+        keep: Millis,
+    ) -> Result<(), StoreError> {
+        let head = encode(record)?;
+        if head.len() as u64 + u64::from(body.length()) > self.most_bytes {
+            return Err(StoreError::TooLarge);
+        }
+        glue::global_put(&self.binding, key, &head, body, seconds(keep))
+            .await
+            .map_err(|error| StoreError::Failed(glue::words(&error)))
+    }
+}
+
+fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
+    codec::encode(record).map_err(|error| StoreError::Unreadable(error.to_string()))
+}
+
+/// Cuts an envelope: the head is copied into wasm memory, the body stays where it is.
+fn open(bytes: &Uint8Array) -> Result<Stored<Uint8Array>, StoreError> {
+    let unreadable = |error: codec::CodecError| StoreError::Unreadable(error.to_string());
+    let prefix = bytes.subarray(0, PREFIX_BYTES as u32).to_vec();
+    let body_at = codec::split(&prefix).map_err(unreadable)? as u32;
+    let record = codec::decode(&bytes.subarray(0, body_at).to_vec()).map_err(unreadable)?;
+    let body = bytes.subarray(body_at, bytes.length());
+    if let Record::Entry(entry) = &record
+        && entry.body_length != u64::from(body.length())
+    {
+        return Err(StoreError::Unreadable("a body of another length than its head says".into()));
+    }
+    Ok(Stored { record, body })
+}

@@ -1,0 +1,319 @@
+//! Who may call the control API: a webhook signed by the Standard Webhooks specification, or a
+//! token with the scope that the call needs.
+//!
+//! A signature covers `id.timestamp.body`, so nothing of a signed call can be changed; the
+//! tolerance of five minutes bounds for how long one can be sent again, and the journal remembers
+//! ids for longer than that. Signatures and tokens are compared in constant time, every one with
+//! every one.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
+use subtle::{Choice, ConstantTimeEq as _};
+
+use crate::header::Fields;
+use crate::time::{Millis, Timestamp};
+
+use super::problem::{Problem, ProblemKind};
+use super::secret::{Secrets, Token, decode_base64, digest};
+
+/// How far a webhook's timestamp may be from now, both ways (Standard Webhooks: "Verifying webhook
+/// authenticity").
+pub const TOLERANCE: Millis = Millis(300_000);
+/// The longest webhook id, in bytes.
+pub const MAX_ID_BYTES: usize = 256;
+/// Signatures in one field that are looked at. A sender has as many as it has keys in rotation.
+const MAX_SIGNATURES: usize = 32;
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Look at jobs, pages, tags and metrics.
+    Read,
+    /// Invalidate and warm.
+    Revalidate,
+    /// Everything.
+    Admin,
+}
+
+impl Scope {
+    /// The scope's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Revalidate => "revalidate",
+            Self::Admin => "admin",
+        }
+    }
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        [Self::Read, Self::Revalidate, Self::Admin].into_iter().find(|scope| scope.as_str() == name)
+    }
+}
+
+/// Who made a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A webhook, by its id.
+    Webhook {
+        /// `webhook-id`: delivering it twice is the same as once.
+        id: String,
+    },
+    /// The holder of a token, by the token's name.
+    Token {
+        /// The name.
+        name: String,
+    },
+    /// Somebody at one of `trusted_ips`.
+    Trusted {
+        /// The address.
+        address: String,
+    },
+}
+
+impl Caller {
+    /// The caller as the log names it.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Token { name } => name,
+            Self::Trusted { address } => address,
+        }
+    }
+}
+
+/// Why a caller may not make a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthError {
+    /// Neither a signature nor a token.
+    Missing,
+    /// A webhook's field is missing or not of its form.
+    Malformed(&'static str),
+    /// `webhook-timestamp` is more than the tolerance ago.
+    TooOld,
+    /// `webhook-timestamp` is more than the tolerance ahead.
+    TooNew,
+    /// No key made any of the signatures.
+    UnknownSignature,
+    /// There is nothing to check the signature or token with.
+    NothingConfigured,
+    /// `Authorization` is not `Bearer` with a token.
+    MalformedToken,
+    /// The token is not one of ours.
+    UnknownToken,
+    /// The token is ours, without the scope that the call needs.
+    ScopeMissing(Scope),
+}
+
+impl AuthError {
+    /// The reason's name in logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Missing => "credentials-missing",
+            Self::Malformed(_) => "webhook-malformed",
+            Self::TooOld => "webhook-too-old",
+            Self::TooNew => "webhook-too-new",
+            Self::UnknownSignature => "signature-unknown",
+            Self::NothingConfigured => "secret-not-configured",
+            Self::MalformedToken => "token-malformed",
+            Self::UnknownToken => "token-unknown",
+            Self::ScopeMissing(_) => "scope-missing",
+        }
+    }
+
+    /// What to answer.
+    #[must_use]
+    pub fn problem(self) -> Problem {
+        use ProblemKind::{NotAuthenticated, OutOfScope, TimestampOutOfTolerance};
+        let problem = match self {
+            Self::Missing => Problem::new(
+                NotAuthenticated,
+                "Sign the call as a webhook, or send a token: Authorization: Bearer …",
+            ),
+            Self::Malformed(field) => {
+                Problem::new(NotAuthenticated, format!("{field} is missing or malformed."))
+                    .at(field)
+            }
+            Self::TooOld => Problem::new(
+                TimestampOutOfTolerance,
+                "webhook-timestamp is more than 300 s in the past. Sign again and send.",
+            )
+            .at("webhook-timestamp"),
+            Self::TooNew => Problem::new(
+                TimestampOutOfTolerance,
+                "webhook-timestamp is more than 300 s in the future. Check the sender's clock.",
+            )
+            .at("webhook-timestamp"),
+            Self::UnknownSignature => Problem::new(
+                NotAuthenticated,
+                "No configured secret made the signature over id.timestamp.body.",
+            )
+            .at("webhook-signature"),
+            Self::NothingConfigured => Problem::new(
+                NotAuthenticated,
+                "No secret is configured to check this with (WEBHOOK_SECRETS, TOKENS).",
+            ),
+            Self::MalformedToken => {
+                Problem::new(NotAuthenticated, "Expected: Bearer and a token.").at("authorization")
+            }
+            Self::UnknownToken => {
+                Problem::new(NotAuthenticated, "The token is not known.").at("authorization")
+            }
+            Self::ScopeMissing(scope) => {
+                Problem::new(OutOfScope, format!("The call needs the scope {}.", scope.as_str()))
+                    .at("authorization")
+            }
+        };
+        problem.because(self.as_str())
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Self {
+        error.problem()
+    }
+}
+
+impl Secrets {
+    /// Who makes a call that needs `scope`. A signature is good for [`Scope::Revalidate`] alone.
+    ///
+    /// # Errors
+    /// Says why the caller may not make it.
+    pub fn authenticate(
+        &self,
+        fields: &Fields,
+        body: &[u8],
+        scope: Scope,
+        now: Timestamp,
+    ) -> Result<Caller, AuthError> {
+        if scope == Scope::Revalidate && fields.has("webhook-signature") {
+            return self.webhook(fields, body, now).map(|id| Caller::Webhook { id });
+        }
+        if fields.has("authorization") {
+            return self.token(fields, scope).map(|name| Caller::Token { name });
+        }
+        if scope == Scope::Revalidate {
+            for field in ["webhook-id", "webhook-timestamp"] {
+                if fields.has(field) {
+                    return Err(AuthError::Malformed("webhook-signature"));
+                }
+            }
+        }
+        Err(AuthError::Missing)
+    }
+
+    /// Verifies a webhook and tells its id.
+    ///
+    /// # Errors
+    /// Says which check failed first.
+    pub fn webhook(
+        &self,
+        fields: &Fields,
+        body: &[u8],
+        now: Timestamp,
+    ) -> Result<String, AuthError> {
+        let id = only(fields, "webhook-id").filter(|id| is_id(id));
+        let id = id.ok_or(AuthError::Malformed("webhook-id"))?;
+        let stamp =
+            only(fields, "webhook-timestamp").ok_or(AuthError::Malformed("webhook-timestamp"))?;
+        let sent = seconds(stamp).ok_or(AuthError::Malformed("webhook-timestamp"))?;
+        let given = signatures(fields);
+        if given.is_empty() {
+            return Err(AuthError::Malformed("webhook-signature"));
+        }
+        if self.keys.is_empty() {
+            return Err(AuthError::NothingConfigured);
+        }
+        // The tolerance is compared in whole seconds, the unit of the field.
+        let (now, tolerance) = (now.as_seconds(), TOLERANCE.as_seconds().0.cast_signed());
+        if now.saturating_sub(sent) > tolerance {
+            return Err(AuthError::TooOld);
+        }
+        if sent.saturating_sub(now) > tolerance {
+            return Err(AuthError::TooNew);
+        }
+        let mut known = Choice::from(0);
+        for key in &self.keys {
+            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { continue };
+            for part in [id.as_bytes(), b".", stamp.as_bytes(), b".", body] {
+                mac.update(part);
+            }
+            let made = mac.finalize().into_bytes();
+            for signature in &given {
+                known |= made.as_slice().ct_eq(signature);
+            }
+        }
+        if bool::from(known) { Ok(id.to_owned()) } else { Err(AuthError::UnknownSignature) }
+    }
+
+    /// Checks a token and tells its name.
+    ///
+    /// # Errors
+    /// Says which check failed first.
+    pub fn token(&self, fields: &Fields, scope: Scope) -> Result<String, AuthError> {
+        let value = only(fields, "authorization").and_then(bearer);
+        self.known(value.ok_or(AuthError::MalformedToken)?, scope)
+    }
+
+    /// The name of the token with a value, if it has the scope.
+    pub(super) fn known(&self, value: &str, scope: Scope) -> Result<String, AuthError> {
+        if self.tokens.is_empty() {
+            return Err(AuthError::NothingConfigured);
+        }
+        let digest = digest(value);
+        let mut found = None;
+        for token in &self.tokens {
+            if bool::from(token.digest.ct_eq(&digest)) {
+                found = Some(token);
+            }
+        }
+        found.ok_or(AuthError::UnknownToken)?.name_if(scope)
+    }
+}
+
+impl Token {
+    /// The token's name, if it is good for a scope.
+    pub(super) fn name_if(&self, scope: Scope) -> Result<String, AuthError> {
+        let holds = self.scopes.iter().any(|held| *held == scope || *held == Scope::Admin);
+        if holds { Ok(self.name.clone()) } else { Err(AuthError::ScopeMissing(scope)) }
+    }
+}
+
+/// The value of a field that stands once: two ids or two credentials are nobody's.
+pub(super) fn only<'a>(fields: &'a Fields, name: &'a str) -> Option<&'a str> {
+    let mut values = fields.all(name);
+    let value = values.next()?;
+    if values.next().is_some() { None } else { Some(value.trim_matches([' ', '\t'])) }
+}
+
+fn is_id(id: &str) -> bool {
+    !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// Whole seconds in decimal digits; 12 of them last 30,000 years.
+fn seconds(text: &str) -> Option<i64> {
+    let digits = (1..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    if digits { text.parse().ok() } else { None }
+}
+
+/// The `v1` signatures of a call. Other versions (`v1a`, asymmetric) are not ours to check and
+/// count as absent.
+fn signatures(fields: &Fields) -> Vec<Vec<u8>> {
+    fields
+        .all("webhook-signature")
+        .flat_map(|value| value.split([' ', '\t']))
+        .filter_map(|text| decode_base64(text.trim_end_matches(',').strip_prefix("v1,")?))
+        .filter(|signature| !signature.is_empty())
+        .take(MAX_SIGNATURES)
+        .collect()
+}
+
+/// `Bearer` and a token (RFC 6750 §2.1); the scheme is case-insensitive (RFC 9110 §11.1).
+pub(super) fn bearer(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    let visible = !token.is_empty() && token.bytes().all(|b| b.is_ascii_graphic());
+    (scheme.eq_ignore_ascii_case("bearer") && visible).then_some(token)
+}

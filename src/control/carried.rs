@@ -1,0 +1,72 @@
+//! Tokens as the clients of other caches' APIs carry them: the same tokens with the same scopes, in
+//! the field that the client has for its key, or as the key of a signature.
+//!
+//! Looked at are, in this order and the first that is there alone: `Authorization` (`Bearer`; or
+//! `Basic` with the token as password, or as user name before an empty password), `X-Auth-Key`,
+//! `Fastly-Key`. What a client sends beside it (`X-Auth-Email`) says nothing.
+
+use crate::header::Fields;
+
+use super::auth::{AuthError, Caller, Scope, bearer, only};
+use super::secret::{Secrets, decode_base64};
+
+/// Fields that carry a token as it is.
+const KEY_FIELDS: &[&str] = &["x-auth-key", "fastly-key"];
+
+/// Whether a request carries anything that could be a token.
+#[must_use]
+pub fn has_credentials(fields: &Fields) -> bool {
+    fields.has("authorization") || KEY_FIELDS.iter().any(|name| fields.has(name))
+}
+
+impl Secrets {
+    /// Who holds the token that another API's client carries.
+    ///
+    /// # Errors
+    /// Says which check failed first.
+    pub fn carried(&self, fields: &Fields, scope: Scope) -> Result<Caller, AuthError> {
+        let value = if fields.has("authorization") {
+            let field = only(fields, "authorization");
+            field.and_then(|value| bearer(value).map(str::to_owned).or_else(|| basic(value)))
+        } else {
+            let name = KEY_FIELDS.iter().find(|name| fields.has(name));
+            only(fields, name.ok_or(AuthError::Missing)?).map(str::to_owned)
+        };
+        let value = value.filter(|value| !value.is_empty()).ok_or(AuthError::MalformedToken)?;
+        self.known(&value, scope).map(|name| Caller::Token { name })
+    }
+
+    /// Who made a signature: the holder of a token of this name whose value `made` accepts.
+    ///
+    /// # Errors
+    /// When no token has the name, none of them made the signature, or the one that did lacks the
+    /// scope.
+    pub fn signed(
+        &self,
+        name: &str,
+        scope: Scope,
+        made: impl Fn(&str) -> bool,
+    ) -> Result<Caller, AuthError> {
+        if self.tokens.is_empty() {
+            return Err(AuthError::NothingConfigured);
+        }
+        // Two tokens may share a name while the one replaces the other.
+        let mut named = self.tokens.iter().filter(|token| token.name == name).peekable();
+        if named.peek().is_none() {
+            return Err(AuthError::UnknownToken);
+        }
+        let token = named.find(|token| made(&token.value)).ok_or(AuthError::UnknownSignature)?;
+        token.name_if(scope).map(|name| Caller::Token { name })
+    }
+}
+
+/// The token in `Basic` credentials (RFC 7617 §2).
+fn basic(value: &str) -> Option<String> {
+    let (scheme, encoded) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let pair = String::from_utf8(decode_base64(encoded.trim_matches(' '))?).ok()?;
+    let (user, password) = pair.split_once(':')?;
+    Some(if password.is_empty() { user } else { password }.to_owned())
+}

@@ -1,0 +1,160 @@
+//! Readiness: can this isolate keep the promise of the staleness bound, and if not, why.
+//!
+//! Anyone may ask, so the answer holds counts and reasons, no secret and no name of a host. A
+//! reason that blocks makes the answer a 503; the others are told beside it.
+
+use serde::Serialize;
+
+use crate::config::summary::Summary;
+use crate::config::{ConfigError, OriginUrlError};
+use crate::time::{Epoch, Millis};
+
+use super::secret::SecretError;
+
+/// Something that an operator should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum HealthReason {
+    /// `EDGE_ISR` has wrong values: every request passes uncached.
+    Config(Vec<ConfigError>),
+    /// `ORIGIN` is missing or wrong.
+    Origin(OriginUrlError),
+    /// `ORIGIN` is the host that the worker answers for.
+    OriginIsWorker,
+    /// `WEBHOOK_SECRETS` or `TOKENS` has secrets that can't be used: the control API refuses every
+    /// call.
+    Secrets(Vec<SecretError>),
+    /// A binding that the worker needs is not there.
+    BindingMissing(&'static str),
+    /// Neither a webhook secret nor a token is set: nothing can be invalidated.
+    NothingCanInvalidate,
+    /// The journal has been out of reach for longer than `max_lag`: pages are served within their
+    /// stale windows.
+    Blind(Millis),
+    /// The journal has been out of reach for longer than `blind_limit`: every page is validated
+    /// with the origin.
+    Dark(Millis),
+    /// The isolate has not heard of the journal yet.
+    Cold,
+}
+
+impl HealthReason {
+    /// The reason's name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Config(_) => "config-invalid",
+            Self::Origin(_) => "origin-invalid",
+            Self::OriginIsWorker => "origin-is-worker",
+            Self::Secrets(_) => "secrets-invalid",
+            Self::BindingMissing(_) => "binding-missing",
+            Self::NothingCanInvalidate => "nothing-can-invalidate",
+            Self::Blind(_) => "journal-unreachable",
+            Self::Dark(_) => "journal-lost",
+            Self::Cold => "cold",
+        }
+    }
+
+    /// Whether the site is not served as it should be because of it.
+    #[must_use]
+    pub const fn blocks(&self) -> bool {
+        match self {
+            Self::Config(_)
+            | Self::Origin(_)
+            | Self::OriginIsWorker
+            | Self::Secrets(_)
+            | Self::BindingMissing(_)
+            | Self::Dark(_) => true,
+            Self::NothingCanInvalidate | Self::Blind(_) | Self::Cold => false,
+        }
+    }
+
+    /// One line for each thing to mend.
+    fn details(&self) -> Vec<String> {
+        match self {
+            Self::Config(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::Origin(error) => vec![format!("ORIGIN: {error}")],
+            Self::OriginIsWorker => {
+                vec!["ORIGIN: it is the host that the worker answers for".to_owned()]
+            }
+            Self::Secrets(errors) => errors.iter().map(ToString::to_string).collect(),
+            Self::BindingMissing(name) => vec![format!("{name}: no such binding")],
+            Self::NothingCanInvalidate => {
+                vec!["neither WEBHOOK_SECRETS nor TOKENS is set".to_owned()]
+            }
+            Self::Blind(span) | Self::Dark(span) => {
+                vec![format!("the journal was last heard of {} s ago", span.0 / 1000)]
+            }
+            Self::Cold => Vec::new(),
+        }
+    }
+}
+
+/// What `healthz` answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// The reasons, blocking ones and others.
+    pub reasons: Vec<HealthReason>,
+    /// The newest epoch that the isolate knows.
+    pub epoch: Option<Epoch>,
+    /// The age of the isolate's view, if it has one.
+    pub view_age: Option<Millis>,
+    /// The settings in effect, if they are right.
+    pub config: Option<Summary>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    ready: bool,
+    reasons: Vec<Row<'a>>,
+    notes: Vec<Row<'a>>,
+    version: &'static str,
+    epoch: Option<Epoch>,
+    view_age_ms: Option<u64>,
+    config: Option<&'a Summary>,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    reason: &'a str,
+    details: Vec<String>,
+}
+
+impl Health {
+    /// Whether nothing blocks.
+    #[must_use]
+    pub fn ready(&self) -> bool {
+        !self.reasons.iter().any(HealthReason::blocks)
+    }
+
+    /// One line for each thing to mend.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.reasons.iter().flat_map(HealthReason::details).collect()
+    }
+
+    /// 200, or 503 if something blocks.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        if self.ready() { 200 } else { 503 }
+    }
+
+    /// The answer's JSON.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        let rows = |blocks: bool| {
+            let those = self.reasons.iter().filter(|reason| reason.blocks() == blocks);
+            those.map(|r| Row { reason: r.as_str(), details: r.details() }).collect()
+        };
+        let document = Document {
+            ready: self.ready(),
+            reasons: rows(true),
+            notes: rows(false),
+            version: env!("CARGO_PKG_VERSION"),
+            epoch: self.epoch,
+            view_age_ms: self.view_age.map(|age| age.0),
+            config: self.config.as_ref(),
+        };
+        // Plain texts and numbers always serialise.
+        serde_json::to_vec(&document).unwrap_or_default()
+    }
+}

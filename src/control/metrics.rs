@@ -1,0 +1,267 @@
+//! Counters and gauges of one isolate, rendered in the Prometheus text format (version 0.0.4).
+//!
+//! The set is closed: a counter is an index into one array, and every label value is known here, so
+//! that no input of a visitor can make a new series. Limits: an isolate is one of many and starts
+//! at zero; a scrape meets whichever answers.
+
+use std::fmt::Write as _;
+
+use crate::time::Millis;
+
+/// Something that is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Requests answered from a fresh stored response.
+    Hit,
+    /// Requests answered from a stale one.
+    Stale,
+    /// Requests answered after a 304 of the origin.
+    Revalidated,
+    /// Requests that shared another's fetch.
+    Collapsed,
+    /// Requests answered by the origin, whose answers may be stored.
+    Miss,
+    /// Requests passed to the origin.
+    Pass,
+    /// Requests refused by the edge.
+    Refused,
+    /// Requests for which there was no answer.
+    Error,
+    /// Answers stored.
+    FillStored,
+    /// Answers that may not be stored.
+    FillNotStored,
+    /// Answers that another cache's copy spared.
+    FillShared,
+    /// Fetches that failed.
+    FillFailed,
+    /// No connection to the origin.
+    OriginUnreachable,
+    /// The origin took too long.
+    OriginTimeout,
+    /// The origin's body ended early.
+    OriginBroken,
+    /// The limit of concurrent origin requests was reached.
+    OriginBusy,
+    /// The origin answered 5xx.
+    OriginStatus,
+    /// Reads of L1 that failed.
+    ColoGetFailed,
+    /// Writes of L1 that failed.
+    ColoPutFailed,
+    /// Reads of L2 that failed.
+    GlobalGetFailed,
+    /// Writes of L2 that failed.
+    GlobalPutFailed,
+    /// Syncs of the view.
+    Sync,
+    /// Syncs that failed.
+    SyncFailed,
+    /// Calls to the journal that failed.
+    JournalFailed,
+    /// Calls to shards that failed.
+    ShardFailed,
+    /// Soft invalidations accepted.
+    RevalidateSoft,
+    /// Hard invalidations accepted.
+    RevalidateHard,
+    /// Control calls refused for want of credentials.
+    ControlNotAuthenticated,
+    /// Control calls refused for their content.
+    ControlRefused,
+    /// Pages warmed.
+    WarmDone,
+    /// Warms that failed and will be tried again.
+    WarmFailed,
+    /// Warms given up.
+    WarmDead,
+    /// Bytes served from stored responses.
+    BytesStored,
+    /// Bytes received from the origin.
+    BytesOrigin,
+}
+
+/// A value that goes up and down, set when metrics are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gauge {
+    /// The age of the view, in milliseconds.
+    ViewAge,
+    /// The newest epoch that the view knows.
+    ViewEpoch,
+    /// Targets that the view holds.
+    ViewTargets,
+    /// Responses in isolate memory.
+    MemoryEntries,
+    /// Bytes of their bodies.
+    MemoryBytes,
+    /// Fetches under way.
+    Flights,
+    /// Bytes that they hold.
+    FlightBytes,
+}
+
+/// A family: name, kind, help.
+type Family = (&'static str, &'static str, &'static str);
+
+const REQUESTS: Family = ("edge_isr_requests_total", "counter", "Visitors' requests by result.");
+const FILLS: Family = ("edge_isr_fills_total", "counter", "Fetches of pages by outcome.");
+const ORIGIN: Family =
+    ("edge_isr_origin_errors_total", "counter", "Failures of the origin by kind.");
+const STORES: Family =
+    ("edge_isr_store_errors_total", "counter", "Failures of a tier by operation.");
+const SYNCS: Family = ("edge_isr_syncs_total", "counter", "Syncs of the view by outcome.");
+const CALLS: Family =
+    ("edge_isr_call_failures_total", "counter", "Calls to Durable Objects that failed.");
+const REVALIDATIONS: Family =
+    ("edge_isr_revalidations_total", "counter", "Invalidations accepted by mode.");
+const REFUSALS: Family =
+    ("edge_isr_control_refusals_total", "counter", "Control calls refused by cause.");
+const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
+const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
+
+/// Counters in order, each with its family and label. Rows of one family stand together.
+const COUNTERS: [(Counter, Family, &str, &str); 34] = [
+    (Counter::Hit, REQUESTS, "result", "hit"),
+    (Counter::Stale, REQUESTS, "result", "stale"),
+    (Counter::Revalidated, REQUESTS, "result", "revalidated"),
+    (Counter::Collapsed, REQUESTS, "result", "collapsed"),
+    (Counter::Miss, REQUESTS, "result", "miss"),
+    (Counter::Pass, REQUESTS, "result", "pass"),
+    (Counter::Refused, REQUESTS, "result", "refused"),
+    (Counter::Error, REQUESTS, "result", "error"),
+    (Counter::FillStored, FILLS, "outcome", "stored"),
+    (Counter::FillNotStored, FILLS, "outcome", "not-stored"),
+    (Counter::FillShared, FILLS, "outcome", "shared"),
+    (Counter::FillFailed, FILLS, "outcome", "failed"),
+    (Counter::OriginUnreachable, ORIGIN, "kind", "unreachable"),
+    (Counter::OriginTimeout, ORIGIN, "kind", "timeout"),
+    (Counter::OriginBroken, ORIGIN, "kind", "broken"),
+    (Counter::OriginBusy, ORIGIN, "kind", "busy"),
+    (Counter::OriginStatus, ORIGIN, "kind", "status"),
+    (Counter::ColoGetFailed, STORES, "operation", "l1-get"),
+    (Counter::ColoPutFailed, STORES, "operation", "l1-put"),
+    (Counter::GlobalGetFailed, STORES, "operation", "l2-get"),
+    (Counter::GlobalPutFailed, STORES, "operation", "l2-put"),
+    (Counter::Sync, SYNCS, "outcome", "done"),
+    (Counter::SyncFailed, SYNCS, "outcome", "failed"),
+    (Counter::JournalFailed, CALLS, "object", "journal"),
+    (Counter::ShardFailed, CALLS, "object", "shard"),
+    (Counter::RevalidateSoft, REVALIDATIONS, "mode", "soft"),
+    (Counter::RevalidateHard, REVALIDATIONS, "mode", "hard"),
+    (Counter::ControlNotAuthenticated, REFUSALS, "cause", "credentials"),
+    (Counter::ControlRefused, REFUSALS, "cause", "content"),
+    (Counter::WarmDone, WARMS, "outcome", "done"),
+    (Counter::WarmFailed, WARMS, "outcome", "failed"),
+    (Counter::WarmDead, WARMS, "outcome", "dead"),
+    (Counter::BytesStored, BYTES, "source", "stored"),
+    (Counter::BytesOrigin, BYTES, "source", "origin"),
+];
+
+/// What a gauge counts in.
+enum Unit {
+    /// Whole things.
+    One,
+    /// Milliseconds, shown in seconds.
+    Milli,
+}
+
+/// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
+const GAUGES: [(Gauge, Family, Unit); 7] = [
+    (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
+    (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
+    (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
+    (Gauge::MemoryEntries, ("edge_isr_memory_entries", "gauge", "Responses in memory."), Unit::One),
+    (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
+    (Gauge::Flights, ("edge_isr_flights", "gauge", "Fetches under way."), Unit::One),
+    (Gauge::FlightBytes, ("edge_isr_flight_bytes", "gauge", "Bytes that fetches hold."), Unit::One),
+];
+
+/// The counters and gauges of one isolate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    counters: [u64; COUNTERS.len()],
+    gauges: [Option<u64>; GAUGES.len()],
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self { counters: [0; COUNTERS.len()], gauges: [None; GAUGES.len()] }
+    }
+}
+
+impl Metrics {
+    /// Adds to a counter.
+    pub const fn count(&mut self, counter: Counter, n: u64) {
+        let at = counter as usize;
+        self.counters[at] = self.counters[at].saturating_add(n);
+    }
+
+    /// What a counter stands at.
+    #[must_use]
+    pub const fn counted(&self, counter: Counter) -> u64 {
+        self.counters[counter as usize]
+    }
+
+    /// Sets a gauge; one that is not set is not told.
+    pub const fn set(&mut self, gauge: Gauge, value: u64) {
+        self.gauges[gauge as usize] = Some(value);
+    }
+
+    /// The text of a scrape. `facts` become the labels of `edge_isr_info`.
+    #[must_use]
+    pub fn render(&self, facts: &[(&str, &str)]) -> String {
+        let mut text = String::with_capacity(4096);
+        head(&mut text, ("edge_isr_info", "gauge", "Facts about this isolate, as labels."));
+        let labels: Vec<String> =
+            facts.iter().map(|(name, value)| format!("{name}=\"{}\"", escape(value))).collect();
+        // Writing to a String can't fail; the same holds below.
+        let _ = writeln!(text, "edge_isr_info{{{}}} 1", labels.join(","));
+        let mut last = "";
+        for (counter, family, label, value) in COUNTERS {
+            if family.0 != last {
+                head(&mut text, family);
+                last = family.0;
+            }
+            let count = self.counted(counter);
+            let _ = writeln!(text, "{}{{{label}=\"{value}\"}} {count}", family.0);
+        }
+        for ((_, family, unit), value) in GAUGES.iter().zip(self.gauges) {
+            let Some(value) = value else { continue };
+            head(&mut text, *family);
+            let _ = match unit {
+                Unit::One => writeln!(text, "{} {value}", family.0),
+                Unit::Milli => {
+                    writeln!(text, "{} {}", family.0, Millis(value).decimal_seconds())
+                }
+            };
+        }
+        text
+    }
+}
+
+/// The content type of a scrape.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn head(text: &mut String, (name, kind, help): Family) {
+    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
+}
+
+/// A label's value: backslash, quote and line feed are escaped.
+fn escape(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COUNTERS, GAUGES};
+
+    #[test]
+    fn every_row_stands_at_its_own_index() {
+        for (at, (counter, ..)) in COUNTERS.iter().enumerate() {
+            assert_eq!(*counter as usize, at, "{counter:?}");
+        }
+        for (at, (gauge, ..)) in GAUGES.iter().enumerate() {
+            assert_eq!(*gauge as usize, at, "{gauge:?}");
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! The control API (design §7): who may call, what a call says, and what is answered. Pure and
+//! synchronous; the engine performs the calls.
+//!
+//! | file | what it decides |
+//! | --- | --- |
+//! | [`route`] | which call a request is |
+//! | [`auth`] | whether the caller may make it |
+//! | [`carried`] | the same for clients of other APIs: where they carry a token |
+//! | [`revalidate`], [`targets`] | what an invalidation names |
+//! | [`warm`] | what a warm names |
+//! | [`problem`] | errors, as RFC 9457 problem documents |
+//! | [`reply`] | the other answers' JSON |
+//! | [`healthz`], [`metrics`], [`log`] | what operators see |
+
+pub mod auth;
+pub mod carried;
+pub mod healthz;
+pub mod log;
+pub mod metrics;
+pub mod problem;
+pub mod reply;
+pub mod revalidate;
+pub mod route;
+pub mod secret;
+pub mod targets;
+pub mod warm;
+
+pub use auth::{AuthError, Caller, Scope};
+pub use problem::{Problem, ProblemKind};
+pub use revalidate::RevalidateCommand;
+pub use route::ControlCall;
+pub use secret::{SecretError, Secrets};

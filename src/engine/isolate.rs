@@ -1,0 +1,136 @@
+//! What one isolate keeps between requests: L0, its view of the journal, flights, and its limits.
+//!
+//! The runtime may end a request's tasks at any time without a word. So nothing here is a lock or a counter that
+//! must be given back: every claim carries the time it was made and lapses by itself.
+
+use std::collections::HashMap;
+
+use crate::config::Config;
+use crate::control::metrics::Metrics;
+use crate::key::CacheKey;
+use crate::port::Platform;
+use crate::time::{Millis, Timestamp};
+use crate::view::View;
+
+use super::flight::Flight;
+use super::memory::Memory;
+
+/// One isolate's state.
+pub struct Isolate<P: Platform> {
+    /// L0.
+    pub memory: Memory<P::Chunk>,
+    /// What is known of the journal.
+    pub view: View,
+    /// When the sync under way began, if one is.
+    pub syncing: Option<Timestamp>,
+    /// When the latest sync ended.
+    pub synced: Option<Timestamp>,
+    /// When the latest sync failed, if it did.
+    pub sync_failed: Option<Timestamp>,
+    /// Fetches under way, by the key that was asked for.
+    pub flights: HashMap<CacheKey, Flight<P>>,
+    /// When each origin request under way for a visitor began.
+    permits: Vec<Timestamp>,
+    /// New page keys per host in the current second.
+    new_keys: HashMap<String, (i64, u32)>,
+    /// Pages whose refresh was forced in the current second.
+    forced: (i64, Vec<String>),
+    /// Counters for `/metrics`.
+    pub metrics: Metrics,
+}
+
+/// Forced refreshes in a second: each is a write of the journal.
+const FORCED_PER_SECOND: usize = 20;
+
+/// The hosts whose new keys are counted at once; beyond, all hosts share one budget.
+const MAX_COUNTED_HOSTS: usize = 256;
+
+impl<P: Platform> Isolate<P> {
+    /// A cold isolate.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        Self {
+            memory: Memory::new(config.memory),
+            view: View::new(config.journal_targets),
+            syncing: None,
+            synced: None,
+            sync_failed: None,
+            flights: HashMap::new(),
+            permits: Vec::new(),
+            new_keys: HashMap::new(),
+            forced: (0, Vec::new()),
+            metrics: Metrics::default(),
+        }
+    }
+
+    /// Claims one of the origin requests that may be under way at once; none if all are taken. A claim lapses after
+    /// `lapse`.
+    pub fn claim_origin(&mut self, now: Timestamp, limit: u32, lapse: Millis) -> bool {
+        self.permits.retain(|began| now.since(*began) < lapse);
+        if self.permits.len() >= limit as usize {
+            return false;
+        }
+        self.permits.push(now);
+        true
+    }
+
+    /// Gives a claim made at `began` back.
+    pub fn release_origin(&mut self, began: Timestamp) {
+        if let Some(at) = self.permits.iter().position(|claim| *claim == began) {
+            self.permits.swap_remove(at);
+        }
+    }
+
+    /// Counts a new page key of a host; false once the host's budget for this second is spent.
+    pub fn claim_new_key(&mut self, host: &str, now: Timestamp, limit: u32) -> bool {
+        let second = now.as_seconds();
+        if self.new_keys.len() >= MAX_COUNTED_HOSTS && !self.new_keys.contains_key(host) {
+            self.new_keys.retain(|_, (at, _)| *at == second);
+        }
+        let host = if self.new_keys.len() >= MAX_COUNTED_HOSTS { "" } else { host };
+        let count = self.new_keys.entry(host.to_owned()).or_insert((second, 0));
+        if count.0 != second {
+            *count = (second, 0);
+        }
+        count.1 += 1;
+        count.1 <= limit
+    }
+
+    /// Counts a forced refresh of a page; false if the page had one in this second, or enough others
+    /// did.
+    pub fn claim_forced(&mut self, page: &str, now: Timestamp) -> bool {
+        let second = now.as_seconds();
+        if self.forced.0 != second {
+            self.forced = (second, Vec::new());
+        }
+        let pages = &mut self.forced.1;
+        if pages.len() >= FORCED_PER_SECOND || pages.iter().any(|known| known == page) {
+            return false;
+        }
+        pages.push(page.to_owned());
+        true
+    }
+
+    /// Bytes that flights hold.
+    #[must_use]
+    pub fn flight_bytes(&self) -> u64 {
+        self.flights.values().map(Flight::held).sum()
+    }
+
+    /// The flight for a key, unless its task was ended by the runtime.
+    pub fn flight(&mut self, key: &CacheKey, now: Timestamp, limit: Millis) -> Option<Flight<P>> {
+        let flight = self.flights.get(key)?;
+        if flight.is_dead(now, limit) {
+            self.flights.remove(key);
+            return None;
+        }
+        Some(flight.clone())
+    }
+
+    /// Takes a flight off the list, if it is still the one that stands there.
+    pub fn end_flight(&mut self, key: &CacheKey, flight: &Flight<P>) {
+        if self.flights.get(key).is_some_and(|listed| listed.is(flight)) {
+            self.flights.remove(key);
+        }
+    }
+}

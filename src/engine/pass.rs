@@ -1,0 +1,179 @@
+//! What is not a page, or not one that may be stored: passed to the origin and back, untouched but for the fields
+//! that belong to one hop.
+
+use std::rc::Rc;
+
+use crate::config::Route;
+use crate::control::healthz::HealthReason;
+use crate::control::problem::{Problem, ProblemKind};
+use crate::entry::FreshnessSource;
+use crate::header::Fields;
+use crate::header::cache_status::{CacheStatus, Forward};
+use crate::journal::{Append, Appended, Mode};
+use crate::policy::admission::{Admission, Admitted, Pass, admit};
+use crate::policy::forward::{pass_request_fields, visitor_fields};
+use crate::policy::unsafe_methods::invalidated_by;
+use crate::port::{OriginError, OriginRequest, OriginResponse, Platform};
+use crate::tag::{Target, TargetHash};
+use crate::time::Millis;
+
+use super::answer::{Answer, Body};
+use super::{Engine, Incoming};
+
+impl<P: Platform> Engine<P> {
+    /// Passes a request that is not for the cache.
+    pub(super) async fn pass(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        pass: &Pass<'_>,
+    ) -> Answer<P> {
+        let told = CacheStatus::forwarded(pass.reason.forward()).detail(pass.reason.as_str());
+        if let Some(admitted) = &pass.post {
+            return self.post(platform, incoming, admitted, told).await;
+        }
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let head = Rc::clone(&incoming.head);
+        let response = self.ask(platform, incoming, fields).await;
+        if pass.unsafe_method
+            && pass.route.unsafe_invalidates
+            && let Ok(response) = &response
+        {
+            let targets = invalidated_by(&head, &response.head, self.config());
+            self.invalidate_unsafe(platform, targets, &[]).await;
+        }
+        self.passed(response, pass.route, told)
+    }
+
+    /// Passes a request of a worker whose settings are wrong: uncached, and said so.
+    pub async fn pass_unconfigured(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        problem: &HealthReason,
+    ) -> Answer<P> {
+        let reason = problem.as_str();
+        let told = CacheStatus::forwarded(Forward::Bypass).detail(reason);
+        match problem {
+            // RFC 5842 §7.2: the worker would ask itself.
+            HealthReason::OriginIsWorker => {
+                return Answer::problem(&Problem::refused(508, reason), told);
+            }
+            HealthReason::Origin(_) => {
+                let detail = "The worker's settings are wrong; its healthz says which.";
+                let problem = Problem::new(ProblemKind::Misconfigured, detail).because(reason);
+                return Answer::problem(&problem, told);
+            }
+            HealthReason::Config(_)
+            | HealthReason::Secrets(_)
+            | HealthReason::BindingMissing(_)
+            | HealthReason::NothingCanInvalidate
+            | HealthReason::Blind(_)
+            | HealthReason::Dark(_)
+            | HealthReason::Cold => {}
+        }
+        if let Admission::Refuse(refusal) = admit(&incoming.head, self.config()) {
+            return self.refused(platform, &incoming.head, refusal);
+        }
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let response = self.ask(platform, incoming, fields).await;
+        self.passed(response, &self.config().defaults, told)
+    }
+
+    /// Passes a request whose page was marked hit-for-pass.
+    pub(super) async fn pass_marked(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        reason: &str,
+    ) -> Answer<P> {
+        let told =
+            CacheStatus::forwarded(Forward::Bypass).detail(&format!("hit-for-pass-{reason}"));
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let response = self.ask(platform, incoming, fields).await;
+        self.passed(response, admitted.route, told)
+    }
+
+    /// Sends a visitor's own request to the origin, within the limit of requests under way.
+    pub(super) async fn ask(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        fields: Fields,
+    ) -> Result<OriginResponse<P::Stream>, OriginError> {
+        let head = &incoming.head;
+        let began = platform.now();
+        let config = self.config();
+        // The head of an answer to an upload may take as long as the upload.
+        let timeout = if incoming.body.is_some() { Millis::ZERO } else { config.origin_timeout };
+        let lapse = Millis(config.origin_timeout.0 * 2);
+        let target = crate::tag::url_name("", &head.path, head.query.as_deref());
+        let url = format!("{}://{}{target}", head.scheme, head.host);
+        if !self.isolate().borrow_mut().claim_origin(began, config.origin_concurrency, lapse) {
+            self.origin_failed(platform, &url, OriginError::Busy);
+            return Err(OriginError::Busy);
+        }
+        let request = OriginRequest {
+            method: head.method.clone(),
+            target,
+            fields,
+            body: incoming.body,
+            timeout,
+        };
+        let response = platform.fetch(request).await;
+        self.isolate().borrow_mut().release_origin(began);
+        if let Err(error) = &response {
+            self.origin_failed(platform, &url, *error);
+        }
+        response
+    }
+
+    /// The answer that a passed response makes.
+    pub(super) fn passed(
+        &self,
+        response: Result<OriginResponse<P::Stream>, OriginError>,
+        route: &Route,
+        told: CacheStatus,
+    ) -> Answer<P> {
+        match response {
+            Ok(response) => {
+                let told = told.fwd_status(response.head.status);
+                let fields = visitor_fields(&response.head.fields, route, FreshnessSource::None);
+                Answer::told(response.head.status, fields, Body::Origin(response.body), told)
+            }
+            Err(error) => Answer::origin_failed(error, told.detail(error.as_str())),
+        }
+    }
+
+    /// Invalidates what an unsafe request changed (RFC 9111 §4.4): in this isolate at once, everywhere through the
+    /// journal. What the journal says of it, if there was anything to invalidate and it was reached; `watch` is what
+    /// it is asked of besides.
+    pub(super) async fn invalidate_unsafe(
+        &self,
+        platform: &Rc<P>,
+        targets: Vec<Target>,
+        watch: &[TargetHash],
+    ) -> Option<Appended> {
+        if targets.is_empty() {
+            return None;
+        }
+        let append = Append {
+            id: format!("unsafe-{}", platform.unique()),
+            body_digest: String::new(),
+            targets,
+            mode: Mode::Hard,
+            warm: false,
+            settle: Millis::ZERO,
+            reason: "unsafe method".to_owned(),
+            watch: watch.to_vec(),
+        };
+        match self.append(platform, append).await {
+            Ok(appended) => Some(appended),
+            Err(error) => {
+                self.journal_failed(platform, "append", &error);
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! What an index shard answers. The same rules of versions as for its calls: [`super::message`].
+
+use serde::{Deserialize, Serialize};
+
+use crate::key::{CacheKey, Page, Selection};
+use crate::tag::TagSet;
+use crate::time::{Epoch, Millis, Timestamp};
+
+/// What a shard answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardReply {
+    /// To [`super::ShardCall::Lease`].
+    Lease(LeaseReply),
+    /// To [`super::ShardCall::Record`].
+    Recorded(Recorded),
+    /// To [`super::ShardCall::Invalidate`].
+    Invalidated(Invalidated),
+    /// To [`super::ShardCall::InvalidateMany`], in its order.
+    InvalidatedMany(Vec<Invalidated>),
+    /// To [`super::ShardCall::Count`].
+    Counted {
+        /// Pages found.
+        pages: u64,
+        /// Whether that is all of them: counting stops at a bound.
+        complete: bool,
+    },
+    /// To [`super::ShardCall::Job`].
+    Job {
+        /// None if the shard does not know the job.
+        #[serde(default)]
+        progress: Option<JobProgress>,
+    },
+    /// To [`super::ShardCall::Replay`].
+    Replayed {
+        /// Dead letters queued again.
+        count: u64,
+    },
+    /// To [`super::ShardCall::TagPages`] and [`super::ShardCall::PagesByUrl`].
+    Pages {
+        /// The pages.
+        pages: Vec<PageInfo>,
+        /// Where to go on; none at the end.
+        #[serde(default)]
+        cursor: Option<u64>,
+    },
+    /// Done.
+    Done,
+    /// To [`super::ShardCall::Status`].
+    Status(ShardStatus),
+}
+
+impl ShardReply {
+    /// Its name on the wire: for logs, which must not hold what it carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Lease(_) => "lease",
+            Self::Recorded(_) => "recorded",
+            Self::Invalidated(_) => "invalidated",
+            Self::InvalidatedMany(_) => "invalidated_many",
+            Self::Counted { .. } => "counted",
+            Self::Job { .. } => "job",
+            Self::Replayed { .. } => "replayed",
+            Self::Pages { .. } => "pages",
+            Self::Done => "done",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// The answer to a [`super::LeaseRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeaseReply {
+    /// Fetch from the origin, store in L2 and L1, record.
+    Grant(Grant),
+    /// L2 has it but does not show it here yet: fetch from the origin for this colo, store in L1
+    /// only, don't record.
+    Ticket(Grant),
+    /// L2 has it.
+    Ready(Ready),
+    /// Another holds the lease: look into L1, then ask again.
+    Wait {
+        /// When to ask again.
+        retry: Millis,
+        /// As in [`Ready::latest_fence`].
+        #[serde(default)]
+        latest_fence: u64,
+    },
+    /// The page varies on these request fields (lower case, sorted): ask again with that selection.
+    Vary {
+        /// Their names.
+        names: Vec<String>,
+    },
+}
+
+/// The right to fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// The fencing number, higher than any before.
+    pub fence: u64,
+    /// The stamp of what is fetched now: the highest epoch that asker and shard know.
+    pub stamp: Epoch,
+    /// How long the lease lives.
+    pub lease: Millis,
+    /// The page's known tags: a response without tags inherits them.
+    #[serde(default)]
+    pub tags: TagSet,
+    /// The names that the page is known to vary on: unite the response's `Vary` with them.
+    #[serde(default)]
+    pub vary: Vec<String>,
+    /// Whether the page was neither recorded nor asked for before.
+    #[serde(default)]
+    pub first: bool,
+}
+
+/// Where L2 has a variant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Its key in L2.
+    pub l2_key: String,
+    /// Its stamp. Judge the entry again by your own view.
+    pub stamp: Epoch,
+    /// Its fencing number.
+    pub fence: u64,
+    /// Its selection.
+    #[serde(default)]
+    pub selection: Selection,
+    /// The newest fencing number given to anyone. What carries a higher one than this request's
+    /// first answer said was fetched after the request came.
+    #[serde(default)]
+    pub latest_fence: u64,
+}
+
+/// The answer to a [`super::RecordRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Whether the shard now names this fetch's copy; a newer one may stand.
+    pub accepted: bool,
+    /// The variant's tags, inherited ones included.
+    #[serde(default)]
+    pub tags: TagSet,
+    /// Whether an invalidation had overtaken the fetch, so that the variant is warmed at once.
+    #[serde(default)]
+    pub overtaken: bool,
+}
+
+/// The answer to [`super::ShardCall::Invalidate`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Invalidated {
+    /// Pages found so far.
+    pub pages: u64,
+    /// Warms queued so far.
+    pub warming: u64,
+    /// Whether that is all: a large target is expanded in slices.
+    #[serde(default)]
+    pub complete: bool,
+    /// The highest epoch that the shard ever heard of.
+    #[serde(default)]
+    pub seen: Epoch,
+}
+
+/// How far a job's warms are, in one shard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobProgress {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// Pages found.
+    pub pages: u64,
+    /// Warms in all.
+    pub total: u64,
+    /// Waiting for their turn.
+    pub queued: u64,
+    /// Under way.
+    pub running: u64,
+    /// Fetched and stored, or nothing left to store.
+    pub done: u64,
+    /// Dead letters.
+    pub failed: u64,
+    /// Taken over by a newer invalidation of the same page.
+    pub superseded: u64,
+    /// Whether all of its pages have been found.
+    pub complete: bool,
+    /// Some of its dead letters.
+    #[serde(default)]
+    pub failures: Vec<Failure>,
+}
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// The page's URL.
+    pub url: String,
+    /// Why its last try failed.
+    pub reason: String,
+    /// How often it was tried.
+    pub attempts: u32,
+    /// When it was given up.
+    pub at: Timestamp,
+}
+
+/// A page as the index knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageInfo {
+    /// Its address.
+    pub page: Page,
+    /// Its primary key.
+    pub key: CacheKey,
+    /// The request fields that it varies on.
+    #[serde(default)]
+    pub vary: Vec<String>,
+    /// Its tags.
+    pub tags: TagSet,
+    /// Its variants.
+    pub variants: Vec<VariantInfo>,
+}
+
+/// A variant as the index knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VariantInfo {
+    /// What its `Vary` selected.
+    pub selection: Selection,
+    /// Its status.
+    pub status: u16,
+    /// Its stamp.
+    pub stamp: Epoch,
+    /// Its fencing number.
+    pub fence: u64,
+    /// Where L2 has it.
+    #[serde(default)]
+    pub l2_key: Option<String>,
+    /// When it was recorded.
+    pub stored_at: Timestamp,
+    /// Until when it is fresh.
+    pub fresh_until: Timestamp,
+    /// Until when it is kept.
+    pub keep_until: Timestamp,
+    /// When a warm last stored it.
+    #[serde(default)]
+    pub warmed_at: Option<Timestamp>,
+    /// The epoch that a queued warm is for.
+    #[serde(default)]
+    pub warming: Option<Epoch>,
+}
+
+/// A shard in numbers. What is counted is counted up to [`super::MOST_COUNTED`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardStatus {
+    /// The highest epoch it ever heard of.
+    pub seen: Epoch,
+    /// Pages.
+    pub pages: u64,
+    /// Variants.
+    pub variants: u64,
+    /// Warms that wait or run.
+    pub warms: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Targets whose pages are still to be found.
+    pub expanding: u64,
+    /// Sitemaps that are still to be read or handed out.
+    #[serde(default)]
+    pub importing: u64,
+    /// Damaged rows that were taken out.
+    #[serde(default)]
+    pub damaged: u64,
+    /// Bytes on disk.
+    pub bytes: u64,
+}

@@ -1,0 +1,88 @@
+//! Rows that can't be read: each is taken out alone, so that none holds up the others.
+//!
+//! The schema is ours and every value was written by us, so a damaged row means a fault of the
+//! disk, of another version, or of ours. Nothing stale follows from it: what is out of date is the
+//! journal's to say. A damaged page is forgotten and recorded anew by its next fill; a damaged
+//! warm is a dead letter. They are counted, for the operator to see.
+
+use crate::key::{CacheKey, KeyDigest, Selection};
+use crate::sql::row::{Row, text};
+use crate::sql::{Sql, SqlError, Value};
+
+use super::{ShardError, Work};
+
+/// The reason of such a dead letter.
+pub(super) const DAMAGED: &str = "a stored row is damaged";
+
+/// Whether it is one row's damage, and not the database's refusal.
+pub(super) const fn is_damage(error: &ShardError) -> bool {
+    match error {
+        ShardError::Sql(SqlError::Damaged(_)) => true,
+        ShardError::Sql(SqlError::Refused(_)) => false,
+    }
+}
+
+impl<S: Sql> Work<'_, S> {
+    /// Goes on without a damaged row: `without` takes it out.
+    pub(super) fn heal<T: Default>(
+        &mut self,
+        done: Result<T, ShardError>,
+        without: impl FnOnce(&mut Self) -> Result<(), ShardError>,
+    ) -> Result<T, ShardError> {
+        match done {
+            Err(error) if is_damage(&error) => {
+                self.state.damaged += 1;
+                without(self)?;
+                Ok(T::default())
+            }
+            other => other,
+        }
+    }
+
+    /// Forgets a page and what stands under the variant's key, without reading them.
+    pub(super) fn drop_damaged(
+        &mut self,
+        key: &CacheKey,
+        selections: &[&Selection],
+    ) -> Result<(), ShardError> {
+        self.state.damaged += 1;
+        let page = key.digest();
+        let mut variants = self.sql.exec(
+            "SELECT id FROM variant WHERE page = (SELECT id FROM page WHERE digest = ?)",
+            &[text(page.as_str())],
+        )?;
+        for selection in selections {
+            let digest: KeyDigest = key.variant(selection).digest();
+            let statement = "SELECT id FROM variant WHERE digest = ?";
+            variants.append(&mut self.sql.exec(statement, &[text(digest.as_str())])?);
+        }
+        for row in &variants {
+            self.drop_damaged_variant(Row(row).integer(0)?)?;
+        }
+        self.sql.exec("DELETE FROM page WHERE digest = ?", &[text(page.as_str())])?;
+        Ok(())
+    }
+
+    /// Forgets the page of a variant without reading it.
+    pub(super) fn drop_damaged_page(&mut self, variant: i64) -> Result<(), ShardError> {
+        let id = [Value::Integer(variant)];
+        let pages = self.sql.exec("SELECT page FROM variant WHERE id = ?", &id)?;
+        self.drop_damaged_variant(variant)?;
+        for page in &pages {
+            for row in &self.sql.exec("SELECT id FROM variant WHERE page = ?", page)? {
+                self.drop_damaged_variant(Row(row).integer(0)?)?;
+            }
+            self.sql.exec("DELETE FROM page WHERE id = ?", page)?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a variant without reading it; a queued warm of it is a dead letter.
+    pub(super) fn drop_damaged_variant(&mut self, variant: i64) -> Result<(), ShardError> {
+        self.bury(variant, DAMAGED)?;
+        let id = [Value::Integer(variant)];
+        self.sql.exec("DELETE FROM tagged WHERE variant = ?", &id)?;
+        self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,190 @@
+//! Finding the pages of a target, in slices: a tag of 100,000 pages is never one batch.
+
+use std::collections::HashSet;
+
+use crate::lease::Version;
+use crate::sql::row::{Row, marks, number, text};
+use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::tag::Target;
+use crate::time::Epoch;
+use crate::warm::Want;
+
+use super::{ShardError, Work};
+
+/// Variants of one slice.
+const SLICE: u64 = 200;
+/// Variants looked at in one call.
+const MOST_MATCHES: usize = 400;
+/// Targets looked at in one call.
+const MOST_TARGETS: i64 = 100;
+
+/// A variant that a target names.
+pub(super) struct Match {
+    pub(super) variant: i64,
+    pub(super) page: i64,
+    stored: Version,
+}
+
+/// Some of a target's variants, and where to go on.
+pub(super) struct Slice {
+    pub(super) matches: Vec<Match>,
+    pub(super) next: Option<(String, i64)>,
+}
+
+impl<S: Sql> Work<'_, S> {
+    /// Queues warms for the next slices of what is to be expanded.
+    pub(super) fn expand(&mut self) -> Result<(), ShardError> {
+        let rows = self.sql.exec(
+            "SELECT seq, job, epoch, kind, name, after_url, after_id FROM expand
+                ORDER BY seq LIMIT ?",
+            &[Value::Integer(MOST_TARGETS)],
+        )?;
+        let mut looked_at = 0;
+        for row in &rows {
+            if looked_at >= MOST_MATCHES {
+                break;
+            }
+            let row = Row(row);
+            let seq = row.integer(0)?;
+            let expanded = self.expand_one(seq, row);
+            looked_at += self.heal(expanded, |work| work.expanded(seq))?;
+        }
+        Ok(())
+    }
+
+    /// Queues warms for the next slice of one target; how many variants it has.
+    fn expand_one(&mut self, seq: i64, row: Row<'_>) -> Result<usize, ShardError> {
+        let (job, epoch) = (row.text(1)?, row.epoch(2)?);
+        let slice = match Target::from_parts(row.small(3)?, row.text(4)?) {
+            Some(target) => self.slice(&target, row.text(5)?, row.integer(6)?)?,
+            None => Slice { matches: Vec::new(), next: None },
+        };
+        self.queue_matches(&slice.matches, epoch, job)?;
+        match slice.next {
+            Some((url, id)) => {
+                self.sql.exec(
+                    "UPDATE expand SET after_url = ?, after_id = ? WHERE seq = ?",
+                    &[text(&url), Value::Integer(id), Value::Integer(seq)],
+                )?;
+            }
+            None => self.expanded(seq)?,
+        }
+        Ok(slice.matches.len())
+    }
+
+    fn expanded(&self, seq: i64) -> Result<(), ShardError> {
+        self.sql.exec("DELETE FROM expand WHERE seq = ?", &[Value::Integer(seq)])?;
+        Ok(())
+    }
+
+    fn queue_matches(
+        &mut self,
+        matches: &[Match],
+        epoch: Epoch,
+        job: &str,
+    ) -> Result<(), ShardError> {
+        let want = Want { epoch, above_fence: 0 };
+        let mut pages = HashSet::new();
+        for found in matches {
+            // What was refetched since needs no warm, and was counted if another target had it
+            // queued.
+            if !want.is_met_by(found.stored) && self.enqueue(found.variant, want, job)? {
+                pages.insert(found.page);
+            }
+        }
+        self.bump(job, "pages", pages.len() as u64)
+    }
+
+    /// The target's variants after a cursor.
+    pub(super) fn slice(
+        &self,
+        target: &Target,
+        after_url: &str,
+        after_id: i64,
+    ) -> Result<Slice, SqlError> {
+        let after = Value::Integer(after_id);
+        let limit = number(SLICE);
+        match target {
+            Target::Tag(tag) => {
+                let rows = self.sql.exec(
+                    "SELECT v.id, v.page, v.stamp, v.fence FROM tagged t
+                        JOIN variant v ON v.id = t.variant
+                        WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND t.variant > ?
+                        ORDER BY t.variant LIMIT ?",
+                    &[text(tag.as_str()), after, limit],
+                )?;
+                let next = match rows.last() {
+                    Some(last) if rows.len() as u64 == SLICE => {
+                        Some((String::new(), Row(last).integer(0)?))
+                    }
+                    Some(_) | None => None,
+                };
+                Ok(Slice { matches: matches(&rows), next })
+            }
+            Target::Url(url) => self.slice_of_pages(
+                "SELECT id, url FROM page WHERE url = ? AND id > ? ORDER BY id LIMIT ?",
+                &[text(url), after, limit],
+            ),
+            Target::Prefix(prefix) => self.slice_of_range(prefix, after_url, after_id),
+            Target::Host(host) => self.slice_of_range(&format!("{host}/"), after_url, after_id),
+            Target::All => self.slice_of_pages(
+                "SELECT id, '' FROM page WHERE id > ? ORDER BY id LIMIT ?",
+                &[after, limit],
+            ),
+        }
+    }
+
+    /// The pages whose URL begins with a prefix that ends in `/`: a range of the index.
+    fn slice_of_range(
+        &self,
+        prefix: &str,
+        after_url: &str,
+        after_id: i64,
+    ) -> Result<Slice, SqlError> {
+        let stem = prefix.strip_suffix('/').unwrap_or(prefix);
+        // '0' is the character after '/'.
+        let end = format!("{stem}0");
+        let begin = if after_url.is_empty() { format!("{stem}/") } else { after_url.to_owned() };
+        self.slice_of_pages(
+            "SELECT id, url FROM page WHERE (url, id) > (?, ?) AND url < ?
+                ORDER BY url, id LIMIT ?",
+            &[text(&begin), Value::Integer(after_id), text(&end), number(SLICE)],
+        )
+    }
+
+    fn slice_of_pages(&self, query: &'static str, parameters: &[Value]) -> Result<Slice, SqlError> {
+        let pages = self.sql.exec(query, parameters)?;
+        let mut ids = Vec::with_capacity(pages.len());
+        for page in &pages {
+            ids.push(Value::Integer(Row(page).integer(0)?));
+        }
+        let mut found = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(MAX_PARAMETERS) {
+            let query = format!(
+                "SELECT id, page, stamp, fence FROM variant WHERE page IN ({})",
+                marks(chunk.len())
+            );
+            found.append(&mut matches(&self.sql.exec(&query, chunk)?));
+        }
+        let next = match pages.last() {
+            Some(last) if pages.len() as u64 == SLICE => {
+                Some((Row(last).text(1)?.to_owned(), Row(last).integer(0)?))
+            }
+            Some(_) | None => None,
+        };
+        Ok(Slice { matches: found, next })
+    }
+}
+
+/// What can be read of the rows: a damaged variant has no part in it, and goes with its next lease.
+fn matches(rows: &[Vec<Value>]) -> Vec<Match> {
+    let read = |row: &Vec<Value>| -> Result<Match, SqlError> {
+        let row = Row(row);
+        Ok(Match {
+            variant: row.integer(0)?,
+            page: row.integer(1)?,
+            stored: Version { stamp: row.epoch(2)?, fence: row.unsigned(3)? },
+        })
+    };
+    rows.iter().filter_map(|row| read(row).ok()).collect()
+}

@@ -1,0 +1,162 @@
+//! Answering lease requests: gathers the facts, lets [`crate::lease`] decide, writes the lease.
+
+use crate::key::{KeyDigest, Selection};
+use crate::lease::{Ask, LeaseDecision, decide};
+use crate::rule::Rule;
+use crate::sort::sort;
+use crate::sql::row::{Row, epoch, number, text, timestamp};
+use crate::sql::{Sql, SqlError};
+use crate::tag::TagSet;
+use crate::time::{Epoch, Timestamp};
+
+use super::{Grant, LeaseReply, LeaseRequest, Ready, ShardError, Work};
+
+impl<S: Sql> Work<'_, S> {
+    pub(super) fn lease(&mut self, request: &LeaseRequest) -> Result<LeaseReply, ShardError> {
+        // lease_seen: what the asker knows raises the stamps of all that follow.
+        if Rule::LeaseSeen.holds() {
+            self.state.seen = self.state.seen.max(request.seen);
+        }
+        let page = self.page(&request.key.digest())?;
+        let known_vary = page.as_ref().map_or(&[][..], |page| &page.vary);
+        if let Some(names) = missing(known_vary, &request.selection) {
+            return Ok(LeaseReply::Vary { names });
+        }
+        let digest = request.key.variant(&request.selection).digest();
+        let variant = self.variant(&digest)?;
+        if let Some(variant) = &variant {
+            self.note_asked(variant, request.hits)?;
+        }
+        let ready = variant.as_ref().and_then(|variant| variant.ready(self.now));
+        let holder = self.holder(&digest)?;
+        let ticket_until = match ready {
+            Some((_, version)) if request.lagged => {
+                self.ticket(&digest, &request.colo, version.fence)?
+            }
+            Some(_) | None => None,
+        };
+        let ask =
+            Ask { need: request.need, have_fence: request.have_fence, lagged: request.lagged };
+        let version = ready.map(|(_, version)| version);
+        let decision = decide(ask, version, holder, ticket_until, self.now);
+        let (fence, stamp) = match (decision, ready) {
+            (LeaseDecision::Wait(retry), _) => {
+                return Ok(LeaseReply::Wait { retry, latest_fence: self.state.fence });
+            }
+            (LeaseDecision::Ready, Some((l2_key, version))) => {
+                return Ok(LeaseReply::Ready(Ready {
+                    l2_key: l2_key.to_owned(),
+                    stamp: version.stamp,
+                    fence: version.fence,
+                    selection: request.selection.clone(),
+                    latest_fence: self.state.fence,
+                }));
+            }
+            (LeaseDecision::Ticket, Some((_, version))) => {
+                self.give_ticket(&digest, &request.colo, version.fence)?;
+                (version.fence, self.state.seen)
+            }
+            (LeaseDecision::Grant, _) | (LeaseDecision::Ready | LeaseDecision::Ticket, None) => {
+                // An asker with a higher number: this shard lost its storage. Go on past it.
+                self.state.fence = self.state.fence.max(request.have_fence);
+                self.grant(&digest)?
+            }
+        };
+        let tags = match &page {
+            Some(page) => self.known_tags(page.id, variant.as_ref().map(|variant| variant.id))?,
+            None => TagSet::default(),
+        };
+        let grant = Grant {
+            fence,
+            stamp,
+            lease: self.config.lease,
+            tags,
+            vary: known_vary.to_vec(),
+            first: page.is_none() && holder.is_none(),
+        };
+        Ok(if decision == LeaseDecision::Ticket {
+            LeaseReply::Ticket(grant)
+        } else {
+            LeaseReply::Grant(grant)
+        })
+    }
+
+    /// Gives a lease for a variant; returns its fencing number and stamp. Any older lease of it is
+    /// void from now.
+    pub(super) fn grant(&mut self, variant: &KeyDigest) -> Result<(u64, Epoch), SqlError> {
+        self.state.fence += 1;
+        let (fence, stamp) = (self.state.fence, self.state.seen);
+        self.sql.exec(
+            "INSERT OR REPLACE INTO lease (variant, fence, stamp, until) VALUES (?, ?, ?, ?)",
+            &[
+                text(variant.as_str()),
+                number(fence),
+                epoch(stamp),
+                timestamp(self.now.plus(self.config.lease)),
+            ],
+        )?;
+        Ok((fence, stamp))
+    }
+
+    /// Ends a lease, if its holder asks (`release_fence`). The row stays a while: the page was
+    /// asked for.
+    pub(super) fn release(&mut self, variant: &KeyDigest, fence: u64) -> Result<(), ShardError> {
+        let compare = if Rule::ReleaseFence.holds() { "=" } else { ">=" };
+        let ended = self.sql.exec(
+            &format!(
+                "UPDATE lease SET until = min(until, ?) WHERE variant = ? AND fence {compare} ?
+                    RETURNING fence"
+            ),
+            &[timestamp(self.now), text(variant.as_str()), number(fence)],
+        )?;
+        if !ended.is_empty() {
+            self.wake_warm(fence)?;
+        }
+        Ok(())
+    }
+
+    fn ticket(
+        &self,
+        variant: &KeyDigest,
+        colo: &str,
+        fence: u64,
+    ) -> Result<Option<Timestamp>, SqlError> {
+        let rows = self.sql.exec(
+            "SELECT until FROM ticket WHERE variant = ? AND colo = ? AND fence = ?",
+            &[text(variant.as_str()), text(colo), number(fence)],
+        )?;
+        rows.first().map(|row| Row(row).timestamp(0)).transpose()
+    }
+
+    fn give_ticket(&self, variant: &KeyDigest, colo: &str, fence: u64) -> Result<(), SqlError> {
+        self.sql.exec(
+            "INSERT OR REPLACE INTO ticket (variant, colo, fence, until) VALUES (?, ?, ?, ?)",
+            &[
+                text(variant.as_str()),
+                text(colo),
+                number(fence),
+                timestamp(self.now.plus(self.config.lease)),
+            ],
+        )?;
+        Ok(())
+    }
+}
+
+/// All names that count, if the selection lacks some of those known. One that has more is an asker
+/// who saw a later response than this shard: its selection counts.
+fn missing(known: &[String], selection: &Selection) -> Option<Vec<String>> {
+    let has = |name: &String| selection.0.iter().any(|(selected, _)| selected == name);
+    if known.iter().all(has) {
+        return None;
+    }
+    Some(union(known, selection))
+}
+
+/// The names of both, sorted.
+pub(super) fn union(known: &[String], selection: &Selection) -> Vec<String> {
+    let mut names: Vec<String> = known.to_vec();
+    names.extend(selection.0.iter().map(|(name, _)| name.clone()));
+    sort(&mut names);
+    names.dedup();
+    names
+}

@@ -1,0 +1,175 @@
+//! What the control API shows: pages, jobs, numbers.
+
+use crate::key::CacheKey;
+use crate::sql::row::{Row, marks, number, text};
+use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::tag::{Tag, TagSet};
+use crate::time::Timestamp;
+
+use super::{Failure, JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, Work};
+
+/// Pages of one answer.
+const MOST_PAGES: u32 = 1_000;
+/// Pages of one URL: the extra parts of keys (cookies, device, language) multiply them.
+const MOST_PAGES_OF_URL: u64 = 100;
+/// What a count stops at: a scrape must not read all of a large shard.
+pub const MOST_COUNTED: u64 = 10_000;
+/// Dead letters shown with a job.
+const FAILURES_SHOWN: i64 = 20;
+
+impl<S: Sql> Work<'_, S> {
+    pub(super) fn progress(&self, id: &str) -> Result<Option<JobProgress>, ShardError> {
+        let rows = self.sql.exec(
+            "SELECT epoch, pages, total, done, failed, superseded,
+                    (SELECT count(*) FROM warm WHERE job = ?1 AND state = 0),
+                    (SELECT count(*) FROM warm WHERE job = ?1 AND state = 1),
+                    EXISTS (SELECT 1 FROM expand WHERE job = ?1)
+                        OR EXISTS (SELECT 1 FROM import WHERE job = ?1 AND state IN (0, 1))
+                FROM job WHERE id = ?1",
+            &[text(id)],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let row = Row(row);
+        let failed = row.unsigned(4)?;
+        Ok(Some(JobProgress {
+            epoch: row.epoch(0)?,
+            pages: row.unsigned(1)?,
+            total: row.unsigned(2)?,
+            done: row.unsigned(3)?,
+            failed,
+            superseded: row.unsigned(5)?,
+            queued: row.unsigned(6)?,
+            running: row.unsigned(7)?,
+            complete: !row.flag(8)?,
+            failures: if failed > 0 { self.failures(id)? } else { Vec::new() },
+        }))
+    }
+
+    fn failures(&self, job: &str) -> Result<Vec<Failure>, SqlError> {
+        let rows = self.sql.exec(
+            "SELECT coalesce(p.url, ''), d.reason, d.attempts, d.at FROM dead d
+                    LEFT JOIN variant v ON v.id = d.variant LEFT JOIN page p ON p.id = v.page
+                    WHERE d.job = ?1
+                UNION ALL SELECT url, reason, attempts, at FROM import WHERE job = ?1 AND state = 2
+                ORDER BY 4 LIMIT ?2",
+            &[text(job), Value::Integer(FAILURES_SHOWN)],
+        )?;
+        rows.iter()
+            .map(|row| {
+                let row = Row(row);
+                Ok(Failure {
+                    url: row.text(0)?.to_owned(),
+                    reason: row.text(1)?.to_owned(),
+                    attempts: row.small(2)?,
+                    at: row.timestamp(3)?,
+                })
+            })
+            .collect()
+    }
+
+    pub(super) fn tag_pages(
+        &self,
+        tag: &Tag,
+        cursor: Option<u64>,
+        limit: u32,
+    ) -> Result<(Vec<PageInfo>, Option<u64>), ShardError> {
+        let limit = u64::from(limit.clamp(1, MOST_PAGES));
+        let rows = self.sql.exec(
+            "SELECT DISTINCT v.page FROM tagged t JOIN variant v ON v.id = t.variant
+                WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND v.page > ?
+                ORDER BY v.page LIMIT ?",
+            &[text(tag.as_str()), number(cursor.unwrap_or(0)), number(limit)],
+        )?;
+        let last = rows.last().map(|row| Row(row).unsigned(0)).transpose()?;
+        let cursor = last.filter(|_| rows.len() as u64 == limit);
+        Ok((self.pages(&rows)?, cursor))
+    }
+
+    pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {
+        let rows = self.sql.exec(
+            "SELECT id FROM page WHERE url = ? ORDER BY id LIMIT ?",
+            &[text(url), number(MOST_PAGES_OF_URL)],
+        )?;
+        Ok(self.pages(&rows)?)
+    }
+
+    fn pages(&self, ids: &[Vec<Value>]) -> Result<Vec<PageInfo>, SqlError> {
+        let ids: Vec<Value> = ids.iter().flatten().cloned().collect();
+        let mut pages = Vec::with_capacity(ids.len());
+        for chunk in ids.chunks(MAX_PARAMETERS) {
+            let query = format!(
+                "SELECT id, page, key, vary FROM page WHERE id IN ({}) ORDER BY id",
+                marks(chunk.len())
+            );
+            for row in self.sql.exec(&query, chunk)? {
+                match self.page_shown(Row(&row)) {
+                    Ok(page) => pages.push(page),
+                    // The others can be shown.
+                    Err(SqlError::Damaged(_)) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(pages)
+    }
+
+    fn page_shown(&self, row: Row<'_>) -> Result<PageInfo, SqlError> {
+        let (variants, tags) = self.variants_shown(row.integer(0)?)?;
+        Ok(PageInfo {
+            page: row.json(1)?,
+            key: CacheKey::from_stored(row.text(2)?.to_owned()),
+            vary: row.json(3)?,
+            tags,
+            variants,
+        })
+    }
+
+    fn variants_shown(&self, page: i64) -> Result<(Vec<VariantInfo>, TagSet), SqlError> {
+        let rows = self.sql.exec(
+            "SELECT v.id, v.selection, v.status, v.stamp, v.fence, v.l2_key, v.stored_at,
+                    v.fresh_until, v.keep_until, v.warmed_at, w.epoch
+                FROM variant v LEFT JOIN warm w ON w.variant = v.id
+                WHERE v.page = ? ORDER BY v.id",
+            &[Value::Integer(page)],
+        )?;
+        let mut tags: Vec<Tag> = Vec::new();
+        let mut variants = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let row = Row(row);
+            tags.extend(Vec::from(self.tags_of(row.integer(0)?)?));
+            variants.push(VariantInfo {
+                selection: row.json(1)?,
+                status: row.small(2)?,
+                stamp: row.epoch(3)?,
+                fence: row.unsigned(4)?,
+                l2_key: row.maybe_text(5)?.map(str::to_owned),
+                stored_at: row.timestamp(6)?,
+                fresh_until: row.timestamp(7)?,
+                keep_until: row.timestamp(8)?,
+                warmed_at: row.maybe_integer(9)?.map(Timestamp::from_millis),
+                warming: row
+                    .maybe_integer(10)?
+                    .map(|epoch| crate::time::Epoch(epoch.unsigned_abs())),
+            });
+        }
+        Ok((variants, tags.into()))
+    }
+
+    pub(super) fn status(&self) -> Result<ShardStatus, ShardError> {
+        let count = |what: &str| -> Result<u64, SqlError> {
+            let query = format!("SELECT count(*) FROM (SELECT 1 FROM {what} LIMIT {MOST_COUNTED})");
+            self.sql.exec(&query, &[])?.first().map_or(Ok(0), |row| Row(row).unsigned(0))
+        };
+        Ok(ShardStatus {
+            seen: self.state.seen,
+            pages: count("page")?,
+            variants: count("variant")?,
+            warms: count("warm")?,
+            dead: count("dead")?,
+            expanding: count("expand")?,
+            importing: count("import WHERE state IN (0, 1)")?,
+            damaged: self.state.damaged,
+            bytes: self.sql.size(),
+        })
+    }
+}

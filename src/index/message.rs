@@ -1,0 +1,324 @@
+//! What isolates, the journal and the control API say to an index shard. Its answers:
+//! [`super::answer`].
+//!
+//! JSON, each message under its name: `{"job":{"id":"1"}}`, `"status"`. (With the name inside the
+//! message, readers would have to buffer it first: twice the code and a copy.) A version understands
+//! the one before and the one after: fields are only added, each with a default; what is a bare name
+//! stays one; a call that a version does not know fails to parse, which its receiver answers as such.
+
+use serde::{Deserialize, Serialize};
+
+use crate::header::Fields;
+use crate::journal::Fanout;
+use crate::key::{CacheKey, KeyDigest, Page, Selection};
+use crate::pace::End;
+use crate::sitemap::Kind;
+use crate::tag::{Tag, TagSet, Target};
+use crate::time::{Epoch, Millis, Timestamp};
+
+/// A call to an index shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardCall {
+    /// May I fetch this variant? Answered by [`super::ShardReply::Lease`].
+    Lease(LeaseRequest),
+    /// What came of a fetch. Answered by [`super::ShardReply::Recorded`].
+    Record(RecordRequest),
+    /// A fetch brought nothing to record. Answered by [`super::ShardReply::Done`].
+    Release(ReleaseRequest),
+    /// An invalidation. Answered by [`super::ShardReply::Invalidated`] once it is durable here.
+    Invalidate(Fanout),
+    /// Several, oldest first. Answered by [`super::ShardReply::InvalidatedMany`] once all are durable
+    /// here.
+    InvalidateMany(Vec<Fanout>),
+    /// What would an invalidation find? Answered by [`super::ShardReply::Counted`].
+    Count {
+        /// Its targets.
+        targets: Vec<Target>,
+    },
+    /// How far are a job's warms? Answered by [`super::ShardReply::Job`].
+    Job {
+        /// Its id.
+        id: String,
+    },
+    /// Queue a job's dead letters again. Answered by [`super::ShardReply::Replayed`].
+    Replay {
+        /// Its id.
+        job: String,
+    },
+    /// Fetch a page, known or not, without a visitor. Answered by [`super::ShardReply::Done`].
+    Warm(WarmRequest),
+    /// The same for many pages at once. Answered by [`super::ShardReply::Done`].
+    WarmMany(Vec<WarmRequest>),
+    /// Fetch every page that this one, a sitemap, lists. Answered by [`super::ShardReply::Done`]
+    /// once it is durable here.
+    Import(WarmRequest),
+    /// The pages that carry a tag. Answered by [`super::ShardReply::Pages`].
+    TagPages {
+        /// The tag.
+        tag: Tag,
+        /// Where the last answer ended.
+        #[serde(default)]
+        cursor: Option<u64>,
+        /// The most pages to list.
+        limit: u32,
+    },
+    /// The pages of one URL (as [`Target::Url`] names it). Answered by
+    /// [`super::ShardReply::Pages`].
+    PagesByUrl {
+        /// The URL's name.
+        url: String,
+    },
+    /// Drop a page and all that is known of it. Answered by [`super::ShardReply::Done`].
+    Forget {
+        /// The page's primary key.
+        key: KeyDigest,
+    },
+    /// How is the shard? Answered by [`super::ShardReply::Status`].
+    Status,
+}
+
+/// Asks to fetch one variant of a page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeaseRequest {
+    /// The page.
+    pub page: Page,
+    /// Its primary key.
+    pub key: CacheKey,
+    /// The variant, by the `Vary` names that the asker knows (none: empty).
+    #[serde(default)]
+    pub selection: Selection,
+    /// The lowest stamp that helps the asker: [`crate::policy::Standing::need`] of what it has.
+    #[serde(default)]
+    pub need: Epoch,
+    /// The fencing number of what the asker has; 0 for nothing. "Ready" must be newer.
+    #[serde(default)]
+    pub have_fence: u64,
+    /// The highest epoch the asker knows: [`crate::view::View::stamp`].
+    #[serde(default)]
+    pub seen: Epoch,
+    /// Whether L2 did not yet show the asker what an earlier answer called ready.
+    #[serde(default)]
+    pub lagged: bool,
+    /// Where the asker is.
+    #[serde(default)]
+    pub colo: String,
+    /// Whether no visitor waits.
+    #[serde(default)]
+    pub background: bool,
+    /// How often the asker answered from what it has since it last asked.
+    #[serde(default)]
+    pub hits: u32,
+}
+
+/// What became of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordRequest {
+    /// The page.
+    pub page: Page,
+    /// Its primary key.
+    pub key: CacheKey,
+    /// The variant, by the response's `Vary` united with the names the lease told.
+    #[serde(default)]
+    pub selection: Selection,
+    /// The variant that was leased: the one asked for, before the response's `Vary` was known.
+    #[serde(default)]
+    pub leased: Selection,
+    /// The request fields that go to the origin: what a warm of the variant sends.
+    #[serde(default)]
+    pub request: Fields,
+    /// The response's tags; empty inherits the known ones.
+    #[serde(default)]
+    pub tags: TagSet,
+    /// The stamp of what was fetched.
+    pub stamp: Epoch,
+    /// The fencing number of the lease.
+    pub fence: u64,
+    /// Where L2 has it; none if it is not there.
+    #[serde(default)]
+    pub l2_key: Option<String>,
+    /// The response's status.
+    #[serde(default)]
+    pub status: u16,
+    /// Until when it is fresh.
+    #[serde(default)]
+    pub fresh_until: Timestamp,
+    /// Until when it is of any use: freshness and stale windows. After it the shard forgets the
+    /// variant.
+    #[serde(default)]
+    pub keep_until: Timestamp,
+    /// What came of it.
+    pub outcome: Outcome,
+}
+
+/// What came of a fetch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Stored.
+    Stored,
+    /// A shared cache must not store it.
+    Uncacheable {
+        /// Why.
+        reason: String,
+    },
+    /// There is no such page (any more), and its answer is not stored.
+    Gone,
+    /// The origin failed.
+    Failed {
+        /// How.
+        reason: String,
+    },
+}
+
+/// Gives a lease back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReleaseRequest {
+    /// The page's primary key.
+    pub key: CacheKey,
+    /// The leased variant.
+    #[serde(default)]
+    pub selection: Selection,
+    /// The lease's fencing number.
+    pub fence: u64,
+}
+
+/// Asks for a fetch without a visitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WarmRequest {
+    /// The job that it counts for.
+    pub job: String,
+    /// The page.
+    pub page: Page,
+    /// Its primary key.
+    pub key: CacheKey,
+    /// The variant.
+    #[serde(default)]
+    pub selection: Selection,
+    /// The request fields to send to the origin.
+    #[serde(default)]
+    pub request: Fields,
+    /// The lowest stamp that counts as done; zero: any stored copy does.
+    #[serde(default)]
+    pub need: Epoch,
+}
+
+/// A sitemap on its way into the queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SitemapFile {
+    /// Its number in the shard.
+    pub id: i64,
+    /// The job that its pages count for.
+    pub job: String,
+    /// Its address.
+    pub url: String,
+    /// Whether an index listed it.
+    pub nested: bool,
+}
+
+/// An address that a sitemap lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    /// Its number in the shard.
+    pub id: i64,
+    /// The address, as it was written.
+    pub url: String,
+}
+
+/// What is to be done for an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportTask {
+    /// Fetch the file, and note what it lists.
+    Read(SitemapFile),
+    /// Hand these to their pages' shards.
+    HandOut {
+        /// The file that lists them.
+        file: SitemapFile,
+        /// Some of them.
+        pages: Vec<Listed>,
+    },
+}
+
+/// What came of a part of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportNews {
+    /// The file lists these, and maybe more: they count once it was read whole.
+    Lists(Vec<String>),
+    /// It was read to its end. An index's addresses are files of their own.
+    Read(Kind),
+    /// It could not be read.
+    Failed {
+        /// Why.
+        reason: String,
+        /// Whether another try may succeed.
+        again: bool,
+    },
+    /// Addresses were handed out.
+    HandedOut {
+        /// Those that their shards have taken.
+        taken: Vec<i64>,
+        /// Those that nobody will take, each with the reason.
+        refused: Vec<(Listed, &'static str)>,
+        /// Whether a shard did not take its own: they stay.
+        failed: bool,
+    },
+}
+
+/// One warm to do: the shard holds the lease for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WarmTask {
+    /// The variant's key digest.
+    pub variant: KeyDigest,
+    /// The page.
+    pub page: Page,
+    /// Its primary key.
+    pub key: CacheKey,
+    /// The variant.
+    pub selection: Selection,
+    /// The request fields to send.
+    pub request: Fields,
+    /// The epoch that it is for.
+    pub epoch: Epoch,
+    /// The job that it counts for.
+    pub job: String,
+    /// The lease's fencing number.
+    pub fence: u64,
+    /// The stamp of what is fetched now.
+    pub stamp: Epoch,
+    /// The known tags: a response without tags inherits them.
+    pub tags: TagSet,
+    /// The names that the page is known to vary on.
+    pub vary: Vec<String>,
+    /// How often it was tried before.
+    pub attempts: u32,
+    /// When this try began.
+    pub began: Timestamp,
+}
+
+/// What came of a warm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WarmResult {
+    /// Fetched. Its [`RecordRequest::outcome`] says what it was; `leased` is the task's selection.
+    Fetched(Box<RecordRequest>),
+    /// The origin failed, or L2.
+    Failed {
+        /// How.
+        reason: String,
+        /// When the origin wants to be asked again, if it said so.
+        after: Option<Millis>,
+    },
+}
+
+impl WarmResult {
+    /// What it says of the origin.
+    #[must_use]
+    pub fn end(&self) -> End {
+        match self {
+            Self::Failed { after, .. } => End::Badly(*after),
+            Self::Fetched(record) => match record.outcome {
+                Outcome::Failed { .. } => End::Badly(None),
+                Outcome::Stored | Outcome::Uncacheable { .. } | Outcome::Gone => End::Well,
+            },
+        }
+    }
+}

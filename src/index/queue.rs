@@ -1,0 +1,337 @@
+//! The warm queue: rows in, tasks out, results back. What happens to a warm is decided by
+//! [`crate::warm`].
+//!
+//! What is due goes by [`crate::heat`]: the pages most recently and most often asked for first, then
+//! by age. Each warm that a job queued ends in exactly one of its counters: done, failed,
+//! superseded.
+
+use crate::key::KeyDigest;
+use crate::lease::Version;
+use crate::pace::Pace;
+use crate::rule::Rule;
+use crate::sql::row::{Row, epoch, hash, marks, number, text, timestamp};
+use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::tag::TagSet;
+use crate::time::Epoch;
+use crate::warm::{Next, Want, next, retry};
+
+use super::damage::DAMAGED;
+use super::{Outcome, RecordRequest, ShardError, WarmResult, WarmTask, Work};
+
+/// Queued warms looked at in one call beyond those that can start: many may be done or wait.
+const LOOK_AHEAD: u64 = 32;
+/// Warms in one call that take their places because their time has come.
+const MOST_DUE: u64 = 500;
+/// Lost warms found in one call.
+const MOST_LOST: i64 = 50;
+
+impl<S: Sql> Work<'_, S> {
+    /// Queues a warm of a variant. A newer epoch takes the older one's place. Returns whether it
+    /// was counted for the job: not if it stood there already.
+    pub(super) fn enqueue(
+        &mut self,
+        variant: i64,
+        want: Want,
+        job: &str,
+    ) -> Result<bool, ShardError> {
+        let id = Value::Integer(variant);
+        let standing = self
+            .sql
+            .exec("SELECT epoch, job FROM warm WHERE variant = ?", std::slice::from_ref(&id))?;
+        let Some(row) = standing.first() else {
+            self.sql.exec(
+                "INSERT INTO warm
+                    (variant, epoch, above, job, state, attempts, not_before, fence, rank)
+                    VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, 0,
+                        coalesce((SELECT heat FROM variant WHERE id = ?1), 0))",
+                &[id, epoch(want.epoch), number(want.above_fence), text(job), timestamp(self.now)],
+            )?;
+            self.bump(job, "total", 1)?;
+            return Ok(true);
+        };
+        let (standing_epoch, standing_job) = (Row(row).epoch(0)?, Row(row).text(1)?);
+        if standing_epoch == want.epoch && standing_job == job {
+            return Ok(false);
+        }
+        self.bump(job, "total", 1)?;
+        if standing_epoch >= want.epoch {
+            self.bump(job, "superseded", 1)?;
+            return Ok(true);
+        }
+        self.bump(standing_job, "superseded", 1)?;
+        // One that runs goes on, but its result counts only if it covers the newer epoch
+        // (warm_cas).
+        self.sql.exec(
+            "UPDATE warm SET epoch = ?, above = max(above, ?), job = ?, attempts = 0,
+                    not_before = CASE state WHEN 0 THEN ? ELSE not_before END,
+                    fence = CASE state WHEN 0 THEN 0 ELSE fence END, rank = -1
+                WHERE variant = ?",
+            &[epoch(want.epoch), number(want.above_fence), text(job), timestamp(self.now), id],
+        )?;
+        Ok(true)
+    }
+
+    /// Ends a variant's warm as done.
+    pub(super) fn end_warm(&mut self, variant: i64) -> Result<(), ShardError> {
+        self.close(variant, "done")
+    }
+
+    /// Ends a variant's warm as done if what is stored now is what it was for.
+    pub(super) fn end_warm_if_met(
+        &mut self,
+        variant: i64,
+        stored: Version,
+    ) -> Result<(), ShardError> {
+        let rows = self
+            .sql
+            .exec("SELECT epoch, above FROM warm WHERE variant = ?", &[Value::Integer(variant)])?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let want = Want { epoch: Row(row).epoch(0)?, above_fence: Row(row).unsigned(1)? };
+        let met = want.is_met_by(stored) || !Rule::WarmCas.holds();
+        if met { self.end_warm(variant) } else { Ok(()) }
+    }
+
+    fn close(&mut self, variant: i64, counter: &'static str) -> Result<(), ShardError> {
+        let ended = self
+            .sql
+            .exec("DELETE FROM warm WHERE variant = ? RETURNING job", &[Value::Integer(variant)])?;
+        match ended.first().map(|row| Row(row).text(0)) {
+            Some(Ok(job)) => self.bump(job, counter, 1),
+            // Whose it was can't be read.
+            Some(Err(_)) | None => Ok(()),
+        }
+    }
+
+    /// Raises one of a job's counters.
+    pub(super) fn bump(&self, job: &str, counter: &'static str, by: u64) -> Result<(), ShardError> {
+        if by > 0 {
+            let statement = format!("UPDATE job SET {counter} = {counter} + ? WHERE id = ?");
+            self.sql.exec(&statement, &[number(by), text(job)])?;
+        }
+        Ok(())
+    }
+
+    /// Queues a warm if a fan-out that is already through names the page and is newer than the
+    /// fill: it could not see the page (`rec_fanout`).
+    pub(super) fn warm_if_overtaken(
+        &mut self,
+        variant: i64,
+        request: &RecordRequest,
+        tags: &TagSet,
+    ) -> Result<bool, ShardError> {
+        if request.stamp >= self.state.fan_head || !Rule::RecFanout.holds() {
+            return Ok(false);
+        }
+        let mut newest = (Epoch::ZERO, String::new());
+        if request.stamp < self.state.fan_floor {
+            // Begun before all that is remembered: it may have been named.
+            newest.0 = self.state.fan_floor;
+        }
+        let targets: Vec<Value> =
+            request.page.targets(tags).iter().map(|target| hash(target.0)).collect();
+        for chunk in targets.chunks(MAX_PARAMETERS) {
+            let query = format!(
+                "SELECT epoch, job FROM fan WHERE hash IN ({}) ORDER BY epoch DESC LIMIT 1",
+                marks(chunk.len())
+            );
+            if let Some(row) = self.sql.exec(&query, chunk)?.first()
+                && Row(row).epoch(0)? >= newest.0
+            {
+                newest = (Row(row).epoch(0)?, Row(row).text(1)?.to_owned());
+            }
+        }
+        if newest.0 <= request.stamp {
+            return Ok(false);
+        }
+        self.enqueue(variant, Want { epoch: newest.0, above_fence: 0 }, &newest.1)?;
+        Ok(true)
+    }
+
+    /// A lease was given back: the warm that waited for it looks again.
+    pub(super) fn wake_warm(&self, fence: u64) -> Result<(), SqlError> {
+        self.sql.exec(
+            "UPDATE warm SET not_before = ?, fence = 0, rank = -1 WHERE state = 0 AND fence = ?",
+            &[timestamp(self.now), number(fence)],
+        )?;
+        Ok(())
+    }
+
+    /// Takes warms that are due, with their leases.
+    pub(super) fn take(&mut self, limit: usize, pace: &Pace) -> Result<Vec<WarmTask>, ShardError> {
+        let running = self.sql.exec("SELECT count(*) FROM warm WHERE state = 1", &[])?;
+        let running: u32 = running.first().map_or(Ok(0), |row| Row(row).small(0))?;
+        let slots = self.config.warm_concurrency.saturating_sub(running);
+        let slots = limit.min(slots.min(pace.free(running, self.now)) as usize);
+        if slots == 0 {
+            return Ok(Vec::new());
+        }
+        // What has waited for its time takes its place among the others.
+        self.sql.exec(
+            "UPDATE warm SET
+                    rank = coalesce((SELECT max(heat, 0) FROM variant WHERE id = warm.variant), 0)
+                WHERE variant IN (SELECT variant FROM warm INDEXED BY warm_waits
+                    WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT ?)",
+            &[timestamp(self.now), number(MOST_DUE)],
+        )?;
+        let due = self.sql.exec(
+            "SELECT w.epoch, w.above, w.job, w.attempts, v.digest, v.selection, v.request,
+                    p.page, p.key, p.vary, w.variant
+                FROM warm w JOIN variant v ON v.id = w.variant JOIN page p ON p.id = v.page
+                WHERE w.state = 0 AND w.rank >= 0
+                ORDER BY w.rank DESC, w.epoch, w.variant LIMIT ?",
+            &[number(slots as u64 + LOOK_AHEAD)],
+        )?;
+        let mut tasks = Vec::with_capacity(slots);
+        for row in &due {
+            if tasks.len() == slots {
+                break;
+            }
+            let id = Row(row).integer(10)?;
+            let started = self.start(Row(row));
+            tasks.extend(self.heal(started, |work| work.drop_damaged_page(id))?);
+        }
+        Ok(tasks)
+    }
+
+    fn start(&mut self, row: Row<'_>) -> Result<Option<WarmTask>, ShardError> {
+        let digest = KeyDigest::from_stored(row.text(4)?.to_owned());
+        let Some(variant) = self.variant(&digest)? else { return Ok(None) };
+        let want = Want { epoch: row.epoch(0)?, above_fence: row.unsigned(1)? };
+        let attempts: u32 = row.small(3)?;
+        let holder = self.holder(&digest)?;
+        let most = self.config.warm_attempts;
+        let id = Value::Integer(variant.id);
+        match next(want, variant.stored(), holder, attempts, most, self.now) {
+            Next::Done => self.end_warm(variant.id)?,
+            Next::Wait(until) => {
+                let fence = holder.map_or(0, |holder| holder.fence);
+                self.sql.exec(
+                    "UPDATE warm SET not_before = ?, fence = ?, rank = -1 WHERE variant = ?",
+                    &[timestamp(until), number(fence), id],
+                )?;
+            }
+            Next::GiveUp => self.bury(variant.id, "its tries began but never ended")?,
+            Next::Fetch => {
+                let (fence, stamp) = self.grant(&digest)?;
+                self.sql.exec(
+                    "UPDATE warm SET state = 1, attempts = attempts + 1, not_before = ?,
+                        fence = ? WHERE variant = ?",
+                    &[timestamp(self.now.plus(self.config.lease)), number(fence), id],
+                )?;
+                return Ok(Some(WarmTask {
+                    variant: digest,
+                    page: row.json(7)?,
+                    key: crate::key::CacheKey::from_stored(row.text(8)?.to_owned()),
+                    selection: row.json(5)?,
+                    request: row.json(6)?,
+                    epoch: want.epoch,
+                    job: row.text(2)?.to_owned(),
+                    fence,
+                    stamp,
+                    tags: self.known_tags(variant.page, Some(variant.id))?,
+                    vary: row.json(9)?,
+                    attempts,
+                    began: self.now,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Notes what came of a warm.
+    pub(super) fn finish(
+        &mut self,
+        task: &WarmTask,
+        result: &WarmResult,
+    ) -> Result<(), ShardError> {
+        let reason = match result {
+            WarmResult::Failed { reason, .. } => reason.as_str(),
+            WarmResult::Fetched(record) => {
+                let recorded = self.record(record, true)?;
+                match &record.outcome {
+                    Outcome::Failed { reason } => reason.as_str(),
+                    Outcome::Stored => {
+                        if recorded.accepted
+                            && record.key.variant(&record.selection).digest() != task.variant
+                            && let Some(old) = self.variant(&task.variant)?
+                        {
+                            // The page turned out to vary on more: the variant went on under
+                            // another name.
+                            self.drop_variant(&old)?;
+                        }
+                        "its result could not be recorded"
+                    }
+                    Outcome::Uncacheable { .. } | Outcome::Gone => {
+                        "its result could not be recorded"
+                    }
+                }
+            }
+        };
+        self.release(&task.variant, task.fence)?;
+        self.end_try(&task.variant, Some(task), reason)
+    }
+
+    /// Ends a try of a warm that is still in the queue.
+    fn end_try(
+        &mut self,
+        digest: &KeyDigest,
+        task: Option<&WarmTask>,
+        reason: &str,
+    ) -> Result<(), ShardError> {
+        let rows = self.sql.exec(
+            "SELECT w.variant, w.epoch, w.attempts, w.fence FROM warm w
+                JOIN variant v ON v.id = w.variant WHERE v.digest = ? AND w.state = 1",
+            &[text(digest.as_str())],
+        )?;
+        let Some(row) = rows.first() else { return Ok(()) };
+        let row = Row(row);
+        let (variant, attempts) = (row.integer(0)?, row.small(2)?);
+        if task.is_some_and(|task| row.unsigned(3).is_ok_and(|fence| fence != task.fence)) {
+            // A later try runs.
+            return Ok(());
+        }
+        let newer = task.is_some_and(|task| row.epoch(1).is_ok_and(|epoch| epoch > task.epoch));
+        let again = if newer {
+            Some(self.now)
+        } else {
+            retry(digest, attempts, self.config.warm_attempts, self.now)
+        };
+        match again {
+            Some(at) => {
+                self.sql.exec(
+                    "UPDATE warm SET state = 0, not_before = ?, fence = 0, rank = -1
+                        WHERE variant = ?",
+                    &[timestamp(at), Value::Integer(variant)],
+                )?;
+                Ok(())
+            }
+            None => self.bury(variant, reason),
+        }
+    }
+
+    /// Makes a warm a dead letter.
+    pub(super) fn bury(&mut self, variant: i64, reason: &str) -> Result<(), ShardError> {
+        self.sql.exec(
+            "INSERT OR REPLACE INTO dead (job, variant, epoch, attempts, reason, at)
+                SELECT job, variant, epoch, attempts, ?, ? FROM warm WHERE variant = ?",
+            &[text(reason), timestamp(self.now), Value::Integer(variant)],
+        )?;
+        self.close(variant, "failed")
+    }
+
+    /// Ends the tries whose lease ran out without a result.
+    pub(super) fn recover(&mut self) -> Result<(), ShardError> {
+        let lost = self.sql.exec(
+            "SELECT v.digest, v.id FROM warm w JOIN variant v ON v.id = w.variant
+                WHERE w.state = 1 AND w.not_before <= ? LIMIT ?",
+            &[timestamp(self.now), Value::Integer(MOST_LOST)],
+        )?;
+        for row in &lost {
+            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
+            let id = Row(row).integer(1)?;
+            let ended = self.end_try(&digest, None, "it did not end within its lease");
+            self.heal(ended, |work| work.bury(id, DAMAGED))?;
+        }
+        Ok(())
+    }
+}

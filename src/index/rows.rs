@@ -1,0 +1,194 @@
+//! Pages, variants and leases as rows.
+
+use crate::header::Fields;
+use crate::heat::Heat;
+use crate::key::{CacheKey, KeyDigest, Page, Selection};
+use crate::lease::{Holder, Version};
+use crate::sql::row::{Row, json, text, timestamp};
+use crate::sql::{Sql, SqlError, Value};
+use crate::time::{Epoch, Timestamp};
+
+use super::{ShardError, Work};
+
+/// A page's row.
+pub(super) struct PageRow {
+    pub(super) id: i64,
+    pub(super) vary: Vec<String>,
+}
+
+/// A variant's row.
+pub(super) struct VariantRow {
+    pub(super) id: i64,
+    pub(super) page: i64,
+    pub(super) l2_key: Option<String>,
+    pub(super) fresh_until: Timestamp,
+    pub(super) keep_until: Timestamp,
+    heat: Heat,
+    version: Version,
+}
+
+impl VariantRow {
+    /// What is stored; none if it never was.
+    pub(super) fn stored(&self) -> Option<Version> {
+        (self.version.fence > 0).then_some(self.version)
+    }
+
+    /// The stored copy's place in L2, if it has one that still counts.
+    pub(super) fn ready(&self, now: Timestamp) -> Option<(&str, Version)> {
+        let l2_key = self.l2_key.as_deref()?;
+        (self.keep_until > now).then_some((l2_key, self.version))
+    }
+}
+
+impl<S: Sql> Work<'_, S> {
+    pub(super) fn page(&self, digest: &KeyDigest) -> Result<Option<PageRow>, SqlError> {
+        let rows = self
+            .sql
+            .exec("SELECT id, vary FROM page WHERE digest = ?", &[text(digest.as_str())])?;
+        rows.first()
+            .map(|row| Ok(PageRow { id: Row(row).integer(0)?, vary: Row(row).json(1)? }))
+            .transpose()
+    }
+
+    pub(super) fn variant(&self, digest: &KeyDigest) -> Result<Option<VariantRow>, SqlError> {
+        let rows = self.sql.exec(
+            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat
+                FROM variant WHERE digest = ?",
+            &[text(digest.as_str())],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let row = Row(row);
+        Ok(Some(VariantRow {
+            id: row.integer(0)?,
+            page: row.integer(1)?,
+            l2_key: row.maybe_text(2)?.map(str::to_owned),
+            fresh_until: row.timestamp(3)?,
+            keep_until: row.timestamp(4)?,
+            version: Version { stamp: row.epoch(5)?, fence: row.unsigned(6)? },
+            heat: Heat(row.timestamp(7)?),
+        }))
+    }
+
+    pub(super) fn holder(&self, variant: &KeyDigest) -> Result<Option<Holder>, SqlError> {
+        let rows = self.sql.exec(
+            "SELECT fence, stamp, until FROM lease WHERE variant = ?",
+            &[text(variant.as_str())],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let row = Row(row);
+        Ok(Some(Holder { fence: row.unsigned(0)?, stamp: row.epoch(1)?, until: row.timestamp(2)? }))
+    }
+
+    /// The page's row, made if there is none.
+    pub(super) fn ensure_page(&self, page: &Page, key: &CacheKey) -> Result<PageRow, SqlError> {
+        let digest = key.digest();
+        if let Some(row) = self.page(&digest)? {
+            return Ok(row);
+        }
+        let rows = self.sql.exec(
+            "INSERT INTO page (digest, key, url, page, vary) VALUES (?, ?, ?, ?, '[]')
+                RETURNING id",
+            &[text(digest.as_str()), text(key.as_str()), text(&page.purge_name()), json(page)?],
+        )?;
+        Ok(PageRow { id: first_id(&rows)?, vary: Vec::new() })
+    }
+
+    /// A variant's row, made if there is none: known, never stored.
+    pub(super) fn ensure_variant(
+        &self,
+        page: i64,
+        digest: &KeyDigest,
+        selection: &Selection,
+        request: &Fields,
+        keep_until: Timestamp,
+        heat: Heat,
+    ) -> Result<VariantRow, SqlError> {
+        if let Some(row) = self.variant(digest)? {
+            return Ok(row);
+        }
+        let rows = self.sql.exec(
+            "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
+                    stored_at, fresh_until, keep_until, heat)
+                VALUES (?, ?, ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?) RETURNING id",
+            &[
+                Value::Integer(page),
+                text(digest.as_str()),
+                json(selection)?,
+                json(request)?,
+                timestamp(keep_until),
+                timestamp(heat.0),
+            ],
+        )?;
+        Ok(VariantRow {
+            id: first_id(&rows)?,
+            page,
+            l2_key: None,
+            fresh_until: Timestamp::ZERO,
+            keep_until,
+            heat,
+            version: Version { stamp: Epoch::ZERO, fence: 0 },
+        })
+    }
+
+    /// Somebody asked for a variant, after so many hits that nobody here heard of.
+    pub(super) fn note_asked(&self, variant: &VariantRow, hits: u32) -> Result<(), SqlError> {
+        let heat = variant.heat.after(hits.saturating_add(1), self.now);
+        if heat.is_worth(variant.heat) {
+            self.sql.exec(
+                "UPDATE variant SET heat = ? WHERE id = ?",
+                &[timestamp(heat.0), Value::Integer(variant.id)],
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Forgets a variant, and its page if it was the last. A queued warm of it is done: nothing is
+    /// left to store.
+    pub(super) fn drop_variant(&mut self, variant: &VariantRow) -> Result<(), ShardError> {
+        self.drop_variant_only(variant)?;
+        self.sql.exec(
+            "DELETE FROM page WHERE id = ?1
+                AND NOT EXISTS (SELECT 1 FROM variant WHERE page = ?1)",
+            &[Value::Integer(variant.page)],
+        )?;
+        Ok(())
+    }
+
+    /// Forgets a variant, but not its page.
+    pub(super) fn drop_variant_only(&mut self, variant: &VariantRow) -> Result<(), ShardError> {
+        self.end_warm(variant.id)?;
+        self.untag(variant.id)?;
+        let id = [Value::Integer(variant.id)];
+        self.sql.exec("DELETE FROM dead WHERE variant = ?", &id)?;
+        self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
+        Ok(())
+    }
+
+    /// Forgets a page.
+    pub(super) fn forget(&mut self, key: &KeyDigest) -> Result<(), ShardError> {
+        let Some(page) = self.page(key)? else { return Ok(()) };
+        for variant in self.variants_of(page.id)? {
+            self.drop_variant(&variant)?;
+        }
+        Ok(())
+    }
+
+    /// All variants of a page.
+    pub(super) fn variants_of(&self, page: i64) -> Result<Vec<VariantRow>, SqlError> {
+        let rows =
+            self.sql.exec("SELECT digest FROM variant WHERE page = ?", &[Value::Integer(page)])?;
+        let mut variants = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
+            variants.extend(self.variant(&digest)?);
+        }
+        Ok(variants)
+    }
+}
+
+fn first_id(rows: &[Vec<Value>]) -> Result<i64, SqlError> {
+    match rows.first() {
+        Some(row) => Row(row).integer(0),
+        None => Err(SqlError::Refused("an INSERT returned no row".to_owned())),
+    }
+}

@@ -1,0 +1,167 @@
+//! A shard's tables. Changes only add: a version must run on the tables of the next one.
+
+use crate::sql::row::{Row, epoch, number, timestamp};
+use crate::sql::{Sql, SqlError};
+use crate::time::{Epoch, Timestamp};
+
+/// One statement each; all of them can be repeated.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    // `url` is the name of the page's URL target: prefixes and hosts are ranges of it.
+    "CREATE TABLE IF NOT EXISTS page (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE,
+        key TEXT NOT NULL, url TEXT NOT NULL, page TEXT NOT NULL, vary TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS page_url ON page (url)",
+    // A fence of 0: known, never stored. AUTOINCREMENT, because the queue must not meet an id
+    // again.
+    "CREATE TABLE IF NOT EXISTS variant (id INTEGER PRIMARY KEY AUTOINCREMENT,
+        page INTEGER NOT NULL, digest TEXT NOT NULL UNIQUE, selection TEXT NOT NULL,
+        request TEXT NOT NULL, status INTEGER NOT NULL, l2_key TEXT, stamp INTEGER NOT NULL,
+        fence INTEGER NOT NULL, stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL,
+        keep_until INTEGER NOT NULL, warmed_at INTEGER)",
+    "CREATE INDEX IF NOT EXISTS variant_page ON variant (page)",
+    "CREATE INDEX IF NOT EXISTS variant_keep ON variant (keep_until)",
+    "CREATE TABLE IF NOT EXISTS tag (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
+    // Both maps: by tag, and by variant.
+    "CREATE TABLE IF NOT EXISTS tagged (tag INTEGER NOT NULL, variant INTEGER NOT NULL,
+        PRIMARY KEY (tag, variant)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS tagged_variant ON tagged (variant)",
+    // By the variant's digest; a variant may be leased before it is known.
+    "CREATE TABLE IF NOT EXISTS lease (variant TEXT PRIMARY KEY, fence INTEGER NOT NULL,
+        stamp INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS lease_until ON lease (until)",
+    "CREATE TABLE IF NOT EXISTS ticket (variant TEXT NOT NULL, colo TEXT NOT NULL,
+        fence INTEGER NOT NULL, until INTEGER NOT NULL,
+        PRIMARY KEY (variant, colo)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS ticket_until ON ticket (until)",
+    // Invalidations whose warms a fill may have slipped past.
+    "CREATE TABLE IF NOT EXISTS fan (hash BLOB PRIMARY KEY, epoch INTEGER NOT NULL,
+        job TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS fan_at ON fan (at)",
+    "CREATE TABLE IF NOT EXISTS job (id TEXT PRIMARY KEY, epoch INTEGER NOT NULL,
+        pages INTEGER NOT NULL, total INTEGER NOT NULL, done INTEGER NOT NULL,
+        failed INTEGER NOT NULL, superseded INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS job_at ON job (at)",
+    // Targets whose pages are still to be found, with how far that is.
+    "CREATE TABLE IF NOT EXISTS expand (seq INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL, epoch INTEGER NOT NULL, kind INTEGER NOT NULL, name TEXT NOT NULL,
+        after_url TEXT NOT NULL, after_id INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS expand_job ON expand (job)",
+    "CREATE INDEX IF NOT EXISTS expand_target ON expand (kind, name)",
+    // The queue. state: 0 queued, 1 running.
+    "CREATE TABLE IF NOT EXISTS warm (variant INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
+        above INTEGER NOT NULL, job TEXT NOT NULL, state INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, not_before INTEGER NOT NULL, fence INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS warm_due ON warm (state, not_before)",
+    "CREATE INDEX IF NOT EXISTS warm_job ON warm (job, state)",
+    "CREATE TABLE IF NOT EXISTS dead (job TEXT NOT NULL, variant INTEGER NOT NULL,
+        epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL,
+        at INTEGER NOT NULL, PRIMARY KEY (job, variant)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS dead_variant ON dead (variant)",
+    // Sitemaps. state: 0 to be read, 1 its addresses are handed out, 2 given up, 3 done. nested: 1
+    // listed by an index, -1 no file but an address that was refused.
+    "CREATE TABLE IF NOT EXISTS import (id INTEGER PRIMARY KEY AUTOINCREMENT,
+        job TEXT NOT NULL, url TEXT NOT NULL, nested INTEGER NOT NULL, state INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, not_before INTEGER NOT NULL, reason TEXT NOT NULL,
+        at INTEGER NOT NULL, UNIQUE (job, url))",
+    "CREATE INDEX IF NOT EXISTS import_due ON import (state, not_before)",
+    // What the file at hand lists, until its shards have taken it.
+    "CREATE TABLE IF NOT EXISTS import_url (id INTEGER PRIMARY KEY, import INTEGER NOT NULL,
+        url TEXT NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS import_url_of ON import_url (import)",
+    "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
+];
+
+/// Columns that came later: table, name, declaration. Each has a default, for a version before that
+/// does not name it.
+const COLUMNS: &[(&str, &str, &str)] = &[
+    // How much it is wanted (crate::heat).
+    ("variant", "heat", "INTEGER NOT NULL DEFAULT 0"),
+    // Its place in the queue once it is due: its variant's heat. -1: it waits for its time.
+    ("warm", "rank", "INTEGER NOT NULL DEFAULT -1"),
+];
+
+/// Indexes of those columns.
+const INDEXES: &[&str] = &[
+    "CREATE INDEX IF NOT EXISTS warm_turn ON warm (state, rank DESC, epoch, variant)",
+    "CREATE INDEX IF NOT EXISTS warm_waits ON warm (not_before) WHERE state = 0 AND rank = -1",
+];
+
+/// What the `meta` table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    /// The highest epoch heard of.
+    pub(super) seen: Epoch,
+    /// The newest fencing number given to anyone: shard-wide, so that a page that was forgotten
+    /// does not begin anew.
+    pub(super) fence: u64,
+    /// The highest epoch of a forgotten `fan` row.
+    pub(super) fan_floor: Epoch,
+    /// The highest epoch of any `fan` row.
+    pub(super) fan_head: Epoch,
+    /// The highest epoch that the journal handed over, and a number that stands for the invalidation's id.
+    pub(super) fanned: Epoch,
+    pub(super) fanned_id: u64,
+    /// When the last whole sweep was.
+    pub(super) swept_at: Timestamp,
+    /// Damaged rows that were taken out.
+    pub(super) damaged: u64,
+}
+
+/// Creates or extends the tables; what ran in an object that is gone is queued again.
+pub(super) fn open<S: Sql>(sql: &S) -> Result<State, SqlError> {
+    sql.transaction(|| {
+        TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ()))?;
+        for (table, column, declaration) in COLUMNS {
+            let known = sql.exec(&format!("PRAGMA table_info({table})"), &[])?;
+            if !known.iter().any(|row| Row(row).text(1) == Ok(*column)) {
+                sql.exec(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"), &[])?;
+            }
+        }
+        INDEXES.iter().try_for_each(|index| sql.exec(index, &[]).map(|_| ()))?;
+        sql.exec("DELETE FROM lease WHERE fence IN (SELECT fence FROM warm WHERE state = 1)", &[])?;
+        sql.exec("UPDATE warm SET state = 0, not_before = 0 WHERE state = 1", &[])?;
+        sql.exec("UPDATE import SET not_before = 0 WHERE state IN (0, 1)", &[])?;
+        load(sql)
+    })
+}
+
+fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
+    let mut state = State::default();
+    for row in sql.exec("SELECT name, value FROM meta", &[])? {
+        let row = Row(&row);
+        match row.text(0)? {
+            "seen" => state.seen = row.epoch(1)?,
+            "fence" => state.fence = row.unsigned(1)?,
+            "fan_floor" => state.fan_floor = row.epoch(1)?,
+            "fan_head" => state.fan_head = row.epoch(1)?,
+            "fanned" => state.fanned = row.epoch(1)?,
+            "fanned_id" => state.fanned_id = row.unsigned(1)?,
+            "swept_at" => state.swept_at = row.timestamp(1)?,
+            "damaged" => state.damaged = row.unsigned(1)?,
+            // Names of a later version.
+            _ => {}
+        }
+    }
+    Ok(state)
+}
+
+/// Writes what changed.
+pub(super) fn save<S: Sql>(sql: &S, before: &State, state: &State) -> Result<(), SqlError> {
+    let rows = [
+        ("seen", epoch(before.seen), epoch(state.seen)),
+        ("fence", number(before.fence), number(state.fence)),
+        ("fan_floor", epoch(before.fan_floor), epoch(state.fan_floor)),
+        ("fan_head", epoch(before.fan_head), epoch(state.fan_head)),
+        ("fanned", epoch(before.fanned), epoch(state.fanned)),
+        ("fanned_id", number(before.fanned_id), number(state.fanned_id)),
+        ("swept_at", timestamp(before.swept_at), timestamp(state.swept_at)),
+        ("damaged", number(before.damaged), number(state.damaged)),
+    ];
+    for (name, before, value) in rows {
+        if before != value {
+            let statement = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
+            sql.exec(statement, &[crate::sql::row::text(name), value])?;
+        }
+    }
+    Ok(())
+}

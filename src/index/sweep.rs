@@ -1,0 +1,145 @@
+//! Forgetting what is of no use any more, a bounded number of rows per call.
+
+use crate::key::KeyDigest;
+use crate::pace::Pace;
+use crate::sql::row::{Row, number, timestamp};
+use crate::sql::{Sql, SqlError, Value};
+use crate::time::{Millis, Timestamp};
+
+use super::schema::State;
+use super::{ShardError, Work};
+
+/// Rows of each kind forgotten in one call.
+const MOST: i64 = 200;
+/// The shortest time between two sweeps that left nothing.
+const INTERVAL: Millis = Millis(60_000);
+/// How long it is remembered that a page was asked for.
+const LEASES_KEPT: Millis = Millis(600_000);
+/// How long invalidations are remembered for late fills: far longer than any fill takes.
+const FANS_KEPT: Millis = Millis(3_600_000);
+/// How long jobs and their dead letters are remembered.
+const JOBS_KEPT: Millis = Millis(24 * 3_600_000);
+
+impl<S: Sql> Work<'_, S> {
+    pub(super) fn sweep(&mut self) -> Result<(), ShardError> {
+        if self.now < self.state.swept_at.plus(INTERVAL) {
+            return Ok(());
+        }
+        let full =
+            [self.sweep_variants()?, self.sweep_leases()?, self.sweep_fans()?, self.sweep_jobs()?];
+        // With more left, the next call goes on at once.
+        if full.iter().all(|full| !full) {
+            self.state.swept_at = self.now;
+        }
+        Ok(())
+    }
+
+    /// Variants past their windows. One with a queued warm or a dead letter stays: its warm may not
+    /// be lost.
+    fn sweep_variants(&mut self) -> Result<bool, ShardError> {
+        let rows = self.sql.exec(
+            "SELECT digest, id FROM variant v WHERE keep_until < ?
+                AND NOT EXISTS (SELECT 1 FROM warm WHERE variant = v.id)
+                AND NOT EXISTS (SELECT 1 FROM dead WHERE variant = v.id)
+                ORDER BY keep_until LIMIT ?",
+            &[timestamp(self.now), Value::Integer(MOST)],
+        )?;
+        for row in &rows {
+            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
+            let id = Row(row).integer(1)?;
+            let dropped = match self.variant(&digest) {
+                Ok(Some(variant)) => self.drop_variant(&variant),
+                Ok(None) => Ok(()),
+                Err(error) => Err(error.into()),
+            };
+            self.heal(dropped, |work| work.drop_damaged_variant(id))?;
+        }
+        Ok(rows.len() as i64 == MOST)
+    }
+
+    fn sweep_leases(&self) -> Result<bool, SqlError> {
+        let ended = self.sql.exec(
+            "DELETE FROM lease WHERE variant IN
+                (SELECT variant FROM lease WHERE until < ? LIMIT ?) RETURNING 1",
+            &[timestamp(self.now.minus(LEASES_KEPT)), Value::Integer(MOST)],
+        )?;
+        let tickets = self.sql.exec(
+            "DELETE FROM ticket WHERE (variant, colo) IN
+                (SELECT variant, colo FROM ticket WHERE until < ? LIMIT ?) RETURNING 1",
+            &[timestamp(self.now), Value::Integer(MOST)],
+        )?;
+        Ok(ended.len().max(tickets.len()) as i64 == MOST)
+    }
+
+    fn sweep_fans(&mut self) -> Result<bool, SqlError> {
+        let gone = self.sql.exec(
+            "DELETE FROM fan WHERE hash IN (SELECT hash FROM fan WHERE at < ? LIMIT ?)
+                RETURNING epoch",
+            &[timestamp(self.now.minus(FANS_KEPT)), Value::Integer(MOST)],
+        )?;
+        for row in &gone {
+            self.state.fan_floor = Row(row).epoch(0)?.max(self.state.fan_floor);
+        }
+        Ok(gone.len() as i64 == MOST)
+    }
+
+    fn sweep_jobs(&self) -> Result<bool, SqlError> {
+        let gone = self.sql.exec(
+            "DELETE FROM job WHERE id IN (SELECT id FROM job j WHERE at < ?
+                AND NOT EXISTS (SELECT 1 FROM warm WHERE job = j.id)
+                AND NOT EXISTS (SELECT 1 FROM expand WHERE job = j.id)
+                AND NOT EXISTS (SELECT 1 FROM import WHERE job = j.id AND state IN (0, 1)) LIMIT ?)
+                RETURNING id",
+            &[timestamp(self.now.minus(JOBS_KEPT)), Value::Integer(MOST)],
+        )?;
+        for row in &gone {
+            self.sql.exec("DELETE FROM dead WHERE job = ?", row)?;
+            self.sql.exec("DELETE FROM import WHERE job = ?", row)?;
+        }
+        Ok(gone.len() as i64 == MOST)
+    }
+}
+
+/// The earliest of what is due: an expansion, a warm, a lost warm, an import, a sweep.
+pub(super) fn next_wake<S: Sql>(
+    sql: &S,
+    pace: &Pace,
+    state: &State,
+) -> Result<Option<Timestamp>, ShardError> {
+    let earliest = |query: &str| -> Result<Option<Timestamp>, SqlError> {
+        let rows = sql.exec(query, &[])?;
+        let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
+        Ok(at.map(Timestamp::from_millis))
+    };
+    if !sql.exec("SELECT 1 FROM expand LIMIT 1", &[])?.is_empty() {
+        return Ok(Some(Timestamp::ZERO));
+    }
+    let running = sql
+        .exec("SELECT 1 FROM warm WHERE state = 1 LIMIT ?", &[number(u64::from(pace.at_once()))])?;
+    let queued = if (running.len() as u64) < u64::from(pace.at_once()) {
+        earliest("SELECT min(not_before) FROM warm WHERE state = 0")?
+            .map(|at| at.max(pace.not_before()))
+    } else {
+        // With every slot taken only the end of a task makes room.
+        None
+    };
+    let lost = earliest("SELECT min(not_before) FROM warm WHERE state = 1")?;
+    // While addresses are handed out no other file is read.
+    let import = match earliest("SELECT min(not_before) FROM import WHERE state = 1")? {
+        Some(at) => Some(at),
+        None => earliest("SELECT min(not_before) FROM import WHERE state = 0")?,
+    };
+    let expiries = [
+        earliest("SELECT min(keep_until) FROM variant")?,
+        earliest("SELECT min(until) FROM lease")?.map(|at| at.plus(LEASES_KEPT)),
+        earliest("SELECT min(until) FROM ticket")?,
+        earliest("SELECT min(at) FROM fan")?.map(|at| at.plus(FANS_KEPT)),
+        earliest("SELECT min(at) FROM job")?.map(|at| at.plus(JOBS_KEPT)),
+    ];
+    let sweep = expiries
+        .into_iter()
+        .flatten()
+        .min()
+        .map(|at| at.plus(Millis(1)).max(state.swept_at.plus(INTERVAL)));
+    Ok([queued, lost, import, sweep].into_iter().flatten().min())
+}

@@ -1,0 +1,290 @@
+//! Giving epochs: appends, second epochs, and continuing past epochs that were lost.
+
+use crate::rule::Rule;
+use crate::sort::sort_by;
+use crate::sql::row::{Row, epoch, flag, hash, json, marks, maybe_text, number};
+use crate::sql::row::{row_marks, rows_per_statement, text, timestamp};
+use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::tag::{Target, TargetHash};
+use crate::time::{Epoch, Millis, Timestamp};
+
+use super::read::found;
+use super::{
+    Append, Appended, Journal, JournalError, MAX_EPOCH, Mode, REPAIR_MARGIN, State, outbox, schema,
+};
+
+/// Second epochs given in one call of `run_due`.
+const SETTLES_PER_CALL: i64 = 20;
+/// Targets in one row of `job_part`: 500 of 1 KiB each, escaped, are well below the 2 MB of a row.
+const PART_TARGETS: usize = 500;
+
+/// How the ids of second epochs begin.
+const SETTLE_ID: &str = "settle:";
+/// How the ids of repairs begin.
+const REPAIR_ID: &str = "repair:";
+
+/// One invalidation, as it is written.
+struct Entry<'a> {
+    id: &'a str,
+    digest: Option<&'a str>,
+    targets: &'a [Target],
+    mode: Mode,
+    warm: bool,
+    settle: Millis,
+    reason: &'a str,
+}
+
+impl<S: Sql> Journal<S> {
+    /// Records an invalidation, once per id (`receipts`).
+    pub(super) fn append(
+        &mut self,
+        append: &Append,
+        now: Timestamp,
+    ) -> Result<Appended, JournalError> {
+        if append.targets.is_empty() {
+            return Err(JournalError::NoTargets);
+        }
+        if [SETTLE_ID, REPAIR_ID].iter().any(|own| append.id.starts_with(own)) {
+            return Err(JournalError::ReservedId);
+        }
+        let known =
+            self.sql.exec("SELECT epoch, digest FROM job WHERE id = ?", &[text(&append.id)])?;
+        if let Some(row) = known.first().filter(|_| Rule::Receipts.holds()) {
+            let row = Row(row);
+            return Ok(if row.maybe_text(1)? == Some(append.body_digest.as_str()) {
+                Appended::Repeated { epoch: row.epoch(0)? }
+            } else {
+                Appended::Conflict
+            });
+        }
+        let before = self.latest(&append.watch)?;
+        let next = self.state.head.next();
+        let again =
+            if Rule::Receipts.holds() { None } else { Some(format!("{}#{}", append.id, next.0)) };
+        self.commit(next, now, 0, |_| {
+            Ok(Entry {
+                id: again.as_deref().unwrap_or(&append.id),
+                digest: Some(&append.body_digest),
+                targets: &append.targets,
+                mode: append.mode,
+                warm: append.warm,
+                settle: append.settle,
+                reason: &append.reason,
+            })
+        })?;
+        Ok(Appended::New { epoch: next, pages: None, warming: None, before })
+    }
+
+    /// The latest epoch of any of these targets; none without targets.
+    fn latest(&self, targets: &[TargetHash]) -> Result<Option<Epoch>, JournalError> {
+        if targets.is_empty() {
+            return Ok(None);
+        }
+        let found = found(&self.sql, self.state.head, targets)?;
+        let rows = found.rows.iter().map(|row| row.soft.max(row.hard));
+        let buckets = found.buckets.iter().map(|bucket| bucket.epoch);
+        Ok(Some(rows.chain(buckets).max().unwrap_or(Epoch::ZERO)))
+    }
+
+    /// Continues past an epoch that this journal never issued: it was restored from an older
+    /// backup. What was lost is not known, so everything older counts as invalid (`incarnation`).
+    pub(super) fn repair(&mut self, seen: Epoch, now: Timestamp) -> Result<(), JournalError> {
+        if seen <= self.state.head || !Rule::Incarnation.holds() {
+            return Ok(());
+        }
+        let next = Epoch(seen.0.saturating_add(REPAIR_MARGIN));
+        if next > MAX_EPOCH {
+            return Err(JournalError::EpochOutOfRange(seen));
+        }
+        let id = format!("{REPAIR_ID}{}", next.0);
+        let reason = format!("the journal ended at {}, {} was seen", self.state.head.0, seen.0);
+        self.commit(next, now, 1, |_| {
+            Ok(Entry {
+                id: &id,
+                digest: None,
+                targets: &[Target::All],
+                mode: Mode::Hard,
+                warm: false,
+                settle: Millis::ZERO,
+                reason: &reason,
+            })
+        })
+    }
+
+    /// Gives the second epochs that are due (`settle_epoch`).
+    pub(super) fn settle_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        let due = self.sql.exec(
+            "SELECT s.epoch, j.id, j.mode, j.warm, j.reason
+                FROM settle s LEFT JOIN job j ON j.epoch = s.epoch
+                WHERE s.due <= ? ORDER BY s.due LIMIT ?",
+            &[timestamp(now), Value::Integer(SETTLES_PER_CALL)],
+        )?;
+        for row in due {
+            let row = Row(&row);
+            let first = row.epoch(0)?;
+            let next = self.state.head.next();
+            let id = format!("{SETTLE_ID}{}", next.0);
+            let mode = mode_from(row.text(2)?);
+            let (warm, reason) = (row.flag(3)?, row.text(4)?);
+            // What can't be read may have been anything.
+            let targets = outbox::targets(&self.sql, first)?.unwrap_or_else(|| vec![Target::All]);
+            if !Rule::SettleEpoch.holds() {
+                self.sql.exec("DELETE FROM settle WHERE epoch = ?", &[epoch(first)])?;
+                continue;
+            }
+            self.commit(next, now, 0, |sql| {
+                sql.exec("DELETE FROM settle WHERE epoch = ?", &[epoch(first)])?;
+                sql.exec(
+                    "UPDATE job SET settled_by = ? WHERE epoch = ?",
+                    &[text(&id), epoch(first)],
+                )?;
+                outbox::tidy(sql, first)?;
+                Ok(Entry {
+                    id: &id,
+                    digest: None,
+                    targets: &targets,
+                    mode,
+                    warm,
+                    settle: Millis::ZERO,
+                    reason,
+                })
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Writes one invalidation in one transaction, together with what `before` does.
+    fn commit<'a>(
+        &mut self,
+        next: Epoch,
+        now: Timestamp,
+        repairs: u64,
+        before: impl FnOnce(&S) -> Result<Entry<'a>, SqlError>,
+    ) -> Result<(), JournalError> {
+        let (sql, shards, state) = (&self.sql, self.config.shards, self.state);
+        if !Rule::DurableVisible.holds() {
+            // What was written before becomes durable only now, long after the answer.
+            let _none_open = sql.exec("RELEASE early", &[]);
+            sql.exec("SAVEPOINT early", &[])?;
+        }
+        let state = sql.transaction(|| {
+            let entry = before(sql)?;
+            let added = stamp(sql, entry.targets, entry.mode, next, now)?;
+            record(sql, &entry, next, now)?;
+            outbox::owe(sql, next, shards, now)?;
+            let state = State {
+                head: next,
+                targets: state.targets + added,
+                repairs: state.repairs + repairs,
+            };
+            schema::save(sql, state)?;
+            Ok::<_, SqlError>(state)
+        })?;
+        // Only now: nobody sees an epoch that is not durable (durable_visible).
+        self.state = state;
+        Ok(())
+    }
+}
+
+/// Raises the targets' epochs; returns how many targets are new.
+fn stamp<S: Sql>(
+    sql: &S,
+    targets: &[Target],
+    mode: Mode,
+    next: Epoch,
+    now: Timestamp,
+) -> Result<u64, SqlError> {
+    // Two targets of one hash are one row: they are invalidated together.
+    let mut unique: Vec<(TargetHash, &Target)> =
+        targets.iter().map(|target| (target.hash(), target)).collect();
+    sort_by(&mut unique, |a, b| a.0.cmp(&b.0));
+    unique.dedup_by_key(|(hash, _)| *hash);
+    let hashes: Vec<Value> = unique.iter().map(|(target, _)| hash(target.0)).collect();
+    let mut known = 0;
+    for chunk in hashes.chunks(MAX_PARAMETERS) {
+        let query = format!("SELECT count(*) FROM stamp WHERE hash IN ({})", marks(chunk.len()));
+        known += sql.exec(&query, chunk)?.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
+    }
+    let none = (epoch(Epoch::ZERO), timestamp(Timestamp::ZERO));
+    let this = (epoch(next), timestamp(now));
+    let ((soft, soft_at), (hard, hard_at)) = match mode {
+        Mode::Soft => (this, none),
+        Mode::Hard => (none, this),
+    };
+    let (soft_kept, hard_kept) = if Rule::KeepBoth.holds() {
+        ("max(soft, excluded.soft)", "max(hard, excluded.hard)")
+    } else {
+        ("excluded.soft", "excluded.hard")
+    };
+    for chunk in unique.chunks(rows_per_statement(8, 0)) {
+        let statement = format!(
+            "INSERT INTO stamp (hash, kind, name, soft, hard, soft_at, hard_at, epoch) VALUES {}
+                ON CONFLICT (hash) DO UPDATE SET
+                    soft = {soft_kept}, hard = {hard_kept},
+                    soft_at = CASE WHEN excluded.soft > soft THEN excluded.soft_at
+                        ELSE soft_at END,
+                    hard_at = CASE WHEN excluded.hard > hard THEN excluded.hard_at
+                        ELSE hard_at END, epoch = excluded.epoch",
+            row_marks(chunk.len(), 8)
+        );
+        let mut parameters = Vec::with_capacity(chunk.len() * 8);
+        for (target_hash, target) in chunk {
+            parameters.extend([
+                hash(target_hash.0),
+                Value::Integer(i64::from(target.kind())),
+                text(target.name()),
+                soft.clone(),
+                hard.clone(),
+                soft_at.clone(),
+                hard_at.clone(),
+                epoch(next),
+            ]);
+        }
+        sql.exec(&statement, &parameters)?;
+    }
+    Ok((unique.len() as u64).saturating_sub(known))
+}
+
+/// Writes the job, its targets, and when its second epoch is due.
+fn record<S: Sql>(sql: &S, entry: &Entry<'_>, next: Epoch, now: Timestamp) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT INTO job (epoch, id, digest, mode, warm, targets, reason, at)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        &[
+            epoch(next),
+            text(entry.id),
+            maybe_text(entry.digest),
+            text(mode_name(entry.mode)),
+            flag(entry.warm),
+            number(entry.targets.len() as u64),
+            text(entry.reason),
+            timestamp(now),
+        ],
+    )?;
+    for (part, targets) in entry.targets.chunks(PART_TARGETS).enumerate() {
+        sql.exec(
+            "INSERT INTO job_part (epoch, part, targets) VALUES (?, ?, ?)",
+            &[epoch(next), number(part as u64), json(&targets)?],
+        )?;
+    }
+    if entry.settle > Millis::ZERO {
+        sql.exec(
+            "INSERT INTO settle (epoch, due) VALUES (?, ?)",
+            &[epoch(next), timestamp(now.plus(entry.settle))],
+        )?;
+    }
+    Ok(())
+}
+
+/// The mode's name in storage.
+pub(super) const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Soft => "soft",
+        Mode::Hard => "hard",
+    }
+}
+
+/// The mode of a stored name; what is not known is the stricter one.
+pub(super) fn mode_from(name: &str) -> Mode {
+    if name == "soft" { Mode::Soft } else { Mode::Hard }
+}

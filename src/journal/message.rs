@@ -1,0 +1,248 @@
+//! What isolates and the control API say to the journal, and what it answers.
+//!
+//! JSON, each message under its name: `{"sync":{"since":7}}`, `"status"`. (With the name inside the
+//! message, readers would have to buffer it first: twice the code and a copy.) A version understands
+//! the one before and the one after: fields are only added, each with a default; what is a bare name
+//! stays one; a call that a version does not know fails to parse, which its receiver answers as such.
+
+use serde::{Deserialize, Serialize};
+
+use crate::delta::{Delta, Found, hashes};
+use crate::tag::{Target, TargetHash};
+use crate::time::{Epoch, Millis, Timestamp};
+
+/// What becomes of the entries of an invalidated target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// The old page may be served, within its window, while it is refreshed.
+    Soft,
+    /// The old page is never served again.
+    Hard,
+}
+
+/// A call to the journal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalCall {
+    /// What is new? Answered by [`JournalReply::Delta`].
+    Sync(SyncRequest),
+    /// How do these targets stand? Answered by [`JournalReply::Found`].
+    Lookup(LookupRequest),
+    /// Invalidate. Answered by [`JournalReply::Appended`].
+    Append(Append),
+    /// What became of an invalidation? Answered by [`JournalReply::Job`].
+    Job {
+        /// The id of its [`Append`].
+        id: String,
+    },
+    /// A shard has taken a fan-out. Answered by [`JournalReply::Done`].
+    FannedOut(FannedOut),
+    /// How is the journal? Answered by [`JournalReply::Status`].
+    Status,
+}
+
+/// Asks for what was invalidated after `since`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncRequest {
+    /// The base; none for a snapshot.
+    #[serde(default)]
+    pub since: Option<Epoch>,
+    /// The highest epoch that the asker ever heard of. Higher than the journal's head: the journal
+    /// was restored.
+    #[serde(default)]
+    pub seen: Epoch,
+}
+
+/// Asks how some targets stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LookupRequest {
+    /// The targets.
+    #[serde(with = "hashes")]
+    pub targets: Vec<TargetHash>,
+    /// As in [`SyncRequest::seen`].
+    #[serde(default)]
+    pub seen: Epoch,
+}
+
+/// Invalidates targets, under one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Append {
+    /// The webhook's id, or one given by the caller. The same id twice is the same invalidation.
+    pub id: String,
+    /// A digest of what was asked: the same id with another digest is a conflict.
+    pub body_digest: String,
+    /// What to invalidate.
+    pub targets: Vec<Target>,
+    /// Soft or hard.
+    pub mode: Mode,
+    /// Whether the pages are refetched without a visitor waiting.
+    #[serde(default)]
+    pub warm: bool,
+    /// Invalidate once more, under an epoch of its own, after this time (zero: don't). A render
+    /// from a lagging replica carries a stamp that is current, so that a second fetch alone would
+    /// not replace it everywhere.
+    #[serde(default)]
+    pub settle: Millis,
+    /// The caller's words.
+    #[serde(default)]
+    pub reason: String,
+    /// Targets of which the caller wants to know when they were last invalidated before this: see [`Appended::New`].
+    #[serde(default, with = "hashes", skip_serializing_if = "Vec::is_empty")]
+    pub watch: Vec<TargetHash>,
+}
+
+/// A shard has taken a fan-out: it is durable there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FannedOut {
+    /// The fan-out's epoch.
+    pub epoch: Epoch,
+    /// The shard.
+    pub shard: u16,
+    /// The highest epoch that the shard ever heard of.
+    #[serde(default)]
+    pub seen: Epoch,
+}
+
+/// What the journal answers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JournalReply {
+    /// To [`JournalCall::Sync`].
+    Delta(Delta),
+    /// To [`JournalCall::Lookup`].
+    Found(Found),
+    /// To [`JournalCall::Append`].
+    Appended(Appended),
+    /// To [`JournalCall::Job`].
+    Job {
+        /// The invalidation; none if its id is not known (any more).
+        #[serde(default)]
+        job: Option<JobRecord>,
+    },
+    /// Done.
+    Done,
+    /// To [`JournalCall::Status`].
+    Status(JournalStatus),
+}
+
+impl JournalReply {
+    /// Its name on the wire: for logs, which must not hold what it carries.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Delta(_) => "delta",
+            Self::Found(_) => "found",
+            Self::Appended(_) => "appended",
+            Self::Job { .. } => "job",
+            Self::Done => "done",
+            Self::Status(_) => "status",
+        }
+    }
+}
+
+/// What became of an [`Append`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Appended {
+    /// Recorded.
+    New {
+        /// Its epoch.
+        epoch: Epoch,
+        /// The pages it concerns; none as long as not every shard has told.
+        #[serde(default)]
+        pages: Option<u64>,
+        /// The warms it queued; none as long as not every shard has told.
+        #[serde(default)]
+        warming: Option<u64>,
+        /// The latest epoch of any of the watched targets before this one; none if none was asked for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Epoch>,
+    },
+    /// It was recorded before: answer as then.
+    Repeated {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+    /// The id was used with another body: 409, nothing recorded.
+    Conflict,
+}
+
+impl Appended {
+    /// Recorded, before any shard was told.
+    #[must_use]
+    pub const fn recorded(epoch: Epoch) -> Self {
+        Self::New { epoch, pages: None, warming: None, before: None }
+    }
+}
+
+/// An invalidation as the journal remembers it. Progress of its warms is the shards' to tell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// Its id.
+    pub id: String,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// Soft or hard.
+    pub mode: Mode,
+    /// Whether its pages are refetched.
+    pub warm: bool,
+    /// How many targets it named.
+    pub targets: u32,
+    /// How many shards have still to take it.
+    #[serde(default)]
+    pub shards_pending: u16,
+    /// The id of its second epoch, once `settle` has passed.
+    #[serde(default)]
+    pub settled_by: Option<String>,
+    /// When its second epoch is due, until then.
+    #[serde(default)]
+    pub settles_at: Option<Timestamp>,
+    /// The caller's words.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// The journal in numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JournalStatus {
+    /// The newest epoch.
+    pub head: Epoch,
+    /// How often the journal had to continue past epochs that it did not know.
+    #[serde(default)]
+    pub repairs: u64,
+    /// Targets kept by name.
+    #[serde(default)]
+    pub targets: u64,
+    /// Fan-outs that a shard has still to take.
+    #[serde(default)]
+    pub fanouts_pending: u64,
+    /// Second epochs that are due later.
+    #[serde(default)]
+    pub settles_pending: u64,
+    /// Bytes on disk.
+    #[serde(default)]
+    pub bytes: u64,
+}
+
+/// An invalidation on its way to one shard. The message of [`crate::index::ShardCall::Invalidate`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fanout {
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// The shard.
+    pub shard: u16,
+    /// The job's id.
+    pub job: String,
+    /// What is invalidated.
+    pub targets: Vec<Target>,
+    /// Soft or hard.
+    pub mode: Mode,
+    /// Whether to refetch.
+    #[serde(default)]
+    pub warm: bool,
+    /// When the journal accepted it.
+    pub at: Timestamp,
+}

@@ -1,0 +1,65 @@
+//! The journal's tables. Changes only add: a version must run on the tables of the next one.
+
+use crate::sql::row::{Row, epoch, number};
+use crate::sql::{Sql, SqlError};
+
+use super::State;
+
+/// One statement each; all of them can be repeated.
+const TABLES: &[&str] = &[
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    // The latest epochs per target; soft and hard apart (keep_both). `epoch` is the later of both.
+    "CREATE TABLE IF NOT EXISTS stamp (hash BLOB PRIMARY KEY, kind INTEGER NOT NULL,
+        name TEXT NOT NULL, soft INTEGER NOT NULL, hard INTEGER NOT NULL,
+        soft_at INTEGER NOT NULL, hard_at INTEGER NOT NULL, epoch INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS stamp_epoch ON stamp (epoch)",
+    // Where dropped targets fell, with the highest of their epochs.
+    "CREATE TABLE IF NOT EXISTS bucket (bucket INTEGER PRIMARY KEY, epoch INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS bucket_epoch ON bucket (epoch)",
+    // Invalidations; with a digest, the receipt of a webhook.
+    "CREATE TABLE IF NOT EXISTS job (epoch INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
+        digest TEXT, mode TEXT NOT NULL, warm INTEGER NOT NULL, targets INTEGER NOT NULL,
+        reason TEXT NOT NULL, at INTEGER NOT NULL, settled_by TEXT)",
+    "CREATE INDEX IF NOT EXISTS job_at ON job (at)",
+    // Their targets as JSON, in parts that fit a row; gone once nobody needs them.
+    "CREATE TABLE IF NOT EXISTS job_part (epoch INTEGER NOT NULL, part INTEGER NOT NULL,
+        targets TEXT NOT NULL, PRIMARY KEY (epoch, part)) WITHOUT ROWID",
+    // What a shard has still to take.
+    "CREATE TABLE IF NOT EXISTS outbox (epoch INTEGER NOT NULL, shard INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
+        PRIMARY KEY (epoch, shard)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS outbox_due ON outbox (not_before)",
+    "CREATE INDEX IF NOT EXISTS outbox_of ON outbox (shard, epoch)",
+    // Invalidations that get a second epoch.
+    "CREATE TABLE IF NOT EXISTS settle (epoch INTEGER PRIMARY KEY, due INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS settle_due ON settle (due)",
+    "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
+];
+
+pub(super) fn create<S: Sql>(sql: &S) -> Result<(), SqlError> {
+    sql.transaction(|| TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ())))
+}
+
+pub(super) fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
+    let mut state = State::default();
+    for row in sql.exec("SELECT name, value FROM meta", &[])? {
+        let row = Row(&row);
+        match row.text(0)? {
+            "head" => state.head = row.epoch(1)?,
+            "targets" => state.targets = row.unsigned(1)?,
+            "repairs" => state.repairs = row.unsigned(1)?,
+            // Names of a later version.
+            _ => {}
+        }
+    }
+    Ok(state)
+}
+
+pub(super) fn save<S: Sql>(sql: &S, state: State) -> Result<(), SqlError> {
+    sql.exec(
+        "INSERT OR REPLACE INTO meta (name, value)
+            VALUES ('head', ?), ('targets', ?), ('repairs', ?)",
+        &[epoch(state.head), number(state.targets), number(state.repairs)],
+    )?;
+    Ok(())
+}

@@ -1,0 +1,106 @@
+//! Keeping the journal small: folding the oldest targets into buckets, forgetting old receipts.
+
+use crate::sort::sort_by;
+use crate::sql::row::{Row, epoch, hash, marks, number, row_marks, rows_per_statement, timestamp};
+use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::tag::TargetHash;
+use crate::time::{Epoch, Millis, Timestamp};
+
+use super::{Journal, JournalError, State, schema};
+
+/// Targets folded in one call.
+const FOLDS_PER_CALL: u64 = 5_000;
+/// Receipts forgotten in one call.
+const EXPIRIES_PER_CALL: i64 = 500;
+
+impl<S: Sql> Journal<S> {
+    /// Folds the oldest targets into their buckets, down to 15/16 of `max_targets`, so that a full
+    /// journal does not fold with every append.
+    pub(super) fn fold(&mut self) -> Result<(), JournalError> {
+        let most = u64::from(self.config.max_targets);
+        if self.state.targets <= most {
+            return Ok(());
+        }
+        let count = (self.state.targets - (most - most / 16)).min(FOLDS_PER_CALL);
+        let (sql, state) = (&self.sql, self.state);
+        self.state = sql.transaction(|| {
+            let oldest =
+                sql.exec("SELECT hash, epoch FROM stamp ORDER BY epoch LIMIT ?", &[number(count)])?;
+            let mut buckets: Vec<(u16, Epoch)> = Vec::with_capacity(oldest.len());
+            let mut hashes = Vec::with_capacity(oldest.len());
+            for row in &oldest {
+                let row = Row(row);
+                let target = TargetHash(row.hash(0)?);
+                buckets.push((target.bucket(), row.epoch(1)?));
+                hashes.push(hash(target.0));
+            }
+            // The highest epoch of each.
+            sort_by(&mut buckets, |a, b| b.cmp(a));
+            buckets.dedup_by_key(|(bucket, _)| *bucket);
+            raise(sql, &buckets)?;
+            for chunk in hashes.chunks(MAX_PARAMETERS) {
+                let drop = format!("DELETE FROM stamp WHERE hash IN ({})", marks(chunk.len()));
+                sql.exec(&drop, chunk)?;
+            }
+            let targets = state.targets.saturating_sub(hashes.len() as u64);
+            let state = State { targets, ..state };
+            schema::save(sql, state)?;
+            Ok::<_, SqlError>(state)
+        })?;
+        Ok(())
+    }
+}
+
+fn raise<S: Sql>(sql: &S, buckets: &[(u16, Epoch)]) -> Result<(), SqlError> {
+    for chunk in buckets.chunks(rows_per_statement(2, 0)) {
+        let statement = format!(
+            "INSERT INTO bucket (bucket, epoch) VALUES {}
+                ON CONFLICT (bucket) DO UPDATE SET epoch = max(epoch, excluded.epoch)",
+            row_marks(chunk.len(), 2)
+        );
+        let mut parameters = Vec::with_capacity(chunk.len() * 2);
+        for (bucket, highest) in chunk {
+            parameters.extend([Value::Integer(i64::from(*bucket)), epoch(*highest)]);
+        }
+        sql.exec(&statement, &parameters)?;
+    }
+    Ok(())
+}
+
+/// Forgets the receipts and jobs that are older than `ttl` and owe nothing.
+pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(), JournalError> {
+    sql.exec(
+        "DELETE FROM job WHERE epoch IN (SELECT j.epoch FROM job j WHERE j.at < ?
+            AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
+            AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
+            ORDER BY j.at LIMIT ?)",
+        &[timestamp(now.minus(ttl)), Value::Integer(EXPIRIES_PER_CALL)],
+    )?;
+    Ok(())
+}
+
+/// The earliest of what is due: a fan-out, a second epoch, a receipt's end.
+pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp>, JournalError> {
+    let earliest = |query: &str| -> Result<Option<Timestamp>, SqlError> {
+        let rows = sql.exec(query, &[])?;
+        let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
+        Ok(at.map(Timestamp::from_millis))
+    };
+    let fanout = earliest("SELECT min(not_before) FROM outbox")?;
+    let settle = earliest("SELECT min(due) FROM settle")?;
+    // A job that still owes something is kept past its time, so only those count that don't.
+    let receipt = earliest(
+        "SELECT j.at FROM job j WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
+            AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
+            ORDER BY j.at LIMIT 1",
+    )?
+    // One millisecond past its time, so that the wake finds it expired.
+    .map(|at| at.plus(ttl).plus(Millis(1)));
+    Ok([fanout, settle, receipt].into_iter().flatten().min())
+}
+
+/// Rows of a table.
+pub(super) fn count<S: Sql>(sql: &S, table: &'static str) -> Result<u64, JournalError> {
+    let rows = sql.exec(&format!("SELECT count(*) FROM {table}"), &[])?;
+    Ok(rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))?)
+}

@@ -1,0 +1,37 @@
+//! The decisions, as pure functions: facts and `now` go in, a decision with its reason comes out.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | Is this request one for the cache, and for which page? | [`admission`], [`query`], [`device`] |
+//! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`] |
+//! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`no_store`] |
+//! | For how long is it fresh (RFC 9111 §4.2)? | [`freshness`] |
+//! | Which variant is it (RFC 9111 §4.1)? | [`variant`] |
+//! | What does the journal say of it? | [`standing`] |
+//! | May it be reused now (RFC 9111 §4, RFC 5861)? | [`reuse`] |
+//! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
+//! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
+//! | What may be done with a part alone (RFC 9111 §3.3, §3.4)? | [`part`] |
+//! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
+//! | May the answer to a POST answer later GETs (RFC 9110 §9.3.3)? | [`post`] |
+//! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
+
+pub mod admission;
+pub mod device;
+pub mod errors;
+pub mod forward;
+pub mod freshness;
+pub mod media;
+pub mod no_store;
+pub mod part;
+pub mod post;
+pub mod query;
+pub mod range;
+pub mod reuse;
+pub mod standing;
+pub mod storage;
+pub mod unsafe_methods;
+pub mod validation;
+pub mod variant;
+
+pub use standing::Standing;

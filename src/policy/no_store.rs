@@ -1,0 +1,103 @@
+//! Why a response is not stored: the reasons of [`super::storage`], and what follows from each for the next request.
+
+/// Why a response is not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoStore {
+    /// The request was neither GET nor HEAD.
+    Method,
+    /// The request said `no-store`.
+    RequestNoStore,
+    /// A status that is not stored, or that must be understood and is not.
+    Status,
+    /// A part of a representation (206).
+    PartialContent,
+    /// The way to the origin failed (520 to 530).
+    EdgeError,
+    /// `X-Edge-ISR: bypass`.
+    Bypass,
+    /// `no-store`.
+    NoStoreDirective,
+    /// `private`.
+    Private,
+    /// It sets a cookie.
+    SetCookie,
+    /// The request carried credentials, and the response does not say that all may have it (RFC 9111 §3.5).
+    Authorization,
+    /// Cookies outside the key reached the origin, and the response does not say that all may have it.
+    Cookie,
+    /// `Vary: *`, or one that can't be read.
+    VaryAny,
+    /// An endless body: `text/event-stream`, `multipart/x-mixed-replace`.
+    EventStream,
+    /// Its Content-Security-Policy carries a nonce.
+    CspNonce,
+    /// It came out of another cache.
+    UpstreamCache,
+    /// Its `Age` can't be read.
+    BadAge,
+    /// A text in its tags is no tag.
+    BadTags,
+    /// It has more tags than a page may have.
+    TooManyTags,
+    /// Its media type is none of its path's extension, and only the route says that it may be kept.
+    MediaType,
+    /// It could never be reused.
+    NoFreshness,
+}
+
+impl NoStore {
+    /// The reason's name in Cache-Status, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::RequestNoStore => "request-no-store",
+            Self::Status => "status",
+            Self::PartialContent => "partial-content",
+            Self::EdgeError => "edge-error",
+            Self::Bypass => "bypass",
+            Self::NoStoreDirective => "no-store",
+            Self::Private => "private",
+            Self::SetCookie => "set-cookie",
+            Self::Authorization => "authorization",
+            Self::Cookie => "cookie",
+            Self::VaryAny => "vary-any",
+            Self::EventStream => "event-stream",
+            Self::CspNonce => "csp-nonce",
+            Self::UpstreamCache => "upstream-cache",
+            Self::BadAge => "bad-age",
+            Self::BadTags => "bad-tags",
+            Self::TooManyTags => "too-many-tags",
+            Self::MediaType => "media-type",
+            Self::NoFreshness => "no-freshness",
+        }
+    }
+
+    /// Whether the next answer for the page is likely to be refused too, so that requests may pass at once for a
+    /// while. Not so where the reason lies in this request, or passes by itself.
+    #[must_use]
+    pub const fn hit_for_pass(self) -> bool {
+        match self {
+            Self::Bypass
+            | Self::NoStoreDirective
+            | Self::Private
+            | Self::SetCookie
+            | Self::VaryAny
+            | Self::EventStream
+            | Self::CspNonce
+            | Self::BadTags
+            | Self::TooManyTags
+            | Self::MediaType
+            | Self::NoFreshness => true,
+            Self::Method
+            | Self::RequestNoStore
+            | Self::Status
+            | Self::PartialContent
+            | Self::EdgeError
+            | Self::Authorization
+            | Self::Cookie
+            | Self::UpstreamCache
+            | Self::BadAge => false,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! Envelopes: what was once written is read for ever, and what is no envelope is never taken for one.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+use edge_isr::codec::{self, CodecError, MAX_HEAD_BYTES, PREFIX_BYTES, Record};
+use edge_isr::entry::{Demand, Entry, Freshness, FreshnessSource, Length, Part};
+use edge_isr::header::Fields;
+use edge_isr::key::{CacheKey, Page, Selection};
+use edge_isr::tag::{Tag, TagSet};
+use edge_isr::time::{Epoch, Seconds, Timestamp};
+use proptest::prelude::*;
+
+/// As version 1 wrote it. These bytes stand in stores out there: never change them.
+const GOLDEN_ENTRY: &[u8] = b"EISR\x01\x00\x00\x02\x17{\"kind\":\"entry\",\"key\":\"1:15:https11:example.com7:/post/14:a=12\",\"page\":{\"scheme\":\"https\",\"host\":\"example.com\",\"purge_host\":\"example.com\",\"path\":\"/post/1\",\"query\":\"a=1\"},\"selection\":[[\"accept-language\",\"de\"]],\"status\":200,\"fields\":[[\"content-type\",\"text/html\"],[\"x-odd\",\"caf\xc3\xa9\"]],\"tags\":[\"post:1\",\"posts\"],\"stamp\":7,\"fence\":3,\"request_time\":1800000000000,\"response_time\":1800000000250,\"initial_age\":2,\"freshness\":{\"lifetime\":300,\"source\":\"Targeted\",\"stale_while_revalidate\":600,\"stale_if_error\":3600,\"demand\":\"Nothing\"},\"body_length\":4}body";
+const GOLDEN_VARY: &[u8] =
+    b"EISR\x01\x00\x00\x00\x2b{\"kind\":\"vary\",\"names\":[\"accept-language\"]}";
+const GOLDEN_PASS: &[u8] =
+    b"EISR\x01\x00\x00\x00\x3b{\"kind\":\"pass\",\"reason\":\"set-cookie\",\"until\":1800000060000}";
+
+/// A part, as the same version writes it since it knows parts. A reader that knows none refuses the kind.
+const GOLDEN_PART: &[u8] = b"EISR\x01\x00\x00\x02\x47{\"kind\":\"part\",\"key\":\"1:15:https11:example.com7:/post/14:a=12\",\"page\":{\"scheme\":\"https\",\"host\":\"example.com\",\"purge_host\":\"example.com\",\"path\":\"/post/1\",\"query\":\"a=1\"},\"selection\":[[\"accept-language\",\"de\"]],\"status\":206,\"fields\":[[\"content-type\",\"text/html\"],[\"x-odd\",\"caf\xc3\xa9\"]],\"tags\":[\"post:1\",\"posts\"],\"stamp\":7,\"fence\":3,\"request_time\":1800000000000,\"response_time\":1800000000250,\"initial_age\":2,\"freshness\":{\"lifetime\":300,\"source\":\"Targeted\",\"stale_while_revalidate\":600,\"stale_if_error\":3600,\"demand\":\"Nothing\"},\"body_length\":4,\"part\":{\"first\":4,\"length\":10,\"ends_here\":false}}body";
+
+fn entry() -> Entry {
+    let page = Page {
+        scheme: "https".into(),
+        host: "example.com".into(),
+        purge_host: "example.com".into(),
+        path: "/post/1".into(),
+        query: Some("a=1".into()),
+    };
+    let tags: TagSet =
+        ["posts", "post:1"].into_iter().map(|tag| Tag::parse(tag).unwrap()).collect();
+    Entry {
+        key: CacheKey::from_stored("1:15:https11:example.com7:/post/14:a=12".into()),
+        targets: page.targets(&tags),
+        page,
+        selection: Selection(vec![("accept-language".into(), "de".into())]),
+        status: 200,
+        fields: Fields::from_iter([("content-type", "text/html"), ("x-odd", "café")]),
+        tags,
+        stamp: Epoch(7),
+        fence: 3,
+        request_time: Timestamp::from_millis(1_800_000_000_000),
+        response_time: Timestamp::from_millis(1_800_000_000_250),
+        initial_age: Seconds(2),
+        freshness: Freshness {
+            lifetime: Seconds(300),
+            source: FreshnessSource::Targeted,
+            stale_while_revalidate: Seconds(600),
+            stale_if_error: Seconds(3_600),
+            demand: Demand::Nothing,
+        },
+        body_length: 4,
+        part: None,
+    }
+}
+
+fn part(whole: Length) -> Entry {
+    Entry { status: 206, part: Some(Part { first: 4, whole }), ..entry() }
+}
+
+#[test]
+fn golden_bytes_of_version_1_are_read_and_written() {
+    let rows = [
+        ("entry", Record::Entry(Box::new(entry())), GOLDEN_ENTRY),
+        ("part", Record::Entry(Box::new(part(Length::Known(10)))), GOLDEN_PART),
+        ("vary", Record::Vary(vec!["accept-language".into()]), GOLDEN_VARY),
+        (
+            "pass",
+            Record::Pass {
+                reason: "set-cookie".into(),
+                until: Timestamp::from_millis(1_800_000_060_000),
+            },
+            GOLDEN_PASS,
+        ),
+    ];
+    for (name, record, golden) in rows {
+        let body_at = codec::split(golden).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(codec::decode(golden), Ok(record.clone()), "{name} reads");
+        let written = codec::encode(&record).unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&written),
+            String::from_utf8_lossy(&golden[..body_at]),
+            "{name} writes"
+        );
+    }
+}
+
+#[test]
+fn a_later_version_s_added_members_are_passed_over_and_left_out_ones_have_defaults() {
+    let json = r#"{"kind":"vary","names":["accept"],"added_later":1}"#;
+    let mut bytes = b"EISR\x01".to_vec();
+    bytes.extend_from_slice(&(json.len() as u32).to_be_bytes());
+    bytes.extend_from_slice(json.as_bytes());
+    assert_eq!(codec::decode(&bytes), Ok(Record::Vary(vec!["accept".into()])));
+}
+
+/// What a version without parts must never take for a whole response, it can't read at all: the kind is one that it does
+/// not know, and no entry says that it is a part.
+#[test]
+fn a_part_is_never_read_as_a_whole_response() {
+    for whole in [Length::Known(10), Length::Unknown, Length::EndsHere] {
+        let record = Record::Entry(Box::new(part(whole)));
+        let bytes = codec::encode(&record).unwrap();
+        let head = String::from_utf8(bytes[PREFIX_BYTES..].to_vec()).unwrap();
+        assert!(head.starts_with(r#"{"kind":"part","#), "{head}");
+        assert_eq!(codec::decode(&bytes), Ok(record));
+        for forged in [
+            head.replacen(r#""kind":"part""#, r#""kind":"entry""#, 1),
+            head.replacen(r#""part":{"#, r#""parts":{"#, 1),
+            head.replacen(r#""kind":"part""#, r#""kind":"piece""#, 1),
+        ] {
+            let mut bytes = b"EISR\x01".to_vec();
+            bytes.extend_from_slice(&(forged.len() as u32).to_be_bytes());
+            bytes.extend_from_slice(forged.as_bytes());
+            assert!(matches!(codec::decode(&bytes), Err(CodecError::Head(_))), "{forged}");
+        }
+    }
+}
+
+#[test]
+fn what_is_no_envelope_says_why() {
+    let long = ((MAX_HEAD_BYTES + 1) as u32).to_be_bytes();
+    let too_long = [b"EISR\x01".as_slice(), &long].concat();
+    type Wanted = fn(&CodecError) -> bool;
+    let rows: [(&str, &[u8], Wanted); 7] = [
+        ("empty", b"", |e| *e == CodecError::Truncated),
+        ("a page", b"<!doctype html>", |e| *e == CodecError::Magic),
+        ("half a prefix", b"EISR\x01\x00", |e| *e == CodecError::Truncated),
+        ("half a head", b"EISR\x01\x00\x00\x00\x10{", |e| *e == CodecError::Truncated),
+        ("version 2", b"EISR\x02\x00\x00\x00\x00", |e| *e == CodecError::Version(2)),
+        ("a huge head", &too_long, |e| *e == CodecError::TooLong),
+        ("no JSON", b"EISR\x01\x00\x00\x00\x03{{{", |e| matches!(e, CodecError::Head(_))),
+    ];
+    for (name, bytes, wanted) in rows {
+        let error = codec::decode(bytes).expect_err(name);
+        assert!(wanted(&error), "{name}: {error:?}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = codec::decode(&bytes);
+        let mut framed = b"EISR\x01\x00\x00\x00".to_vec();
+        framed.push(bytes.len() as u8);
+        framed.extend_from_slice(&bytes);
+        let _ = codec::decode(&framed);
+    }
+
+    #[test]
+    fn what_is_written_is_read(
+        value in "[ -~\u{80}-\u{ff}]{0,40}",
+        path in "/[!-~]{0,40}",
+        stamp in 0_u64..1 << 52,
+        at in 0_i64..4_000_000_000_000,
+        status in 100_u16..600,
+    ) {
+        let mut given = entry();
+        given.fields.append("x-any", value);
+        given.page.path = path;
+        given.targets = given.page.targets(&given.tags);
+        given.stamp = Epoch(stamp);
+        given.response_time = Timestamp::from_millis(at);
+        given.status = status;
+        let record = Record::Entry(Box::new(given));
+        let bytes = codec::encode(&record).unwrap();
+        prop_assert!(bytes.len() > PREFIX_BYTES);
+        prop_assert_eq!(codec::decode(&bytes), Ok(record));
+    }
+}

@@ -1,0 +1,171 @@
+//! The documents say what the sources say: every setting, every reason, every link.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn text(path: &str) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// Every Rust source below a folder, one after the other.
+fn sources(folder: &str) -> String {
+    let mut found = Vec::new();
+    let mut folders = vec![root().join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(fs::read_to_string(&path).expect("a source"));
+            }
+        }
+    }
+    found.join("\n")
+}
+
+/// The texts of a constant list: `const NAME: &[&str] = &["a", "b"];`.
+fn listed(source: &str, name: &str) -> BTreeSet<String> {
+    let start = source.find(&format!("const {name}: &[&str] = &[")).expect(name);
+    let list = &source[start..];
+    let list = &list[..list.find("];").expect("the list's end")];
+    list.split('"').skip(1).step_by(2).map(str::to_owned).collect()
+}
+
+/// The names in the arms `Self::X => "name"` of every `as_str` of the enums.
+fn reasons(source: &str, enums: &[&str]) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for name in enums {
+        let start = source.find(&format!("impl {name} {{")).expect(name);
+        let body = &source[start..];
+        let body = &body[body.find("fn as_str").expect("as_str")..];
+        let body = &body[..body.find("\n    }").expect("the function's end")];
+        let before = found.len();
+        for arm in body.split("=>").skip(1) {
+            found.extend(arm.split('"').nth(1).map(str::to_owned));
+        }
+        assert!(found.len() > before, "{name} has no reasons");
+    }
+    found
+}
+
+/// Which words stand nowhere in a document as `word`.
+fn missing(words: &BTreeSet<String>, document: &str) -> Vec<String> {
+    words.iter().filter(|word| !document.contains(&format!("`{word}`"))).cloned().collect()
+}
+
+#[test]
+fn every_setting_is_documented() {
+    let source = sources("src/config");
+    let document = text("docs/configuration.md");
+    for list in ["SITE_KEYS", "ROUTE_KEYS"] {
+        let keys = listed(&source, list);
+        assert!(keys.len() > 10, "{list}: {keys:?}");
+        assert_eq!(missing(&keys, &document), Vec::<String>::new(), "{list}");
+    }
+}
+
+#[test]
+fn every_reason_of_cache_status_is_documented() {
+    let source = format!("{}\n{}", sources("src/policy"), text("src/port.rs"));
+    let enums = ["PassReason", "Refusal", "NoStore", "StaleWhy", "ValidateWhy", "OriginError"];
+    let words = reasons(&source, &enums);
+    assert!(words.len() > 40, "{words:?}");
+    assert_eq!(missing(&words, &text("docs/operations.md")), Vec::<String>::new());
+}
+
+/// The texts that the engine puts into Cache-Status itself.
+fn details(source: &str) -> BTreeSet<String> {
+    let before = ["detail(\"", "alone(\"", "Colo(\"", "detail: Some(\""];
+    let found = before.iter().flat_map(|call| source.split(call).skip(1));
+    found.filter_map(|rest| rest.split('"').next()).map(str::to_owned).collect()
+}
+
+#[test]
+fn every_detail_of_the_engine_is_documented() {
+    let words = details(&sources("src/engine"));
+    assert!(words.len() > 8, "{words:?}");
+    assert_eq!(missing(&words, &text("docs/operations.md")), Vec::<String>::new());
+}
+
+#[test]
+fn every_problem_event_and_health_reason_is_documented() {
+    let source = sources("src/control");
+    let document = text("docs/operations.md");
+    let mut words = reasons(&source, &["HealthReason"]);
+    let facts = &source[source.find("const fn facts").expect("facts")..];
+    let facts = &facts[..facts.find("\n    }").expect("the function's end")];
+    words.extend(
+        facts.split("=>").skip(1).filter_map(|arm| arm.split('"').nth(1).map(str::to_owned)),
+    );
+    let names = &source[source.find("impl Event<'_>").expect("Event")..];
+    let names = &names[..names.find("\n    }").expect("the function's end")];
+    words.extend(
+        names.split("=>").skip(1).filter_map(|arm| arm.split('"').nth(1).map(str::to_owned)),
+    );
+    assert!(words.len() > 30, "{words:?}");
+    assert_eq!(missing(&words, &document), Vec::<String>::new());
+}
+
+#[test]
+fn a_word_that_is_not_documented_is_found() {
+    let source = "impl Why {\n    fn as_str(self) {\n        Self::A => \"known\",\n        \
+                  Self::B => \"new\",\n    }\n}";
+    let words = reasons(source, &["Why"]);
+    assert_eq!(missing(&words, "| `known` |"), ["new"]);
+    assert_eq!(listed("const KEYS: &[&str] = &[\n    \"a\",\n    \"b\",\n];", "KEYS").len(), 2);
+}
+
+/// The targets of `](…)` in a document, without those of other sites.
+fn links(document: &str) -> Vec<&str> {
+    document
+        .split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split(')').next())
+        .filter(|target| !target.contains("://"))
+        .collect()
+}
+
+/// The anchors of a document's headings, as code hosts make them.
+fn anchors(document: &str) -> Vec<String> {
+    let kept = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    document
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-"))
+        .map(|heading| heading.chars().filter(|c| kept(*c)).collect())
+        .collect()
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut documents = vec![root().join("README.md"), root().join("CONTRIBUTING.md")];
+    for folder in ["docs", "docs/decisions"] {
+        let entries = fs::read_dir(root().join(folder)).expect(folder);
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        documents.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "md")));
+    }
+    let mut seen = 0;
+    for document in documents {
+        let own = fs::read_to_string(&document).expect("a document");
+        for link in links(&own) {
+            seen += 1;
+            let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
+            let folder = document.parent().unwrap_or(Path::new("."));
+            let target = if file.is_empty() { document.clone() } else { folder.join(file) };
+            assert!(target.exists(), "{}: {link} leads nowhere", document.display());
+            if !anchor.is_empty() {
+                let there = fs::read_to_string(&target).expect("a document");
+                let anchors = anchors(&there);
+                assert!(anchors.iter().any(|a| a == anchor), "{}: {link}", document.display());
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} links");
+}

@@ -1,0 +1,85 @@
+"""The Django package's quick start, followed to the letter: its own blocks, in a new project."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import pytest
+from conftest import SEEN_SECONDS
+from stack import ROOT, Process, free_port
+
+README = (ROOT / "django" / "README.md").read_text()
+SECTION = README.split("## Quick start")[1].split("\n## ")[0]
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", SECTION, re.DOTALL)
+
+
+def block(marker):
+    """The README's block that begins with, or holds, a text."""
+    found = [text for _, text in BLOCKS if marker in text]
+    assert len(found) == 1, marker
+    return found[0]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    """The package as pip installs it; without the network, so Django is this environment's own."""
+    target = tmp_path_factory.mktemp("installed")
+    arguments = ["--quiet", "--no-index", "--no-build-isolation", "--no-deps", "--target", target]
+    command = [sys.executable, "-m", "pip", "install", *arguments, ROOT / "django"]
+    subprocess.run([str(part) for part in command], check=True, timeout=120)
+    return target
+
+
+def test_the_quick_start(installed, start_worker, tmp_path):
+    port = free_port()
+    secret = re.search(r"--webhook-secret (\S+)", block("scripts/serve")).group(1)
+    edge = start_worker(f"http://127.0.0.1:{port}", secrets=(secret,))
+    env = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def run(*arguments):
+        done = subprocess.run(
+            [sys.executable, *arguments], cwd=tmp_path, env={**os.environ, **env},
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    run("-m", "django", "startproject", "mysite", ".")
+    settings = tmp_path / "mysite" / "settings.py"
+    assert "http://127.0.0.1:8787" in block("# settings.py")
+    told = block("# settings.py").replace("http://127.0.0.1:8787", edge.url)
+    settings.write_text(settings.read_text() + "\n" + told)
+    (tmp_path / "views.py").write_text(block("# views.py"))
+    (tmp_path / "mysite" / "urls.py").write_text(block("# urls.py"))
+
+    assert "no issues" in run("manage.py", "check")
+    commands = block("manage.py migrate").splitlines()
+    assert commands == ["python manage.py migrate", "python manage.py runserver 8000"]
+    run("manage.py", "migrate", "-v0")
+    arguments = [sys.executable, "-u", "manage.py", "runserver", str(port)]
+    server = Process("runserver", arguments, tmp_path / "server.log", env, tmp_path)
+    try:
+        server.wait_for(lambda: "Quit the server" in server.output(), 30, "serving")
+        edge.get("/groups/")
+        edge.until_hit("/groups/")
+        code = re.search(r'shell -c "(.*)"', block("shell -c")).group(1)
+        run("manage.py", "shell", "-c", code)
+        edge.until(lambda answer: "Editors" in answer.text, "/groups/", SEEN_SECONDS + 5)
+    finally:
+        os.kill(server.pid, signal.SIGINT)
+        server.stop()
+
+
+def test_the_installed_package_is_whole(installed):
+    package = installed / "edge_isr"
+    for part in (
+        "py.typed",
+        "migrations/0001_outbox.py",
+        "templates/edge_isr/status.html",
+        "templatetags/edge_isr.py",
+        "management/commands/edge_isr_deliver.py",
+    ):
+        assert (package / part).is_file(), part
+    assert not (installed / "tests").exists()

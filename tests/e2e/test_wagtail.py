@@ -1,0 +1,102 @@
+"""The Wagtail example behind the real worker: published edits arrive, drafts don't, moves do."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from conftest import SEEN_SECONDS
+from stack import ROOT, WEBHOOK_SECRET, Process, free_port
+
+EXAMPLE = ROOT / "examples" / "wagtail"
+
+
+@pytest.fixture(scope="module")
+def wagtail(start_worker, tmp_path_factory):
+    """The example under gunicorn and its edge; and a function that runs Python against it."""
+    port = free_port()
+    edge = start_worker(f"http://127.0.0.1:{port}")
+    directory = tmp_path_factory.mktemp("wagtail")
+    env = {
+        "SITE_DATABASE": str(directory / "site.sqlite3"),
+        "EDGE_ISR_WEBHOOK_SECRET": WEBHOOK_SECRET,
+        "PYTHONPATH": str(ROOT / "django"),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+
+    def manage(*arguments):
+        done = subprocess.run(
+            [sys.executable, EXAMPLE / "manage.py", *arguments],
+            cwd=EXAMPLE,
+            env={**os.environ, **env},
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    manage("migrate", "-v0")
+    manage("seed")
+    env["EDGE_ISR_URL"] = edge.url
+    arguments = [sys.executable, "-m", "gunicorn", "wagtail_site.wsgi", "--no-control-socket"]
+    arguments += ["--bind", f"127.0.0.1:{port}", "--threads", "4"]
+    site = Process("site", arguments, directory / "site.log", env, EXAMPLE)
+    site.wait_for(lambda: "Booting worker" in site.output(), 30, "serving")
+
+    def orm(code):
+        return manage("shell", "-c", "from home.models import *\n" + code)
+
+    yield edge, orm
+    site.stop()
+
+
+def test_pages_are_kept_and_editors_are_not(wagtail):
+    edge, _ = wagtail
+    for path in ("/", "/first/"):
+        assert edge.get(path).status == 200
+        edge.until_hit(path)
+    answer = edge.get("/admin/login/")
+    assert answer.status == 200 and "stored" not in answer.cache and not answer.hit
+
+
+def test_a_published_edit_arrives_on_the_page_and_in_its_listing(wagtail):
+    edge, orm = wagtail
+    for path in ("/", "/second/"):
+        edge.get(path)
+        edge.until_hit(path)
+    said = orm(
+        "page = NotePage.objects.get(slug='second')\n"
+        "page.title = 'Second thoughts'\n"
+        "page.save_revision().publish()"
+    )
+    assert "at epoch" in said
+    for path in ("/", "/second/"):
+        edge.until(lambda answer: "Second thoughts" in answer.text, path, SEEN_SECONDS + 10)
+
+
+def test_a_new_and_an_unpublished_page(wagtail):
+    edge, orm = wagtail
+    edge.get("/")
+    edge.until_hit("/")
+    orm("IndexPage.objects.get().add_child(instance=NotePage(title='Fourth', slug='fourth'))")
+    edge.until(lambda answer: "Fourth" in answer.text, "/", SEEN_SECONDS + 10)
+    edge.get("/fourth/")
+    edge.until_hit("/fourth/")
+    orm("NotePage.objects.get(slug='fourth').unpublish()")
+    edge.until(lambda answer: answer.status == 404, "/fourth/", SEEN_SECONDS + 10)
+    edge.until(lambda answer: "Fourth" not in answer.text, "/", SEEN_SECONDS + 10)
+
+
+def test_a_moved_page(wagtail):
+    edge, orm = wagtail
+    for path in ("/", "/third/"):
+        edge.get(path)
+        edge.until_hit(path)
+    orm(
+        "NotePage.objects.get(slug='third').move(NotePage.objects.get(slug='first'), "
+        "pos='last-child')"
+    )
+    edge.until(lambda answer: answer.status == 404, "/third/", SEEN_SECONDS + 10)
+    edge.until(lambda answer: "Third" not in answer.text, "/", SEEN_SECONDS + 10)
+    assert edge.get("/first/third/").status == 200

@@ -1,0 +1,254 @@
+//! Both maps between pages and tags, and finding the pages of every kind of target, on real SQLite.
+
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod common;
+
+use common::shard::{Bench, KEPT, asks, at, fanout, key, page, stored, tag};
+use edge_isr::header::Fields;
+use edge_isr::index::{LeaseRequest, RecordRequest, ShardCall, ShardReply, WarmRequest};
+use edge_isr::journal::{Fanout, REPAIR_MARGIN};
+use edge_isr::key::{CacheKey, Page, Selection};
+use edge_isr::tag::{Tag, Target};
+use edge_isr::time::Epoch;
+
+fn count(bench: &mut Bench, targets: &[Target]) -> (u64, bool) {
+    match bench.call(ShardCall::Count { targets: targets.to_vec() }, 0) {
+        ShardReply::Counted { pages, complete } => (pages, complete),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn warm(path: &str, job: &str) -> WarmRequest {
+    WarmRequest {
+        job: job.to_owned(),
+        page: page(path),
+        key: key(path),
+        selection: Selection::default(),
+        request: Fields::new(),
+        need: Epoch::ZERO,
+    }
+}
+
+#[test]
+fn more_tags_than_one_statement_binds() {
+    let mut bench = Bench::new();
+    for count in [99, 100, 101, 1_000, 250, 0] {
+        let names: Vec<String> = (0..count).map(|n| format!("t:{n}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        bench.call(ShardCall::Forget { key: key("/").digest() }, 0);
+        bench.fill("/", 1, &names, 0);
+        let pages = bench.by_url("example.com/");
+        assert_eq!(pages[0].tags.len(), count);
+        if count > 0 {
+            assert_eq!(bench.tag_pages(&format!("t:{}", count - 1)), ["/"]);
+        }
+        assert_eq!(bench.tag_pages(&format!("t:{count}")), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn targets_name_the_pages_they_should() {
+    let mut bench = Bench::new();
+    let paths = ["/", "/blog", "/blog/", "/blog/a", "/blog/a/b", "/blog0", "/blog-x", "/c/blog/a"];
+    for path in paths {
+        bench.fill(path, 1, &["all"], 0);
+    }
+    let add = |bench: &mut Bench, page: Page| {
+        let key = CacheKey::new(&page, []);
+        let grant =
+            bench.granted(LeaseRequest { page: page.clone(), key: key.clone(), ..asks("/", 1) }, 0);
+        bench.record(RecordRequest { page, key, ..stored("/", &grant, &["all"]) }, 0);
+    };
+    add(&mut bench, Page { query: Some("p=/blog/".to_owned()), ..page("/q") });
+    add(&mut bench, Page { query: Some("n=1".to_owned()), ..page("/blog/a") });
+    let other = |path| Page {
+        host: "example.com.evil".to_owned(),
+        purge_host: "example.com.evil".to_owned(),
+        ..page(path)
+    };
+    add(&mut bench, other("/blog/a"));
+    // The same URL under another key: a cookie, or http beside https.
+    add(&mut bench, Page { scheme: "http".to_owned(), ..page("/blog/a") });
+    let url = |name: &str| Target::Url(name.to_owned());
+    let prefix = |name: &str| Target::Prefix(name.to_owned());
+    let rows: &[(&str, Target, u64)] = &[
+        ("a tag", tag("all"), 12),
+        ("a tag that nobody carries", tag("none"), 0),
+        ("a URL, under both of its keys", url("example.com/blog/a"), 2),
+        ("a URL with a query", url("example.com/blog/a?n=1"), 1),
+        ("a URL that is not there", url("example.com/nope"), 0),
+        ("a prefix", prefix("example.com/blog/"), 5),
+        ("a deeper prefix", prefix("example.com/blog/a/"), 1),
+        ("the root", prefix("example.com/"), 11),
+        ("a host", Target::Host("example.com".to_owned()), 11),
+        ("a host that begins like another", Target::Host("example.com.evil".to_owned()), 1),
+        ("a host that is not there", Target::Host("www.example.com".to_owned()), 0),
+        ("everything", Target::All, 12),
+    ];
+    for (name, target, want) in rows {
+        assert_eq!(count(&mut bench, std::slice::from_ref(target)), (*want, true), "{name}");
+    }
+    // The pages found are the pages whose entries the target's hash invalidates.
+    let targets: Vec<Target> = rows.iter().map(|(_, target, _)| target.clone()).collect();
+    for (n, target) in targets.iter().enumerate() {
+        let got = bench.invalidate(fanout(10 + n as u64, std::slice::from_ref(target)), 1);
+        assert_eq!(got.pages, rows[n].2, "{}", rows[n].0);
+        let info = bench.by_url("example.com/blog/a/b");
+        let hashes = info[0].page.targets(&info[0].tags);
+        let named = info[0].variants[0].warming == Some(Epoch(10 + n as u64));
+        assert_eq!(named, hashes.contains(&target.hash()), "{}", rows[n].0);
+    }
+    // Overlapping targets count a page once.
+    assert_eq!(count(&mut bench, &[tag("all"), Target::All, prefix("example.com/")]), (12, true));
+}
+
+#[test]
+fn a_large_target_is_expanded_in_slices() {
+    let mut bench = Bench::new();
+    let pages = 1_500;
+    bench.sql_batch(|bench| {
+        for n in 0..pages {
+            bench.fill(&format!("/p/{n:04}"), 1, &["all"], 0);
+        }
+    });
+    let kinds = [tag("all"), Target::Prefix("example.com/p/".to_owned()), Target::All];
+    for (n, target) in kinds.into_iter().enumerate() {
+        let epoch = 2 + n as u64;
+        let answer = bench.invalidate(fanout(epoch, std::slice::from_ref(&target)), 1);
+        assert!(!answer.complete && answer.pages < pages, "{answer:?}");
+        // Asked again before it is through: the same answer, nothing twice.
+        assert_eq!(bench.invalidate(fanout(epoch, &[target]), 2), answer);
+        let mut bench_turns = 0;
+        while !bench.job(&format!("job{epoch}"), 3).complete {
+            assert_eq!(bench.shard.next_wake().unwrap(), Some(edge_isr::time::Timestamp::ZERO));
+            bench = bench.restart();
+            bench.shard.run_due(at(3)).unwrap();
+            bench_turns += 1;
+        }
+        assert!(bench_turns > 2);
+        let job = bench.job(&format!("job{epoch}"), 4);
+        assert_eq!((job.pages, job.total, job.queued), (pages, pages, pages));
+    }
+    // The newest took the place of the older ones.
+    assert_eq!(bench.job("job2", 5).superseded, pages);
+}
+
+#[test]
+fn a_storm_of_one_tag_is_expanded_once() {
+    let mut bench = Bench::new();
+    bench.sql_batch(|bench| {
+        for n in 0..1_000 {
+            bench.fill(&format!("/{n}"), 1, &["list"], 0);
+        }
+    });
+    // Each invalidation finds the expansion of the one before unfinished.
+    let storm: Vec<Fanout> = (2..52).map(|epoch| fanout(epoch, &[tag("list")])).collect();
+    let call = ShardCall::InvalidateMany(storm.clone());
+    let ShardReply::InvalidatedMany(told) = bench.call(call, 1) else { panic!("no answer") };
+    assert_eq!(told.len(), 50);
+    assert!(told.iter().all(|told| told.seen == Epoch(51)));
+    assert_eq!(bench.status().expanding, 1, "the newest finds the pages of all");
+    for epoch in 2..51 {
+        let job = bench.job(&format!("job{epoch}"), 1);
+        assert_eq!((job.complete, job.superseded, job.total), (true, 1, 1), "{epoch}");
+    }
+    while bench.status().expanding > 0 {
+        bench.shard.run_due(at(2)).unwrap();
+    }
+    assert_eq!(bench.job("job51", 3).queued, 1_000);
+    // The same message again is the same as once.
+    let call = ShardCall::InvalidateMany(storm);
+    let ShardReply::InvalidatedMany(again) = bench.call(call, 4) else { panic!("no answer") };
+    assert_eq!((again[49].pages, again[49].complete), (1_000, true));
+    assert_eq!(bench.job("job51", 5).queued, 1_000);
+    // One that comes late, out of order, is superseded page by page.
+    let late = Fanout { job: "late".to_owned(), ..fanout(7, &[tag("list")]) };
+    bench.invalidate(late, 6);
+    while bench.status().expanding > 0 {
+        bench.shard.run_due(at(7)).unwrap();
+    }
+    let job = bench.job("late", 8);
+    assert_eq!((job.superseded, job.queued), (1_000, 0));
+}
+
+#[test]
+fn an_expansion_that_is_half_done_is_taken_over_whole() {
+    let mut bench = Bench::new();
+    bench.sql_batch(|bench| {
+        for n in 0..600 {
+            bench.fill(&format!("/{n}"), 1, &["list"], 0);
+        }
+    });
+    bench.invalidate(fanout(2, &[tag("list"), tag("other")]), 1);
+    assert_eq!(bench.job("job2", 2).queued, 200);
+    bench.invalidate(fanout(3, &[tag("list")]), 3);
+    while bench.status().expanding > 0 {
+        bench.shard.run_due(at(4)).unwrap();
+    }
+    let (old, new) = (bench.job("job2", 5), bench.job("job3", 5));
+    // What the first had found, and what it left.
+    assert_eq!((old.superseded, old.queued, old.complete), (201, 0, true));
+    assert_eq!((new.queued, new.complete), (600, true));
+}
+
+#[test]
+fn incarnation_an_epoch_that_is_given_twice_shows_that_the_journal_was_restored() {
+    let mut bench = Bench::new();
+    let named =
+        |epoch: u64, job: &str| Fanout { job: job.to_owned(), ..fanout(epoch, &[tag("a")]) };
+    let past = |epoch: u64| Epoch(epoch + REPAIR_MARGIN);
+    let rows = [
+        ("the first", named(5, "a"), Epoch(5)),
+        ("the same again", named(5, "a"), Epoch(5)),
+        ("the next", named(7, "c"), Epoch(7)),
+        ("one that comes late", named(6, "b"), Epoch(7)),
+        ("which comes again", named(6, "b"), Epoch(7)),
+        // The journal is restored to 6, and gives 7 anew.
+        ("the newest of another id", named(7, "d"), past(7)),
+        ("and again", named(7, "d"), past(7)),
+    ];
+    for (name, call, want) in rows {
+        assert_eq!(bench.invalidate(call, 0).seen, want, "{name}");
+        bench = bench.restart();
+    }
+    // Those of an operator's warms are no epochs of the journal.
+    let mut bench = Bench::new();
+    bench.invalidate(named(5, "a"), 0);
+    bench.call(ShardCall::Warm(warm("/1", "warm-1")), 0);
+    assert_eq!(bench.invalidate(named(6, "b"), 0).seen, Epoch(6));
+    assert_eq!(bench.invalidate(named(5, "a"), 0).seen, Epoch(6));
+    // Restored to 4: a later one overtakes the one that gives it away.
+    assert_eq!(bench.invalidate(named(7, "d"), 0).seen, Epoch(7));
+    assert_eq!(bench.invalidate(named(5, "c"), 0).seen, past(5));
+}
+
+#[test]
+fn pages_of_a_tag_are_listed_by_cursor() {
+    let mut bench = Bench::new();
+    for n in 0..25 {
+        bench.fill(&format!("/{n}"), 1, &["all"], 0);
+    }
+    let mut cursor = None;
+    let mut listed = Vec::new();
+    loop {
+        let tag = Tag::parse("all").unwrap();
+        let call = ShardCall::TagPages { tag, cursor, limit: 10 };
+        let ShardReply::Pages { pages, cursor: next } = bench.call(call, 0) else {
+            panic!("no pages")
+        };
+        listed.extend(pages.into_iter().map(|page| page.page.path));
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let want: Vec<String> = (0..25).map(|n| format!("/{n}")).collect();
+    assert_eq!(listed, want);
+    let info = &bench.by_url("example.com/7")[0];
+    assert_eq!(info.page, page("/7"));
+    assert_eq!(info.key, key("/7"));
+    assert_eq!(info.variants.len(), 1);
+    assert_eq!((info.variants[0].status, info.variants[0].stamp), (200, Epoch(1)));
+    assert_eq!(info.variants[0].keep_until, at(KEPT));
+}

@@ -1,0 +1,536 @@
+//! The ports of one request, or of one object, in the world.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::rc::Rc;
+
+use edge_isr::codec::{self, Record};
+use edge_isr::delta::SharedDelta;
+use edge_isr::header::{Fields, ResponseHead};
+use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
+use edge_isr::journal::{JournalCall, JournalReply};
+use edge_isr::port::{
+    CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
+};
+use edge_isr::time::{Millis, Timestamp};
+
+use crate::origin::{self, SITE};
+use crate::plan::{COLOS, ISOLATES_PER_COLO};
+use crate::sched::{Owner, sleep};
+use crate::watch::Property;
+use crate::world::{Held, World, query};
+
+/// "L2 has it", told to one request.
+const MOST_READIES: u32 = 6;
+
+/// Where a request or an object is.
+#[derive(Clone)]
+pub(crate) struct Place {
+    world: Rc<World>,
+    owner: Owner,
+}
+
+/// The ports.
+pub(crate) struct Node {
+    place: Place,
+    l1: Near,
+    l2: Far,
+    /// What the shard has told this request so far.
+    told: Rc<Told>,
+}
+
+/// What one request was told by its shard.
+#[derive(Default)]
+struct Told {
+    /// How often "L2 has it".
+    readies: Cell<u32>,
+    /// The newest fencing number given before it asked first.
+    first_fence: Cell<Option<u64>>,
+    /// What L2 has, by the last answer: its key, its fencing number.
+    ready: RefCell<Option<(String, u64)>>,
+    /// Whether it read that.
+    read: Cell<bool>,
+    /// Whether it knows the page's tags.
+    tags: Cell<bool>,
+}
+
+/// L1, from here.
+pub(crate) struct Near(Place);
+/// L2, from here.
+pub(crate) struct Far(Place, Rc<Told>);
+
+/// A body of the origin.
+pub(crate) struct Scripted {
+    pieces: VecDeque<(u64, Vec<u8>)>,
+    end: Result<(), OriginError>,
+}
+
+impl Place {
+    /// An object's tasks run somewhere too.
+    fn colo(&self) -> usize {
+        match self.owner {
+            Owner::Request { isolate, .. } => isolate / ISOLATES_PER_COLO,
+            Owner::Object(_) | Owner::World => 0,
+        }
+    }
+
+    /// The colo, if it is a visitor's.
+    fn caller(&self) -> Option<usize> {
+        match self.owner {
+            Owner::Request { .. } => Some(self.colo()),
+            Owner::Object(_) | Owner::World => None,
+        }
+    }
+
+    fn skew(&self) -> i64 {
+        match self.owner {
+            Owner::Request { isolate, .. } => self.world.plan.skew[isolate],
+            Owner::Object(object) => self.world.plan.skew[object],
+            Owner::World => 0,
+        }
+    }
+
+    /// A store's own time, and whether the operation fails.
+    async fn store(&self, most: u64) -> Result<(), StoreError> {
+        sleep(&self.world.sched, self.world.sched.below(most)).await;
+        if self.world.unlucky(self.world.plan.store_fails) {
+            return Err(StoreError::Failed("a bad day".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Node {
+    pub(crate) fn new(world: &Rc<World>, owner: Owner) -> Self {
+        let place = Place { world: Rc::clone(world), owner };
+        let told = Rc::new(Told::default());
+        Self { l1: Near(place.clone()), l2: Far(place.clone(), Rc::clone(&told)), place, told }
+    }
+
+    pub(crate) fn object(world: &Rc<World>, object: usize) -> Self {
+        Self::new(world, Owner::Object(object))
+    }
+}
+
+fn open(held: &Held) -> Result<Stored<Rc<[u8]>>, StoreError> {
+    let record = codec::decode(&held.head).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    Ok(Stored { record, body: Rc::clone(&held.body) })
+}
+
+/// Every stored response is held against its stamp.
+fn check(world: &World, place: &str, record: &Record, body: &Rc<[u8]>) {
+    let Record::Entry(entry) = record else { return };
+    let text = String::from_utf8_lossy(body);
+    let Some(read) = origin::read(&text) else {
+        return world.violate(Property::Stamp, format!("{place} holds {text}"));
+    };
+    world.say(|| format!("{place} holds {text} stamped {} fence {}", entry.stamp.0, entry.fence));
+    if SITE[read.page].private || !read.seen.is_empty() {
+        world.violate(Property::Private, format!("{place} holds {text}"));
+    }
+    world.watch.borrow_mut().stamped(place, entry.stamp.0, &read.shown);
+}
+
+impl Store<Rc<[u8]>> for Near {
+    async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
+        let place = &self.0;
+        place.store(6).await?;
+        let now = place.world.sched.now();
+        let colos = place.world.colos.borrow();
+        match colos[place.colo()].l1.get(key) {
+            Some(held) if held.until > now => open(held).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &Rc<[u8]>,
+        keep: Millis,
+    ) -> Result<(), StoreError> {
+        let place = &self.0;
+        let slow = place.world.sched.below(place.world.plan.jams / 2) == 0;
+        place.store(if slow { 800 } else { 20 }).await?;
+        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        let colo = place.colo();
+        check(&place.world, &format!("L1 {colo}"), record, body);
+        let held = Held {
+            head: head.into(),
+            body: Rc::clone(body),
+            until: place.world.sched.now() + keep.0 as i64,
+            visible: [0; COLOS],
+        };
+        place.world.colos.borrow_mut()[colo].l1.insert(key.to_owned(), held);
+        Ok(())
+    }
+}
+
+impl Store<Rc<[u8]>> for Far {
+    async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
+        let place = &self.0;
+        place.store(60).await?;
+        let (now, colo) = (place.world.sched.now(), place.colo());
+        place.world.watch.borrow_mut().count("l2_get");
+        let mut colos = place.world.colos.borrow_mut();
+        if colos[colo].missed.get(key).is_some_and(|until| *until > now) {
+            return Ok(None);
+        }
+        match place.world.global.borrow().get(key) {
+            Some(held) if held.until > now && held.visible[colo] <= now => {
+                let stored = open(held)?;
+                self.1.read(key, &stored.record);
+                Ok(Some(stored))
+            }
+            Some(_) | None => {
+                if place.world.plan.l2_lags {
+                    colos[colo].missed.insert(key.to_owned(), now + 60_000);
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &Rc<[u8]>,
+        keep: Millis,
+    ) -> Result<(), StoreError> {
+        let place = &self.0;
+        place.store(if place.world.sched.below(8) == 0 { 2_000 } else { 200 }).await?;
+        place.world.watch.borrow_mut().count("l2_put");
+        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        check(&place.world, "L2", record, body);
+        let now = place.world.sched.now();
+        let mut visible = [now; COLOS];
+        if place.world.plan.l2_lags {
+            for (colo, at) in visible.iter_mut().enumerate() {
+                if colo != place.colo() && place.world.sched.below(2) == 0 {
+                    *at += place.world.sched.below(60_000) as i64;
+                }
+            }
+        }
+        let held =
+            Held { head: head.into(), body: Rc::clone(body), until: now + keep.0 as i64, visible };
+        place.world.global.borrow_mut().insert(key.to_owned(), held);
+        Ok(())
+    }
+}
+
+impl Platform for Node {
+    type Chunk = Rc<[u8]>;
+    type Stream = Scripted;
+    type Colo = Near;
+    type Global = Far;
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.place.world.sched.now() + self.place.skew())
+    }
+
+    async fn sleep(&self, span: Millis) {
+        sleep(&self.place.world.sched, span.0).await;
+    }
+
+    fn unique(&self) -> String {
+        format!("unique-{}", self.place.world.sched.next())
+    }
+
+    fn log(&self, line: &str) {
+        self.place.world.say(|| format!("{:?} {line}", self.place.owner));
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.place.world.sched.spawn(self.place.owner, task);
+    }
+
+    fn colo_name(&self) -> String {
+        match self.place.owner {
+            Owner::Request { .. } => format!("colo-{}", self.place.colo()),
+            Owner::Object(_) | Owner::World => String::new(),
+        }
+    }
+
+    fn colo(&self) -> &Near {
+        &self.l1
+    }
+
+    fn global(&self) -> &Far {
+        &self.l2
+    }
+
+    async fn shared_delta(&self) -> Result<Option<SharedDelta>, StoreError> {
+        self.place.store(6).await?;
+        let now = self.place.world.sched.now();
+        let colos = self.place.world.colos.borrow();
+        let news = colos[self.place.colo()].news.as_ref().filter(|(_, until)| *until > now);
+        Ok(news.map(|(news, _)| news.clone()))
+    }
+
+    async fn share_delta(&self, news: &SharedDelta, keep: Millis) -> Result<(), StoreError> {
+        let world = &self.place.world;
+        self.place.store(if world.sched.below(8) == 0 { 800 } else { 20 }).await?;
+        let until = world.sched.now() + keep.0 as i64;
+        world.colos.borrow_mut()[self.place.colo()].news = Some((news.clone(), until));
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        request: OriginRequest<Scripted>,
+    ) -> Result<OriginResponse<Scripted>, OriginError> {
+        let world = &self.place.world;
+        let host = request.fields.get("x-forwarded-host").unwrap_or_default().to_owned();
+        let page = SITE.iter().position(|p| p.host == host && p.path == request.target);
+        let Some(page) = page else {
+            world.violate(Property::Objects, format!("asked for {host}{}", request.target));
+            return Err(OriginError::Broken);
+        };
+        world.watch.borrow_mut().count("origin");
+        world.say(|| format!("{:?} asks the origin for page {page}", self.place.owner));
+        let answer = self.answer(page, &request).await;
+        if let Err(error) = &answer {
+            world.say(|| format!("{:?} gets {error:?} from the origin", self.place.owner));
+            world.failed.borrow_mut().insert(page, world.sched.now());
+        }
+        answer
+    }
+
+    async fn read(
+        &self,
+        body: &mut Scripted,
+        timeout: Millis,
+    ) -> Result<Option<Rc<[u8]>>, OriginError> {
+        match body.pieces.pop_front() {
+            Some((delay, _)) if delay > timeout.0 => {
+                self.sleep(timeout).await;
+                Err(OriginError::Timeout)
+            }
+            Some((delay, piece)) => {
+                self.sleep(Millis(delay)).await;
+                Ok(Some(piece.into()))
+            }
+            None => body.end.map(|()| None),
+        }
+    }
+
+    fn cancel(&self, _body: Scripted) {}
+
+    fn length(chunk: &Rc<[u8]>) -> usize {
+        chunk.len()
+    }
+
+    fn concat(chunks: &[Rc<[u8]>]) -> Rc<[u8]> {
+        chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect()
+    }
+
+    fn chunk(bytes: &[u8]) -> Rc<[u8]> {
+        bytes.into()
+    }
+
+    fn bytes(chunk: &Rc<[u8]>) -> Vec<u8> {
+        chunk.to_vec()
+    }
+
+    fn slice(chunk: &Rc<[u8]>, from: u64, to: u64) -> Rc<[u8]> {
+        chunk[from as usize..to as usize].into()
+    }
+
+    async fn journal(&self, call: JournalCall) -> Result<JournalReply, CallError> {
+        self.place.world.journal(self.place.caller(), call).await
+    }
+
+    async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {
+        let leases = matches!(call, ShardCall::Lease(_));
+        if let ShardCall::Lease(ask) = &call {
+            let (need, have) = (ask.need.0, ask.have_fence);
+            self.told.asks(&self.place);
+            self.place
+                .world
+                .say(|| format!("{:?} asks for leave: need {need} have {have}", self.place.owner));
+        }
+        let reply = self.place.world.shard(self.place.caller(), shard, call).await;
+        if leases {
+            self.place.world.say(|| format!("{:?} is told {reply:?}", self.place.owner));
+            if let Ok(ShardReply::Lease(reply)) = &reply {
+                self.told.hears(&self.place, reply);
+            }
+        }
+        reply
+    }
+}
+
+impl Told {
+    /// It asks its shard once more.
+    fn asks(&self, place: &Place) {
+        let first = self.first_fence.get();
+        let ready = self.ready.take().filter(|_| self.read.replace(false));
+        if let (Some((key, fence)), Some(first)) = (ready, first)
+            && fence > first
+        {
+            let what = format!("{:?} turns down {key}, fetched after it came", place.owner);
+            place.world.violate(Property::Starved, what);
+        }
+    }
+
+    fn hears(&self, place: &Place, reply: &LeaseReply) {
+        match reply {
+            LeaseReply::Grant(grant) | LeaseReply::Ticket(grant) => {
+                self.tags.set(!grant.tags.is_empty());
+            }
+            LeaseReply::Ready(ready) => {
+                self.first_fence.set(self.first_fence.get().or(Some(ready.latest_fence)));
+                self.ready.replace(Some((ready.l2_key.clone(), ready.fence)));
+                self.readies.set(self.readies.get() + 1);
+            }
+            LeaseReply::Wait { latest_fence, .. } => {
+                self.first_fence.set(self.first_fence.get().or(Some(*latest_fence)));
+            }
+            LeaseReply::Vary { .. } => {}
+        }
+        if self.readies.get() > MOST_READIES {
+            let what = format!("{:?} is told again and again what it has", place.owner);
+            place.world.violate(Property::Starved, what);
+        }
+    }
+
+    fn read(&self, key: &str, record: &Record) {
+        self.read.set(self.ready.borrow().as_ref().is_some_and(|(ready, _)| ready == key));
+        if let Record::Entry(entry) = record
+            && !entry.tags.is_empty()
+        {
+            self.tags.set(true);
+        }
+    }
+}
+
+impl Node {
+    async fn answer(
+        &self,
+        page: usize,
+        request: &OriginRequest<Scripted>,
+    ) -> Result<OriginResponse<Scripted>, OriginError> {
+        let (world, site) = (&self.place.world, &SITE[page]);
+        let (sched, plan) = (&world.sched, &world.plan);
+        let slow = |most: u64| sched.below(most.max(1));
+        // A shard's own task has the tags that the shard knows.
+        let known = match self.place.owner {
+            Owner::Object(_) => self.knows_tags(page),
+            Owner::Request { .. } | Owner::World => self.told.tags.get(),
+        };
+        sleep(sched, slow(plan.render / 2)).await;
+        let down = world.faults.borrow().origin > sched.now();
+        if down || world.unlucky(plan.origin_fails) {
+            return match sched.below(4) {
+                0 => Err(OriginError::Unreachable),
+                1 => {
+                    sleep(sched, request.timeout.0).await;
+                    Err(OriginError::Timeout)
+                }
+                _ => {
+                    world.failed.borrow_mut().insert(page, sched.now());
+                    Ok(simple(500, &[], "sorry"))
+                }
+            };
+        }
+        let lag = if plan.lag > 0 { sched.below(plan.lag) as i64 } else { 0 };
+        let now = || sched.now() - lag;
+        let lang = request.fields.get("accept-language").unwrap_or("en");
+        let lang = if site.varies && lang.starts_with("de") { "de" } else { "en" };
+        let etag_of = |at: i64| {
+            let versions = world.data.at(at);
+            format!("\"{}.{lang}\"", origin::words(&origin::shown(page, &versions)))
+        };
+        if let Some(condition) = request.fields.get("if-none-match")
+            && condition == etag_of(now())
+        {
+            world.say(|| format!("origin 304 {page} {condition}"));
+            world.watch.borrow_mut().count("304");
+            let etag = etag_of(now());
+            let control = self.control();
+            sleep(sched, slow(plan.net)).await;
+            return Ok(simple(304, &[("etag", &etag), ("cdn-cache-control", &control)], ""));
+        }
+        if plan.goes && origin::gone(page, &world.data.at(now())) {
+            world.say(|| format!("origin 404 {page}"));
+            world.watch.borrow_mut().count("404");
+            sleep(sched, slow(plan.net)).await;
+            return Ok(simple(404, &[], "gone"));
+        }
+        let shown = origin::shown(page, &world.data.at(now()));
+        world.data.renders.set(world.data.renders.get() + 1);
+        let render = world.data.renders.get();
+        // What takes long begins with reading the data.
+        let long = !world.healed.get() && sched.below(8) == 0;
+        let delay = if long { 1_500 + sched.below(4_000) } else { slow(plan.render) };
+        if delay + plan.render / 2 > request.timeout.0 {
+            sleep(sched, request.timeout.0).await;
+            return Err(OriginError::Timeout);
+        }
+        sleep(sched, delay).await;
+        let etag = if plan.torn { etag_of(now()) } else { etag_of_shown(&shown, lang) };
+        let cookie = request.fields.get("cookie").unwrap_or_default();
+        let body = origin::body(page, &shown, render, lang, cookie);
+        world.say(|| format!("origin 200 {body} etag {etag} for {:?}", self.place.owner));
+        let mut fields = vec![("etag", etag), ("content-type", "text/plain".to_owned())];
+        if site.private {
+            fields.push(("cache-control", "private".to_owned()));
+        } else {
+            fields.push(("cdn-cache-control", self.control()));
+        }
+        if !(plan.drops_tags && page == 1 && known && sched.below(2) == 0) {
+            let tags: Vec<String> = shown.iter().map(|(item, _)| origin::tag(*item)).collect();
+            fields.push(("x-edge-isr-tags", tags.join(" ")));
+        }
+        if site.varies {
+            fields.push(("vary", "accept-language".to_owned()));
+        }
+        let fields: Fields = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
+        let middle = body.len() / 2;
+        let pieces = [body[..middle].to_owned(), body[middle..].to_owned()];
+        let mut pieces: VecDeque<_> =
+            pieces.into_iter().map(|p| (slow(plan.net * 2), p.into_bytes())).collect();
+        let cut = world.unlucky(plan.origin_fails / 2.0);
+        if cut {
+            pieces.pop_back();
+            world.failed.borrow_mut().insert(page, sched.now() + 2_000);
+        }
+        let end = if cut { Err(OriginError::Broken) } else { Ok(()) };
+        let head = ResponseHead { status: 200, fields };
+        Ok(OriginResponse { head, body: Scripted { pieces, end } })
+    }
+
+    fn control(&self) -> String {
+        let plan = &self.place.world.plan;
+        format!(
+            "max-age={}, stale-while-revalidate={}, stale-if-error={}",
+            plan.lifetime, plan.swr, plan.sie
+        )
+    }
+
+    /// Whether some shard knows tags of the page: only then can a refill inherit them.
+    fn knows_tags(&self, page: usize) -> bool {
+        let url = format!("{}{}", SITE[page].host, SITE[page].path);
+        (1..=usize::from(crate::plan::SHARDS)).any(|object| {
+            let known = format!(
+                "SELECT count(*) FROM tagged t JOIN variant v ON v.id = t.variant
+                    JOIN page p ON p.id = v.page WHERE p.url = '{url}'"
+            );
+            query(&self.place.world.sql(object), &known).first()
+                != Some(&edge_isr::sql::Value::Integer(0))
+        })
+    }
+}
+
+fn etag_of_shown(shown: &[(usize, u32)], lang: &str) -> String {
+    format!("\"{}.{lang}\"", origin::words(shown))
+}
+
+fn simple(status: u16, fields: &[(&str, &str)], body: &str) -> OriginResponse<Scripted> {
+    let head = ResponseHead { status, fields: fields.iter().map(|(n, v)| (*n, *v)).collect() };
+    let pieces = VecDeque::from([(0, body.as_bytes().to_vec())]);
+    OriginResponse { head, body: Scripted { pieces, end: Ok(()) } }
+}

@@ -1,0 +1,558 @@
+//! A seed played from its first moment to its last, and what is looked at when all is quiet.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use edge_isr::engine::Incoming;
+use edge_isr::engine::answer::Body;
+use edge_isr::engine::memory::Held;
+use edge_isr::header::{Fields, RequestHead};
+use edge_isr::index::{ShardCall, WarmRequest};
+use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
+use edge_isr::key::Selection;
+use edge_isr::policy::admission::{Admission, admit};
+use edge_isr::port::Platform as _;
+use edge_isr::sql::{Sql as _, Value};
+use edge_isr::tag::{Tag, TagSet, Target, TargetHash, page_targets};
+use edge_isr::time::{Epoch, Millis};
+
+use crate::node::Node;
+use crate::origin::{self, SITE};
+use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, Naming, PAGES, Plan, SHARDS};
+use crate::sched::{DAWN, Owner, promise, sleep};
+use crate::watch::{Committed, Label, Need, Property, Served};
+use crate::world::{World, query};
+
+/// How long everything has to come to rest.
+const REST: i64 = 240_000;
+/// How long a request may take at most.
+const PATIENCE: i64 = 60_000;
+/// Visits of each isolate to each page at the end.
+const ROUNDS: usize = 4;
+/// `waitUntil` of the runtime.
+const WAIT_UNTIL: u64 = 30_000;
+
+/// What came of a seed.
+pub(crate) struct Outcome {
+    pub(crate) violation: Option<(Property, String)>,
+    pub(crate) trace: Vec<String>,
+    pub(crate) counts: std::collections::BTreeMap<&'static str, u64>,
+}
+
+/// An invalidation that was acknowledged.
+struct Ack {
+    epoch: u64,
+    targets: Vec<Target>,
+    mode: Mode,
+}
+
+type Acks = Rc<std::cell::RefCell<Vec<Ack>>>;
+
+/// Plays a seed.
+pub(crate) fn play(seed: u64, trace: bool) -> Outcome {
+    let plan = Plan::of(seed);
+    let world = World::new(seed, plan, trace);
+    world.say(|| format!("{:?}", Plan { inputs: Vec::new(), ..world.plan.clone() }));
+    let acks = Acks::default();
+    for (at, input) in world.plan.inputs.clone() {
+        let (inner, acks) = (Rc::clone(&world), Rc::clone(&acks));
+        world.sched.spawn(Owner::World, async move {
+            sleep(&inner.sched, at).await;
+            happen(&inner, input, &acks).await;
+        });
+    }
+    let span = DAWN + world.plan.span as i64;
+    world.run(span);
+    world.healed.set(true);
+    *world.faults.borrow_mut() = crate::world::Faults::default();
+    world.say(|| "all is well from here on".to_owned());
+    world.run(span + REST);
+    if world.watch.borrow().violation.is_none() {
+        at_rest(&world, &acks.borrow());
+    }
+    if world.watch.borrow().violation.is_none() {
+        probe(&world, span + REST);
+        repaired(&world, &acks);
+    }
+    let outcome = {
+        let mut watch = world.watch.borrow_mut();
+        Outcome {
+            violation: watch.violation.take(),
+            trace: world.trace.as_ref().map(|t| t.take()).unwrap_or_default(),
+            counts: std::mem::take(&mut watch.counts),
+        }
+    };
+    world.clear();
+    outcome
+}
+
+async fn happen(world: &Rc<World>, input: Input, acks: &Acks) {
+    let until = |millis: u64| world.sched.now() + millis as i64;
+    match input {
+        Input::Get { isolate, page, german } => {
+            visit(world, isolate, page, german).await;
+        }
+        Input::Change { items, naming, mode, delay, deliveries } => {
+            change(world, &items, naming, mode, (delay, deliveries), acks).await;
+        }
+        Input::Evict { isolate, limbo } => world.evict(isolate, limbo),
+        Input::Restart { object } => world.restart(object, "by plan"),
+        Input::JournalDown { colo, millis } => {
+            world.say(|| format!("journal unreachable from {colo:?} for {millis}"));
+            world.faults.borrow_mut().journal.push((colo, until(millis)));
+        }
+        Input::ShardsDown { colo, millis } => {
+            world.say(|| format!("shards unreachable from {colo:?} for {millis}"));
+            world.faults.borrow_mut().shards.push((colo, until(millis)));
+        }
+        Input::OriginDown { millis } => {
+            world.say(|| format!("origin down for {millis}"));
+            world.faults.borrow_mut().origin = until(millis);
+        }
+        Input::ForgetColo { colo } => world.colos.borrow_mut()[colo].l1.clear(),
+        Input::Backup => world.back_up(),
+        Input::Restore if world.plan.lag == 0 => world.restore(),
+        Input::Restore => {}
+        Input::Warm { page } => warm(world, page).await,
+    }
+}
+
+/// What a visitor saw.
+struct Seen {
+    status: u16,
+    label: Option<Label>,
+    blind: bool,
+    age: Option<i64>,
+    told: String,
+    body: Option<String>,
+}
+
+/// A visitor's request, judged.
+async fn visit(world: &Rc<World>, isolate: usize, page: usize, german: bool) -> Option<Label> {
+    let request = world.sched.next();
+    let owner = Owner::Request { isolate, request };
+    let arrived = world.sched.now();
+    let who = format!("visitor {request} of isolate {isolate} on page {page}");
+    let cookie = format!("visitor={request}");
+    world.say(|| format!("{who} comes"));
+    world.pending.borrow_mut().insert(request, (isolate, arrived));
+    let engine = world.isolates.borrow()[isolate].clone();
+    let node = Rc::new(Node::new(world, owner));
+    let (keeper, promised) = promise();
+    let head = head(page, german, &cookie);
+    let max_lag = bound(world, page);
+    world.sched.spawn(owner, async move {
+        let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
+        let answer = engine.serve(Rc::clone(&node), incoming).await;
+        let as_of = engine.isolate().borrow().view.as_of();
+        let blind = as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
+        let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();
+        let (label, age) = (label(&told), answer.fields.get("age").and_then(|a| a.parse().ok()));
+        let mut whole = Vec::new();
+        let end = match answer.body {
+            Body::Empty => Ok(()),
+            Body::Whole(chunk) => {
+                whole.extend_from_slice(&chunk);
+                Ok(())
+            }
+            Body::Flight(mut reader) => loop {
+                match reader.next(&*node).await {
+                    Ok(Some(piece)) => whole.extend_from_slice(&piece),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
+            Body::Origin(mut stream) => loop {
+                match node.read(&mut stream, Millis(20_000)).await {
+                    Ok(Some(piece)) => whole.extend_from_slice(&piece),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
+        };
+        let body = end.ok().and_then(|()| String::from_utf8(whole).ok());
+        keeper.keep(Seen { status: answer.status, label, blind, age, told, body });
+    });
+    let seen = promised.await?;
+    world.pending.borrow_mut().remove(&request);
+    let limbo = world.plan.limbo;
+    let weak = Rc::downgrade(world);
+    let sched = Rc::clone(&world.sched);
+    world.sched.spawn(Owner::World, async move {
+        sleep(&sched, WAIT_UNTIL).await;
+        if weak.upgrade().is_some() {
+            sched.end(|o| *o == owner, limbo);
+        }
+    });
+    world.say(|| format!("{who} gets {} {:?} {}", seen.status, seen.body, seen.told));
+    world.watch.borrow_mut().count("answers");
+    judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
+    in_memory(world, isolate, page, german);
+    seen.label
+}
+
+fn judge(
+    world: &Rc<World>,
+    who: &str,
+    (isolate, arrived): (usize, i64),
+    (page, german, cookie): (usize, bool, &str),
+    seen: &Seen,
+) {
+    let failed = world.failed.borrow().get(&page).is_some_and(|at| *at >= arrived - 14_000);
+    let ended = world.ended.borrow().get(&isolate).is_some_and(|at| *at >= arrived - 14_000);
+    let gone = seen.status == 404 && world.plan.goes && world.data.was_gone(page, arrived - 20_000);
+    let Some(body) = seen.body.as_deref().filter(|_| seen.status == 200) else {
+        if !failed && !ended && !gone {
+            let what = format!("{who}: {} {:?} {}", seen.status, seen.body, seen.told);
+            world.violate(Property::NoWorse, what);
+        }
+        return;
+    };
+    let Some(read) = origin::read(body) else {
+        return world.violate(Property::NoWorse, format!("{who} got {body:?}"));
+    };
+    let lang = if german && SITE[page].varies { "de" } else { "en" };
+    let alien = !read.seen.is_empty() && read.seen != cookie;
+    if read.page != page || read.lang != lang || alien {
+        world.violate(Property::Private, format!("{who} got {body}"));
+    }
+    let Some(label) = seen.label else { return };
+    let now = &world.data.at(i64::MAX);
+    let right = read.shown == origin::shown(page, now);
+    let quiet = world.quiet.get() && !world.watch.borrow().unrepaired;
+    if quiet && label == Label::Fresh && !right {
+        world.violate(Property::Heals, format!("{who} got {body} in the end {}", seen.told));
+    }
+    let longest = (world.plan.lifetime + world.plan.swr) as i64;
+    if label == Label::Stale && seen.age.is_none_or(|age| age > longest) {
+        world.violate(Property::Window, format!("{who} got {body} {}", seen.told));
+    }
+    let served =
+        Served { who: who.to_owned(), arrived, label, shows: &read.shown, blind: seen.blind };
+    let (max_lag, blind_limit) = (bound(world, page).0 as i64, world.config.blind_limit.0 as i64);
+    world.watch.borrow_mut().judge(&served, max_lag, blind_limit);
+}
+
+/// `max_lag` of a page's route.
+fn bound(world: &World, page: usize) -> Millis {
+    let route = world.config.route(SITE[page].host, SITE[page].path);
+    route.max_lag.unwrap_or(world.config.max_lag)
+}
+
+/// What an isolate holds in memory of a page never gets older. Only where memory holds everything.
+fn in_memory(world: &Rc<World>, isolate: usize, page: usize, german: bool) {
+    if world.plan.memory < 1 << 20 {
+        return;
+    }
+    let engine = world.isolates.borrow()[isolate].clone();
+    let head = head(page, german, "");
+    let Admission::Serve(admitted) = admit(&head, engine.config()) else { return };
+    let memory = &mut engine.isolate().borrow_mut().memory;
+    let lang = if german { "de" } else { "en" };
+    let held = match memory.get(&admitted.key) {
+        Some(Held::Vary(_)) => {
+            let selection = Selection(vec![("accept-language".to_owned(), lang.to_owned())]);
+            memory.get(&admitted.key.variant(&selection))
+        }
+        held => held,
+    };
+    let Some(Held::Page(held)) = held else { return };
+    let now = (held.entry.stamp, held.entry.response_time);
+    let before = world.held.borrow_mut().insert((isolate, page, german), now);
+    if before.is_some_and(|before| before > now) {
+        let what = format!("isolate {isolate} holds {now:?} of page {page} after {before:?}");
+        world.violate(Property::Order, what);
+    }
+}
+
+/// The operator asks for a page to be warmed, as the control API does it.
+async fn warm(world: &Rc<World>, page: usize) {
+    let job = format!("warm-{}", world.sched.next());
+    let head = head(page, false, "");
+    let Admission::Serve(admitted) = admit(&head, &world.config) else { return };
+    let request = WarmRequest {
+        job,
+        page: admitted.page.clone(),
+        key: admitted.key.clone(),
+        selection: Selection::default(),
+        request: Fields::new(),
+        need: Epoch::ZERO,
+    };
+    let shard = admitted.key.digest().shard(SHARDS);
+    world.say(|| format!("page {page} is to be warmed: {}", request.job));
+    drop(world.shard(Some(0), shard, ShardCall::Warm(request)).await);
+}
+
+/// How an answer came about; none if it was passed.
+fn label(told: &str) -> Option<Label> {
+    if told.contains("detail=stale-if-error") {
+        return Some(Label::OnError);
+    }
+    let stale = ["invalidated", "stale-while-revalidate", "journal-unreachable"];
+    if told.contains(";hit") && stale.iter().any(|s| told.contains(s)) {
+        return Some(Label::Stale);
+    }
+    (!told.contains("fwd=bypass") && !told.contains("private")).then_some(Label::Fresh)
+}
+
+fn head(page: usize, german: bool, cookie: &str) -> RequestHead {
+    let site = &SITE[page];
+    let lang = if german { "de" } else { "en" };
+    let fields: Fields =
+        [("host", site.host), ("accept-language", lang), ("cookie", cookie)].into_iter().collect();
+    RequestHead {
+        method: "GET".to_owned(),
+        scheme: "https".to_owned(),
+        host: site.host.to_owned(),
+        path: site.path.to_owned(),
+        query: None,
+        fields,
+        client: None,
+    }
+}
+
+/// Data changes; its webhook is sent until it is acknowledged, and perhaps once more.
+async fn change(
+    world: &Rc<World>,
+    items: &[usize],
+    naming: Naming,
+    mode: Mode,
+    (delay, deliveries): (u64, u32),
+    acks: &Acks,
+) {
+    let shows = world.data.change(items, world.sched.now());
+    let id = format!("msg-{}", world.sched.next());
+    let targets = origin::targets(items, naming);
+    world.say(|| format!("data is {} now, told by {id}", origin::words(&shows)));
+    world.stands_for.borrow_mut().insert(id.clone(), shows.clone());
+    let lags = world.plan.lag > 0;
+    let append = Append {
+        id: id.clone(),
+        body_digest: "digest".to_owned(),
+        targets: targets.clone(),
+        mode,
+        warm: true,
+        settle: Millis(if lags { world.plan.lag + 200 } else { 0 }),
+        reason: String::new(),
+        watch: Vec::new(),
+    };
+    sleep(&world.sched, delay + world.sched.below(300)).await;
+    let (mut first, mut left) = (None, deliveries);
+    while left > 0 {
+        let colo = world.sched.below(COLOS as u64) as usize;
+        let reply = world.journal(Some(colo), JournalCall::Append(append.clone())).await;
+        let epoch = match reply {
+            Ok(JournalReply::Appended(
+                Appended::New { epoch, .. } | Appended::Repeated { epoch },
+            )) => epoch.0,
+            Ok(other) => {
+                return world.violate(Property::Objects, format!("{id}: {other:?}"));
+            }
+            Err(_) => {
+                sleep(&world.sched, 400).await;
+                continue;
+            }
+        };
+        left -= 1;
+        let mut watch = world.watch.borrow_mut();
+        if first.is_some_and(|first| first != epoch) && !watch.restored {
+            watch.violate(Property::Receipts, format!("{id}: epochs {first:?} and {epoch}"));
+        }
+        if first.is_some() {
+            continue;
+        }
+        first = Some(epoch);
+        world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
+        acks.borrow_mut().push(Ack { epoch, targets: targets.clone(), mode });
+        let given = |c: &&crate::watch::Committed| !c.lost && c.shows == shows;
+        let lost = lags && !watch.committed.iter().any(|c| given(&c));
+        // What a restore took before its answer came is lost with it.
+        let lost = lost || watch.committed.iter().any(|c| c.epoch == epoch && c.lost && !lags);
+        for (item, version) in &shows {
+            let at = world.sched.now();
+            watch.needs.push(Need { item: *item, version: *version, mode, at, epoch, lost });
+        }
+    }
+}
+
+/// When all is quiet: nothing is owed, and nothing acknowledged is forgotten.
+fn at_rest(world: &Rc<World>, acks: &[Ack]) {
+    for (request, (isolate, arrived)) in world.pending.borrow().iter() {
+        if world.sched.now() - arrived > PATIENCE {
+            let what = format!("visitor {request} of isolate {isolate} waits since {arrived}");
+            world.violate(Property::Answered, what);
+        }
+    }
+    let journal = world.sql(0);
+    for table in ["outbox", "settle"] {
+        let owed = query(&journal, &format!("SELECT count(*) FROM {table}"));
+        if owed != [Value::Integer(0)] {
+            world.violate(Property::NoLostWarm, format!("the journal owes {table} {owed:?}"));
+        }
+    }
+    if world.watch.borrow().unrepaired {
+        return;
+    }
+    survives(world, acks);
+    for shard in 1..=usize::from(SHARDS) {
+        no_lost_warm(world, shard, acks);
+    }
+}
+
+fn survives(world: &Rc<World>, acks: &[Ack]) {
+    let journal = world.sql(0);
+    let held = |target: TargetHash, mode: Mode| -> u64 {
+        let bytes = Value::Blob(target.0.to_be_bytes().to_vec());
+        let column = if mode == Mode::Soft { "max(soft, hard)" } else { "hard" };
+        let row =
+            journal.exec(&format!("SELECT {column} FROM stamp WHERE hash = ?"), &[bytes]).unwrap();
+        let bucket = journal
+            .exec(
+                "SELECT epoch FROM bucket WHERE bucket = ?",
+                &[Value::Integer(i64::from(target.bucket()))],
+            )
+            .unwrap();
+        let number = |rows: Vec<Vec<Value>>| match rows.first().and_then(|row| row.first()) {
+            Some(Value::Integer(n)) => *n as u64,
+            Some(Value::Null | Value::Text(_) | Value::Blob(_)) | None => 0,
+        };
+        number(row).max(number(bucket))
+    };
+    for ack in acks {
+        for target in &ack.targets {
+            let by_name = held(target.hash(), ack.mode) >= ack.epoch;
+            if !by_name && held(Target::All.hash(), Mode::Hard) < ack.epoch {
+                let what = format!("epoch {} of {target:?} is not in the journal", ack.epoch);
+                return world.violate(Property::Survives, what);
+            }
+        }
+    }
+}
+
+fn no_lost_warm(world: &Rc<World>, shard: usize, acks: &[Ack]) {
+    let sql = world.sql(shard);
+    for table in ["warm", "expand"] {
+        let left = query(&sql, &format!("SELECT count(*) FROM {table}"));
+        if left != [Value::Integer(0)] {
+            let what = format!("shard {shard} still has {table} {left:?}");
+            return world.violate(Property::NoLostWarm, what);
+        }
+    }
+    let odd = query(&sql, "SELECT id FROM job WHERE total <> done + failed + superseded");
+    if !odd.is_empty() {
+        let what = format!("shard {shard}: the counts of {odd:?} don't add up");
+        return world.violate(Property::NoLostWarm, what);
+    }
+    let variants = sql
+        .exec(
+            "SELECT v.id, p.url, v.stamp FROM variant v JOIN page p ON p.id = v.page
+                WHERE NOT EXISTS (SELECT 1 FROM dead WHERE variant = v.id)",
+            &[],
+        )
+        .unwrap();
+    for row in variants {
+        let [Value::Integer(id), Value::Text(url), Value::Integer(stamp)] = row.as_slice() else {
+            continue;
+        };
+        let names = sql
+            .exec(
+                "SELECT n.name FROM tagged t JOIN tag n ON n.id = t.tag WHERE t.variant = ?",
+                &[Value::Integer(*id)],
+            )
+            .unwrap();
+        let tags: TagSet = names
+            .iter()
+            .filter_map(|row| match row.first() {
+                Some(Value::Text(name)) => Tag::parse(name).ok(),
+                Some(Value::Integer(_) | Value::Null | Value::Blob(_)) | None => None,
+            })
+            .collect();
+        let (host, path) = url.split_at(url.find('/').unwrap_or(url.len()));
+        let covers = page_targets(host, path, None, &tags);
+        let missed = acks.iter().filter(|_| !world.watch.borrow().restored).find(|ack| {
+            ack.epoch > *stamp as u64 && ack.targets.iter().any(|t| covers.contains(&t.hash()))
+        });
+        if let Some(ack) = missed {
+            let what = format!("{url} ends at stamp {stamp}, but epoch {} warms it", ack.epoch);
+            return world.violate(Property::NoLostWarm, what);
+        }
+    }
+}
+
+/// A restored journal has heard of what it lost, at the latest when it hands over an invalidation.
+fn repaired(world: &Rc<World>, acks: &Acks) {
+    if !world.watch.borrow().unrepaired {
+        return;
+    }
+    let (inner, acks) = (Rc::clone(world), Rc::clone(acks));
+    world.sched.spawn(Owner::World, async move {
+        change(&inner, &[0], Naming::Tag, Mode::Soft, (0, 1), &acks).await;
+    });
+    world.run(world.sched.now() + PATIENCE);
+    if !world.watch.borrow().unrepaired || given_again(world) {
+        return;
+    }
+    if world.watch.borrow().witnessed {
+        let what = "the restored journal has not heard of what it lost".to_owned();
+        return world.violate(Property::Survives, what);
+    }
+    let head = crate::world::journal_head(&world.sql(0));
+    for shard in 1..=usize::from(SHARDS) {
+        let seen = query(&world.sql(shard), "SELECT value FROM meta WHERE name = 'seen'");
+        if seen.first().is_some_and(|s| matches!(s, Value::Integer(s) if *s as u64 > head)) {
+            let what = format!("shard {shard} knows {seen:?}, the journal ends at {head}");
+            world.violate(Property::Survives, what);
+        }
+    }
+}
+
+/// Whether what the restore lost was delivered again, and got the same epochs: then nothing is lost.
+fn given_again(world: &Rc<World>) -> bool {
+    let committed = &world.watch.borrow().committed;
+    let again = |lost: &Committed| {
+        committed.iter().any(|c| !c.lost && c.epoch == lost.epoch && c.shows == lost.shows)
+    };
+    committed.iter().filter(|c| c.lost).all(again)
+}
+
+/// Visitors of each page in half of the colos, a few times: one of them gets what is fresh (and all get what is right).
+fn probe(world: &Rc<World>, from: i64) {
+    world.quiet.set(true);
+    let mut at = from;
+    let now = world.data.at(i64::MAX);
+    let pages = (0..PAGES - 1).filter(|page| !(world.plan.goes && origin::gone(*page, &now)));
+    for page in pages {
+        let first = world.sched.below(COLOS as u64) as usize;
+        for colo in [first, (first + 1) % COLOS, (first + 3) % COLOS] {
+            let isolate = colo * ISOLATES_PER_COLO + (page + colo) % ISOLATES_PER_COLO;
+            let fresh = Rc::new(Cell::new(false));
+            for _ in 0..ROUNDS {
+                let (inner, found) = (Rc::clone(world), Rc::clone(&fresh));
+                world.sched.spawn(Owner::World, async move {
+                    if visit(&inner, isolate, page, false).await == Some(Label::Fresh) {
+                        found.set(true);
+                    }
+                });
+                at += 1_300;
+                world.run(at);
+                if fresh.get() {
+                    break;
+                }
+            }
+            if !fresh.get() {
+                // Messages and renders can take longer than the page's lifetime.
+                at += PATIENCE;
+                world.run(at);
+            }
+            if !fresh.get() && world.watch.borrow().violation.is_none() {
+                let what = format!("isolate {isolate} never gets page {page} fresh");
+                return world.violate(Property::Heals, what);
+            }
+        }
+    }
+    world.run(at + PATIENCE);
+    let waiting = world.pending.borrow().len();
+    if waiting > 0 && world.watch.borrow().violation.is_none() {
+        world.violate(Property::Answered, format!("{waiting} visitors wait at the end"));
+    }
+}

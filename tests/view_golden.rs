@@ -1,0 +1,38 @@
+//! The bytes of a delta as this version writes them: the next version must still read them.
+
+use edge_isr::delta::{Bucket, Delta, Row, SharedDelta};
+use edge_isr::tag::TargetHash;
+use edge_isr::time::{Epoch, Timestamp};
+
+#[test]
+fn version_1() {
+    let shared = SharedDelta {
+        asked: Timestamp::from_millis(1_700_000_000_123),
+        delta: Delta {
+            since: Some(Epoch(3)),
+            to: Epoch(300),
+            more: false,
+            rows: vec![
+                Row {
+                    hash: TargetHash(0x0102_0304_0506_0708),
+                    soft: Epoch(300),
+                    hard: Epoch::ZERO,
+                    soft_at: Timestamp::from_millis(1_700_000_000_000),
+                },
+                Row {
+                    hash: TargetHash(u64::MAX),
+                    soft: Epoch::ZERO,
+                    hard: Epoch(4),
+                    soft_at: Timestamp::ZERO,
+                },
+            ],
+            buckets: vec![Bucket { bucket: 65_535, epoch: Epoch(5) }],
+        },
+    };
+    let golden = r#"{"asked":1700000000123,"delta":{"since":3,"to":300,"more":false,"rows":"AQIBAgMEBQYHCKwCAICgq/75Yv//////////AAQB//8DBQ"}}"#;
+    assert_eq!(serde_json::to_string(&shared).unwrap(), golden);
+    assert_eq!(serde_json::from_str::<SharedDelta>(golden).unwrap(), shared);
+    // Bytes after the last bucket belong to a later version.
+    let later = golden.replace("//8DBQ", "//8DBQkJCQ");
+    assert_eq!(serde_json::from_str::<SharedDelta>(&later).unwrap(), shared);
+}

@@ -1,0 +1,701 @@
+//! A small world in virtual time: the real engine, journal and shards on real SQLite, with a scripted origin.
+//!
+//! One thread, no sleeps: when nothing can go on, the clock jumps to the next timer. Every call through a port is
+//! counted, so that a test can say what a request cost.
+
+#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+
+use edge_isr::codec::{self, Record};
+use edge_isr::config::Config;
+use edge_isr::control::Secrets;
+use edge_isr::control::healthz::HealthReason;
+use edge_isr::delta::SharedDelta;
+use edge_isr::engine::answer::{Answer, Body};
+use edge_isr::engine::deliver::{self, Ledger};
+use edge_isr::engine::operate::Guard;
+use edge_isr::engine::warm::{self, Depot};
+use edge_isr::engine::{Engine, Incoming};
+use edge_isr::header::{Fields, RequestHead, ResponseHead};
+use edge_isr::index::{Shard, ShardCall, ShardConfig, ShardReply};
+use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
+use edge_isr::port::{
+    CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
+};
+use edge_isr::tag::{Tag, Target};
+use edge_isr::time::{Millis, Timestamp};
+
+use crate::common::sqlite::Sqlite;
+
+/// The world's first moment.
+pub const DAWN: i64 = 1_800_000_000_000;
+
+/// A record as stored: head, body, and until when.
+type Envelope = (Vec<u8>, Rc<[u8]>, i64);
+type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What the origin answers.
+pub struct Script {
+    pub status: u16,
+    pub fields: Fields,
+    /// Pieces of the body, each with the pause before it.
+    pub pieces: Vec<(u64, Vec<u8>)>,
+    /// How the body ends.
+    pub end: Result<(), OriginError>,
+    /// The pause before the head.
+    pub delay: u64,
+}
+
+impl Script {
+    pub fn new(status: u16, fields: &[(&str, &str)], body: &str) -> Self {
+        Self {
+            status,
+            fields: fields.iter().map(|(n, v)| (*n, *v)).collect(),
+            pieces: vec![(0, body.as_bytes().to_vec())],
+            end: Ok(()),
+            delay: 1,
+        }
+    }
+
+    pub fn after(mut self, millis: u64) -> Self {
+        self.delay = millis;
+        self
+    }
+}
+
+/// What reached the origin.
+#[derive(Clone, Debug)]
+pub struct Reached {
+    pub method: String,
+    pub target: String,
+    pub fields: Fields,
+}
+
+type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
+
+/// The world.
+pub struct World {
+    now: Cell<i64>,
+    sequence: Cell<u64>,
+    timers: RefCell<BTreeMap<(i64, u64), Waker>>,
+    tasks: RefCell<HashMap<u64, Task>>,
+    ready: Arc<Mutex<VecDeque<u64>>>,
+    colos: RefCell<HashMap<String, HashMap<String, Envelope>>>,
+    global: RefCell<HashMap<String, Envelope>>,
+    news: RefCell<HashMap<String, (SharedDelta, i64)>>,
+    origin: RefCell<OriginScript>,
+    pub reached: RefCell<Vec<Reached>>,
+    pub lines: RefCell<Vec<String>>,
+    pub counts: RefCell<BTreeMap<&'static str, u64>>,
+    pub journal_down: Cell<bool>,
+    pub shards_down: Cell<bool>,
+    /// What L2 takes as one record.
+    pub global_most: Cell<u64>,
+    ledger: Rc<Ledger<Sqlite>>,
+    depots: Vec<Depot<Sqlite>>,
+    shard_engine: RefCell<Option<Engine<Node>>>,
+}
+
+struct Wakes(u64, Arc<Mutex<VecDeque<u64>>>);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.1.lock().unwrap().push_back(self.0);
+    }
+}
+
+/// The ports of one request in the world.
+pub struct Node {
+    world: Rc<World>,
+    colo: String,
+    l1: Colo,
+    l2: Global,
+}
+
+/// One colo's L1.
+pub struct Colo(Rc<World>, String);
+/// L2.
+pub struct Global(Rc<World>);
+
+/// A body of the origin.
+pub struct Scripted {
+    pieces: VecDeque<(u64, Vec<u8>)>,
+    end: Result<(), OriginError>,
+}
+
+impl Scripted {
+    /// A body that is there at once.
+    pub fn whole(bytes: &[u8]) -> Self {
+        Self { pieces: VecDeque::from([(0, bytes.to_vec())]), end: Ok(()) }
+    }
+}
+
+impl World {
+    pub fn new(config: &Config) -> Rc<Self> {
+        let journal = Journal::open(Sqlite::memory(), JournalConfig::of(config));
+        let depots = (0..config.shards)
+            .map(|_| Depot::new(Shard::open(Sqlite::memory(), ShardConfig::of(config))))
+            .collect();
+        let world = Rc::new(Self {
+            now: Cell::new(DAWN),
+            sequence: Cell::new(0),
+            timers: RefCell::default(),
+            tasks: RefCell::default(),
+            ready: Arc::default(),
+            colos: RefCell::default(),
+            global: RefCell::default(),
+            news: RefCell::default(),
+            origin: RefCell::new(Box::new(|_| Err(OriginError::Unreachable))),
+            reached: RefCell::default(),
+            lines: RefCell::default(),
+            counts: RefCell::default(),
+            journal_down: Cell::new(false),
+            shards_down: Cell::new(false),
+            global_most: Cell::new(u64::MAX),
+            ledger: Rc::new(Ledger::new(journal)),
+            depots,
+            shard_engine: RefCell::new(None),
+        });
+        *world.shard_engine.borrow_mut() = Some(Engine::new(config.clone(), None));
+        world
+    }
+
+    pub fn origin(&self, script: impl Fn(&Reached) -> Result<Script, OriginError> + 'static) {
+        *self.origin.borrow_mut() = Box::new(script);
+    }
+
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.now.get())
+    }
+
+    fn next(&self) -> u64 {
+        self.sequence.set(self.sequence.get() + 1);
+        self.sequence.get()
+    }
+
+    fn count(&self, what: &'static str) {
+        *self.counts.borrow_mut().entry(what).or_default() += 1;
+    }
+
+    /// What was called since the last call of this.
+    pub fn spent(&self) -> BTreeMap<&'static str, u64> {
+        std::mem::take(&mut self.counts.borrow_mut())
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        let id = self.next();
+        self.tasks.borrow_mut().insert(id, Box::pin(task));
+        self.ready.lock().unwrap().push_back(id);
+    }
+
+    /// Runs until the future is done; the clock jumps whenever nothing else can go on.
+    pub fn run<T: 'static>(self: &Rc<Self>, future: impl Future<Output = T> + 'static) -> T {
+        let slot = Rc::new(RefCell::new(None));
+        let out = Rc::clone(&slot);
+        self.spawn(async move {
+            let value = future.await;
+            *out.borrow_mut() = Some(value);
+        });
+        while slot.borrow().is_none() {
+            assert!(self.step(i64::MAX), "nothing can go on, and the future is not done");
+        }
+        slot.borrow_mut().take().unwrap()
+    }
+
+    /// Begins something; what it comes to is in the slot once it is done.
+    pub fn start<T: 'static>(
+        self: &Rc<Self>,
+        future: impl Future<Output = T> + 'static,
+    ) -> Rc<RefCell<Option<T>>> {
+        let slot = Rc::new(RefCell::new(None));
+        let out = Rc::clone(&slot);
+        self.spawn(async move {
+            let value = future.await;
+            *out.borrow_mut() = Some(value);
+        });
+        slot
+    }
+
+    /// Lets `millis` pass.
+    pub fn pass(self: &Rc<Self>, millis: i64) {
+        let until = self.now.get() + millis;
+        while self.step(until) {}
+        self.now.set(until);
+    }
+
+    /// One turn; false when nothing is left to do before `until`.
+    fn step(&self, until: i64) -> bool {
+        let id = self.ready.lock().unwrap().pop_front();
+        if let Some(id) = id {
+            let task = self.tasks.borrow_mut().remove(&id);
+            if let Some(mut task) = task {
+                let waker = Waker::from(Arc::new(Wakes(id, Arc::clone(&self.ready))));
+                if task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending() {
+                    self.tasks.borrow_mut().insert(id, task);
+                }
+            }
+            return true;
+        }
+        let first = self.timers.borrow().keys().next().copied();
+        match first {
+            Some((at, seq)) if at <= until => {
+                self.now.set(self.now.get().max(at));
+                if let Some(waker) = self.timers.borrow_mut().remove(&(at, seq)) {
+                    waker.wake();
+                }
+                true
+            }
+            Some(_) | None => false,
+        }
+    }
+
+    fn sleep(self: &Rc<Self>, millis: u64) -> Sleep {
+        Sleep { world: Rc::clone(self), at: self.now.get() + millis as i64, key: None }
+    }
+
+    /// Runs the objects' alarms that are due, to their end.
+    pub fn alarms(self: &Rc<Self>) {
+        let world = Rc::clone(self);
+        self.run(async move { world.run_alarms().await });
+    }
+
+    /// Begins the objects' alarms that are due.
+    pub fn start_alarms(self: &Rc<Self>) {
+        let world = Rc::clone(self);
+        self.spawn(async move { world.run_alarms().await });
+    }
+
+    async fn run_alarms(self: &Rc<Self>) {
+        let node = Rc::new(Node::new(self, "objects"));
+        deliver::run_due(&self.ledger, &node).await.unwrap();
+        let engine = self.shard_engine.borrow().clone().unwrap();
+        for depot in &self.depots {
+            warm::run_slice(depot, &engine, &node).await.unwrap();
+        }
+    }
+
+    /// A signed webhook, accepted: invalidates a tag.
+    pub fn invalidate(self: &Rc<Self>, tag: &str, mode: Mode) -> JournalReply {
+        let id = format!("msg-{}", self.next());
+        let append = Append {
+            id,
+            body_digest: "digest".to_owned(),
+            targets: vec![Target::Tag(Tag::parse(tag).unwrap())],
+            mode,
+            warm: true,
+            settle: Millis::ZERO,
+            reason: String::new(),
+            watch: Vec::new(),
+        };
+        let node = Rc::new(Node::new(self, "objects"));
+        let world = Rc::clone(self);
+        self.run(async move {
+            deliver::handle(&world.ledger, &node, JournalCall::Append(append)).await.unwrap()
+        })
+    }
+}
+
+struct Sleep {
+    world: Rc<World>,
+    at: i64,
+    key: Option<(i64, u64)>,
+}
+
+impl Future for Sleep {
+    type Output = ();
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.world.now.get() >= self.at {
+            return Poll::Ready(());
+        }
+        let key = self.key.unwrap_or((self.at, self.world.next()));
+        self.key = Some(key);
+        self.world.timers.borrow_mut().insert(key, context.waker().clone());
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let Some(key) = self.key {
+            self.world.timers.borrow_mut().remove(&key);
+        }
+    }
+}
+
+impl Node {
+    pub fn new(world: &Rc<World>, colo: &str) -> Self {
+        Self {
+            world: Rc::clone(world),
+            colo: colo.to_owned(),
+            l1: Colo(Rc::clone(world), colo.to_owned()),
+            l2: Global(Rc::clone(world)),
+        }
+    }
+}
+
+fn open(bytes: &[u8], body: &Rc<[u8]>) -> Result<Stored<Rc<[u8]>>, StoreError> {
+    let record = codec::decode(bytes).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    Ok(Stored { record, body: Rc::clone(body) })
+}
+
+impl Store<Rc<[u8]>> for Colo {
+    async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
+        self.0.count("l1_get");
+        self.0.sleep(1).await;
+        let colos = self.0.colos.borrow();
+        match colos.get(&self.1).and_then(|colo| colo.get(key)) {
+            Some((head, body, until)) if *until > self.0.now.get() => open(head, body).map(Some),
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &Rc<[u8]>,
+        keep: Millis,
+    ) -> Result<(), StoreError> {
+        self.0.count("l1_put");
+        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        let until = self.0.now.get() + keep.0 as i64;
+        let mut colos = self.0.colos.borrow_mut();
+        let colo = colos.entry(self.1.clone()).or_default();
+        colo.insert(key.to_owned(), (head, Rc::clone(body), until));
+        Ok(())
+    }
+}
+
+impl Store<Rc<[u8]>> for Global {
+    fn most_bytes(&self) -> u64 {
+        self.0.global_most.get()
+    }
+
+    async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
+        self.0.count("l2_get");
+        self.0.sleep(5).await;
+        match self.0.global.borrow().get(key) {
+            Some((head, body, _)) => open(head, body).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    async fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &Rc<[u8]>,
+        _keep: Millis,
+    ) -> Result<(), StoreError> {
+        self.0.count("l2_put");
+        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        if (head.len() + body.len()) as u64 > self.most_bytes() {
+            return Err(StoreError::TooLarge);
+        }
+        self.0.global.borrow_mut().insert(key.to_owned(), (head, Rc::clone(body), i64::MAX));
+        Ok(())
+    }
+}
+
+impl Platform for Node {
+    type Chunk = Rc<[u8]>;
+    type Stream = Scripted;
+    type Colo = Colo;
+    type Global = Global;
+
+    fn now(&self) -> Timestamp {
+        self.world.now()
+    }
+
+    async fn sleep(&self, span: Millis) {
+        self.world.sleep(span.0).await;
+    }
+
+    fn unique(&self) -> String {
+        format!("unique-{}", self.world.next())
+    }
+
+    fn log(&self, line: &str) {
+        self.world.lines.borrow_mut().push(line.to_owned());
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.world.spawn(task);
+    }
+
+    fn colo_name(&self) -> String {
+        self.colo.clone()
+    }
+
+    fn colo(&self) -> &Colo {
+        &self.l1
+    }
+
+    fn global(&self) -> &Global {
+        &self.l2
+    }
+
+    async fn shared_delta(&self) -> Result<Option<SharedDelta>, StoreError> {
+        self.world.count("news_get");
+        self.world.sleep(1).await;
+        let news = self.world.news.borrow();
+        let kept = news.get(&self.colo).filter(|(_, until)| *until > self.world.now.get());
+        Ok(kept.map(|(delta, _)| delta.clone()))
+    }
+
+    async fn share_delta(&self, delta: &SharedDelta, keep: Millis) -> Result<(), StoreError> {
+        self.world.count("news_put");
+        let until = self.world.now.get() + keep.0 as i64;
+        self.world.news.borrow_mut().insert(self.colo.clone(), (delta.clone(), until));
+        Ok(())
+    }
+
+    async fn fetch(
+        &self,
+        request: OriginRequest<Scripted>,
+    ) -> Result<OriginResponse<Scripted>, OriginError> {
+        self.world.count("origin");
+        let reached =
+            Reached { method: request.method, target: request.target, fields: request.fields };
+        self.world.reached.borrow_mut().push(reached.clone());
+        let script = (self.world.origin.borrow())(&reached)?;
+        if script.delay > request.timeout.0 && request.timeout.0 > 0 {
+            self.world.sleep(request.timeout.0).await;
+            return Err(OriginError::Timeout);
+        }
+        self.world.sleep(script.delay).await;
+        let head = ResponseHead { status: script.status, fields: script.fields };
+        Ok(OriginResponse {
+            head,
+            body: Scripted { pieces: script.pieces.into(), end: script.end },
+        })
+    }
+
+    async fn read(
+        &self,
+        body: &mut Scripted,
+        timeout: Millis,
+    ) -> Result<Option<Rc<[u8]>>, OriginError> {
+        match body.pieces.pop_front() {
+            Some((delay, _)) if delay > timeout.0 => {
+                self.world.sleep(timeout.0).await;
+                Err(OriginError::Timeout)
+            }
+            Some((delay, piece)) => {
+                self.world.sleep(delay).await;
+                Ok(Some(piece.into()))
+            }
+            None => body.end.map(|()| None),
+        }
+    }
+
+    fn cancel(&self, _body: Scripted) {}
+
+    fn length(chunk: &Rc<[u8]>) -> usize {
+        chunk.len()
+    }
+
+    fn concat(chunks: &[Rc<[u8]>]) -> Rc<[u8]> {
+        chunks.iter().flat_map(|chunk| chunk.iter().copied()).collect()
+    }
+
+    fn chunk(bytes: &[u8]) -> Rc<[u8]> {
+        bytes.into()
+    }
+
+    fn bytes(chunk: &Rc<[u8]>) -> Vec<u8> {
+        chunk.to_vec()
+    }
+
+    fn slice(chunk: &Rc<[u8]>, from: u64, to: u64) -> Rc<[u8]> {
+        chunk[from as usize..to as usize].into()
+    }
+
+    async fn journal(&self, call: JournalCall) -> Result<JournalReply, CallError> {
+        self.world.count("journal");
+        self.world.sleep(3).await;
+        if self.world.journal_down.get() {
+            return Err(CallError::Unreachable("the journal is down".to_owned()));
+        }
+        let node = Rc::new(Node::new(&self.world, "objects"));
+        deliver::handle(&self.world.ledger, &node, call)
+            .await
+            .map_err(|error| CallError::Failed(error.to_string()))
+    }
+
+    async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {
+        self.world.count("shard");
+        self.world.sleep(3).await;
+        if self.world.shards_down.get() {
+            return Err(CallError::Unreachable("the shards are down".to_owned()));
+        }
+        self.world.depots[usize::from(shard)]
+            .handle(call, self.world.now())
+            .map_err(|error| CallError::Failed(error.to_string()))
+    }
+}
+
+/// One isolate of a colo.
+#[derive(Clone)]
+pub struct Isolate {
+    pub world: Rc<World>,
+    pub engine: Engine<Node>,
+    pub colo: String,
+    /// What the CDN tells of the codings its visitors take.
+    pub codings: Option<String>,
+}
+
+/// An answer whose body was read to its end.
+#[derive(Debug)]
+pub struct Seen {
+    pub status: u16,
+    pub fields: Fields,
+    pub body: Result<Vec<u8>, OriginError>,
+}
+
+impl Seen {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.body.clone().expect("a whole body")).expect("text")
+    }
+
+    pub fn cache_status(&self) -> String {
+        self.fields.get("cache-status").unwrap_or_default().to_owned()
+    }
+}
+
+impl Isolate {
+    pub fn new(world: &Rc<World>, config: &Config, colo: &str) -> Self {
+        let engine = Engine::new(config.clone(), None);
+        Self { world: Rc::clone(world), engine, colo: colo.to_owned(), codings: None }
+    }
+
+    /// A request, answered and read.
+    pub fn get(&self, url: &str, fields: &[(&str, &str)]) -> Seen {
+        let (isolate, head) = (self.clone(), request("GET", url, fields));
+        self.world.run(async move { isolate.ask(head).await })
+    }
+
+    /// Any request, answered and read.
+    pub fn send(&self, method: &str, url: &str, fields: &[(&str, &str)]) -> Seen {
+        let (isolate, head) = (self.clone(), request(method, url, fields));
+        self.world.run(async move { isolate.ask(head).await })
+    }
+
+    /// A request as the worker takes it: a call to the edge itself, or a visitor's.
+    pub fn take(&self, head: RequestHead, body: &str, secrets: &Secrets) -> Seen {
+        let (isolate, secrets) = (self.clone(), secrets.clone());
+        let pieces = VecDeque::from([(0, body.as_bytes().to_vec())]);
+        let body = (!body.is_empty()).then_some(Scripted { pieces, end: Ok(()) });
+        self.world.run(async move {
+            let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
+            let guard = Guard { secrets: &secrets, problems: &[] };
+            let engine = &isolate.engine;
+            let incoming = Incoming { head: Rc::new(head), body, client_accept_encoding: None };
+            let answer = match engine.own_call(&incoming.head) {
+                Some(call) => engine.operate(&node, incoming, call, &guard).await,
+                None => {
+                    let incoming = engine.hear_warm_up(&node, incoming, &guard).await;
+                    engine.serve(Rc::clone(&node), incoming).await
+                }
+            };
+            Self::read(&node, answer).await
+        })
+    }
+
+    /// A request to a worker whose settings are wrong.
+    pub fn get_unconfigured(&self, url: &str, problem: &HealthReason) -> Seen {
+        let (isolate, problem, head) = (self.clone(), problem.clone(), request("GET", url, &[]));
+        self.world.run(async move {
+            let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
+            let incoming =
+                Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
+            let answer = isolate.engine.pass_unconfigured(&node, incoming, &problem).await;
+            Isolate::read(&node, answer).await
+        })
+    }
+
+    /// A call to the control API with a token good for everything.
+    pub fn operate(&self, method: &str, path: &str, body: &str) -> Seen {
+        let url = format!("https://example.com/__isr{path}");
+        let head = request(method, &url, &[("authorization", "Bearer operators-own-token")]);
+        let (isolate, body) = (self.clone(), Scripted::whole(body.as_bytes()));
+        self.world.run(async move {
+            let secrets = Secrets::parse("", "ops:admin:operators-own-token").expect("secrets");
+            let guard = Guard { secrets: &secrets, problems: &[] };
+            let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
+            let call = isolate.engine.own_call(&head).expect("a control call");
+            let incoming =
+                Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
+            let answer = isolate.engine.operate(&node, incoming, call, &guard).await;
+            Isolate::read(&node, answer).await
+        })
+    }
+
+    /// The same without waiting for it.
+    pub async fn ask(&self, head: RequestHead) -> Seen {
+        let node = Rc::new(Node::new(&self.world, &self.colo));
+        let incoming = Incoming {
+            head: Rc::new(head),
+            body: None,
+            client_accept_encoding: self.codings.clone(),
+        };
+        let answer: Answer<Node> = self.engine.serve(Rc::clone(&node), incoming).await;
+        Self::read(&node, answer).await
+    }
+
+    async fn read(node: &Rc<Node>, answer: Answer<Node>) -> Seen {
+        let body = match answer.body {
+            Body::Empty => Ok(Vec::new()),
+            Body::Whole(chunk) => Ok(chunk.to_vec()),
+            Body::Flight(mut reader) => {
+                let mut whole = Vec::new();
+                loop {
+                    match reader.next(&**node).await {
+                        Ok(Some(piece)) => whole.extend_from_slice(&piece),
+                        Ok(None) => break Ok(whole),
+                        Err(error) => break Err(error),
+                    }
+                }
+            }
+            Body::Origin(mut stream) => {
+                let mut whole = Vec::new();
+                loop {
+                    match node.read(&mut stream, Millis(20_000)).await {
+                        Ok(Some(piece)) => whole.extend_from_slice(&piece),
+                        Ok(None) => break Ok(whole),
+                        Err(error) => break Err(error),
+                    }
+                }
+            }
+        };
+        Seen { status: answer.status, fields: answer.fields, body }
+    }
+}
+
+/// A request head for an absolute URL.
+pub fn request(method: &str, url: &str, fields: &[(&str, &str)]) -> RequestHead {
+    let (scheme, rest) = url.split_once("://").expect("an absolute URL");
+    let at = rest.find('/').unwrap_or(rest.len());
+    let (host, target) = rest.split_at(at);
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (path, Some(query.to_owned())),
+        None => (target, None),
+    };
+    RequestHead {
+        method: method.to_owned(),
+        scheme: scheme.to_owned(),
+        host: host.to_owned(),
+        path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
+        query,
+        fields: fields.iter().map(|(n, v)| (*n, *v)).collect(),
+        client: None,
+    }
+}
