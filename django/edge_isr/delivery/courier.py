@@ -63,7 +63,8 @@ class Courier:
         """Takes parcels on, and waits a moment for their first try."""
         with self._wake:
             for parcel in parcels:
-                if len(self._queue) >= MAX_QUEUE:
+                # The one on its way may come back: it keeps its place.
+                if len(self._queue) + self._busy >= MAX_QUEUE:
                     logger.critical(
                         "%s: the queue is full, lost: %s", parcel.target, parcel.invalidation
                     )
@@ -153,6 +154,7 @@ class Courier:
         logger.error("%s: not delivered, again in %.0f s: %s", parcel.target, wait, why)
         with self._wake:
             heapq.heappush(self._queue, (time.monotonic() + wait, next(self._order), parcel))
+            self._busy = False
 
 
 _lock = threading.Lock()
