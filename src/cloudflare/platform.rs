@@ -12,6 +12,7 @@ use crate::delta::SharedDelta;
 use crate::header::{Fields, ResponseHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{JournalCall, JournalReply};
+use crate::json::read_json;
 use crate::port::{CallError, OriginError, OriginRequest, OriginResponse, Platform, StoreError};
 use crate::time::{Millis, Timestamp};
 
@@ -83,8 +84,7 @@ impl Edge {
         let text = glue::object_call(namespace, name, hint, jurisdiction, &message)
             .await
             .map_err(|error| CallError::Unreachable(glue::words(&error)))?;
-        serde_json::from_slice(text.as_bytes())
-            .map_err(|error| CallError::Unknown(error.to_string()))
+        read_json(text.as_bytes()).map_err(|error| CallError::Unknown(error.to_string()))
     }
 }
 
