@@ -51,6 +51,10 @@ impl<P: Platform> Engine<P> {
         let body = self.body(platform, incoming.body.take()).await?;
         let (head, config) = (&incoming.head, self.config());
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
+        if let Some(id) = call.status_of(head) {
+            let job = self.job(platform, &id).await?;
+            return Ok(call.told(job.as_ref(), platform.now(), config.max_lag));
+        }
         let purge = call.read(head, &body, config)?;
         let id = match &purge.receipt {
             Some(receipt) => format!("{}:{receipt}", call.dialect.as_str()),
