@@ -24,8 +24,8 @@ use crate::config::Config;
 use crate::control::auth::AuthError;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::body_digest;
-use crate::header::{Fields, RequestHead};
 use crate::control::route::percent_decoded;
+use crate::header::{Fields, RequestHead};
 use crate::journal::{JobRecord, Mode};
 use crate::time::{Millis, Timestamp};
 

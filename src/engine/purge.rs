@@ -60,7 +60,7 @@ impl<P: Platform> Engine<P> {
             Some(receipt) => format!("{}:{receipt}", call.dialect.as_str()),
             None => platform.unique(),
         };
-        let told = Told { caller: caller.name(), via: call.dialect.as_str() };
+        let told = Told { caller: caller.name(), via: call.dialect.as_str(), counted: false };
         let epoch = self.record_purge(platform, &purge, &id, told).await?;
         Ok(purge.accepted(&Outcome { id: &id, epoch, at: platform.now() }))
     }
@@ -106,7 +106,7 @@ impl<P: Platform> Engine<P> {
                 reason: "warm-up".to_owned(),
                 ..RevalidateCommand::of(vec![Target::Url(name)])
             };
-            let told = Told { caller: caller.name(), via: "warm-up" };
+            let told = Told { caller: caller.name(), via: "warm-up", counted: false };
             let (id, digest) = (platform.unique(), String::new());
             // A journal out of reach was told, and the request is answered all the same.
             let _ = self.invalidate(platform, &command, id, digest, told).await;
