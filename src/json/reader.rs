@@ -14,12 +14,12 @@ use serde::forward_to_deserialize_any;
 use serde_json::Value;
 
 /// Why a text in JSON is not the message that it should be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JsonError(String);
+#[derive(Debug)]
+pub struct JsonError(serde_json::Error);
 
 impl std::fmt::Display for JsonError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 
@@ -27,22 +27,23 @@ impl std::error::Error for JsonError {}
 
 impl From<serde_json::Error> for JsonError {
     fn from(error: serde_json::Error) -> Self {
-        Self(error.to_string())
+        Self(error)
     }
 }
 
 impl serde::de::Error for JsonError {
+    #[cold]
     fn custom<T: std::fmt::Display>(message: T) -> Self {
-        Self(message.to_string())
+        Self(serde_json::Error::custom(message))
     }
 
     // What was found is not shown: it may be a secret, and to print numbers with a fraction is a lot of code.
     fn invalid_type(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("expected {expected}"))
+        Self::custom(format_args!("expected {expected}"))
     }
 
     fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
-        Self(format!("out of range, expected {expected}"))
+        Self::custom(format_args!("out of range, expected {expected}"))
     }
 }
 
@@ -60,7 +61,7 @@ impl<'a> Reader<'a> {
             Value::Array(_) => "an array",
             Value::Object(_) => "an object",
         };
-        JsonError(format!("expected {expected}, found {found}"))
+        JsonError::custom(format_args!("expected {expected}, found {found}"))
     }
 
     fn unsigned(self) -> Result<u64, JsonError> {
