@@ -160,6 +160,7 @@ fn append(id: &str, targets: Vec<Target>) -> JournalCall {
         settle: Millis::ZERO,
         reason: String::new(),
         watch: Vec::new(),
+        uncounted: false,
     })
 }
 

@@ -8,10 +8,13 @@
 //! them off where [`split`] says. What can't be read is a [`CodecError`], which the engine treats as a miss with a
 //! reason. A reader takes every version up to its own; fields are only ever added.
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::entry::{Entry, Freshness, Length, Part};
 use crate::header::Fields;
+use crate::json::{parse_json, read_value};
 use crate::key::{CacheKey, Page, Selection};
 use crate::tag::TagSet;
 use crate::time::{Epoch, Seconds, Timestamp};
@@ -190,18 +193,19 @@ pub fn split(prefix: &[u8]) -> Result<usize, CodecError> {
 pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
     let end = split(bytes)?;
     let json = bytes.get(PREFIX_BYTES..end).ok_or(CodecError::Truncated)?;
-    let kinded: Kinded = serde_json::from_slice(json).map_err(unreadable)?;
+    let head = parse_json(json).map_err(unreadable)?;
+    let kinded: Kinded = read(&head)?;
     Ok(match kinded.kind {
         Kind::Vary => {
-            let stored: StoredVary = serde_json::from_slice(json).map_err(unreadable)?;
+            let stored: StoredVary = read(&head)?;
             Record::Vary(stored.names)
         }
         Kind::Pass => {
-            let stored: StoredPass = serde_json::from_slice(json).map_err(unreadable)?;
+            let stored: StoredPass = read(&head)?;
             Record::Pass { reason: stored.reason, until: stored.until }
         }
         Kind::Entry => {
-            let stored: StoredEntry = serde_json::from_slice(json).map_err(unreadable)?;
+            let stored: StoredEntry = read(&head)?;
             // What says that it is a part without being stored as one was written by nobody.
             if stored.part.is_some() {
                 return Err(CodecError::Head("an entry with a part".to_owned()));
@@ -209,13 +213,17 @@ pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
             Record::Entry(Box::new(entry(stored)))
         }
         Kind::Part => {
-            let stored: StoredEntry = serde_json::from_slice(json).map_err(unreadable)?;
+            let stored: StoredEntry = read(&head)?;
             if stored.part.is_none() {
                 return Err(CodecError::Head("a part without its place".to_owned()));
             }
             Record::Entry(Box::new(entry(stored)))
         }
     })
+}
+
+fn read<T: DeserializeOwned>(head: &Value) -> Result<T, CodecError> {
+    read_value(head).map_err(|error| CodecError::Head(error.to_string()))
 }
 
 fn stored(e: &Entry) -> StoredEntry {

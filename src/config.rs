@@ -6,7 +6,6 @@ use crate::time::{Millis, Seconds};
 
 pub mod address;
 pub mod host;
-pub mod json;
 pub mod origin;
 pub mod parse;
 pub mod pattern;

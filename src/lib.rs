@@ -3,7 +3,7 @@
 //! The cache is pure, synchronous Rust that knows no Cloudflare type and reads no clock; `cloudflare` is a thin shell
 //! around it. A module imports only from those to its left:
 //!
-//! `rule ← sort ← time ← tag ← header ← key ← entry ← codec ← config ← policy ← sql ← delta ←
+//! `json ← rule ← sort ← time ← tag ← header ← key ← entry ← codec ← config ← policy ← sql ← delta ←
 //! journal ← view ← lease ← warm ← heat ← pace ← xml ← sitemap ← index ← control ← dialect ← port ←
 //! engine ← cloudflare`
 //!
@@ -22,6 +22,7 @@ pub mod header;
 pub mod heat;
 pub mod index;
 pub mod journal;
+pub mod json;
 pub mod key;
 pub mod lease;
 pub mod pace;

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 /// The modules of the crate, in order. A new module takes its place here, in `src/lib.rs` and in
 /// `docs/architecture.md`.
 const ORDER: &[&str] = &[
+    "json",
     "rule",
     "sort",
     "time",

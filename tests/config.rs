@@ -447,6 +447,7 @@ fn hosts_have_one_form() {
         ("example.com/", Err(HostError::NotAlone)),
         ("u@example.com", Err(HostError::NotAlone)),
         ("*.example.com", Err(HostError::Wildcard)),
+        ("%2a.example.com", Err(HostError::Wildcard)),
         ("bücher.example", Err(HostError::NotAscii)),
         ("bu\u{308}cher.example:8443", Err(HostError::NotAscii)),
         ("example。com", Err(HostError::NotAscii)),

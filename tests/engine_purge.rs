@@ -120,6 +120,32 @@ fn every_dialect_purges_its_page_and_no_other() {
 }
 
 #[test]
+fn who_is_told_no_count_does_not_wait_for_the_shards() {
+    let (world, isolate) = site();
+    world.shard_millis.set(250);
+    let took = |head, body| {
+        let began = world.now();
+        let seen = isolate.take(head, body, &secrets());
+        assert!(seen.status < 300, "{:?}", seen.body);
+        world.now().since(began).0
+    };
+    let bearer = format!("Bearer {TOKEN}");
+    let purge = took(request("PURGE", PAGE, &[("authorization", &bearer)]), "");
+    assert!(purge < 50, "{purge} ms");
+    // The shards hear of it all the same, and warm the page.
+    world.pass(1_000);
+    let job =
+        format!("https://a.example/__isr/v1/jobs/{}", audit(&world)[0]["id"].as_str().unwrap());
+    let reader = Secrets::parse("", "r:read:a-reader-of-jobs").unwrap();
+    let head = request("GET", &job, &[("authorization", "Bearer a-reader-of-jobs")]);
+    assert_eq!(json(&isolate.take(head, "", &reader))["pages"], 1);
+    let url = "https://www.example.com/__isr/v1/revalidate";
+    let head = request("POST", url, &[("authorization", &bearer)]);
+    let told = took(head, r#"{"tags": ["post:1"]}"#);
+    assert!(told >= 250, "{told} ms");
+}
+
+#[test]
 fn a_refused_call_is_told_in_its_words_counted_and_logged_and_changes_nothing() {
     let (world, isolate) = site();
     let url = "https://purge.example.com/client/v4/zones/z/purge_cache";

@@ -35,6 +35,7 @@ fn append(id: u64, tag: &str) -> JournalCall {
         settle: Millis::ZERO,
         reason: String::new(),
         watch: Vec::new(),
+        uncounted: false,
     })
 }
 

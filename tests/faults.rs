@@ -175,6 +175,7 @@ fn append(id: &str, names: &[&str], settle: u64) -> JournalCall {
         settle: Millis(settle),
         reason: String::new(),
         watch: Vec::new(),
+        uncounted: false,
     })
 }
 

@@ -36,6 +36,7 @@ fn append(id: &str, names: &[&str], mode: Mode) -> Append {
         settle: Millis::ZERO,
         reason: String::new(),
         watch: Vec::new(),
+        uncounted: false,
     }
 }
 

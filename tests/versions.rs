@@ -192,6 +192,7 @@ impl Book {
             settle: Millis(settle),
             reason: "a story".to_owned(),
             watch: Vec::new(),
+            uncounted: false,
         };
         self.call(JournalCall::Append(append), millis);
     }

@@ -9,6 +9,7 @@ use worker::{Env, Request, Response, Result, State};
 use crate::config::Config;
 use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
+use crate::json::read_json;
 use crate::time::{Millis, Timestamp};
 
 use super::platform::{Bindings, Edge, Keeper, now};
@@ -102,7 +103,7 @@ pub(super) async fn read<C: DeserializeOwned>(
     request: &mut Request,
 ) -> std::result::Result<C, Result<Response>> {
     let text = request.text().await.map_err(Err)?;
-    serde_json::from_slice(text.as_bytes()).map_err(|error| Response::error(error.to_string(), 400))
+    read_json(text.as_bytes()).map_err(|error| Response::error(error.to_string(), 400))
 }
 
 /// The reply to a call; a failure is a 500 with its words.

@@ -5,6 +5,7 @@ use wasm_bindgen::JsValue;
 
 use crate::codec::{self, PREFIX_BYTES, Record};
 use crate::delta::SharedDelta;
+use crate::json::read_json;
 use crate::port::{Store, StoreError, Stored};
 use crate::time::Millis;
 
@@ -28,7 +29,7 @@ impl ColoStore {
     /// The news of the journal that are shared.
     pub(super) async fn shared_delta(&self) -> Result<Option<SharedDelta>, StoreError> {
         match glue::cache_get(&format!("{}news", self.prefix)).await {
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes.to_vec())
+            Ok(Some(bytes)) => read_json(&bytes.to_vec())
                 .map(Some)
                 .map_err(|error| StoreError::Unreadable(error.to_string())),
             Ok(None) => Ok(None),

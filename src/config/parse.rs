@@ -16,8 +16,8 @@ use crate::time::Millis;
 
 use super::address::Network;
 use super::host::parse_host;
-use super::json::parse_json;
 use super::{Config, LogLevel};
+use crate::json::parse_json;
 use reader::{Problems, Section};
 
 pub(crate) use suggest::nearest;

@@ -9,9 +9,9 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::config::Config;
-use crate::config::json::parse_json;
 use crate::config::parse::nearest;
 use crate::journal::Mode;
+use crate::json::parse_json;
 use crate::sort::sort;
 use crate::tag::Target;
 use crate::time::Millis;

@@ -14,11 +14,11 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
-use crate::config::json::parse_json;
 use crate::control::auth::AuthError;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::header::RequestHead;
 use crate::journal::Mode;
+use crate::json::parse_json;
 
 use super::named::{Named, too_many};
 use super::{Form, Purge, Refusal, Reply, is_name, method_must_be};

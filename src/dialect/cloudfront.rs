@@ -16,13 +16,18 @@
 //! A retry of the SDK (`amz-sdk-invocation-id`) is the same call; so is, without that, the same batch
 //! under the same reference. One package sends the same reference for ever, which here invalidates
 //! each time. All of them are hard: the API knows no other.
+//!
+//! `GET …/invalidation/{id}` tells the status: `Completed` once every isolate sees the invalidation. Of what
+//! was sent it repeats nothing.
 
 use crate::config::Config;
 use crate::control::auth::AuthError;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::body_digest;
+use crate::control::route::percent_decoded;
 use crate::header::{Fields, RequestHead};
-use crate::journal::Mode;
+use crate::journal::{JobRecord, Mode};
+use crate::time::{Millis, Timestamp};
 
 use super::method::site_host;
 use super::named::{Named, invalid};
@@ -129,6 +134,35 @@ fn batch(body: &[u8]) -> Result<(Vec<String>, String), Problem> {
     Ok((paths, reference))
 }
 
+/// The invalidation whose status a request asks for (`GetInvalidation`).
+pub(super) fn status_of(rest: &str, request: &RequestHead) -> Option<String> {
+    let parts: Vec<&str> = rest.split('/').collect();
+    match parts.as_slice() {
+        [version, "distribution", _, "invalidation", id]
+            if is_version(version) && request.method == "GET" =>
+        {
+            percent_decoded(id)
+        }
+        _ => None,
+    }
+}
+
+/// The status of an invalidation, if the journal knows it. `bound`: when all see one.
+pub(super) fn status(job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
+    let Some(job) = job else {
+        return error(404, "NoSuchInvalidation", "The specified invalidation does not exist.");
+    };
+    let status = if now.since(job.at) > bound { "Completed" } else { "InProgress" };
+    let body = format!(
+        "<?xml version=\"1.0\"?>\n<Invalidation xmlns=\"{}\"><Id>{}</Id><Status>{status}</Status>\
+         <CreateTime>{}</CreateTime></Invalidation>",
+        namespace(VERSION),
+        escape(&job.id),
+        rfc3339(job.at),
+    );
+    xml(200, body)
+}
+
 pub(super) fn accepted(batch: &Batch, outcome: &Outcome<'_>, notes: &[String]) -> Reply {
     let items: String =
         batch.paths.iter().map(|path| format!("<Path>{}</Path>", escape(path))).collect();
@@ -155,15 +189,18 @@ pub(super) fn accepted(batch: &Batch, outcome: &Outcome<'_>, notes: &[String]) -
 
 pub(super) fn refused(refusal: &Refusal) -> Reply {
     let (status, code) = code(refusal);
-    let problem = refusal.problem();
+    error(status, code, refusal.problem().detail()).refusing(refusal)
+}
+
+fn error(status: u16, code: &str, message: &str) -> Reply {
     let side = if status < 500 { "Sender" } else { "Receiver" };
     let body = format!(
         "<?xml version=\"1.0\"?>\n<ErrorResponse xmlns=\"{}\"><Error><Type>{side}</Type><Code>{code}\
          </Code><Message>{}</Message></Error></ErrorResponse>",
         namespace(VERSION),
-        escape(problem.detail()),
+        escape(message),
     );
-    xml(status, body).refusing(refusal)
+    xml(status, body)
 }
 
 /// The version that its clients speak today.

@@ -13,12 +13,12 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::Config;
-use crate::config::json::parse_json;
 use crate::control::auth::AuthError;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::route::percent_decoded;
 use crate::header::RequestHead;
 use crate::journal::Mode;
+use crate::json::parse_json;
 use crate::sort::sort;
 use crate::tag::url_name;
 

@@ -11,10 +11,10 @@
 use serde_json::{Value, json};
 
 use crate::config::Config;
-use crate::config::json::parse_json;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::header::RequestHead;
 use crate::journal::Mode;
+use crate::json::parse_json;
 
 use super::named::Named;
 use super::{Form, Purge, Refusal, Reply, is_name, method_must_be};

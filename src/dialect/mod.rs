@@ -32,8 +32,9 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::RevalidateCommand;
 use crate::control::secret::Secrets;
 use crate::header::RequestHead;
+use crate::journal::JobRecord;
 use crate::tag::url_name;
-use crate::time::Timestamp;
+use crate::time::{Millis, Timestamp};
 
 use cloudfront::Batch;
 pub use reply::{Outcome, Refusal, Reply};
@@ -225,6 +226,26 @@ impl Call {
             Dialect::Purge => method::purge(&self.rest, request, config),
             Dialect::Ban => method::ban(&self.rest, request, config),
         }
+    }
+
+    /// The invalidation whose status the call asks for, if it does.
+    #[must_use]
+    pub fn status_of(&self, request: &RequestHead) -> Option<String> {
+        match self.dialect {
+            Dialect::Cloudfront => cloudfront::status_of(&self.rest, request),
+            Dialect::Cloudflare
+            | Dialect::Fastly
+            | Dialect::Keycdn
+            | Dialect::Purge
+            | Dialect::Ban => None,
+        }
+    }
+
+    /// The API's answer to a question for the status of an invalidation, as the journal knows it. After
+    /// `bound` every isolate sees it.
+    #[must_use]
+    pub fn told(&self, job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
+        cloudfront::status(job, now, bound)
     }
 
     /// The API's answer to a call that was refused.

@@ -111,6 +111,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     call: JournalCall,
 ) -> Result<JournalReply, JournalError> {
     let now = platform.now();
+    let uncounted = matches!(&call, JournalCall::Append(append) if append.uncounted);
     let reply = ledger.act(|journal| journal.handle(call, now))?;
     let JournalReply::Appended(Appended::New { epoch, before, .. }) = reply else {
         return Ok(reply);
@@ -135,8 +136,8 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
         }
         Some(_) | None => Poll::Ready(()),
     });
-    // With a shard that could not be reached lately there is nothing to wait for.
-    let all = left == usize::from(shards);
+    // With a shard that could not be reached lately there is nothing to wait for; nor if nobody asks.
+    let all = left == usize::from(shards) && !uncounted;
     if all {
         select(told, Box::pin(platform.sleep(COUNT_WAIT))).await;
     }

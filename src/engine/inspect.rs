@@ -7,7 +7,7 @@ use crate::control::reply::{Failure, JobReply, PageRow, PagesReply, VariantRow};
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
 use crate::index::{PageInfo, ShardCall, ShardReply};
-use crate::journal::{JournalCall, JournalReply};
+use crate::journal::{JobRecord, JournalCall, JournalReply};
 use crate::port::Platform;
 use crate::tag::Tag;
 
@@ -69,17 +69,25 @@ impl<P: Platform> Engine<P> {
         Ok(PagesReply { pages, next: None })
     }
 
-    /// How far a job is, over all shards.
-    pub(super) async fn progress(&self, platform: &Rc<P>, id: &str) -> Result<JobReply, Problem> {
-        let call = JournalCall::Job { id: id.to_owned() };
-        let job = match platform.journal(call).await {
-            Ok(JournalReply::Job { job }) => job,
-            Ok(_) => return Err(Problem::not_recorded("journal-failed")),
+    /// An invalidation as the journal remembers it.
+    pub(super) async fn job(
+        &self,
+        platform: &Rc<P>,
+        id: &str,
+    ) -> Result<Option<JobRecord>, Problem> {
+        match platform.journal(JournalCall::Job { id: id.to_owned() }).await {
+            Ok(JournalReply::Job { job }) => Ok(job),
+            Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {
                 self.journal_failed(platform, "job", &error);
-                return Err(Problem::not_recorded("journal-unreachable"));
+                Err(Problem::not_recorded("journal-unreachable"))
             }
-        };
+        }
+    }
+
+    /// How far a job is, over all shards.
+    pub(super) async fn progress(&self, platform: &Rc<P>, id: &str) -> Result<JobReply, Problem> {
+        let job = self.job(platform, id).await?;
         let replies = self.ask_all(platform, &ShardCall::Job { id: id.to_owned() }).await?;
         let parts: Vec<_> = replies
             .into_iter()

@@ -21,6 +21,8 @@ pub(super) struct Told<'a> {
     pub(super) caller: &'a str,
     /// The API.
     pub(super) via: &'a str,
+    /// Whether the answer tells how many pages are concerned.
+    pub(super) counted: bool,
 }
 
 /// An invalidation that the journal has.
@@ -61,6 +63,7 @@ impl<P: Platform> Engine<P> {
             settle: command.settle,
             reason: command.reason.clone(),
             watch: Vec::new(),
+            uncounted: !told.counted,
         };
         let recorded = match self.append(platform, append).await {
             Ok(Appended::New { epoch, pages, warming, .. }) => {

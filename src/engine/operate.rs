@@ -188,7 +188,7 @@ impl<P: Platform> Engine<P> {
             Caller::Token { .. } | Caller::Trusted { .. } => platform.unique(),
         };
         let body_digest = revalidate::body_digest(body);
-        let told = Told { caller: caller.name(), via: "control" };
+        let told = Told { caller: caller.name(), via: "control", counted: true };
         let recorded = self.invalidate(platform, &command, id.clone(), body_digest, told).await?;
         let (epoch, pages, warming, repeated) = match recorded {
             Recorded::New { epoch, pages, warming } => (epoch, pages, warming, false),

@@ -167,6 +167,7 @@ impl<P: Platform> Engine<P> {
             settle: Millis::ZERO,
             reason: "unsafe method".to_owned(),
             watch: watch.to_vec(),
+            uncounted: true,
         };
         match self.append(platform, append).await {
             Ok(appended) => Some(appended),

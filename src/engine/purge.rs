@@ -51,12 +51,16 @@ impl<P: Platform> Engine<P> {
         let body = self.body(platform, incoming.body.take()).await?;
         let (head, config) = (&incoming.head, self.config());
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
+        if let Some(id) = call.status_of(head) {
+            let job = self.job(platform, &id).await?;
+            return Ok(call.told(job.as_ref(), platform.now(), config.max_lag));
+        }
         let purge = call.read(head, &body, config)?;
         let id = match &purge.receipt {
             Some(receipt) => format!("{}:{receipt}", call.dialect.as_str()),
             None => platform.unique(),
         };
-        let told = Told { caller: caller.name(), via: call.dialect.as_str() };
+        let told = Told { caller: caller.name(), via: call.dialect.as_str(), counted: false };
         let epoch = self.record_purge(platform, &purge, &id, told).await?;
         Ok(purge.accepted(&Outcome { id: &id, epoch, at: platform.now() }))
     }
@@ -102,7 +106,7 @@ impl<P: Platform> Engine<P> {
                 reason: "warm-up".to_owned(),
                 ..RevalidateCommand::of(vec![Target::Url(name)])
             };
-            let told = Told { caller: caller.name(), via: "warm-up" };
+            let told = Told { caller: caller.name(), via: "warm-up", counted: false };
             let (id, digest) = (platform.unique(), String::new());
             // A journal out of reach was told, and the request is answered all the same.
             let _ = self.invalidate(platform, &command, id, digest, told).await;

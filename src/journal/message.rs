@@ -90,6 +90,9 @@ pub struct Append {
     /// Targets of which the caller wants to know when they were last invalidated before this: see [`Appended::New`].
     #[serde(default, with = "hashes", skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<TargetHash>,
+    /// The caller does not ask how many pages are concerned: the answer need not wait for the shards.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub uncounted: bool,
 }
 
 /// A shard has taken a fan-out: it is durable there.

@@ -4,6 +4,7 @@
 //! damaged database.
 
 use super::{MAX_PARAMETERS, SqlError, Value};
+use crate::json::read_json;
 use crate::time::{Epoch, Timestamp};
 
 /// One row of an answer.
@@ -119,7 +120,7 @@ impl<'a> Row<'a> {
     /// # Errors
     /// When the column is not a text or not the JSON of a `T`.
     pub fn json<T: serde::de::DeserializeOwned>(self, at: usize) -> Result<T, SqlError> {
-        serde_json::from_slice(self.text(at)?.as_bytes()).map_err(|error| {
+        read_json(self.text(at)?.as_bytes()).map_err(|error| {
             SqlError::Damaged(format!("column {at} does not hold the JSON it should: {error}"))
         })
     }

@@ -5,10 +5,10 @@ use edge_isr::control::auth::{AuthError, Caller, Scope};
 use edge_isr::dialect::sigv4::{KeyScope, Signed, authorization, compact, verify};
 use edge_isr::dialect::{Refusal, Reply};
 use edge_isr::header::RequestHead;
-use edge_isr::journal::Mode;
-use edge_isr::time::{Millis, Timestamp};
+use edge_isr::journal::{JobRecord, Mode};
+use edge_isr::time::{Epoch, Millis, Timestamp};
 
-use super::{NOW, accepted, call, named, not_recorded, read, refusal, request, secrets};
+use super::{NOW, accepted, call, config, named, not_recorded, read, refusal, request, secrets};
 
 const LINE: &str = "POST http://127.0.0.1:8787/__isr/cloudfront/2020-05-31/distribution/EDFDVBD6EXAMPLE/invalidation";
 
@@ -290,4 +290,39 @@ fn who_may_not_is_told_so() {
     let reply = not_recorded(LINE);
     assert_eq!((reply.status, code(&reply).as_str()), (503, "ServiceUnavailable"));
     assert!(text(&reply).contains("<Type>Receiver</Type>"));
+}
+
+#[test]
+fn the_status_is_completed_once_every_isolate_sees_it() {
+    let get = LINE.replace("POST", "GET");
+    let asked = |line: &str| call(line).status_of(&request(line, &[]));
+    assert_eq!(asked(&format!("{get}/cloudfront%3Aab")).as_deref(), Some("cloudfront:ab"));
+    assert_eq!(asked(&format!("{LINE}/cloudfront%3Aab")), None, "a POST asks for nothing");
+    assert_eq!(asked(&get), None);
+    assert_eq!(asked(&get.replace("2020-05-31", "v1")), None);
+    let bound = config().max_lag;
+    let job = JobRecord {
+        id: "job<1".to_owned(),
+        epoch: Epoch(7),
+        at: NOW,
+        mode: Mode::Hard,
+        warm: true,
+        targets: 1,
+        shards_pending: 0,
+        settled_by: None,
+        settles_at: None,
+        reason: String::new(),
+    };
+    let told = |job, passed: Millis| call(&get).told(job, NOW.plus(passed), bound);
+    let reply = told(Some(&job), bound);
+    assert_eq!(reply.status, 200);
+    assert_eq!(
+        text(&reply),
+        "<?xml version=\"1.0\"?>\n<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\">\
+         <Id>job&lt;1</Id><Status>InProgress</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime></Invalidation>"
+    );
+    let later = told(Some(&job), Millis(bound.0 + 1));
+    assert!(text(&later).contains("<Status>Completed</Status>"));
+    let unknown = told(None, bound);
+    assert_eq!((unknown.status, code(&unknown).as_str()), (404, "NoSuchInvalidation"));
 }

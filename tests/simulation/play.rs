@@ -336,6 +336,7 @@ async fn change(
         settle: Millis(if lags { world.plan.lag + 200 } else { 0 }),
         reason: String::new(),
         watch: Vec::new(),
+        uncounted: false,
     };
     sleep(&world.sched, delay + world.sched.below(300)).await;
     let (mut first, mut left) = (None, deliveries);

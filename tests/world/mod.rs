@@ -97,6 +97,8 @@ pub struct World {
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     pub journal_down: Cell<bool>,
     pub shards_down: Cell<bool>,
+    /// How long a call to a shard takes.
+    pub shard_millis: Cell<u64>,
     /// What L2 takes as one record.
     pub global_most: Cell<u64>,
     ledger: Rc<Ledger<Sqlite>>,
@@ -159,6 +161,7 @@ impl World {
             counts: RefCell::default(),
             journal_down: Cell::new(false),
             shards_down: Cell::new(false),
+            shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
             ledger: Rc::new(Ledger::new(journal)),
             depots,
@@ -294,6 +297,7 @@ impl World {
             settle: Millis::ZERO,
             reason: String::new(),
             watch: Vec::new(),
+            uncounted: false,
         };
         let node = Rc::new(Node::new(self, "objects"));
         let world = Rc::clone(self);
@@ -533,7 +537,7 @@ impl Platform for Node {
 
     async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {
         self.world.count("shard");
-        self.world.sleep(3).await;
+        self.world.sleep(self.world.shard_millis.get()).await;
         if self.world.shards_down.get() {
             return Err(CallError::Unreachable("the shards are down".to_owned()));
         }

@@ -4,6 +4,7 @@
 //! `{"tags": ["a"], "tags": ["b"]}` that would be an invalidation acknowledged and lost.
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// Parses a JSON text.
@@ -70,12 +71,17 @@ impl<'de> Visitor<'de> for StrictVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = members.next_key::<String>()? {
-            if object.contains_key(&key) {
-                let shown: String = key.chars().take(40).collect();
-                return Err(A::Error::custom(format_args!("the key {shown:?} is given twice")));
+            match object.entry(key) {
+                Entry::Vacant(place) => {
+                    let Strict(value) = members.next_value()?;
+                    place.insert(value);
+                }
+                Entry::Occupied(taken) => {
+                    let shown: String = taken.key().chars().take(40).collect();
+                    let error = format_args!("the key {shown:?} is given twice");
+                    return Err(A::Error::custom(error));
+                }
             }
-            let Strict(value) = members.next_value()?;
-            object.insert(key, value);
         }
         Ok(Value::Object(object))
     }

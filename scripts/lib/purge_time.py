@@ -1,0 +1,128 @@
+#!/usr/bin/env python3
+"""How long calls of the purge APIs take, as their callers see it, on the local runtime with many known pages.
+
+usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS]]    (default 10000 30; after scripts/build)
+
+Prints median, 95th percentile and maximum of each API in milliseconds. Each call names a page and waits for its
+answer; the pages that it invalidates are refetched meanwhile, as in production.
+"""
+
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import httpx
+from stack import ROOT, TOKENS, Worker
+
+PAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+CALLS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+KEY = TOKENS["operator"][1]
+BATCH = (
+    '<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity>'
+    "<Items><Path>/page/{n}</Path></Items></Paths><CallerReference>{n}</CallerReference></InvalidationBatch>"
+)
+
+
+class Pages(BaseHTTPRequestHandler):
+    """Any page, with a tag of its own."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        """Answers."""
+        self.send_response(200)
+        self.send_header("CDN-Cache-Control", "max-age=3600")
+        self.send_header("X-Edge-ISR-Tags", "tag:" + self.path.rpartition("/")[2])
+        self.send_header("Content-Length", "4")
+        self.end_headers()
+        self.wfile.write(b"page")
+
+    def log_message(self, *arguments):
+        """Says nothing."""
+
+
+class Origin(ThreadingHTTPServer):
+    """A server of pages."""
+
+    request_queue_size = 256
+
+    def handle_error(self, request, client_address):
+        """A connection that the runtime closed is no error."""
+
+
+def calls(url):
+    """A request of each API by the number of a page."""
+    bearer = {"authorization": f"Bearer {KEY}"}
+    host = url.partition("://")[2]
+    purge = f"{url}/__isr/cloudflare/zones/z/purge_cache"
+    return {
+        "Cloudflare, a file": lambda n: ("POST", purge, bearer, f'{{"files":["{url}/page/{n}"]}}'),
+        "Cloudflare, a tag": lambda n: ("POST", purge, bearer, f'{{"tags":["tag:{n}"]}}'),
+        "Fastly, a key": lambda n: (
+            "POST", f"{url}/__isr/fastly/service/s/purge/tag:{n}", {"fastly-key": KEY}, "",
+        ),
+        "CloudFront, a path": lambda n: cloudfront(url, host, n),
+        "KeyCDN, a tag": lambda n: (
+            "DELETE", f"{url}/__isr/keycdn/zones/purgetag/1.json", bearer, f'{{"tags":["tag:{n}"]}}',
+        ),
+        "PURGE, a page": lambda n: ("PURGE", f"{url}/page/{n}", bearer, ""),
+        "BAN, a prefix": lambda n: ("BAN", f"{url}/page/{n}/", bearer, ""),
+        # Last: all pages are refetched after it.
+        "Cloudflare, everything": lambda _: ("POST", purge, bearer, '{"purge_everything":true}'),
+    }  # fmt: skip
+
+
+def cloudfront(url, host, n):
+    """A call as boto3 signs it."""
+    from botocore.auth import SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import Credentials
+
+    target = f"{url}/__isr/cloudfront/2020-05-31/distribution/D/invalidation"
+    request = AWSRequest("POST", target, {"host": host}, BATCH.format(n=n))
+    SigV4Auth(Credentials("operator", KEY), "cloudfront", "us-east-1").add_auth(request)
+    return "POST", target, dict(request.headers), request.data
+
+
+def main():
+    """Measures."""
+    origin = Origin(("127.0.0.1", 0), Pages)
+    threading.Thread(target=origin.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory() as directory:
+        config = {"new_keys_per_second": 100_000}
+        worker = Worker(directory, f"http://127.0.0.1:{origin.server_address[1]}", config=config)
+        try:
+            measure(worker.url)
+        finally:
+            worker.stop()
+            origin.shutdown()
+
+
+def measure(url):
+    """Fills the cache, then calls."""
+    with httpx.Client(timeout=60) as client:
+        began = time.monotonic()
+        with ThreadPoolExecutor(8) as pool:
+            for _ in pool.map(lambda n: client.get(f"{url}/page/{n}").raise_for_status(), range(PAGES)):
+                pass
+        print(f"{PAGES} pages in {time.monotonic() - began:.0f} s")
+        for name, make in calls(url).items():
+            took = []
+            for n in range(CALLS):
+                method, target, headers, body = make(n)
+                started = time.perf_counter()
+                answer = client.request(method, target, headers=headers, content=body)
+                took.append((time.perf_counter() - started) * 1000)
+                assert answer.status_code in (200, 201), (name, answer.status_code, answer.text)
+            took.sort()
+            late = took[int(len(took) * 0.95)]
+            print(f"{name}: median {statistics.median(took):.1f}, p95 {late:.1f}, most {took[-1]:.1f} ms")
+
+
+if __name__ == "__main__":
+    sys.path.append(str(ROOT / ".clients" / "all"))
+    main()
