@@ -11,6 +11,7 @@ pub mod parse;
 pub mod pattern;
 pub mod reading;
 pub mod summary;
+pub mod upstream;
 
 pub use address::Network;
 pub use origin::{OriginUrl, OriginUrlError};
@@ -37,6 +38,8 @@ pub struct Config {
     pub control_hosts: Vec<String>,
     /// Who may send `PURGE`, `BAN` and `X-Edge-ISR-Warmup` without a token. Default: nobody.
     pub trusted_ips: Vec<Network>,
+    /// Caches before the edge that are told of invalidations. Default: none.
+    pub upstreams: Vec<upstream::Upstream>,
     /// Bodies above this many bytes stream through unstored. Default 10 MiB.
     pub max_body: u64,
     /// Bytes of stored bodies that an isolate keeps. Default 48 MiB.
@@ -122,6 +125,8 @@ pub struct Route {
     pub forward_headers: ForwardHeaders,
     /// `Cache-Control` sent to visitors instead of the derived one.
     pub visitor_cache_control: Option<String>,
+    /// The fields in which caches before the edge get the tags, by `upstreams`.
+    pub visitor_tags: Vec<&'static str>,
     /// The route's own `max_lag`, if any.
     pub max_lag: Option<Millis>,
     /// Store answers that came out of another cache (design §3.2). Default off.
@@ -248,6 +253,7 @@ impl Default for Route {
             languages: Vec::new(),
             forward_headers: ForwardHeaders::Listed(Vec::new()),
             visitor_cache_control: None,
+            visitor_tags: Vec::new(),
             max_lag: None,
             upstream_cache: false,
             request_directives: false,
@@ -274,6 +280,7 @@ impl Default for Config {
             host_aliases: Vec::new(),
             control_hosts: Vec::new(),
             trusted_ips: Vec::new(),
+            upstreams: Vec::new(),
             max_body: 10 << 20,
             memory: 48 << 20,
             fill_memory: 32 << 20,

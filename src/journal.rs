@@ -22,12 +22,14 @@ mod outbox;
 mod read;
 mod schema;
 mod upkeep;
+mod upstream;
 
 pub use message::{
     Append, Appended, FannedOut, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus,
     LookupRequest, Mode, SyncRequest,
 };
 pub use outbox::MOST_EPOCHS;
+pub use upstream::{Owed, UpstreamState};
 
 /// Epochs beyond this are refused: a Durable Object's integers are JavaScript numbers.
 pub const MAX_EPOCH: Epoch = Epoch(1 << 52);
@@ -37,7 +39,7 @@ pub const MAX_EPOCH: Epoch = Epoch(1 << 52);
 pub const REPAIR_MARGIN: u64 = 1_000;
 
 /// The journal's settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JournalConfig {
     /// Targets kept by name.
     pub max_targets: u32,
@@ -50,6 +52,10 @@ pub struct JournalConfig {
     /// How much of the past every delta covers, so that isolates with different heads can share
     /// one.
     pub shared_window: Millis,
+    /// Caches before the edge that each invalidation is owed to, by name.
+    pub upstreams: Vec<String>,
+    /// When every isolate sees an invalidation.
+    pub seen_within: Millis,
 }
 
 impl Default for JournalConfig {
@@ -60,6 +66,8 @@ impl Default for JournalConfig {
             receipt_ttl: Millis(24 * 3_600_000),
             page_rows: 20_000,
             shared_window: Millis(60_000),
+            upstreams: Vec::new(),
+            seen_within: Millis(2_000),
         }
     }
 }
@@ -68,7 +76,16 @@ impl JournalConfig {
     /// The journal's settings of a site.
     #[must_use]
     pub fn of(config: &Config) -> Self {
-        Self { max_targets: config.journal_targets, shards: config.shards, ..Self::default() }
+        // A route may have a longer bound of its own.
+        let routes = config.routes.iter().map(|rule| &rule.route).chain([&config.defaults]);
+        let bounds = routes.filter_map(|route| route.max_lag);
+        Self {
+            max_targets: config.journal_targets,
+            shards: config.shards,
+            upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            seen_within: bounds.fold(config.max_lag, Millis::max),
+            ..Self::default()
+        }
     }
 }
 
@@ -134,6 +151,7 @@ impl<S: Sql> Journal<S> {
     pub fn open(sql: S, config: JournalConfig) -> Result<Self, JournalError> {
         schema::create(&sql)?;
         let state = schema::load(&sql)?;
+        upstream::forget(&sql, &config.upstreams)?;
         Ok(Self { sql, config, state })
     }
 
@@ -170,7 +188,13 @@ impl<S: Sql> Journal<S> {
                 Ok(JournalReply::Found(found))
             }
             JournalCall::Append(append) => self.append(&append, now).map(JournalReply::Appended),
-            JournalCall::Job { id } => Ok(JournalReply::Job { job: outbox::job(&self.sql, &id)? }),
+            JournalCall::Job { id } => {
+                let mut job = outbox::job(&self.sql, &id)?;
+                if let Some(job) = &mut job {
+                    job.upstreams = self.upstream_states(Some(job.epoch))?;
+                }
+                Ok(JournalReply::Job { job })
+            }
             JournalCall::FannedOut(done) => {
                 self.fanned_out(done.shard, &[done.epoch], done.seen, now)?;
                 Ok(JournalReply::Done)
@@ -227,6 +251,48 @@ impl<S: Sql> Journal<S> {
         outbox::postpone(&self.sql, shard, now)
     }
 
+    /// What is due to an upstream, if anything. It stays owed until [`Journal::upstream_done`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_due(&self, name: &str, now: Timestamp) -> Result<Option<Owed>, JournalError> {
+        upstream::due(&self.sql, name, now)
+    }
+
+    /// An upstream has taken invalidations.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_done(&self, name: &str, epochs: &[Epoch]) -> Result<(), JournalError> {
+        upstream::acknowledge(&self.sql, name, epochs)
+    }
+
+    /// An upstream has not taken what it is owed; `again`: when it wants to be asked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_failed(
+        &self,
+        name: &str,
+        failure: &str,
+        again: Option<Millis>,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        upstream::postpone(&self.sql, name, failure, again, now)
+    }
+
+    /// When something is due to an upstream. [`Journal::next_wake`] leaves these out: who carries says it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_wake(&self, name: &str) -> Result<Option<Timestamp>, JournalError> {
+        upstream::next_due(&self.sql, name)
+    }
+
+    fn upstream_states(&self, epoch: Option<Epoch>) -> Result<Vec<UpstreamState>, JournalError> {
+        upstream::states(&self.sql, &self.config.upstreams, epoch)
+    }
+
     /// Does what is due: second epochs, folding, expiry. Bounded; [`Journal::next_wake`] says
     /// whether there is more.
     ///
@@ -259,6 +325,7 @@ impl<S: Sql> Journal<S> {
             fanouts_pending: upkeep::count(&self.sql, "outbox")?,
             settles_pending: upkeep::count(&self.sql, "settle")?,
             bytes: self.sql.size(),
+            upstreams: self.upstream_states(None)?,
         })
     }
 }

@@ -4,7 +4,7 @@
 //! around it. A module imports only from those to its left:
 //!
 //! `json ← rule ← sort ← time ← tag ← header ← key ← entry ← codec ← config ← policy ← sql ← delta ←
-//! journal ← view ← lease ← warm ← heat ← pace ← xml ← sitemap ← index ← control ← dialect ← port ←
+//! journal ← view ← lease ← warm ← heat ← pace ← xml ← sitemap ← index ← control ← dialect ← upstream ← port ←
 //! engine ← cloudflare`
 //!
 //! `tests/architecture.rs` enforces it; `docs/architecture.md` has the map.
@@ -34,6 +34,7 @@ pub mod sort;
 pub mod sql;
 pub mod tag;
 pub mod time;
+pub mod upstream;
 pub mod view;
 pub mod warm;
 pub mod xml;

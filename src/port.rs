@@ -12,6 +12,7 @@ use crate::header::{Fields, ResponseHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{JournalCall, JournalReply};
 use crate::time::{Millis, Timestamp};
+use crate::upstream;
 
 /// A request to the origin.
 pub struct OriginRequest<S> {
@@ -195,6 +196,13 @@ pub trait Platform: 'static {
         &self,
         request: OriginRequest<Self::Stream>,
     ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
+
+    /// Posts to a cache before the edge; what stands in the answer's body nobody reads.
+    fn tell(
+        &self,
+        request: upstream::Request,
+        timeout: Millis,
+    ) -> impl Future<Output = Result<ResponseHead, OriginError>>;
 
     /// The next piece of a body; none at its end.
     fn read(

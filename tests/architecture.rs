@@ -36,6 +36,7 @@ const ORDER: &[&str] = &[
     "index",
     "control",
     "dialect",
+    "upstream",
     "port",
     "engine",
     "cloudflare",

@@ -13,7 +13,7 @@ REQUIRED_SECRETS = {
     "WEBHOOK_SECRETS": "what webhooks are signed with",
     "TOKENS": "who may call the control API",
 }
-SECRETS = {*REQUIRED_SECRETS, "ORIGIN_SECRET"}
+SECRETS = {*REQUIRED_SECRETS, "ORIGIN_SECRET", "UPSTREAM_SECRETS"}
 OBJECTS = {"JOURNAL": "Journal", "SHARDS": "IndexShard"}
 # Cloudflare's limit of one variable; EDGE_ISR alone can be compiled in.
 MAX_VARIABLE_BYTES = 5_000

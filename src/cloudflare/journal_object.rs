@@ -21,7 +21,8 @@ impl DurableObject for Journal {
     fn new(state: State, env: Env) -> Self {
         let objects = Objects::new(state, env);
         let machine = Machine::open(objects.sql(), objects.journal_config());
-        let ledger = Rc::new(Ledger::new(machine));
+        let ledger = Ledger::new(machine);
+        let ledger = Rc::new(ledger.telling(objects.upstreams(), objects.log_level()));
         Self { objects, ledger }
     }
 

@@ -6,12 +6,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use worker::{Env, Request, Response, Result, State};
 
-use crate::config::Config;
+use crate::config::upstream::Armed;
+use crate::config::{Config, LogLevel};
 use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
 use crate::json::read_json;
 use crate::time::{Millis, Timestamp};
 
+use super::glue;
 use super::platform::{Bindings, Edge, Keeper, now};
 use super::settings;
 use super::sql::ObjectSql;
@@ -45,6 +47,16 @@ impl Objects {
 
     pub(super) fn journal_config(&self) -> JournalConfig {
         JournalConfig::of(&self.config)
+    }
+
+    /// Caches before the edge, with their secrets.
+    pub(super) fn upstreams(&self) -> Vec<Armed> {
+        let secrets = glue::setting_text(&self.env, "UPSTREAM_SECRETS").unwrap_or_default();
+        Armed::all(&self.config, &secrets)
+    }
+
+    pub(super) const fn log_level(&self) -> LogLevel {
+        self.config.log
     }
 
     pub(super) fn shard_config(&self) -> ShardConfig {

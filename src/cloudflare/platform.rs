@@ -4,7 +4,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use js_sys::{Array, Uint8Array};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 
 use crate::config::OriginUrl;
@@ -16,6 +16,7 @@ use crate::json::read_json;
 use crate::policy::resend::may_be_sent_again;
 use crate::port::{CallError, OriginError, OriginRequest, OriginResponse, Platform, StoreError};
 use crate::time::{Millis, Timestamp};
+use crate::upstream;
 
 use super::glue;
 use super::store::{ColoStore, GlobalStore};
@@ -167,6 +168,21 @@ impl Platform for Edge {
             return Err(OriginError::Broken);
         };
         Ok(OriginResponse { head, body: EdgeStream::Response(response, None) })
+    }
+
+    async fn tell(
+        &self,
+        request: upstream::Request,
+        timeout: Millis,
+    ) -> Result<ResponseHead, OriginError> {
+        let body = Uint8Array::from(request.body.as_slice()).unchecked_into();
+        let fields = lines(&request.fields);
+        let timeout = timeout.0 as f64;
+        let response = glue::origin_fetch(&request.url, "POST", &fields, Some(body), timeout);
+        let response = response.await.map_err(|error| origin_error(&error))?;
+        let head = response_head(&response);
+        let _ = glue::give_up(&response, None);
+        head.ok_or(OriginError::Broken)
     }
 
     async fn read(

@@ -9,6 +9,7 @@ mod names;
 mod reader;
 mod route;
 mod suggest;
+mod upstream;
 
 use serde_json::Value;
 
@@ -16,6 +17,7 @@ use crate::time::Millis;
 
 use super::address::Network;
 use super::host::parse_host;
+use super::upstream::Upstream;
 use super::{Config, LogLevel};
 use crate::json::parse_json;
 use reader::{Problems, Section};
@@ -76,6 +78,7 @@ const SITE_KEYS: &[&str] = &[
     "host_aliases",
     "control_hosts",
     "trusted_ips",
+    "upstreams",
     "max_body",
     "memory",
     "fill_memory",
@@ -141,6 +144,9 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
         named(path, value, "an address or a network", Network::parse, problems)
     });
     config.trusted_ips = networks.unwrap_or_default();
+    config.upstreams = upstreams(section, problems);
+    let tag_field = |upstream: &Upstream| upstream.provider.tag_field().filter(|_| upstream.tags);
+    config.defaults.visitor_tags = config.upstreams.iter().filter_map(tag_field).collect();
     if let Some(value) = section.get("defaults") {
         config.defaults = route::defaults(section.at("defaults"), value, &config, problems);
     }
@@ -148,6 +154,17 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
         config.routes = route::rules(&section.at("routes"), value, &config, problems);
     }
     config
+}
+
+/// Each has a name of its own: what it is owed and its secret go by it.
+fn upstreams(section: &Section<'_>, problems: &mut Problems) -> Vec<Upstream> {
+    let upstreams = section.list("upstreams", problems, upstream::read).unwrap_or_default();
+    for (at, upstream) in upstreams.iter().enumerate() {
+        if upstreams.iter().take(at).any(|before| before.name == upstream.name) {
+            problems.add(section.at("upstreams"), format!("two are called {}", upstream.name));
+        }
+    }
+    upstreams
 }
 
 /// `sync_interval ≤ max_lag ≤ blind_limit`: a view that asks less often than it must be recent would

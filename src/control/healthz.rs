@@ -33,6 +33,8 @@ pub enum HealthReason {
     /// The journal has been out of reach for longer than `blind_limit`: every page is validated
     /// with the origin.
     Dark(Millis),
+    /// Caches before the edge that do not take what they are owed: a line for each.
+    UpstreamFailed(Vec<String>),
     /// The isolate has not heard of the journal yet.
     Cold,
 }
@@ -50,6 +52,7 @@ impl HealthReason {
             Self::NothingCanInvalidate => "nothing-can-invalidate",
             Self::Blind(_) => "journal-unreachable",
             Self::Dark(_) => "journal-lost",
+            Self::UpstreamFailed(_) => "upstream-failed",
             Self::Cold => "cold",
         }
     }
@@ -64,7 +67,9 @@ impl HealthReason {
             | Self::Secrets(_)
             | Self::BindingMissing(_)
             | Self::Dark(_) => true,
-            Self::NothingCanInvalidate | Self::Blind(_) | Self::Cold => false,
+            Self::NothingCanInvalidate | Self::Blind(_) | Self::UpstreamFailed(_) | Self::Cold => {
+                false
+            }
         }
     }
 
@@ -84,6 +89,7 @@ impl HealthReason {
             Self::Blind(span) | Self::Dark(span) => {
                 vec![format!("the journal was last heard of {} s ago", span.0 / 1000)]
             }
+            Self::UpstreamFailed(lines) => lines.clone(),
             Self::Cold => Vec::new(),
         }
     }

@@ -113,6 +113,15 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A cache before the edge has not taken what it is owed, and will be asked again.
+    UpstreamFailed {
+        /// Its name.
+        name: &'a str,
+        /// Why.
+        reason: &'a str,
+        /// Invalidations that were to be told.
+        waiting: usize,
+    },
     /// A warm was given up.
     WarmDead {
         /// The page.
@@ -141,6 +150,7 @@ impl Event<'_> {
             Self::ControlRefused { .. } => "control-refused",
             Self::WarmFailed { .. } => "warm-failed",
             Self::ImportFailed { .. } => "import-failed",
+            Self::UpstreamFailed { .. } => "upstream-failed",
             Self::WarmDead { .. } => "warm-dead",
         }
     }
@@ -159,6 +169,7 @@ impl Event<'_> {
             | Self::CallFailed { .. }
             | Self::ControlRefused { .. }
             | Self::ImportFailed { .. }
+            | Self::UpstreamFailed { .. }
             | Self::WarmDead { .. } => LogLevel::Problems,
             Self::Revalidated { .. } | Self::WarmFailed { .. } => LogLevel::Events,
         }
@@ -219,6 +230,9 @@ impl Event<'_> {
             ],
             Self::ControlRefused { call, status, reason } => {
                 vec![("call", text(call)), ("status", json!(status)), ("reason", text(reason))]
+            }
+            Self::UpstreamFailed { name, reason, waiting } => {
+                vec![("name", text(name)), ("reason", text(reason)), ("waiting", json!(waiting))]
             }
             Self::WarmFailed { url, reason, attempts }
             | Self::WarmDead { url, reason, attempts } => {

@@ -98,6 +98,10 @@ pub enum Gauge {
     Flights,
     /// Bytes that they hold.
     FlightBytes,
+    /// Caches before the edge that do not take what they are owed.
+    UpstreamsFailing,
+    /// What all of them are owed.
+    UpstreamWaiting,
 }
 
 /// A family: name, kind, help.
@@ -166,7 +170,7 @@ enum Unit {
 }
 
 /// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
-const GAUGES: [(Gauge, Family, Unit); 7] = [
+const GAUGES: [(Gauge, Family, Unit); 9] = [
     (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
     (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
     (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
@@ -174,6 +178,16 @@ const GAUGES: [(Gauge, Family, Unit); 7] = [
     (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
     (Gauge::Flights, ("edge_isr_flights", "gauge", "Fetches under way."), Unit::One),
     (Gauge::FlightBytes, ("edge_isr_flight_bytes", "gauge", "Bytes that fetches hold."), Unit::One),
+    (
+        Gauge::UpstreamsFailing,
+        ("edge_isr_upstreams_failing", "gauge", "Upstreams that take nothing."),
+        Unit::One,
+    ),
+    (
+        Gauge::UpstreamWaiting,
+        ("edge_isr_upstream_waiting", "gauge", "Invalidations owed to upstreams."),
+        Unit::One,
+    ),
 ];
 
 /// The counters and gauges of one isolate.

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::header::Fields;
+use crate::journal::UpstreamState;
 use crate::time::{Epoch, Timestamp};
 
 /// The answer to `revalidate`: 202.
@@ -70,6 +71,9 @@ pub struct JobReply {
     pub superseded: u64,
     /// Why pages failed.
     pub failures: Vec<Failure>,
+    /// Caches before the edge that have not taken it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<UpstreamState>,
 }
 
 /// A page whose warm was given up.

@@ -8,7 +8,7 @@ use crate::entry::Entry;
 use crate::header::cache_status::CacheStatus;
 use crate::header::{Fields, RequestHead};
 use crate::policy::admission::Admitted;
-use crate::policy::forward::visitor_fields;
+use crate::policy::forward::{pass_tags, visitor_fields};
 use crate::policy::part::cut;
 use crate::policy::range::{RangeAnswer, range_answer};
 use crate::policy::validation::{not_modified, not_modified_fields};
@@ -129,6 +129,8 @@ fn entry_fields(asked: &Asked<'_>, entry: &Entry) -> Fields {
     if !asked.route.store_set_cookie {
         fields.remove("set-cookie");
     }
+    // Its own may be inherited: the origin need not have sent them.
+    pass_tags(&mut fields, asked.route, Some(&entry.tags));
     fields
 }
 

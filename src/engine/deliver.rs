@@ -15,6 +15,8 @@ use std::task::{Poll, Waker};
 
 use futures_util::future::{join_all, select};
 
+use crate::config::LogLevel;
+use crate::config::upstream::Armed;
 use crate::index::{Invalidated, ShardCall, ShardReply};
 use crate::journal::{
     Appended, Fanout, Journal, JournalCall, JournalError, JournalReply, MOST_EPOCHS,
@@ -22,6 +24,9 @@ use crate::journal::{
 use crate::port::Platform;
 use crate::sql::Sql;
 use crate::time::{Epoch, Millis, Timestamp};
+use crate::upstream::Failure;
+
+use super::outward;
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);
@@ -39,6 +44,12 @@ pub struct Ledger<S: Sql> {
     carried: RefCell<HashMap<u16, Timestamp>>,
     /// What the shards told of the appends that wait for it.
     counts: RefCell<HashMap<Epoch, Count>>,
+    /// Caches before the edge.
+    pub(super) upstreams: Vec<Armed>,
+    /// The last sign of the carrier to each, while it has one.
+    told: RefCell<Vec<Option<Timestamp>>>,
+    /// What is logged.
+    pub(super) log: LogLevel,
 }
 
 /// What the shards told of an invalidation so far.
@@ -57,10 +68,20 @@ impl<S: Sql> Ledger<S> {
             journal: journal.map(RefCell::new),
             carried: RefCell::default(),
             counts: RefCell::default(),
+            upstreams: Vec::new(),
+            told: RefCell::default(),
+            log: LogLevel::Problems,
         }
     }
 
-    fn act<T>(
+    /// The same with caches before the edge to tell.
+    #[must_use]
+    pub fn telling(self, upstreams: Vec<Armed>, log: LogLevel) -> Self {
+        let told = RefCell::new(vec![None; upstreams.len()]);
+        Self { upstreams, log, told, ..self }
+    }
+
+    pub(super) fn act<T>(
         &self,
         act: impl FnOnce(&mut Journal<S>) -> Result<T, JournalError>,
     ) -> Result<T, JournalError> {
@@ -75,7 +96,29 @@ impl<S: Sql> Ledger<S> {
     /// # Errors
     /// The journal's.
     pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
-        self.act(|journal| journal.next_wake())
+        let own = self.act(|journal| journal.next_wake())?;
+        Ok([own, self.next_upstream()?].into_iter().flatten().min())
+    }
+
+    /// Takes an upstream up, unless a carrier of it is alive.
+    pub(super) fn claim_upstream(&self, at: usize, now: Timestamp) -> bool {
+        let free = self.upstream_sign(at).is_none_or(|lapse| lapse <= now);
+        if free {
+            self.sign_upstream(at, Some(now));
+        }
+        free
+    }
+
+    /// A sign of an upstream's carrier; none: it has ended.
+    pub(super) fn sign_upstream(&self, at: usize, sign: Option<Timestamp>) {
+        if let Some(slot) = self.told.borrow_mut().get_mut(at) {
+            *slot = sign;
+        }
+    }
+
+    /// Until when an upstream's carrier counts as alive, if it has one.
+    pub(super) fn upstream_sign(&self, at: usize) -> Option<Timestamp> {
+        self.told.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
     }
 
     fn is_carried(&self, shard: u16, now: Timestamp) -> bool {
@@ -112,7 +155,15 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
 ) -> Result<JournalReply, JournalError> {
     let now = platform.now();
     let uncounted = matches!(&call, JournalCall::Append(append) if append.uncounted);
-    let reply = ledger.act(|journal| journal.handle(call, now))?;
+    let mut reply = ledger.act(|journal| journal.handle(call, now))?;
+    if let JournalReply::Status(status) = &mut reply {
+        for (state, armed) in status.upstreams.iter_mut().zip(&ledger.upstreams) {
+            // Told before anything is owed.
+            if armed.secret.is_none() {
+                state.failure = Some(Failure::CredentialsMissing.as_str().to_owned());
+            }
+        }
+    }
     let JournalReply::Appended(Appended::New { epoch, before, .. }) = reply else {
         return Ok(reply);
     };
@@ -152,12 +203,12 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
 ///
 /// # Errors
 /// The journal's.
-pub async fn run_due<P: Platform, S: Sql>(
+pub async fn run_due<P: Platform, S: Sql + 'static>(
     ledger: &Rc<Ledger<S>>,
     platform: &Rc<P>,
 ) -> Result<(), JournalError> {
     let now = platform.now();
-    let done = ledger.act(|journal| journal.run_due(now));
+    let done = ledger.act(|journal| journal.run_due(now)).and(outward::start(ledger, platform));
     let shards = ledger.act(|journal| journal.due_shards(now))?;
     let carried = shards.into_iter().map(|shard| async move {
         // Another's work: when it has ended there may be nothing left.

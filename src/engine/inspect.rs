@@ -113,7 +113,10 @@ impl<P: Platform> Engine<P> {
             failed: 0,
             superseded: 0,
             failures: Vec::new(),
+            upstreams: job.map_or_else(Vec::new, |job| job.upstreams),
         };
+        // Those that have taken it are done with it.
+        sum.upstreams.retain(|upstream| upstream.waiting > 0);
         for part in parts {
             sum.pages += part.pages;
             sum.total += part.total;
@@ -129,8 +132,9 @@ impl<P: Platform> Engine<P> {
                 attempts: failure.attempts,
             }));
         }
-        sum.state =
-            JobReply::state_of(sum.queued, sum.running, sum.done, sum.failed, sum.superseded);
+        let untold = sum.upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
+        let failed = sum.failed + untold as u64;
+        sum.state = JobReply::state_of(sum.queued, sum.running, sum.done, failed, sum.superseded);
         Ok(sum)
     }
 }

@@ -40,6 +40,7 @@ mod mark;
 pub mod memory;
 pub mod operate;
 mod order;
+mod outward;
 mod own;
 mod parts;
 mod pass;

@@ -17,6 +17,7 @@ use crate::dialect;
 use crate::header::cache_status::CacheStatus;
 use crate::header::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
+use crate::journal::{JournalCall, JournalReply, UpstreamState};
 use crate::port::{OriginError, Platform};
 use crate::time::Millis;
 
@@ -132,7 +133,7 @@ impl<P: Platform> Engine<P> {
                 Ok(answer(200, json(&pages)))
             }
             (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
-            (ControlCall::Metrics, _) => Ok(self.metrics(platform)),
+            (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
             (ControlCall::Healthz, _) => {
                 let health = self.health(platform, guard).await;
                 Ok(answer(health.status(), health.body()))
@@ -290,7 +291,25 @@ impl<P: Platform> Engine<P> {
         })
     }
 
-    fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
+    /// How the caches before the edge stand; nothing while the journal is out of reach, which is told otherwise.
+    async fn upstream_states(&self, platform: &Rc<P>) -> Vec<UpstreamState> {
+        if self.config().upstreams.is_empty() {
+            return Vec::new();
+        }
+        match platform.journal(JournalCall::Status).await {
+            Ok(JournalReply::Status(status)) => status.upstreams,
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                self.journal_failed(platform, "status", &error);
+                Vec::new()
+            }
+        }
+    }
+
+    async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
+        let upstreams = self.upstream_states(platform).await;
+        let failing = upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
+        let waiting = upstreams.iter().map(|upstream| upstream.waiting).sum();
         let mut isolate = self.isolate().borrow_mut();
         let now = platform.now();
         let flights = isolate.flights.len() as u64;
@@ -306,6 +325,8 @@ impl<P: Platform> Engine<P> {
             (Gauge::MemoryBytes, Some(bytes)),
             (Gauge::Flights, Some(flights)),
             (Gauge::FlightBytes, Some(flight_bytes)),
+            (Gauge::UpstreamsFailing, Some(failing as u64)),
+            (Gauge::UpstreamWaiting, Some(waiting)),
         ];
         for (gauge, value) in gauges {
             if let Some(value) = value {
@@ -326,6 +347,14 @@ impl<P: Platform> Engine<P> {
     async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
         let mut reasons = guard.problems.to_vec();
         self.see(platform, self.config().max_lag).await;
+        let failed = self.upstream_states(platform).await.into_iter().filter_map(|upstream| {
+            let UpstreamState { name, waiting, failure } = upstream;
+            Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
+        });
+        let failed: Vec<String> = failed.collect();
+        if !failed.is_empty() {
+            reasons.push(HealthReason::UpstreamFailed(failed));
+        }
         let now = platform.now();
         let config = self.config();
         let view = &self.isolate().borrow().view;

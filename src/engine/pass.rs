@@ -70,6 +70,7 @@ impl<P: Platform> Engine<P> {
             | HealthReason::NothingCanInvalidate
             | HealthReason::Blind(_)
             | HealthReason::Dark(_)
+            | HealthReason::UpstreamFailed(_)
             | HealthReason::Cold => {}
         }
         if let Admission::Refuse(refusal) = admit(&incoming.head, self.config()) {

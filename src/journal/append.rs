@@ -11,6 +11,7 @@ use crate::time::{Epoch, Millis, Timestamp};
 use super::read::found;
 use super::{
     Append, Appended, Journal, JournalError, MAX_EPOCH, Mode, REPAIR_MARGIN, State, outbox, schema,
+    upstream,
 };
 
 /// Second epochs given in one call of `run_due`.
@@ -162,6 +163,7 @@ impl<S: Sql> Journal<S> {
         before: impl FnOnce(&S) -> Result<Entry<'a>, SqlError>,
     ) -> Result<(), JournalError> {
         let (sql, shards, state) = (&self.sql, self.config.shards, self.state);
+        let (upstreams, seen) = (&self.config.upstreams, now.plus(self.config.seen_within));
         if !Rule::DurableVisible.holds() {
             // What was written before becomes durable only now, long after the answer.
             let _none_open = sql.exec("RELEASE early", &[]);
@@ -172,6 +174,7 @@ impl<S: Sql> Journal<S> {
             let added = stamp(sql, entry.targets, entry.mode, next, now)?;
             record(sql, &entry, next, now)?;
             outbox::owe(sql, next, shards, now)?;
+            upstream::owe(sql, next, upstreams, seen)?;
             let state = State {
                 head: next,
                 targets: state.targets + added,

@@ -11,6 +11,8 @@ use crate::delta::{Delta, Found, hashes};
 use crate::tag::{Target, TargetHash};
 use crate::time::{Epoch, Millis, Timestamp};
 
+use super::UpstreamState;
+
 /// What becomes of the entries of an invalidated target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -206,10 +208,13 @@ pub struct JobRecord {
     /// The caller's words.
     #[serde(default)]
     pub reason: String,
+    /// Caches before the edge, and how each stands to it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<UpstreamState>,
 }
 
 /// The journal in numbers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalStatus {
     /// The newest epoch.
     pub head: Epoch,
@@ -228,6 +233,9 @@ pub struct JournalStatus {
     /// Bytes on disk.
     #[serde(default)]
     pub bytes: u64,
+    /// Caches before the edge.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub upstreams: Vec<UpstreamState>,
 }
 
 /// An invalidation on its way to one shard. The message of [`crate::index::ShardCall::Invalidate`].

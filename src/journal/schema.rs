@@ -33,6 +33,11 @@ const TABLES: &[&str] = &[
     // Invalidations that get a second epoch.
     "CREATE TABLE IF NOT EXISTS settle (epoch INTEGER PRIMARY KEY, due INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS settle_due ON settle (due)",
+    // What a cache before the edge has still to take; `whole`: a purge of everything, for all before it too.
+    "CREATE TABLE IF NOT EXISTS upstream (name TEXT NOT NULL, epoch INTEGER NOT NULL,
+        whole INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
+        failure TEXT, PRIMARY KEY (name, epoch)) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS upstream_of ON upstream (epoch)",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 

@@ -10,9 +10,10 @@ use crate::entry::FreshnessSource;
 use crate::header::cache_control::without;
 use crate::header::hop::{is_proxy_only, is_unkeyed, remove_hop_by_hop};
 use crate::header::list::trim;
-use crate::header::tags::EDGE_FIELDS;
+use crate::header::tags::{EDGE_FIELDS, tags};
 use crate::header::targeted::SURROGATE_CAPABILITY;
 use crate::header::{Fields, RequestHead, accept, cookie, encoding, language, loop_guard};
+use crate::tag::{Tag, TagSet};
 
 use super::admission::Admitted;
 
@@ -215,7 +216,27 @@ pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -
             derive_cache_control(&mut sent)
         }
     }
+    pass_tags(&mut sent, route, tags(fields).ok().as_ref());
     sent
+}
+
+/// What Cloudflare takes as a page's tags, in bytes; beyond it, it would drop some.
+const MOST_TAG_BYTES: usize = 16_000;
+
+/// Passes the tags on to the caches before the edge that purge by them. What they could not purge they may not keep.
+pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
+    for name in &route.visitor_tags {
+        let separator = if *name == "cache-tag" { "," } else { " " };
+        let tags: Option<Vec<&str>> = tags.map(|tags| tags.iter().map(Tag::as_str).collect());
+        match tags.map(|tags| tags.join(separator)).filter(|line| line.len() <= MOST_TAG_BYTES) {
+            Some(line) if line.is_empty() => sent.remove(name),
+            Some(line) => sent.set(name, line),
+            None => {
+                sent.set("cdn-cache-control", "no-store");
+                sent.set("surrogate-control", "no-store");
+            }
+        }
+    }
 }
 
 /// The edge's freshness is the edge's: it knows of invalidations, browsers don't (design §6).

@@ -14,6 +14,7 @@ use edge_isr::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
 };
 use edge_isr::time::{Millis, Timestamp};
+use edge_isr::upstream::Request;
 
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO};
@@ -276,6 +277,11 @@ impl Platform for Node {
         let until = world.sched.now() + keep.0 as i64;
         world.colos.borrow_mut()[self.place.colo()].news = Some((news.clone(), until));
         Ok(())
+    }
+
+    async fn tell(&self, request: Request, _timeout: Millis) -> Result<ResponseHead, OriginError> {
+        self.place.world.violate(Property::Objects, format!("told {}", request.url));
+        Err(OriginError::Unreachable)
     }
 
     async fn fetch(

@@ -16,6 +16,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use edge_isr::codec::{self, Record};
 use edge_isr::config::Config;
+use edge_isr::config::upstream::Armed;
 use edge_isr::control::Secrets;
 use edge_isr::control::healthz::HealthReason;
 use edge_isr::delta::SharedDelta;
@@ -32,6 +33,7 @@ use edge_isr::port::{
 };
 use edge_isr::tag::{Tag, Target};
 use edge_isr::time::{Millis, Timestamp};
+use edge_isr::upstream;
 
 use crate::common::sqlite::Sqlite;
 
@@ -81,6 +83,12 @@ pub struct Reached {
 
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
+/// What a cache before the edge answers: status and fields.
+pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
+
+/// The secrets of the upstreams `cdn` and `hook`.
+const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret";
+
 /// The world.
 pub struct World {
     now: Cell<i64>,
@@ -97,6 +105,10 @@ pub struct World {
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     pub journal_down: Cell<bool>,
     pub shards_down: Cell<bool>,
+    /// What a cache before the edge answers.
+    pub upstream: RefCell<Box<dyn Fn(&upstream::Request) -> Told>>,
+    /// What it was told.
+    pub told: RefCell<Vec<upstream::Request>>,
     /// How long a call to a shard takes.
     pub shard_millis: Cell<u64>,
     /// What L2 takes as one record.
@@ -161,9 +173,13 @@ impl World {
             counts: RefCell::default(),
             journal_down: Cell::new(false),
             shards_down: Cell::new(false),
+            upstream: RefCell::new(Box::new(|_| Ok((200, &[])))),
+            told: RefCell::default(),
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
-            ledger: Rc::new(Ledger::new(journal)),
+            ledger: Rc::new(
+                Ledger::new(journal).telling(Armed::all(config, UPSTREAM_SECRETS), config.log),
+            ),
             depots,
             shard_engine: RefCell::new(None),
         });
@@ -481,6 +497,26 @@ impl Platform for Node {
             head,
             body: Scripted { pieces: script.pieces.into(), end: script.end },
         })
+    }
+
+    async fn tell(
+        &self,
+        request: upstream::Request,
+        timeout: Millis,
+    ) -> Result<ResponseHead, OriginError> {
+        let answer = (self.world.upstream.borrow())(&request);
+        self.world.told.borrow_mut().push(request);
+        match answer {
+            Ok((status, fields)) => {
+                self.world.sleep(3).await;
+                Ok(ResponseHead { status, fields: fields.iter().copied().collect() })
+            }
+            Err(OriginError::Timeout) => {
+                self.world.sleep(timeout.0).await;
+                Err(OriginError::Timeout)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn read(

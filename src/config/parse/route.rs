@@ -48,9 +48,10 @@ pub(super) fn defaults(
     config: &Config,
     problems: &mut Problems,
 ) -> Route {
-    let Some(section) = Section::open(path, value, problems) else { return Route::default() };
+    let base = &config.defaults;
+    let Some(section) = Section::open(path, value, problems) else { return base.clone() };
     section.refuse_unknown(ROUTE_KEYS, problems);
-    route(&section, &Route::default(), config, problems)
+    route(&section, base, config, problems)
 }
 
 /// The rules, each on top of the defaults.

@@ -1,0 +1,89 @@
+//! Caches before the edge that are told of invalidations (`upstreams`), and their secrets.
+//!
+//! A secret stands in `UPSTREAM_SECRETS` as `NAME:VALUE`, several separated by white space or commas. Whether one is
+//! right only its provider can say; that one is missing is told by `healthz`.
+
+use super::{Config, OriginUrl};
+
+/// Whose API an upstream speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provider {
+    /// Cloudflare's purge of a zone.
+    Cloudflare,
+    /// Fastly's purge of a service.
+    Fastly,
+    /// The command of `revalidate`, posted to a URL.
+    Webhook,
+}
+
+impl Provider {
+    /// Each with its name in the settings.
+    pub const ALL: &'static [(&'static str, Self)] =
+        &[("cloudflare", Self::Cloudflare), ("fastly", Self::Fastly), ("webhook", Self::Webhook)];
+
+    /// The field in which its cache reads tags.
+    #[must_use]
+    pub const fn tag_field(self) -> Option<&'static str> {
+        match self {
+            Self::Cloudflare => Some("cache-tag"),
+            Self::Fastly => Some("surrogate-key"),
+            Self::Webhook => None,
+        }
+    }
+
+    /// Where its API is, if that is one place.
+    #[must_use]
+    pub const fn url(self) -> Option<&'static str> {
+        match self {
+            Self::Cloudflare => Some("https://api.cloudflare.com/client/v4"),
+            Self::Fastly => Some("https://api.fastly.com"),
+            Self::Webhook => None,
+        }
+    }
+}
+
+/// A cache before the edge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// What logs, jobs and the secret call it.
+    pub name: String,
+    /// Its API.
+    pub provider: Provider,
+    /// Where that is.
+    pub url: OriginUrl,
+    /// The zone or service; empty for a webhook.
+    pub id: String,
+    /// Whether it gets pages' tags, and so can purge by them. It must strip them from what visitors get.
+    pub tags: bool,
+}
+
+/// An upstream and what it is proved to that we may.
+#[derive(Clone)]
+pub struct Armed {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// Its secret, unless that is missing.
+    pub secret: Option<Box<str>>,
+    /// Alias → host: pages are kept under both, and invalidations name the host.
+    pub aliases: Vec<(String, String)>,
+}
+
+impl Armed {
+    /// The upstreams with their secrets out of `UPSTREAM_SECRETS`.
+    #[must_use]
+    pub fn all(config: &Config, secrets: &str) -> Vec<Self> {
+        let secret = |name: &str| {
+            let mut words = secrets.split([' ', '\t', '\n', '\r', ',']);
+            // Nothing that a field can't carry: the runtime would refuse the request as a whole.
+            let good =
+                |value: &&str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
+            words.find_map(|word| word.strip_prefix(name)?.strip_prefix(':')).filter(good)
+        };
+        let armed = |upstream: &Upstream| Self {
+            secret: secret(&upstream.name).map(Into::into),
+            upstream: upstream.clone(),
+            aliases: config.host_aliases.clone(),
+        };
+        config.upstreams.iter().map(armed).collect()
+    }
+}

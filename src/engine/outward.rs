@@ -1,0 +1,134 @@
+//! Carries invalidations to the caches before the edge. Each upstream has one carrier at a time, which takes all that
+//! is due and goes on until nothing is for a while; one that does not answer holds up no other, and no shard.
+//!
+//! What stands in the journal stays there until it was taken: after a crash or a failure the alarm begins anew.
+
+use std::rc::Rc;
+
+use crate::config::upstream::Armed;
+use crate::control::log::Event;
+use crate::journal::{JournalError, Owed};
+use crate::port::Platform;
+use crate::sql::Sql;
+use crate::tag::Target;
+use crate::time::{Millis, Timestamp};
+use crate::upstream::{Failure, Untaken, requests, taken};
+
+use super::deliver::Ledger;
+
+/// How long a call may take: shorter than a carrier counts as alive without a sign.
+const TIMEOUT: Millis = Millis(10_000);
+/// How long a carrier waits for what is due next, rather than leave it to the alarm.
+const LINGER: Millis = Millis(5_000);
+/// How long a credential that is missing or wrong is left alone.
+const MEND: Millis = Millis(60_000);
+
+/// Begins to carry what is due.
+///
+/// # Errors
+/// The journal's.
+pub(super) fn start<P: Platform, S: Sql + 'static>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+) -> Result<(), JournalError> {
+    let now = platform.now();
+    for (at, armed) in ledger.upstreams.iter().enumerate() {
+        let wake = ledger.act(|journal| journal.upstream_wake(&armed.upstream.name))?;
+        if wake.is_none_or(|wake| wake > now) || !ledger.claim_upstream(at, now) {
+            continue;
+        }
+        let (ledger, on) = (Rc::clone(ledger), Rc::clone(platform));
+        platform.spawn(async move {
+            // What fails here is due again; the journal's own failures are told by the alarm.
+            if let Some(armed) = ledger.upstreams.get(at) {
+                let _ = carry(&ledger, &on, at, armed).await;
+            }
+            ledger.sign_upstream(at, None);
+        });
+    }
+    Ok(())
+}
+
+async fn carry<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    at: usize,
+    armed: &Armed,
+) -> Result<(), JournalError> {
+    let name = &armed.upstream.name;
+    loop {
+        let now = platform.now();
+        ledger.sign_upstream(at, Some(now));
+        let Some(mut owed) = ledger.act(|journal| journal.upstream_due(name, now))? else {
+            match ledger.act(|journal| journal.upstream_wake(name))? {
+                Some(wake) if wake.since(now) <= LINGER => {
+                    platform.sleep(Millis(wake.since(now).0.max(1))).await;
+                    continue;
+                }
+                Some(_) | None => return Ok(()),
+            }
+        };
+        let mut told = send(ledger, platform, at, armed, &owed).await;
+        if let Err(Untaken { failure: Failure::Refused, .. }) = &told
+            && owed.targets != [Target::All]
+        {
+            // Names that an upstream does not take must not keep their pages there.
+            owed.targets = vec![Target::All];
+            told = send(ledger, platform, at, armed, &owed).await;
+        }
+        let Err(Untaken { failure, again }) = told else {
+            ledger.act(|journal| journal.upstream_done(name, &owed.epochs))?;
+            continue;
+        };
+        let (reason, now) = (failure.as_str(), platform.now());
+        let event = Event::UpstreamFailed { name, reason, waiting: owed.epochs.len() };
+        if let Some(line) = event.line(now, ledger.log) {
+            platform.log(&line);
+        }
+        let again = match failure {
+            Failure::CredentialsMissing | Failure::CredentialsRefused => Some(MEND),
+            Failure::RateLimited
+            | Failure::Refused
+            | Failure::ServerError
+            | Failure::Unreachable => again,
+        };
+        ledger.act(|journal| journal.upstream_failed(name, reason, again, now))?;
+    }
+}
+
+/// Sends what is owed, in as many calls as it takes.
+async fn send<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    at: usize,
+    armed: &Armed,
+    owed: &Owed,
+) -> Result<(), Untaken> {
+    let Some(secret) = &armed.secret else {
+        return Err(Untaken { failure: Failure::CredentialsMissing, again: None });
+    };
+    for request in requests(armed, secret, owed) {
+        let answer = platform.tell(request, TIMEOUT).await;
+        ledger.sign_upstream(at, Some(platform.now()));
+        match answer {
+            Ok(head) => taken(&head, platform.now())?,
+            Err(_) => return Err(Untaken { failure: Failure::Unreachable, again: None }),
+        }
+    }
+    Ok(())
+}
+
+impl<S: Sql> Ledger<S> {
+    /// When an upstream is to be asked next. One that is being told is looked after until its carrier's sign lapses.
+    pub(super) fn next_upstream(&self) -> Result<Option<Timestamp>, JournalError> {
+        let mut next = None;
+        for (at, armed) in self.upstreams.iter().enumerate() {
+            let wake = match self.upstream_sign(at) {
+                Some(lapse) => Some(lapse),
+                None => self.act(|journal| journal.upstream_wake(&armed.upstream.name))?,
+            };
+            next = [next, wake].into_iter().flatten().min();
+        }
+        Ok(next)
+    }
+}

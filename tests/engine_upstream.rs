@@ -1,0 +1,213 @@
+//! Caches before the edge through the engine: told once every isolate sees an invalidation, as often as it takes, and
+//! one that takes nothing is told of and holds up no other.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+mod common;
+mod world;
+
+use std::rc::Rc;
+
+use edge_isr::config::{Config, parse};
+use edge_isr::control::Secrets;
+use edge_isr::journal::Mode;
+use edge_isr::port::OriginError;
+use serde_json::Value;
+use world::{Isolate, Script, World, request};
+
+const PAGE: &str = "https://www.example.com/post/1";
+
+fn config(name: &str) -> Config {
+    let text = format!(
+        r#"{{"shards": 2, "upstreams": [
+            {{"name": "{name}", "provider": "cloudflare", "zone": "z", "tags": true}},
+            {{"name": "hook", "provider": "webhook", "url": "https://hook.example/"}}]}}"#
+    );
+    parse(&text).unwrap()
+}
+
+fn site(name: &str) -> (Rc<World>, Isolate) {
+    let world = World::new(&config(name));
+    world.origin(|_| {
+        let fields = [("cdn-cache-control", "max-age=300"), ("surrogate-key", "post:1 posts")];
+        Ok(Script::new(200, &fields, "body"))
+    });
+    let isolate = Isolate::new(&world, &config(name), "ams");
+    isolate.get(PAGE, &[]);
+    (world, isolate)
+}
+
+/// Lets time pass with an object's alarm each second.
+fn pass(world: &Rc<World>, seconds: i64) {
+    for _ in 0..seconds {
+        world.pass(1_000);
+        world.alarms();
+    }
+}
+
+/// What an upstream was told so far.
+fn told(world: &World, host: &str) -> Vec<String> {
+    let told = world.told.borrow();
+    let those = told.iter().filter(|request| request.url.contains(host));
+    those.map(|request| String::from_utf8(request.body.clone()).unwrap()).collect()
+}
+
+fn read(isolate: &Isolate, path: &str) -> Value {
+    let secrets = Secrets::parse("", "r:admin:a-reader-of-jobs").unwrap();
+    let url = format!("https://a.example{path}");
+    let head = request("GET", &url, &[("authorization", "Bearer a-reader-of-jobs")]);
+    serde_json::from_str(&isolate.take(head, "", &secrets).text()).unwrap()
+}
+
+#[test]
+fn it_is_told_after_the_bound_and_what_is_due_goes_together() {
+    let (world, _) = site("cdn");
+    world.invalidate("post:1", Mode::Soft);
+    world.invalidate("post:2", Mode::Soft);
+    world.invalidate("post:1", Mode::Soft);
+    // An isolate may not know yet: the upstream would fetch the old page again.
+    pass(&world, 1);
+    assert_eq!(told(&world, "cloudflare"), [""; 0]);
+    pass(&world, 3);
+    assert_eq!(told(&world, "cloudflare"), [r#"{"tags":["post:1","post:2"]}"#]);
+    let hook = told(&world, "hook");
+    assert_eq!(hook.len(), 1);
+    assert!(hook[0].contains(r#""tags":["post:1","post:2"]"#), "{hook:?}");
+    pass(&world, 120);
+    assert_eq!(told(&world, "cloudflare").len(), 1, "once taken, it is not told again");
+}
+
+#[test]
+fn a_limit_is_waited_for_and_nothing_is_dropped() {
+    let (world, _) = site("cdn");
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((429, &[("retry-after", "30")])));
+    world.invalidate("a", Mode::Hard);
+    pass(&world, 4);
+    assert_eq!(told(&world, "cloudflare").len(), 1);
+    world.invalidate("b", Mode::Hard);
+    pass(&world, 20);
+    assert_eq!(told(&world, "cloudflare").len(), 1, "it said when to come again");
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    pass(&world, 20);
+    assert_eq!(told(&world, "cloudflare")[1..], [r#"{"tags":["a","b"]}"#.to_owned()]);
+}
+
+#[test]
+fn an_outage_of_any_kind_ends_with_all_of_it_told() {
+    let failing: [fn() -> world::Told; 4] = [
+        || Ok((500, &[])),
+        || Err(OriginError::Unreachable),
+        || Err(OriginError::Broken),
+        || Err(OriginError::Timeout),
+    ];
+    for (at, fail) in failing.into_iter().enumerate() {
+        let (world, isolate) = site("cdn");
+        *world.upstream.borrow_mut() =
+            Box::new(
+                move |request| {
+                    if request.url.contains("hook") { Ok((200, &[])) } else { fail() }
+                },
+            );
+        world.invalidate("a", Mode::Hard);
+        pass(&world, 10);
+        world.invalidate("b", Mode::Hard);
+        pass(&world, 20);
+        assert_eq!(told(&world, "hook").len(), 2, "{at}: the other is not held up");
+        assert!(told(&world, "cloudflare").len() > 1, "{at}: it is tried again");
+        let health = read(&isolate, "/__isr/healthz");
+        assert_eq!(health["ready"], true, "{at}");
+        assert_eq!(health["notes"][0]["reason"], "upstream-failed", "{at}: {health}");
+        *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+        pass(&world, 61);
+        let last = told(&world, "cloudflare").pop().unwrap();
+        assert_eq!(last, r#"{"tags":["a","b"]}"#, "{at}");
+        assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]), "{at}");
+    }
+}
+
+#[test]
+fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
+    let (world, isolate) = site("cdn");
+    *world.upstream.borrow_mut() =
+        Box::new(|request| Ok((if request.url.contains("hook") { 200 } else { 401 }, &[])));
+    let secrets = Secrets::parse("", "ci:revalidate:a-token-of-its-own").unwrap();
+    let url = "https://www.example.com/__isr/v1/revalidate";
+    let head = request("POST", url, &[("authorization", "Bearer a-token-of-its-own")]);
+    let seen = isolate.take(head, r#"{"tags": ["post:1"]}"#, &secrets);
+    let id = serde_json::from_str::<Value>(&seen.text()).unwrap()["id"].clone();
+    let path = format!("/__isr/v1/jobs/{}", id.as_str().unwrap());
+    let waiting: Vec<Value> = read(&isolate, &path)["upstreams"].as_array().unwrap().clone();
+    assert_eq!(waiting.len(), 2, "both are owed it: {waiting:?}");
+    pass(&world, 4);
+    let job = read(&isolate, &path);
+    assert_eq!(job["state"], "failed", "{job}");
+    assert_eq!(job["failed"], 0, "the pages have nothing to do with it");
+    assert_eq!(
+        job["upstreams"],
+        serde_json::json!([{"name": "cdn", "waiting": 1, "failure": "credentials-refused"}])
+    );
+    let health = read(&isolate, "/__isr/healthz");
+    let line = "cdn: credentials-refused; 1 invalidations wait";
+    assert_eq!(health["notes"][0]["details"], serde_json::json!([line]), "{health}");
+    let lines = world.lines.borrow().join("\n");
+    assert!(lines.contains(r#""event":"upstream-failed""#), "{lines}");
+    let head = request(
+        "GET",
+        "https://a.example/__isr/metrics",
+        &[("authorization", "Bearer a-reader-of-jobs")],
+    );
+    let reader = Secrets::parse("", "r:read:a-reader-of-jobs").unwrap();
+    let metrics = isolate.take(head, "", &reader).text();
+    assert!(metrics.contains("\nedge_isr_upstreams_failing 1\n"), "{metrics}");
+    assert!(metrics.contains("\nedge_isr_upstream_waiting 1\n"), "{metrics}");
+}
+
+#[test]
+fn a_missing_secret_is_told_before_anything_is_owed_and_nothing_is_sent() {
+    let (world, isolate) = site("bare");
+    let health = read(&isolate, "/__isr/healthz");
+    let line = "bare: credentials-missing; 0 invalidations wait";
+    assert_eq!(health["notes"][0]["details"], serde_json::json!([line]), "{health}");
+    world.invalidate("a", Mode::Hard);
+    pass(&world, 10);
+    assert_eq!(told(&world, "cloudflare"), [""; 0]);
+    assert_eq!(told(&world, "hook").len(), 1);
+}
+
+#[test]
+fn what_is_refused_for_its_content_is_purged_as_everything() {
+    let (world, _) = site("cdn");
+    *world.upstream.borrow_mut() = Box::new(|request| {
+        let everything = String::from_utf8_lossy(&request.body).contains("everything");
+        Ok((if everything || request.url.contains("hook") { 200 } else { 400 }, &[]))
+    });
+    world.invalidate("a", Mode::Hard);
+    pass(&world, 4);
+    let want = [r#"{"tags":["a"]}"#, r#"{"purge_everything":true}"#];
+    assert_eq!(told(&world, "cloudflare"), want);
+}
+
+#[test]
+fn a_long_outage_is_one_purge_of_everything() {
+    let (world, _) = site("cdn");
+    *world.upstream.borrow_mut() = Box::new(|_| Err(OriginError::Unreachable));
+    for n in 0..1_002 {
+        world.invalidate(&format!("t{n}"), Mode::Soft);
+    }
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    pass(&world, 70);
+    assert_eq!(told(&world, "cloudflare").last().unwrap(), r#"{"purge_everything":true}"#);
+}
+
+#[test]
+fn a_page_carries_its_tags_to_a_cache_that_purges_by_them() {
+    let (_, isolate) = site("cdn");
+    let seen = isolate.get(PAGE, &[]);
+    assert!(seen.cache_status().contains("hit"));
+    assert_eq!(seen.fields.get("cache-tag"), Some("post:1,posts"));
+    assert_eq!(seen.fields.get("surrogate-key"), None);
+    let plain = parse(r#"{"shards": 2}"#).unwrap();
+    let world = World::new(&plain);
+    world.origin(|_| Ok(Script::new(200, &[("surrogate-key", "post:1")], "body")));
+    let seen = Isolate::new(&world, &plain, "ams").get(PAGE, &[]);
+    assert_eq!(seen.fields.get("cache-tag"), None);
+}
