@@ -223,7 +223,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
 }
 
 fn read<T: DeserializeOwned>(head: &Value) -> Result<T, CodecError> {
-    read_value(head).map_err(unreadable)
+    read_value(head).map_err(|error| CodecError::Head(error.to_string()))
 }
 
 fn stored(e: &Entry) -> StoredEntry {

@@ -4,15 +4,16 @@ mod reader;
 mod strict;
 
 use serde::de::DeserializeOwned;
-use serde_json::{Error, Value};
+use serde_json::Value;
 
+pub use reader::JsonError;
 pub use strict::parse_json;
 
 /// Reads a message.
 ///
 /// # Errors
 /// What [`parse_json`] refuses, and JSON that is no `T`.
-pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
+pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
     read_value(&parse_json(text)?)
 }
 
@@ -20,6 +21,6 @@ pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, Error> {
 ///
 /// # Errors
 /// When it is no `T`.
-pub fn read_value<T: DeserializeOwned>(value: &Value) -> Result<T, Error> {
+pub fn read_value<T: DeserializeOwned>(value: &Value) -> Result<T, JsonError> {
     T::deserialize(reader::Reader(value))
 }

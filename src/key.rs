@@ -134,12 +134,10 @@ pub struct KeyDigest(String);
 
 impl KeyDigest {
     fn of(text: &str) -> Self {
-        let mut hex = String::with_capacity(64);
-        for byte in Sha256::digest(text.as_bytes()) {
-            // Writing to a String can't fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
+        // A call of the formatter for each byte would take longer than the hash.
+        let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'a' - 10 } + nibble);
+        let hash = Sha256::digest(text.as_bytes());
+        Self(hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
     }
 
     /// The digits.

@@ -333,6 +333,13 @@ const WRONG: &[(&str, u16, ProblemKind, Option<&str>, &str)] = &[
     ),
     (r#"{"urls": ["https://"]}"#, 422, ProblemKind::InvalidValue, Some("urls[0]"), "not a URL"),
     (r#"{"urls": ["https:///a"]}"#, 422, ProblemKind::InvalidValue, Some("urls[0]"), "not a URL"),
+    (
+        r#"{"urls": ["https://%2a.a/"]}"#,
+        422,
+        ProblemKind::InvalidValue,
+        Some("urls[0]"),
+        "not a URL",
+    ),
     (r#"{"urls": ["https://a b/"]}"#, 422, ProblemKind::InvalidValue, Some("urls[0]"), "not a URL"),
     (r#"{"urls": ["https://a/\n"]}"#, 422, ProblemKind::InvalidValue, Some("urls[0]"), "not a URL"),
     (

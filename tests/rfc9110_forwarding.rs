@@ -13,6 +13,7 @@ use edge_isr::policy::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
 };
 use edge_isr::policy::query::normalise_query;
+use edge_isr::policy::resend::may_be_sent_again;
 use edge_isr::policy::unsafe_methods::invalidated_by;
 use edge_isr::tag::Target;
 use http_support::Admit::{self, *};
@@ -469,5 +470,17 @@ fn unsafe_requests_invalidate() {
         let want: Vec<Target> =
             want.iter().map(|path| Target::Url(format!("example.com{path}"))).collect();
         assert_eq!(got, want, "{status} {lines}");
+    }
+}
+
+#[test]
+fn what_got_no_answer_is_sent_again_if_it_is_safe_and_has_no_body() {
+    for method in ["GET", "HEAD", "OPTIONS", "TRACE"] {
+        assert!(may_be_sent_again(method, false), "{method}");
+        assert!(!may_be_sent_again(method, true), "{method} with a body");
+    }
+    // RFC 9110 §9.2.2 calls PUT and DELETE idempotent; what came between two of them is not known here.
+    for method in ["POST", "PUT", "DELETE", "PATCH", "get", "PROPFIND", "CONNECT", ""] {
+        assert!(!may_be_sent_again(method, false), "{method}");
     }
 }

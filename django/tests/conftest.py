@@ -117,6 +117,7 @@ class FakeWorker:
         self.calls = []
         self.answers = []
         self.answer = (202, {"id": "job", "epoch": 7})
+        self.answered = 0
         self.hold = threading.Event()
         self.hold.set()
         outer = self
@@ -136,6 +137,7 @@ class FakeWorker:
                 call.json = json.loads(body) if body[:1] == b"{" else None
                 outer.calls.append(call)
                 outer.hold.wait(10)
+                outer.answered += 1
                 status, answer, *more = outer.answers.pop(0) if outer.answers else outer.answer
                 answer = answer(call) if callable(answer) else answer
                 data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()

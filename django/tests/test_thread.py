@@ -1,7 +1,6 @@
 """The thread that delivers the outbox: after commits, by itself, and whatever happens to it."""
 
 import threading
-import time
 
 import pytest
 from conftest import IS_POSTGRES, the_row, wait_for
@@ -38,9 +37,8 @@ def test_delivers_after_the_commit(worker):
 
 def test_a_save_does_not_wait_for_a_slow_worker(worker):
     worker.hold.clear()
-    started = time.monotonic()
     Category.objects.create(name="x", slug="x")
-    assert time.monotonic() - started < 0.5
+    assert not worker.answered
     worker.hold.set()
     idle()
     assert worker.tags

@@ -33,7 +33,8 @@ pub(crate) fn credentials(data: &[u8]) {
     let mut lines = head.split('\n');
     let (keys, tokens) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let fields = lines.filter_map(|line| line.split_once(':'));
-    let fields: Fields = fields.map(|(name, value)| (name, value.trim_matches(' '))).collect();
+    let fields: Fields =
+        fields.map(|(name, value)| (name, value.trim_matches([' ', '\t']))).collect();
     let body = body.as_bytes();
     match Secrets::parse(keys, tokens) {
         Ok(secrets) => {

@@ -9,7 +9,7 @@ import time
 from contextlib import ExitStack
 
 import httpx
-from stack import BLOG_CONFIG, ROOT, TOKENS, Blog, StackError, Worker, cache_status, free_port, wait_until
+from stack import BLOG_CONFIG, KEEPALIVE_SECONDS, ROOT, TOKENS, Blog, StackError, Worker, cache_status, free_port, wait_until
 
 # A page takes this long to render, so that one sees who waits for it.
 RENDER_SECONDS = 1.0
@@ -50,7 +50,7 @@ class Visitor:
     """An anonymous reader with a stop watch."""
 
     def __init__(self, base):
-        self.client = httpx.Client(base_url=base, timeout=30)
+        self.client = httpx.Client(base_url=base, timeout=30, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS))
 
     def get(self, path):
         """The answer, and how long it took."""

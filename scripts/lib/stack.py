@@ -25,6 +25,11 @@ WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"demo and tests: 32 bytes of key!"
 TOKENS = {"reader": ("read", "demo-read"), "operator": ("admin", "demo-admin")}
 
 
+# The edge closes connections that have been idle for five seconds, which is also the default of the HTTP clients
+# here; a request must not meet that moment. Limits for `httpx.Client`.
+KEEPALIVE_SECONDS = 2
+
+
 class StackError(Exception):
     """Something did not start; the message says what, with the end of its output."""
 

@@ -13,6 +13,7 @@ use crate::header::{Fields, ResponseHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{JournalCall, JournalReply};
 use crate::json::read_json;
+use crate::policy::resend::may_be_sent_again;
 use crate::port::{CallError, OriginError, OriginRequest, OriginResponse, Platform, StoreError};
 use crate::time::{Millis, Timestamp};
 use crate::upstream;
@@ -155,9 +156,12 @@ impl Platform for Edge {
         };
         let fields = lines(&request.fields);
         let timeout = request.timeout.0 as f64;
-        let response = glue::origin_fetch(&url, &request.method, &fields, body, timeout)
-            .await
-            .map_err(|error| origin_error(&error))?;
+        let again = may_be_sent_again(&request.method, body.is_some());
+        let mut fetched = glue::origin_fetch(&url, &request.method, &fields, body, timeout).await;
+        if again && fetched.as_ref().is_err_and(|e| origin_error(e) == OriginError::Unreachable) {
+            fetched = glue::origin_fetch(&url, &request.method, &fields, None, timeout).await;
+        }
+        let response = fetched.map_err(|error| origin_error(&error))?;
         let Some(head) = response_head(&response) else {
             // What is left of it on the connection belongs to no other request.
             let _ = glue::give_up(&response, None);

@@ -61,6 +61,10 @@ pub fn parse_host(text: &str) -> Result<String, HostError> {
     }
     let (name, port) = split_port(text);
     let host = url::Host::parse(name).map_err(|_| HostError::Malformed)?;
+    // It may have come percent-encoded.
+    if host.to_string().contains('*') {
+        return Err(HostError::Wildcard);
+    }
     match port {
         None => Ok(host.to_string()),
         Some(port) => {

@@ -180,7 +180,7 @@ fn absolute(text: &str) -> Result<Url, TargetError> {
 
 /// Host, with the port if it is not the scheme's default: as a page has it.
 fn host_of(url: &Url) -> Result<String, TargetError> {
-    let name = url.host_str().ok_or(TargetError::Malformed)?;
+    let name = url.host_str().filter(|name| !name.contains('*')).ok_or(TargetError::Malformed)?;
     Ok(match url.port() {
         Some(port) => format!("{name}:{port}"),
         None => name.to_owned(),

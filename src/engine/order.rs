@@ -44,7 +44,10 @@ impl<P: Platform> Engine<P> {
             let bad = |why: &str| invalid(format!("urls[{at}]"), why);
             let page = page_of_url(url, config).ok_or_else(|| bad("not a URL"))?;
             let order = warm_request_of(&page, &job, config);
-            orders.push((0, order.ok_or_else(|| bad("its route is not cached"))?));
+            orders.push((
+                0,
+                order.ok_or_else(|| bad("pages of its route, or of its depth, are not cached"))?,
+            ));
         }
         if self.order_all(platform, orders).await.len() < urls.len() {
             return Err(Problem::not_recorded("index-unreachable"));

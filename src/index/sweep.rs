@@ -100,46 +100,47 @@ impl<S: Sql> Work<'_, S> {
     }
 }
 
+/// All that a shard waits for, read at once: it is asked for after each call. Each is the first entry of an index.
+const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM expand),
+    (SELECT count(*) FROM (SELECT 1 FROM warm WHERE state = 1 LIMIT ?)),
+    (SELECT min(not_before) FROM warm WHERE state = 0),
+    (SELECT min(not_before) FROM warm WHERE state = 1),
+    (SELECT min(not_before) FROM import WHERE state = 1),
+    (SELECT min(not_before) FROM import WHERE state = 0),
+    (SELECT min(keep_until) FROM variant), (SELECT min(until) FROM lease),
+    (SELECT min(until) FROM ticket), (SELECT min(at) FROM fan), (SELECT min(at) FROM job)";
+
 /// The earliest of what is due: an expansion, a warm, a lost warm, an import, a sweep.
 pub(super) fn next_wake<S: Sql>(
     sql: &S,
     pace: &Pace,
     state: &State,
 ) -> Result<Option<Timestamp>, ShardError> {
-    let earliest = |query: &str| -> Result<Option<Timestamp>, SqlError> {
-        let rows = sql.exec(query, &[])?;
-        let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
-        Ok(at.map(Timestamp::from_millis))
+    let rows = sql.exec(WAITS, &[number(u64::from(pace.at_once()))])?;
+    let Some(row) = rows.first().map(|row| Row(row)) else { return Ok(None) };
+    let at = |column: usize| -> Result<Option<Timestamp>, SqlError> {
+        Ok(row.maybe_integer(column)?.map(Timestamp::from_millis))
     };
-    if !sql.exec("SELECT 1 FROM expand LIMIT 1", &[])?.is_empty() {
+    if row.flag(0)? {
         return Ok(Some(Timestamp::ZERO));
     }
-    let running = sql
-        .exec("SELECT 1 FROM warm WHERE state = 1 LIMIT ?", &[number(u64::from(pace.at_once()))])?;
-    let queued = if (running.len() as u64) < u64::from(pace.at_once()) {
-        earliest("SELECT min(not_before) FROM warm WHERE state = 0")?
-            .map(|at| at.max(pace.not_before()))
+    // With every slot taken only the end of a task makes room.
+    let queued = if row.unsigned(1)? < u64::from(pace.at_once()) {
+        at(2)?.map(|at| at.max(pace.not_before()))
     } else {
-        // With every slot taken only the end of a task makes room.
         None
     };
-    let lost = earliest("SELECT min(not_before) FROM warm WHERE state = 1")?;
     // While addresses are handed out no other file is read.
-    let import = match earliest("SELECT min(not_before) FROM import WHERE state = 1")? {
-        Some(at) => Some(at),
-        None => earliest("SELECT min(not_before) FROM import WHERE state = 0")?,
+    let import = at(4)?.or(at(5)?);
+    let kept = |column: usize, span: Millis| -> Result<Option<Timestamp>, SqlError> {
+        Ok(at(column)?.map(|at| at.plus(span)))
     };
-    let expiries = [
-        earliest("SELECT min(keep_until) FROM variant")?,
-        earliest("SELECT min(until) FROM lease")?.map(|at| at.plus(LEASES_KEPT)),
-        earliest("SELECT min(until) FROM ticket")?,
-        earliest("SELECT min(at) FROM fan")?.map(|at| at.plus(FANS_KEPT)),
-        earliest("SELECT min(at) FROM job")?.map(|at| at.plus(JOBS_KEPT)),
-    ];
+    let expiries =
+        [at(6)?, kept(7, LEASES_KEPT)?, at(8)?, kept(9, FANS_KEPT)?, kept(10, JOBS_KEPT)?];
     let sweep = expiries
         .into_iter()
         .flatten()
         .min()
         .map(|at| at.plus(Millis(1)).max(state.swept_at.plus(INTERVAL)));
-    Ok([queued, lost, import, sweep].into_iter().flatten().min())
+    Ok([queued, at(3)?, import, sweep].into_iter().flatten().min())
 }

@@ -7,45 +7,79 @@
 
 use serde::de::value::StrDeserializer;
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, Unexpected,
-    VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error as _, Expected, MapAccess, SeqAccess,
+    Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
-use serde_json::{Error, Value};
+use serde_json::Value;
+
+/// Why a text in JSON is not the message that it should be.
+#[derive(Debug)]
+pub struct JsonError(serde_json::Error);
+
+impl std::fmt::Display for JsonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error)
+    }
+}
+
+impl serde::de::Error for JsonError {
+    #[cold]
+    fn custom<T: std::fmt::Display>(message: T) -> Self {
+        Self(serde_json::Error::custom(message))
+    }
+
+    // What was found is not shown: it may be a secret, and to print numbers with a fraction is a lot of code.
+    fn invalid_type(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("expected {expected}"))
+    }
+
+    fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::custom(format_args!("out of range, expected {expected}"))
+    }
+}
 
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'a>(pub(super) &'a Value);
 
 impl<'a> Reader<'a> {
     #[cold]
-    fn wrong(self, expected: &str) -> Error {
+    fn wrong(self, expected: &str) -> JsonError {
         let found = match self.0 {
-            Value::Null => Unexpected::Unit,
-            Value::Bool(flag) => Unexpected::Bool(*flag),
-            Value::Number(_) => Unexpected::Other("a number"),
-            Value::String(text) => Unexpected::Str(text),
-            Value::Array(_) => Unexpected::Seq,
-            Value::Object(_) => Unexpected::Map,
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a string",
+            Value::Array(_) => "an array",
+            Value::Object(_) => "an object",
         };
-        Error::invalid_type(found, &expected)
+        JsonError::custom(format_args!("expected {expected}, found {found}"))
     }
 
-    fn unsigned(self) -> Result<u64, Error> {
+    fn unsigned(self) -> Result<u64, JsonError> {
         self.0.as_u64().ok_or_else(|| self.wrong("an unsigned integer"))
     }
 
-    fn signed(self) -> Result<i64, Error> {
+    fn signed(self) -> Result<i64, JsonError> {
         self.0.as_i64().ok_or_else(|| self.wrong("an integer"))
     }
 
-    fn members(self) -> Result<Members<'a>, Error> {
+    fn members(self) -> Result<Members<'a>, JsonError> {
         match self.0 {
             Value::Object(object) => Ok(Members { rest: object.iter(), value: &Value::Null }),
             _ => Err(self.wrong("an object")),
         }
     }
 
-    fn items(self) -> Result<Items<'a>, Error> {
+    fn items(self) -> Result<Items<'a>, JsonError> {
         match self.0 {
             Value::Array(list) => Ok(Items(list.iter())),
             _ => Err(self.wrong("an array")),
@@ -53,7 +87,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The name of a variant, and what is in it.
-    fn variant(self) -> Result<Variant<'a>, Error> {
+    fn variant(self) -> Result<Variant<'a>, JsonError> {
         match self.0 {
             Value::String(name) => Ok(Variant { name, value: None }),
             Value::Object(object) if object.len() == 1 => object
@@ -69,19 +103,19 @@ impl<'a> Reader<'a> {
 /// Numbers of one sign are read in one way.
 macro_rules! numbers {
     ($($method:ident)*, $read:ident, $visit:ident) => {
-        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
             visitor.$visit(self.$read()?)
         })*
     };
 }
 
 impl<'de> Deserializer<'de> for Reader<'de> {
-    type Error = Error;
+    type Error = JsonError;
 
     numbers!(deserialize_u8 deserialize_u16 deserialize_u32 deserialize_u64, unsigned, visit_u64);
     numbers!(deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64, signed, visit_i64);
 
-    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, JsonError> {
         Err(self.wrong("nothing of an unknown type"))
     }
 
@@ -89,23 +123,23 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         i128 u128 f32 f64 char bytes byte_buf unit unit_struct tuple_struct
     }
 
-    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_bool(self.0.as_bool().ok_or_else(|| self.wrong("true or false"))?)
     }
 
-    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_str(self.0.as_str().ok_or_else(|| self.wrong("a string"))?)
     }
 
-    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_string<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_identifier<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         self.deserialize_str(visitor)
     }
 
-    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         if self.0.is_null() { visitor.visit_none() } else { visitor.visit_some(self) }
     }
 
@@ -113,11 +147,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         self,
         _name: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_newtype_struct(self)
     }
 
-    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_seq(self.items()?)
     }
 
@@ -125,7 +159,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         self,
         length: usize,
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         let items = self.items()?;
         if items.0.len() != length {
             return Err(self.wrong("an array of another length"));
@@ -133,7 +167,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         visitor.visit_seq(items)
     }
 
-    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_map(self.members()?)
     }
 
@@ -142,7 +176,7 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _name: &'static str,
         _fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_map(self.members()?)
     }
 
@@ -151,11 +185,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         _name: &'static str,
         _variants: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_enum(self.variant()?)
     }
 
-    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, JsonError> {
         visitor.visit_unit()
     }
 }
@@ -166,20 +200,20 @@ struct Members<'a> {
 }
 
 impl<'de> MapAccess<'de> for Members<'de> {
-    type Error = Error;
+    type Error = JsonError;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(
         &mut self,
         seed: K,
-    ) -> Result<Option<K::Value>, Error> {
+    ) -> Result<Option<K::Value>, JsonError> {
         let Some((name, value)) = self.rest.next() else {
             return Ok(None);
         };
         self.value = value;
-        seed.deserialize(StrDeserializer::new(name)).map(Some)
+        seed.deserialize(StrDeserializer::<JsonError>::new(name)).map(Some)
     }
 
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Error> {
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, JsonError> {
         seed.deserialize(Reader(self.value))
     }
 }
@@ -187,12 +221,12 @@ impl<'de> MapAccess<'de> for Members<'de> {
 struct Items<'a>(std::slice::Iter<'a, Value>);
 
 impl<'de> SeqAccess<'de> for Items<'de> {
-    type Error = Error;
+    type Error = JsonError;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(
         &mut self,
         seed: S,
-    ) -> Result<Option<S::Value>, Error> {
+    ) -> Result<Option<S::Value>, JsonError> {
         self.0.next().map(|value| seed.deserialize(Reader(value))).transpose()
     }
 
@@ -207,14 +241,14 @@ struct Variant<'a> {
 }
 
 impl<'de> EnumAccess<'de> for Variant<'de> {
-    type Error = Error;
+    type Error = JsonError;
     type Variant = Content<'de>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(
         self,
         seed: S,
-    ) -> Result<(S::Value, Content<'de>), Error> {
-        Ok((seed.deserialize(StrDeserializer::new(self.name))?, Content(self.value)))
+    ) -> Result<(S::Value, Content<'de>), JsonError> {
+        Ok((seed.deserialize(StrDeserializer::<JsonError>::new(self.name))?, Content(self.value)))
     }
 }
 
@@ -222,26 +256,30 @@ impl<'de> EnumAccess<'de> for Variant<'de> {
 struct Content<'a>(Option<Reader<'a>>);
 
 impl<'a> Content<'a> {
-    fn some(self) -> Result<Reader<'a>, Error> {
-        self.0.ok_or_else(|| Error::custom("a bare name of a variant that holds something"))
+    fn some(self) -> Result<Reader<'a>, JsonError> {
+        self.0.ok_or_else(|| JsonError::custom("a bare name of a variant that holds something"))
     }
 }
 
 impl<'de> VariantAccess<'de> for Content<'de> {
-    type Error = Error;
+    type Error = JsonError;
 
-    fn unit_variant(self) -> Result<(), Error> {
+    fn unit_variant(self) -> Result<(), JsonError> {
         match self.0 {
             None | Some(Reader(Value::Null)) => Ok(()),
             Some(held) => Err(held.wrong("a bare name")),
         }
     }
 
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Error> {
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, JsonError> {
         seed.deserialize(self.some()?)
     }
 
-    fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, Error> {
+    fn tuple_variant<V: Visitor<'de>>(
+        self,
+        length: usize,
+        visitor: V,
+    ) -> Result<V::Value, JsonError> {
         self.some()?.deserialize_tuple(length, visitor)
     }
 
@@ -249,7 +287,7 @@ impl<'de> VariantAccess<'de> for Content<'de> {
         self,
         _fields: &'static [&'static str],
         visitor: V,
-    ) -> Result<V::Value, Error> {
+    ) -> Result<V::Value, JsonError> {
         visitor.visit_map(self.some()?.members()?)
     }
 }

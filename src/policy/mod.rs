@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | Is this request one for the cache, and for which page? | [`admission`], [`query`], [`device`] |
 //! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`] |
+//! | May a request without an answer be sent again (RFC 9112 §9.3.1)? | [`resend`] |
 //! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`no_store`] |
 //! | For how long is it fresh (RFC 9111 §4.2)? | [`freshness`] |
 //! | Which variant is it (RFC 9111 §4.1)? | [`variant`] |
@@ -27,6 +28,7 @@ pub mod part;
 pub mod post;
 pub mod query;
 pub mod range;
+pub mod resend;
 pub mod reuse;
 pub mod standing;
 pub mod storage;

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use edge_isr::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use rusqlite::config::DbConfig;
-use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, params_from_iter};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};
 
 /// One database. Cloning shares it, so that a test can drop what uses it and open it again.
 #[derive(Clone)]
@@ -108,6 +108,23 @@ impl Sql for Sqlite {
     }
 }
 
+/// A parameter as it is: nothing is copied.
+struct Parameter<'a>(&'a Value);
+
+impl ToSql for Parameter<'_> {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self.0 {
+            Value::Null => ValueRef::Null,
+            Value::Integer(number) => {
+                assert!(number.unsigned_abs() <= 1 << 53, "{number} is no JavaScript number");
+                ValueRef::Integer(*number)
+            }
+            Value::Text(text) => ValueRef::Text(text.as_bytes()),
+            Value::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}
+
 fn run(
     connection: &Connection,
     statement: &str,
@@ -115,16 +132,7 @@ fn run(
 ) -> rusqlite::Result<Vec<Vec<Value>>> {
     let mut statement = connection.prepare_cached(statement)?;
     let columns = statement.column_count();
-    let parameters = parameters.iter().map(|value| match value {
-        Value::Null => rusqlite::types::Value::Null,
-        Value::Integer(number) => {
-            assert!(number.unsigned_abs() <= 1 << 53, "{number} is no JavaScript number");
-            rusqlite::types::Value::Integer(*number)
-        }
-        Value::Text(text) => rusqlite::types::Value::Text(text.clone()),
-        Value::Blob(bytes) => rusqlite::types::Value::Blob(bytes.clone()),
-    });
-    let mut rows = statement.query(params_from_iter(parameters))?;
+    let mut rows = statement.query(params_from_iter(parameters.iter().map(Parameter)))?;
     let mut all = Vec::new();
     while let Some(row) = rows.next()? {
         let mut values = Vec::with_capacity(columns);

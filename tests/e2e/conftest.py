@@ -16,7 +16,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts" / "lib"), str(Path(__file__).parent)]
 
 from origin import Origin  # noqa: E402
-from stack import BLOG_CONFIG, TOKENS, Blog, Worker, cache_status, free_port, signed, wait_until  # noqa: E402
+from stack import BLOG_CONFIG, KEEPALIVE_SECONDS, TOKENS, Blog, Worker, cache_status, free_port, signed, wait_until  # noqa: E402
 
 # Short enough that a test of it is quick, long enough for a busy machine.
 ORIGIN_TIMEOUT_SECONDS = 2
@@ -66,7 +66,8 @@ class Edge:
 
     def visitor(self):
         """A client with connections of its own, and no fields of its own."""
-        client = httpx.Client(base_url=self.url, timeout=40)
+        limits = httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
+        client = httpx.Client(base_url=self.url, timeout=40, limits=limits)
         client.headers.clear()
         return client
 

@@ -8,7 +8,7 @@ from http.cookies import SimpleCookie
 import httpx
 import pytest
 from conftest import SEEN_SECONDS
-from stack import cache_status, wait_until
+from stack import KEEPALIVE_SECONDS, cache_status, wait_until
 
 ANALYTICS = "_ga=GA1.1.{0}; _gid=GA1.2.{0}; cookieconsent=yes; csrftoken=tok{0}; theme=dark"
 
@@ -17,7 +17,7 @@ class Browser:
     """A visitor with a cookie jar, who fills in forms."""
 
     def __init__(self, site):
-        self.client = httpx.Client(base_url=site.url, timeout=30)
+        self.client = httpx.Client(base_url=site.url, timeout=30, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS))
 
     def get(self, path):
         """A page."""

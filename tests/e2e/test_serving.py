@@ -253,7 +253,9 @@ def test_concurrent_requests_share_one_fetch(edge, origin, path):
 
     origin.on(path, slow)
     answers = []
-    threads = [threading.Thread(target=lambda: answers.append(httpx.get(edge.url + path))) for _ in range(12)]
+    # Made before: a client takes longer to make than to ask.
+    visitors = [edge.visitor() for _ in range(12)]
+    threads = [threading.Thread(target=lambda v=v: answers.append(v.get(path))) for v in visitors]
     for thread in threads:
         thread.start()
     arrived.wait(5)
@@ -322,6 +324,31 @@ def test_a_refusing_origin_is_a_502_problem(start_worker):
     assert answer.status == 502
     assert answer.headers["content-type"] == "application/problem+json"
     assert "fwd" in answer.cache
+
+
+def test_a_request_that_a_closing_connection_swallowed_is_sent_again(edge, origin, path):
+    swallowed = []
+
+    def closes_once(connection, request):
+        if not swallowed:
+            swallowed.append(request)
+            return
+        page("whole")(connection, request)
+
+    origin.on(path, closes_once)
+    answer = edge.get(path)
+    assert (answer.status, answer.text) == (200, "whole")
+    assert origin.count(path) == 2
+    edge.until_hit(path)
+
+
+def test_what_changes_something_is_never_sent_again(edge, origin, path):
+    origin.on(path, lambda connection, request: None)
+    assert edge.request("POST", path, content=b"once").status == 502
+    assert edge.request("DELETE", path).status == 502
+    assert origin.count(path) == 2
+    assert edge.get(path).status == 502
+    assert origin.count(path) == 4
 
 
 def test_stale_pages_stand_in_for_a_failing_origin(edge, origin, path):

@@ -232,7 +232,8 @@ impl Plan {
         }
     }
 
-    /// An isolate is cold for long, and data change meanwhile.
+    /// An isolate is cold for long, and data change meanwhile that had changed before: what it looks up while it is
+    /// cold can be older than what a delta has brought it by then.
     fn long_cold(&self, rng: &mut Rng, crowd: &Crowd, inputs: &mut Inputs) {
         let (at, isolate) = (2_000 + rng.u64(0..self.span), crowd.one(rng));
         let colo = isolate / ISOLATES_PER_COLO * ISOLATES_PER_COLO;
@@ -243,7 +244,12 @@ impl Plan {
             inputs.push((at + rng.u64(0..1_000), crowd.favourite_from(isolate)));
             inputs.push((at + 1_000 + rng.u64(0..5_000), crowd.favourite_from(isolate)));
         }
-        inputs.push((at + 500 + rng.u64(0..2_500), crowd.favourite_changes(rng, 0)));
+        let change = crowd.favourite_changes(rng, 0);
+        inputs.push((at.saturating_sub(2_500 + rng.u64(0..2_000)), change.clone()));
+        inputs.push((at + 500 + rng.u64(0..2_500), change));
+        for _ in 0..6 {
+            inputs.push((at + 2_500 + rng.u64(0..3_000), crowd.favourite_from(isolate)));
+        }
     }
 
     fn faults(&self, rng: &mut Rng, crowd: &Crowd, inputs: &mut Inputs) {

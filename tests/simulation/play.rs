@@ -42,6 +42,7 @@ pub(crate) struct Outcome {
 /// An invalidation that was acknowledged.
 struct Ack {
     epoch: u64,
+    shows: Vec<(usize, u32)>,
     targets: Vec<Target>,
     mode: Mode,
 }
@@ -364,7 +365,8 @@ async fn change(
         }
         first = Some(epoch);
         world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
-        acks.borrow_mut().push(Ack { epoch, targets: targets.clone(), mode });
+        let ack = Ack { epoch, shows: shows.clone(), targets: targets.clone(), mode };
+        acks.borrow_mut().push(ack);
         let given = |c: &&crate::watch::Committed| !c.lost && c.shows == shows;
         let lost = lags && !watch.committed.iter().any(|c| given(&c));
         // What a restore took before its answer came is lost with it.
@@ -395,6 +397,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
         return;
     }
     survives(world, acks);
+    settled(world, acks);
     for shard in 1..=usize::from(SHARDS) {
         no_lost_warm(world, shard, acks);
     }
@@ -427,6 +430,21 @@ fn survives(world: &Rc<World>, acks: &[Ack]) {
                 return world.violate(Property::Survives, what);
             }
         }
+    }
+}
+
+/// Where a replica lags, each has its second epoch: what was fetched between the two may be old, and carries a
+/// current stamp.
+fn settled(world: &Rc<World>, acks: &[Ack]) {
+    if world.plan.lag == 0 {
+        return;
+    }
+    let watch = world.watch.borrow();
+    let has_second = |ack: &&Ack| watch.committed.iter().any(|c| !c.lost && c.shows == ack.shows);
+    let open = acks.iter().find(|ack| !has_second(ack)).map(|ack| ack.epoch);
+    drop(watch);
+    if let Some(epoch) = open {
+        world.violate(Property::Survives, format!("epoch {epoch} has no second one"));
     }
 }
 

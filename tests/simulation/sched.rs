@@ -44,7 +44,7 @@ pub(crate) struct Sched {
     now: Cell<i64>,
     sequence: Cell<u64>,
     timers: RefCell<BTreeMap<(i64, u64), Waker>>,
-    tasks: RefCell<BTreeMap<u64, (Owner, Option<Task>)>>,
+    tasks: RefCell<BTreeMap<u64, (Owner, Waker, Option<Task>)>>,
     ready: Arc<Mutex<Vec<u64>>>,
     /// Tasks that are never polled again and never dropped, as workerd leaves them.
     limbo: RefCell<Vec<Task>>,
@@ -85,14 +85,15 @@ impl Sched {
 
     pub(crate) fn spawn(&self, owner: Owner, task: impl Future<Output = ()> + 'static) {
         let id = self.next();
-        self.tasks.borrow_mut().insert(id, (owner, Some(Box::pin(task))));
+        let waker = Waker::from(Arc::new(Wakes(id, Arc::clone(&self.ready))));
+        self.tasks.borrow_mut().insert(id, (owner, waker, Some(Box::pin(task))));
         self.ready.lock().unwrap().push(id);
     }
 
     /// Ends an owner's tasks: dropped, or left in limbo.
     pub(crate) fn end(&self, ends: impl Fn(&Owner) -> bool, limbo: bool) {
         let mut gone = Vec::new();
-        self.tasks.borrow_mut().retain(|_, (owner, task)| {
+        self.tasks.borrow_mut().retain(|_, (owner, _, task)| {
             if ends(owner) {
                 gone.extend(task.take());
                 false
@@ -113,7 +114,7 @@ impl Sched {
                 while !ready.is_empty() {
                     let at = self.below(ready.len() as u64) as usize;
                     let id = ready.swap_remove(at);
-                    if let Some((owner, Some(_))) = self.tasks.borrow().get(&id) {
+                    if let Some((owner, _, Some(_))) = self.tasks.borrow().get(&id) {
                         return Some((id, *owner));
                     }
                 }
@@ -131,13 +132,16 @@ impl Sched {
     }
 
     pub(crate) fn poll(&self, id: u64) {
-        let taken = self.tasks.borrow_mut().get_mut(&id).and_then(|(_, task)| task.take());
-        let Some(mut task) = taken else { return };
-        let waker = Waker::from(Arc::new(Wakes(id, Arc::clone(&self.ready))));
+        let taken = self
+            .tasks
+            .borrow_mut()
+            .get_mut(&id)
+            .and_then(|(_, waker, task)| Some((waker.clone(), task.take()?)));
+        let Some((waker, mut task)) = taken else { return };
         let pending = task.as_mut().poll(&mut Context::from_waker(&waker)).is_pending();
         let mut tasks = self.tasks.borrow_mut();
         if pending {
-            if let Some((_, slot)) = tasks.get_mut(&id) {
+            if let Some((_, _, slot)) = tasks.get_mut(&id) {
                 *slot = Some(task);
             } else {
                 // Its owner ended while it ran: it ended with it.

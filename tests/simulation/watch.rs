@@ -19,7 +19,7 @@ pub(crate) enum Property {
     /// Invariant 2. What is stored shows every change up to its stamp: nothing is stamped later than it was read.
     Stamp,
     /// Invariant 3. An acknowledged epoch is in the journal, by name or in its bucket, or behind a repair. What a restore
-    /// lost is repaired if a shard had taken it.
+    /// lost is repaired if a shard had taken it. With a lagging replica each has its second epoch when all is quiet.
     Survives,
     /// Invariant 3. One webhook id, one epoch, however often it comes (but for a restore in between).
     Receipts,
