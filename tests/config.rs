@@ -59,6 +59,7 @@ fn every_setting_arrives() {
         control_prefix: "/_cache/isr".into(),
         host_aliases: vec![("www.example.com".into(), "example.com".into())],
         control_hosts: vec!["purge.example.com".into(), "api.example.com:8443".into()],
+        upstreams: Vec::new(),
         trusted_ips: ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"]
             .map(|text| Network::parse(text).unwrap())
             .to_vec(),
@@ -88,6 +89,7 @@ fn every_setting_arrives() {
             vary_on: vec![VaryOn::Device, VaryOn::Language],
             languages: vec!["en".into(), "pt-BR".into()],
             forward_headers: ForwardHeaders::Listed(vec!["x-tenant".into()]),
+            visitor_tags: Vec::new(),
             visitor_cache_control: Some("max-age=5".into()),
             max_lag: Some(Millis(0)),
             upstream_cache: true,

@@ -228,7 +228,7 @@ fn an_append_tells_when_watched_targets_were_last_invalidated() {
 fn folding_into_buckets() {
     let sql = Sqlite::memory();
     let config = JournalConfig { max_targets: 16, ..config() };
-    let mut journal = Journal::open(sql.clone(), config).unwrap();
+    let mut journal = Journal::open(sql.clone(), config.clone()).unwrap();
     for n in 0..20u64 {
         let name = format!("post:{n}");
         add(&mut journal, append(&name, &[&name], Mode::Soft), at(n));
@@ -283,7 +283,7 @@ fn a_bucket_holds_the_highest_epoch_that_fell_into_it() {
     let config = JournalConfig { max_targets: 1, ..config() };
     // Both folded at once, or one after the other: the bucket has the later one's epoch.
     for at_once in [true, false] {
-        let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
+        let mut journal = Journal::open(Sqlite::memory(), config.clone()).unwrap();
         for (n, name) in [a.as_str(), "filler:1", b.as_str(), "filler:2"].iter().enumerate() {
             add(&mut journal, append(name, &[name], Mode::Soft), at(n as u64));
             if !at_once {
