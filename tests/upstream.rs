@@ -135,10 +135,13 @@ fn each_is_called_with_its_own_secret_alone() {
     }
 }
 
+/// Status, fields; what failed, and the milliseconds until another try.
+type Means = (u16, &'static [(&'static str, &'static str)], Option<Failure>, Option<u64>);
+
 #[test]
 fn an_answer_means_one_thing() {
     let now = Timestamp::from_seconds(1_795_253_820);
-    let rows: [(u16, &[(&str, &str)], Option<Failure>, Option<u64>); 9] = [
+    let rows: [Means; 9] = [
         (200, &[], None, None),
         (202, &[], None, None),
         (301, &[], Some(Failure::Refused), None),

@@ -81,6 +81,7 @@ pub struct Reached {
     pub fields: Fields,
 }
 
+type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
 /// What a cache before the edge answers: status and fields.
@@ -106,7 +107,7 @@ pub struct World {
     pub journal_down: Cell<bool>,
     pub shards_down: Cell<bool>,
     /// What a cache before the edge answers.
-    pub upstream: RefCell<Box<dyn Fn(&upstream::Request) -> Told>>,
+    pub upstream: RefCell<UpstreamScript>,
     /// What it was told.
     pub told: RefCell<Vec<upstream::Request>>,
     /// How long a call to a shard takes.
