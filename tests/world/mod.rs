@@ -86,6 +86,8 @@ type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 /// What a cache before the edge answers: status and fields.
 pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
 
+type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
+
 /// The secrets of the upstreams `cdn` and `hook`.
 const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret";
 
@@ -106,7 +108,7 @@ pub struct World {
     pub journal_down: Cell<bool>,
     pub shards_down: Cell<bool>,
     /// What a cache before the edge answers.
-    pub upstream: RefCell<Box<dyn Fn(&upstream::Request) -> Told>>,
+    pub upstream: RefCell<UpstreamScript>,
     /// What it was told.
     pub told: RefCell<Vec<upstream::Request>>,
     /// How long a call to a shard takes.
