@@ -211,7 +211,7 @@ impl<S: Sql> Shard<S> {
     /// When the database fails.
     pub fn run_due(&mut self, now: Timestamp) -> Result<(), ShardError> {
         // Each by itself: a full database refuses what grows, and forgetting is what makes room.
-        let expanded = self.transact(now, |work| work.expand());
+        let expanded = self.transact(now, |work| work.expand(false));
         let recovered = self.transact(now, |work| work.recover());
         let swept = self.transact(now, |work| work.sweep());
         expanded.and(recovered).and(swept)

@@ -905,3 +905,46 @@ fn a_request_that_may_not_use_what_is_ready_fetches_for_itself() {
     assert_eq!(spent["l2_get"], 1, "what it turned down is not named again: {spent:?}");
     assert_eq!(spent["shard"], 3, "ready, leave, record: {spent:?}");
 }
+
+#[test]
+fn a_visitor_does_not_get_the_failure_of_a_refresh_that_ended_before() {
+    let world = World::new(&config());
+    let down = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&down);
+    let control = [("cdn-cache-control", "max-age=1, stale-while-revalidate=10")];
+    world.origin(move |_| match flag.get() {
+        true => Ok(Script::new(500, &[], "down")),
+        false => Ok(Script::new(200, &control, "up")),
+    });
+    let isolate = Isolate::new(&world, &config(), "ams");
+    isolate.get(PAGE, &[]);
+    world.pass(10_000);
+    down.set(true);
+    let stale = isolate.get(PAGE, &[]);
+    assert!(stale.cache_status().contains("detail=stale-while-revalidate"));
+    world.pass(500);
+    down.set(false);
+    // The window is over, sooner than another refresh in the background would begin.
+    world.pass(700);
+    let seen = isolate.get(PAGE, &[]);
+    assert_eq!((seen.status, seen.text().as_str()), (200, "up"), "{}", seen.cache_status());
+    assert!(seen.cache_status().contains("fwd=stale;fwd-status=200"), "{}", seen.cache_status());
+}
+
+#[test]
+fn what_one_request_says_of_itself_takes_no_page_out_of_the_index() {
+    let listens = Route { request_directives: true, ..Route::default() };
+    let config = Config { defaults: listens, ..config() };
+    let world = World::new(&config);
+    let renders = counting(&world);
+    let isolate = Isolate::new(&world, &config, "ams");
+    isolate.get(PAGE, &[]);
+    world.pass(100);
+    isolate.get(PAGE, &[("cache-control", "no-store")]);
+    world.pass(100);
+    assert_eq!(renders.get(), 2);
+    world.invalidate("post:1", Mode::Soft);
+    world.alarms();
+    world.pass(5_000);
+    assert_eq!(renders.get(), 3, "the page is refetched, because the index still knows it");
+}

@@ -215,6 +215,20 @@ fn a_warm_up_of_anybody_else_is_a_visit() {
 }
 
 #[test]
+fn a_token_for_the_edge_reaches_no_origin_in_whatever_field_it_came() {
+    for field in ["fastly-key", "x-auth-key"] {
+        let (world, isolate) = site();
+        let fields = &[(field, TOKEN), ("cookie", "sessionid=a")];
+        let seen = isolate.take(warm_up("192.0.2.7", fields), "", &secrets());
+        assert!(seen.cache_status().contains("bypass-cookie"), "{}", seen.cache_status());
+        assert_eq!(audit(&world).len(), 1, "the token counts");
+        let reached = world.reached.borrow();
+        let leaked = reached.last().unwrap().fields.iter().any(|(_, value)| value.contains(TOKEN));
+        assert!(!leaked, "{field}");
+    }
+}
+
+#[test]
 fn forced_refreshes_are_one_for_a_page_and_second_and_bounded() {
     let (world, isolate) = site();
     for _ in 0..50 {

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::shard::{Bench, KEPT, asks, at, fanout, key, page, stored, tag};
+use common::shard::{Bench, KEPT, asks, at, fanout, key, page, selection, stored, tag};
 use edge_isr::header::Fields;
 use edge_isr::index::{LeaseRequest, RecordRequest, ShardCall, ShardReply, WarmRequest};
 use edge_isr::journal::{Fanout, REPAIR_MARGIN};
@@ -181,6 +181,8 @@ fn an_expansion_that_is_half_done_is_taken_over_whole() {
         }
     });
     bench.invalidate(fanout(2, &[tag("list"), tag("other")]), 1);
+    assert_eq!(bench.job("job2", 2).queued, 0, "nothing of a large tag before the answer");
+    bench.shard.run_due(at(2)).unwrap();
     assert_eq!(bench.job("job2", 2).queued, 200);
     bench.invalidate(fanout(3, &[tag("list")]), 3);
     while bench.status().expanding > 0 {
@@ -221,6 +223,38 @@ fn incarnation_an_epoch_that_is_given_twice_shows_that_the_journal_was_restored(
     // Restored to 4: a later one overtakes the one that gives it away.
     assert_eq!(bench.invalidate(named(7, "d"), 0).seen, Epoch(7));
     assert_eq!(bench.invalidate(named(5, "c"), 0).seen, past(5));
+}
+
+#[test]
+fn a_page_of_several_variants_is_listed_once() {
+    let mut bench = Bench::new();
+    let add = |bench: &mut Bench, path: &str, lang: &str, names: &[&str]| {
+        let selection = selection(&[("accept-language", lang)]);
+        let ask = LeaseRequest { selection: selection.clone(), ..asks(path, 1) };
+        let grant = bench.granted(ask, 0);
+        let leased = selection.clone();
+        bench.record(RecordRequest { selection, leased, ..stored(path, &grant, names) }, 0);
+    };
+    for lang in ["en", "de", "fr"] {
+        add(&mut bench, "/a", lang, &["x"]);
+        // Its first variant does not carry the tag.
+        add(&mut bench, "/b", lang, if lang == "en" { &["y"] } else { &["x"] });
+    }
+    assert_eq!(bench.tag_pages("x"), ["/a", "/b"]);
+    let mut listed = Vec::new();
+    let mut cursor = None;
+    loop {
+        let call = ShardCall::TagPages { tag: Tag::parse("x").unwrap(), cursor, limit: 1 };
+        let ShardReply::Pages { pages, cursor: next } = bench.call(call, 0) else {
+            panic!("no pages")
+        };
+        listed.extend(pages.into_iter().map(|page| page.page.path));
+        cursor = next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    assert_eq!(listed, ["/a", "/b"]);
 }
 
 #[test]

@@ -454,6 +454,26 @@ fn warms_that_store_nothing() {
 }
 
 #[test]
+fn an_answer_from_before_an_invalidation_ends_no_warm_of_it() {
+    for outcome in [Outcome::Gone, Outcome::Uncacheable { reason: "private".to_owned() }] {
+        let mut bench = Bench::new();
+        bench.fill("/a", 1, &["x"], 0);
+        bench.invalidate(fanout(2, &[tag("x")]), 1);
+        let task = bench.take_one(2);
+        bench.invalidate(fanout(3, &[tag("x")]), 3);
+        let record = RecordRequest { outcome: outcome.clone(), l2_key: None, ..result_of(&task) };
+        let result = WarmResult::Fetched(Box::new(record));
+        bench.shard.finish_warm(&task, result, at(4)).unwrap();
+        let job = bench.job("job3", 4);
+        assert_eq!((job.done, job.queued), (0, 1), "{outcome:?}");
+        let task = bench.take_one(5);
+        bench.warmed(&task, 6);
+        assert_eq!(bench.job("job3", 6).done, 1);
+        assert_eq!(bench.tag_pages("x"), ["/a"]);
+    }
+}
+
+#[test]
 fn a_page_may_be_warmed_that_is_not_known() {
     let mut bench = Bench::new();
     let request = |path: &str, need| {

@@ -236,7 +236,7 @@ fn a_304_with_tags_replaces_them_and_one_without_keeps_them() {
 fn a_304_renews_a_stored_cookie_only_for_a_request_that_brought_nothing_of_its_own() {
     let route = Route { store_set_cookie: true, ..open_route() };
     let entry = stored("ETag: \"1\"|Cache-Control: max-age=1|Set-Cookie: a=b");
-    let fresh = "Cache-Control: max-age=60|Set-Cookie: a=c";
+    let fresh = "Cache-Control: public, max-age=60|Set-Cookie: a=c";
     let rows = [
         ("", fresh, Some("a=c")),
         ("Cookie: x=y", fresh, Some("a=b")),
@@ -255,4 +255,22 @@ fn a_304_renews_a_stored_cookie_only_for_a_request_that_brought_nothing_of_its_o
     }
     let off = renew(&entry, fresh, &open_route());
     assert_eq!(off, None, "a cookie stored before the setting went is not renewed");
+}
+
+#[test]
+fn a_304_to_credentials_renews_what_their_200_could_be_stored_as() {
+    let entry = stored("ETag: \"1\"|Cache-Control: max-age=1");
+    let rows = [
+        ("", "Cache-Control: max-age=60", true),
+        ("Authorization: x", "Cache-Control: max-age=60|X-User: alice", false),
+        ("Authorization: x", "", false),
+        ("Authorization: x", "Cache-Control: public, max-age=60", true),
+        ("Authorization: x", "Cache-Control: must-revalidate, max-age=60", true),
+        ("Cookie: a=b", "Cache-Control: max-age=60|X-User: alice", false),
+        ("Cookie: a=b", "Cache-Control: s-maxage=60", true),
+    ];
+    for (sent, news, want) in rows {
+        let got = renew_for(&entry, sent, news, &open_route()).is_some();
+        assert_eq!(got, want, "{sent} {news}");
+    }
 }

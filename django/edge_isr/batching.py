@@ -38,21 +38,22 @@ def silence() -> Iterator[None]:
 
 @contextmanager
 def batch(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
-    """One transaction whose changes become one invalidation, written once at its end."""
-    if _batch.get() is not None:
+    """One transaction whose changes become one invalidation, written once at its end. Changes of
+    other databases are not held back: they are committed without it."""
+    outer = _batch.get() or {}
+    if using in outer:
         with transaction.atomic(using=using):
             yield
         return
-    changes: dict[str, list[Invalidation]] = {}
+    changes: list[Invalidation] = []
     with transaction.atomic(using=using):
-        token = _batch.set(changes)
+        token = _batch.set({**outer, using: changes})
         try:
             yield
         finally:
             _batch.reset(token)
-        for alias, invalidations in changes.items():
-            for one in merged(invalidations):
-                _submit(one, alias)
+        for one in merged(changes):
+            _submit(one, using)
 
 
 def is_silenced() -> bool:
@@ -64,11 +65,11 @@ def record(invalidation: Invalidation, using: str = DEFAULT_DB_ALIAS) -> None:
     """Something is out of date once the transaction on that database commits."""
     if not invalidation or _silenced.get():
         return
-    changes = _batch.get()
+    changes = (_batch.get() or {}).get(using)
     if changes is None:
         _submit(invalidation, using)
     else:
-        changes.setdefault(using, []).append(invalidation)
+        changes.append(invalidation)
 
 
 class AfterCommit:

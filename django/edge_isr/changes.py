@@ -30,10 +30,17 @@ _waiting: list[type[Model]] = []
 
 
 def follow(model: type[Model]) -> None:
-    """Connects a model's signals, once; while models are still loading, when they are."""
+    """Connects the signals of a model, and of its proxies and children; while models are still
+    loading, when they are."""
     if not apps.models_ready:
         _waiting.append(model)
         return
+    # The signals of a proxy and of a child have them as senders.
+    for one in {model, *(known for known in apps.get_models() if issubclass(known, model))}:
+        _connect(one)
+
+
+def _connect(model: type[Model]) -> None:
     if model in _followed:
         return
     _followed.add(model)
@@ -54,7 +61,7 @@ def follow_all() -> None:
     if load()[0].auto_tags:
         for model in apps.get_models(include_auto_created=True):
             if is_followed(model):
-                follow(model)
+                _connect(model)
 
 
 def follows(model: type[Model]) -> bool:
@@ -84,7 +91,9 @@ def _before_save(
     entry = entry_of(sender)
     if entry is None or not entry.needs_old or instance.pk is None or not follows(sender):
         return
-    if instance._state.adding and not kwargs.get("raw"):
+    # A new instance may have the key of a row that is there. Where the key has a default, Django
+    # never looks for such a row: it inserts.
+    if instance._state.adding and instance._meta.pk.has_default() and not kwargs.get("raw"):
         return
     fields = entry.fields
     if fields is not None and update_fields is not None and not set(fields) & set(update_fields):
@@ -130,9 +139,13 @@ def _m2m(
     using: str,
     **kwargs: Any,
 ) -> None:
-    if is_silenced() or action not in ("post_add", "post_remove", "pre_clear"):
+    if is_silenced() or action not in ("post_add", "pre_remove", "post_remove", "pre_clear"):
         return
-    if not (is_followed(type(instance)) or is_followed(model)):
+    ends = (type(instance), model)
+    if not any(map(is_followed, ends)):
+        return
+    # What rows say of themselves may name what they are about to lose.
+    if action == "pre_remove" and not any(e.needs_rows for e in map(entry_of, ends) if e):
         return
     if action == "pre_clear":
         pk_set = _cleared(sender, instance, model, using)

@@ -6,7 +6,7 @@ one visitor. It reads, and never opens a session or a message store that nobody 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
@@ -14,8 +14,10 @@ from typing import Any
 from django.http import HttpRequest
 from django.http.response import FileResponse, HttpResponseBase
 from django.utils.cache import cc_delim_re, patch_vary_headers
+from django.utils.functional import LazyObject, empty
 
 SAFE_METHODS = ("GET", "HEAD")
+CONTROL_FIELDS = ("Cache-Control", "CDN-Cache-Control", "Surrogate-Control")
 TTL = int | Callable[[HttpResponseBase], int]
 
 
@@ -177,9 +179,10 @@ def _personal(request: HttpRequest, response: HttpResponseBase) -> Why | None:
     # An empty session that was looked at is how an anonymous visitor looks: not a reason.
     if session is not None and (session.modified or (session.accessed and not session.is_empty())):
         return Why.SESSION
-    # There once request.user or request.auser() was read, whatever authenticated it.
-    for name in ("_cached_user", "_acached_user"):
-        if getattr(getattr(request, name, None), "is_authenticated", False):
+    # The first two are there once request.user or request.auser() was read; the third is a user
+    # that something else than Django's middleware put there.
+    for name in ("_cached_user", "_acached_user", "user"):
+        if getattr(_looked_at(vars(request).get(name)), "is_authenticated", False):
             return Why.USER
     messages = getattr(request, "_messages", None)
     if messages is not None and (
@@ -196,8 +199,16 @@ def _personal(request: HttpRequest, response: HttpResponseBase) -> Why | None:
     return None
 
 
+def _looked_at(user: Any) -> Any:
+    """The user, or None as long as nobody has asked who it is."""
+    wrapped = vars(user).get("_wrapped") if isinstance(user, LazyObject) else user
+    return None if wrapped is empty else wrapped
+
+
 def _directives(response: HttpResponseBase) -> set[str]:
-    named = cc_delim_re.split(response.get("Cache-Control", "").strip().lower())
+    # What a view says to the edge alone forbids as much as what it says to all.
+    said = ",".join(response.get(name, "") for name in CONTROL_FIELDS)
+    named = cc_delim_re.split(said.strip().lower())
     return {directive.partition("=")[0].strip() for directive in named}
 
 
@@ -236,5 +247,4 @@ def keep_out(response: HttpResponseBase) -> None:
 
 def states_freshness(response: HttpResponseBase) -> bool:
     """Whether a view that is none of ours said itself how its answer is cached."""
-    names: Iterable[str] = ("Cache-Control", "CDN-Cache-Control", "Surrogate-Control", "Expires")
-    return any(response.has_header(name) for name in names)
+    return any(response.has_header(name) for name in (*CONTROL_FIELDS, "Expires"))

@@ -98,6 +98,16 @@ class TestManyToMany:
         fez.labels.clear()
         assert told() == {*through, "shop.label:41", "shop.label:42"}
 
+    def test_what_a_row_said_before_it_lost_a_relation(self, told, fez):
+        edge_isr.register(Product, tags=lambda p: [f"label-{x.pk}" for x in p.labels.all()])
+        new, old = Label.objects.create(pk=41), Label.objects.create(pk=42)
+        fez.labels.set([new, old])
+        told()
+        fez.labels.remove(old)
+        assert told() >= {*FEZ, "label-41", "label-42"}
+        new.products.remove(fez)
+        assert told() >= {*FEZ, "label-41"}
+
     def test_from_the_other_end(self, told, fez):
         label = Label.objects.create(pk=41, name="n")
         told()

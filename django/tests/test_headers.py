@@ -15,6 +15,7 @@ from django.http import (
 )
 from django.middleware.csrf import get_token
 from django.template import engines
+from django.utils.functional import SimpleLazyObject
 from django.views.decorators.cache import cache_control, never_cache
 
 from edge_isr import isr
@@ -127,6 +128,26 @@ def test_a_user_who_is_logged_in_is_private(site):
     assert response["Cache-Control"] == "private, no-cache"
 
 
+def test_a_user_that_something_else_put_there_is_private(site):
+    ada = get_user_model().objects.create_user("ada")
+
+    def by_key(request):
+        request.user = ada
+        return navbar(request)
+
+    def lazily(request):
+        request.user = SimpleLazyObject(lambda: ada)
+        return navbar(request)
+
+    def unused(request):
+        request.user = SimpleLazyObject(lambda: ada)
+        return page(request)
+
+    assert not is_public(site(isr(by_key)).get("/page/"))
+    assert not is_public(site(isr(lazily)).get("/page/"))
+    assert is_public(site(isr(unused)).get("/page/"))
+
+
 def test_a_session_that_nobody_looks_at_is_no_reason(site):
     client = site(isr(page))
     client.force_login(get_user_model().objects.create_user("ada"))
@@ -165,6 +186,16 @@ def test_csrf_in_the_session_is_private(site, settings):
 def test_authorization_is_private(site):
     response = site(isr(page)).get("/page/", HTTP_AUTHORIZATION="Basic eDp5")
     assert not is_public(response)
+
+
+@pytest.mark.parametrize("name", ["CDN-Cache-Control", "Surrogate-Control"])
+@pytest.mark.parametrize("value", ["no-store", "max-age=60, Private", "no-cache"])
+def test_what_a_view_forbids_the_edge_stays_forbidden(site, name, value):
+    def view(request):
+        return HttpResponse("page", headers={name: value})
+
+    response = site(isr(view)).get("/page/")
+    assert response[name] == value and response["X-Edge-ISR"] == "bypass"
 
 
 def test_caching_is_opt_in(site):

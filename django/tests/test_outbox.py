@@ -243,6 +243,14 @@ class TestClaims:
         OutboxMessage.objects.update(claimed_until=timezone.now() + timedelta(seconds=60))
         assert deliver().delivered == 0
 
+    def test_nobody_looks_again_before_another_holders_claim_ends(self, worker):
+        edge_isr.revalidate_by_tags("t")
+        assert Deliverer().next_due("default") == 0
+        OutboxMessage.objects.update(claimed_until=timezone.now() + timedelta(seconds=60))
+        assert 50 < Deliverer().next_due("default") <= 60
+        edge_isr.revalidate_by_tags("free")
+        assert Deliverer().next_due("default") == 0
+
     def test_the_claim_of_a_dead_holder_ends(self, worker):
         edge_isr.revalidate_by_tags("x")
         OutboxMessage.objects.update(

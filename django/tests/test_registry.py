@@ -1,9 +1,10 @@
 """What registered models say of their changes, as they are and as they were."""
 
 import pytest
-from shop.models import Category, Product, Quiet
+from shop.models import Category, Cheap, Premium, Product, Quiet
 
 import edge_isr
+from edge_isr import changes
 from edge_isr.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +137,29 @@ def test_without_automatic_tags_only_registered_models_are_followed(told, edge, 
     edge_isr.register(Category)
     hats.save()
     assert told() == {"shop.category", "shop.category:1"}
+
+
+def test_without_automatic_tags_proxies_and_children_of_what_is_registered_are_followed(
+    told, edge, hats, monkeypatch
+):
+    edge(AUTO_TAGS=False)
+    # As in a process that began with this setting.
+    monkeypatch.setattr(changes, "_followed", set())
+    edge_isr.register(Product)
+    told()
+    Cheap.objects.create(pk=15, name="x", slug="x", category=hats)
+    assert told() == {"shop.product", "shop.product:15"}
+    Cheap.objects.update(price=1)
+    assert told() == {"shop.product", "shop.product:15"}
+    Premium.objects.create(pk=14, name="Crown", slug="crown", category=hats)
+    assert told() >= {"shop.product", "shop.product:14"}
+
+
+def test_a_row_that_is_written_over_by_its_key(told, fez, shoes):
+    edge_isr.register(Product, tags=lambda p: f"c:{p.category_id}")
+    told()
+    Product(pk=11, name="Fez", slug="fez", category=shoes).save()
+    assert told() == {*FEZ, "c:1", "c:2"}
 
 
 def test_left_out_of_automatic_tags(told, edge):

@@ -2,7 +2,9 @@
 
 import pytest
 from conftest import IS_POSTGRES
-from django.db import connection, transaction
+from django.core.management import call_command
+from django.db import connection, connections, transaction
+from django.db.backends.sqlite3 import base as sqlite3
 from shop.models import Category
 
 import edge_isr
@@ -156,6 +158,30 @@ def test_a_batch_in_autocommit(sent):
         a, b = make("a"), make("b")
         assert sent() == set()
     assert sent() == tags(a, b)
+
+
+@pytest.fixture
+def archive(tmp_path):
+    """A second database, with its own outbox."""
+    settings = {**connection.settings_dict, "NAME": str(tmp_path / "archive.sqlite3")}
+    connections["archive"] = sqlite3.DatabaseWrapper({**settings, "OPTIONS": {}}, "archive")
+    call_command("migrate", database="archive", run_syncdb=True, verbosity=0)
+    yield "archive"
+    connections["archive"].close()
+    del connections["archive"]
+
+
+def test_a_batch_holds_back_nothing_of_another_database(archive):
+    kept = Category(pk=1, name="kept", slug="kept")
+    with pytest.raises(RuntimeError), edge_isr.batch():
+        make("a")
+        kept.save(using=archive)
+        # Committed with its change: a process that dies here loses nothing.
+        assert OutboxMessage.objects.using(archive).count() == 1
+        raise RuntimeError
+    assert not OutboxMessage.objects.exists()
+    (row,) = OutboxMessage.objects.using(archive)
+    assert set(row.payload["tags"]) == tags(kept)
 
 
 def test_many_saves_in_a_transaction_are_one_call(edge, worker):

@@ -10,13 +10,13 @@ use crate::header::Fields;
 use super::auth::{AuthError, Caller, Scope, bearer, only};
 use super::secret::{Secrets, decode_base64};
 
-/// Fields that carry a token as it is.
-const KEY_FIELDS: &[&str] = &["x-auth-key", "fastly-key"];
+/// Fields that carry a token: the first within credentials, the others as it is.
+const CARRIERS: [&str; 3] = ["authorization", "x-auth-key", "fastly-key"];
 
-/// Whether a request carries anything that could be a token.
+/// The field of a request that carries what could be a token.
 #[must_use]
-pub fn has_credentials(fields: &Fields) -> bool {
-    fields.has("authorization") || KEY_FIELDS.iter().any(|name| fields.has(name))
+pub fn carrier(fields: &Fields) -> Option<&'static str> {
+    CARRIERS.into_iter().find(|name| fields.has(name))
 }
 
 impl Secrets {
@@ -25,13 +25,11 @@ impl Secrets {
     /// # Errors
     /// Says which check failed first.
     pub fn carried(&self, fields: &Fields, scope: Scope) -> Result<Caller, AuthError> {
-        let value = if fields.has("authorization") {
-            let field = only(fields, "authorization");
-            field.and_then(|value| bearer(value).map(str::to_owned).or_else(|| basic(value)))
-        } else {
-            let name = KEY_FIELDS.iter().find(|name| fields.has(name));
-            only(fields, name.ok_or(AuthError::Missing)?).map(str::to_owned)
-        };
+        let name = carrier(fields).ok_or(AuthError::Missing)?;
+        let value = only(fields, name).and_then(|value| match name {
+            "authorization" => bearer(value).map(str::to_owned).or_else(|| basic(value)),
+            _ => Some(value.to_owned()),
+        });
         let value = value.filter(|value| !value.is_empty()).ok_or(AuthError::MalformedToken)?;
         self.known(&value, scope).map(|name| Caller::Token { name })
     }

@@ -162,8 +162,12 @@ fn is_meta(c: char) -> bool {
 /// The hosts that a regular expression matches, if they are few names; none if they can be any.
 fn literal_hosts(pattern: &str) -> Option<Vec<String>> {
     let inner = pattern.strip_prefix('^')?.strip_suffix('$')?;
-    let inner = inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')).unwrap_or(inner);
-    inner.split('|').map(|one| literal(one).or_else(|| undotted(one))).collect()
+    let host = |one: &str| literal(one).or_else(|| undotted(one));
+    match inner.strip_prefix('(').and_then(|rest| rest.strip_suffix(')')) {
+        Some(list) => list.split('|').map(host).collect(),
+        // Alternatives without parentheses are not anchored at both ends.
+        None => host(inner).map(|host| vec![host]),
+    }
 }
 
 /// A host whose dots were not escaped: nobody means another character there.

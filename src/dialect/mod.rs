@@ -27,7 +27,7 @@ mod xml;
 
 use crate::config::Config;
 use crate::control::auth::{AuthError, Caller, Scope};
-use crate::control::carried::has_credentials;
+use crate::control::carried::carrier;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::RevalidateCommand;
 use crate::control::secret::Secrets;
@@ -181,7 +181,7 @@ pub fn trusted_or_carried(
         Some(address) if config.trusts(Some(address)) && !from_browser => {
             Ok(Caller::Trusted { address: address.clone() })
         }
-        Some(_) | None if has_credentials(fields) => secrets.carried(fields, Scope::Revalidate),
+        Some(_) | None if carrier(fields).is_some() => secrets.carried(fields, Scope::Revalidate),
         Some(_) | None => Err(AuthError::Missing),
     }
 }

@@ -137,7 +137,9 @@ impl<P: Platform> Engine<P> {
         let key = self.flight_key(&incoming, admitted, &have);
         let limit = Millis(self.config().origin_timeout.0 * 2);
         let listed = self.isolate().borrow_mut().flight(&key, now, limit);
-        if let Some(flight) = listed {
+        // A refresh that has failed stays listed for its pause alone: its failure is of before this request.
+        let failed = |flight: &Flight<P>| matches!(flight.landing(), Some(Landing::Failed(_)));
+        if let Some(flight) = listed.filter(|flight| !failed(flight)) {
             let waiting = Waiting { incoming: &incoming, admitted, have: &have, came: now };
             match self.follow(platform, &waiting, &flight, limit).await {
                 Followed::Answer(answer) => return answer,

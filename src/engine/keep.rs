@@ -280,7 +280,7 @@ impl<P: Platform> Engine<P> {
         if terms.lease.scope != Scope::World {
             return;
         }
-        if !is_about_the_page(status) {
+        if !is_about_the_page(status) || reason.is_of_the_request() {
             return self.give_back(platform, admitted, &terms.lease).await;
         }
         let outcome = match status {

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::control::auth::Scope;
+use crate::control::carried::carrier;
 use crate::control::problem::Problem;
 use crate::control::revalidate::{RevalidateCommand, body_digest};
 use crate::dialect::{Call, Outcome, Purge, Refusal, Reply, trusted_or_carried};
@@ -113,8 +114,10 @@ impl<P: Platform> Engine<P> {
         }
         // Credentials for the edge are none for the page.
         let mut head = (*incoming.head).clone();
-        if guard.secrets.carried(&head.fields, Scope::Revalidate).is_ok() {
-            head.fields.remove("authorization");
+        if guard.secrets.carried(&head.fields, Scope::Revalidate).is_ok()
+            && let Some(name) = carrier(&head.fields)
+        {
+            head.fields.remove(name);
         }
         Incoming { head: Rc::new(head), ..incoming }
     }

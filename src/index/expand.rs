@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::lease::Version;
 use crate::sql::row::{Row, marks, number, text};
 use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::Target;
+use crate::tag::{Tag, Target};
 use crate::time::Epoch;
 use crate::warm::Want;
 
@@ -32,8 +32,9 @@ pub(super) struct Slice {
 }
 
 impl<S: Sql> Work<'_, S> {
-    /// Queues warms for the next slices of what is to be expanded.
-    pub(super) fn expand(&mut self) -> Result<(), ShardError> {
+    /// Queues warms for the next slices of what is to be expanded. While somebody waits for the answer only targets
+    /// that one slice holds whole: what a webhook costs must not depend on how many pages carry its tag.
+    pub(super) fn expand(&mut self, awaited: bool) -> Result<(), ShardError> {
         let rows = self.sql.exec(
             "SELECT seq, job, epoch, kind, name, after_url, after_id FROM expand
                 ORDER BY seq LIMIT ?",
@@ -46,19 +47,23 @@ impl<S: Sql> Work<'_, S> {
             }
             let row = Row(row);
             let seq = row.integer(0)?;
-            let expanded = self.expand_one(seq, row);
+            let expanded = self.expand_one(seq, row, awaited);
             looked_at += self.heal(expanded, |work| work.expanded(seq))?;
         }
         Ok(())
     }
 
     /// Queues warms for the next slice of one target; how many variants it has.
-    fn expand_one(&mut self, seq: i64, row: Row<'_>) -> Result<usize, ShardError> {
+    fn expand_one(&mut self, seq: i64, row: Row<'_>, awaited: bool) -> Result<usize, ShardError> {
         let (job, epoch) = (row.text(1)?, row.epoch(2)?);
         let slice = match Target::from_parts(row.small(3)?, row.text(4)?) {
+            Some(Target::Tag(tag)) if awaited && self.has_more_than_a_slice(&tag)? => return Ok(0),
             Some(target) => self.slice(&target, row.text(5)?, row.integer(6)?)?,
             None => Slice { matches: Vec::new(), next: None },
         };
+        if awaited && slice.next.is_some() {
+            return Ok(slice.matches.len());
+        }
         self.queue_matches(&slice.matches, epoch, job)?;
         match slice.next {
             Some((url, id)) => {
@@ -70,6 +75,15 @@ impl<S: Sql> Work<'_, S> {
             None => self.expanded(seq)?,
         }
         Ok(slice.matches.len())
+    }
+
+    /// Looks at the index of tags alone.
+    fn has_more_than_a_slice(&self, tag: &Tag) -> Result<bool, SqlError> {
+        let rows = self.sql.exec(
+            "SELECT 1 FROM tagged WHERE tag = (SELECT id FROM tag WHERE name = ?) LIMIT 1 OFFSET ?",
+            &[text(tag.as_str()), number(SLICE)],
+        )?;
+        Ok(!rows.is_empty())
     }
 
     fn expanded(&self, seq: i64) -> Result<(), ShardError> {

@@ -40,7 +40,7 @@ impl<S: Sql> Work<'_, S> {
         }
         // Once for all of them: a slice is a slice however many are new.
         if counts.contains(&Accepted::New) {
-            self.expand()?;
+            self.expand(true)?;
         }
         let seen = self.state.seen;
         let told = |(fanout, accepted): (&Fanout, Accepted)| {

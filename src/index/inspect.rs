@@ -67,6 +67,8 @@ impl<S: Sql> Work<'_, S> {
             .collect()
     }
 
+    /// The pages of a tag, each at the first of its variants that carries it: in the order of the index, so that a
+    /// part costs what it shows, however many pages there are. The cursor is a variant's.
     pub(super) fn tag_pages(
         &self,
         tag: &Tag,
@@ -75,12 +77,15 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<(Vec<PageInfo>, Option<u64>), ShardError> {
         let limit = u64::from(limit.clamp(1, MOST_PAGES));
         let rows = self.sql.exec(
-            "SELECT DISTINCT v.page FROM tagged t JOIN variant v ON v.id = t.variant
-                WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND v.page > ?
-                ORDER BY v.page LIMIT ?",
+            "SELECT v.page, t.variant FROM tagged t JOIN variant v ON v.id = t.variant
+                WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND t.variant > ?
+                    AND NOT EXISTS (SELECT 1 FROM variant e CROSS JOIN tagged u
+                        WHERE e.page = v.page AND e.id < v.id
+                            AND u.tag = t.tag AND u.variant = e.id)
+                ORDER BY t.variant LIMIT ?",
             &[text(tag.as_str()), number(cursor.unwrap_or(0)), number(limit)],
         )?;
-        let last = rows.last().map(|row| Row(row).unsigned(0)).transpose()?;
+        let last = rows.last().map(|row| Row(row).unsigned(1)).transpose()?;
         let cursor = last.filter(|_| rows.len() as u64 == limit);
         Ok((self.pages(&rows)?, cursor))
     }
@@ -94,7 +99,7 @@ impl<S: Sql> Work<'_, S> {
     }
 
     fn pages(&self, ids: &[Vec<Value>]) -> Result<Vec<PageInfo>, SqlError> {
-        let ids: Vec<Value> = ids.iter().flatten().cloned().collect();
+        let ids: Vec<Value> = ids.iter().filter_map(|row| row.first().cloned()).collect();
         let mut pages = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(MAX_PARAMETERS) {
             let query = format!(

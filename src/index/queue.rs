@@ -82,13 +82,20 @@ impl<S: Sql> Work<'_, S> {
         variant: i64,
         stored: Version,
     ) -> Result<(), ShardError> {
+        if self.is_wanted_past(variant, stored)? && Rule::WarmCas.holds() {
+            return Ok(());
+        }
+        self.end_warm(variant)
+    }
+
+    /// Whether a warm of the variant is queued that this result is not what it was for.
+    pub(super) fn is_wanted_past(&self, variant: i64, result: Version) -> Result<bool, ShardError> {
         let rows = self
             .sql
             .exec("SELECT epoch, above FROM warm WHERE variant = ?", &[Value::Integer(variant)])?;
-        let Some(row) = rows.first() else { return Ok(()) };
+        let Some(row) = rows.first() else { return Ok(false) };
         let want = Want { epoch: Row(row).epoch(0)?, above_fence: Row(row).unsigned(1)? };
-        let met = want.is_met_by(stored) || !Rule::WarmCas.holds();
-        if met { self.end_warm(variant) } else { Ok(()) }
+        Ok(!want.is_met_by(result))
     }
 
     fn close(&mut self, variant: i64, counter: &'static str) -> Result<(), ShardError> {

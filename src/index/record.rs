@@ -136,7 +136,8 @@ impl<S: Sql> Work<'_, S> {
         Ok(())
     }
 
-    /// There is nothing to store: the variant is forgotten, unless a newer result stands.
+    /// There is nothing to store: the variant is forgotten, unless a newer result stands, or a warm for an
+    /// invalidation that this result does not know of.
     fn record_nothing(&mut self, request: &RecordRequest) -> Result<(), ShardError> {
         let new = Version { stamp: request.stamp, fence: request.fence };
         let leased = request.key.variant(&request.leased).digest();
@@ -144,6 +145,7 @@ impl<S: Sql> Work<'_, S> {
         for digest in [leased, selected] {
             if let Some(variant) = self.variant(&digest)?
                 && replaces(new, variant.stored())
+                && !(self.is_wanted_past(variant.id, new)? && Rule::WarmCas.holds())
             {
                 self.drop_variant(&variant)?;
             }

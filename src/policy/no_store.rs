@@ -100,4 +100,10 @@ impl NoStore {
             | Self::BadAge => false,
         }
     }
+
+    /// Whether the reason lies in what this request said or carried: it tells nothing of the page.
+    #[must_use]
+    pub const fn is_of_the_request(self) -> bool {
+        matches!(self, Self::Method | Self::RequestNoStore | Self::Authorization | Self::Cookie)
+    }
 }

@@ -88,7 +88,7 @@ fn decide(input: &StorageInput<'_>) -> Result<Storable, NoStore> {
     }
     let edge = edge_directives(&response.fields);
     refusal(response, &edge, admitted.route)?;
-    request_refusal(sent, admitted, &edge)?;
+    request_refusal(sent, &edge, admitted.route)?;
     let stated = stated_age(&response.fields, admitted.route);
     let age = initial_age(stated, request_time, response_time).ok_or(NoStore::BadAge)?;
     let tags = tags(&response.fields).map_err(|error| match error {
@@ -154,18 +154,17 @@ pub fn refusal(
 }
 
 /// Whether what the request carried forbids storing.
-fn request_refusal(
-    sent: &Fields,
-    admitted: &Admitted<'_>,
-    edge: &EdgeDirectives,
-) -> Result<(), NoStore> {
+///
+/// # Errors
+/// The reason.
+pub fn request_refusal(sent: &Fields, edge: &EdgeDirectives, route: &Route) -> Result<(), NoStore> {
     let directives = &edge.directives;
     // RFC 9111 §3.5: these three say that a shared cache may store it all the same.
     let shared = directives.public || directives.s_maxage.is_some();
     if sent.has("authorization") && !shared && !directives.must_revalidate {
         return Err(NoStore::Authorization);
     }
-    if cookie::has_other(sent, &admitted.route.key_cookies) && !shared {
+    if cookie::has_other(sent, &route.key_cookies) && !shared {
         return Err(NoStore::Cookie);
     }
     Ok(())

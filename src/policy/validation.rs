@@ -15,7 +15,9 @@ use crate::header::{Fields, RequestHead, ResponseHead};
 use crate::time::Timestamp;
 
 use super::freshness::{freshness, initial_age, stated_age};
-use super::storage::{cookie_refusal, own_input, refusal, selection_names, stored_fields};
+use super::storage::{
+    cookie_refusal, own_input, refusal, request_refusal, selection_names, stored_fields,
+};
 
 /// The conditions that the stored response's validators make (RFC 9111 §4.3.1); none if it has no validator.
 #[must_use]
@@ -187,6 +189,8 @@ fn renewed(entry: &Entry, input: &UpdateInput<'_>) -> Option<Entry> {
     let merged = ResponseHead { status: entry.status, fields };
     let edge = edge_directives(&merged.fields);
     refusal(&merged, &edge, route).ok()?;
+    // RFC 9111 §3.5: what credentials were told counts for others only where the response says so.
+    request_refusal(sent, &edge, route).ok()?;
     let freshness = freshness(&merged, route, response_time);
     if merged.fields.has("set-cookie") {
         cookie_refusal(&merged, &edge, &freshness, route).ok()?;

@@ -134,6 +134,13 @@ fn a_ban_is_widened_to_what_encloses_it() {
             &["prefix b.example/x/", "prefix c.example/x/"],
             &[],
         ),
+        // What begins with the one, or ends with the other.
+        (
+            at,
+            &[("x-host", "^b.example|c.example$"), ("x-url", "^/x/")],
+            &["all"],
+            &["^b.example|c.example$ ^/x/ was widened to the whole site"],
+        ),
         (
             at,
             &[("x-host", ".*"), ("x-url", "^/x/")],

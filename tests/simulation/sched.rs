@@ -30,6 +30,8 @@ pub(crate) enum Owner {
 }
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
+/// By number: whose it is, what wakes it, and itself unless it runs.
+type Tasks = BTreeMap<u64, (Owner, Waker, Option<Task>)>;
 
 struct Wakes(u64, Arc<Mutex<Vec<u64>>>);
 
@@ -44,7 +46,7 @@ pub(crate) struct Sched {
     now: Cell<i64>,
     sequence: Cell<u64>,
     timers: RefCell<BTreeMap<(i64, u64), Waker>>,
-    tasks: RefCell<BTreeMap<u64, (Owner, Waker, Option<Task>)>>,
+    tasks: RefCell<Tasks>,
     ready: Arc<Mutex<Vec<u64>>>,
     /// Tasks that are never polled again and never dropped, as workerd leaves them.
     limbo: RefCell<Vec<Task>>,

@@ -16,6 +16,7 @@ from datetime import timedelta
 
 from django.db import connections, router, transaction
 from django.db.models import Min, Q
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from ..conf import Settings
@@ -101,7 +102,9 @@ class Deliverer:
         """The seconds until something is due; none if nothing waits."""
         pending = OutboxMessage.objects.using(using).filter(status=OutboxMessage.Status.PENDING)
         resting = self._resting()
-        due = pending.exclude(target__in=resting).aggregate(at=Min("due_at"))["at"]
+        # What another holds is nobody's before its claim ends.
+        free_at = Greatest("due_at", Coalesce("claimed_until", "due_at"))
+        due = pending.exclude(target__in=resting).aggregate(at=Min(free_at))["at"]
         waits = [max(0.0, (due - timezone.now()).total_seconds())] if due is not None else []
         now = time.monotonic()
         if resting and pending.filter(target__in=resting).exists():

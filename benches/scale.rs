@@ -1,0 +1,365 @@
+//! The index, the journal and the view at the size of a large site, on real SQLite: what `scripts/bench` runs.
+//!
+//! `--quick` takes a tenth of the pages; `--cache-kib N` gives SQLite another page cache than its default of 2,000 KiB.
+//! It prints one JSON document: per figure its value, unit and bound, and the lowest and highest of the parts that it
+//! is the median of. It judges nothing: figures depend on the machine (docs/scale.md).
+
+#![allow(clippy::disallowed_methods, reason = "how long things take is what is measured")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
+#![allow(clippy::cast_precision_loss, reason = "figures for people")]
+
+#[path = "../tests/common/mod.rs"]
+mod common;
+
+use std::hint::black_box;
+use std::path::Path;
+use std::time::Instant;
+
+use common::shard::{Bench, T0, asks, fanout, stored, tag};
+use common::sqlite::Sqlite;
+use edge_isr::delta::Delta;
+use edge_isr::index::{Grant, LeaseReply, RecordRequest, ShardCall, ShardReply};
+use edge_isr::journal::{
+    Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
+};
+use edge_isr::sql::{Sql as _, Value};
+use edge_isr::tag::{Tag, TagSet, Target};
+use edge_isr::time::{Epoch, Millis};
+use edge_isr::view::{Sight, View};
+
+/// Tags of a page.
+const TAGS: u64 = 10;
+/// Pages of one batch.
+const BATCH: u64 = 1_000;
+/// Pages of a part: of which the median is taken.
+const PART: u64 = 10_000;
+/// Times that a short thing is measured.
+const ROUNDS: usize = 101;
+
+/// One figure.
+struct Figure {
+    name: &'static str,
+    unit: &'static str,
+    bound: &'static str,
+    parts: Vec<f64>,
+}
+
+fn main() {
+    let quick = std::env::args().any(|argument| argument == "--quick");
+    let pages = if quick { 100_000 } else { 1_000_000 };
+    let directory = std::env::temp_dir().join(format!("edge-isr-bench-{}", std::process::id()));
+    std::fs::create_dir_all(&directory).unwrap();
+    let mut figures = Vec::new();
+    // First, while nothing else was allocated.
+    view(&mut figures);
+    delta(&mut figures);
+    index(&directory, pages, &mut figures);
+    std::fs::remove_dir_all(&directory).unwrap();
+    let figures: Vec<serde_json::Value> = figures.iter().map(Figure::json).collect();
+    println!(
+        "{}",
+        serde_json::json!({ "pages": pages, "tags_per_page": TAGS, "figures": figures })
+    );
+}
+
+impl Figure {
+    fn json(&self) -> serde_json::Value {
+        let mut parts = self.parts.clone();
+        parts.sort_by(f64::total_cmp);
+        let (low, high) = (parts[0], parts[parts.len() - 1]);
+        serde_json::json!({
+            "name": self.name, "unit": self.unit, "bound": self.bound,
+            "median": parts[parts.len() / 2], "lowest": low, "highest": high,
+            "of": parts.len(),
+        })
+    }
+}
+
+/// Takes times: one of each round.
+fn timed(rounds: usize, mut work: impl FnMut(usize)) -> Vec<f64> {
+    let one = |round| {
+        let began = Instant::now();
+        work(round);
+        began.elapsed().as_secs_f64()
+    };
+    (0..rounds).map(one).collect()
+}
+
+fn name(kind: &str, number: u64) -> Tag {
+    Tag::parse(&format!("{kind}:{number}")).unwrap()
+}
+
+// --- the view
+
+fn view(figures: &mut Vec<Figure>) {
+    const TARGETS: u64 = 100_000;
+    let rows: Vec<_> = (1..=TARGETS)
+        .map(|n| edge_isr::delta::Row {
+            hash: Target::Tag(name("post", n)).hash(),
+            soft: Epoch(n),
+            hard: Epoch::ZERO,
+            soft_at: T0,
+        })
+        .collect();
+    let buckets =
+        (0..=u16::MAX).map(|bucket| edge_isr::delta::Bucket { bucket, epoch: Epoch(1) }).collect();
+    let delta = Delta { since: None, to: Epoch(TARGETS), more: false, rows, buckets };
+    let before = resident();
+    let mut view = View::new(100_000);
+    view.apply(&delta, T0, true);
+    let bytes = (resident() - before) as f64;
+    figures.push(Figure {
+        name: "view of 100,000 targets and all buckets",
+        unit: "bytes",
+        bound: "<= 8,000,000",
+        parts: vec![bytes],
+    });
+    // An entry with 20 tags, none of them overtaken: every target is looked at.
+    let entries: Vec<Vec<_>> = (0..5_000)
+        .map(|n| (0..20).map(|t| Target::Tag(name("post", n * 20 + t + 1)).hash()).collect())
+        .collect();
+    let sight = Sight::Clear { refresh: false };
+    let parts = timed(ROUNDS, |_| {
+        for targets in &entries {
+            black_box(view.standing(targets, Epoch(TARGETS), sight, T0, Millis(2_000)));
+        }
+    });
+    figures.push(Figure {
+        name: "check of an entry with 20 tags",
+        unit: "microseconds",
+        bound: "<= 2",
+        parts: parts.iter().map(|part| part * 1e6 / entries.len() as f64).collect(),
+    });
+}
+
+/// Processor time that the process has taken, its system calls included.
+fn processor_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let fields = stat.rsplit(')').next().unwrap();
+    let ticks = |at: usize| fields.split_whitespace().nth(at).unwrap().parse::<f64>().unwrap();
+    // utime and stime (proc(5)), in hundredths of a second.
+    (ticks(11) + ticks(12)) / 100.0
+}
+
+/// Bytes of memory that the process holds.
+fn resident() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
+}
+
+// --- the journal
+
+fn append(id: &str, targets: Vec<Target>) -> JournalCall {
+    JournalCall::Append(Append {
+        id: id.to_owned(),
+        body_digest: "digest".to_owned(),
+        targets,
+        mode: Mode::Soft,
+        warm: true,
+        settle: Millis::ZERO,
+        reason: String::new(),
+        watch: Vec::new(),
+        uncounted: false,
+    })
+}
+
+fn delta(figures: &mut Vec<Figure>) {
+    let mut journal = Journal::open(Sqlite::memory(), JournalConfig::default()).unwrap();
+    for n in 1..=11_000 {
+        let call = append(&format!("m{n}"), vec![Target::Tag(name("post", n))]);
+        journal.handle(call, T0.plus(Millis(n * 100))).unwrap();
+    }
+    let sync = JournalCall::Sync(SyncRequest { since: Some(Epoch(10_000)), seen: Epoch(10_000) });
+    let reply = journal.handle(sync, T0.plus(Millis(1_100_000))).unwrap();
+    let JournalReply::Delta(delta) = &reply else { panic!("{reply:?}") };
+    assert_eq!(delta.rows.len(), 1_000);
+    figures.push(Figure {
+        name: "delta of 1,000 changes",
+        unit: "bytes",
+        bound: "<= 40,000",
+        parts: vec![serde_json::to_vec(&reply).unwrap().len() as f64],
+    });
+}
+
+// --- the index
+
+/// A page's tags: one of its own, some of a hundred thousand that few pages have, one of a thousand pages, one of a
+/// tenth of the site, and one of every page.
+fn tags_of(page: u64, pages: u64, rng: &mut fastrand::Rng) -> TagSet {
+    let few = std::iter::repeat_with(|| name("item", rng.u64(0..pages / 10))).take(6);
+    [name("post", page), name("thousand", page / 1_000), name("tenth", page % 10), name("all", 0)]
+        .into_iter()
+        .chain(few.collect::<Vec<_>>())
+        .collect()
+}
+
+fn index(directory: &Path, pages: u64, figures: &mut Vec<Figure>) {
+    let file = directory.join("shard");
+    let sql = Sqlite::file(&file);
+    // A write-ahead log that waits for no disk: in an object it is the platform that makes writes durable.
+    sql.exec("PRAGMA journal_mode = WAL", &[]).unwrap();
+    sql.exec("PRAGMA synchronous = OFF", &[]).unwrap();
+    let cache = std::env::args().skip_while(|argument| argument != "--cache-kib").nth(1);
+    if let Some(kib) = cache {
+        sql.exec(&format!("PRAGMA cache_size = -{}", kib.parse::<u32>().unwrap()), &[]).unwrap();
+    }
+    let mut bench = Bench::on(sql);
+    bind(&mut bench, pages, figures);
+    bench.sql.exec("PRAGMA wal_checkpoint(TRUNCATE)", &[]).unwrap();
+    let count = bench.sql.exec("SELECT count(*) FROM tagged", &[]).unwrap();
+    let [Value::Integer(pairs)] = count[0].as_slice() else { panic!("{count:?}") };
+    figures.push(Figure {
+        name: "storage of a (page, tag) pair, all else of the page included",
+        unit: "bytes",
+        bound: "<= 150",
+        parts: vec![std::fs::metadata(&file).unwrap().len() as f64 / *pairs as f64],
+    });
+    look_up(&mut bench, figures);
+    fills(&mut bench, pages, figures);
+    acknowledge(&mut bench, figures);
+}
+
+fn call(bench: &mut Bench, call: ShardCall) -> ShardReply {
+    bench.shard.handle(call, T0).unwrap()
+}
+
+fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let (mut parts, mut worked) = (Vec::new(), Vec::new());
+    for part in 0..pages / PART {
+        let requests: Vec<RecordRequest> = (part * PART..(part + 1) * PART)
+            .map(|page| {
+                let grant = Grant {
+                    fence: page + 1,
+                    stamp: Epoch(1),
+                    lease: Millis(25_000),
+                    tags: TagSet::default(),
+                    vary: Vec::new(),
+                    first: true,
+                };
+                let path = format!("/section-{}/article-{page}", page % 100);
+                RecordRequest { tags: tags_of(page, pages, &mut rng), ..stored(&path, &grant, &[]) }
+            })
+            .collect();
+        let mut requests = requests.into_iter();
+        let (began, processor) = (Instant::now(), processor_seconds());
+        for _ in 0..PART / BATCH {
+            bench.sql_batch(|bench| {
+                for request in requests.by_ref().take(BATCH as usize) {
+                    black_box(call(bench, ShardCall::Record(request)));
+                }
+            });
+        }
+        parts.push(PART as f64 / began.elapsed().as_secs_f64());
+        worked.push(PART as f64 / (processor_seconds() - processor));
+        if part % 10 == 9 {
+            eprintln!("{} pages, {:.0} pages/s", (part + 1) * PART, parts[parts.len() - 1]);
+        }
+    }
+    figures.push(Figure {
+        name: "bind in batches of 1,000",
+        unit: "pages/s",
+        bound: ">= 10,000",
+        parts,
+    });
+    figures.push(Figure {
+        name: "the same, per second of processor time",
+        unit: "pages/s",
+        bound: "",
+        parts: worked,
+    });
+}
+
+fn look_up(bench: &mut Bench, figures: &mut Vec<Figure>) {
+    let count = |bench: &mut Bench, targets: Vec<Target>| {
+        black_box(call(bench, ShardCall::Count { targets }));
+    };
+    let parts = timed(ROUNDS, |round| {
+        count(bench, vec![Target::Tag(name("thousand", round as u64 % 90))]);
+    });
+    let milliseconds = |parts: Vec<f64>| parts.iter().map(|part| part * 1e3).collect();
+    figures.push(Figure {
+        name: "find a tag's 1,000 pages",
+        unit: "milliseconds",
+        bound: "<= 5",
+        parts: milliseconds(parts),
+    });
+    for (what, tag) in [
+        ("list the first 1,000 pages of a tag, with all that is known of each", "thousand"),
+        ("the same of the tag of a tenth of the site", "tenth"),
+        ("the same of the tag of every page", "all"),
+    ] {
+        let parts = timed(11, |_| {
+            let tag = name(tag, 0);
+            let listed = call(bench, ShardCall::TagPages { tag, cursor: None, limit: 1_000 });
+            let ShardReply::Pages { pages, .. } = listed else { panic!("no pages") };
+            assert_eq!(pages.len(), 1_000);
+        });
+        figures.push(Figure {
+            name: what,
+            unit: "milliseconds",
+            bound: "",
+            parts: milliseconds(parts),
+        });
+    }
+}
+
+/// A fill as a visitor's request makes it: a lease, then a record, each a transaction.
+fn fills(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
+    let mut rng = fastrand::Rng::with_seed(2);
+    let parts = timed(ROUNDS, |round| {
+        for n in 0..10 {
+            let page = pages + (round * 10 + n) as u64;
+            let path = format!("/section-{}/article-{page}", page % 100);
+            let leased = call(bench, ShardCall::Lease(asks(&path, 1)));
+            let ShardReply::Lease(LeaseReply::Grant(grant)) = leased else { panic!("{leased:?}") };
+            let tags = tags_of(page, pages, &mut rng);
+            let record = RecordRequest { tags, ..stored(&path, &grant, &[]) };
+            black_box(call(bench, ShardCall::Record(record)));
+            black_box(bench.shard.next_wake().unwrap());
+        }
+    });
+    figures.push(Figure {
+        name: "single fills, natively: lease, record, next alarm",
+        unit: "fills/s",
+        bound: "",
+        parts: parts.iter().map(|part| 10.0 / part).collect(),
+    });
+}
+
+/// What a webhook waits for: the journal's transaction, then the shard's. In turns, so that both meet the same machine.
+fn acknowledge(bench: &mut Bench, figures: &mut Vec<Figure>) {
+    let mut journal = Journal::open(Sqlite::memory(), JournalConfig::default()).unwrap();
+    let mut epoch = 1;
+    let mut acknowledge = |bench: &mut Bench, name: &str| {
+        epoch += 1;
+        let began = Instant::now();
+        black_box(journal.handle(append(&format!("m{epoch}"), vec![tag(name)]), T0).unwrap());
+        black_box(call(bench, ShardCall::Invalidate(fanout(epoch, &[tag(name)]))));
+        began.elapsed().as_secs_f64() * 1e6
+    };
+    let (mut one, mut many, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        // A page of its own each time, as a site's editor saves one after the other.
+        let few = acknowledge(bench, &format!("post:{round}"));
+        let all = acknowledge(bench, "tenth:3");
+        one.push(few);
+        many.push(all);
+        ratio.push(all / few);
+    }
+    let unit = "microseconds";
+    figures.push(Figure { name: "ack of a tag with 1 page", unit, bound: "", parts: one });
+    figures.push(Figure {
+        name: "ack of a tag with a tenth of the pages",
+        unit,
+        bound: "",
+        parts: many,
+    });
+    figures.push(Figure {
+        name: "the latter by the former",
+        unit: "times",
+        bound: "<= 1.5",
+        parts: ratio,
+    });
+}
