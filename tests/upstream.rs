@@ -1,5 +1,6 @@
 //! What caches before the edge are told: the requests of each API, what an answer means, and which settings are wrong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+#![allow(clippy::type_complexity, reason = "the rows of tables")]
 
 use edge_isr::config::parse;
 use edge_isr::config::upstream::Armed;
