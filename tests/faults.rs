@@ -347,12 +347,11 @@ fn a_page_with_a_thousand_tags() {
     }
     assert_eq!(bench.job("job4", 7).queued, 2, "{answer:?}");
     // The tags go with the page.
-    let gone = |path: &str| RecordRequest {
-        outcome: Outcome::Gone,
-        ..stored(path, &Grant { fence: 100, ..grant.clone() }, &[])
-    };
-    bench.record(gone("/all"), 8);
-    bench.record(gone("/some"), 9);
+    for path in ["/all", "/some"] {
+        let grant = bench.granted(LeaseRequest { need: Epoch(4), ..asks(path, 4) }, 8);
+        let gone = RecordRequest { outcome: Outcome::Gone, ..stored(path, &grant, &[]) };
+        bench.record(gone, 9);
+    }
     let left = bench.sql.exec("SELECT count(*) FROM tag", &[]).unwrap();
     assert_eq!(left, [[Value::Integer(0)]]);
 }

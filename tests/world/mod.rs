@@ -87,8 +87,6 @@ type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 /// What a cache before the edge answers: status and fields.
 pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
 
-type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
-
 /// The secrets of the upstreams `cdn` and `hook`.
 const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret";
 
