@@ -8,8 +8,8 @@ use common::shard::{Bench, HOUR, asks, at, fanout, key, page, result_of, stored,
 use common::sqlite::Sqlite;
 use edge_isr::header::Fields;
 use edge_isr::index::{
-    Grant, ImportTask, LeaseReply, LeaseRequest, Outcome, RecordRequest, Shard, ShardCall,
-    ShardConfig, ShardError, ShardReply, WarmRequest, WarmResult,
+    ImportTask, LeaseReply, LeaseRequest, Outcome, RecordRequest, Shard, ShardCall, ShardConfig,
+    ShardError, ShardReply, WarmRequest, WarmResult,
 };
 use edge_isr::journal::{
     Append, Appended, Journal, JournalCall, JournalConfig, JournalError, JournalReply, Mode,
