@@ -874,8 +874,10 @@ fn the_security_model_names_its_tests() {
     let there = after(&there.concat(), "\ndef test_");
     let there: BTreeSet<String> = there.into_iter().map(|name| format!("test_{name}")).collect();
     // Named where they bear on an attack, not all of them.
-    let dialect = ["method", "cloudfront"].map(|name| read(&format!("tests/dialect/{name}.rs")));
-    let dialect = after(&dialect.concat(), "#[test]\nfn ");
+    let files = ["dialect/method", "dialect/cloudfront", "upstream", "engine_upstream"];
+    let others = files.map(|name| read(&format!("tests/{name}.rs")));
+    let others = after(&others.concat(), "#[test]\nfn ");
+    let upstreams = after(&read("tests/e2e/test_upstreams.py"), "\ndef ");
     assert!(here.len() > 25 && there.len() > 10);
     let source = read("tests/attacks.rs");
     let lines: Vec<&str> = source.lines().collect();
@@ -888,7 +890,8 @@ fn the_security_model_names_its_tests() {
     let rows = model.lines().filter(|line| line.starts_with("| ") && line.contains("`"));
     for cell in rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next()) {
         for name in cell.split('`').skip(1).step_by(2) {
-            let known = [&here, &there, &dialect].iter().any(|names| names.contains(name));
+            let known =
+                [&here, &there, &others, &upstreams].iter().any(|names| names.contains(name));
             assert!(known, "{name} is no test");
         }
     }
