@@ -157,9 +157,13 @@ impl Platform for Edge {
         let fields = lines(&request.fields);
         let timeout = request.timeout.0 as f64;
         let again = may_be_sent_again(&request.method, body.is_some());
+        let began = now();
         let mut fetched = glue::origin_fetch(&url, &request.method, &fields, body, timeout).await;
-        if again && fetched.as_ref().is_err_and(|e| origin_error(e) == OriginError::Unreachable) {
-            fetched = glue::origin_fetch(&url, &request.method, &fields, None, timeout).await;
+        // Both within one time limit: a lease outlives no longer wait.
+        let left = timeout - now().since(began).0 as f64;
+        let lost = |error: &JsValue| origin_error(error) == OriginError::Unreachable;
+        if again && left > 0.0 && fetched.as_ref().is_err_and(lost) {
+            fetched = glue::origin_fetch(&url, &request.method, &fields, None, left).await;
         }
         let response = fetched.map_err(|error| origin_error(&error))?;
         let Some(head) = response_head(&response) else {
