@@ -225,6 +225,23 @@ fn incarnation_an_epoch_that_is_given_twice_shows_that_the_journal_was_restored(
     assert_eq!(bench.invalidate(named(5, "c"), 0).seen, past(5));
 }
 
+/// The pages of a tag, asked for so many at a time.
+fn listed_in_parts(bench: &mut Bench, name: &str, limit: u32) -> Vec<String> {
+    let mut cursor = None;
+    let mut listed = Vec::new();
+    loop {
+        let call = ShardCall::TagPages { tag: Tag::parse(name).unwrap(), cursor, limit };
+        let ShardReply::Pages { pages, cursor: next } = bench.call(call, 0) else {
+            panic!("no pages")
+        };
+        listed.extend(pages.into_iter().map(|page| page.page.path));
+        cursor = next;
+        if cursor.is_none() {
+            return listed;
+        }
+    }
+}
+
 #[test]
 fn a_page_of_several_variants_is_listed_once() {
     let mut bench = Bench::new();
@@ -241,20 +258,7 @@ fn a_page_of_several_variants_is_listed_once() {
         add(&mut bench, "/b", lang, if lang == "en" { &["y"] } else { &["x"] });
     }
     assert_eq!(bench.tag_pages("x"), ["/a", "/b"]);
-    let mut listed = Vec::new();
-    let mut cursor = None;
-    loop {
-        let call = ShardCall::TagPages { tag: Tag::parse("x").unwrap(), cursor, limit: 1 };
-        let ShardReply::Pages { pages, cursor: next } = bench.call(call, 0) else {
-            panic!("no pages")
-        };
-        listed.extend(pages.into_iter().map(|page| page.page.path));
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    assert_eq!(listed, ["/a", "/b"]);
+    assert_eq!(listed_in_parts(&mut bench, "x", 1), ["/a", "/b"]);
 }
 
 #[test]
@@ -263,22 +267,8 @@ fn pages_of_a_tag_are_listed_by_cursor() {
     for n in 0..25 {
         bench.fill(&format!("/{n}"), 1, &["all"], 0);
     }
-    let mut cursor = None;
-    let mut listed = Vec::new();
-    loop {
-        let tag = Tag::parse("all").unwrap();
-        let call = ShardCall::TagPages { tag, cursor, limit: 10 };
-        let ShardReply::Pages { pages, cursor: next } = bench.call(call, 0) else {
-            panic!("no pages")
-        };
-        listed.extend(pages.into_iter().map(|page| page.page.path));
-        cursor = next;
-        if cursor.is_none() {
-            break;
-        }
-    }
     let want: Vec<String> = (0..25).map(|n| format!("/{n}")).collect();
-    assert_eq!(listed, want);
+    assert_eq!(listed_in_parts(&mut bench, "all", 10), want);
     let info = &bench.by_url("example.com/7")[0];
     assert_eq!(info.page, page("/7"));
     assert_eq!(info.key, key("/7"));
