@@ -14,7 +14,7 @@ use edge_isr::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
 };
 use edge_isr::time::{Millis, Timestamp};
-use edge_isr::upstream::Request;
+use edge_isr::upstream::{Answer, Request};
 
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO};
@@ -279,7 +279,7 @@ impl Platform for Node {
         Ok(())
     }
 
-    async fn tell(&self, request: Request, _timeout: Millis) -> Result<ResponseHead, OriginError> {
+    async fn tell(&self, request: Request, _timeout: Millis) -> Result<Answer, OriginError> {
         self.place.world.violate(Property::Objects, format!("told {}", request.url));
         Err(OriginError::Unreachable)
     }
