@@ -379,9 +379,11 @@ fn error(code: &str) -> String {
 fn an_answer_of_cloudfront_means_what_its_body_says() {
     let progress = |id: &str| Ok(Taken::InProgress(id.to_owned()));
     let fails = |failure: Failure| Err(Untaken { failure, again: None });
-    let rows: [(u16, String, Result<Taken, Untaken>); 18] = [
+    let rows: [(u16, String, Result<Taken, Untaken>); 20] = [
         (201, invalidation("I2J0I21PCUYOIK", "InProgress"), progress("I2J0I21PCUYOIK")),
         (201, invalidation("I2J0I21PCUYOIK", "Completed"), Ok(Taken::Done)),
+        (201, invalidation("cloudfront:0af3", "InProgress"), progress("cloudfront:0af3")),
+        (201, invalidation("..", "InProgress"), fails(Failure::ServerError)),
         // What can't be asked after must be sent again: the reference makes it the same.
         (201, invalidation("a/../b", "InProgress"), fails(Failure::ServerError)),
         (201, invalidation("", "InProgress"), fails(Failure::ServerError)),

@@ -73,14 +73,16 @@ async fn carry<P: Platform, S: Sql>(
                 Some(_) | None => return Ok(()),
             }
         };
-        let mut told = send(ledger, platform, at, armed, &owed).await;
-        if let Err(Untaken { failure: Failure::Refused, .. }) = &told
-            && owed.targets != [Target::All]
-        {
-            // Names that an upstream does not take must not keep their pages there.
-            owed.targets = vec![Target::All];
-            told = send(ledger, platform, at, armed, &owed).await;
-        }
+        let told = loop {
+            let told = send(ledger, platform, at, armed, &owed).await;
+            match told {
+                // Names that an upstream does not take must not keep their pages there.
+                Err(Untaken { failure: Failure::Refused, .. }) if owed.targets != [Target::All] => {
+                    owed.targets = vec![Target::All];
+                }
+                told => break told,
+            }
+        };
         let now = platform.now();
         match told {
             Ok(Taken::InProgress(call)) => {

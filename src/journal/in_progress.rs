@@ -1,8 +1,8 @@
 //! Calls that an upstream has taken and is still at: what they carry stays owed, and is not told again, until the
 //! upstream says that it is done, or that it knows nothing of the call.
 
+use crate::sql::Sql;
 use crate::sql::row::{Row, epoch, maybe_text, number, text, timestamp};
-use crate::sql::{Sql, SqlError};
 use crate::time::{Epoch, Millis, Timestamp};
 
 use super::upstream::{acknowledge, well};
@@ -25,23 +25,16 @@ impl<S: Sql> Journal<S> {
         call: &str,
         now: Timestamp,
     ) -> Result<(), JournalError> {
-        self.sql.transaction(|| {
-            for invalidation in epochs {
-                // One that a purge of everything has taken over meanwhile is no longer there.
-                self.sql.exec(
-                    "INSERT OR REPLACE INTO upstream_sent (name, epoch, call, asked, ask_at)
-                        SELECT name, epoch, ?, 0, ? FROM upstream WHERE name = ? AND epoch = ?",
-                    &[
-                        text(call),
-                        timestamp(now.plus(FIRST_PAUSE)),
-                        text(name),
-                        epoch(*invalidation),
-                    ],
-                )?;
-            }
-            well(&self.sql, name)
-        })?;
-        Ok(())
+        for invalidation in epochs {
+            // One that a purge of everything has taken over meanwhile is no longer there.
+            let ask_at = timestamp(now.plus(FIRST_PAUSE));
+            self.sql.exec(
+                "INSERT OR REPLACE INTO upstream_sent (name, epoch, call, asked, ask_at)
+                    SELECT name, epoch, ?, 0, ? FROM upstream WHERE name = ? AND epoch = ?",
+                &[text(call), ask_at, text(name), epoch(*invalidation)],
+            )?;
+        }
+        Ok(well(&self.sql, name)?)
     }
 
     /// A call that an upstream is to be asked after, if there is one, and how many invalidations it carries.
@@ -108,18 +101,15 @@ impl<S: Sql> Journal<S> {
         let asked = u64::try_from(asked.unwrap_or(0)).unwrap_or(0).saturating_add(1);
         let pause = FIRST_PAUSE.0.saturating_mul(1 << asked.min(16)).min(LONGEST_PAUSE.0);
         let [name, call] = of;
-        self.sql.transaction(|| {
-            self.sql.exec(
-                "UPDATE upstream_sent SET asked = ?, ask_at = ? WHERE name = ? AND call = ?",
-                &[number(asked), timestamp(now.plus(Millis(pause))), name.clone(), call.clone()],
-            )?;
-            self.sql.exec(
-                "UPDATE upstream SET failure = ?1 WHERE name = ?2 AND epoch IN (
-                    SELECT epoch FROM upstream_sent WHERE name = ?2 AND call = ?3)",
-                &[maybe_text(failure), name.clone(), call.clone()],
-            )?;
-            Ok::<_, SqlError>(())
-        })?;
+        self.sql.exec(
+            "UPDATE upstream SET failure = ?1 WHERE name = ?2 AND epoch IN (
+                SELECT epoch FROM upstream_sent WHERE name = ?2 AND call = ?3)",
+            &[maybe_text(failure), name.clone(), call.clone()],
+        )?;
+        self.sql.exec(
+            "UPDATE upstream_sent SET asked = ?, ask_at = ? WHERE name = ? AND call = ?",
+            &[number(asked), timestamp(now.plus(Millis(pause))), name, call],
+        )?;
         Ok(())
     }
 }

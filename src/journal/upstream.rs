@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::Rule;
 use crate::sql::row::{Row, epoch, flag, number, text, timestamp};
 use crate::sql::{Sql, SqlError};
 use crate::tag::Target;
@@ -167,6 +168,12 @@ pub(super) fn postpone<S: Sql>(
     again: Option<Millis>,
     now: Timestamp,
 ) -> Result<(), JournalError> {
+    if !Rule::UpstreamTaken.holds() {
+        sql.exec(
+            "DELETE FROM upstream WHERE name = ? AND not_before <= ?",
+            &[text(name), timestamp(now)],
+        )?;
+    }
     let rows = sql.exec("SELECT max(attempts) FROM upstream WHERE name = ?", &[text(name)])?;
     let attempts = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     let attempts = u64::try_from(attempts.unwrap_or(0)).unwrap_or(0);

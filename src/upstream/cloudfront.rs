@@ -121,8 +121,8 @@ pub(super) fn progress(body: &[u8]) -> Option<Taken> {
         return Some(Taken::Done);
     }
     let id = element(body, "Id")?;
-    // It becomes a part of a path.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    // It becomes a part of a path; the edge's own have a colon.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_:".contains(&b);
     let good = (1..=128).contains(&id.len()) && id.bytes().all(plain);
     good.then_some(Taken::InProgress(id))
 }

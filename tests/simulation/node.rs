@@ -280,8 +280,21 @@ impl Platform for Node {
     }
 
     async fn tell(&self, request: Request, _timeout: Millis) -> Result<Answer, OriginError> {
-        self.place.world.violate(Property::Objects, format!("told {}", request.url));
-        Err(OriginError::Unreachable)
+        let world = &self.place.world;
+        let Some(upstreams) = &world.upstreams else {
+            world.violate(Property::Objects, format!("told {}", request.url));
+            return Err(OriginError::Unreachable);
+        };
+        world.watch.borrow_mut().count("told");
+        let said = format!(
+            "{} {} {}",
+            request.method,
+            request.url,
+            String::from_utf8_lossy(&request.body)
+        );
+        let answer = upstreams.tell(&world.sched, request, world.healed.get()).await;
+        world.say(|| format!("upstream is told {said}: {answer:?}"));
+        answer
     }
 
     async fn fetch(
