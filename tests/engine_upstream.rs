@@ -125,6 +125,22 @@ fn an_outage_of_any_kind_ends_with_all_of_it_told() {
 }
 
 #[test]
+fn a_failure_makes_nothing_due_before_every_isolate_sees_it() {
+    let (world, _) = site("cdn");
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((500, &[])));
+    world.invalidate("a", Mode::Hard);
+    world.pass(1_500);
+    world.invalidate("b", Mode::Hard);
+    pass(&world, 1);
+    assert_eq!(told(&world, "cloudflare"), [r#"{"tags":["a"]}"#]);
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    // Another try comes a second later, and b is due 0.5 s after that.
+    pass(&world, 4);
+    let want = [r#"{"tags":["a"]}"#, r#"{"tags":["a"]}"#, r#"{"tags":["b"]}"#];
+    assert_eq!(told(&world, "cloudflare"), want);
+}
+
+#[test]
 fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     let (world, isolate) = site("cdn");
     *world.upstream.borrow_mut() =

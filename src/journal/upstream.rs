@@ -160,7 +160,8 @@ pub(super) fn well<S: Sql>(sql: &S, name: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// An upstream has not taken what it is owed: all of it waits, for at least as long as it asked.
+/// An upstream has not taken what it is owed: all of it waits, for at least as long as it asked. What is not due yet is
+/// not due sooner for that.
 pub(super) fn postpone<S: Sql>(
     sql: &S,
     name: &str,
@@ -180,7 +181,7 @@ pub(super) fn postpone<S: Sql>(
     let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
     let pause = pause.max(again.map_or(0, |again| again.0)).min(MOST_PAUSE.0);
     sql.exec(
-        "UPDATE upstream SET attempts = ?1, not_before = ?2, failure = ?3 WHERE name = ?4
+        "UPDATE upstream SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
             AND epoch NOT IN (SELECT epoch FROM upstream_sent WHERE name = ?4)",
         &[
             number(attempts.saturating_add(1)),

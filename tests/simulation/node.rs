@@ -293,7 +293,12 @@ impl Platform for Node {
             String::from_utf8_lossy(&request.body)
         );
         let answer = upstreams.tell(&world.sched, request, world.healed.get()).await;
-        world.say(|| format!("upstream is told {said}: {answer:?}"));
+        world.say(|| {
+            let answer = answer.as_ref();
+            let answer =
+                answer.map(|a| (a.head.status, String::from_utf8_lossy(&a.body).into_owned()));
+            format!("upstream is told {said}: {answer:?}")
+        });
         answer
     }
 
