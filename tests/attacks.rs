@@ -508,6 +508,9 @@ fn loops_end_and_what_they_carry_is_part_of_the_key() {
     assert!(is_hit(&isolate.get(&url, &[("CDN-Loop", "Fastly")])));
     let long = format!("a{}", "x".repeat(1_024));
     assert_eq!(isolate.get(&url, &[("CDN-Loop", &long)]).status, 431);
+    // It goes on, and is kept for warms, as one line.
+    let half = format!("a{}", "x".repeat(511));
+    assert_eq!(isolate.get(&url, &[("CDN-Loop", &half), ("CDN-Loop", &half)]).status, 431);
     // The platform's own word is the same for everyone.
     assert!(is_hit(&isolate.get(&url, &[("CDN-Loop", "cloudflare; loops=1")])));
 }
