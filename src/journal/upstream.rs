@@ -56,7 +56,10 @@ pub struct UpstreamState {
     pub in_progress: u64,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")
+)]
 const fn is_zero(count: &u64) -> bool {
     *count == 0
 }
