@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use futures_util::future::{join_all, select};
+use futures_util::future::select;
 
 use crate::config::LogLevel;
 use crate::config::upstream::Armed;
@@ -27,6 +27,7 @@ use crate::time::{Epoch, Millis, Timestamp};
 use crate::upstream::Failure;
 
 use super::outward;
+use super::together::join_all;
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);

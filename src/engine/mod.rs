@@ -21,6 +21,7 @@
 //! | [`operate`], `inspect`, `order` | the control API |
 //! | `purge` | other caches' APIs; forced refreshes |
 //! | `invalidate` | an invalidation on its way into the journal |
+//! | `together` | several calls at once |
 
 pub mod answer;
 pub mod deliver;
@@ -49,6 +50,7 @@ mod purge;
 mod stored;
 mod sync;
 mod tell;
+mod together;
 pub mod warm;
 
 use std::cell::RefCell;
