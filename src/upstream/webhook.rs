@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use crate::config::upstream::Upstream;
 use crate::header::Fields;
 use crate::journal::{Mode, Owed};
+use crate::json::write_value;
 use crate::tag::Target;
 
 use super::Request;
@@ -48,6 +49,6 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
             ("authorization", &format!("Bearer {secret}")),
             ("webhook-id", &id),
         ]),
-        body: command.to_string().into_bytes(),
+        body: write_value(&command).into_bytes(),
     }]
 }
