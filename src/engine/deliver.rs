@@ -24,7 +24,7 @@ use crate::journal::{
 use crate::port::Platform;
 use crate::sql::Sql;
 use crate::time::{Epoch, Millis, Timestamp};
-use crate::upstream::Failure;
+use crate::upstream::disarmed;
 
 use super::outward;
 use super::together::join_all;
@@ -160,8 +160,8 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     if let JournalReply::Status(status) = &mut reply {
         for (state, armed) in status.upstreams.iter_mut().zip(&ledger.upstreams) {
             // Told before anything is owed.
-            if armed.secret.is_none() {
-                state.failure = Some(Failure::CredentialsMissing.as_str().to_owned());
+            if let Some(failure) = disarmed(armed) {
+                state.failure = Some(failure.as_str().to_owned());
             }
         }
     }

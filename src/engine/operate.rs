@@ -347,7 +347,7 @@ impl<P: Platform> Engine<P> {
         let mut reasons = guard.problems.to_vec();
         self.see(platform, self.config().max_lag).await;
         let failed = self.upstream_states(platform).await.into_iter().filter_map(|upstream| {
-            let UpstreamState { name, waiting, failure } = upstream;
+            let UpstreamState { name, waiting, failure, .. } = upstream;
             Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
         });
         let failed: Vec<String> = failed.collect();

@@ -38,6 +38,10 @@ const TABLES: &[&str] = &[
         whole INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
         failure TEXT, PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS upstream_of ON upstream (epoch)",
+    // What of that it was told, as which call, and when to ask how far that is.
+    "CREATE TABLE IF NOT EXISTS upstream_sent (name TEXT NOT NULL, epoch INTEGER NOT NULL,
+        call TEXT NOT NULL, asked INTEGER NOT NULL, ask_at INTEGER NOT NULL,
+        PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 

@@ -34,12 +34,14 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
         }
     }
     let request = |body: &Value| Request {
+        method: "POST",
         url: upstream.url.join(&format!("/zones/{}/purge_cache", upstream.id)),
         fields: Fields::from_iter([
             ("content-type", "application/json"),
             ("authorization", &format!("Bearer {secret}")),
         ]),
         body: write_value(body).into_bytes(),
+        reads: 0,
     };
     if everything {
         return vec![request(&json!({ "purge_everything": true }))];
