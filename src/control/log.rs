@@ -122,6 +122,13 @@ pub enum Event<'a> {
         /// Invalidations that were to be told.
         waiting: usize,
     },
+    /// The number of shards has changed, and pages go to their new ones.
+    Resharding {
+        /// How many there are now.
+        shards: u16,
+        /// How many have pages of others.
+        moving: u64,
+    },
     /// A warm was given up.
     WarmDead {
         /// The page.
@@ -151,6 +158,7 @@ impl Event<'_> {
             Self::WarmFailed { .. } => "warm-failed",
             Self::ImportFailed { .. } => "import-failed",
             Self::UpstreamFailed { .. } => "upstream-failed",
+            Self::Resharding { .. } => "resharding",
             Self::WarmDead { .. } => "warm-dead",
         }
     }
@@ -171,7 +179,9 @@ impl Event<'_> {
             | Self::ImportFailed { .. }
             | Self::UpstreamFailed { .. }
             | Self::WarmDead { .. } => LogLevel::Problems,
-            Self::Revalidated { .. } | Self::WarmFailed { .. } => LogLevel::Events,
+            Self::Revalidated { .. } | Self::WarmFailed { .. } | Self::Resharding { .. } => {
+                LogLevel::Events
+            }
         }
     }
 
@@ -233,6 +243,9 @@ impl Event<'_> {
             }
             Self::UpstreamFailed { name, reason, waiting } => {
                 vec![("name", text(name)), ("reason", text(reason)), ("waiting", json!(waiting))]
+            }
+            Self::Resharding { shards, moving } => {
+                vec![("shards", json!(shards)), ("moving", json!(moving))]
             }
             Self::WarmFailed { url, reason, attempts }
             | Self::WarmDead { url, reason, attempts } => {

@@ -48,6 +48,11 @@ pub enum ShardReply {
     Done,
     /// To [`super::ShardCall::Status`].
     Status(ShardStatus),
+    /// To [`super::ShardCall::Move`] and [`super::ShardCall::Adopt`].
+    Moved {
+        /// Whether that is done; otherwise ask again.
+        done: bool,
+    },
 }
 
 impl ShardReply {
@@ -65,6 +70,7 @@ impl ShardReply {
             Self::Pages { .. } => "pages",
             Self::Done => "done",
             Self::Status(_) => "status",
+            Self::Moved { .. } => "moved",
         }
     }
 }

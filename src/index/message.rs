@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::header::Fields;
-use crate::journal::Fanout;
+use crate::journal::{Fanout, Place};
 use crate::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::pace::End;
 use crate::sitemap::Kind;
@@ -76,6 +76,57 @@ pub enum ShardCall {
     },
     /// How is the shard? Answered by [`super::ShardReply::Status`].
     Status,
+    /// Which pages are this shard's own? Answered by [`super::ShardReply::Moved`]: whether those
+    /// that are not have gone.
+    Move(Place),
+    /// Pages that are this shard's own now. Answered by [`super::ShardReply::Moved`]: whether it has
+    /// taken them, durably.
+    Adopt(Adopt),
+}
+
+/// Pages on their way to another shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Adopt {
+    /// The new shard's place.
+    pub place: Place,
+    /// The highest epoch that the old shard ever heard of.
+    pub seen: Epoch,
+    /// Up to here the old shard has found what each invalidation names.
+    pub found: Epoch,
+    /// All variants of some pages.
+    pub variants: Vec<Moving>,
+}
+
+/// A variant on its way to another shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moving {
+    /// As it was recorded; without a fence: it was never stored.
+    pub record: RecordRequest,
+    /// [`crate::heat::Heat`].
+    pub heat: Timestamp,
+    /// Its queued warm and its dead letters.
+    pub letters: Vec<Letter>,
+}
+
+/// A warm on its way to another shard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter {
+    /// The job that it counts for.
+    pub job: String,
+    /// The epoch that it is for.
+    pub epoch: Epoch,
+    /// [`crate::warm::Want::above_fence`].
+    #[serde(default)]
+    pub above: u64,
+    /// How often it was tried.
+    #[serde(default)]
+    pub attempts: u32,
+    /// Of a dead letter: why its last try failed.
+    #[serde(default)]
+    pub reason: Option<String>,
+    /// Of a dead letter: when it was given up.
+    #[serde(default)]
+    pub at: Timestamp,
 }
 
 /// Asks to fetch one variant of a page.
