@@ -45,8 +45,8 @@ pub use answer::{
 use damage::is_damage;
 pub use inspect::MOST_COUNTED;
 pub use message::{
-    Adopt, ImportNews, ImportTask, LeaseRequest, Letter, Listed, Moving, Outcome, RecordRequest,
-    ReleaseRequest, ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
+    ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest, ReleaseRequest,
+    ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
 };
 pub use reshard::MoveTask;
 use schema::State;
@@ -203,12 +203,8 @@ impl<S: Sql> Shard<S> {
                 self.transact(now, |work| work.forget(&key)).map(|()| ShardReply::Done)
             }
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
-            ShardCall::Move(place) => {
-                let done = self.transact(now, |work| Ok(work.place(place)))?;
-                Ok(ShardReply::Moved { done })
-            }
-            ShardCall::Adopt(adopt) => {
-                let done = self.transact(now, |work| work.adopt(&adopt))?;
+            ShardCall::Move(moved) => {
+                let done = self.transact(now, |work| work.moved(&moved))?;
                 Ok(ShardReply::Moved { done })
             }
         }

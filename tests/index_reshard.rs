@@ -8,7 +8,7 @@ mod common;
 use common::shard::{Bench, HOUR, asks, at, key, page, selection, stored, tag};
 use common::sqlite::Sqlite;
 use edge_isr::index::{
-    Adopt, JobProgress, LeaseReply, LeaseRequest, MoveTask, PageInfo, RecordRequest, ShardCall,
+    JobProgress, LeaseReply, LeaseRequest, Move, MoveTask, PageInfo, RecordRequest, ShardCall,
     ShardReply, WarmRequest,
 };
 use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, Place};
@@ -79,7 +79,7 @@ impl Site {
         self.journal = Journal::open(self.sql.clone(), config(shards)).unwrap();
         let most = self.benches.len().max(usize::from(shards));
         self.benches.resize_with(most, || Some(Bench::new()));
-        assert_eq!(self.journal.next_wake().unwrap().is_some(), true, "it is noticed by itself");
+        assert!(self.journal.next_wake().unwrap().is_some(), "it is noticed by itself");
     }
 
     fn bench(&mut self, shard: u16) -> &mut Bench {
@@ -161,7 +161,8 @@ impl Site {
         let now = self.now;
         self.journal.run_due(at(now)).unwrap();
         for place in self.journal.due_moves(at(now)).unwrap() {
-            let reply = self.bench(place.own).call(ShardCall::Move(place), now);
+            let reply =
+                self.bench(place.own).call(ShardCall::Move(Move { place, ..Move::default() }), now);
             let ShardReply::Moved { done } = reply else { panic!("{reply:?}") };
             self.journal.moved(place, done, at(now)).unwrap();
         }
@@ -174,9 +175,9 @@ impl Site {
         bench.shard.take_move(now).unwrap()
     }
 
-    fn adopt(&mut self, adopt: &Adopt) -> bool {
+    fn adopt(&mut self, adopt: &Move) -> bool {
         let now = self.now;
-        match self.bench(adopt.place.own).call(ShardCall::Adopt(adopt.clone()), now) {
+        match self.bench(adopt.place.own).call(ShardCall::Move(adopt.clone()), now) {
             ShardReply::Moved { done } => done,
             other => panic!("{other:?}"),
         }
@@ -190,31 +191,31 @@ impl Site {
     /// One handover of a shard, if it has one; whether it had.
     fn hand_over(&mut self, shard: u16, fault: Fault) -> bool {
         let Some(task) = self.take_move(shard) else { return false };
-        let to = task.adopt.place.own;
+        let to = task.message.place.own;
         assert_ne!(to, shard);
         match fault {
             Fault::None => {
-                let taken = self.adopt(&task.adopt);
+                let taken = self.adopt(&task.message);
                 self.note(shard, &task, taken);
             }
             Fault::Lost => self.note(shard, &task, false),
             Fault::Unanswered => {
-                self.adopt(&task.adopt);
+                self.adopt(&task.message);
                 self.note(shard, &task, false);
             }
             Fault::Repeated => {
-                let taken = self.adopt(&task.adopt);
+                let taken = self.adopt(&task.message);
                 self.note(shard, &task, taken);
-                self.adopt(&task.adopt);
+                self.adopt(&task.message);
             }
             Fault::SenderDies => self.restart(shard),
             Fault::TakerDies => {
-                let taken = self.adopt(&task.adopt);
+                let taken = self.adopt(&task.message);
                 self.restart(to);
                 self.note(shard, &task, taken);
             }
             Fault::SenderForgets => {
-                self.adopt(&task.adopt);
+                self.adopt(&task.message);
                 self.restart(shard);
             }
         }
@@ -452,13 +453,13 @@ fn an_invalidation_at_any_moment_of_a_handover_warms_each_page_once() {
             };
             // Raises the number of the new shard; then time passes.
             let task = site.take_move(0).unwrap();
-            assert!(!site.adopt(&task.adopt));
+            assert!(!site.adopt(&task.message));
             site.note(0, &task, false);
             site.now += LONG;
             strike(&mut site, 0);
             let task = site.take_move(0).unwrap();
             strike(&mut site, 1);
-            let taken = site.adopt(&task.adopt);
+            let taken = site.adopt(&task.message);
             assert!(taken);
             strike(&mut site, 2);
             site.note(0, &task, taken);
@@ -627,8 +628,13 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
     };
     assert!(record.fence > latest_fence);
     let task = site.take_move(0).unwrap();
-    let adopt = task.adopt;
-    assert!(adopt.variants.iter().any(|moving| moving.record.key == record.key));
+    let adopt = task.message;
+    assert!(
+        adopt
+            .variants
+            .iter()
+            .any(|variant| variant.contains(&format!("\"{}\"", record.key.as_str())))
+    );
     assert!(!site.adopt(&adopt), "the reader may still wait");
     site.now += 9_999;
     assert!(!site.adopt(&adopt));
@@ -644,7 +650,9 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
 fn a_place_of_before_is_not_believed() {
     let mut bench = Bench::new();
     let place = |shards, own, millis| Place { shards, own, at: at(millis) };
-    let told = |bench: &mut Bench, place| match bench.call(ShardCall::Move(place), 10) {
+    let told = |bench: &mut Bench, place| match bench
+        .call(ShardCall::Move(Move { place, ..Move::default() }), 10)
+    {
         ShardReply::Moved { done } => done,
         other => panic!("{other:?}"),
     };
@@ -653,20 +661,15 @@ fn a_place_of_before_is_not_believed() {
     assert_eq!(bench.shard.take_move(at(10)).unwrap(), None);
     assert!(told(&mut bench, place(1, 0, 2)), "all pages are its own");
     assert!(told(&mut bench, place(64, 63, 1)), "and a late message changes nothing");
-    let late = Adopt {
-        place: place(64, 0, 1),
-        seen: Epoch::ZERO,
-        found: Epoch::ZERO,
-        variants: Vec::new(),
-    };
-    assert_eq!(bench.call(ShardCall::Adopt(late), 10), ShardReply::Moved { done: false });
+    let late = Move { place: place(64, 0, 1), variants: vec!["{}".to_owned()], ..Move::default() };
+    assert_eq!(bench.call(ShardCall::Move(late), 10), ShardReply::Moved { done: false });
     assert_eq!(bench.tag_pages("x"), ["/a"]);
 }
 
 #[test]
 fn a_change_that_is_taken_back_while_it_is_under_way() {
-    for (before, after) in CHANGES {
-        for steps in [0, 1, 2, 3, 5, 11] {
+    for (before, after) in [(8, 12), (3, 1), (2, 3)] {
+        for steps in [0, 1, 2, 5, 11] {
             let mut site = Site::new(before);
             site.fill_all();
             site.deploy(after);
@@ -752,7 +755,7 @@ fn a_full_new_shard_takes_nothing_and_loses_nothing() {
     site.tell();
     site.now += LONG;
     let task = site.take_move(0).unwrap();
-    assert!(!site.adopt(&task.adopt));
+    assert!(!site.adopt(&task.message));
     site.note(0, &task, false);
     site.now += LONG;
     let task = site.take_move(0).unwrap();
@@ -762,7 +765,7 @@ fn a_full_new_shard_takes_nothing_and_loses_nothing() {
         WHEN (SELECT count(*) FROM variant) >= 3 BEGIN SELECT raise(ABORT, 'full'); END";
     sql.exec(refuse, &[]).unwrap();
     let now = at(site.now);
-    let refused = site.bench(1).shard.handle(ShardCall::Adopt(task.adopt.clone()), now);
+    let refused = site.bench(1).shard.handle(ShardCall::Move(task.message.clone()), now);
     assert!(refused.is_err());
     assert_eq!(sql.exec("SELECT count(*) FROM page", &[]).unwrap(), [[Value::Integer(0)]]);
     site.note(0, &task, false);

@@ -3,10 +3,8 @@
 
 use std::rc::Rc;
 
-use futures_util::future::join_all;
-
 use crate::control::log::Event;
-use crate::index::{MoveTask, ShardCall, ShardError, ShardReply};
+use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
 use crate::journal::JournalError;
 use crate::port::{CallError, Platform};
 use crate::sql::Sql;
@@ -23,18 +21,18 @@ pub(super) async fn tell<P: Platform, S: Sql>(
     let now = platform.now();
     let places = ledger.act(|journal| journal.due_moves(now))?;
     let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
-    let asked = places.into_iter().map(|place| async move {
-        let told = platform.shard(place.own, ShardCall::Move(place)).await;
+    for place in places {
+        let call = ShardCall::Move(Move { place, ..Move::default() });
+        let told = platform.shard(place.own, call).await;
         // One of the version before does not understand it: it is told again.
         let done = matches!(told, Ok(ShardReply::Moved { done: true }));
-        ledger.act(|journal| journal.moved(place, done, platform.now()))
-    });
-    let done = join_all(asked).await.into_iter().fold(Ok(()), Result::and);
+        ledger.act(|journal| journal.moved(place, done, platform.now()))?;
+    }
     let moving = ledger.act(|journal| journal.moving())?;
     if let Some(line) = (Event::Resharding { shards, moving }).line(platform.now(), ledger.log) {
         platform.log(&line);
     }
-    done
+    Ok(())
 }
 
 impl<P: Platform> Engine<P> {
@@ -45,12 +43,12 @@ impl<P: Platform> Engine<P> {
         depot: &Depot<S>,
         task: MoveTask,
     ) -> Result<(), ShardError> {
-        let call = ShardCall::Adopt(task.adopt.clone());
+        let call = ShardCall::Move(task.message.clone());
         let failed = |error: &CallError| {
-            self.shard_failed(platform, "adopt", error);
+            self.shard_failed(platform, "move", error);
             false
         };
-        let taken = match platform.shard(task.adopt.place.own, call).await {
+        let taken = match platform.shard(task.message.place.own, call).await {
             Ok(ShardReply::Moved { done }) => done,
             Ok(other) => failed(&CallError::Unknown(other.name().into())),
             Err(error) => failed(&error),

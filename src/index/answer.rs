@@ -48,9 +48,10 @@ pub enum ShardReply {
     Done,
     /// To [`super::ShardCall::Status`].
     Status(ShardStatus),
-    /// To [`super::ShardCall::Move`] and [`super::ShardCall::Adopt`].
+    /// To [`super::ShardCall::Move`].
     Moved {
-        /// Whether that is done; otherwise ask again.
+        /// Whether it has taken what came, durably; if nothing came, whether all pages here are its
+        /// own. Otherwise ask again.
         done: bool,
     },
 }

@@ -76,57 +76,29 @@ pub enum ShardCall {
     },
     /// How is the shard? Answered by [`super::ShardReply::Status`].
     Status,
-    /// Which pages are this shard's own? Answered by [`super::ShardReply::Moved`]: whether those
-    /// that are not have gone.
-    Move(Place),
-    /// Pages that are this shard's own now. Answered by [`super::ShardReply::Moved`]: whether it has
-    /// taken them, durably.
-    Adopt(Adopt),
+    /// Which pages are this shard's own, and some of them out of another. Answered by
+    /// [`super::ShardReply::Moved`].
+    Move(Move),
 }
 
-/// Pages on their way to another shard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Adopt {
-    /// The new shard's place.
+/// After a change of the number of shards: from the journal, which pages are whose; from another
+/// shard, pages that are this one's now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The place of who gets this.
     pub place: Place,
-    /// The highest epoch that the old shard ever heard of.
+    /// The highest epoch that the other shard ever heard of.
+    #[serde(default)]
     pub seen: Epoch,
-    /// Up to here the old shard has found what each invalidation names.
+    /// Up to here the other shard has found what each invalidation names.
+    #[serde(default)]
     pub found: Epoch,
-    /// All variants of some pages.
-    pub variants: Vec<Moving>,
-}
-
-/// A variant on its way to another shard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moving {
-    /// As it was recorded; without a fence: it was never stored.
-    pub record: RecordRequest,
-    /// [`crate::heat::Heat`].
-    pub heat: Timestamp,
-    /// Its queued warm and its dead letters.
-    pub letters: Vec<Letter>,
-}
-
-/// A warm on its way to another shard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Letter {
-    /// The job that it counts for.
-    pub job: String,
-    /// The epoch that it is for.
-    pub epoch: Epoch,
-    /// [`crate::warm::Want::above_fence`].
+    /// All variants of some pages, each as JSON: `{"record":…,"heat":…,"letters":[…]}`, with a
+    /// [`RecordRequest`] (without a fence: never stored), its [`crate::heat::Heat`], and what is owed
+    /// to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm, and with a reason
+    /// dead letters. SQLite writes and reads it: this is a table's rows on their way to another.
     #[serde(default)]
-    pub above: u64,
-    /// How often it was tried.
-    #[serde(default)]
-    pub attempts: u32,
-    /// Of a dead letter: why its last try failed.
-    #[serde(default)]
-    pub reason: Option<String>,
-    /// Of a dead letter: when it was given up.
-    #[serde(default)]
-    pub at: Timestamp,
+    pub variants: Vec<String>,
 }
 
 /// Asks to fetch one variant of a page.

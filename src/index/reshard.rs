@@ -11,9 +11,7 @@
 //! before every reader who heard a lower one has gone.
 
 use crate::heat::Heat;
-use crate::journal::Place;
-use crate::key::{CacheKey, KeyDigest, Page};
-use crate::lease::Version;
+use crate::key::KeyDigest;
 use crate::sql::row::{Row, maybe_text, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
 use crate::time::{Epoch, Millis, Timestamp};
@@ -21,7 +19,7 @@ use crate::warm::Want;
 
 use super::damage::is_damage;
 use super::schema::State;
-use super::{Adopt, Letter, Moving, Outcome, RecordRequest, ShardError, Work};
+use super::{Move, RecordRequest, ShardError, Work};
 
 /// Pages looked at in one slice of the walk.
 const LOOKED_AT: usize = 1_000;
@@ -29,8 +27,8 @@ const LOOKED_AT: usize = 1_000;
 const SLICES: usize = 10;
 /// Pages handed over at once.
 const MOST_PAGES: usize = 100;
-/// Tags handed over at once, unless one page has more.
-const MOST_TAGS: usize = 5_000;
+/// Bytes handed over at once, unless one page has more.
+const MOST_BYTES: usize = 2_000_000;
 /// The pause after pages were not taken, or changed, and before another walk.
 const PAUSE: Millis = Millis(5_000);
 /// When pages that nothing more is heard of are handed over again.
@@ -42,10 +40,29 @@ const MARGIN: u64 = 1_000_000;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoveTask {
     /// What the other shard is to take; `place.own` is its number.
-    pub adopt: Adopt,
+    pub message: Move,
     /// Each page's number here, and how many of the variants are its own, in order.
     pages: Vec<(i64, usize)>,
 }
+
+/// All variants of a page, as [`Move::variants`] has them; nothing of one with a damaged row. Beside each, whether its
+/// warm runs.
+const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.selection)
+            AND json_valid(v.request) THEN json_object('record', json_object(
+                'page', json(p.page), 'key', p.key, 'selection', json(v.selection),
+                'leased', json(v.selection), 'request', json(v.request), 'tags',
+                json((SELECT json_group_array(n.name) FROM tagged t JOIN tag n ON n.id = t.tag
+                    WHERE t.variant = v.id)),
+                'stamp', v.stamp, 'fence', v.fence, 'l2_key', v.l2_key, 'status', v.status,
+                'fresh_until', v.fresh_until, 'keep_until', v.keep_until, 'outcome', 'stored'),
+            'heat', v.heat, 'letters', json((SELECT json_group_array(json_array(
+                    job, epoch, above, attempts, reason, at)) FROM
+                (SELECT job, epoch, above, attempts, NULL AS reason, 0 AS at FROM warm
+                        WHERE variant = v.id
+                    UNION ALL SELECT job, epoch, 0, attempts, reason, at FROM dead
+                        WHERE variant = v.id))))
+        END, EXISTS (SELECT 1 FROM warm WHERE variant = v.id AND state = 1)
+    FROM page p JOIN variant v ON v.page = p.id WHERE p.id = ? ORDER BY v.id";
 
 impl State {
     /// Whether pages may be here that are another shard's.
@@ -55,15 +72,6 @@ impl State {
 }
 
 impl<S: Sql> Work<'_, S> {
-    /// Takes what is said of the shards, if it is news; whether all pages here are its own.
-    pub(super) fn place(&mut self, place: Place) -> bool {
-        if place.at > self.state.place.at {
-            self.state.place = place;
-            (self.state.walk, self.state.walk_at) = (1, self.now);
-        }
-        !self.state.is_walking()
-    }
-
     /// A page is new here: another's is handed over soon.
     pub(super) fn note_stray(&mut self, page: &KeyDigest) {
         let place = self.state.place;
@@ -101,110 +109,75 @@ impl<S: Sql> Work<'_, S> {
 
     /// Some of these pages. The walk comes to the first of them, or past the last page.
     fn task_of(&mut self, rows: &[Vec<Value>]) -> Result<MoveTask, ShardError> {
-        let unfound = self.sql.exec("SELECT min(epoch) FROM expand", &[])?;
+        let unfound = self.sql.exec("SELECT min(epoch) - 1 FROM expand", &[])?;
         let unfound = unfound.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
-        let unfound = unfound.map(|epoch| Epoch(epoch.unsigned_abs().saturating_sub(1)));
-        let mut place = self.state.place;
-        let adopt = Adopt {
-            place,
-            seen: self.state.seen,
-            found: unfound.unwrap_or(self.state.fanned).min(self.state.fanned),
-            variants: Vec::new(),
+        let found = unfound.map_or(self.state.fanned, |epoch| Epoch(epoch.unsigned_abs()));
+        let mut task = MoveTask {
+            message: Move {
+                place: self.state.place,
+                seen: self.state.seen,
+                found: found.min(self.state.fanned),
+                variants: Vec::new(),
+            },
+            pages: Vec::new(),
         };
-        let mut task = MoveTask { adopt, pages: Vec::new() };
-        let mut tags = 0;
+        let own = self.state.place.own;
+        let mut bytes = 0;
         for row in rows {
-            let id = Row(row).integer(0)?;
-            let shard = KeyDigest::from_stored(Row(row).text(1)?.to_owned()).shard(place.shards);
+            let page = Row(row).integer(0)?;
+            let digest = KeyDigest::from_stored(Row(row).text(1)?.to_owned());
+            let shard = digest.shard(self.state.place.shards);
             let begun = !task.pages.is_empty();
-            if begun && (task.pages.len() == MOST_PAGES || tags >= MOST_TAGS) {
+            if begun && (task.pages.len() == MOST_PAGES || bytes >= MOST_BYTES) {
                 break;
             }
-            if shard != place.own && (!begun || shard == task.adopt.place.own) {
-                let gathered = self.gather(id);
-                let page = [Value::Integer(id)];
-                match self.heal(gathered, |work| work.drop_damaged_page(&page))? {
+            if shard != own && (!begun || shard == task.message.place.own) {
+                let gathered = self.gather(page);
+                let id = [Value::Integer(page)];
+                match self.heal(gathered, |work| work.drop_damaged_page(&id))? {
                     Some(mut variants) => {
-                        task.adopt.place.own = shard;
-                        task.pages.push((id, variants.len()));
-                        tags += variants.iter().map(|v| v.record.tags.len()).sum::<usize>();
-                        task.adopt.variants.append(&mut variants);
+                        task.message.place.own = shard;
+                        task.pages.push((page, variants.len()));
+                        bytes += variants.iter().map(String::len).sum::<usize>();
+                        task.message.variants.append(&mut variants);
                     }
                     None => self.state.walk_again = true,
                 }
             }
             if task.pages.is_empty() {
-                self.state.walk = id.unsigned_abs().saturating_add(1);
+                self.state.walk = page.unsigned_abs().saturating_add(1);
             }
         }
-        place.own = task.adopt.place.own;
-        task.adopt.place = place;
         Ok(task)
     }
 
     /// All variants of a page; none while one of its warms runs.
-    fn gather(&self, page: i64) -> Result<Option<Vec<Moving>>, ShardError> {
-        let rows = self.sql.exec(
-            "SELECT p.page, p.key, v.selection, v.request, v.status, v.l2_key, v.stamp, v.fence,
-                    v.fresh_until, v.keep_until, v.heat, v.id
-                FROM page p JOIN variant v ON v.page = p.id WHERE p.id = ? ORDER BY v.id",
-            &[Value::Integer(page)],
-        )?;
+    fn gather(&self, page: i64) -> Result<Option<Vec<String>>, ShardError> {
+        let rows = self.sql.exec(VARIANTS, &[Value::Integer(page)])?;
         let mut variants = Vec::with_capacity(rows.len());
         for row in &rows {
-            let row = Row(row);
-            let id = row.integer(11)?;
-            let Some(letters) = self.letters_of(id)? else { return Ok(None) };
-            let page: Page = row.json(0)?;
-            let record = RecordRequest {
-                page,
-                key: CacheKey::from_stored(row.text(1)?.to_owned()),
-                selection: row.json(2)?,
-                leased: row.json(2)?,
-                request: row.json(3)?,
-                tags: self.tags_of(id)?,
-                stamp: row.epoch(6)?,
-                fence: row.unsigned(7)?,
-                l2_key: row.maybe_text(5)?.map(str::to_owned),
-                status: row.small(4)?,
-                fresh_until: row.timestamp(8)?,
-                keep_until: row.timestamp(9)?,
-                outcome: Outcome::Stored,
-            };
-            variants.push(Moving { record, heat: row.timestamp(10)?, letters });
+            if Row(row).flag(1)? {
+                return Ok(None);
+            }
+            let variant = Row(row).text(0)?;
+            // What can't be read here can't be read there.
+            self.unpacked(variant)?;
+            variants.push(variant.to_owned());
         }
         Ok(Some(variants))
     }
 
-    /// A variant's queued warm and its dead letters; none while the warm runs.
-    fn letters_of(&self, variant: i64) -> Result<Option<Vec<Letter>>, SqlError> {
-        let rows = self.sql.exec(
-            "SELECT job, epoch, above, attempts, NULL, 0, state FROM warm WHERE variant = ?1
-                UNION ALL SELECT job, epoch, 0, attempts, reason, at, 0 FROM dead WHERE variant = ?1",
-            &[Value::Integer(variant)],
-        )?;
-        let mut letters = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let row = Row(row);
-            if row.flag(6)? {
-                return Ok(None);
-            }
-            letters.push(Letter {
-                job: row.text(0)?.to_owned(),
-                epoch: row.epoch(1)?,
-                above: row.unsigned(2)?,
-                attempts: row.small(3)?,
-                reason: row.maybe_text(4)?.map(str::to_owned),
-                at: row.timestamp(5)?,
-            });
-        }
-        Ok(Some(letters))
+    fn unpacked(&self, variant: &str) -> Result<(RecordRequest, Heat), SqlError> {
+        let query = "SELECT json_extract(?1, '$.record'), json_extract(?1, '$.heat')";
+        let rows = self.sql.exec(query, &[text(variant)])?;
+        let row = Row(rows.first().map_or(&[], Vec::as_slice));
+        Ok((row.json(0)?, Heat(row.timestamp(1)?)))
     }
 
     /// Forgets the pages that the other shard has taken.
     pub(super) fn note_move(&mut self, task: &MoveTask, taken: bool) -> Result<(), ShardError> {
         self.state.walk_at = if taken { self.now } else { self.now.plus(PAUSE) };
-        let mut sent = task.adopt.variants.as_slice();
+        let mut sent = task.message.variants.as_slice();
         for (page, count) in task.pages.iter().filter(|_| taken) {
             let (own, rest) = sent.split_at_checked(*count).unwrap_or_default();
             sent = rest;
@@ -240,15 +213,27 @@ impl<S: Sql> Work<'_, S> {
         Ok(())
     }
 
-    /// Takes pages of another shard; false: not now.
-    pub(super) fn adopt(&mut self, adopt: &Adopt) -> Result<bool, ShardError> {
-        self.place(adopt.place);
-        if adopt.place.at < self.state.place.at {
+    /// Takes what is said of the shards, if it is news, and pages of another.
+    pub(super) fn moved(&mut self, moved: &Move) -> Result<bool, ShardError> {
+        let place = moved.place;
+        if place.at > self.state.place.at {
+            self.state.place = place;
+            (self.state.walk, self.state.walk_at) = (1, self.now);
+        }
+        if moved.variants.is_empty() {
+            return Ok(!self.state.is_walking());
+        }
+        if place.at < self.state.place.at {
             // Whose they are has changed since: the sender will hear of it.
             return Ok(false);
         }
-        let fences = adopt.variants.iter().map(|moving| moving.record.fence);
-        let highest = fences.max().unwrap_or_default();
+        let mut variants = Vec::with_capacity(moved.variants.len());
+        let mut highest = 0;
+        for variant in &moved.variants {
+            let (record, heat) = self.unpacked(variant)?;
+            highest = record.fence.max(highest);
+            variants.push((record, heat, variant));
+        }
         if highest > self.state.fence {
             (self.state.fence, self.state.raised_at) = (highest + MARGIN, self.now);
         }
@@ -256,25 +241,28 @@ impl<S: Sql> Work<'_, S> {
         if self.now < self.state.raised_at.plus(self.config.lease) {
             return Ok(false);
         }
-        self.state.seen = self.state.seen.max(adopt.seen);
-        for moving in &adopt.variants {
-            let record = &moving.record;
-            let mut adopted = self.adopt_variant(moving, adopt.found);
+        self.state.seen = self.state.seen.max(moved.seen);
+        for (record, heat, variant) in variants {
+            let mut adopted = self.adopt(&record, heat, variant, moved.found);
             if adopted.as_ref().is_err_and(is_damage) {
                 self.drop_damaged(&record.key, &[&record.selection])?;
-                adopted = self.adopt_variant(moving, adopt.found);
+                adopted = self.adopt(&record, heat, variant, moved.found);
             }
             adopted?;
         }
         Ok(true)
     }
 
-    fn adopt_variant(&mut self, moving: &Moving, found: Epoch) -> Result<(), ShardError> {
-        let Moving { record, heat, letters } = moving;
-        let heat = Heat(*heat);
+    /// Takes a variant of another shard, and what is owed for it.
+    fn adopt(
+        &mut self,
+        record: &RecordRequest,
+        heat: Heat,
+        variant: &str,
+        found: Epoch,
+    ) -> Result<(), ShardError> {
         let digest = record.key.variant(&record.selection).digest();
-        let stored = Version { stamp: record.stamp, fence: record.fence };
-        if stored.fence > 0 {
+        if record.fence > 0 {
             let recorded = self.record_stored(record, false, heat, found.max(record.stamp))?;
             // What was fetched here meanwhile may have had no tags to inherit.
             if let Some(known) = self.variant(&digest)?.filter(|_| !recorded.accepted)
@@ -283,42 +271,46 @@ impl<S: Sql> Work<'_, S> {
                 self.set_tags(known.id, &record.tags)?;
             }
         }
-        for letter in letters {
+        let letters = self.sql.exec(
+            "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+                    json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+                    json_extract(value, '$[4]'), json_extract(value, '$[5]')
+                FROM json_each(?, '$.letters')",
+            &[text(variant)],
+        )?;
+        for row in &letters {
+            let letter = Row(row);
             let page = self.ensure_page(&record.page, &record.key)?.id;
             let (selection, request) = (&record.selection, &record.request);
-            let variant =
+            let known =
                 self.ensure_variant(page, &digest, selection, request, record.keep_until, heat)?;
-            let want = Want { epoch: letter.epoch, above_fence: letter.above };
-            if variant.stored().is_some_and(|stored| want.is_met_by(stored)) {
+            let want = Want { epoch: letter.epoch(1)?, above_fence: letter.unsigned(2)? };
+            if known.stored().is_some_and(|stored| want.is_met_by(stored)) {
                 continue;
             }
+            let job = letter.text(0)?;
             // The invalidation itself may still come: it must not look known.
-            self.ensure_job(&letter.job, Epoch::ZERO)?;
-            match &letter.reason {
-                None => {
-                    self.enqueue(variant.id, want, &letter.job)?;
-                }
-                Some(_) => self.adopt_dead(variant.id, letter)?,
+            self.ensure_job(job, Epoch::ZERO)?;
+            if letter.maybe_text(4)?.is_none() {
+                self.enqueue(known.id, want, job)?;
+                continue;
             }
+            let new = self.sql.exec(
+                "INSERT OR IGNORE INTO dead (variant, job, epoch, attempts, reason, at)
+                    VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+                &[
+                    Value::Integer(known.id),
+                    text(job),
+                    number(want.epoch.0),
+                    number(letter.unsigned(3)?),
+                    maybe_text(letter.maybe_text(4)?),
+                    timestamp(letter.timestamp(5)?),
+                ],
+            )?;
+            let count = new.len() as u64;
+            self.bump(job, "total", count)?;
+            self.bump(job, "failed", count)?;
         }
         Ok(())
-    }
-
-    fn adopt_dead(&self, variant: i64, letter: &Letter) -> Result<(), ShardError> {
-        let new = self.sql.exec(
-            "INSERT OR IGNORE INTO dead (job, variant, epoch, attempts, reason, at)
-                VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
-            &[
-                text(&letter.job),
-                Value::Integer(variant),
-                number(letter.epoch.0),
-                number(letter.attempts.into()),
-                maybe_text(letter.reason.as_deref()),
-                timestamp(letter.at),
-            ],
-        )?;
-        let count = new.len() as u64;
-        self.bump(&letter.job, "total", count)?;
-        self.bump(&letter.job, "failed", count)
     }
 }
