@@ -161,8 +161,7 @@ impl Site {
         let now = self.now;
         self.journal.run_due(at(now)).unwrap();
         for place in self.journal.due_moves(at(now)).unwrap() {
-            let reply =
-                self.bench(place.own).call(ShardCall::Move(Move { place, ..Move::default() }), now);
+            let reply = self.bench(place.own).call(ShardCall::Move(Move::to(place)), now);
             let ShardReply::Moved { done } = reply else { panic!("{reply:?}") };
             self.journal.moved(place, done, at(now)).unwrap();
         }
@@ -177,7 +176,7 @@ impl Site {
 
     fn adopt(&mut self, adopt: &Move) -> bool {
         let now = self.now;
-        match self.bench(adopt.place.own).call(ShardCall::Move(adopt.clone()), now) {
+        match self.bench(adopt.own).call(ShardCall::Move(adopt.clone()), now) {
             ShardReply::Moved { done } => done,
             other => panic!("{other:?}"),
         }
@@ -191,7 +190,7 @@ impl Site {
     /// One handover of a shard, if it has one; whether it had.
     fn hand_over(&mut self, shard: u16, fault: Fault) -> bool {
         let Some(task) = self.take_move(shard) else { return false };
-        let to = task.message.place.own;
+        let to = task.message.own;
         assert_ne!(to, shard);
         match fault {
             Fault::None => {
@@ -650,9 +649,7 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
 fn a_place_of_before_is_not_believed() {
     let mut bench = Bench::new();
     let place = |shards, own, millis| Place { shards, own, at: at(millis) };
-    let told = |bench: &mut Bench, place| match bench
-        .call(ShardCall::Move(Move { place, ..Move::default() }), 10)
-    {
+    let told = |bench: &mut Bench, place| match bench.call(ShardCall::Move(Move::to(place)), 10) {
         ShardReply::Moved { done } => done,
         other => panic!("{other:?}"),
     };
@@ -661,7 +658,7 @@ fn a_place_of_before_is_not_believed() {
     assert_eq!(bench.shard.take_move(at(10)).unwrap(), None);
     assert!(told(&mut bench, place(1, 0, 2)), "all pages are its own");
     assert!(told(&mut bench, place(64, 63, 1)), "and a late message changes nothing");
-    let late = Move { place: place(64, 0, 1), variants: vec!["{}".to_owned()], ..Move::default() };
+    let late = Move { variants: vec!["{}".to_owned()], ..Move::to(place(64, 0, 1)) };
     assert_eq!(bench.call(ShardCall::Move(late), 10), ShardReply::Moved { done: false });
     assert_eq!(bench.tag_pages("x"), ["/a"]);
 }

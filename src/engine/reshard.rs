@@ -22,7 +22,7 @@ pub(super) async fn tell<P: Platform, S: Sql>(
     let places = ledger.act(|journal| journal.due_moves(now))?;
     let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
     for place in places {
-        let call = ShardCall::Move(Move { place, ..Move::default() });
+        let call = ShardCall::Move(Move::to(place));
         let told = platform.shard(place.own, call).await;
         // One of the version before does not understand it: it is told again.
         let done = matches!(told, Ok(ShardReply::Moved { done: true }));
@@ -48,7 +48,7 @@ impl<P: Platform> Engine<P> {
             self.shard_failed(platform, "move", error);
             false
         };
-        let taken = match platform.shard(task.message.place.own, call).await {
+        let taken = match platform.shard(task.message.own, call).await {
             Ok(ShardReply::Moved { done }) => done,
             Ok(other) => failed(&CallError::Unknown(other.name().into())),
             Err(error) => failed(&error),

@@ -85,8 +85,12 @@ pub enum ShardCall {
 /// shard, pages that are this one's now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {
-    /// The place of who gets this.
-    pub place: Place,
+    /// How many shards the site has.
+    pub shards: u16,
+    /// The number of the shard that this goes to.
+    pub own: u16,
+    /// When the journal noticed the change: a later one counts.
+    pub at: Timestamp,
     /// The highest epoch that the other shard ever heard of.
     #[serde(default)]
     pub seen: Epoch,
@@ -99,6 +103,20 @@ pub struct Move {
     /// dead letters. SQLite writes and reads it: this is a table's rows on their way to another.
     #[serde(default)]
     pub variants: Vec<String>,
+}
+
+impl Move {
+    /// To a shard, its place.
+    #[must_use]
+    pub const fn to(place: Place) -> Self {
+        let Place { shards, own, at } = place;
+        Self { shards, own, at, seen: Epoch::ZERO, found: Epoch::ZERO, variants: Vec::new() }
+    }
+
+    /// The place of who gets this.
+    pub(super) const fn place(&self) -> Place {
+        Place { shards: self.shards, own: self.own, at: self.at }
+    }
 }
 
 /// Asks to fetch one variant of a page.

@@ -39,7 +39,7 @@ const MARGIN: u64 = 1_000_000;
 /// Pages to hand over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MoveTask {
-    /// What the other shard is to take; `place.own` is its number.
+    /// What the other shard is to take; `own` is its number.
     pub message: Move,
     /// Each page's number here, and how many of the variants are its own, in order.
     pages: Vec<(i64, usize)>,
@@ -114,10 +114,9 @@ impl<S: Sql> Work<'_, S> {
         let found = unfound.map_or(self.state.fanned, |epoch| Epoch(epoch.unsigned_abs()));
         let mut task = MoveTask {
             message: Move {
-                place: self.state.place,
                 seen: self.state.seen,
                 found: found.min(self.state.fanned),
-                variants: Vec::new(),
+                ..Move::to(self.state.place)
             },
             pages: Vec::new(),
         };
@@ -131,12 +130,12 @@ impl<S: Sql> Work<'_, S> {
             if begun && (task.pages.len() == MOST_PAGES || bytes >= MOST_BYTES) {
                 break;
             }
-            if shard != own && (!begun || shard == task.message.place.own) {
+            if shard != own && (!begun || shard == task.message.own) {
                 let gathered = self.gather(page);
                 let id = [Value::Integer(page)];
                 match self.heal(gathered, |work| work.drop_damaged_page(&id))? {
                     Some(mut variants) => {
-                        task.message.place.own = shard;
+                        task.message.own = shard;
                         task.pages.push((page, variants.len()));
                         bytes += variants.iter().map(String::len).sum::<usize>();
                         task.message.variants.append(&mut variants);
@@ -181,12 +180,10 @@ impl<S: Sql> Work<'_, S> {
         for (page, count) in task.pages.iter().filter(|_| taken) {
             let (own, rest) = sent.split_at_checked(*count).unwrap_or_default();
             sent = rest;
-            let gathered = self.gather(*page);
-            let now = self.heal(gathered, |_| Ok(()))?;
-            if now.is_some_and(|now| now == own) {
+            if self.gather(*page).is_ok_and(|now| now.as_deref() == Some(own)) {
                 self.leave(*page)?;
             } else {
-                // What is new of it goes as well.
+                // What is new of it goes as well; what can't be read any more, its next turn finds.
                 self.state.walk_at = self.now.plus(PAUSE);
             }
         }
@@ -215,7 +212,7 @@ impl<S: Sql> Work<'_, S> {
 
     /// Takes what is said of the shards, if it is news, and pages of another.
     pub(super) fn moved(&mut self, moved: &Move) -> Result<bool, ShardError> {
-        let place = moved.place;
+        let place = moved.place();
         if place.at > self.state.place.at {
             self.state.place = place;
             (self.state.walk, self.state.walk_at) = (1, self.now);

@@ -244,8 +244,8 @@ pub struct JournalStatus {
     pub shards_moving: u64,
 }
 
-/// A shard's place among the site's. The message of [`crate::index::ShardCall::Move`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// A shard's place among the site's, as [`crate::index::ShardCall::Move`] tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// How many shards the site has.
     pub shards: u16,
