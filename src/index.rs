@@ -32,6 +32,7 @@ pub mod message;
 mod queue;
 mod record;
 mod request;
+mod reshard;
 mod rows;
 mod schema;
 mod sweep;
@@ -44,9 +45,10 @@ pub use answer::{
 use damage::is_damage;
 pub use inspect::MOST_COUNTED;
 pub use message::{
-    ImportNews, ImportTask, LeaseRequest, Listed, Outcome, RecordRequest, ReleaseRequest,
+    ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest, ReleaseRequest,
     ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
 };
+pub use reshard::MoveTask;
 use schema::State;
 
 /// A shard's settings.
@@ -201,6 +203,10 @@ impl<S: Sql> Shard<S> {
                 self.transact(now, |work| work.forget(&key)).map(|()| ShardReply::Done)
             }
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
+            ShardCall::Move(moved) => {
+                let done = self.transact(now, |work| work.moved(&moved))?;
+                Ok(ShardReply::Moved { done })
+            }
         }
     }
 
@@ -267,7 +273,32 @@ impl<S: Sql> Shard<S> {
         self.transact(now, |work| work.note_import(file, news))
     }
 
-    /// When [`Shard::run_due`], [`Shard::take_import`] or [`Shard::take_warms`] has something to do; the past means now.
+    /// Takes pages that another shard is to have. One part at a time: the next after its end was
+    /// noted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_move(&mut self, now: Timestamp) -> Result<Option<MoveTask>, ShardError> {
+        if !self.state.is_walking() || self.state.walk_at > now {
+            return Ok(None);
+        }
+        self.transact(now, |work| work.take_move())
+    }
+
+    /// Notes whether the other shard has taken its pages.
+    ///
+    /// # Errors
+    /// When the database fails; they are then handed over once more.
+    pub fn note_move(
+        &mut self,
+        task: &MoveTask,
+        taken: bool,
+        now: Timestamp,
+    ) -> Result<(), ShardError> {
+        self.transact(now, |work| work.note_move(task, taken))
+    }
+
+    /// When [`Shard::run_due`] or one of the `take_` calls has something to do; the past means now.
     ///
     /// # Errors
     /// When the database fails.

@@ -123,6 +123,13 @@ pub enum Event<'a> {
         /// Invalidations that were to be told.
         waiting: usize,
     },
+    /// The number of shards has changed, and pages go to their new ones.
+    Resharding {
+        /// How many there are now.
+        shards: u16,
+        /// How many have pages of others.
+        moving: u64,
+    },
     /// A warm was given up.
     WarmDead {
         /// The page.
@@ -152,6 +159,7 @@ impl Event<'_> {
             Self::WarmFailed { .. } => "warm-failed",
             Self::ImportFailed { .. } => "import-failed",
             Self::UpstreamFailed { .. } => "upstream-failed",
+            Self::Resharding { .. } => "resharding",
             Self::WarmDead { .. } => "warm-dead",
         }
     }
@@ -172,7 +180,9 @@ impl Event<'_> {
             | Self::ImportFailed { .. }
             | Self::UpstreamFailed { .. }
             | Self::WarmDead { .. } => LogLevel::Problems,
-            Self::Revalidated { .. } | Self::WarmFailed { .. } => LogLevel::Events,
+            Self::Revalidated { .. } | Self::WarmFailed { .. } | Self::Resharding { .. } => {
+                LogLevel::Events
+            }
         }
     }
 
@@ -234,6 +244,9 @@ impl Event<'_> {
             }
             Self::UpstreamFailed { name, reason, waiting } => {
                 vec![("name", text(name)), ("reason", text(reason)), ("waiting", json!(waiting))]
+            }
+            Self::Resharding { shards, moving } => {
+                vec![("shards", json!(shards)), ("moving", json!(moving))]
             }
             Self::WarmFailed { url, reason, attempts }
             | Self::WarmDead { url, reason, attempts } => {

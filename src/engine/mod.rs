@@ -17,6 +17,7 @@
 //! | [`answer`] | answers and their heads |
 //! | `sync` | how the view hears of invalidations |
 //! | [`deliver`] | the journal's outbox to the shards |
+//! | `reshard` | pages on their way to other shards, when the number of shards has changed |
 //! | [`warm`], `import` | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`], `inspect`, `order` | the control API |
 //! | `purge` | other caches' APIs; forced refreshes |
@@ -47,6 +48,7 @@ mod parts;
 mod pass;
 mod post;
 mod purge;
+mod reshard;
 mod stored;
 mod sync;
 mod tell;
