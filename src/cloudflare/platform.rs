@@ -1,6 +1,7 @@
 //! The engine's ports on Workers: one value per request or alarm.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Array, Uint8Array};
@@ -118,6 +119,8 @@ impl Platform for Edge {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        // Of one type, whatever the task: what makes a promise of it is compiled once.
+        let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
         match &self.keeper {
             Keeper::Request(context) => context.wait_until(task),
             Keeper::Object => wasm_bindgen_futures::spawn_local(task),

@@ -7,6 +7,7 @@ use crate::rule::Rule;
 use crate::sql::row::{Row, epoch, json, maybe_text, number, timestamp};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::TagSet;
+use crate::time::Epoch;
 
 use super::granting::union;
 use super::rows::{PageRow, VariantRow};
@@ -21,7 +22,12 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<Recorded, ShardError> {
         self.state.seen = self.state.seen.max(request.stamp);
         let recorded = match &request.outcome {
-            Outcome::Stored => self.record_stored(request, warmed)?,
+            Outcome::Stored => {
+                // What a warm brings nobody has asked for.
+                let heat =
+                    if warmed { Heat::default() } else { Heat::default().after(1, self.now) };
+                self.record_stored(request, warmed, heat, request.stamp)?
+            }
             Outcome::Uncacheable { .. } | Outcome::Gone => {
                 self.record_nothing(request)?;
                 Recorded::default()
@@ -38,10 +44,14 @@ impl<S: Sql> Work<'_, S> {
         Ok(recorded)
     }
 
-    fn record_stored(
+    /// Notes a variant. The invalidations up to `found` need not be looked at: a fetch knew of them, or another shard
+    /// has found the page for them.
+    pub(super) fn record_stored(
         &mut self,
         request: &RecordRequest,
         warmed: bool,
+        heat: Heat,
+        found: Epoch,
     ) -> Result<Recorded, ShardError> {
         let page = self.ensure_page(&request.page, &request.key)?;
         let names = union(&page.vary, &request.selection);
@@ -67,14 +77,13 @@ impl<S: Sql> Work<'_, S> {
                 &request.selection,
                 &request.request,
                 request.keep_until,
-                // What a warm brings nobody has asked for.
-                if warmed { Heat::default() } else { Heat::default().after(1, self.now) },
+                heat,
             )?
             .id;
         self.write(id, request, warmed)?;
         self.set_tags(id, &tags)?;
         self.end_warm_if_met(id, new)?;
-        let overtaken = self.warm_if_overtaken(id, request, &tags)?;
+        let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
         Ok(Recorded { accepted: true, tags, overtaken })
     }
 

@@ -162,7 +162,8 @@ impl<S: Sql> Journal<S> {
         repairs: u64,
         before: impl FnOnce(&S) -> Result<Entry<'a>, SqlError>,
     ) -> Result<(), JournalError> {
-        let (sql, shards, state) = (&self.sql, self.config.shards, self.state);
+        let shards = self.reach(now)?;
+        let (sql, state) = (&self.sql, self.state);
         let seen_within =
             if Rule::UpstreamSeen.holds() { self.config.seen_within } else { Millis(0) };
         let (upstreams, seen) = (&self.config.upstreams, now.plus(seen_within));
@@ -181,6 +182,7 @@ impl<S: Sql> Journal<S> {
                 head: next,
                 targets: state.targets + added,
                 repairs: state.repairs + repairs,
+                ..state
             };
             schema::save(sql, state)?;
             Ok::<_, SqlError>(state)

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::config::upstream::Upstream;
 use crate::header::Fields;
 use crate::journal::Owed;
+use crate::json::write_value;
 use crate::tag::Target;
 
 use super::Request;
@@ -39,7 +40,7 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
             ("content-type", "application/json"),
             ("authorization", &format!("Bearer {secret}")),
         ]),
-        body: body.to_string().into_bytes(),
+        body: write_value(body).into_bytes(),
         reads: 0,
     };
     if everything {

@@ -10,6 +10,7 @@ use crate::config::upstream::Upstream;
 use crate::control::auth::signature;
 use crate::header::Fields;
 use crate::journal::{Mode, Owed};
+use crate::json::write_value;
 use crate::tag::Target;
 use crate::time::Timestamp;
 
@@ -48,7 +49,7 @@ pub(super) fn requests(
             }
         }
     }
-    let body = command.to_string().into_bytes();
+    let body = write_value(&command).into_bytes();
     let id = id_of(upstream, owed, &body);
     let mut fields = Fields::from_iter([("content-type", "application/json"), ("webhook-id", &id)]);
     match credential {
