@@ -343,18 +343,37 @@ impl<S: Sql> Shard<S> {
     fn transact<T>(
         &mut self,
         now: Timestamp,
-        call: impl FnOnce(&mut Work<'_, S>) -> Result<T, ShardError>,
+        mut call: impl FnMut(&mut Work<'_, S>) -> Result<T, ShardError>,
     ) -> Result<T, ShardError> {
+        let mut answer = None;
+        self.commit(now, &mut |work| {
+            answer = Some(call(work)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(not_run)
+    }
+
+    /// Not generic but for the database: there is one copy of it, whatever the call.
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        call: &mut dyn FnMut(&mut Work<'_, S>) -> Result<(), ShardError>,
+    ) -> Result<(), ShardError> {
         let sql = &self.sql;
         let mut work = Work { sql, config: self.config, now, state: self.state };
         let before = self.state;
-        let answer = sql.transaction(|| {
-            let answer = call(&mut work)?;
-            schema::save(sql, &before, &work.state)?;
-            Ok::<T, ShardError>(answer)
+        sql.transaction(|| {
+            call(&mut work)?;
+            Ok::<_, ShardError>(schema::save(sql, &before, &work.state)?)
         })?;
         // Only now: nobody sees what is not durable (durable_visible).
         self.state = work.state;
-        Ok(answer)
+        Ok(())
     }
+}
+
+/// What a database says that reports success without having run the work.
+#[cold]
+fn not_run() -> ShardError {
+    SqlError::Refused("the transaction did not run".into()).into()
 }

@@ -17,6 +17,7 @@ use crate::sql::{Sql, SqlError};
 use crate::time::{Epoch, Millis, Timestamp};
 
 mod append;
+mod in_progress;
 pub mod message;
 mod outbox;
 mod read;

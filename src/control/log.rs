@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::LogLevel;
+use crate::json::write_value;
 use crate::time::{Epoch, Millis, Timestamp};
 
 /// Something worth a line.
@@ -202,7 +203,7 @@ impl Event<'_> {
         for (name, value) in self.members() {
             line.insert(name.to_owned(), value);
         }
-        Some(Value::Object(line).to_string())
+        Some(write_value(&Value::Object(line)))
     }
 
     fn members(&self) -> Vec<(&'static str, Value)> {

@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use futures_util::future::{join_all, select};
+use futures_util::future::select;
 
 use crate::config::LogLevel;
 use crate::config::upstream::Armed;
@@ -24,8 +24,9 @@ use crate::journal::{
 use crate::port::Platform;
 use crate::sql::Sql;
 use crate::time::{Epoch, Millis, Timestamp};
-use crate::upstream::Failure;
+use crate::upstream::disarmed;
 
+use super::together::join_all;
 use super::{outward, reshard};
 
 /// How long an append waits for the shards' counts.
@@ -159,8 +160,8 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     if let JournalReply::Status(status) = &mut reply {
         for (state, armed) in status.upstreams.iter_mut().zip(&ledger.upstreams) {
             // Told before anything is owed.
-            if armed.secret.is_none() {
-                state.failure = Some(Failure::CredentialsMissing.as_str().to_owned());
+            if let Some(failure) = disarmed(armed) {
+                state.failure = Some(failure.as_str().to_owned());
             }
         }
     }

@@ -22,6 +22,7 @@
 //! | [`operate`], `inspect`, `order` | the control API |
 //! | `purge` | other caches' APIs; forced refreshes |
 //! | `invalidate` | an invalidation on its way into the journal |
+//! | `together` | several calls at once |
 
 pub mod answer;
 pub mod deliver;
@@ -51,6 +52,7 @@ mod reshard;
 mod stored;
 mod sync;
 mod tell;
+mod together;
 pub mod warm;
 
 use std::cell::RefCell;

@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use futures_util::future::join_all;
-
 use crate::control::auth::Caller;
 use crate::control::healthz::{Health, HealthReason};
 use crate::control::metrics::{self, Gauge};
@@ -24,6 +22,7 @@ use crate::time::Millis;
 use super::answer::{Answer, Body};
 use super::flight::Flight;
 use super::invalidate::{Recorded, Told};
+use super::together::join_all;
 use super::{Engine, Incoming};
 
 /// What the control API goes by beside the settings.
@@ -366,7 +365,7 @@ impl<P: Platform> Engine<P> {
             reasons.push(HealthReason::Resharding(shards_moving));
         }
         let failed = upstreams.into_iter().filter_map(|upstream| {
-            let UpstreamState { name, waiting, failure } = upstream;
+            let UpstreamState { name, waiting, failure, .. } = upstream;
             Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
         });
         let failed: Vec<String> = failed.collect();

@@ -164,7 +164,9 @@ impl<S: Sql> Journal<S> {
     ) -> Result<(), JournalError> {
         let shards = self.reach(now)?;
         let (sql, state) = (&self.sql, self.state);
-        let (upstreams, seen) = (&self.config.upstreams, now.plus(self.config.seen_within));
+        let seen_within =
+            if Rule::UpstreamSeen.holds() { self.config.seen_within } else { Millis(0) };
+        let (upstreams, seen) = (&self.config.upstreams, now.plus(seen_within));
         if !Rule::DurableVisible.holds() {
             // What was written before becomes durable only now, long after the answer.
             let _none_open = sql.exec("RELEASE early", &[]);

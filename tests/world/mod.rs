@@ -81,14 +81,15 @@ pub struct Reached {
     pub fields: Fields,
 }
 
+type BodyScript = Box<dyn Fn(&upstream::Request) -> String>;
 type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
 /// What a cache before the edge answers: status and fields.
 pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
 
-/// The secrets of the upstreams `cdn` and `hook`.
-const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret";
+/// The secrets of the upstreams `cdn`, `hook` and `front`.
+const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret, front:AKID/front-secret";
 
 /// The world.
 pub struct World {
@@ -108,6 +109,8 @@ pub struct World {
     pub shards_down: Cell<bool>,
     /// What a cache before the edge answers.
     pub upstream: RefCell<UpstreamScript>,
+    /// The body of that.
+    pub upstream_body: RefCell<BodyScript>,
     /// What it was told.
     pub told: RefCell<Vec<upstream::Request>>,
     /// How long a call to a shard takes.
@@ -176,6 +179,7 @@ impl World {
             journal_down: Cell::new(false),
             shards_down: Cell::new(false),
             upstream: RefCell::new(Box::new(|_| Ok((200, &[])))),
+            upstream_body: RefCell::new(Box::new(|_| String::new())),
             told: RefCell::default(),
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
@@ -524,13 +528,15 @@ impl Platform for Node {
         &self,
         request: upstream::Request,
         timeout: Millis,
-    ) -> Result<ResponseHead, OriginError> {
+    ) -> Result<upstream::Answer, OriginError> {
         let answer = (self.world.upstream.borrow())(&request);
+        let body = (self.world.upstream_body.borrow())(&request).into_bytes();
         self.world.told.borrow_mut().push(request);
         match answer {
             Ok((status, fields)) => {
                 self.world.sleep(3).await;
-                Ok(ResponseHead { status, fields: fields.iter().copied().collect() })
+                let head = ResponseHead { status, fields: fields.iter().copied().collect() };
+                Ok(upstream::Answer { head, body })
             }
             Err(OriginError::Timeout) => {
                 self.world.sleep(timeout.0).await;
