@@ -4,12 +4,12 @@ use crate::heat::Heat;
 use crate::key::KeyDigest;
 use crate::lease::{Version, replaces};
 use crate::rule::Rule;
-use crate::sql::row::{Row, epoch, json, maybe_text, number, timestamp};
+use crate::sql::row::{Row, epoch, json, maybe_text, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::TagSet;
 
 use super::granting::union;
-use super::rows::{PageRow, VariantRow};
+use super::rows::{PageRow, VariantRow, first_id};
 use super::{Outcome, RecordRequest, Recorded, ShardError, Work};
 
 impl<S: Sql> Work<'_, S> {
@@ -60,20 +60,14 @@ impl<S: Sql> Work<'_, S> {
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
             return Ok(Recorded { accepted: false, tags, overtaken: false });
         }
-        let id = self
-            .ensure_variant(
-                page.id,
-                &digest,
-                &request.selection,
-                &request.request,
-                request.keep_until,
-                // What a warm brings nobody has asked for.
-                if warmed { Heat::default() } else { Heat::default().after(1, self.now) },
-            )?
-            .id;
-        self.write(id, request, warmed)?;
-        self.set_tags(id, &tags)?;
-        self.end_warm_if_met(id, new)?;
+        let id = self.write(page.id, &digest, request, warmed)?;
+        if known.is_some() {
+            self.set_tags(id, &tags)?;
+            self.end_warm_if_met(id, new)?;
+        } else {
+            // Its id is new: nothing else stands under it.
+            self.add_tags(id, &tags)?;
+        }
         let overtaken = self.warm_if_overtaken(id, request, &tags)?;
         Ok(Recorded { accepted: true, tags, overtaken })
     }
@@ -92,13 +86,34 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    fn write(&self, id: i64, request: &RecordRequest, warmed: bool) -> Result<(), SqlError> {
-        self.sql.exec(
-            "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
-                    stored_at = ?, fresh_until = ?, keep_until = ?,
-                    warmed_at = coalesce(?, warmed_at)
-                WHERE id = ?",
+    /// Writes the variant's row, new or not; its id.
+    fn write(
+        &self,
+        page: i64,
+        digest: &KeyDigest,
+        request: &RecordRequest,
+        warmed: bool,
+    ) -> Result<i64, SqlError> {
+        // What a warm brings nobody has asked for.
+        let (heat, warmed_at) = if warmed {
+            (Heat::default(), timestamp(self.now))
+        } else {
+            (Heat::default().after(1, self.now), Value::Null)
+        };
+        let rows = self.sql.exec(
+            "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
+                    stored_at, fresh_until, keep_until, warmed_at, heat)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                ON CONFLICT (digest) DO UPDATE SET request = excluded.request,
+                    status = excluded.status, l2_key = excluded.l2_key, stamp = excluded.stamp,
+                    fence = excluded.fence, stored_at = excluded.stored_at,
+                    fresh_until = excluded.fresh_until, keep_until = excluded.keep_until,
+                    warmed_at = coalesce(excluded.warmed_at, warmed_at)
+                RETURNING id",
             &[
+                Value::Integer(page),
+                text(digest.as_str()),
+                json(&request.selection)?,
                 json(&request.request)?,
                 Value::Integer(i64::from(request.status)),
                 maybe_text(request.l2_key.as_deref()),
@@ -107,11 +122,11 @@ impl<S: Sql> Work<'_, S> {
                 timestamp(self.now),
                 timestamp(request.fresh_until),
                 timestamp(request.keep_until),
-                if warmed { timestamp(self.now) } else { Value::Null },
-                Value::Integer(id),
+                warmed_at,
+                timestamp(heat.0),
             ],
         )?;
-        Ok(())
+        first_id(&rows)
     }
 
     /// The page varies on more than was known: its variants of fewer names can't be found any more.
