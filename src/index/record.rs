@@ -60,7 +60,8 @@ impl<S: Sql> Work<'_, S> {
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
             return Ok(Recorded { accepted: false, tags, overtaken: false });
         }
-        let id = self.write(page.id, &digest, request, warmed)?;
+        let known = known.map(|variant| variant.id);
+        let id = self.write(known, page.id, &digest, request, warmed)?;
         if known.is_some() {
             self.set_tags(id, &tags)?;
             self.end_warm_if_met(id, new)?;
@@ -86,9 +87,10 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    /// Writes the variant's row, new or not; its id.
+    /// Writes the row of a variant that is known, or a new one; its id.
     fn write(
         &self,
+        known: Option<i64>,
         page: i64,
         digest: &KeyDigest,
         request: &RecordRequest,
@@ -100,33 +102,36 @@ impl<S: Sql> Work<'_, S> {
         } else {
             (Heat::default().after(1, self.now), Value::Null)
         };
-        let rows = self.sql.exec(
-            "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
-                    stored_at, fresh_until, keep_until, warmed_at, heat)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-                ON CONFLICT (digest) DO UPDATE SET request = excluded.request,
-                    status = excluded.status, l2_key = excluded.l2_key, stamp = excluded.stamp,
-                    fence = excluded.fence, stored_at = excluded.stored_at,
-                    fresh_until = excluded.fresh_until, keep_until = excluded.keep_until,
-                    warmed_at = coalesce(excluded.warmed_at, warmed_at)
-                RETURNING id",
-            &[
+        let mut values = vec![
+            json(&request.request)?,
+            Value::Integer(i64::from(request.status)),
+            maybe_text(request.l2_key.as_deref()),
+            epoch(request.stamp),
+            number(request.fence),
+            timestamp(self.now),
+            timestamp(request.fresh_until),
+            timestamp(request.keep_until),
+            warmed_at,
+        ];
+        // Not one statement with ON CONFLICT: it writes a row more, the last id, each time.
+        let statement = if let Some(id) = known {
+            values.push(Value::Integer(id));
+            "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
+                    stored_at = ?, fresh_until = ?, keep_until = ?,
+                    warmed_at = coalesce(?, warmed_at)
+                WHERE id = ? RETURNING id"
+        } else {
+            values.extend([
                 Value::Integer(page),
                 text(digest.as_str()),
                 json(&request.selection)?,
-                json(&request.request)?,
-                Value::Integer(i64::from(request.status)),
-                maybe_text(request.l2_key.as_deref()),
-                epoch(request.stamp),
-                number(request.fence),
-                timestamp(self.now),
-                timestamp(request.fresh_until),
-                timestamp(request.keep_until),
-                warmed_at,
                 timestamp(heat.0),
-            ],
-        )?;
-        first_id(&rows)
+            ]);
+            "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
+                    keep_until, warmed_at, page, digest, selection, heat)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+        };
+        first_id(&self.sql.exec(statement, &values)?)
     }
 
     /// The page varies on more than was known: its variants of fewer names can't be found any more.
