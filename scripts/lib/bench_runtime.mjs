@@ -19,9 +19,9 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = join(ROOT, "build");
 const QUICK = process.argv.includes("--quick");
 
-const ROUNDS = QUICK ? 3 : 11;
+const ROUNDS = QUICK ? 3 : 7;
 // Pages of one round, and requests at once.
-const FILLS = QUICK ? 200 : 500;
+const FILLS = QUICK ? 100 : 200;
 const WIDTH = 16;
 // Pages of which operations are counted.
 const COUNTED = 50;
