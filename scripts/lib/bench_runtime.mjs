@@ -111,7 +111,8 @@ async function send(base, host, path, options = {}) {
 }
 
 const control = (base, path) => send(base, "control.test", path);
-const visit = (base, number) => send(base, SITE, `/p/${String(number).padStart(8, "0")}`);
+const nameOf = (page) => String(page).padStart(8, "0");
+const visit = (base, page) => send(base, SITE, `/p/${nameOf(page)}`);
 
 async function invalidate(base, command) {
   const body = JSON.stringify(command);
@@ -241,7 +242,7 @@ async function operations(base, origin) {
     }
   });
   const revalidate = (options) => (page) =>
-    invalidate(base, { tags: [`post:${String(page).padStart(8, "0")}`], ...options });
+    invalidate(base, { tags: [`post:${nameOf(page)}`], ...options });
   found["an invalidation of a tag of one page, without its refetch"] = await cost(base, COUNTED, () =>
     each(revalidate({ warm: false, mode: "hard" })),
   );
@@ -266,13 +267,13 @@ async function main() {
   let runtime = startRuntime(origin.url, state);
   try {
     let base = await runtime.ready;
-    await first(base);
+    await first(base, 99_999_999);
     const found = await operations(base, origin);
     await runtime.dispose();
     // Another isolate in another colo: all that it has is what they share.
     runtime = startRuntime(origin.url, state);
     base = await runtime.ready;
-    await first(base);
+    await first(base, 99_999_998);
     const before = origin.hits;
     found["a page that L2 has and the colo has not"] = await cost(base, COUNTED, async () => {
       for (const page of PAGES) await visit(base, page);
@@ -288,10 +289,11 @@ async function main() {
   }
 }
 
-/** Until a page is answered from what is stored: its fill is what later ones are made of. And every shard is open. */
-async function first(base) {
-  await until(async () => (await visit(base, 0)).headers["cache-status"].includes(";hit"));
-  await inParallel(1, 64, (page) => visit(base, page));
+/** A fill of a page that nobody has, for later ones to be made of. And until every shard is open. */
+async function first(base, page) {
+  await control(base, `/template?page=${nameOf(page)}`);
+  await until(async () => (await visit(base, page)).headers["cache-status"].includes(";hit"));
+  await inParallel(1, 64, (other) => visit(base, other));
 }
 
 await main();

@@ -13,8 +13,9 @@ let counts = {};
 let cursors = [];
 const owners = new WeakMap();
 const patched = new Set();
-// The first lease and record that a shard was asked for, of page 0: what the fills below are made of.
-const seen = {};
+// The lease and the record of one page's fill, by its name: what the fills below are made of.
+let template;
+let seen = {};
 
 function count(what, by = 1) {
   counts[what] = (counts[what] ?? 0) + by;
@@ -78,7 +79,7 @@ function counted(name, Base) {
       const kind = typeof call === "string" ? call : Object.keys(call)[0];
       count(`${name} requests`);
       count(`${name} ${kind}`);
-      if (name === "shard") seen[kind] ??= text;
+      if (name === "shard" && text.includes(template)) seen[kind] = text;
       return this.inner.fetch(new Request(request.url, { method: "POST", body: text }));
     }
 
@@ -114,10 +115,10 @@ async function call(stub, body) {
   return text;
 }
 
-/** One page's fill as a shard sees it: a lease, then a record. The template's number becomes the page's. */
+/** One page's fill as a shard sees it: a lease, then a record. The template's name becomes the page's. */
 async function fill(stub, number) {
-  const name = String(number).padStart(8, "0");
-  const own = (text) => text.replaceAll("00000000", name);
+  const name = String(number).padStart(template.length, "0");
+  const own = (text) => text.replaceAll(template, name);
   const reply = JSON.parse(await call(stub, own(seen.lease)));
   const grant = reply.lease?.grant;
   if (grant === undefined) throw new Error(`no grant: ${JSON.stringify(reply)}`);
@@ -143,6 +144,9 @@ async function control(url, env) {
   switch (url.pathname) {
     case "/counts":
       return Response.json(take());
+    case "/template":
+      [template, seen] = [url.searchParams.get("page"), {}];
+      return new Response("done");
     case "/uncounted":
       // Counting takes time, and what follows is timed.
       counting = false;
