@@ -114,10 +114,10 @@ def row(*cells: object) -> str:
 
 
 def short(number: float) -> str:
-    """A number for people."""
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g} {letter}"
+    """A number for people, in three digits."""
+    for size, letter in ((1e9, " G"), (1e6, " M"), (1e3, " k")):
+        if number >= size * 0.9995:
+            return f"{number / size:.3g}{letter}"
     return f"{number:.3g}"
 
 
