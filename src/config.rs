@@ -125,8 +125,8 @@ pub struct Route {
     pub forward_headers: ForwardHeaders,
     /// `Cache-Control` sent to visitors instead of the derived one.
     pub visitor_cache_control: Option<String>,
-    /// The fields in which caches before the edge get the tags, by `upstreams`.
-    pub visitor_tags: Vec<&'static str>,
+    /// The caches before the edge that get the tags, by `upstreams`.
+    pub visitor_tags: Vec<upstream::Provider>,
     /// The route's own `max_lag`, if any.
     pub max_lag: Option<Millis>,
     /// Store answers that came out of another cache (design §3.2). Default off.

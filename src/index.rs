@@ -32,6 +32,7 @@ pub mod message;
 mod queue;
 mod record;
 mod request;
+mod reshard;
 mod rows;
 mod schema;
 mod sweep;
@@ -44,9 +45,10 @@ pub use answer::{
 use damage::is_damage;
 pub use inspect::MOST_COUNTED;
 pub use message::{
-    ImportNews, ImportTask, LeaseRequest, Listed, Outcome, RecordRequest, ReleaseRequest,
+    ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest, ReleaseRequest,
     ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
 };
+pub use reshard::MoveTask;
 use schema::State;
 
 /// A shard's settings.
@@ -201,6 +203,10 @@ impl<S: Sql> Shard<S> {
                 self.transact(now, |work| work.forget(&key)).map(|()| ShardReply::Done)
             }
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
+            ShardCall::Move(moved) => {
+                let done = self.transact(now, |work| work.moved(&moved))?;
+                Ok(ShardReply::Moved { done })
+            }
         }
     }
 
@@ -267,7 +273,32 @@ impl<S: Sql> Shard<S> {
         self.transact(now, |work| work.note_import(file, news))
     }
 
-    /// When [`Shard::run_due`], [`Shard::take_import`] or [`Shard::take_warms`] has something to do; the past means now.
+    /// Takes pages that another shard is to have. One part at a time: the next after its end was
+    /// noted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_move(&mut self, now: Timestamp) -> Result<Option<MoveTask>, ShardError> {
+        if !self.state.is_walking() || self.state.walk_at > now {
+            return Ok(None);
+        }
+        self.transact(now, |work| work.take_move())
+    }
+
+    /// Notes whether the other shard has taken its pages.
+    ///
+    /// # Errors
+    /// When the database fails; they are then handed over once more.
+    pub fn note_move(
+        &mut self,
+        task: &MoveTask,
+        taken: bool,
+        now: Timestamp,
+    ) -> Result<(), ShardError> {
+        self.transact(now, |work| work.note_move(task, taken))
+    }
+
+    /// When [`Shard::run_due`] or one of the `take_` calls has something to do; the past means now.
     ///
     /// # Errors
     /// When the database fails.
@@ -312,18 +343,37 @@ impl<S: Sql> Shard<S> {
     fn transact<T>(
         &mut self,
         now: Timestamp,
-        call: impl FnOnce(&mut Work<'_, S>) -> Result<T, ShardError>,
+        mut call: impl FnMut(&mut Work<'_, S>) -> Result<T, ShardError>,
     ) -> Result<T, ShardError> {
+        let mut answer = None;
+        self.commit(now, &mut |work| {
+            answer = Some(call(work)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(not_run)
+    }
+
+    /// Not generic but for the database: there is one copy of it, whatever the call.
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        call: &mut dyn FnMut(&mut Work<'_, S>) -> Result<(), ShardError>,
+    ) -> Result<(), ShardError> {
         let sql = &self.sql;
         let mut work = Work { sql, config: self.config, now, state: self.state };
         let before = self.state;
-        let answer = sql.transaction(|| {
-            let answer = call(&mut work)?;
-            schema::save(sql, &before, &work.state)?;
-            Ok::<T, ShardError>(answer)
+        sql.transaction(|| {
+            call(&mut work)?;
+            Ok::<_, ShardError>(schema::save(sql, &before, &work.state)?)
         })?;
         // Only now: nobody sees what is not durable (durable_visible).
         self.state = work.state;
-        Ok(answer)
+        Ok(())
     }
+}
+
+/// What a database says that reports success without having run the work.
+#[cold]
+fn not_run() -> ShardError {
+    SqlError::Refused("the transaction did not run".into()).into()
 }

@@ -17,16 +17,18 @@ use crate::sql::{Sql, SqlError};
 use crate::time::{Epoch, Millis, Timestamp};
 
 mod append;
+mod in_progress;
 pub mod message;
 mod outbox;
 mod read;
+mod reshard;
 mod schema;
 mod upkeep;
 mod upstream;
 
 pub use message::{
     Append, Appended, FannedOut, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus,
-    LookupRequest, Mode, SyncRequest,
+    LookupRequest, Mode, Place, SyncRequest,
 };
 pub use outbox::MOST_EPOCHS;
 pub use upstream::{Owed, UpstreamState};
@@ -141,6 +143,12 @@ struct State {
     targets: u64,
     /// How often the journal had to continue past epochs that it did not know.
     repairs: u64,
+    /// How many shards there are, as far as it has noticed.
+    shards: u16,
+    /// How many there were at most lately.
+    most_shards: u16,
+    /// When their number changed last.
+    changed_at: Timestamp,
 }
 
 impl<S: Sql> Journal<S> {
@@ -150,6 +158,7 @@ impl<S: Sql> Journal<S> {
     /// When the database fails.
     pub fn open(sql: S, config: JournalConfig) -> Result<Self, JournalError> {
         schema::create(&sql)?;
+        reshard::first(&sql, config.shards)?;
         let state = schema::load(&sql)?;
         upstream::forget(&sql, &config.upstreams)?;
         Ok(Self { sql, config, state })
@@ -162,9 +171,35 @@ impl<S: Sql> Journal<S> {
     }
 
     /// How many shards each invalidation is owed to.
-    #[must_use]
-    pub const fn shards(&self) -> u16 {
-        self.config.shards
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reach(&self, now: Timestamp) -> Result<u16, JournalError> {
+        reshard::reach(&self.sql, &self.config, &self.state, now)
+    }
+
+    /// The shards that are to be told their places now. Each is owed it until [`Journal::moved`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due_moves(&self, now: Timestamp) -> Result<Vec<Place>, JournalError> {
+        reshard::due(&self.sql, &self.state, now)
+    }
+
+    /// What a shard answered to its place; done: all pages there are its own.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn moved(&self, place: Place, done: bool, now: Timestamp) -> Result<(), JournalError> {
+        reshard::moved(&self.sql, &self.state, place, done, now)
+    }
+
+    /// How many shards have pages of others, as far as is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn moving(&self) -> Result<u64, JournalError> {
+        upkeep::count(&self.sql, "move")
     }
 
     /// Answers a call.
@@ -199,7 +234,7 @@ impl<S: Sql> Journal<S> {
                 self.fanned_out(done.shard, &[done.epoch], done.seen, now)?;
                 Ok(JournalReply::Done)
             }
-            JournalCall::Status => self.status().map(JournalReply::Status),
+            JournalCall::Status => self.status(now).map(JournalReply::Status),
         }
     }
 
@@ -293,16 +328,21 @@ impl<S: Sql> Journal<S> {
         upstream::states(&self.sql, &self.config.upstreams, epoch)
     }
 
-    /// Does what is due: second epochs, folding, expiry. Bounded; [`Journal::next_wake`] says
-    /// whether there is more.
+    /// Does what is due: another number of shards, second epochs, folding, expiry. Bounded;
+    /// [`Journal::next_wake`] says whether there is more.
     ///
     /// # Errors
     /// When the database fails.
     pub fn run_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
         // Each by itself: a full database refuses what grows, and forgetting is what makes room.
+        let noticed = self.notice_shards(now);
         let settled = self.settle_due(now);
         let folded = self.fold();
-        settled.and(folded).and(upkeep::expire(&self.sql, self.config.receipt_ttl, now))
+        noticed.and(settled).and(folded).and(upkeep::expire(
+            &self.sql,
+            self.config.receipt_ttl,
+            now,
+        ))
     }
 
     /// When [`Journal::run_due`] or [`Journal::pending_fanouts`] has something to do; the past
@@ -311,13 +351,15 @@ impl<S: Sql> Journal<S> {
     /// # Errors
     /// When the database fails.
     pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
-        if self.state.targets > u64::from(self.config.max_targets) {
+        if self.state.targets > u64::from(self.config.max_targets)
+            || self.state.shards != self.config.shards
+        {
             return Ok(Some(Timestamp::ZERO));
         }
         upkeep::next_wake(&self.sql, self.config.receipt_ttl)
     }
 
-    fn status(&self) -> Result<JournalStatus, JournalError> {
+    fn status(&self, now: Timestamp) -> Result<JournalStatus, JournalError> {
         Ok(JournalStatus {
             head: self.state.head,
             repairs: self.state.repairs,
@@ -326,6 +368,8 @@ impl<S: Sql> Journal<S> {
             settles_pending: upkeep::count(&self.sql, "settle")?,
             bytes: self.sql.size(),
             upstreams: self.upstream_states(None)?,
+            shards: self.reach(now)?,
+            shards_moving: self.moving()?,
         })
     }
 }

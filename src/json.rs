@@ -24,3 +24,10 @@ pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
 pub fn read_value<T: DeserializeOwned>(value: &Value) -> Result<T, JsonError> {
     T::deserialize(reader::Reader(value))
 }
+
+/// Writes a value. Its own `Display` would bring a second writer along, with indentation.
+#[must_use]
+pub fn write_value(value: &Value) -> String {
+    // Into memory, and with text for keys: nothing of it can fail.
+    serde_json::to_string(value).unwrap_or_default()
+}

@@ -197,12 +197,12 @@ pub trait Platform: 'static {
         request: OriginRequest<Self::Stream>,
     ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
 
-    /// Posts to a cache before the edge; what stands in the answer's body nobody reads.
+    /// Tells a cache before the edge, and reads as much of the answer as the request wants.
     fn tell(
         &self,
         request: upstream::Request,
         timeout: Millis,
-    ) -> impl Future<Output = Result<ResponseHead, OriginError>>;
+    ) -> impl Future<Output = Result<upstream::Answer, OriginError>>;
 
     /// The next piece of a body; none at its end.
     fn read(

@@ -124,6 +124,12 @@ fn entity(name: &str) -> Option<char> {
     })
 }
 
+/// A text as an element's content.
+#[must_use]
+pub fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
 /// Where something stands.
 #[must_use]
 pub fn find(input: &[u8], what: &[u8]) -> Option<usize> {

@@ -494,6 +494,11 @@ fn loops_end_and_what_they_carry_is_part_of_the_key() {
         let seen = isolate.get(&url, &[("CDN-Loop", looped), ("Connection", "cdn-loop")]);
         assert_eq!(seen.status, 508, "{looped}");
     }
+    // A quoted string that is open at a line's end: two lines, one for whoever joins them.
+    for lines in [["a=\"x", "edge-isr-not"], ["a=\"x, edge-isr", "\""], ["a=\"x", "\", edge-isr"]] {
+        let seen = isolate.get(&url, &lines.map(|line| ("CDN-Loop", line)));
+        assert_eq!(seen.status, 508, "{lines:?}");
+    }
     assert_eq!(world.spent().get("origin"), None);
     // What another CDN says must go on (RFC 8586 §2): so it selects.
     let via = isolate.get(&url, &[("CDN-Loop", "Fastly")]);
@@ -503,6 +508,9 @@ fn loops_end_and_what_they_carry_is_part_of_the_key() {
     assert!(is_hit(&isolate.get(&url, &[("CDN-Loop", "Fastly")])));
     let long = format!("a{}", "x".repeat(1_024));
     assert_eq!(isolate.get(&url, &[("CDN-Loop", &long)]).status, 431);
+    // It goes on, and is kept for warms, as one line.
+    let half = format!("a{}", "x".repeat(511));
+    assert_eq!(isolate.get(&url, &[("CDN-Loop", &half), ("CDN-Loop", &half)]).status, 431);
     // The platform's own word is the same for everyone.
     assert!(is_hit(&isolate.get(&url, &[("CDN-Loop", "cloudflare; loops=1")])));
 }

@@ -125,6 +125,24 @@ fn an_outage_of_any_kind_ends_with_all_of_it_told() {
 }
 
 #[test]
+fn a_failure_makes_nothing_due_before_every_isolate_sees_it() {
+    let (world, _) = site("cdn");
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((500, &[])));
+    world.invalidate("a", Mode::Hard);
+    world.pass(1_500);
+    world.invalidate("b", Mode::Hard);
+    world.pass(600);
+    world.alarms();
+    world.pass(100);
+    assert_eq!(told(&world, "cloudflare"), [r#"{"tags":["a"]}"#]);
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    // Another try comes a second later, and b is due 0.5 s after that.
+    pass(&world, 4);
+    let want = [r#"{"tags":["a"]}"#, r#"{"tags":["a"]}"#, r#"{"tags":["b"]}"#];
+    assert_eq!(told(&world, "cloudflare"), want);
+}
+
+#[test]
 fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     let (world, isolate) = site("cdn");
     *world.upstream.borrow_mut() =
@@ -210,4 +228,174 @@ fn a_page_carries_its_tags_to_a_cache_that_purges_by_them() {
     world.origin(|_| Ok(Script::new(200, &[("surrogate-key", "post:1")], "body")));
     let seen = Isolate::new(&world, &plain, "ams").get(PAGE, &[]);
     assert_eq!(seen.fields.get("cache-tag"), None);
+}
+
+/// A site behind CloudFront, which says of each invalidation how far it is.
+fn behind_cloudfront(tags: bool) -> (Rc<World>, Isolate) {
+    let text = format!(
+        r#"{{"shards": 2, "upstreams": [{{"name": "front", "provider": "cloudfront",
+            "distribution": "E1", "tags": {tags}}}]}}"#
+    );
+    let config = parse(&text).unwrap();
+    let world = World::new(&config);
+    let tags: Vec<String> = (0..51).map(|n| format!("t{n}")).collect();
+    world.origin(move |reached| {
+        let many = if reached.target == "/many" { tags.join(" ") } else { "post:1".to_owned() };
+        let fields = [("cdn-cache-control", "max-age=300"), ("surrogate-key", many.as_str())];
+        Ok(Script::new(200, &fields, "body"))
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    *world.upstream.borrow_mut() =
+        Box::new(|request| Ok((if request.method == "GET" { 200 } else { 201 }, &[])));
+    say(&world, "InProgress");
+    (world, isolate)
+}
+
+/// What CloudFront says from here on.
+fn say(world: &World, status: &'static str) {
+    *world.upstream_body.borrow_mut() = Box::new(move |_| {
+        format!("<Invalidation><Id>I1</Id><Status>{status}</Status></Invalidation>")
+    });
+}
+
+fn asked(world: &World) -> usize {
+    world.told.borrow().iter().filter(|request| request.method == "GET").count()
+}
+
+fn sent(world: &World) -> usize {
+    world.told.borrow().len() - asked(world)
+}
+
+fn invalidate(isolate: &Isolate, tag: &str) -> String {
+    let secrets = Secrets::parse("", "ci:revalidate:a-token-of-its-own").unwrap();
+    let url = "https://www.example.com/__isr/v1/revalidate";
+    let head = request("POST", url, &[("authorization", "Bearer a-token-of-its-own")]);
+    let seen = isolate.take(head, &format!(r#"{{"tags": ["{tag}"]}}"#), &secrets);
+    let id = serde_json::from_str::<Value>(&seen.text()).unwrap()["id"].clone();
+    format!("/__isr/v1/jobs/{}", id.as_str().unwrap())
+}
+
+#[test]
+fn what_cloudfront_is_at_is_asked_after_until_it_is_completed() {
+    let (world, isolate) = behind_cloudfront(false);
+    let job = invalidate(&isolate, "post:1");
+    pass(&world, 4);
+    assert_eq!((sent(&world), asked(&world)), (1, 0));
+    let in_progress = serde_json::json!(
+        [{"name": "front", "waiting": 1, "failure": null, "in_progress": 1}]
+    );
+    assert_eq!(read(&isolate, &job)["upstreams"], in_progress);
+    assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]));
+    pass(&world, 2);
+    assert_eq!(asked(&world), 0, "not before 5 s have passed");
+    pass(&world, 6);
+    assert_eq!(asked(&world), 1);
+    // What comes meanwhile does not wait for it.
+    let other = invalidate(&isolate, "post:2");
+    pass(&world, 4);
+    assert_eq!(sent(&world), 2);
+    pass(&world, 180);
+    let so_far = asked(&world);
+    assert!((4..=20).contains(&so_far), "it is asked after ever more seldom: {so_far}");
+    assert_eq!(sent(&world), 2, "nothing is sent twice");
+    say(&world, "Completed");
+    pass(&world, 61);
+    for job in [&job, &other] {
+        assert_eq!(read(&isolate, job)["upstreams"], Value::Null);
+        assert_eq!(read(&isolate, job)["state"], "done");
+    }
+    let so_far = world.told.borrow().len();
+    pass(&world, 120);
+    assert_eq!(world.told.borrow().len(), so_far, "what is completed is not asked after");
+}
+
+#[test]
+fn an_invalidation_that_cloudfront_does_not_know_is_sent_again_under_its_reference() {
+    let (world, isolate) = behind_cloudfront(false);
+    invalidate(&isolate, "post:1");
+    pass(&world, 4);
+    *world.upstream.borrow_mut() =
+        Box::new(|request| Ok((if request.method == "GET" { 404 } else { 201 }, &[])));
+    pass(&world, 6);
+    assert_eq!((sent(&world), asked(&world)), (2, 1));
+    let bodies: Vec<Vec<u8>> = {
+        let told = world.told.borrow();
+        told.iter().filter(|r| r.method == "POST").map(|r| r.body.clone()).collect()
+    };
+    assert_eq!(bodies[0], bodies[1], "CloudFront takes the second for the first");
+}
+
+#[test]
+fn one_that_can_not_be_asked_after_is_loud_and_holds_up_nothing() {
+    let (world, isolate) = behind_cloudfront(false);
+    let job = invalidate(&isolate, "post:1");
+    pass(&world, 4);
+    *world.upstream.borrow_mut() =
+        Box::new(|request| Ok((if request.method == "GET" { 403 } else { 201 }, &[])));
+    pass(&world, 7);
+    let refused = serde_json::json!(
+        [{"name": "front", "waiting": 1, "failure": "credentials-refused", "in_progress": 1}]
+    );
+    assert_eq!(read(&isolate, &job)["upstreams"], refused);
+    assert_eq!(read(&isolate, "/__isr/healthz")["notes"][0]["reason"], "upstream-failed");
+    invalidate(&isolate, "post:2");
+    pass(&world, 4);
+    assert_eq!(sent(&world), 2);
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    say(&world, "Completed");
+    pass(&world, 61);
+    assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]));
+}
+
+#[test]
+fn too_many_in_progress_is_waited_for_and_goes_together_then() {
+    let (world, isolate) = behind_cloudfront(true);
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((400, &[])));
+    *world.upstream_body.borrow_mut() = Box::new(|_| {
+        "<ErrorResponse><Error><Code>TooManyInvalidationsInProgress</Code></Error></ErrorResponse>"
+            .to_owned()
+    });
+    let job = invalidate(&isolate, "post:1");
+    pass(&world, 4);
+    invalidate(&isolate, "post:2");
+    pass(&world, 120);
+    assert!((4..=12).contains(&sent(&world)), "{}", sent(&world));
+    assert_eq!(read(&isolate, &job)["upstreams"][0]["failure"], "rate-limited");
+    let everything = told(&world, "cloudfront").iter().any(|body| body.contains("/*"));
+    assert!(!everything, "a limit is no reason to purge everything");
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((201, &[])));
+    say(&world, "Completed");
+    pass(&world, 61);
+    let last = told(&world, "cloudfront").pop().unwrap();
+    assert!(last.contains("<Path>#post:1</Path><Path>#post:2</Path>"), "{last}");
+    assert_eq!(read(&isolate, &job)["state"], "done");
+}
+
+#[test]
+fn a_purge_of_everything_takes_over_what_is_in_progress() {
+    let (world, isolate) = behind_cloudfront(true);
+    let job = invalidate(&isolate, "first");
+    pass(&world, 4);
+    assert_eq!(sent(&world), 1);
+    *world.upstream.borrow_mut() = Box::new(|_| Err(OriginError::Unreachable));
+    for n in 0..1_002 {
+        world.invalidate(&format!("t{n}"), Mode::Soft);
+    }
+    *world.upstream.borrow_mut() = Box::new(|_| Ok((201, &[])));
+    say(&world, "Completed");
+    pass(&world, 70);
+    assert!(told(&world, "cloudfront").last().unwrap().contains("<Path>/*</Path>"));
+    assert_eq!(read(&isolate, &job)["upstreams"], Value::Null);
+}
+
+#[test]
+fn cloudfront_gets_tags_that_it_can_keep_and_no_page_of_which_it_would_drop_some() {
+    let (_, isolate) = behind_cloudfront(true);
+    let seen = isolate.get(PAGE, &[]);
+    assert_eq!(seen.fields.get("cache-tag"), Some("post:1"));
+    assert!(!seen.fields.joined("cache-control").unwrap().contains("private"));
+    let seen = isolate.get("https://www.example.com/many", &[]);
+    assert_eq!(seen.fields.get("cache-tag"), None);
+    let control = seen.fields.joined("cache-control").unwrap();
+    assert!(control.contains("private"), "it takes 50: {control}");
 }

@@ -38,6 +38,13 @@ enum Kind {
     },
 }
 
+#[derive(Debug, PartialEq, Deserialize)]
+struct Unsaid {
+    why: Option<String>,
+    at: u64,
+    wrapped: Option<Wrapped>,
+}
+
 fn message(kind: Kind) -> Message {
     Message {
         name: "é\n\"".into(),
@@ -84,6 +91,9 @@ fn fields_may_be_left_out_and_unknown_ones_are_passed_over() {
         kind: Kind::Bare,
     };
     assert_eq!(read, plain);
+    // An option needs no default.
+    let unsaid: Unsaid = read_json(br#"{"at": 1}"#).unwrap();
+    assert_eq!(unsaid, Unsaid { why: None, at: 1, wrapped: None });
     let bare: Message = read_json(br#"{"name":"x","count":1,"kind":{"bare":null}}"#).unwrap();
     assert_eq!(bare, plain);
 }
@@ -92,6 +102,11 @@ fn fields_may_be_left_out_and_unknown_ones_are_passed_over() {
 fn what_is_wrong_is_named() {
     for (text, words) in [
         (r#"{"name":"x"}"#, "missing field `count`"),
+        (r#"{"count":1}"#, "missing field `name`"),
+        (r#"{"name":"x","count":1,"kind":{"named":{}}}"#, "missing field `at`"),
+        // What may be absent is not what is wrong.
+        (r#"{"name":"x","count":1,"list":["y"]}"#, "expected an unsigned integer"),
+        (r#"{"name":"x","count":1,"kind":{"named":{"at":1,"why":1}}}"#, "expected a string"),
         (r#"{"name":1,"count":1}"#, "expected a string"),
         (r#"{"name":"x","count":65536}"#, "out of range, expected u16"),
         (r#"{"name":"x","count":-1}"#, "expected an unsigned integer"),

@@ -3,12 +3,19 @@
 #![allow(clippy::type_complexity, reason = "the rows of tables")]
 
 use edge_isr::config::parse;
-use edge_isr::config::upstream::Armed;
-use edge_isr::header::ResponseHead;
+use edge_isr::config::upstream::{Armed, Provider};
+use edge_isr::control::Secrets;
+use edge_isr::control::auth::{AuthError, Caller, Scope};
+use edge_isr::dialect::sigv4::verify;
+use edge_isr::header::{Fields, RequestHead, ResponseHead};
 use edge_isr::journal::{Mode, Owed};
 use edge_isr::tag::{Tag, Target};
 use edge_isr::time::{Epoch, Millis, Timestamp};
-use edge_isr::upstream::{Failure, requests, taken};
+use edge_isr::upstream::{
+    Answer, Failure, Request, Taken, Untaken, asking, disarmed, requests, taken, told as told_by,
+};
+
+const NOW: Timestamp = Timestamp::from_seconds(1_795_253_820);
 
 const CLOUDFLARE: &str = r#"{"name": "cdn", "provider": "cloudflare", "zone": "z1", "tags": true}"#;
 const UNTAGGED: &str = r#"{"name": "cdn", "provider": "cloudflare", "zone": "z1"}"#;
@@ -16,11 +23,28 @@ const FASTLY: &str = r#"{"name": "cdn", "provider": "fastly", "service": "s1", "
 const WEBHOOK: &str =
     r#"{"name": "cdn", "provider": "webhook", "url": "https://x.example/__isr/v1/revalidate"}"#;
 
-fn armed(upstream: &str) -> Armed {
+const PURGE: &str = r#"{"name": "cdn", "provider": "purge", "url": "http://a.example:6081/base"}"#;
+const XKEY: &str =
+    r#"{"name": "cdn", "provider": "purge", "url": "http://a.example:6081/base", "tags": true}"#;
+const CLOUDFRONT: &str = r#"{"name": "cdn", "provider": "cloudfront", "distribution": "E1"}"#;
+const TAGGED: &str =
+    r#"{"name": "cdn", "provider": "cloudfront", "distribution": "E1", "tags": true}"#;
+
+fn armed_with(upstream: &str, secret: &str) -> Armed {
     let text =
         format!(r#"{{"upstreams": [{upstream}], "host_aliases": {{"b.example": "a.example"}}}}"#);
     let config = parse(&text).unwrap();
-    Armed::all(&config, "other:no cdn:se-cret").pop().unwrap()
+    Armed::all(&config, &format!("other:no cdn:{secret}")).pop().unwrap()
+}
+
+fn armed(upstream: &str) -> Armed {
+    let key = upstream.contains("cloudfront");
+    armed_with(upstream, if key { "AKID/se-cret" } else { "se-cret" })
+}
+
+fn owed(targets: &[Target], mode: Mode) -> Owed {
+    let at = Timestamp::from_seconds(1_795_253_000);
+    Owed { epochs: vec![Epoch(3), Epoch(5)], targets: targets.to_vec(), mode, at }
 }
 
 fn tag(name: &str) -> Target {
@@ -33,20 +57,37 @@ fn url(name: &str) -> Target {
 
 /// Each request as its URL and body, or its keys.
 fn told(upstream: &str, targets: &[Target], mode: Mode) -> Vec<String> {
-    let armed = armed(upstream);
-    let secret = armed.secret.clone().unwrap();
-    let owed = Owed { epochs: vec![Epoch(3), Epoch(5)], targets: targets.to_vec(), mode };
-    let requests = requests(&armed, &secret, &owed);
-    requests
+    requests(&armed(upstream), &owed(targets, mode), NOW)
+        .unwrap()
         .iter()
         .map(|request| {
             let body = String::from_utf8(request.body.clone()).unwrap();
-            let fields = ["surrogate-key", "fastly-soft-purge", "webhook-id"];
+            let fields = ["surrogate-key", "fastly-soft-purge", "xkey", "soft", "webhook-id"];
             let fields = fields.into_iter().filter_map(|name| request.fields.get(name));
             let said: Vec<&str> = [body.as_str()].into_iter().chain(fields).collect();
-            format!("{} {}", request.url, said.join(" ").trim()).trim().to_owned()
+            let said = format!("{} {}", request.url, said.join(" ").trim()).trim().to_owned();
+            match request.method {
+                "POST" => without_digest(&said),
+                method => format!("{method} {said}"),
+            }
         })
         .collect()
+}
+
+/// The text without the digest at the end of a call's id.
+fn without_digest(said: &str) -> String {
+    match said.find("upstream-cdn-3-5-") {
+        Some(at) => format!("{}{}", &said[..at + 16], &said[at + 33..]),
+        None => said.to_owned(),
+    }
+}
+
+/// The paths of one invalidation.
+fn paths(upstream: &str, targets: &[Target]) -> Vec<String> {
+    let calls = told(upstream, targets, Mode::Hard);
+    assert_eq!(calls.len(), 1, "{calls:?}");
+    let paths = calls[0].split("<Path>").skip(1);
+    paths.map(|rest| rest.split("</Path>").next().unwrap().to_owned()).collect()
 }
 
 #[test]
@@ -56,7 +97,8 @@ fn each_api_is_told_in_its_words() {
     let hook = "https://x.example/__isr/v1/revalidate";
     let (soft, hard) = (Mode::Soft, Mode::Hard);
     let everything = format!(r#"{zone} {{"purge_everything":true}}"#);
-    let rows: [(&str, &[Target], Mode, &[String]); 12] = [
+    let cache = "http://a.example:6081/base";
+    let rows: [(&str, &[Target], Mode, &[String]); 17] = [
         (CLOUDFLARE, &[tag("a"), tag("b")], soft, &[format!(r#"{zone} {{"tags":["a","b"]}}"#)]),
         // Without tags there, nothing tells which of its pages they are.
         (UNTAGGED, &[tag("a")], soft, std::slice::from_ref(&everything)),
@@ -105,6 +147,33 @@ fn each_api_is_told_in_its_words() {
                 r#"{hook} {{"all":true,"mode":"hard","reason":"upstream"}} upstream-cdn-3-5"#
             )],
         ),
+        (
+            PURGE,
+            &[url("c.example/x?p=1"), Target::Prefix("c.example/y/".to_owned())],
+            hard,
+            &[format!("PURGE {cache}/x?p=1"), format!("PURGE {cache}/y/*")],
+        ),
+        (PURGE, &[url("a.example/x")], soft, &[format!("PURGE {cache}/x 1")]),
+        (PURGE, &[tag("a"), url("c.example/x")], hard, &[format!("PURGE {cache}/*")]),
+        (
+            XKEY,
+            &[tag("a"), tag("b"), url("c.example/x")],
+            soft,
+            &[format!("PURGE {cache}/x 1"), format!("PURGE {cache}/ a b 1")],
+        ),
+        (
+            CLOUDFRONT,
+            &[url("a.example/x?p=1&q=2"), url("c.example/")],
+            hard,
+            &[concat!(
+                "https://cloudfront.amazonaws.com/2020-05-31/distribution/E1/invalidation ",
+                r#"<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths>"#,
+                "<Quantity>4</Quantity><Items><Path>/</Path><Path>/?*</Path><Path>/x</Path>",
+                "<Path>/x?*</Path></Items></Paths><CallerReference>upstream-cdn-3-5",
+                "</CallerReference></InvalidationBatch>"
+            )
+            .to_owned()],
+        ),
     ];
     for (upstream, targets, mode, want) in rows {
         assert_eq!(told(upstream, targets, mode), want, "{upstream} {targets:?}");
@@ -116,23 +185,146 @@ fn names_go_in_as_many_calls_as_they_take() {
     let tags: Vec<Target> = (0..300).map(|n| tag(&format!("t{n:03}"))).collect();
     assert_eq!(told(CLOUDFLARE, &tags, Mode::Hard).len(), 10);
     assert_eq!(told(FASTLY, &tags, Mode::Hard).len(), 2);
+    assert_eq!(told(XKEY, &tags, Mode::Hard).len(), 3);
+    let pages: Vec<Target> = (0..51).map(|n| url(&format!("c.example/{n}"))).collect();
+    assert_eq!(told(PURGE, &pages[..50], Mode::Hard).len(), 50);
+    assert_eq!(told(PURGE, &pages, Mode::Hard), ["PURGE http://a.example:6081/base/*"]);
+}
+
+#[test]
+fn cloudfront_is_told_paths_within_its_limits_or_everything() {
+    let prefix = |n: usize| Target::Prefix(format!("c.example/{n}/"));
+    let prefixes: Vec<Target> = (0..16).map(prefix).collect();
+    let rows: [(&str, Vec<Target>, &[&str]); 9] = [
+        (TAGGED, vec![tag("post:1"), tag("a&b")], &["#a&amp;b", "#post:1"]),
+        (TAGGED, vec![tag(&"t".repeat(256))], &[&format!("#{}", "t".repeat(256))]),
+        (TAGGED, vec![tag(&"t".repeat(257))], &["/*"]),
+        (CLOUDFRONT, vec![tag("a"), url("c.example/x")], &["/*"]),
+        (CLOUDFRONT, vec![Target::Host("a.example".to_owned())], &["/*"]),
+        (CLOUDFRONT, vec![prefix(7)], &["/7/*"]),
+        (CLOUDFRONT, prefixes[1..2].to_vec(), &["/1/*"]),
+        (CLOUDFRONT, prefixes.clone(), &["/*"]),
+        (CLOUDFRONT, vec![url(&format!("c.example/{}", "x".repeat(4_000)))], &["/*"]),
+    ];
+    for (upstream, targets, want) in rows {
+        assert_eq!(paths(upstream, &targets), want, "{targets:?}");
+    }
+    assert_eq!(paths(CLOUDFRONT, &prefixes[..15]).len(), 15);
+    let tags: Vec<Target> = (0..3_001).map(|n| tag(&format!("t{n}"))).collect();
+    assert_eq!(paths(TAGGED, &tags[..3_000]).len(), 3_000);
+    assert_eq!(paths(TAGGED, &tags), ["/*"]);
+}
+
+/// What went out, as the edge itself would get it.
+fn arrived(request: &Request) -> RequestHead {
+    let (scheme, rest) = request.url.split_once("://").unwrap();
+    let (host, path) = rest.split_at(rest.find('/').unwrap());
+    RequestHead {
+        method: request.method.to_owned(),
+        scheme: scheme.to_owned(),
+        host: host.to_owned(),
+        path: path.to_owned(),
+        query: None,
+        fields: request.fields.clone(),
+        client: None,
+    }
+}
+
+#[test]
+fn what_is_signed_is_verified_by_the_edge_itself() {
+    let key = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
+    let secrets = Secrets::parse(key, "AKID:revalidate:wJalrXUtnFEMI/K7MDENG+bPxRfi").unwrap();
+    let owed = owed(&[tag("a")], Mode::Hard);
+    let sent = requests(&armed_with(WEBHOOK, key), &owed, NOW).unwrap().pop().unwrap();
+    assert_eq!(sent.fields.get("authorization"), None, "the key itself never goes out");
+    let who = secrets.authenticate(&sent.fields, &sent.body, Scope::Revalidate, NOW);
+    let id = sent.fields.get("webhook-id").unwrap().to_owned();
+    assert_eq!(who, Ok(Caller::Webhook { id }));
+    let late = secrets.authenticate(
+        &sent.fields,
+        &sent.body,
+        Scope::Revalidate,
+        NOW.plus(Millis(301_000)),
+    );
+    assert_eq!(late, Err(AuthError::TooOld));
+
+    let cloudfront = armed_with(CLOUDFRONT, "AKID/wJalrXUtnFEMI/K7MDENG+bPxRfi");
+    let asked = asking(&cloudfront, "I2J0I21PCUYOIK", NOW).unwrap().unwrap();
+    assert!(asked.url.ends_with("/distribution/E1/invalidation/I2J0I21PCUYOIK"), "{asked:?}");
+    for sent in [requests(&cloudfront, &owed, NOW).unwrap().pop().unwrap(), asked] {
+        let who = verify(&arrived(&sent), &sent.body, &secrets, NOW);
+        assert_eq!(who, Ok(Caller::Token { name: "AKID".to_owned() }), "{sent:?}");
+        let changed = [sent.body.as_slice(), b" "].concat();
+        let who = verify(&arrived(&sent), &changed, &secrets, NOW);
+        assert_eq!(who, Err(AuthError::UnknownSignature));
+    }
+}
+
+#[test]
+fn a_call_has_the_same_id_when_it_is_sent_again_and_no_other_call_has_it() {
+    let id = |owed: &Owed| {
+        let sent = requests(&armed(WEBHOOK), owed, NOW).unwrap().pop().unwrap();
+        let hook = sent.fields.get("webhook-id").unwrap().to_owned();
+        let later = NOW.plus(Millis(60_000));
+        let sent = requests(&armed(CLOUDFRONT), owed, later).unwrap().pop().unwrap();
+        let body = String::from_utf8(sent.body).unwrap();
+        let reference = body.split("<CallerReference>").nth(1).unwrap();
+        (hook, reference.split('<').next().unwrap().to_owned())
+    };
+    let one = owed(&[url("c.example/x")], Mode::Hard);
+    assert_eq!(id(&one), id(&one));
+    let others = [
+        // Everything, after names were refused.
+        Owed { targets: vec![Target::All], ..one.clone() },
+        Owed { epochs: vec![Epoch(3), Epoch(6)], ..one.clone() },
+        // The same epochs, given anew by a journal that was restored.
+        Owed { at: one.at.plus(Millis(1)), ..one.clone() },
+    ];
+    for other in others {
+        assert_ne!(id(&one).0, id(&other).0, "{other:?}");
+        assert_ne!(id(&one).1, id(&other).1, "{other:?}");
+    }
 }
 
 #[test]
 fn each_is_called_with_its_own_secret_alone() {
-    let owed = Owed { epochs: vec![Epoch(1)], targets: vec![Target::All], mode: Mode::Hard };
+    let owed = owed(&[Target::All], Mode::Hard);
     for (upstream, field, want) in [
         (CLOUDFLARE, "authorization", "Bearer se-cret"),
         (FASTLY, "fastly-key", "se-cret"),
         (WEBHOOK, "authorization", "Bearer se-cret"),
+        (PURGE, "authorization", "Bearer se-cret"),
     ] {
-        let armed = armed(upstream);
-        let request = requests(&armed, &armed.secret.clone().unwrap(), &owed).pop().unwrap();
+        let request = requests(&armed(upstream), &owed, NOW).unwrap().pop().unwrap();
         assert_eq!(request.fields.get(field), Some(want), "{upstream}");
     }
     let config = parse(&format!(r#"{{"upstreams": [{CLOUDFLARE}]}}"#)).unwrap();
     for secrets in ["", "cdn", "cdn:", "cdnx:se-cret", "xcdn:se-cret"] {
-        assert!(Armed::all(&config, secrets)[0].secret.is_none(), "{secrets:?}");
+        let armed = Armed::all(&config, secrets).pop().unwrap();
+        assert!(armed.secret.is_none(), "{secrets:?}");
+        assert_eq!(disarmed(&armed), Some(Failure::CredentialsMissing));
+    }
+}
+
+#[test]
+fn a_secret_of_another_form_is_told_and_nothing_is_sent() {
+    let malformed = Some(Failure::CredentialsMalformed);
+    let rows = [
+        (CLOUDFRONT, "AKID", malformed),
+        (CLOUDFRONT, "AKID/", malformed),
+        (CLOUDFRONT, "/secret", malformed),
+        (CLOUDFRONT, "AKID/secret/with/slashes", None),
+        (WEBHOOK, "whsec_", malformed),
+        (WEBHOOK, "whsec_%", malformed),
+        (WEBHOOK, "whsec_MDEy", None),
+        (WEBHOOK, "a-token", None),
+        (CLOUDFLARE, "whsec_%", None),
+    ];
+    for (upstream, secret, want) in rows {
+        let armed = armed_with(upstream, secret);
+        assert_eq!(disarmed(&armed), want, "{upstream} {secret}");
+        let sent = requests(&armed, &owed(&[tag("a")], Mode::Hard), NOW);
+        assert_eq!(sent.err(), want, "{upstream} {secret}");
     }
 }
 
@@ -141,7 +333,6 @@ type Means = (u16, &'static [(&'static str, &'static str)], Option<Failure>, Opt
 
 #[test]
 fn an_answer_means_one_thing() {
-    let now = Timestamp::from_seconds(1_795_253_820);
     let rows: [Means; 9] = [
         (200, &[], None, None),
         (202, &[], None, None),
@@ -155,9 +346,69 @@ fn an_answer_means_one_thing() {
     ];
     for (status, fields, failure, again) in rows {
         let head = ResponseHead { status, fields: fields.iter().copied().collect() };
-        let untaken = taken(&head, now).err();
+        let answer = Answer { head, body: Vec::new() };
+        let untaken = taken(Provider::Cloudflare, &answer, NOW).err();
         assert_eq!(untaken.map(|untaken| untaken.failure), failure, "{status}");
         assert_eq!(untaken.and_then(|untaken| untaken.again), again.map(Millis), "{status}");
+    }
+    for (status, done) in [(200, true), (204, true), (404, true), (412, true), (405, false)] {
+        let head = ResponseHead { status, fields: Fields::new() };
+        let answer = Answer { head, body: Vec::new() };
+        let means = taken(Provider::Purge, &answer, NOW);
+        assert_eq!(means == Ok(Taken::Done), done, "{status}");
+    }
+}
+
+/// An invalidation as CloudFront tells of it.
+fn invalidation(id: &str, status: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?>\n<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Id>{id}</Id>\
+         <Status>{status}</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime><InvalidationBatch><Paths>\
+         <Quantity>1</Quantity><Items><Path>/x</Path></Items></Paths>"
+    )
+}
+
+fn error(code: &str) -> String {
+    format!(
+        "<?xml version=\"1.0\"?>\n<ErrorResponse><Error><Type>Sender</Type><Code>{code}</Code>\
+         <Message>m</Message></Error><RequestId>r</RequestId></ErrorResponse>"
+    )
+}
+
+#[test]
+fn an_answer_of_cloudfront_means_what_its_body_says() {
+    let progress = |id: &str| Ok(Taken::InProgress(id.to_owned()));
+    let fails = |failure: Failure| Err(Untaken { failure, again: None });
+    let rows: [(u16, String, Result<Taken, Untaken>); 20] = [
+        (201, invalidation("I2J0I21PCUYOIK", "InProgress"), progress("I2J0I21PCUYOIK")),
+        (201, invalidation("I2J0I21PCUYOIK", "Completed"), Ok(Taken::Done)),
+        (201, invalidation("cloudfront:0af3", "InProgress"), progress("cloudfront:0af3")),
+        (201, invalidation("..", "InProgress"), fails(Failure::ServerError)),
+        // What can't be asked after must be sent again: the reference makes it the same.
+        (201, invalidation("a/../b", "InProgress"), fails(Failure::ServerError)),
+        (201, invalidation("", "InProgress"), fails(Failure::ServerError)),
+        (201, String::new(), fails(Failure::ServerError)),
+        (201, "<Invalidation><Id>I1</Id><Sta".to_owned(), fails(Failure::ServerError)),
+        (200, "<!DOCTYPE x><Status>Completed</Status>".to_owned(), fails(Failure::ServerError)),
+        (400, error("TooManyInvalidationsInProgress"), fails(Failure::RateLimited)),
+        (400, error("Throttling"), fails(Failure::RateLimited)),
+        (503, error("Throttling"), fails(Failure::RateLimited)),
+        (400, error("ExpiredToken"), fails(Failure::CredentialsRefused)),
+        (400, error("IncompleteSignature"), fails(Failure::CredentialsRefused)),
+        (403, error("SignatureDoesNotMatch"), fails(Failure::CredentialsRefused)),
+        (403, error("AccessDenied"), fails(Failure::CredentialsRefused)),
+        (400, error("InvalidArgument"), fails(Failure::Refused)),
+        (404, error("NoSuchDistribution"), fails(Failure::Refused)),
+        (413, error("BatchTooLarge"), fails(Failure::Refused)),
+        (500, "no XML".to_owned(), fails(Failure::ServerError)),
+    ];
+    for (status, body, want) in rows {
+        let head = ResponseHead { status, fields: Fields::new() };
+        let answer = Answer { head, body: body.clone().into_bytes() };
+        assert_eq!(taken(Provider::Cloudfront, &answer, NOW), want, "{status} {body}");
+        let asked = told_by(Provider::Cloudfront, &answer, NOW);
+        let want = if status == 404 { Ok(Taken::Unknown) } else { want };
+        assert_eq!(asked, want, "asked: {status} {body}");
     }
 }
 
@@ -177,6 +428,12 @@ fn wrong_settings_are_named() {
             "upstreams[0].zone: this provider has none",
         ),
         (r#"{"provider": "webhook", "name": "a"}"#, "upstreams[0].url: it is missing"),
+        (r#"{"provider": "purge", "name": "a"}"#, "upstreams[0].url: it is missing"),
+        (r#"{"provider": "cloudfront", "name": "a"}"#, "upstreams[0].distribution: it is missing"),
+        (
+            r#"{"provider": "fastly", "name": "a", "service": "s", "distribution": "d"}"#,
+            "upstreams[0].distribution: this provider has none",
+        ),
         (
             r#"{"provider": "webhook", "name": "a", "url": "https://u:p@x.example/"}"#,
             "upstreams[0].url: expected an absolute URL",

@@ -60,6 +60,9 @@ def check_file(report, config, environment):
     own = f"env.{environment}"
     if effective(config, environment, "workers_dev") is not False:
         report.problem("workers_dev must be false: on the workers.dev domain the edge cache does nothing")
+    cache = effective(config, environment, "cache")
+    if isinstance(cache, dict) and cache.get("enabled"):
+        report.problem("cache.enabled must not be set: what Workers Caching keeps before the worker, nothing can invalidate")
     for key in ("name", "main", "compatibility_date"):
         if not effective(config, environment, key):
             report.problem(f"{key} is missing")

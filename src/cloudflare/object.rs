@@ -10,7 +10,7 @@ use crate::config::upstream::Armed;
 use crate::config::{Config, LogLevel};
 use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
-use crate::json::read_json;
+use crate::json::{read_json, write_value};
 use crate::time::{Millis, Timestamp};
 
 use super::glue;
@@ -104,10 +104,8 @@ impl Objects {
 
 /// A failure of an object's own work: told in the log, and tried again.
 fn failed(error: &dyn std::fmt::Display) {
-    worker::console_error!(
-        "{}",
-        serde_json::json!({"event": "object-failed", "reason": error.to_string()})
-    );
+    let line = serde_json::json!({"event": "object-failed", "reason": error.to_string()});
+    worker::console_error!("{}", write_value(&line));
 }
 
 /// The call in a request's body.

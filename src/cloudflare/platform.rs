@@ -1,6 +1,7 @@
 //! The engine's ports on Workers: one value per request or alarm.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Array, Uint8Array};
@@ -118,6 +119,8 @@ impl Platform for Edge {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        // Of one type, whatever the task: what makes a promise of it is compiled once.
+        let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
         match &self.keeper {
             Keeper::Request(context) => context.wait_until(task),
             Keeper::Object => wasm_bindgen_futures::spawn_local(task),
@@ -178,15 +181,23 @@ impl Platform for Edge {
         &self,
         request: upstream::Request,
         timeout: Millis,
-    ) -> Result<ResponseHead, OriginError> {
+    ) -> Result<upstream::Answer, OriginError> {
         let body = Uint8Array::from(request.body.as_slice()).unchecked_into();
+        let body = Some(body).filter(|_| !request.body.is_empty());
         let fields = lines(&request.fields);
-        let timeout = timeout.0 as f64;
-        let response = glue::origin_fetch(&request.url, "POST", &fields, Some(body), timeout);
+        let end = now().plus(timeout);
+        let millis = timeout.0 as f64;
+        let response = glue::origin_fetch(&request.url, request.method, &fields, body, millis);
         let response = response.await.map_err(|error| origin_error(&error))?;
         let head = response_head(&response);
-        let _ = glue::give_up(&response, None);
-        head.ok_or(OriginError::Broken)
+        let (mut stream, mut body) = (EdgeStream::Response(response, None), Vec::new());
+        while body.len() < request.reads
+            && let Some(piece) = self.read(&mut stream, end.since(now())).await?
+        {
+            body.extend(piece.to_vec());
+        }
+        self.cancel(stream);
+        head.map(|head| upstream::Answer { head, body }).ok_or(OriginError::Broken)
     }
 
     async fn read(

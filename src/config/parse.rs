@@ -145,8 +145,8 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
     });
     config.trusted_ips = networks.unwrap_or_default();
     config.upstreams = upstreams(section, problems);
-    let tag_field = |upstream: &Upstream| upstream.provider.tag_field().filter(|_| upstream.tags);
-    config.defaults.visitor_tags = config.upstreams.iter().filter_map(tag_field).collect();
+    let tagged = config.upstreams.iter().filter(|upstream| upstream.tags);
+    config.defaults.visitor_tags = tagged.map(|upstream| upstream.provider).collect();
     if let Some(value) = section.get("defaults") {
         config.defaults = route::defaults(section.at("defaults"), value, &config, problems);
     }

@@ -10,24 +10,54 @@ use super::{Config, OriginUrl};
 pub enum Provider {
     /// Cloudflare's purge of a zone.
     Cloudflare,
+    /// Amazon CloudFront's invalidation of a distribution.
+    Cloudfront,
     /// Fastly's purge of a service.
     Fastly,
+    /// The method `PURGE` of a cache of one's own.
+    Purge,
     /// The command of `revalidate`, posted to a URL.
     Webhook,
 }
 
 impl Provider {
     /// Each with its name in the settings.
-    pub const ALL: &'static [(&'static str, Self)] =
-        &[("cloudflare", Self::Cloudflare), ("fastly", Self::Fastly), ("webhook", Self::Webhook)];
+    pub const ALL: &'static [(&'static str, Self)] = &[
+        ("cloudflare", Self::Cloudflare),
+        ("cloudfront", Self::Cloudfront),
+        ("fastly", Self::Fastly),
+        ("purge", Self::Purge),
+        ("webhook", Self::Webhook),
+    ];
 
     /// The field in which its cache reads tags.
     #[must_use]
     pub const fn tag_field(self) -> Option<&'static str> {
         match self {
-            Self::Cloudflare => Some("cache-tag"),
+            Self::Cloudflare | Self::Cloudfront => Some("cache-tag"),
             Self::Fastly => Some("surrogate-key"),
+            Self::Purge => Some("xkey"),
             Self::Webhook => None,
+        }
+    }
+
+    /// Tags of one page that its cache takes; beyond them it would drop some.
+    #[must_use]
+    pub const fn most_tags(self) -> usize {
+        match self {
+            Self::Cloudfront => 50,
+            Self::Cloudflare | Self::Fastly | Self::Purge | Self::Webhook => usize::MAX,
+        }
+    }
+
+    /// The setting that says whose cache it is, if one does.
+    #[must_use]
+    pub const fn key(self) -> Option<&'static str> {
+        match self {
+            Self::Cloudflare => Some("zone"),
+            Self::Cloudfront => Some("distribution"),
+            Self::Fastly => Some("service"),
+            Self::Purge | Self::Webhook => None,
         }
     }
 
@@ -36,8 +66,9 @@ impl Provider {
     pub const fn url(self) -> Option<&'static str> {
         match self {
             Self::Cloudflare => Some("https://api.cloudflare.com/client/v4"),
+            Self::Cloudfront => Some("https://cloudfront.amazonaws.com"),
             Self::Fastly => Some("https://api.fastly.com"),
-            Self::Webhook => None,
+            Self::Purge | Self::Webhook => None,
         }
     }
 }
@@ -51,7 +82,7 @@ pub struct Upstream {
     pub provider: Provider,
     /// Where that is.
     pub url: OriginUrl,
-    /// The zone or service; empty for a webhook.
+    /// The zone, distribution or service; empty where there is none.
     pub id: String,
     /// Whether it gets pages' tags, and so can purge by them. It must strip them from what visitors get.
     pub tags: bool,

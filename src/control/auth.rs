@@ -14,7 +14,7 @@ use crate::header::Fields;
 use crate::time::{Millis, Timestamp};
 
 use super::problem::{Problem, ProblemKind};
-use super::secret::{Secrets, Token, decode_base64, digest};
+use super::secret::{Secrets, Token, decode_base64, digest, encode_base64};
 
 /// How far a webhook's timestamp may be from now, both ways (Standard Webhooks: "Verifying webhook
 /// authenticity").
@@ -236,11 +236,7 @@ impl Secrets {
         }
         let mut known = Choice::from(0);
         for key in &self.keys {
-            let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { continue };
-            for part in [id.as_bytes(), b".", stamp.as_bytes(), b".", body] {
-                mac.update(part);
-            }
-            let made = mac.finalize().into_bytes();
+            let made = mac(key, id, stamp, body);
             for signature in &given {
                 known |= made.as_slice().ct_eq(signature);
             }
@@ -279,6 +275,22 @@ impl Token {
         let holds = self.scopes.iter().any(|held| *held == scope || *held == Scope::Admin);
         if holds { Ok(self.name.clone()) } else { Err(AuthError::ScopeMissing(scope)) }
     }
+}
+
+/// The value of `webhook-signature` for a call of ours.
+#[must_use]
+pub fn signature(key: &[u8], id: &str, stamp: &str, body: &[u8]) -> String {
+    format!("v1,{}", encode_base64(&mac(key, id, stamp, body)))
+}
+
+/// HMAC-SHA256 of `id.timestamp.body`.
+fn mac(key: &[u8], id: &str, stamp: &str, body: &[u8]) -> Vec<u8> {
+    // HMAC takes a key of any length (RFC 2104 §2).
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    for part in [id.as_bytes(), b".", stamp.as_bytes(), b".", body] {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().to_vec()
 }
 
 /// The value of a field that stands once: two ids or two credentials are nobody's.

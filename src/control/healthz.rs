@@ -35,6 +35,8 @@ pub enum HealthReason {
     Dark(Millis),
     /// Caches before the edge that do not take what they are owed: a line for each.
     UpstreamFailed(Vec<String>),
+    /// The number of shards has changed, and so many shards have pages of others.
+    Resharding(u64),
     /// The isolate has not heard of the journal yet.
     Cold,
 }
@@ -53,6 +55,7 @@ impl HealthReason {
             Self::Blind(_) => "journal-unreachable",
             Self::Dark(_) => "journal-lost",
             Self::UpstreamFailed(_) => "upstream-failed",
+            Self::Resharding(_) => "resharding",
             Self::Cold => "cold",
         }
     }
@@ -67,9 +70,11 @@ impl HealthReason {
             | Self::Secrets(_)
             | Self::BindingMissing(_)
             | Self::Dark(_) => true,
-            Self::NothingCanInvalidate | Self::Blind(_) | Self::UpstreamFailed(_) | Self::Cold => {
-                false
-            }
+            Self::NothingCanInvalidate
+            | Self::Blind(_)
+            | Self::UpstreamFailed(_)
+            | Self::Resharding(_)
+            | Self::Cold => false,
         }
     }
 
@@ -90,6 +95,9 @@ impl HealthReason {
                 vec![format!("the journal was last heard of {} s ago", span.0 / 1000)]
             }
             Self::UpstreamFailed(lines) => lines.clone(),
+            Self::Resharding(moving) => {
+                vec![format!("{moving} shards have pages that are to go to others")]
+            }
             Self::Cold => Vec::new(),
         }
     }

@@ -8,6 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::LogLevel;
+use crate::json::write_value;
 use crate::time::{Epoch, Millis, Timestamp};
 
 /// Something worth a line.
@@ -122,6 +123,13 @@ pub enum Event<'a> {
         /// Invalidations that were to be told.
         waiting: usize,
     },
+    /// The number of shards has changed, and pages go to their new ones.
+    Resharding {
+        /// How many there are now.
+        shards: u16,
+        /// How many have pages of others.
+        moving: u64,
+    },
     /// A warm was given up.
     WarmDead {
         /// The page.
@@ -151,6 +159,7 @@ impl Event<'_> {
             Self::WarmFailed { .. } => "warm-failed",
             Self::ImportFailed { .. } => "import-failed",
             Self::UpstreamFailed { .. } => "upstream-failed",
+            Self::Resharding { .. } => "resharding",
             Self::WarmDead { .. } => "warm-dead",
         }
     }
@@ -171,7 +180,9 @@ impl Event<'_> {
             | Self::ImportFailed { .. }
             | Self::UpstreamFailed { .. }
             | Self::WarmDead { .. } => LogLevel::Problems,
-            Self::Revalidated { .. } | Self::WarmFailed { .. } => LogLevel::Events,
+            Self::Revalidated { .. } | Self::WarmFailed { .. } | Self::Resharding { .. } => {
+                LogLevel::Events
+            }
         }
     }
 
@@ -192,7 +203,7 @@ impl Event<'_> {
         for (name, value) in self.members() {
             line.insert(name.to_owned(), value);
         }
-        Some(Value::Object(line).to_string())
+        Some(write_value(&Value::Object(line)))
     }
 
     fn members(&self) -> Vec<(&'static str, Value)> {
@@ -233,6 +244,9 @@ impl Event<'_> {
             }
             Self::UpstreamFailed { name, reason, waiting } => {
                 vec![("name", text(name)), ("reason", text(reason)), ("waiting", json!(waiting))]
+            }
+            Self::Resharding { shards, moving } => {
+                vec![("shards", json!(shards)), ("moving", json!(moving))]
             }
             Self::WarmFailed { url, reason, attempts }
             | Self::WarmDead { url, reason, attempts } => {

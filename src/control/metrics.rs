@@ -102,6 +102,8 @@ pub enum Gauge {
     UpstreamsFailing,
     /// What all of them are owed.
     UpstreamWaiting,
+    /// Shards that have pages of others.
+    ShardsMoving,
 }
 
 /// A family: name, kind, help.
@@ -170,7 +172,7 @@ enum Unit {
 }
 
 /// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
-const GAUGES: [(Gauge, Family, Unit); 9] = [
+const GAUGES: [(Gauge, Family, Unit); 10] = [
     (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
     (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
     (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
@@ -186,6 +188,11 @@ const GAUGES: [(Gauge, Family, Unit); 9] = [
     (
         Gauge::UpstreamWaiting,
         ("edge_isr_upstream_waiting", "gauge", "Invalidations owed to upstreams."),
+        Unit::One,
+    ),
+    (
+        Gauge::ShardsMoving,
+        ("edge_isr_shards_moving", "gauge", "Shards that have pages of others."),
         Unit::One,
     ),
 ];

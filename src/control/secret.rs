@@ -123,6 +123,11 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     BASE64.decode(text).ok()
 }
 
+/// Encodes standard base64, padded.
+pub(super) fn encode_base64(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
 impl Secrets {
     /// Parses both variables; each holds secrets separated by commas or white space.
     ///
@@ -132,7 +137,7 @@ impl Secrets {
         let mut secrets = Self::default();
         let mut errors = Vec::new();
         for (position, text) in split(webhook_secrets) {
-            match key(text) {
+            match webhook_key(text) {
                 Ok(key) if secrets.keys.len() < MAX_SECRETS => secrets.keys.push(key),
                 Ok(_) => errors.push((SecretKind::Webhook, position, SecretFault::TooMany)),
                 Err(fault) => errors.push((SecretKind::Webhook, position, fault)),
@@ -202,7 +207,11 @@ fn split(variable: &str) -> impl Iterator<Item = (usize, &str)> {
     variable.split(separator).filter(|text| !text.is_empty()).enumerate().map(|(at, t)| (at + 1, t))
 }
 
-fn key(text: &str) -> Result<Vec<u8>, SecretFault> {
+/// The key in a webhook's secret.
+///
+/// # Errors
+/// Says what is wrong with the secret.
+pub fn webhook_key(text: &str) -> Result<Vec<u8>, SecretFault> {
     let encoded = text.strip_prefix("whsec_").ok_or(SecretFault::Prefix)?;
     let key = decode_base64(encoded).ok_or(SecretFault::Base64)?;
     if key.is_empty() { Err(SecretFault::Empty) } else { Ok(key) }

@@ -28,11 +28,12 @@ use crate::control::route::percent_decoded;
 use crate::header::{Fields, RequestHead};
 use crate::journal::{JobRecord, Mode};
 use crate::time::{Millis, Timestamp};
+use crate::xml::escape;
 
 use super::method::site_host;
 use super::named::{Named, invalid};
 use super::sigv4::rfc3339;
-use super::xml::{escape, leaves};
+use super::xml::leaves;
 use super::{Form, Outcome, Purge, Refusal, Reply, is_name, method_must_be};
 
 const MAX_PATHS: usize = 3000;

@@ -85,8 +85,3 @@ const fn words(error: TokenError) -> &'static str {
         TokenError::Malformed(why) => why,
     }
 }
-
-/// A text as an element's content.
-pub(super) fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
-}

@@ -13,7 +13,7 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use futures_util::future::{join_all, select};
+use futures_util::future::select;
 
 use crate::config::LogLevel;
 use crate::config::upstream::Armed;
@@ -24,9 +24,10 @@ use crate::journal::{
 use crate::port::Platform;
 use crate::sql::Sql;
 use crate::time::{Epoch, Millis, Timestamp};
-use crate::upstream::Failure;
+use crate::upstream::disarmed;
 
-use super::outward;
+use super::together::join_all;
+use super::{outward, reshard};
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);
@@ -159,8 +160,8 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     if let JournalReply::Status(status) = &mut reply {
         for (state, armed) in status.upstreams.iter_mut().zip(&ledger.upstreams) {
             // Told before anything is owed.
-            if armed.secret.is_none() {
-                state.failure = Some(Failure::CredentialsMissing.as_str().to_owned());
+            if let Some(failure) = disarmed(armed) {
+                state.failure = Some(failure.as_str().to_owned());
             }
         }
     }
@@ -168,7 +169,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
         return Ok(reply);
     };
     let due = ledger.act(|journal| journal.due_shards_of(epoch, now))?;
-    let shards = ledger.act(|journal| Ok(journal.shards()))?;
+    let shards = ledger.act(|journal| journal.reach(now))?;
     let left = due.len();
     let sum = Invalidated { complete: true, ..Invalidated::default() };
     ledger.counts.borrow_mut().insert(epoch, Count { sum, left, waker: None });
@@ -217,7 +218,8 @@ pub async fn run_due<P: Platform, S: Sql + 'static>(
         }
         carry(ledger, platform, shard).await
     });
-    join_all(carried).await.into_iter().fold(done, Result::and)
+    let done = join_all(carried).await.into_iter().fold(done, Result::and);
+    done.and(reshard::tell(ledger, platform).await)
 }
 
 /// Carries to one shard what is due to it, until nothing is.

@@ -7,8 +7,6 @@
 
 use std::rc::Rc;
 
-use futures_util::future::join_all;
-
 use crate::config::Config;
 use crate::header::Fields;
 use crate::index::{
@@ -23,6 +21,7 @@ use crate::sitemap::{Kind, Reader, SitemapError};
 use crate::sql::Sql;
 use crate::time::{Epoch, Millis};
 
+use super::together::join_all;
 use super::warm::Depot;
 use super::{Engine, USER_AGENT, own_request};
 

@@ -23,7 +23,8 @@ impl<P: Platform> Engine<P> {
     ) -> Result<PagesReply, Problem> {
         let (mut shard, mut cursor) = parse_cursor(paging.cursor.as_deref())?;
         let mut pages = Vec::new();
-        while shard < self.config().shards {
+        let shards = self.shards(platform).await;
+        while shard < shards {
             let limit = paging.limit.saturating_sub(pages.len() as u32);
             if limit == 0 {
                 break;
@@ -44,7 +45,7 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
-        let next = (shard < self.config().shards)
+        let next = (shard < shards)
             .then(|| format!("{shard}.{}", cursor.map(|c| c.to_string()).unwrap_or_default()));
         Ok(PagesReply { pages, next })
     }
@@ -95,9 +96,10 @@ impl<P: Platform> Engine<P> {
                 |reply| if let ShardReply::Job { progress } = reply { progress } else { None },
             )
             .collect();
-        let epoch = match (&job, parts.first()) {
+        // A shard that has a job's pages from another may not know its epoch.
+        let epoch = match (&job, parts.iter().map(|part| part.epoch).max()) {
             (Some(job), _) => job.epoch,
-            (None, Some(part)) => part.epoch,
+            (None, Some(epoch)) => epoch,
             (None, None) => return Err(Problem::not_found("job")),
         };
         let mut sum = JobReply {

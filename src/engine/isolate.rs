@@ -7,6 +7,7 @@ use std::collections::HashMap;
 
 use crate::config::Config;
 use crate::control::metrics::Metrics;
+use crate::journal::JournalStatus;
 use crate::key::CacheKey;
 use crate::port::Platform;
 use crate::time::{Millis, Timestamp};
@@ -35,6 +36,8 @@ pub struct Isolate<P: Platform> {
     new_keys: HashMap<String, (i64, u32)>,
     /// Pages whose refresh was forced in the current second.
     forced: (i64, Vec<String>),
+    /// What the journal last told of itself, and when it was asked.
+    pub journal_status: Option<(Timestamp, JournalStatus)>,
     /// Counters for `/metrics`.
     pub metrics: Metrics,
 }
@@ -59,6 +62,7 @@ impl<P: Platform> Isolate<P> {
             permits: Vec::new(),
             new_keys: HashMap::new(),
             forced: (0, Vec::new()),
+            journal_status: None,
             metrics: Metrics::default(),
         }
     }

@@ -135,7 +135,8 @@ impl<P: Platform> Engine<P> {
                         scope: Scope::World,
                         fence: grant.fence,
                         stamp: grant.stamp,
-                        tags: grant.tags,
+                        // A shard that does not have the page yet, because it was another's, knows none.
+                        tags: if grant.tags.is_empty() { tags } else { grant.tags },
                         vary: grant.vary,
                         first: grant.first,
                         leased: selected,

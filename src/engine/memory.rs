@@ -3,7 +3,7 @@
 //! The same records as in L1 under the same keys, so a look-up reads alike in both. The budget counts bodies and an
 //! estimate of each head; a record larger than a quarter of the budget is not held.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
 use crate::entry::Entry;
@@ -40,8 +40,10 @@ impl<C> Clone for Held<C> {
 }
 
 struct Slot<C> {
+    key: Rc<CacheKey>,
     held: Held<C>,
     bytes: u64,
+    /// Its last use. Uses are counted, not timed.
     used: u64,
     /// Look-ups that found it since somebody asked.
     hits: u32,
@@ -49,13 +51,16 @@ struct Slot<C> {
 
 /// A byte-bounded map with least-recently-used eviction.
 pub struct Memory<C> {
-    slots: HashMap<CacheKey, Slot<C>>,
-    /// Last use → key: each slot stands here once. Uses are counted, not timed.
-    order: BTreeMap<u64, CacheKey>,
+    slots: HashMap<Rc<CacheKey>, Slot<C>>,
+    /// The uses, oldest first. One counts if it is the last of its slot: each slot has one that does.
+    order: VecDeque<(u64, Rc<CacheKey>)>,
     uses: u64,
     bytes: u64,
     budget: u64,
 }
+
+/// Uses that no longer count may be as many as the slots, and this many more.
+const SPARE_USES: usize = 64;
 
 /// What a head costs beside its body: maps, fields, hashes.
 const HEAD_BYTES: u64 = 2_048;
@@ -64,19 +69,28 @@ impl<C> Memory<C> {
     /// An empty memory of at most `budget` bytes.
     #[must_use]
     pub fn new(budget: u64) -> Self {
-        Self { slots: HashMap::new(), order: BTreeMap::new(), uses: 0, bytes: 0, budget }
+        Self { slots: HashMap::new(), order: VecDeque::new(), uses: 0, bytes: 0, budget }
     }
 
     /// What stands under a key; counts as a use.
     pub fn get(&mut self, key: &CacheKey) -> Option<Held<C>> {
         let slot = self.slots.get_mut(key)?;
         self.uses += 1;
-        if let Some(key) = self.order.remove(&slot.used) {
-            self.order.insert(self.uses, key);
-        }
         slot.used = self.uses;
         slot.hits = slot.hits.saturating_add(1);
-        Some(slot.held.clone())
+        let (key, held) = (Rc::clone(&slot.key), slot.held.clone());
+        self.note_use(key);
+        Some(held)
+    }
+
+    /// Puts the latest use in its place. Now and then those that no longer count go: seldom enough that a use costs
+    /// the same however many slots there are.
+    fn note_use(&mut self, key: Rc<CacheKey>) {
+        self.order.push_back((self.uses, key));
+        if self.order.len() > 2 * self.slots.len() + SPARE_USES {
+            let slots = &self.slots;
+            self.order.retain(|(used, key)| slots.get(key).is_some_and(|slot| slot.used == *used));
+        }
     }
 
     /// How often a variant was found since this was last asked, and since it was put there.
@@ -107,13 +121,15 @@ impl<C> Memory<C> {
         }
         self.remove(key);
         self.uses += 1;
-        self.order.insert(self.uses, key.clone());
-        self.slots.insert(key.clone(), Slot { held, bytes, used: self.uses, hits: 0 });
+        let key = Rc::new(key.clone());
+        let slot = Slot { key: Rc::clone(&key), held, bytes, used: self.uses, hits: 0 };
+        self.slots.insert(Rc::clone(&key), slot);
+        self.note_use(key);
         self.bytes += bytes;
         while self.bytes > self.budget {
-            let Some((_, oldest)) = self.order.pop_first() else { break };
-            if let Some(slot) = self.slots.remove(&oldest) {
-                self.bytes -= slot.bytes;
+            let Some((used, oldest)) = self.order.pop_front() else { break };
+            if self.slots.get(&oldest).is_some_and(|slot| slot.used == used) {
+                self.remove(&oldest);
             }
         }
     }
@@ -121,7 +137,6 @@ impl<C> Memory<C> {
     /// Takes a record out.
     pub fn remove(&mut self, key: &CacheKey) {
         if let Some(slot) = self.slots.remove(key) {
-            self.order.remove(&slot.used);
             self.bytes -= slot.bytes;
         }
     }
@@ -142,5 +157,63 @@ impl<C> Memory<C> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+
+    use super::{Held, Memory, SPARE_USES};
+    use crate::json::read_json;
+    use crate::key::CacheKey;
+
+    fn key(number: u8) -> Option<CacheKey> {
+        read_json(format!("\"{number}\"").as_bytes()).ok()
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Get,
+        Put,
+        Remove,
+    }
+
+    fn step() -> impl Strategy<Value = (Step, u8)> {
+        (prop_oneof![6 => Just(Step::Get), 3 => Just(Step::Put), 1 => Just(Step::Remove)], 0u8..12)
+    }
+
+    proptest! {
+        /// Beside a list of keys, least recently used first, of which eight find room.
+        #[test]
+        fn the_least_recently_used_goes_first(steps in prop::collection::vec(step(), 0..400)) {
+            let mut memory: Memory<()> = Memory::new(8 * 256);
+            let mut kept: Vec<u8> = Vec::new();
+            for (step, number) in steps {
+                let key = key(number).ok_or_else(|| TestCaseError::fail("no key"))?;
+                let was_there = kept.contains(&number);
+                match step {
+                    Step::Get => prop_assert_eq!(memory.get(&key).is_some(), was_there),
+                    Step::Put => memory.put(&key, Held::Vary(Rc::from([]))),
+                    Step::Remove => memory.remove(&key),
+                }
+                kept.retain(|kept| *kept != number);
+                if was_there && matches!(step, Step::Get) || matches!(step, Step::Put) {
+                    kept.push(number);
+                }
+                if kept.len() > 8 {
+                    kept.remove(0);
+                }
+                prop_assert_eq!(memory.len(), kept.len());
+                prop_assert_eq!(memory.bytes(), 256 * kept.len() as u64);
+                prop_assert!(memory.order.len() <= 2 * 8 + SPARE_USES);
+            }
+            for number in kept {
+                let key = key(number).ok_or_else(|| TestCaseError::fail("no key"))?;
+                prop_assert!(memory.get(&key).is_some(), "{} is there", number);
+            }
+        }
     }
 }

@@ -17,10 +17,12 @@
 //! | [`answer`] | answers and their heads |
 //! | `sync` | how the view hears of invalidations |
 //! | [`deliver`] | the journal's outbox to the shards |
+//! | `reshard` | pages on their way to other shards, when the number of shards has changed |
 //! | [`warm`], `import` | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`], `inspect`, `order` | the control API |
 //! | `purge` | other caches' APIs; forced refreshes |
 //! | `invalidate` | an invalidation on its way into the journal |
+//! | `together` | several calls at once |
 
 pub mod answer;
 pub mod deliver;
@@ -46,9 +48,11 @@ mod parts;
 mod pass;
 mod post;
 mod purge;
+mod reshard;
 mod stored;
 mod sync;
 mod tell;
+mod together;
 pub mod warm;
 
 use std::cell::RefCell;

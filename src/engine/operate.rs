@@ -2,8 +2,6 @@
 
 use std::rc::Rc;
 
-use futures_util::future::join_all;
-
 use crate::control::auth::Caller;
 use crate::control::healthz::{Health, HealthReason};
 use crate::control::metrics::{self, Gauge};
@@ -17,13 +15,14 @@ use crate::dialect;
 use crate::header::cache_status::CacheStatus;
 use crate::header::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
-use crate::journal::{JournalCall, JournalReply, UpstreamState};
+use crate::journal::{JournalCall, JournalReply, JournalStatus, UpstreamState};
 use crate::port::{OriginError, Platform};
 use crate::time::Millis;
 
 use super::answer::{Answer, Body};
 use super::flight::Flight;
 use super::invalidate::{Recorded, Told};
+use super::together::join_all;
 use super::{Engine, Incoming};
 
 /// What the control API goes by beside the settings.
@@ -284,30 +283,43 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         call: &ShardCall,
     ) -> Result<Vec<ShardReply>, Problem> {
-        let asked = (0..self.config().shards).map(|n| platform.shard(n, call.clone()));
+        let shards = self.shards(platform).await;
+        let asked = (0..shards).map(|n| platform.shard(n, call.clone()));
         join_all(asked).await.into_iter().collect::<Result<_, _>>().map_err(|error| {
             self.shard_failed(platform, "ask-all", &error);
             Problem::not_recorded("index-unreachable")
         })
     }
 
-    /// How the caches before the edge stand; nothing while the journal is out of reach, which is told otherwise.
-    async fn upstream_states(&self, platform: &Rc<P>) -> Vec<UpstreamState> {
-        if self.config().upstreams.is_empty() {
-            return Vec::new();
+    /// How many shards may know something; while the journal is out of reach, which is told otherwise, those of the
+    /// settings.
+    pub(super) async fn shards(&self, platform: &Rc<P>) -> u16 {
+        self.journal_status(platform).await.shards.max(self.config().shards)
+    }
+
+    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health. Nothing while it is out of
+    /// reach, which is told otherwise.
+    async fn journal_status(&self, platform: &Rc<P>) -> JournalStatus {
+        let now = platform.now();
+        if let Some((at, status)) = &self.isolate().borrow().journal_status
+            && now.since(*at) < self.config().sync_interval
+        {
+            return status.clone();
         }
-        match platform.journal(JournalCall::Status).await {
-            Ok(JournalReply::Status(status)) => status.upstreams,
-            Ok(_) => Vec::new(),
+        let status = match platform.journal(JournalCall::Status).await {
+            Ok(JournalReply::Status(status)) => status,
+            Ok(_) => JournalStatus::default(),
             Err(error) => {
                 self.journal_failed(platform, "status", &error);
-                Vec::new()
+                JournalStatus::default()
             }
-        }
+        };
+        self.isolate().borrow_mut().journal_status = Some((now, status.clone()));
+        status
     }
 
     async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
-        let upstreams = self.upstream_states(platform).await;
+        let JournalStatus { upstreams, shards_moving, .. } = self.journal_status(platform).await;
         let failing = upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
         let waiting = upstreams.iter().map(|upstream| upstream.waiting).sum();
         let mut isolate = self.isolate().borrow_mut();
@@ -327,6 +339,7 @@ impl<P: Platform> Engine<P> {
             (Gauge::FlightBytes, Some(flight_bytes)),
             (Gauge::UpstreamsFailing, Some(failing as u64)),
             (Gauge::UpstreamWaiting, Some(waiting)),
+            (Gauge::ShardsMoving, Some(shards_moving)),
         ];
         for (gauge, value) in gauges {
             if let Some(value) = value {
@@ -347,8 +360,12 @@ impl<P: Platform> Engine<P> {
     async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
         let mut reasons = guard.problems.to_vec();
         self.see(platform, self.config().max_lag).await;
-        let failed = self.upstream_states(platform).await.into_iter().filter_map(|upstream| {
-            let UpstreamState { name, waiting, failure } = upstream;
+        let JournalStatus { upstreams, shards_moving, .. } = self.journal_status(platform).await;
+        if shards_moving > 0 {
+            reasons.push(HealthReason::Resharding(shards_moving));
+        }
+        let failed = upstreams.into_iter().filter_map(|upstream| {
+            let UpstreamState { name, waiting, failure, .. } = upstream;
             Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
         });
         let failed: Vec<String> = failed.collect();

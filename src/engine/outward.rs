@@ -1,7 +1,8 @@
 //! Carries invalidations to the caches before the edge. Each upstream has one carrier at a time, which takes all that
 //! is due and goes on until nothing is for a while; one that does not answer holds up no other, and no shard.
 //!
-//! What stands in the journal stays there until it was taken: after a crash or a failure the alarm begins anew.
+//! What stands in the journal stays there until it was taken: after a crash or a failure the alarm begins anew. What a
+//! provider takes and is at for a while is asked after until it is done.
 
 use std::rc::Rc;
 
@@ -12,7 +13,7 @@ use crate::port::Platform;
 use crate::sql::Sql;
 use crate::tag::Target;
 use crate::time::{Millis, Timestamp};
-use crate::upstream::{Failure, Untaken, requests, taken};
+use crate::upstream::{Answer, Failure, Request, Taken, Untaken, asking, requests, taken, told};
 
 use super::deliver::Ledger;
 
@@ -59,6 +60,10 @@ async fn carry<P: Platform, S: Sql>(
     loop {
         let now = platform.now();
         ledger.sign_upstream(at, Some(now));
+        if let Some(call) = ledger.act(|journal| journal.upstream_call(name, now))? {
+            look_after(ledger, platform, at, armed, (&call.0, call.1)).await?;
+            continue;
+        }
         let Some(mut owed) = ledger.act(|journal| journal.upstream_due(name, now))? else {
             match ledger.act(|journal| journal.upstream_wake(name))? {
                 Some(wake) if wake.since(now) <= LINGER => {
@@ -68,54 +73,116 @@ async fn carry<P: Platform, S: Sql>(
                 Some(_) | None => return Ok(()),
             }
         };
-        let mut told = send(ledger, platform, at, armed, &owed).await;
-        if let Err(Untaken { failure: Failure::Refused, .. }) = &told
-            && owed.targets != [Target::All]
-        {
-            // Names that an upstream does not take must not keep their pages there.
-            owed.targets = vec![Target::All];
-            told = send(ledger, platform, at, armed, &owed).await;
-        }
-        let Err(Untaken { failure, again }) = told else {
-            ledger.act(|journal| journal.upstream_done(name, &owed.epochs))?;
-            continue;
+        let told = loop {
+            let told = send(ledger, platform, at, armed, &owed).await;
+            match told {
+                // Names that an upstream does not take must not keep their pages there.
+                Err(Untaken { failure: Failure::Refused, .. }) if owed.targets != [Target::All] => {
+                    owed.targets = vec![Target::All];
+                }
+                told => break told,
+            }
         };
-        let (reason, now) = (failure.as_str(), platform.now());
-        let event = Event::UpstreamFailed { name, reason, waiting: owed.epochs.len() };
-        if let Some(line) = event.line(now, ledger.log) {
-            platform.log(&line);
+        let now = platform.now();
+        match told {
+            Ok(Taken::InProgress(call)) => {
+                ledger.act(|journal| journal.upstream_sent(name, &owed.epochs, &call, now))?;
+            }
+            Ok(Taken::Done | Taken::Unknown) => {
+                ledger.act(|journal| journal.upstream_done(name, &owed.epochs))?;
+            }
+            Err(Untaken { failure, again }) => {
+                failed(ledger, platform, name, failure, owed.epochs.len());
+                let again = match failure {
+                    Failure::CredentialsMissing
+                    | Failure::CredentialsMalformed
+                    | Failure::CredentialsRefused => Some(MEND),
+                    Failure::RateLimited
+                    | Failure::Refused
+                    | Failure::ServerError
+                    | Failure::Unreachable => again,
+                };
+                let reason = failure.as_str();
+                ledger.act(|journal| journal.upstream_failed(name, reason, again, now))?;
+            }
         }
-        let again = match failure {
-            Failure::CredentialsMissing | Failure::CredentialsRefused => Some(MEND),
-            Failure::RateLimited
-            | Failure::Refused
-            | Failure::ServerError
-            | Failure::Unreachable => again,
-        };
-        ledger.act(|journal| journal.upstream_failed(name, reason, again, now))?;
     }
 }
 
-/// Sends what is owed, in as many calls as it takes.
+/// Asks how far a call is.
+async fn look_after<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    at: usize,
+    armed: &Armed,
+    (call, carried): (&str, usize),
+) -> Result<(), JournalError> {
+    let name = &armed.upstream.name;
+    let told = match asking(armed, call, platform.now()) {
+        Ok(Some(request)) => {
+            let answer = exchange(ledger, platform, at, request).await;
+            answer.and_then(|answer| told(armed.upstream.provider, &answer, platform.now()))
+        }
+        // The settings give the name to another provider now.
+        Ok(None) => Ok(Taken::Unknown),
+        Err(failure) => Err(failure.into()),
+    };
+    let now = platform.now();
+    let failure = match told {
+        Ok(Taken::Done) => {
+            return ledger.act(|journal| journal.upstream_call_done(name, call));
+        }
+        Ok(Taken::Unknown) => {
+            return ledger.act(|journal| journal.upstream_call_lost(name, call));
+        }
+        Ok(Taken::InProgress(_)) => None,
+        Err(Untaken { failure, .. }) => {
+            failed(ledger, platform, name, failure, carried);
+            Some(failure.as_str())
+        }
+    };
+    ledger.act(|journal| journal.upstream_call_waits(name, call, failure, now))
+}
+
+fn failed<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    name: &str,
+    failure: Failure,
+    waiting: usize,
+) {
+    let event = Event::UpstreamFailed { name, reason: failure.as_str(), waiting };
+    if let Some(line) = event.line(platform.now(), ledger.log) {
+        platform.log(&line);
+    }
+}
+
+/// Sends what is owed, in as many calls as it takes. Of several the last tells how far it is: a provider that is asked
+/// after takes all in one.
 async fn send<P: Platform, S: Sql>(
     ledger: &Rc<Ledger<S>>,
     platform: &Rc<P>,
     at: usize,
     armed: &Armed,
     owed: &Owed,
-) -> Result<(), Untaken> {
-    let Some(secret) = &armed.secret else {
-        return Err(Untaken { failure: Failure::CredentialsMissing, again: None });
-    };
-    for request in requests(armed, secret, owed) {
-        let answer = platform.tell(request, TIMEOUT).await;
-        ledger.sign_upstream(at, Some(platform.now()));
-        match answer {
-            Ok(head) => taken(&head, platform.now())?,
-            Err(_) => return Err(Untaken { failure: Failure::Unreachable, again: None }),
-        }
+) -> Result<Taken, Untaken> {
+    let mut progress = Taken::Done;
+    for request in requests(armed, owed, platform.now())? {
+        let answer = exchange(ledger, platform, at, request).await?;
+        progress = taken(armed.upstream.provider, &answer, platform.now())?;
     }
-    Ok(())
+    Ok(progress)
+}
+
+async fn exchange<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    at: usize,
+    request: Request,
+) -> Result<Answer, Untaken> {
+    let answer = platform.tell(request, TIMEOUT).await;
+    ledger.sign_upstream(at, Some(platform.now()));
+    answer.map_err(|_| Failure::Unreachable.into())
 }
 
 impl<S: Sql> Ledger<S> {

@@ -71,6 +71,7 @@ impl<P: Platform> Engine<P> {
             | HealthReason::Blind(_)
             | HealthReason::Dark(_)
             | HealthReason::UpstreamFailed(_)
+            | HealthReason::Resharding(_)
             | HealthReason::Cold => {}
         }
         if let Admission::Refuse(refusal) = admit(&incoming.head, self.config()) {

@@ -87,11 +87,11 @@ type Job<'a> = Pin<Box<dyn Future<Output = Done> + 'a>>;
 /// What has ended.
 enum Done {
     Warm(Box<(WarmTask, WarmResult)>),
-    Import(Result<(), ShardError>),
+    Beside(Result<(), ShardError>),
 }
 
 /// Works on the queue until it is empty, or the slice is over: as many warms at once as the shard
-/// gives out, and one step of an import beside them.
+/// gives out, and one step of an import, or of pages for another shard, beside them.
 ///
 /// # Errors
 /// The shard's.
@@ -102,7 +102,7 @@ pub async fn run_slice<P: Platform, S: Sql>(
 ) -> Result<(), ShardError> {
     let began = platform.now();
     let mut jobs: Vec<Job<'_>> = Vec::new();
-    let mut importing = false;
+    let mut beside = false;
     let mut failed = Ok(());
     loop {
         let now = platform.now();
@@ -111,10 +111,15 @@ pub async fn run_slice<P: Platform, S: Sql>(
         if open {
             // A full database may refuse this, and still note what was fetched.
             failed = failed.and(depot.act(|shard| shard.run_due(now)));
-            if !importing && let Some(task) = depot.act(|shard| shard.take_import(now))? {
-                importing = true;
+            if !beside && let Some(task) = depot.act(|shard| shard.take_import(now))? {
+                beside = true;
                 let import = engine.import(platform, depot, task);
-                jobs.push(Box::pin(async move { Done::Import(import.await) }));
+                jobs.push(Box::pin(async move { Done::Beside(import.await) }));
+            }
+            if !beside && let Some(task) = depot.act(|shard| shard.take_move(now))? {
+                beside = true;
+                let moved = engine.hand_over(platform, depot, task);
+                jobs.push(Box::pin(async move { Done::Beside(moved.await) }));
             }
             for task in depot.act(|shard| shard.take_warms(now, MOST_AT_ONCE))? {
                 jobs.push(Box::pin(async move {
@@ -141,8 +146,8 @@ pub async fn run_slice<P: Platform, S: Sql>(
             Either::Left(((done, _, rest), _)) => {
                 match done {
                     Done::Warm(ended) => note(depot, engine, platform, *ended)?,
-                    Done::Import(done) => {
-                        importing = false;
+                    Done::Beside(done) => {
+                        beside = false;
                         done?;
                     }
                 }

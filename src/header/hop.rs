@@ -6,8 +6,6 @@
 //! A WSGI origin takes `X_Forwarded_Host` for `X-Forwarded-Host` (CVE-2015-0219): what is said of a name holds for its
 //! spelling with underscores.
 
-use std::collections::BTreeSet;
-
 use super::Fields;
 use super::list::split;
 
@@ -151,11 +149,11 @@ fn dashed(name: &str) -> Option<String> {
 
 /// Takes the fields of the hop out, with those that `Connection` names.
 pub fn remove_hop_by_hop(fields: &mut Fields) {
-    let named: BTreeSet<String> = fields
+    let named: Vec<String> = fields
         .all("connection")
         .flat_map(|line| split(line, b',').parts)
         .map(str::to_ascii_lowercase)
         .filter(|name| !END_TO_END.contains(&name.as_str()))
         .collect();
-    fields.retain(|name, _| !is_hop_by_hop(name) && !named.contains(name));
+    fields.retain(|name, _| !is_hop_by_hop(name) && !named.iter().any(|n| n == name));
 }

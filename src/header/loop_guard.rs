@@ -14,13 +14,16 @@ pub const CDN_ID: &str = "edge-isr";
 /// The most bytes that it may have: it is part of the key.
 pub const MAX_BYTES: usize = 1024;
 
-/// Whether the request came through this edge before. A line that can't be read is searched for the bare name.
+/// Whether the request came through this edge before. A value that can't be read is searched for the bare name.
+///
+/// The lines are read one by one and as the one value that they are for whoever joins them (RFC 9110 §5.3): a quoted
+/// string that begins in one and ends in another hides members from one of the two readings.
 #[must_use]
 pub fn has_looped(fields: &Fields) -> bool {
-    fields.all("cdn-loop").any(|line| {
-        let split = split(line, b',');
+    fields.all("cdn-loop").chain(fields.joined("cdn-loop").as_deref()).any(|value| {
+        let split = split(value, b',');
         let mut ids = split.parts.iter().map(|part| trim(part.split(';').next().unwrap_or("")));
-        ids.any(|id| id.eq_ignore_ascii_case(CDN_ID)) || (!split.closed && line.contains(CDN_ID))
+        ids.any(|id| id.eq_ignore_ascii_case(CDN_ID)) || (!split.closed && value.contains(CDN_ID))
     })
 }
 

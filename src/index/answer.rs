@@ -48,6 +48,12 @@ pub enum ShardReply {
     Done,
     /// To [`super::ShardCall::Status`].
     Status(ShardStatus),
+    /// To [`super::ShardCall::Move`].
+    Moved {
+        /// Whether it has taken what came, durably; if nothing came, whether all pages here are its
+        /// own. Otherwise ask again.
+        done: bool,
+    },
 }
 
 impl ShardReply {
@@ -65,6 +71,7 @@ impl ShardReply {
             Self::Pages { .. } => "pages",
             Self::Done => "done",
             Self::Status(_) => "status",
+            Self::Moved { .. } => "moved",
         }
     }
 }

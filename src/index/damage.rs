@@ -64,16 +64,19 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// Forgets the page of a variant without reading it.
-    pub(super) fn drop_damaged_page(&mut self, variant: i64) -> Result<(), ShardError> {
+    pub(super) fn drop_damaged_page_of(&mut self, variant: i64) -> Result<(), ShardError> {
         let id = [Value::Integer(variant)];
         let pages = self.sql.exec("SELECT page FROM variant WHERE id = ?", &id)?;
         self.drop_damaged_variant(variant)?;
-        for page in &pages {
-            for row in &self.sql.exec("SELECT id FROM variant WHERE page = ?", page)? {
-                self.drop_damaged_variant(Row(row).integer(0)?)?;
-            }
-            self.sql.exec("DELETE FROM page WHERE id = ?", page)?;
+        pages.iter().try_for_each(|page| self.drop_damaged_page(page))
+    }
+
+    /// Forgets a page, by its number, without reading it.
+    pub(super) fn drop_damaged_page(&mut self, page: &[Value]) -> Result<(), ShardError> {
+        for row in &self.sql.exec("SELECT id FROM variant WHERE page = ?", page)? {
+            self.drop_damaged_variant(Row(row).integer(0)?)?;
         }
+        self.sql.exec("DELETE FROM page WHERE id = ?", page)?;
         Ok(())
     }
 

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::header::Fields;
-use crate::journal::Fanout;
+use crate::journal::{Fanout, Place};
 use crate::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::pace::End;
 use crate::sitemap::Kind;
@@ -76,6 +76,47 @@ pub enum ShardCall {
     },
     /// How is the shard? Answered by [`super::ShardReply::Status`].
     Status,
+    /// Which pages are this shard's own, and some of them out of another. Answered by
+    /// [`super::ShardReply::Moved`].
+    Move(Move),
+}
+
+/// After a change of the number of shards: from the journal, which pages are whose; from another
+/// shard, pages that are this one's now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// How many shards the site has.
+    pub shards: u16,
+    /// The number of the shard that this goes to.
+    pub own: u16,
+    /// When the journal noticed the change: a later one counts.
+    pub at: Timestamp,
+    /// The highest epoch that the other shard ever heard of.
+    #[serde(default)]
+    pub seen: Epoch,
+    /// Up to here the other shard has found what each invalidation names.
+    #[serde(default)]
+    pub found: Epoch,
+    /// All variants of some pages, each as JSON: `{"record":…,"heat":…,"letters":[…]}`, with a
+    /// [`RecordRequest`] (without a fence: never stored), its [`crate::heat::Heat`], and what is owed
+    /// to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm, and with a reason
+    /// dead letters. SQLite writes and reads it: this is a table's rows on their way to another.
+    #[serde(default)]
+    pub variants: Vec<String>,
+}
+
+impl Move {
+    /// To a shard, its place.
+    #[must_use]
+    pub const fn to(place: Place) -> Self {
+        let Place { shards, own, at } = place;
+        Self { shards, own, at, seen: Epoch::ZERO, found: Epoch::ZERO, variants: Vec::new() }
+    }
+
+    /// The place of who gets this.
+    pub(super) const fn place(&self) -> Place {
+        Place { shards: self.shards, own: self.own, at: self.at }
+    }
 }
 
 /// Asks to fetch one variant of a page.

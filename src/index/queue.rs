@@ -5,7 +5,7 @@
 //! by age. Each warm that a job queued ends in exactly one of its counters: done, failed,
 //! superseded.
 
-use crate::key::KeyDigest;
+use crate::key::{KeyDigest, Page};
 use crate::lease::Version;
 use crate::pace::Pace;
 use crate::rule::Rule;
@@ -16,7 +16,7 @@ use crate::time::Epoch;
 use crate::warm::{Next, Want, next, retry};
 
 use super::damage::DAMAGED;
-use super::{Outcome, RecordRequest, ShardError, WarmResult, WarmTask, Work};
+use super::{Outcome, ShardError, WarmResult, WarmTask, Work};
 
 /// Queued warms looked at in one call beyond those that can start: many may be done or wait.
 const LOOK_AHEAD: u64 = 32;
@@ -119,23 +119,23 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// Queues a warm if a fan-out that is already through names the page and is newer than the
-    /// fill: it could not see the page (`rec_fanout`).
+    /// fill, or than what another shard has found for it: it could not see the page (`rec_fanout`).
     pub(super) fn warm_if_overtaken(
         &mut self,
         variant: i64,
-        request: &RecordRequest,
+        page: &Page,
+        found: Epoch,
         tags: &TagSet,
     ) -> Result<bool, ShardError> {
-        if request.stamp >= self.state.fan_head || !Rule::RecFanout.holds() {
+        if found >= self.state.fan_head || !Rule::RecFanout.holds() {
             return Ok(false);
         }
         let mut newest = (Epoch::ZERO, String::new());
-        if request.stamp < self.state.fan_floor {
+        if found < self.state.fan_floor {
             // Begun before all that is remembered: it may have been named.
             newest.0 = self.state.fan_floor;
         }
-        let targets: Vec<Value> =
-            request.page.targets(tags).iter().map(|target| hash(target.0)).collect();
+        let targets: Vec<Value> = page.targets(tags).iter().map(|target| hash(target.0)).collect();
         for chunk in targets.chunks(MAX_PARAMETERS) {
             let query = format!(
                 "SELECT epoch, job FROM fan WHERE hash IN ({}) ORDER BY epoch DESC LIMIT 1",
@@ -147,7 +147,7 @@ impl<S: Sql> Work<'_, S> {
                 newest = (Row(row).epoch(0)?, Row(row).text(1)?.to_owned());
             }
         }
-        if newest.0 <= request.stamp {
+        if newest.0 <= found {
             return Ok(false);
         }
         self.enqueue(variant, Want { epoch: newest.0, above_fence: 0 }, &newest.1)?;
@@ -195,7 +195,7 @@ impl<S: Sql> Work<'_, S> {
             }
             let id = Row(row).integer(10)?;
             let started = self.start(Row(row));
-            tasks.extend(self.heal(started, |work| work.drop_damaged_page(id))?);
+            tasks.extend(self.heal(started, |work| work.drop_damaged_page_of(id))?);
         }
         Ok(tasks)
     }

@@ -7,6 +7,7 @@ use crate::rule::Rule;
 use crate::sql::row::{Row, epoch, json, maybe_text, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::TagSet;
+use crate::time::Epoch;
 
 use super::granting::union;
 use super::rows::{PageRow, VariantRow, first_id};
@@ -21,7 +22,12 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<Recorded, ShardError> {
         self.state.seen = self.state.seen.max(request.stamp);
         let recorded = match &request.outcome {
-            Outcome::Stored => self.record_stored(request, warmed)?,
+            Outcome::Stored => {
+                // What a warm brings nobody has asked for.
+                let heat =
+                    if warmed { Heat::default() } else { Heat::default().after(1, self.now) };
+                self.record_stored(request, warmed, heat, request.stamp)?
+            }
             Outcome::Uncacheable { .. } | Outcome::Gone => {
                 self.record_nothing(request)?;
                 Recorded::default()
@@ -38,10 +44,14 @@ impl<S: Sql> Work<'_, S> {
         Ok(recorded)
     }
 
-    fn record_stored(
+    /// Notes a variant. The invalidations up to `found` need not be looked at: a fetch knew of them, or another shard
+    /// has found the page for them.
+    pub(super) fn record_stored(
         &mut self,
         request: &RecordRequest,
         warmed: bool,
+        heat: Heat,
+        found: Epoch,
     ) -> Result<Recorded, ShardError> {
         let page = self.ensure_page(&request.page, &request.key)?;
         let names = union(&page.vary, &request.selection);
@@ -61,7 +71,7 @@ impl<S: Sql> Work<'_, S> {
             return Ok(Recorded { accepted: false, tags, overtaken: false });
         }
         let known = known.map(|variant| variant.id);
-        let id = self.write(known, page.id, &digest, request, warmed)?;
+        let id = self.write(known, page.id, &digest, request, warmed, heat)?;
         if known.is_some() {
             self.set_tags(id, &tags)?;
             self.end_warm_if_met(id, new)?;
@@ -69,7 +79,7 @@ impl<S: Sql> Work<'_, S> {
             // Its id is new: nothing else stands under it.
             self.add_tags(id, &tags)?;
         }
-        let overtaken = self.warm_if_overtaken(id, request, &tags)?;
+        let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
         Ok(Recorded { accepted: true, tags, overtaken })
     }
 
@@ -95,13 +105,8 @@ impl<S: Sql> Work<'_, S> {
         digest: &KeyDigest,
         request: &RecordRequest,
         warmed: bool,
+        heat: Heat,
     ) -> Result<i64, SqlError> {
-        // What a warm brings nobody has asked for.
-        let (heat, warmed_at) = if warmed {
-            (Heat::default(), timestamp(self.now))
-        } else {
-            (Heat::default().after(1, self.now), Value::Null)
-        };
         let mut values = vec![
             json(&request.request)?,
             Value::Integer(i64::from(request.status)),
@@ -111,7 +116,7 @@ impl<S: Sql> Work<'_, S> {
             timestamp(self.now),
             timestamp(request.fresh_until),
             timestamp(request.keep_until),
-            warmed_at,
+            if warmed { timestamp(self.now) } else { Value::Null },
         ];
         // Not one statement with ON CONFLICT: it writes a row more, the last id, each time.
         let statement = if let Some(id) = known {

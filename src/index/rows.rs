@@ -80,11 +80,12 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// The page's row, made if there is none.
-    pub(super) fn ensure_page(&self, page: &Page, key: &CacheKey) -> Result<PageRow, SqlError> {
+    pub(super) fn ensure_page(&mut self, page: &Page, key: &CacheKey) -> Result<PageRow, SqlError> {
         let digest = key.digest();
         if let Some(row) = self.page(&digest)? {
             return Ok(row);
         }
+        self.note_stray(&digest);
         let rows = self.sql.exec(
             "INSERT INTO page (digest, key, url, page, vary) VALUES (?, ?, ?, ?, '[]')
                 RETURNING id",

@@ -1,8 +1,10 @@
 //! A shard's tables. Changes only add: a version must run on the tables of the next one.
 
-use crate::sql::row::{Row, epoch, number, timestamp};
+use crate::sql::row::{Row, epoch, flag, number, timestamp};
 use crate::sql::{Sql, SqlError};
 use crate::time::{Epoch, Timestamp};
+
+use crate::journal::Place;
 
 /// One statement each; all of them can be repeated.
 const TABLES: &[&str] = &[
@@ -105,6 +107,16 @@ pub(super) struct State {
     pub(super) swept_at: Timestamp,
     /// Damaged rows that were taken out.
     pub(super) damaged: u64,
+    /// Which pages are its own; all of them before the first change.
+    pub(super) place: Place,
+    /// One more than the page that the walk over all pages has come to; 0: there is none.
+    pub(super) walk: u64,
+    /// Whether another walk has to follow.
+    pub(super) walk_again: bool,
+    /// When the walk goes on.
+    pub(super) walk_at: Timestamp,
+    /// When `fence` was last raised past another shard's.
+    pub(super) raised_at: Timestamp,
 }
 
 /// Creates or extends the tables; what ran in an object that is gone is queued again.
@@ -138,6 +150,13 @@ fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
             "fanned_id" => state.fanned_id = row.unsigned(1)?,
             "swept_at" => state.swept_at = row.timestamp(1)?,
             "damaged" => state.damaged = row.unsigned(1)?,
+            "shards" => state.place.shards = row.small(1)?,
+            "own" => state.place.own = row.small(1)?,
+            "placed_at" => state.place.at = row.timestamp(1)?,
+            "walk" => state.walk = row.unsigned(1)?,
+            "walk_again" => state.walk_again = row.flag(1)?,
+            "walk_at" => state.walk_at = row.timestamp(1)?,
+            "raised_at" => state.raised_at = row.timestamp(1)?,
             // Names of a later version.
             _ => {}
         }
@@ -156,6 +175,13 @@ pub(super) fn save<S: Sql>(sql: &S, before: &State, state: &State) -> Result<(),
         ("fanned_id", number(before.fanned_id), number(state.fanned_id)),
         ("swept_at", timestamp(before.swept_at), timestamp(state.swept_at)),
         ("damaged", number(before.damaged), number(state.damaged)),
+        ("shards", number(before.place.shards.into()), number(state.place.shards.into())),
+        ("own", number(before.place.own.into()), number(state.place.own.into())),
+        ("placed_at", timestamp(before.place.at), timestamp(state.place.at)),
+        ("walk", number(before.walk), number(state.walk)),
+        ("walk_again", flag(before.walk_again), flag(state.walk_again)),
+        ("walk_at", timestamp(before.walk_at), timestamp(state.walk_at)),
+        ("raised_at", timestamp(before.raised_at), timestamp(state.raised_at)),
     ];
     for (name, before, value) in rows {
         if before != value {

@@ -110,7 +110,7 @@ const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM expand),
     (SELECT min(keep_until) FROM variant), (SELECT min(until) FROM lease),
     (SELECT min(until) FROM ticket), (SELECT min(at) FROM fan), (SELECT min(at) FROM job)";
 
-/// The earliest of what is due: an expansion, a warm, a lost warm, an import, a sweep.
+/// The earliest of what is due: an expansion, a warm, a lost warm, an import, a sweep, pages for other shards.
 pub(super) fn next_wake<S: Sql>(
     sql: &S,
     pace: &Pace,
@@ -142,5 +142,6 @@ pub(super) fn next_wake<S: Sql>(
         .flatten()
         .min()
         .map(|at| at.plus(Millis(1)).max(state.swept_at.plus(INTERVAL)));
-    Ok([queued, at(3)?, import, sweep].into_iter().flatten().min())
+    let walk = state.is_walking().then_some(state.walk_at);
+    Ok([queued, at(3)?, import, sweep, walk].into_iter().flatten().min())
 }

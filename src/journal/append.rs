@@ -162,8 +162,11 @@ impl<S: Sql> Journal<S> {
         repairs: u64,
         before: impl FnOnce(&S) -> Result<Entry<'a>, SqlError>,
     ) -> Result<(), JournalError> {
-        let (sql, shards, state) = (&self.sql, self.config.shards, self.state);
-        let (upstreams, seen) = (&self.config.upstreams, now.plus(self.config.seen_within));
+        let shards = self.reach(now)?;
+        let (sql, state) = (&self.sql, self.state);
+        let seen_within =
+            if Rule::UpstreamSeen.holds() { self.config.seen_within } else { Millis(0) };
+        let (upstreams, seen) = (&self.config.upstreams, now.plus(seen_within));
         if !Rule::DurableVisible.holds() {
             // What was written before becomes durable only now, long after the answer.
             let _none_open = sql.exec("RELEASE early", &[]);
@@ -179,6 +182,7 @@ impl<S: Sql> Journal<S> {
                 head: next,
                 targets: state.targets + added,
                 repairs: state.repairs + repairs,
+                ..state
             };
             schema::save(sql, state)?;
             Ok::<_, SqlError>(state)

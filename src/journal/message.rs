@@ -236,6 +236,23 @@ pub struct JournalStatus {
     /// Caches before the edge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub upstreams: Vec<UpstreamState>,
+    /// Shards that may know something: those of the settings, and for a day those of before.
+    #[serde(default)]
+    pub shards: u16,
+    /// Those of them that have pages of others, after a change of their number.
+    #[serde(default)]
+    pub shards_moving: u64,
+}
+
+/// A shard's place among the site's, as [`crate::index::ShardCall::Move`] tells it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// How many shards the site has.
+    pub shards: u16,
+    /// The shard's number.
+    pub own: u16,
+    /// When the journal noticed the change: a later one counts.
+    pub at: Timestamp,
 }
 
 /// An invalidation on its way to one shard. The message of [`crate::index::ShardCall::Invalidate`].

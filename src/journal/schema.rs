@@ -38,6 +38,12 @@ const TABLES: &[&str] = &[
         whole INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
         failure TEXT, PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS upstream_of ON upstream (epoch)",
+    // What of that it was told, as which call, and when to ask how far that is.
+    "CREATE TABLE IF NOT EXISTS upstream_sent (name TEXT NOT NULL, epoch INTEGER NOT NULL,
+        call TEXT NOT NULL, asked INTEGER NOT NULL, ask_at INTEGER NOT NULL,
+        PRIMARY KEY (name, epoch)) WITHOUT ROWID",
+    // Shards that have still to be told their places, or to hand over pages of others.
+    "CREATE TABLE IF NOT EXISTS move (shard INTEGER PRIMARY KEY, not_before INTEGER NOT NULL)",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 
@@ -53,6 +59,9 @@ pub(super) fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
             "head" => state.head = row.epoch(1)?,
             "targets" => state.targets = row.unsigned(1)?,
             "repairs" => state.repairs = row.unsigned(1)?,
+            "shards" => state.shards = row.small(1)?,
+            "most_shards" => state.most_shards = row.small(1)?,
+            "changed_at" => state.changed_at = row.timestamp(1)?,
             // Names of a later version.
             _ => {}
         }

@@ -80,7 +80,7 @@ pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// The earliest of what is due: a fan-out, a second epoch, a receipt's end.
+/// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, a receipt's end.
 pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp>, JournalError> {
     let earliest = |query: &str| -> Result<Option<Timestamp>, SqlError> {
         let rows = sql.exec(query, &[])?;
@@ -89,6 +89,7 @@ pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp
     };
     let fanout = earliest("SELECT min(not_before) FROM outbox")?;
     let settle = earliest("SELECT min(due) FROM settle")?;
+    let moving = earliest("SELECT min(not_before) FROM move")?;
     // A job that still owes something is kept past its time, so only those count that don't.
     let receipt = earliest(
         "SELECT j.at FROM job j WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
@@ -98,7 +99,7 @@ pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp
     )?
     // One millisecond past its time, so that the wake finds it expired.
     .map(|at| at.plus(ttl).plus(Millis(1)));
-    Ok([fanout, settle, receipt].into_iter().flatten().min())
+    Ok([fanout, settle, moving, receipt].into_iter().flatten().min())
 }
 
 /// Rows of a table.

@@ -6,6 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::Rule;
 use crate::sql::row::{Row, epoch, flag, number, text, timestamp};
 use crate::sql::{Sql, SqlError};
 use crate::tag::Target;
@@ -35,6 +36,8 @@ pub struct Owed {
     pub targets: Vec<Target>,
     /// Hard if one of them is.
     pub mode: Mode,
+    /// When the newest of them was accepted.
+    pub at: Timestamp,
 }
 
 /// How an upstream stands.
@@ -48,6 +51,17 @@ pub struct UpstreamState {
     /// Why not, once a try has failed.
     #[serde(default)]
     pub failure: Option<String>,
+    /// Those of them that it was told, and is at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_progress: u64,
+}
+
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Notes that each of these has still to take an invalidation.
@@ -69,10 +83,10 @@ pub(super) fn owe<S: Sql>(
             &[text(name), epoch(invalidation), flag(whole), timestamp(due)],
         )?;
         if whole {
-            sql.exec(
-                "DELETE FROM upstream WHERE name = ? AND epoch < ?",
-                &[text(name), epoch(invalidation)],
-            )?;
+            for table in ["upstream", "upstream_sent"] {
+                let those = format!("DELETE FROM {table} WHERE name = ? AND epoch < ?");
+                sql.exec(&those, &[text(name), epoch(invalidation)])?;
+            }
         }
     }
     Ok(())
@@ -85,11 +99,13 @@ pub(super) fn due<S: Sql>(
     now: Timestamp,
 ) -> Result<Option<Owed>, JournalError> {
     let rows = sql.exec(
-        "SELECT u.epoch, u.whole, j.mode FROM upstream u LEFT JOIN job j ON j.epoch = u.epoch
-            WHERE u.name = ? AND u.not_before <= ? ORDER BY u.epoch",
+        "SELECT u.epoch, u.whole, j.mode, j.at FROM upstream u LEFT JOIN job j ON j.epoch = u.epoch
+            WHERE u.name = ? AND u.not_before <= ? AND NOT EXISTS (SELECT 1 FROM upstream_sent s
+                WHERE s.name = u.name AND s.epoch = u.epoch) ORDER BY u.epoch",
         &[text(name), timestamp(now)],
     )?;
-    let mut owed = Owed { epochs: Vec::new(), targets: Vec::new(), mode: Mode::Soft };
+    let mut owed =
+        Owed { epochs: Vec::new(), targets: Vec::new(), mode: Mode::Soft, at: Timestamp::ZERO };
     for row in &rows {
         let row = Row(row);
         let invalidation = row.epoch(0)?;
@@ -97,6 +113,8 @@ pub(super) fn due<S: Sql>(
         if mode_from(row.maybe_text(2)?.unwrap_or_default()) == Mode::Hard {
             owed.mode = Mode::Hard;
         }
+        let at = row.maybe_integer(3)?.map_or(Timestamp::ZERO, Timestamp::from_millis);
+        owed.at = owed.at.max(at);
         if row.flag(1)? || owed.targets.len() > MOST_NAMES {
             owed.targets.push(Target::All);
             continue;
@@ -128,19 +146,25 @@ pub(super) fn acknowledge<S: Sql>(
 ) -> Result<(), JournalError> {
     sql.transaction(|| {
         for invalidation in invalidations {
-            sql.exec(
-                "DELETE FROM upstream WHERE name = ? AND epoch = ?",
-                &[text(name), epoch(*invalidation)],
-            )?;
+            for table in ["upstream", "upstream_sent"] {
+                let it = format!("DELETE FROM {table} WHERE name = ? AND epoch = ?");
+                sql.exec(&it, &[text(name), epoch(*invalidation)])?;
+            }
             tidy(sql, *invalidation)?;
         }
-        // It answers again: what came meanwhile need not wait for the end of a pause.
-        sql.exec("UPDATE upstream SET attempts = 0, failure = NULL WHERE name = ?", &[text(name)])?;
+        well(sql, name)?;
         Ok(())
     })
 }
 
-/// An upstream has not taken what it is owed: all of it waits, for at least as long as it asked.
+/// It answers again: what came meanwhile need not wait for the end of a pause.
+pub(super) fn well<S: Sql>(sql: &S, name: &str) -> Result<(), SqlError> {
+    sql.exec("UPDATE upstream SET attempts = 0, failure = NULL WHERE name = ?", &[text(name)])?;
+    Ok(())
+}
+
+/// An upstream has not taken what it is owed: all of it waits, for at least as long as it asked. What is not due yet is
+/// not due sooner for that.
 pub(super) fn postpone<S: Sql>(
     sql: &S,
     name: &str,
@@ -148,13 +172,20 @@ pub(super) fn postpone<S: Sql>(
     again: Option<Millis>,
     now: Timestamp,
 ) -> Result<(), JournalError> {
+    if !Rule::UpstreamTaken.holds() {
+        sql.exec(
+            "DELETE FROM upstream WHERE name = ? AND not_before <= ?",
+            &[text(name), timestamp(now)],
+        )?;
+    }
     let rows = sql.exec("SELECT max(attempts) FROM upstream WHERE name = ?", &[text(name)])?;
     let attempts = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     let attempts = u64::try_from(attempts.unwrap_or(0)).unwrap_or(0);
     let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
     let pause = pause.max(again.map_or(0, |again| again.0)).min(MOST_PAUSE.0);
     sql.exec(
-        "UPDATE upstream SET attempts = ?, not_before = ?, failure = ? WHERE name = ?",
+        "UPDATE upstream SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
+            AND epoch NOT IN (SELECT epoch FROM upstream_sent WHERE name = ?4)",
         &[
             number(attempts.saturating_add(1)),
             timestamp(now.plus(Millis(pause))),
@@ -170,15 +201,21 @@ pub(super) fn forget<S: Sql>(sql: &S, names: &[String]) -> Result<(), SqlError> 
     for row in sql.exec("SELECT DISTINCT name FROM upstream", &[])? {
         let name = Row(&row).text(0)?.to_owned();
         if !names.contains(&name) {
-            sql.exec("DELETE FROM upstream WHERE name = ?", &[text(&name)])?;
+            for table in ["upstream", "upstream_sent"] {
+                sql.exec(&format!("DELETE FROM {table} WHERE name = ?"), &[text(&name)])?;
+            }
         }
     }
     Ok(())
 }
 
-/// When something is due to an upstream.
+/// When something is due to an upstream, or a call is to be asked after.
 pub(super) fn next_due<S: Sql>(sql: &S, name: &str) -> Result<Option<Timestamp>, JournalError> {
-    let rows = sql.exec("SELECT min(not_before) FROM upstream WHERE name = ?", &[text(name)])?;
+    let rows = sql.exec(
+        "SELECT min(coalesce(s.ask_at, u.not_before)) FROM upstream u
+            LEFT JOIN upstream_sent s ON s.name = u.name AND s.epoch = u.epoch WHERE u.name = ?",
+        &[text(name)],
+    )?;
     let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     Ok(at.map(Timestamp::from_millis))
 }
@@ -200,12 +237,16 @@ pub(super) fn states<S: Sql>(
             }
             None => "",
         };
-        let query = format!("SELECT count(*), max(failure) FROM upstream WHERE name = ?1{those}");
+        let query = format!(
+            "SELECT count(*), max(failure), count(CASE WHEN epoch IN (SELECT epoch FROM upstream_sent
+                WHERE name = ?1) THEN 1 END) FROM upstream WHERE name = ?1{those}"
+        );
         let rows = sql.exec(&query, &parameters)?;
         let Some(row) = rows.first() else { continue };
         let row = Row(row);
         let failure = row.maybe_text(1)?.map(str::to_owned);
-        states.push(UpstreamState { name: name.clone(), waiting: row.unsigned(0)?, failure });
+        let (waiting, in_progress) = (row.unsigned(0)?, row.unsigned(2)?);
+        states.push(UpstreamState { name: name.clone(), waiting, failure, in_progress });
     }
     Ok(states)
 }

@@ -11,7 +11,7 @@ use serde::de::{
     Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// Why a text in JSON is not the message that it should be.
 #[derive(Debug)]
@@ -45,6 +45,11 @@ impl serde::de::Error for JsonError {
     fn invalid_value(_found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         Self::custom(format_args!("out of range, expected {expected}"))
     }
+
+    // [`Fields::read`] names it.
+    fn invalid_length(_length: usize, _expected: &dyn Expected) -> Self {
+        Self::custom("a field is missing")
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -75,6 +80,13 @@ impl<'a> Reader<'a> {
     fn members(self) -> Result<Members<'a>, JsonError> {
         match self.0 {
             Value::Object(object) => Ok(Members { rest: object.iter(), value: &Value::Null }),
+            _ => Err(self.wrong("an object")),
+        }
+    }
+
+    fn fields(self, names: &'static [&'static str]) -> Result<Fields<'a>, JsonError> {
+        match self.0 {
+            Value::Object(object) => Ok(Fields { object, names: names.iter(), absent: None }),
             _ => Err(self.wrong("an object")),
         }
     }
@@ -174,10 +186,10 @@ impl<'de> Deserializer<'de> for Reader<'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _name: &'static str,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, JsonError> {
-        visitor.visit_map(self.members()?)
+        self.fields(fields)?.read(visitor)
     }
 
     fn deserialize_enum<V: Visitor<'de>>(
@@ -215,6 +227,86 @@ impl<'de> MapAccess<'de> for Members<'de> {
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, JsonError> {
         seed.deserialize(Reader(self.value))
+    }
+}
+
+/// An object's members in the order of a struct's fields, so that the struct is read as a list: without comparing
+/// names, and without a place for each field until all are there. What else is in the object is passed over. A field
+/// has one name: with `#[serde(alias)]` the order would be another.
+struct Fields<'a> {
+    object: &'a Map<String, Value>,
+    names: std::slice::Iter<'static, &'static str>,
+    /// The field that was asked for last, if it is neither there nor an option.
+    absent: Option<&'static str>,
+}
+
+impl<'a> Fields<'a> {
+    fn read<V: Visitor<'a>>(mut self, visitor: V) -> Result<V::Value, JsonError> {
+        visitor.visit_seq(&mut self).map_err(|error| self.named(error))
+    }
+
+    /// A struct goes on after an absent field if that has a default, and fails at once if it has none.
+    #[cold]
+    fn named(&self, error: JsonError) -> JsonError {
+        self.absent.map_or(error, JsonError::missing_field)
+    }
+}
+
+impl<'de> SeqAccess<'de> for Fields<'de> {
+    type Error = JsonError;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, JsonError> {
+        let Some(name) = self.names.next() else {
+            return Ok(None);
+        };
+        if let Some(value) = self.object.get(*name) {
+            self.absent = None;
+            return seed.deserialize(Reader(value)).map(Some);
+        }
+        let without = seed.deserialize(Absent).ok();
+        self.absent = if without.is_none() { Some(name) } else { None };
+        Ok(without)
+    }
+}
+
+/// What is not there: only an option can be read from it.
+struct Absent;
+
+/// Nothing can be read.
+#[derive(Debug)]
+struct Nothing;
+
+impl std::fmt::Display for Nothing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("absent")
+    }
+}
+
+impl std::error::Error for Nothing {}
+
+impl serde::de::Error for Nothing {
+    fn custom<T: std::fmt::Display>(_message: T) -> Self {
+        Self
+    }
+}
+
+impl<'de> Deserializer<'de> for Absent {
+    type Error = Nothing;
+
+    fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Nothing> {
+        Err(Nothing)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Nothing> {
+        visitor.visit_none()
+    }
+
+    forward_to_deserialize_any! {
+        bool i8 i16 i32 i64 i128 u8 u16 u32 u64 u128 f32 f64 char str string bytes byte_buf unit unit_struct
+        newtype_struct seq tuple tuple_struct map struct enum identifier ignored_any
     }
 }
 
@@ -285,9 +377,9 @@ impl<'de> VariantAccess<'de> for Content<'de> {
 
     fn struct_variant<V: Visitor<'de>>(
         self,
-        _fields: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, JsonError> {
-        visitor.visit_map(self.some()?.members()?)
+        self.some()?.fields(fields)?.read(visitor)
     }
 }

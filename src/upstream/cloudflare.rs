@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::config::upstream::Upstream;
 use crate::header::Fields;
 use crate::journal::Owed;
+use crate::json::write_value;
 use crate::tag::Target;
 
 use super::Request;
@@ -33,12 +34,14 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
         }
     }
     let request = |body: &Value| Request {
+        method: "POST",
         url: upstream.url.join(&format!("/zones/{}/purge_cache", upstream.id)),
         fields: Fields::from_iter([
             ("content-type", "application/json"),
             ("authorization", &format!("Bearer {secret}")),
         ]),
-        body: body.to_string().into_bytes(),
+        body: write_value(body).into_bytes(),
+        reads: 0,
     };
     if everything {
         return vec![request(&json!({ "purge_everything": true }))];

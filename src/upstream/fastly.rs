@@ -34,7 +34,7 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
             }
         }
         let url = upstream.url.join(&format!("/service/{}/{action}", upstream.id));
-        Request { url, fields, body: Vec::new() }
+        Request { method: "POST", url, fields, body: Vec::new(), reads: 0 }
     };
     match keys {
         None => vec![request("purge_all", None)],

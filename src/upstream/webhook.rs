@@ -1,16 +1,27 @@
-//! The command of `revalidate`, posted to a URL with a Bearer token: to another edge-isr, or to whatever speaks for a
-//! cache of one's own. `webhook-id` is the same when the same is sent again.
+//! The command of `revalidate`, posted to a URL: to another edge-isr, or to whatever speaks for a cache of one's own.
+//! `webhook-id` is the same when the same is sent again.
+//!
+//! With a secret that begins with `whsec_` it is signed by the Standard Webhooks specification; any other secret is sent
+//! as a Bearer token.
 
 use serde_json::{Value, json};
 
 use crate::config::upstream::Upstream;
+use crate::control::auth::signature;
 use crate::header::Fields;
 use crate::journal::{Mode, Owed};
+use crate::json::write_value;
 use crate::tag::Target;
+use crate::time::Timestamp;
 
-use super::Request;
+use super::{Credential, Request, id_of};
 
-pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(
+    upstream: &Upstream,
+    credential: &Credential<'_>,
+    owed: &Owed,
+    now: Timestamp,
+) -> Vec<Request> {
     let mode = match owed.mode {
         Mode::Soft => "soft",
         Mode::Hard => "hard",
@@ -38,16 +49,18 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
             }
         }
     }
-    let (first, last) = (owed.epochs.first(), owed.epochs.last());
-    let number = |epoch: Option<&crate::time::Epoch>| epoch.map_or(0, |epoch| epoch.0);
-    let id = format!("upstream-{}-{}-{}", upstream.name, number(first), number(last));
-    vec![Request {
-        url: upstream.url.join(""),
-        fields: Fields::from_iter([
-            ("content-type", "application/json"),
-            ("authorization", &format!("Bearer {secret}")),
-            ("webhook-id", &id),
-        ]),
-        body: command.to_string().into_bytes(),
-    }]
+    let body = write_value(&command).into_bytes();
+    let id = id_of(upstream, owed, &body);
+    let mut fields = Fields::from_iter([("content-type", "application/json"), ("webhook-id", &id)]);
+    match credential {
+        Credential::Webhook(key) => {
+            let stamp = now.as_seconds().to_string();
+            fields.set("webhook-signature", signature(key, &id, &stamp, &body));
+            fields.set("webhook-timestamp", stamp);
+        }
+        Credential::Token(token) | Credential::AccessKey(_, token) => {
+            fields.set("authorization", format!("Bearer {token}"));
+        }
+    }
+    vec![Request { method: "POST", url: upstream.url.join(""), fields, body, reads: 0 }]
 }

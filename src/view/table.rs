@@ -38,6 +38,12 @@ struct Held {
     soft_at: Timestamp,
 }
 
+impl Held {
+    fn newest(&self) -> Epoch {
+        self.soft.max(self.hard)
+    }
+}
+
 /// What stands against a stored response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Overtaken {
@@ -125,13 +131,10 @@ impl Table {
         if self.rows.len() <= self.capacity + self.capacity / 4 {
             return;
         }
-        let mut epochs: Vec<Epoch> =
-            self.rows.values().map(|held| held.soft.max(held.hard)).collect();
-        let (_, newest_out, _) = epochs.select_nth_unstable(self.rows.len() - self.capacity - 1);
-        let newest_out = *newest_out;
+        let newest_out = self.epoch_of(self.rows.len() - self.capacity);
         let mut dropped = Vec::new();
         self.rows.retain(|hash, held| {
-            let epoch = held.soft.max(held.hard);
+            let epoch = held.newest();
             if epoch <= newest_out {
                 dropped.push((hash.bucket(), epoch));
             }
@@ -141,6 +144,21 @@ impl Table {
         for (bucket, epoch) in dropped {
             self.raise(bucket, epoch);
         }
+    }
+
+    /// The lowest epoch that `count` rows are not past; by halving, so that nothing is sorted or copied.
+    fn epoch_of(&self, count: usize) -> Epoch {
+        let highest = self.rows.values().map(Held::newest).max();
+        let (mut low, mut high) = (0, highest.unwrap_or(Epoch::ZERO).0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.rows.values().filter(|held| held.newest().0 <= middle).count() < count {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Epoch(low)
     }
 
     fn raise(&mut self, bucket: u16, epoch: Epoch) {

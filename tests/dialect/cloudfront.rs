@@ -2,7 +2,7 @@
 
 use edge_isr::control::Secrets;
 use edge_isr::control::auth::{AuthError, Caller, Scope};
-use edge_isr::dialect::sigv4::{KeyScope, Signed, authorization, compact, verify};
+use edge_isr::dialect::sigv4::{KeyScope, Signed, authorization, compact, signature, verify};
 use edge_isr::dialect::{Refusal, Reply};
 use edge_isr::header::RequestHead;
 use edge_isr::journal::{JobRecord, Mode};
@@ -326,4 +326,29 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
     assert!(text(&later).contains("<Status>Completed</Status>"));
     let unknown = told(None, bound);
     assert_eq!((unknown.status, code(&unknown).as_str()), (404, "NoSuchInvalidation"));
+}
+
+/// Rows of AWS's own test suite for Signature Version 4 (aws-sig-v4-test-suite), with its key, date and scope.
+#[test]
+fn the_published_vectors_are_signed_as_they_say() {
+    let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+    let scope = KeyScope { day: "20150830", region: "us-east-1", service: "service" };
+    let rows = [
+        ("GET", "", "5fa00fa31553b73ebf1942676e86291e8372ff2a2260956d9b8aae1d763fbf31"),
+        ("POST", "", "5da7c1a2acd57cee7505fc6676e4e544621c30862966e37dddb68e92efbe5d6b"),
+        (
+            "GET",
+            "Param2=value2&Param1=value1",
+            "b97d918cfa904a5beff61c982a1b6f458b799221646efd99d3219ec94cdf2500",
+        ),
+    ];
+    for (method, query, want) in rows {
+        let fields = [
+            ("host", "example.amazonaws.com".to_owned()),
+            ("x-amz-date", "20150830T123600Z".to_owned()),
+        ];
+        let at = "20150830T123600Z";
+        let request = Signed { method, path: "/", query, fields: &fields, body: b"", at };
+        assert_eq!(signature(secret, &scope, &request), want, "{method} {query}");
+    }
 }

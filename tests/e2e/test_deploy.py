@@ -92,6 +92,7 @@ PRODUCTION_ROWS = [
     ("a route without pattern", ROUTES, 'routes = [{ zone_name = "edge-isr-site.net" }]', "has no pattern"),
     ("a route of a part", "www.edge-isr-site.net/*", "www.edge-isr-site.net/blog/*", "does not cover the whole host"),
     ("workers.dev", ROUTES, f"{ROUTES}\nworkers_dev = true", "workers_dev must be false"),
+    ("Workers Caching", ROUTES, f"{ROUTES}\ncache = {{ enabled = true }}", "cache.enabled must not be set"),
     ("a secret in the file", ORIGIN, f'{ORIGIN}\nTOKENS = "ci:read:0123456789"', "vars.TOKENS is a secret"),
     ("a variable too large", ORIGIN, f'{ORIGIN}\nNOTE = "{"x" * 5001}"', "vars.NOTE has 5001 bytes"),
     ("no journal", JOURNAL, 'name = "OTHER"\nclass_name = "Journal"', "the binding JOURNAL (class Journal) is missing"),
@@ -124,6 +125,8 @@ SHARED = [
     ("a migration without SQLite", "new_sqlite_classes", "new_classes", "Journal stands in new_classes"),
     ("workers_dev left out", "workers_dev = false", "", "workers_dev must be false"),
     ("no date", 'compatibility_date = "', '# compatibility_date = "', "compatibility_date is missing"),
+    ("Workers Caching for all", "workers_dev = false", "workers_dev = false\ncache = { enabled = true }",
+     "cache.enabled must not be set"),
     ("routes for all environments", "workers_dev = false",
      'workers_dev = false\nroutes = ["www.edge-isr-site.net/*"]', "every environment would serve them"),
 ]

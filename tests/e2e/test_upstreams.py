@@ -2,14 +2,18 @@
 that answer as the providers say they do, or fail in every way."""
 
 import json
+import re
 import socket
 import struct
+import subprocess
+import sys
 import threading
 
 import httpx
 import pytest
 from origin import Origin, Reply, page
-from stack import WEBHOOK_SECRET, Worker, free_port, signed, wait_until
+from stack import TOKENS, WEBHOOK_SECRET, Worker, free_port, signed, wait_until
+from test_purge_clients import SCRIPTS, environment
 
 ZONE, HOOK = "/client/v4/zones/z1/purge_cache", "/hook"
 # Cloudflare's documented answers.
@@ -155,3 +159,125 @@ def test_what_was_accepted_during_an_outage_arrives_after_it(origin, tmp_path, t
     finally:
         worker.stop()
         upstream.refuse()
+
+
+DISTRIBUTION = "/2020-05-31/distribution/E1/invalidation"
+AWS_KEY, AWS_SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+XML = [("Content-Type", "text/xml")]
+
+
+def invalidation(status, code):
+    """CloudFront's documented answer."""
+    return Reply(
+        b'<?xml version="1.0"?>\n<Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I2J0I21PCUYOIK</Id>'
+        b"<Status>%s</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime><InvalidationBatch/></Invalidation>" % status,
+        XML,
+        status=code,
+    )
+
+
+TOO_MANY = Reply(
+    b'<?xml version="1.0"?>\n<ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Error><Type>Sender</Type>'
+    b"<Code>TooManyInvalidationsInProgress</Code><Message>Processed</Message></Error></ErrorResponse>",
+    XML,
+    status=400,
+)
+
+
+def own_signature(server, request):
+    """What botocore signs the same request with."""
+    said = {
+        "id": AWS_KEY, "secret": AWS_SECRET, "method": request.method, "url": server.url + request.target,
+        "at": request.get("x-amz-date"), "body": request.body.decode(),
+    }  # fmt: skip
+    command = [sys.executable, SCRIPTS / "sign_with_botocore.py", json.dumps(said)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(start_worker, origin, upstream, tag):
+    upstream.on(DISTRIBUTION, TOO_MANY)
+    upstream.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"InProgress", 200))
+    front = {"name": "front", "provider": "cloudfront", "distribution": "E1", "url": upstream.url, "tags": True}
+    secret = ["--upstream-secret", f"front:{AWS_KEY}/{AWS_SECRET}"]
+    edge = start_worker(origin.url, config={"max_lag": 1, "upstreams": [front]}, extra=secret)
+    told = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
+    job = f"/__isr/v1/jobs/{told['id']}"
+    state = lambda: json.loads(edge.control(job).text).get("upstreams", [{}])[0]  # noqa: E731
+    wait_until(lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2)
+    upstream.on(DISTRIBUTION, invalidation(b"InProgress", 201))
+    wait_until(lambda: state().get("in_progress") == 1, 30, "it is taken", 0.2)
+    sent = upstream.requests(DISTRIBUTION)
+    references = {re.search(rb"<CallerReference>(.+)</CallerReference>", one.body).group(1) for one in sent}
+    assert len(sent) > 1 and len(references) == 1, references
+    paths = re.findall(r"<Path>(.*?)</Path>", sent[0].body.decode())
+    assert paths == [f"#{tag}", "/x", "/x?*"]
+    wait_until(lambda: upstream.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK"), 15, "it is asked after")
+    upstream.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"Completed", 200))
+    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") is None, 30, "it is completed", 0.2)
+    assert json.loads(edge.control(job).text)["state"] == "done"
+    for request in [sent[0], upstream.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK")[0]]:
+        field = request.get("authorization")
+        assert f"Credential={AWS_KEY}/" in field and AWS_SECRET not in str(request.head)
+        assert field.rpartition("=")[2] == own_signature(upstream, request)
+
+
+def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, upstream, tag):
+    upstream.on("/base/x", Reply(b""))
+    upstream.on("/base/", Reply(b""))
+    # nginx has nothing there.
+    upstream.on("/base/y/*", Reply(b"", status=404))
+    varnish = {"name": "varnish", "provider": "purge", "url": f"{upstream.url}/base", "tags": True}
+    secret = ["--upstream-secret", "varnish:purge-secret"]
+    edge = start_worker(origin.url, config={"max_lag": 1, "upstreams": [varnish]}, extra=secret)
+    command = {"urls": ["https://a.example/x?p=1"], "prefixes": ["https://a.example/y/"], "tags": [tag]}
+    told = edge.revalidate(command)
+    wait_until(lambda: len(upstream.everything()) >= 3, 15, "it is told")
+    seen = [(one.method, one.target, one.get("xkey"), one.get("soft")) for one in upstream.everything()]
+    assert sorted(seen, key=str) == [
+        ("PURGE", "/base/", tag, "1"), ("PURGE", "/base/x?p=1", None, "1"), ("PURGE", "/base/y/*", None, "1"),
+    ]  # fmt: skip
+    first = upstream.everything()[0]
+    assert first.get("authorization") == "Bearer purge-secret"
+    # A Worker can't say otherwise.
+    assert first.get("host") == upstream.url.removeprefix("http://")
+    job = f"/__isr/v1/jobs/{told['id']}"
+    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") is None, 15, "all is taken", 0.2)
+
+
+@pytest.fixture(scope="module")
+def second(start_worker, origin):
+    """The edge before the edge, as an upstream."""
+    return start_worker(origin.url, config={"max_lag": 1, "new_keys_per_second": 10_000})
+
+
+OPERATOR = TOKENS["operator"][1]
+BEFORE = {
+    "webhook": ({"provider": "webhook", "path": "/__isr/v1/revalidate"}, WEBHOOK_SECRET),
+    "cloudfront": ({"provider": "cloudfront", "distribution": "E1", "path": "/__isr/cloudfront"}, f"operator/{OPERATOR}"),
+    "purge": ({"provider": "purge", "path": ""}, OPERATOR),
+}
+
+
+@pytest.mark.parametrize("provider", BEFORE)
+def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path, provider):
+    """Signed as a webhook, signed as for CloudFront, by PURGE."""
+    settings, secret = BEFORE[provider]
+    settings = {**settings, "name": "second", "url": second.url + settings["path"]}
+    del settings["path"]
+    extra = ["--upstream-secret", f"second:{secret}"]
+    first = start_worker(origin.url, config={"max_lag": 1, "upstreams": [settings]}, extra=extra)
+    page_at, beside = f"{path}/page", f"{path}/beside"
+    for at in (page_at, beside):
+        origin.on(at, page("old"))
+        second.get(at)
+        second.until_hit(at)
+        origin.on(at, page("new"))
+    told = first.revalidate({"urls": [second.url + page_at], "mode": "hard"})
+    second.until(lambda answer: answer.text == "new" and answer.hit, page_at, 20)
+    job = f"/__isr/v1/jobs/{told['id']}"
+    wait_until(lambda: json.loads(first.control(job).text).get("upstreams") is None, 30, "it is done", 0.2)
+    assert json.loads(first.control(job).text)["state"] == "done"
+    answer = second.get(beside)
+    assert answer.hit and answer.text == "old"

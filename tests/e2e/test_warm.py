@@ -128,6 +128,37 @@ def test_kills_again_and_again_until_all_is_done(start_worker, own, persist, pat
     assert_warmed(edge, own, path, 1)
 
 
+def moving(edge):
+    """Whether health says that pages are on their way to other shards."""
+    notes = json.loads(edge.get("/__isr/healthz").text)["notes"]
+    return any(note["reason"] == "resharding" for note in notes)
+
+
+@pytest.mark.slow
+def test_pages_go_to_their_new_shards_when_their_number_changes_and_back(start_worker, own, persist, path, tag):
+    config = {"new_keys_per_second": 10_000, "warm_rate": 10_000, "origin_timeout": 5}
+    edge = start_worker(own.url, persist=persist, config={**config, "shards": 2})
+    filled(edge, own, tag, path)
+    asked = 1
+    for shards in (3, 2):
+        edge.worker.stop()
+        edge = start_worker(own.url, persist=persist, config={**config, "shards": shards})
+        changed = edge
+        wait_until(lambda: moving(changed), 20, "the journal's notice")
+        wait_until(lambda: not moving(changed), 90, "the pages' end", interval=0.5)
+        tags = f"/__isr/v1/tags/{tag}/pages?limit=1000"
+        listed = [found["url"] for found in json.loads(edge.control(tags).text)["pages"]]
+        assert sorted(listed) == sorted(f"http://{HOST}{each}" for each in paths(path))
+        assert all(own.count(each) == asked for each in paths(path)), "nothing is refetched for it"
+        for each in paths(path):
+            own.on(each, page("new", tags=tag))
+        said = ended(edge, edge.revalidate({"tags": [tag]})["id"])
+        assert (said["done"], said["total"], said["failed"]) == (PAGES, PAGES, 0), said
+        asked += 1
+        assert all(own.count(each) == asked for each in paths(path))
+    assert_warmed(edge, own, path, 1)
+
+
 def urlset(locations):
     """A sitemap."""
     entries = "".join(f"<url><loc>{location}</loc></url>" for location in locations)

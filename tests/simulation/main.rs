@@ -17,6 +17,7 @@ mod play;
 mod run;
 mod sched;
 mod spy;
+mod upstream;
 mod watch;
 mod world;
 
@@ -30,7 +31,9 @@ const FEW: u64 = 24;
 fn the_first_seeds_violate_nothing() {
     let report = run::all(Range { from: 0, seeds: FEW, jobs: 1 }, false);
     assert_eq!(report.violations, []);
-    for what in ["answers", "journal", "shard", "origin", "304", "l2_get", "l2_put", "restarts"] {
+    for what in
+        ["answers", "journal", "shard", "origin", "304", "l2_get", "l2_put", "restarts", "told"]
+    {
         assert!(report.counts.contains_key(what), "nothing of {what} in {:?}", report.counts);
     }
 }

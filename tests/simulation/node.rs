@@ -14,7 +14,7 @@ use edge_isr::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
 };
 use edge_isr::time::{Millis, Timestamp};
-use edge_isr::upstream::Request;
+use edge_isr::upstream::{Answer, Request};
 
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO};
@@ -279,9 +279,27 @@ impl Platform for Node {
         Ok(())
     }
 
-    async fn tell(&self, request: Request, _timeout: Millis) -> Result<ResponseHead, OriginError> {
-        self.place.world.violate(Property::Objects, format!("told {}", request.url));
-        Err(OriginError::Unreachable)
+    async fn tell(&self, request: Request, _timeout: Millis) -> Result<Answer, OriginError> {
+        let world = &self.place.world;
+        let Some(upstreams) = &world.upstreams else {
+            world.violate(Property::Objects, format!("told {}", request.url));
+            return Err(OriginError::Unreachable);
+        };
+        world.watch.borrow_mut().count("told");
+        let said = format!(
+            "{} {} {}",
+            request.method,
+            request.url,
+            String::from_utf8_lossy(&request.body)
+        );
+        let answer = upstreams.tell(&world.sched, request, world.healed.get()).await;
+        world.say(|| {
+            let answer = answer.as_ref();
+            let answer =
+                answer.map(|a| (a.head.status, String::from_utf8_lossy(&a.body).into_owned()));
+            format!("upstream is told {said}: {answer:?}")
+        });
+        answer
     }
 
     async fn fetch(

@@ -45,6 +45,7 @@ struct Ack {
     shows: Vec<(usize, u32)>,
     targets: Vec<Target>,
     mode: Mode,
+    at: i64,
 }
 
 type Acks = Rc<std::cell::RefCell<Vec<Ack>>>;
@@ -365,7 +366,8 @@ async fn change(
         }
         first = Some(epoch);
         world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
-        let ack = Ack { epoch, shows: shows.clone(), targets: targets.clone(), mode };
+        let at = world.sched.now();
+        let ack = Ack { epoch, shows: shows.clone(), targets: targets.clone(), mode, at };
         acks.borrow_mut().push(ack);
         let given = |c: &&crate::watch::Committed| !c.lost && c.shows == shows;
         let lost = lags && !watch.committed.iter().any(|c| given(&c));
@@ -393,6 +395,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
             world.violate(Property::NoLostWarm, format!("the journal owes {table} {owed:?}"));
         }
     }
+    upstream_told(world, acks);
     if world.watch.borrow().unrepaired {
         return;
     }
@@ -400,6 +403,30 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     settled(world, acks);
     for shard in 1..=usize::from(SHARDS) {
         no_lost_warm(world, shard, acks);
+    }
+}
+
+/// Each cache before the edge was told of what was acknowledged (since a restore), when all isolates saw it.
+fn upstream_told(world: &Rc<World>, acks: &[Ack]) {
+    let Some(upstreams) = &world.upstreams else { return };
+    let owed = query(&world.sql(0), "SELECT count(*) FROM upstream");
+    if owed != [Value::Integer(0)] {
+        world.violate(Property::Upstream, format!("caches before the edge are owed {owed:?}"));
+    }
+    let bound = world.config.max_lag.0 as i64;
+    let restored = world.restored_at.get();
+    for ack in acks.iter().filter(|ack| ack.at > restored) {
+        let given = world.given.borrow().get(&ack.epoch).copied();
+        // What a restore took before its answer came is lost with it.
+        let Some(given) = given.filter(|given| *given > restored) else { continue };
+        for target in &ack.targets {
+            if let Some(who) = upstreams.misses(target, given + bound) {
+                let epoch = ack.epoch;
+                let what =
+                    format!("{who} was not told of epoch {epoch}, {target:?}, once all saw it");
+                return world.violate(Property::Upstream, what);
+            }
+        }
     }
 }
 

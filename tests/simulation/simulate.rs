@@ -14,6 +14,7 @@ mod play;
 mod run;
 mod sched;
 mod spy;
+mod upstream;
 mod watch;
 mod world;
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 
 use edge_isr::config::pattern::PathPattern;
+use edge_isr::config::upstream::Armed;
 use edge_isr::config::{Config, LogLevel, Route, Rule};
 use edge_isr::delta::SharedDelta;
 use edge_isr::engine::Engine;
@@ -25,6 +26,7 @@ use crate::origin::Data;
 use crate::plan::{COLOS, ISOLATES, Plan, SHARDS};
 use crate::sched::{Owner, Sched, promise, sleep};
 use crate::spy::Spy;
+use crate::upstream::{self, Upstreams};
 use crate::watch::{Committed, Granted, Property, Watch};
 
 /// A record as a store holds it: head, body, until when, and when each colo sees it.
@@ -105,6 +107,12 @@ pub(crate) struct World {
     /// Stamp and time of what each isolate holds in memory of a page.
     pub(crate) held: RefCell<InMemory>,
     pub(crate) trace: Option<RefCell<Vec<String>>>,
+    /// The caches before the edge, if the history has some.
+    pub(crate) upstreams: Option<Upstreams>,
+    /// When the journal last gave each epoch.
+    pub(crate) given: RefCell<BTreeMap<u64, i64>>,
+    /// When the journal was last restored.
+    pub(crate) restored_at: Cell<i64>,
 }
 
 impl World {
@@ -119,6 +127,9 @@ impl World {
             ..Config::default()
         };
         config.defaults.trust_validators = plan.trusts;
+        if upstream::has(seed) {
+            config.upstreams = upstream::settings();
+        }
         if let Some(tight) = plan.tight {
             let route = Route { max_lag: Some(Millis(tight)), ..config.defaults.clone() };
             let path = PathPattern::parse("/*").unwrap();
@@ -126,6 +137,9 @@ impl World {
         }
         let world = Rc::new(Self {
             sched: Rc::new(Sched::new(Rng::with_seed(seed))),
+            upstreams: upstream::has(seed).then(|| Upstreams::new(seed, plan.span)),
+            given: RefCell::default(),
+            restored_at: Cell::new(0),
             plan,
             watch: RefCell::default(),
             isolates: RefCell::new(
@@ -230,9 +244,12 @@ impl World {
                 max_targets: self.plan.targets,
                 shards: SHARDS,
                 page_rows: self.plan.page_rows,
+                upstreams: JournalConfig::of(&self.config).upstreams,
                 ..JournalConfig::default()
             };
-            Machine::Journal(Rc::new(Ledger::new(Journal::open(spy, journal))))
+            let ledger = Ledger::new(Journal::open(spy, journal));
+            let upstreams = Armed::all(&self.config, upstream::SECRETS);
+            Machine::Journal(Rc::new(ledger.telling(upstreams, self.config.log)))
         } else {
             let shard = ShardConfig { lease: Millis(9_000), ..ShardConfig::default() };
             Machine::Shard(Rc::new(Depot::new(Shard::open(spy, shard))))
@@ -279,6 +296,7 @@ impl World {
             return;
         }
         self.say(|| format!("the journal is restored to epoch {head}"));
+        self.restored_at.set(self.sched.now());
         self.sched.end(|o| *o == Owner::Object(0), false);
         {
             let mut objects = self.objects.borrow_mut();
@@ -601,6 +619,7 @@ impl World {
     fn gave(&self, epoch: u64, id: &str) {
         self.say(|| format!("journal gives epoch {epoch} to {id}"));
         let now = self.sched.now();
+        self.given.borrow_mut().insert(epoch, now);
         let mut watch = self.watch.borrow_mut();
         if id.starts_with("repair:") {
             watch.count("repairs");

@@ -81,14 +81,15 @@ pub struct Reached {
     pub fields: Fields,
 }
 
+type BodyScript = Box<dyn Fn(&upstream::Request) -> String>;
 type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
 /// What a cache before the edge answers: status and fields.
 pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
 
-/// The secrets of the upstreams `cdn` and `hook`.
-const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret";
+/// The secrets of the upstreams `cdn`, `hook` and `front`.
+const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret, front:AKID/front-secret";
 
 /// The world.
 pub struct World {
@@ -108,14 +109,20 @@ pub struct World {
     pub shards_down: Cell<bool>,
     /// What a cache before the edge answers.
     pub upstream: RefCell<UpstreamScript>,
+    /// The body of that.
+    pub upstream_body: RefCell<BodyScript>,
     /// What it was told.
     pub told: RefCell<Vec<upstream::Request>>,
     /// How long a call to a shard takes.
     pub shard_millis: Cell<u64>,
     /// What L2 takes as one record.
     pub global_most: Cell<u64>,
-    ledger: Rc<Ledger<Sqlite>>,
-    depots: Vec<Depot<Sqlite>>,
+    /// Shards of the version before, that don't know how to move pages.
+    pub shards_before: Cell<bool>,
+    ledger: RefCell<Rc<Ledger<Sqlite>>>,
+    depots: RefCell<Vec<Rc<Depot<Sqlite>>>>,
+    /// What survives a deploy: the journal's database, and the shards'.
+    databases: RefCell<Vec<Sqlite>>,
     shard_engine: RefCell<Option<Engine<Node>>>,
 }
 
@@ -155,10 +162,7 @@ impl Scripted {
 
 impl World {
     pub fn new(config: &Config) -> Rc<Self> {
-        let journal = Journal::open(Sqlite::memory(), JournalConfig::of(config));
-        let depots = (0..config.shards)
-            .map(|_| Depot::new(Shard::open(Sqlite::memory(), ShardConfig::of(config))))
-            .collect();
+        let databases = vec![Sqlite::memory()];
         let world = Rc::new(Self {
             now: Cell::new(DAWN),
             sequence: Cell::new(0),
@@ -175,17 +179,30 @@ impl World {
             journal_down: Cell::new(false),
             shards_down: Cell::new(false),
             upstream: RefCell::new(Box::new(|_| Ok((200, &[])))),
+            upstream_body: RefCell::new(Box::new(|_| String::new())),
             told: RefCell::default(),
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
-            ledger: Rc::new(
-                Ledger::new(journal).telling(Armed::all(config, UPSTREAM_SECRETS), config.log),
-            ),
-            depots,
+            shards_before: Cell::new(false),
+            ledger: RefCell::new(ledger(&databases[0], config)),
+            depots: RefCell::default(),
+            databases: RefCell::new(databases),
             shard_engine: RefCell::new(None),
         });
-        *world.shard_engine.borrow_mut() = Some(Engine::new(config.clone(), None));
+        world.deploy(config);
         world
+    }
+
+    /// The objects begin anew with these settings, on what they stored.
+    pub fn deploy(&self, config: &Config) {
+        let mut databases = self.databases.borrow_mut();
+        let most = databases.len().max(usize::from(config.shards) + 1);
+        databases.resize_with(most, Sqlite::memory);
+        *self.ledger.borrow_mut() = ledger(&databases[0], config);
+        let depot =
+            |sql: &Sqlite| Rc::new(Depot::new(Shard::open(sql.clone(), ShardConfig::of(config))));
+        *self.depots.borrow_mut() = databases[1..].iter().map(depot).collect();
+        *self.shard_engine.borrow_mut() = Some(Engine::new(config.clone(), None));
     }
 
     pub fn origin(&self, script: impl Fn(&Reached) -> Result<Script, OriginError> + 'static) {
@@ -295,9 +312,11 @@ impl World {
 
     async fn run_alarms(self: &Rc<Self>) {
         let node = Rc::new(Node::new(self, "objects"));
-        deliver::run_due(&self.ledger, &node).await.unwrap();
+        let ledger = Rc::clone(&self.ledger.borrow());
+        deliver::run_due(&ledger, &node).await.unwrap();
         let engine = self.shard_engine.borrow().clone().unwrap();
-        for depot in &self.depots {
+        let depots = self.depots.borrow().clone();
+        for depot in &depots {
             warm::run_slice(depot, &engine, &node).await.unwrap();
         }
     }
@@ -317,11 +336,16 @@ impl World {
             uncounted: false,
         };
         let node = Rc::new(Node::new(self, "objects"));
-        let world = Rc::clone(self);
+        let ledger = Rc::clone(&self.ledger.borrow());
         self.run(async move {
-            deliver::handle(&world.ledger, &node, JournalCall::Append(append)).await.unwrap()
+            deliver::handle(&ledger, &node, JournalCall::Append(append)).await.unwrap()
         })
     }
+}
+
+fn ledger(sql: &Sqlite, config: &Config) -> Rc<Ledger<Sqlite>> {
+    let journal = Journal::open(sql.clone(), JournalConfig::of(config));
+    Rc::new(Ledger::new(journal).telling(Armed::all(config, UPSTREAM_SECRETS), config.log))
 }
 
 struct Sleep {
@@ -504,13 +528,15 @@ impl Platform for Node {
         &self,
         request: upstream::Request,
         timeout: Millis,
-    ) -> Result<ResponseHead, OriginError> {
+    ) -> Result<upstream::Answer, OriginError> {
         let answer = (self.world.upstream.borrow())(&request);
+        let body = (self.world.upstream_body.borrow())(&request).into_bytes();
         self.world.told.borrow_mut().push(request);
         match answer {
             Ok((status, fields)) => {
                 self.world.sleep(3).await;
-                Ok(ResponseHead { status, fields: fields.iter().copied().collect() })
+                let head = ResponseHead { status, fields: fields.iter().copied().collect() };
+                Ok(upstream::Answer { head, body })
             }
             Err(OriginError::Timeout) => {
                 self.world.sleep(timeout.0).await;
@@ -567,7 +593,8 @@ impl Platform for Node {
             return Err(CallError::Unreachable("the journal is down".to_owned()));
         }
         let node = Rc::new(Node::new(&self.world, "objects"));
-        deliver::handle(&self.world.ledger, &node, call)
+        let ledger = Rc::clone(&self.world.ledger.borrow());
+        deliver::handle(&ledger, &node, call)
             .await
             .map_err(|error| CallError::Failed(error.to_string()))
     }
@@ -578,9 +605,11 @@ impl Platform for Node {
         if self.world.shards_down.get() {
             return Err(CallError::Unreachable("the shards are down".to_owned()));
         }
-        self.world.depots[usize::from(shard)]
-            .handle(call, self.world.now())
-            .map_err(|error| CallError::Failed(error.to_string()))
+        if self.world.shards_before.get() && matches!(call, ShardCall::Move(_)) {
+            return Err(CallError::Unreachable("400: unknown variant `move`".to_owned()));
+        }
+        let depot = Rc::clone(&self.world.depots.borrow()[usize::from(shard)]);
+        depot.handle(call, self.world.now()).map_err(|error| CallError::Failed(error.to_string()))
     }
 }
 

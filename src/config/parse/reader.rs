@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::json::write_value;
 use crate::time::{Millis, Seconds};
 
 use super::ConfigError;
@@ -226,13 +227,11 @@ fn whole(
 /// A value as an error shows it: short, and on one line.
 pub(super) fn shown(value: &Value) -> String {
     match value {
-        Value::Null => "null".to_owned(),
-        Value::Bool(value) => value.to_string(),
-        Value::Number(number) => number.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => write_value(value),
         Value::String(text) => {
             let short: String = text.chars().take(MAX_SHOWN).collect();
             let more = if short.len() < text.len() { "…" } else { "" };
-            format!("{}{more}", Value::from(short))
+            format!("{}{more}", write_value(&Value::from(short)))
         }
         Value::Array(_) => "a list".to_owned(),
         Value::Object(_) => "an object".to_owned(),

@@ -6,7 +6,7 @@ use super::super::OriginUrl;
 use super::super::upstream::{Provider, Upstream};
 use super::reader::{Problems, Section};
 
-const KEYS: &[&str] = &["name", "provider", "url", "zone", "service", "tags"];
+const KEYS: &[&str] = &["name", "provider", "url", "zone", "service", "distribution", "tags"];
 
 /// One of `upstreams`.
 pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option<Upstream> {
@@ -22,12 +22,8 @@ pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option
         missing("name", problems);
     }
     let name = plain(&section, "name", problems)?;
-    let key = match provider {
-        Provider::Cloudflare => Some("zone"),
-        Provider::Fastly => Some("service"),
-        Provider::Webhook => None,
-    };
-    for other in ["zone", "service"] {
+    let key = provider.key();
+    for other in ["zone", "service", "distribution"] {
         if Some(other) != key && section.has(other) {
             problems.add(section.at(other), "this provider has none");
         }

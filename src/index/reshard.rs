@@ -1,0 +1,313 @@
+//! A change of the number of shards: pages that are no longer this shard's own go to their new one.
+//!
+//! The journal says which pages are whose ([`Place`]). The shard walks over all of its pages and hands those of another
+//! over, a part at a time, and forgets them once the other has them durably, unless they have changed since. Workers of
+//! before the change still bring pages here: each of those makes another walk follow. A page whose warm runs waits for
+//! its end. Whatever stands twice for a while is the same page: the copy of the higher stamp counts, and a warm is
+//! queued once.
+//!
+//! A copy's fencing number comes from the old shard. Readers that wait take a number above all that were given when they
+//! came for a fetch that began after that. So the new shard raises its own past the other's first, and takes no page
+//! before every reader who heard a lower one has gone.
+
+use crate::heat::Heat;
+use crate::key::KeyDigest;
+use crate::sql::row::{Row, maybe_text, number, text, timestamp};
+use crate::sql::{Sql, SqlError, Value};
+use crate::time::{Epoch, Millis, Timestamp};
+use crate::warm::Want;
+
+use super::damage::is_damage;
+use super::schema::State;
+use super::{Move, RecordRequest, ShardError, Work};
+
+/// Pages looked at in one slice of the walk.
+const LOOKED_AT: usize = 1_000;
+/// Slices without a page to hand over in one call.
+const SLICES: usize = 10;
+/// Pages handed over at once.
+const MOST_PAGES: usize = 100;
+/// Bytes handed over at once, unless one page has more.
+const MOST_BYTES: usize = 2_000_000;
+/// The pause after pages were not taken, or changed, and before another walk.
+const PAUSE: Millis = Millis(5_000);
+/// When pages that nothing more is heard of are handed over again.
+const LOST: Millis = Millis(30_000);
+/// How far this shard's fencing numbers go past another's: far more than the other gives while it hands over.
+const MARGIN: u64 = 1_000_000;
+
+/// Pages to hand over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveTask {
+    /// What the other shard is to take; `own` is its number.
+    pub message: Move,
+    /// Each page's number here, and how many of the variants are its own, in order.
+    pages: Vec<(i64, usize)>,
+}
+
+/// All variants of a page, as [`Move::variants`] has them; nothing of one with a damaged row. Beside each, whether its
+/// warm runs.
+const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.selection)
+            AND json_valid(v.request) THEN json_object('record', json_object(
+                'page', json(p.page), 'key', p.key, 'selection', json(v.selection),
+                'leased', json(v.selection), 'request', json(v.request), 'tags',
+                json((SELECT json_group_array(n.name) FROM tagged t JOIN tag n ON n.id = t.tag
+                    WHERE t.variant = v.id)),
+                'stamp', v.stamp, 'fence', v.fence, 'l2_key', v.l2_key, 'status', v.status,
+                'fresh_until', v.fresh_until, 'keep_until', v.keep_until, 'outcome', 'stored'),
+            'heat', v.heat, 'letters', json((SELECT json_group_array(json_array(
+                    job, epoch, above, attempts, reason, at)) FROM
+                (SELECT job, epoch, above, attempts, NULL AS reason, 0 AS at FROM warm
+                        WHERE variant = v.id
+                    UNION ALL SELECT job, epoch, 0, attempts, reason, at FROM dead
+                        WHERE variant = v.id))))
+        END, EXISTS (SELECT 1 FROM warm WHERE variant = v.id AND state = 1)
+    FROM page p JOIN variant v ON v.page = p.id WHERE p.id = ? ORDER BY v.id";
+
+impl State {
+    /// Whether pages may be here that are another shard's.
+    pub(super) const fn is_walking(&self) -> bool {
+        self.walk > 0 || self.walk_again
+    }
+}
+
+impl<S: Sql> Work<'_, S> {
+    /// A page is new here: another's is handed over soon.
+    pub(super) fn note_stray(&mut self, page: &KeyDigest) {
+        let place = self.state.place;
+        if place.at > Timestamp::ZERO && page.shard(place.shards) != place.own {
+            if !self.state.is_walking() {
+                self.state.walk_at = self.now.plus(PAUSE);
+            }
+            self.state.walk_again = true;
+        }
+    }
+
+    /// The next pages of the walk that are another shard's: of one shard, as many as fit one message.
+    pub(super) fn take_move(&mut self) -> Result<Option<MoveTask>, ShardError> {
+        if self.state.walk == 0 {
+            (self.state.walk, self.state.walk_again) = (1, false);
+        }
+        for _ in 0..SLICES {
+            let rows = self.sql.exec(
+                "SELECT id, digest FROM page WHERE id >= ? ORDER BY id LIMIT ?",
+                &[number(self.state.walk), number(LOOKED_AT as u64)],
+            )?;
+            let task = self.task_of(&rows)?;
+            if !task.pages.is_empty() {
+                self.state.walk_at = self.now.plus(LOST);
+                return Ok(Some(task));
+            }
+            if rows.len() < LOOKED_AT {
+                self.state.walk = 0;
+                self.state.walk_at = self.now.plus(PAUSE);
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Some of these pages. The walk comes to the first of them, or past the last page.
+    fn task_of(&mut self, rows: &[Vec<Value>]) -> Result<MoveTask, ShardError> {
+        let unfound = self.sql.exec("SELECT min(epoch) - 1 FROM expand", &[])?;
+        let unfound = unfound.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
+        let found = unfound.map_or(self.state.fanned, |epoch| Epoch(epoch.unsigned_abs()));
+        let mut task = MoveTask {
+            message: Move {
+                seen: self.state.seen,
+                found: found.min(self.state.fanned),
+                ..Move::to(self.state.place)
+            },
+            pages: Vec::new(),
+        };
+        let own = self.state.place.own;
+        let mut bytes = 0;
+        for row in rows {
+            let page = Row(row).integer(0)?;
+            let digest = KeyDigest::from_stored(Row(row).text(1)?.to_owned());
+            let shard = digest.shard(self.state.place.shards);
+            let begun = !task.pages.is_empty();
+            if begun && (task.pages.len() == MOST_PAGES || bytes >= MOST_BYTES) {
+                break;
+            }
+            if shard != own && (!begun || shard == task.message.own) {
+                let gathered = self.gather(page);
+                let id = [Value::Integer(page)];
+                match self.heal(gathered, |work| work.drop_damaged_page(&id))? {
+                    Some(mut variants) => {
+                        task.message.own = shard;
+                        task.pages.push((page, variants.len()));
+                        bytes += variants.iter().map(String::len).sum::<usize>();
+                        task.message.variants.append(&mut variants);
+                    }
+                    None => self.state.walk_again = true,
+                }
+            }
+            if task.pages.is_empty() {
+                self.state.walk = page.unsigned_abs().saturating_add(1);
+            }
+        }
+        Ok(task)
+    }
+
+    /// All variants of a page; none while one of its warms runs.
+    fn gather(&self, page: i64) -> Result<Option<Vec<String>>, ShardError> {
+        let rows = self.sql.exec(VARIANTS, &[Value::Integer(page)])?;
+        let mut variants = Vec::with_capacity(rows.len());
+        for row in &rows {
+            if Row(row).flag(1)? {
+                return Ok(None);
+            }
+            let variant = Row(row).text(0)?;
+            // What can't be read here can't be read there.
+            self.unpacked(variant)?;
+            variants.push(variant.to_owned());
+        }
+        Ok(Some(variants))
+    }
+
+    fn unpacked(&self, variant: &str) -> Result<(RecordRequest, Heat), SqlError> {
+        let query = "SELECT json_extract(?1, '$.record'), json_extract(?1, '$.heat')";
+        let rows = self.sql.exec(query, &[text(variant)])?;
+        let row = Row(rows.first().map_or(&[], Vec::as_slice));
+        Ok((row.json(0)?, Heat(row.timestamp(1)?)))
+    }
+
+    /// Forgets the pages that the other shard has taken.
+    pub(super) fn note_move(&mut self, task: &MoveTask, taken: bool) -> Result<(), ShardError> {
+        self.state.walk_at = if taken { self.now } else { self.now.plus(PAUSE) };
+        let mut sent = task.message.variants.as_slice();
+        for (page, count) in task.pages.iter().filter(|_| taken) {
+            let (own, rest) = sent.split_at_checked(*count).unwrap_or_default();
+            sent = rest;
+            if self.gather(*page).is_ok_and(|now| now.as_deref() == Some(own)) {
+                self.leave(*page)?;
+            } else {
+                // What is new of it goes as well; what can't be read any more, its next turn finds.
+                self.state.walk_at = self.now.plus(PAUSE);
+            }
+        }
+        Ok(())
+    }
+
+    /// Forgets a page that is another shard's. Its warms count there.
+    fn leave(&self, page: i64) -> Result<(), ShardError> {
+        for row in
+            &self.sql.exec("SELECT id FROM variant WHERE page = ?", &[Value::Integer(page)])?
+        {
+            self.untag(Row(row).integer(0)?)?;
+            for job in self.sql.exec("DELETE FROM warm WHERE variant = ? RETURNING job", row)? {
+                self.sql.exec("UPDATE job SET total = total - 1 WHERE id = ?", &job)?;
+            }
+            for job in self.sql.exec("DELETE FROM dead WHERE variant = ? RETURNING job", row)? {
+                let statement =
+                    "UPDATE job SET total = total - 1, failed = failed - 1 WHERE id = ?";
+                self.sql.exec(statement, &job)?;
+            }
+            self.sql.exec("DELETE FROM variant WHERE id = ?", row)?;
+        }
+        self.sql.exec("DELETE FROM page WHERE id = ?", &[Value::Integer(page)])?;
+        Ok(())
+    }
+
+    /// Takes what is said of the shards, if it is news, and pages of another.
+    pub(super) fn moved(&mut self, moved: &Move) -> Result<bool, ShardError> {
+        let place = moved.place();
+        if place.at > self.state.place.at {
+            self.state.place = place;
+            (self.state.walk, self.state.walk_at) = (1, self.now);
+        }
+        if moved.variants.is_empty() {
+            return Ok(!self.state.is_walking());
+        }
+        if place.at < self.state.place.at {
+            // Whose they are has changed since: the sender will hear of it.
+            return Ok(false);
+        }
+        let mut variants = Vec::with_capacity(moved.variants.len());
+        let mut highest = 0;
+        for variant in &moved.variants {
+            let (record, heat) = self.unpacked(variant)?;
+            highest = record.fence.max(highest);
+            variants.push((record, heat, variant));
+        }
+        if highest > self.state.fence {
+            (self.state.fence, self.state.raised_at) = (highest + MARGIN, self.now);
+        }
+        // A reader asks for less long than a lease lives.
+        if self.now < self.state.raised_at.plus(self.config.lease) {
+            return Ok(false);
+        }
+        self.state.seen = self.state.seen.max(moved.seen);
+        for (record, heat, variant) in variants {
+            let mut adopted = self.adopt(&record, heat, variant, moved.found);
+            if adopted.as_ref().is_err_and(is_damage) {
+                self.drop_damaged(&record.key, &[&record.selection])?;
+                adopted = self.adopt(&record, heat, variant, moved.found);
+            }
+            adopted?;
+        }
+        Ok(true)
+    }
+
+    /// Takes a variant of another shard, and what is owed for it.
+    fn adopt(
+        &mut self,
+        record: &RecordRequest,
+        heat: Heat,
+        variant: &str,
+        found: Epoch,
+    ) -> Result<(), ShardError> {
+        let digest = record.key.variant(&record.selection).digest();
+        if record.fence > 0 {
+            let recorded = self.record_stored(record, false, heat, found.max(record.stamp))?;
+            // What was fetched here meanwhile may have had no tags to inherit.
+            if let Some(known) = self.variant(&digest)?.filter(|_| !recorded.accepted)
+                && self.tags_of(known.id)?.is_empty()
+            {
+                self.set_tags(known.id, &record.tags)?;
+            }
+        }
+        let letters = self.sql.exec(
+            "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
+                    json_extract(value, '$[2]'), json_extract(value, '$[3]'),
+                    json_extract(value, '$[4]'), json_extract(value, '$[5]')
+                FROM json_each(?, '$.letters')",
+            &[text(variant)],
+        )?;
+        for row in &letters {
+            let letter = Row(row);
+            let page = self.ensure_page(&record.page, &record.key)?.id;
+            let (selection, request) = (&record.selection, &record.request);
+            let known =
+                self.ensure_variant(page, &digest, selection, request, record.keep_until, heat)?;
+            let want = Want { epoch: letter.epoch(1)?, above_fence: letter.unsigned(2)? };
+            if known.stored().is_some_and(|stored| want.is_met_by(stored)) {
+                continue;
+            }
+            let job = letter.text(0)?;
+            // The invalidation itself may still come: it must not look known.
+            self.ensure_job(job, Epoch::ZERO)?;
+            if letter.maybe_text(4)?.is_none() {
+                self.enqueue(known.id, want, job)?;
+                continue;
+            }
+            let new = self.sql.exec(
+                "INSERT OR IGNORE INTO dead (variant, job, epoch, attempts, reason, at)
+                    VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
+                &[
+                    Value::Integer(known.id),
+                    text(job),
+                    number(want.epoch.0),
+                    number(letter.unsigned(3)?),
+                    maybe_text(letter.maybe_text(4)?),
+                    timestamp(letter.timestamp(5)?),
+                ],
+            )?;
+            let count = new.len() as u64;
+            self.bump(job, "total", count)?;
+            self.bump(job, "failed", count)?;
+        }
+        Ok(())
+    }
+}
