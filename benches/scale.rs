@@ -141,6 +141,15 @@ fn processor_seconds() -> f64 {
     (ticks(11) + ticks(12)) / 100.0
 }
 
+/// Times that the process has read from files and written to them.
+fn reads_and_writes() -> [f64; 2] {
+    let io = std::fs::read_to_string("/proc/self/io").unwrap();
+    ["syscr: ", "syscw: "].map(|name| {
+        let line = io.lines().find_map(|line| line.strip_prefix(name));
+        line.unwrap().parse::<f64>().unwrap()
+    })
+}
+
 /// Bytes of memory that the process holds.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -227,6 +236,7 @@ fn call(bench: &mut Bench, call: ShardCall) -> ShardReply {
 fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
     let mut rng = fastrand::Rng::with_seed(1);
     let (mut parts, mut worked) = (Vec::new(), Vec::new());
+    let mut touched = [Vec::new(), Vec::new()];
     for part in 0..pages / PART {
         let requests: Vec<RecordRequest> = (part * PART..(part + 1) * PART)
             .map(|page| {
@@ -243,6 +253,7 @@ fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
             })
             .collect();
         let mut requests = requests.into_iter();
+        let before = reads_and_writes();
         let (began, processor) = (Instant::now(), processor_seconds());
         for _ in 0..PART / BATCH {
             bench.sql_batch(|bench| {
@@ -253,6 +264,9 @@ fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
         }
         parts.push(PART as f64 / began.elapsed().as_secs_f64());
         worked.push(PART as f64 / (processor_seconds() - processor));
+        for (kind, (now, before)) in reads_and_writes().iter().zip(before).enumerate() {
+            touched[kind].push((now - before) / PART as f64);
+        }
         if part % 10 == 9 {
             eprintln!("{} pages, {:.0} pages/s", (part + 1) * PART, parts[parts.len() - 1]);
         }
@@ -269,6 +283,12 @@ fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
         bound: "",
         parts: worked,
     });
+    let [reads, writes] = touched;
+    for (name, parts) in
+        [("reads of files for a page bound", reads), ("writes to files for it", writes)]
+    {
+        figures.push(Figure { name, unit: "calls", bound: "", parts });
+    }
 }
 
 fn look_up(bench: &mut Bench, figures: &mut Vec<Figure>) {

@@ -1,4 +1,4 @@
-"""Puts the machine beside the figures of a benchmark: bench.py FIGURES RESULTS."""
+"""Puts the machine beside the figures of a benchmark, and both into the results: bench.py PART FIGURES RESULTS."""
 
 import datetime
 import json
@@ -28,9 +28,10 @@ def field(path: str, name: str) -> str:
 
 
 def main() -> None:
-    """Writes the results and prints their table."""
-    figures, results = (Path(argument) for argument in sys.argv[1:])
-    document = {
+    """Writes the results of one part, leaves the other as it is, and prints a table."""
+    part, (figures, results) = sys.argv[1], (Path(argument) for argument in sys.argv[2:])
+    known = json.loads(results.read_text()) if results.exists() else {}
+    measured = {
         "commit": words("git", "describe", "--always", "--dirty", "--abbrev=7"),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "machine": {
@@ -44,12 +45,15 @@ def main() -> None:
         **json.loads(figures.read_text().splitlines()[-1]),
     }
     results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(document, indent=2) + "\n")
-    print(f"{document['pages']:,} pages, {document['tags_per_page']} tags each")
-    for figure in document["figures"]:
+    results.write_text(json.dumps({**known, part: measured}, indent=2) + "\n")
+    if "pages" in measured:
+        print(f"{measured['pages']:,} pages, {measured['tags_per_page']} tags each")
+    for figure in measured["figures"]:
         spread = f"{figure['lowest']:,.2f} to {figure['highest']:,.2f}" if figure["of"] > 1 else ""
         bound = f"({figure['bound']})" if figure["bound"] else ""
         print(f"{figure['median']:>14,.2f} {figure['unit']:<13} {figure['name']} {bound} {spread}")
+    for name, counts in measured.get("operations", {}).items():
+        print(f"{name}: {', '.join(f'{what} {number:.3g}' for what, number in counts.items()) or 'nothing'}")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
 //! What the control API shows: pages, jobs, numbers.
 
 use crate::key::CacheKey;
-use crate::sql::row::{Row, marks, number, text};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::{Tag, TagSet};
-use crate::time::Timestamp;
+use crate::sql::row::{Row, json, number, text};
+use crate::sql::{Sql, SqlError, Value};
+use crate::tag::Tag;
+use crate::time::{Epoch, Timestamp};
 
 use super::{Failure, JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, Work};
 
@@ -98,66 +98,33 @@ impl<S: Sql> Work<'_, S> {
         Ok(self.pages(&rows)?)
     }
 
+    /// What is known of these pages: two statements, however many they are. One that can't be read is left out, so
+    /// that the others can be shown.
     fn pages(&self, ids: &[Vec<Value>]) -> Result<Vec<PageInfo>, SqlError> {
-        let ids: Vec<Value> = ids.iter().filter_map(|row| row.first().cloned()).collect();
-        let mut pages = Vec::with_capacity(ids.len());
-        for chunk in ids.chunks(MAX_PARAMETERS) {
-            let query = format!(
-                "SELECT id, page, key, vary FROM page WHERE id IN ({}) ORDER BY id",
-                marks(chunk.len())
-            );
-            for row in self.sql.exec(&query, chunk)? {
-                match self.page_shown(Row(&row)) {
-                    Ok(page) => pages.push(page),
-                    // The others can be shown.
-                    Err(SqlError::Damaged(_)) => {}
-                    Err(error) => return Err(error),
-                }
-            }
-        }
-        Ok(pages)
-    }
-
-    fn page_shown(&self, row: Row<'_>) -> Result<PageInfo, SqlError> {
-        let (variants, tags) = self.variants_shown(row.integer(0)?)?;
-        Ok(PageInfo {
-            page: row.json(1)?,
-            key: CacheKey::from_stored(row.text(2)?.to_owned()),
-            vary: row.json(3)?,
-            tags,
-            variants,
-        })
-    }
-
-    fn variants_shown(&self, page: i64) -> Result<(Vec<VariantInfo>, TagSet), SqlError> {
+        let ids: Result<Vec<i64>, SqlError> = ids.iter().map(|row| Row(row).integer(0)).collect();
+        let ids = [json(&ids?)?];
         let rows = self.sql.exec(
-            "SELECT v.id, v.selection, v.status, v.stamp, v.fence, v.l2_key, v.stored_at,
+            "SELECT v.page, v.selection, v.status, v.stamp, v.fence, v.l2_key, v.stored_at,
                     v.fresh_until, v.keep_until, v.warmed_at, w.epoch
-                FROM variant v LEFT JOIN warm w ON w.variant = v.id
-                WHERE v.page = ? ORDER BY v.id",
-            &[Value::Integer(page)],
+                FROM page p JOIN variant v ON v.page = p.id LEFT JOIN warm w ON w.variant = v.id
+                WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id, v.id",
+            &ids,
         )?;
-        let mut tags: Vec<Tag> = Vec::new();
-        let mut variants = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let row = Row(row);
-            tags.extend(Vec::from(self.tags_of(row.integer(0)?)?));
-            variants.push(VariantInfo {
-                selection: row.json(1)?,
-                status: row.small(2)?,
-                stamp: row.epoch(3)?,
-                fence: row.unsigned(4)?,
-                l2_key: row.maybe_text(5)?.map(str::to_owned),
-                stored_at: row.timestamp(6)?,
-                fresh_until: row.timestamp(7)?,
-                keep_until: row.timestamp(8)?,
-                warmed_at: row.maybe_integer(9)?.map(Timestamp::from_millis),
-                warming: row
-                    .maybe_integer(10)?
-                    .map(|epoch| crate::time::Epoch(epoch.unsigned_abs())),
-            });
-        }
-        Ok((variants, tags.into()))
+        let mut variants = rows.as_slice();
+        let pages = self.sql.exec(
+            "SELECT id, page, key, vary, (SELECT json_group_array(name) FROM tag WHERE id IN
+                    (SELECT tag FROM tagged WHERE variant IN
+                        (SELECT id FROM variant WHERE variant.page = page.id)))
+                FROM page WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            &ids,
+        )?;
+        let shown = pages.iter().filter_map(|row| {
+            let own = variants.iter().take_while(|variant| variant.first() == row.first()).count();
+            let (own, rest) = variants.split_at(own);
+            variants = rest;
+            page_shown(Row(row), own).ok()
+        });
+        Ok(shown.collect())
     }
 
     pub(super) fn status(&self) -> Result<ShardStatus, ShardError> {
@@ -177,4 +144,29 @@ impl<S: Sql> Work<'_, S> {
             bytes: self.sql.size(),
         })
     }
+}
+
+fn page_shown(row: Row<'_>, variants: &[Vec<Value>]) -> Result<PageInfo, SqlError> {
+    Ok(PageInfo {
+        page: row.json(1)?,
+        key: CacheKey::from_stored(row.text(2)?.to_owned()),
+        vary: row.json(3)?,
+        tags: row.json(4)?,
+        variants: variants.iter().map(|row| variant_shown(Row(row))).collect::<Result<_, _>>()?,
+    })
+}
+
+fn variant_shown(row: Row<'_>) -> Result<VariantInfo, SqlError> {
+    Ok(VariantInfo {
+        selection: row.json(1)?,
+        status: row.small(2)?,
+        stamp: row.epoch(3)?,
+        fence: row.unsigned(4)?,
+        l2_key: row.maybe_text(5)?.map(str::to_owned),
+        stored_at: row.timestamp(6)?,
+        fresh_until: row.timestamp(7)?,
+        keep_until: row.timestamp(8)?,
+        warmed_at: row.maybe_integer(9)?.map(Timestamp::from_millis),
+        warming: row.maybe_integer(10)?.map(|epoch| Epoch(epoch.unsigned_abs())),
+    })
 }

@@ -4,13 +4,13 @@ use crate::heat::Heat;
 use crate::key::KeyDigest;
 use crate::lease::{Version, replaces};
 use crate::rule::Rule;
-use crate::sql::row::{Row, epoch, json, maybe_text, number, timestamp};
+use crate::sql::row::{Row, epoch, json, maybe_text, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::TagSet;
 use crate::time::Epoch;
 
 use super::granting::union;
-use super::rows::{PageRow, VariantRow};
+use super::rows::{PageRow, VariantRow, first_id};
 use super::{Outcome, RecordRequest, Recorded, ShardError, Work};
 
 impl<S: Sql> Work<'_, S> {
@@ -70,19 +70,15 @@ impl<S: Sql> Work<'_, S> {
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
             return Ok(Recorded { accepted: false, tags, overtaken: false });
         }
-        let id = self
-            .ensure_variant(
-                page.id,
-                &digest,
-                &request.selection,
-                &request.request,
-                request.keep_until,
-                heat,
-            )?
-            .id;
-        self.write(id, request, warmed)?;
-        self.set_tags(id, &tags)?;
-        self.end_warm_if_met(id, new)?;
+        let known = known.map(|variant| variant.id);
+        let id = self.write(known, page.id, &digest, request, warmed, heat)?;
+        if known.is_some() {
+            self.set_tags(id, &tags)?;
+            self.end_warm_if_met(id, new)?;
+        } else {
+            // Its id is new: nothing else stands under it.
+            self.add_tags(id, &tags)?;
+        }
         let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
         Ok(Recorded { accepted: true, tags, overtaken })
     }
@@ -101,26 +97,46 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    fn write(&self, id: i64, request: &RecordRequest, warmed: bool) -> Result<(), SqlError> {
-        self.sql.exec(
+    /// Writes the row of a variant that is known, or a new one; its id.
+    fn write(
+        &self,
+        known: Option<i64>,
+        page: i64,
+        digest: &KeyDigest,
+        request: &RecordRequest,
+        warmed: bool,
+        heat: Heat,
+    ) -> Result<i64, SqlError> {
+        let mut values = vec![
+            json(&request.request)?,
+            Value::Integer(i64::from(request.status)),
+            maybe_text(request.l2_key.as_deref()),
+            epoch(request.stamp),
+            number(request.fence),
+            timestamp(self.now),
+            timestamp(request.fresh_until),
+            timestamp(request.keep_until),
+            if warmed { timestamp(self.now) } else { Value::Null },
+        ];
+        // Not one statement with ON CONFLICT: it writes a row more, the last id, each time.
+        let statement = if let Some(id) = known {
+            values.push(Value::Integer(id));
             "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
                     stored_at = ?, fresh_until = ?, keep_until = ?,
                     warmed_at = coalesce(?, warmed_at)
-                WHERE id = ?",
-            &[
-                json(&request.request)?,
-                Value::Integer(i64::from(request.status)),
-                maybe_text(request.l2_key.as_deref()),
-                epoch(request.stamp),
-                number(request.fence),
-                timestamp(self.now),
-                timestamp(request.fresh_until),
-                timestamp(request.keep_until),
-                if warmed { timestamp(self.now) } else { Value::Null },
-                Value::Integer(id),
-            ],
-        )?;
-        Ok(())
+                WHERE id = ? RETURNING id"
+        } else {
+            values.extend([
+                Value::Integer(page),
+                text(digest.as_str()),
+                json(&request.selection)?,
+                timestamp(heat.0),
+            ]);
+            "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
+                    keep_until, warmed_at, page, digest, selection, heat)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
+        };
+        first_id(&self.sql.exec(statement, &values)?)
     }
 
     /// The page varies on more than was known: its variants of fewer names can't be found any more.

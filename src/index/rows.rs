@@ -187,7 +187,8 @@ impl<S: Sql> Work<'_, S> {
     }
 }
 
-fn first_id(rows: &[Vec<Value>]) -> Result<i64, SqlError> {
+/// The id that an INSERT returned.
+pub(super) fn first_id(rows: &[Vec<Value>]) -> Result<i64, SqlError> {
     match rows.first() {
         Some(row) => Row(row).integer(0),
         None => Err(SqlError::Refused("an INSERT returned no row".to_owned())),

@@ -1,7 +1,7 @@
 //! Both maps between tags and variants.
 
-use crate::sql::row::{Row, marks, row_marks, text};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::sql::row::{Row, json};
+use crate::sql::{Sql, SqlError, Value};
 use crate::tag::{Tag, TagSet};
 
 use super::Work;
@@ -39,54 +39,50 @@ impl<S: Sql> Work<'_, S> {
     /// Makes these a variant's tags. Writes only what differs.
     pub(super) fn set_tags(&self, variant: i64, tags: &TagSet) -> Result<(), SqlError> {
         let before = self.tags_of(variant)?;
-        let gone = names_without(&before, tags);
-        let new = names_without(tags, &before);
-        for chunk in gone.chunks(MAX_PARAMETERS - 1) {
-            let statement = format!(
-                "DELETE FROM tagged WHERE variant = ?
-                    AND tag IN (SELECT id FROM tag WHERE name IN ({}))",
-                marks(chunk.len())
-            );
-            self.sql.exec(&statement, &with_first(variant, chunk))?;
+        let gone = without(&before, tags);
+        if !gone.is_empty() {
+            let gone = json(&gone)?;
+            self.sql.exec(
+                "DELETE FROM tagged WHERE variant = ? AND tag IN
+                    (SELECT id FROM tag WHERE name IN (SELECT value FROM json_each(?)))",
+                &[Value::Integer(variant), gone.clone()],
+            )?;
+            // Names that no variant carries any more are forgotten.
+            self.sql.exec(
+                "DELETE FROM tag WHERE name IN (SELECT value FROM json_each(?))
+                    AND NOT EXISTS (SELECT 1 FROM tagged WHERE tagged.tag = tag.id)",
+                &[gone],
+            )?;
         }
-        for chunk in new.chunks(MAX_PARAMETERS - 1) {
-            let names =
-                format!("INSERT OR IGNORE INTO tag (name) VALUES {}", row_marks(chunk.len(), 1));
-            self.sql.exec(&names, chunk)?;
-            let statement = format!(
-                "INSERT OR IGNORE INTO tagged (variant, tag)
-                    SELECT ?, id FROM tag WHERE name IN ({})",
-                marks(chunk.len())
-            );
-            self.sql.exec(&statement, &with_first(variant, chunk))?;
+        self.add_tags(variant, &without(tags, &before))
+    }
+
+    /// Gives a variant tags that it has not.
+    pub(super) fn add_tags(&self, variant: i64, tags: &TagSet) -> Result<(), SqlError> {
+        if tags.is_empty() {
+            return Ok(());
         }
-        self.drop_unused(&gone)
+        // One statement for all: JSON binds as one parameter.
+        let names = json(tags)?;
+        self.sql.exec(
+            "INSERT OR IGNORE INTO tag (name) SELECT value FROM json_each(?)",
+            std::slice::from_ref(&names),
+        )?;
+        self.sql.exec(
+            "INSERT OR IGNORE INTO tagged (tag, variant)
+                SELECT id, ? FROM tag WHERE name IN (SELECT value FROM json_each(?))",
+            &[Value::Integer(variant), names],
+        )?;
+        Ok(())
     }
 
     /// Takes all tags off a variant.
     pub(super) fn untag(&self, variant: i64) -> Result<(), SqlError> {
         self.set_tags(variant, &TagSet::default())
     }
-
-    /// Forgets those of the names that no variant carries any more.
-    fn drop_unused(&self, names: &[Value]) -> Result<(), SqlError> {
-        for chunk in names.chunks(MAX_PARAMETERS) {
-            let statement = format!(
-                "DELETE FROM tag WHERE name IN ({})
-                    AND NOT EXISTS (SELECT 1 FROM tagged WHERE tagged.tag = tag.id)",
-                marks(chunk.len())
-            );
-            self.sql.exec(&statement, chunk)?;
-        }
-        Ok(())
-    }
 }
 
-/// The names of the tags that are not among the others.
-fn names_without(tags: &TagSet, others: &TagSet) -> Vec<Value> {
-    tags.iter().filter(|tag| !others.contains(tag)).map(|tag| text(tag.as_str())).collect()
-}
-
-fn with_first(first: i64, rest: &[Value]) -> Vec<Value> {
-    std::iter::once(Value::Integer(first)).chain(rest.iter().cloned()).collect()
+/// The tags that are not among the others.
+fn without(tags: &TagSet, others: &TagSet) -> TagSet {
+    tags.iter().filter(|tag| !others.contains(tag)).cloned().collect()
 }
