@@ -97,6 +97,17 @@ impl std::fmt::Display for StoreError {
     }
 }
 
+/// Why Workers Caching did not purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeError {
+    /// The runtime has no such call.
+    Absent,
+    /// It did not, and gives too many calls as the one reason that passes.
+    Limited,
+    /// The call failed.
+    Failed,
+}
+
 /// Why a call to the journal or a shard gave no answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CallError {
@@ -203,6 +214,14 @@ pub trait Platform: 'static {
         request: upstream::Request,
         timeout: Millis,
     ) -> impl Future<Output = Result<upstream::Answer, OriginError>>;
+
+    /// Purges what the platform keeps of this worker's responses before it runs, or marks it as stale, by the
+    /// options of Workers Caching as JSON.
+    fn purge_before(
+        &self,
+        mark: bool,
+        options: &str,
+    ) -> impl Future<Output = Result<(), PurgeError>>;
 
     /// The next piece of a body; none at its end.
     fn read(

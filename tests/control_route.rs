@@ -42,6 +42,7 @@ fn every_call_is_known() {
     let rows = [
         ("POST", "/__isr/v1/revalidate", ControlCall::Revalidate),
         ("POST", "/__isr/v1/warm", ControlCall::Warm),
+        ("POST", "/__isr/v1/workers-cache", ControlCall::WorkersCache),
         ("GET", "/__isr/v1/jobs/msg_1", job("msg_1")),
         ("HEAD", "/__isr/v1/jobs/msg_1", job("msg_1")),
         ("GET", "/__isr/v1/jobs/a%2Fb", job("a/b")),

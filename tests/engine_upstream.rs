@@ -10,7 +10,7 @@ use std::rc::Rc;
 use edge_isr::config::{Config, parse};
 use edge_isr::control::Secrets;
 use edge_isr::journal::Mode;
-use edge_isr::port::OriginError;
+use edge_isr::port::{OriginError, PurgeError};
 use serde_json::Value;
 use world::{Isolate, Script, World, request};
 
@@ -398,4 +398,38 @@ fn cloudfront_gets_tags_that_it_can_keep_and_no_page_of_which_it_would_drop_some
     assert_eq!(seen.fields.get("cache-tag"), None);
     let control = seen.fields.joined("cache-control").unwrap();
     assert!(control.contains("private"), "it takes 50: {control}");
+}
+
+/// Workers Caching: its own call is for who may revalidate, and marks only where it can.
+#[test]
+fn what_the_platform_keeps_before_the_worker_is_purged_by_its_own_call() {
+    let (world, isolate) = site("cdn");
+    let path = "/v1/workers-cache";
+    let soft = r#"{"mode":"soft","tags":["a"]}"#;
+    let options = r#"{"tags":["a"]}"#.to_owned();
+    type Platform = fn(bool) -> Result<(), PurgeError>;
+    let rows: [(Platform, &str, u16, &[bool]); 7] = [
+        (|_| Ok(()), soft, 204, &[true]),
+        (|_| Ok(()), r#"{"mode":"hard","tags":["a"]}"#, 204, &[false]),
+        (|mark| if mark { Err(PurgeError::Absent) } else { Ok(()) }, soft, 204, &[false]),
+        (|_| Err(PurgeError::Absent), soft, 501, &[]),
+        (|_| Err(PurgeError::Limited), soft, 429, &[true]),
+        (|_| Err(PurgeError::Failed), soft, 503, &[true]),
+        (|_| Ok(()), "no JSON", 400, &[]),
+    ];
+    for (platform, body, status, asked) in rows {
+        *world.before.borrow_mut() = Box::new(platform);
+        world.purged.borrow_mut().clear();
+        assert_eq!(isolate.operate("POST", path, body).status, status, "{body}");
+        let want: Vec<(bool, String)> = asked.iter().map(|mark| (*mark, options.clone())).collect();
+        assert_eq!(*world.purged.borrow(), want, "{body}");
+    }
+    let secrets = Secrets::parse("", "r:read:a-reader-of-jobs").unwrap();
+    let url = format!("https://a.example/__isr{path}");
+    for (fields, status) in
+        [(&[][..], 401), (&[("authorization", "Bearer a-reader-of-jobs")][..], 403)]
+    {
+        let seen = isolate.take(request("POST", &url, fields), soft, &secrets);
+        assert_eq!(seen.status, status);
+    }
 }

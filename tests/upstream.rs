@@ -26,6 +26,7 @@ const WEBHOOK: &str =
 const PURGE: &str = r#"{"name": "cdn", "provider": "purge", "url": "http://a.example:6081/base"}"#;
 const XKEY: &str =
     r#"{"name": "cdn", "provider": "purge", "url": "http://a.example:6081/base", "tags": true}"#;
+const BEFORE: &str = r#"{"name": "cdn", "provider": "workers-cache", "tags": true}"#;
 const CLOUDFRONT: &str = r#"{"name": "cdn", "provider": "cloudfront", "distribution": "E1"}"#;
 const TAGGED: &str =
     r#"{"name": "cdn", "provider": "cloudfront", "distribution": "E1", "tags": true}"#;
@@ -98,7 +99,20 @@ fn each_api_is_told_in_its_words() {
     let (soft, hard) = (Mode::Soft, Mode::Hard);
     let everything = format!(r#"{zone} {{"purge_everything":true}}"#);
     let cache = "http://a.example:6081/base";
-    let rows: [(&str, &[Target], Mode, &[String]); 17] = [
+    let own = "https://edge-isr.invalid/__isr/v1/workers-cache";
+    let all = format!(r#"{own} {{"mode":"hard","purgeEverything":true}}"#);
+    let rows: [(&str, &[Target], Mode, &[String]); 20] = [
+        (
+            BEFORE,
+            &[tag("a"), tag("b"), url("c.example/x?p=1"), Target::Prefix("c.example/y/".into())],
+            soft,
+            &[
+                format!(r#"{own} {{"mode":"soft","tags":["a","b"]}}"#),
+                format!(r#"{own} {{"mode":"soft","pathPrefixes":["/x","/y/"]}}"#),
+            ],
+        ),
+        (BEFORE, &[tag("a"), Target::Host("c.example".into())], hard, std::slice::from_ref(&all)),
+        (BEFORE, &[Target::All], hard, std::slice::from_ref(&all)),
         (CLOUDFLARE, &[tag("a"), tag("b")], soft, &[format!(r#"{zone} {{"tags":["a","b"]}}"#)]),
         // Without tags there, nothing tells which of its pages they are.
         (UNTAGGED, &[tag("a")], soft, std::slice::from_ref(&everything)),
@@ -351,6 +365,10 @@ fn an_answer_means_one_thing() {
         assert_eq!(untaken.map(|untaken| untaken.failure), failure, "{status}");
         assert_eq!(untaken.and_then(|untaken| untaken.again), again.map(Millis), "{status}");
     }
+    let head = ResponseHead { status: 501, fields: Fields::new() };
+    let answer = Answer { head, body: Vec::new() };
+    let untaken = taken(Provider::WorkersCache, &answer, NOW).err();
+    assert_eq!(untaken.map(|untaken| untaken.failure), Some(Failure::Unsupported));
     for (status, done) in [(200, true), (204, true), (404, true), (412, true), (405, false)] {
         let head = ResponseHead { status, fields: Fields::new() };
         let answer = Answer { head, body: Vec::new() };
@@ -429,6 +447,10 @@ fn wrong_settings_are_named() {
         ),
         (r#"{"provider": "webhook", "name": "a"}"#, "upstreams[0].url: it is missing"),
         (r#"{"provider": "purge", "name": "a"}"#, "upstreams[0].url: it is missing"),
+        (
+            r#"{"provider": "workers-cache", "name": "a", "url": "https://x.example/"}"#,
+            "upstreams[0].url: this provider has none",
+        ),
         (r#"{"provider": "cloudfront", "name": "a"}"#, "upstreams[0].distribution: it is missing"),
         (
             r#"{"provider": "fastly", "name": "a", "service": "s", "distribution": "d"}"#,

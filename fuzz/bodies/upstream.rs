@@ -29,10 +29,12 @@ fn site() -> Option<(Config, Vec<Armed>)> {
         {"name": "g", "provider": "purge", "url": "http://cache.example:6081/base"},
         {"name": "h", "provider": "purge", "url": "http://cache.example:6081/base", "tags": true},
         {"name": "i", "provider": "webhook", "url": "https://hook.example/v1"},
-        {"name": "j", "provider": "webhook", "url": "https://hook.example/v1"}]}"#;
+        {"name": "j", "provider": "webhook", "url": "https://hook.example/v1"},
+        {"name": "k", "provider": "workers-cache"},
+        {"name": "l", "provider": "workers-cache", "tags": true}]}"#;
     let config = parse(text).ok()?;
-    let secrets =
-        "a:t b:t c:t d:t e:k/s f:k/s g:t h:t i:t j:whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA==";
+    let secrets = "a:t b:t c:t d:t e:k/s f:k/s g:t h:t i:t k:t l:t \
+        j:whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA==";
     let armed = Armed::all(&config, secrets);
     Some((config, armed))
 }
@@ -90,7 +92,14 @@ fn says(armed: &Armed, targets: Vec<Target>, mode: edge_isr::journal::Mode) {
         })
         .collect();
     let text = text.join("\n");
-    let everything = ["purge_everything", "/purge_all", "<Path>/*<", "/base/* ", "\"all\":true"];
+    let everything = [
+        "purge_everything",
+        "/purge_all",
+        "<Path>/*<",
+        "/base/* ",
+        "\"all\":true",
+        "\"purgeEverything\":true",
+    ];
     if everything.iter().any(|all| text.contains(all)) {
         return;
     }

@@ -61,8 +61,11 @@ def check_file(report, config, environment):
     if effective(config, environment, "workers_dev") is not False:
         report.problem("workers_dev must be false: on the workers.dev domain the edge cache does nothing")
     cache = effective(config, environment, "cache")
-    if isinstance(cache, dict) and cache.get("enabled"):
-        report.problem("cache.enabled must not be set: what Workers Caching keeps before the worker, nothing can invalidate")
+    if isinstance(cache, dict) and cache.get("enabled") and not has_workers_cache(config, environment):
+        report.problem(
+            "cache.enabled must not be set without an upstream of the provider workers-cache: "
+            "nothing would invalidate what Workers Caching keeps before the worker"
+        )
     for key in ("name", "main", "compatibility_date"):
         if not effective(config, environment, key):
             report.problem(f"{key} is missing")
@@ -115,6 +118,20 @@ def check_routes(report, config, environment):
             )
         hosts.append(host)
     return hosts
+
+
+def has_workers_cache(config, environment):
+    """Whether the worker is set to purge what Workers Caching keeps before it."""
+    variables = effective(config, environment, "vars")
+    settings = variables.get("EDGE_ISR") if isinstance(variables, dict) else None
+    if isinstance(settings, str):
+        try:
+            settings = json.loads(settings)
+        except ValueError:
+            return False  # the worker's parser says what is wrong with it
+    upstreams = settings.get("upstreams") if isinstance(settings, dict) else None
+    named = [one for one in upstreams if isinstance(one, dict)] if isinstance(upstreams, list) else []
+    return any(one.get("provider") == "workers-cache" for one in named)
 
 
 def check_variables(report, own, variables):

@@ -1,6 +1,8 @@
 // The few things that cost less in one JavaScript call than in many calls across the wasm boundary, and those that
 // the `worker` crate has no words for. No decision is made here.
 
+import * as workers from "cloudflare:workers";
+
 const BREAK = "\n";
 // How long an object may take to answer before it counts as unreachable.
 const OBJECT_MILLIS = 5000;
@@ -64,11 +66,22 @@ export function sized(stream, length) {
   return fixed.readable;
 }
 
-export async function originFetch(url, method, fields, body, timeout) {
+export function originFetch(url, method, fields, body, timeout) {
+  return ask(fetch, url, method, fields, body, timeout);
+}
+
+// This worker's default entrypoint, without a way over the network; 501 where the runtime has none.
+export async function ownFetch(url, method, fields, body, timeout) {
+  const own = workers.exports?.default;
+  if (typeof own?.fetch !== "function") return new Response(null, { status: 501 });
+  return ask((...request) => own.fetch(...request), url, method, fields, body, timeout);
+}
+
+async function ask(by, url, method, fields, body, timeout) {
   const controller = new AbortController();
   const timer = timeout > 0 ? setTimeout(() => controller.abort(new Error("timeout")), timeout) : null;
   try {
-    return await fetch(url, {
+    return await by(url, {
       method,
       headers: headersOf(fields),
       body,
@@ -208,4 +221,11 @@ export function binding(env, name) {
 
 export function randomId() {
   return crypto.randomUUID();
+}
+
+// Workers Caching of the entrypoint that runs: whether it did; null where there is no such call.
+export async function purgeBefore(verb, options) {
+  if (typeof workers.cache?.[verb] !== "function") return null;
+  const result = await workers.cache[verb](JSON.parse(options));
+  return result?.success !== false;
 }

@@ -28,6 +28,16 @@ extern "C" {
         body: Option<ReadableStream>,
         timeout: f64,
     ) -> Promise;
+    #[wasm_bindgen(js_name = ownFetch)]
+    fn own_fetch_promise(
+        url: &str,
+        method: &str,
+        fields: &str,
+        body: Option<ReadableStream>,
+        timeout: f64,
+    ) -> Promise;
+    #[wasm_bindgen(js_name = purgeBefore)]
+    fn purge_before_promise(verb: &str, options: &str) -> Promise;
     #[wasm_bindgen(catch, js_name = readerOf)]
     pub(super) fn reader_of(
         response: &Response,
@@ -103,6 +113,23 @@ pub(super) async fn origin_fetch(
     JsFuture::from(origin_fetch_promise(url, method, fields, body, timeout))
         .await
         .map(JsCast::unchecked_into)
+}
+
+pub(super) async fn own_fetch(
+    url: &str,
+    method: &str,
+    fields: &str,
+    body: Option<ReadableStream>,
+    timeout: f64,
+) -> Result<Response, JsValue> {
+    JsFuture::from(own_fetch_promise(url, method, fields, body, timeout))
+        .await
+        .map(JsCast::unchecked_into)
+}
+
+/// Whether a call of Workers Caching did what it was to do; none where there is no such call.
+pub(super) async fn purge_before(verb: &str, options: &str) -> Result<Option<bool>, JsValue> {
+    JsFuture::from(purge_before_promise(verb, options)).await.map(|done| done.as_bool())
 }
 
 pub(super) async fn read_piece(

@@ -9,13 +9,16 @@ use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 
 use crate::config::OriginUrl;
+use crate::config::upstream::OWN_URL;
 use crate::delta::SharedDelta;
 use crate::header::{Fields, ResponseHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{JournalCall, JournalReply};
 use crate::json::read_json;
 use crate::policy::resend::may_be_sent_again;
-use crate::port::{CallError, OriginError, OriginRequest, OriginResponse, Platform, StoreError};
+use crate::port::{
+    CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, StoreError,
+};
 use crate::time::{Millis, Timestamp};
 use crate::upstream;
 
@@ -187,8 +190,13 @@ impl Platform for Edge {
         let fields = lines(&request.fields);
         let end = now().plus(timeout);
         let millis = timeout.0 as f64;
-        let response = glue::origin_fetch(&request.url, request.method, &fields, body, millis);
-        let response = response.await.map_err(|error| origin_error(&error))?;
+        let (url, method) = (&request.url, request.method);
+        let response = if url.starts_with(OWN_URL) {
+            glue::own_fetch(url, method, &fields, body, millis).await
+        } else {
+            glue::origin_fetch(url, method, &fields, body, millis).await
+        };
+        let response = response.map_err(|error| origin_error(&error))?;
         let head = response_head(&response);
         let (mut stream, mut body) = (EdgeStream::Response(response, None), Vec::new());
         while body.len() < request.reads
@@ -198,6 +206,16 @@ impl Platform for Edge {
         }
         self.cancel(stream);
         head.map(|head| upstream::Answer { head, body }).ok_or(OriginError::Broken)
+    }
+
+    async fn purge_before(&self, mark: bool, options: &str) -> Result<(), PurgeError> {
+        let verb = if mark { "invalidate" } else { "purge" };
+        match glue::purge_before(verb, options).await {
+            Ok(Some(true)) => Ok(()),
+            Ok(Some(false)) => Err(PurgeError::Limited),
+            Ok(None) => Err(PurgeError::Absent),
+            Err(_) => Err(PurgeError::Failed),
+        }
     }
 
     async fn read(

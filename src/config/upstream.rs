@@ -18,7 +18,13 @@ pub enum Provider {
     Purge,
     /// The command of `revalidate`, posted to a URL.
     Webhook,
+    /// Workers Caching: what the platform keeps before this very worker.
+    WorkersCache,
 }
+
+/// Where this worker is reached from its own objects: no request to it leaves the runtime (RFC 6761 §6.4: the name
+/// never resolves).
+pub const OWN_URL: &str = "https://edge-isr.invalid";
 
 impl Provider {
     /// Each with its name in the settings.
@@ -28,13 +34,14 @@ impl Provider {
         ("fastly", Self::Fastly),
         ("purge", Self::Purge),
         ("webhook", Self::Webhook),
+        ("workers-cache", Self::WorkersCache),
     ];
 
     /// The field in which its cache reads tags.
     #[must_use]
     pub const fn tag_field(self) -> Option<&'static str> {
         match self {
-            Self::Cloudflare | Self::Cloudfront => Some("cache-tag"),
+            Self::Cloudflare | Self::Cloudfront | Self::WorkersCache => Some("cache-tag"),
             Self::Fastly => Some("surrogate-key"),
             Self::Purge => Some("xkey"),
             Self::Webhook => None,
@@ -46,7 +53,9 @@ impl Provider {
     pub const fn most_tags(self) -> usize {
         match self {
             Self::Cloudfront => 50,
-            Self::Cloudflare | Self::Fastly | Self::Purge | Self::Webhook => usize::MAX,
+            Self::Cloudflare | Self::Fastly | Self::Purge | Self::Webhook | Self::WorkersCache => {
+                usize::MAX
+            }
         }
     }
 
@@ -57,7 +66,7 @@ impl Provider {
             Self::Cloudflare => Some("zone"),
             Self::Cloudfront => Some("distribution"),
             Self::Fastly => Some("service"),
-            Self::Purge | Self::Webhook => None,
+            Self::Purge | Self::Webhook | Self::WorkersCache => None,
         }
     }
 
@@ -68,6 +77,7 @@ impl Provider {
             Self::Cloudflare => Some("https://api.cloudflare.com/client/v4"),
             Self::Cloudfront => Some("https://cloudfront.amazonaws.com"),
             Self::Fastly => Some("https://api.fastly.com"),
+            Self::WorkersCache => Some(OWN_URL),
             Self::Purge | Self::Webhook => None,
         }
     }
@@ -82,7 +92,7 @@ pub struct Upstream {
     pub provider: Provider,
     /// Where that is.
     pub url: OriginUrl,
-    /// The zone, distribution or service; empty where there is none.
+    /// The zone, distribution or service; for Workers Caching the prefix of the control API; empty where there is none.
     pub id: String,
     /// Whether it gets pages' tags, and so can purge by them. It must strip them from what visitors get.
     pub tags: bool,
@@ -110,10 +120,16 @@ impl Armed {
                 |value: &&str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
             words.find_map(|word| word.strip_prefix(name)?.strip_prefix(':')).filter(good)
         };
-        let armed = |upstream: &Upstream| Self {
-            secret: secret(&upstream.name).map(Into::into),
-            upstream: upstream.clone(),
-            aliases: config.host_aliases.clone(),
+        let armed = |upstream: &Upstream| {
+            let mut upstream = upstream.clone();
+            if upstream.provider == Provider::WorkersCache {
+                upstream.id.clone_from(&config.control_prefix);
+            }
+            Self {
+                secret: secret(&upstream.name).map(Into::into),
+                upstream,
+                aliases: config.host_aliases.clone(),
+            }
         };
         config.upstreams.iter().map(armed).collect()
     }

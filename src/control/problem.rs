@@ -52,11 +52,13 @@ pub enum ProblemKind {
     Refused,
     /// The origin gave no answer, and nothing stored may stand in.
     OriginFailed,
+    /// The platform has no such call.
+    Unsupported,
 }
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::MalformedBody,
         Self::NotAuthenticated,
         Self::TimestampOutOfTolerance,
@@ -77,6 +79,7 @@ impl ProblemKind {
         Self::Misconfigured,
         Self::Refused,
         Self::OriginFailed,
+        Self::Unsupported,
     ];
 
     /// Name, status and title.
@@ -104,6 +107,7 @@ impl ProblemKind {
             Self::Misconfigured => ("misconfigured", 503, "The worker's settings are wrong"),
             Self::Refused => ("refused", 400, "The request was refused"),
             Self::OriginFailed => ("origin-failed", 502, "The origin gave no answer"),
+            Self::Unsupported => ("unsupported", 501, "The platform has no such call"),
         }
     }
 

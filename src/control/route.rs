@@ -16,6 +16,8 @@ pub enum ControlCall {
     Revalidate,
     /// `POST v1/warm`.
     Warm,
+    /// `POST v1/workers-cache`: the journal's object asks the entrypoint whose responses Workers Caching keeps.
+    WorkersCache,
     /// `GET v1/jobs/{id}`.
     Job {
         /// The job.
@@ -54,7 +56,9 @@ impl ControlCall {
     #[must_use]
     pub const fn scope(&self) -> Option<Scope> {
         match self {
-            Self::Revalidate | Self::Warm | Self::Replay { .. } => Some(Scope::Revalidate),
+            Self::Revalidate | Self::Warm | Self::WorkersCache | Self::Replay { .. } => {
+                Some(Scope::Revalidate)
+            }
             Self::Job { .. }
             | Self::JobEvents { .. }
             | Self::TagPages { .. }
@@ -70,6 +74,7 @@ impl ControlCall {
         match self {
             Self::Revalidate => "revalidate",
             Self::Warm => "warm",
+            Self::WorkersCache => "workers-cache",
             Self::Job { .. } => "job",
             Self::JobEvents { .. } => "job-events",
             Self::Replay { .. } => "replay",
@@ -119,10 +124,14 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
         return job(rest, request, &query);
     }
     match path {
-        "v1/revalidate" | "v1/warm" => {
+        "v1/revalidate" | "v1/warm" | "v1/workers-cache" => {
             writing(&request.method)?;
             query.only(&[])?;
-            Ok(if path == "v1/warm" { ControlCall::Warm } else { ControlCall::Revalidate })
+            Ok(match path {
+                "v1/warm" => ControlCall::Warm,
+                "v1/workers-cache" => ControlCall::WorkersCache,
+                _ => ControlCall::Revalidate,
+            })
         }
         "v1/pages" => {
             reading(&request.method)?;

@@ -170,7 +170,8 @@ fn code(refusal: &Refusal) -> (u16, u32) {
         | Kind::NotRecorded
         | Kind::Misconfigured
         | Kind::Refused
-        | Kind::OriginFailed => 10001,
+        | Kind::OriginFailed
+        | Kind::Unsupported => 10001,
     };
     (refusal.status(), code)
 }

@@ -253,6 +253,7 @@ fn code(refusal: &Refusal) -> (u16, &'static str) {
         | Kind::TimestampOutOfTolerance
         | Kind::OutOfScope
         | Kind::Refused
-        | Kind::OriginFailed => (refusal.status(), "ServiceUnavailable"),
+        | Kind::OriginFailed
+        | Kind::Unsupported => (refusal.status(), "ServiceUnavailable"),
     }
 }

@@ -21,10 +21,12 @@
 //! | [`warm`], `import` | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`], `inspect`, `order` | the control API |
 //! | `purge` | other caches' APIs; forced refreshes |
+//! | `before` | Workers Caching, which stands before this worker |
 //! | `invalidate` | an invalidation on its way into the journal |
 //! | `together` | several calls at once |
 
 pub mod answer;
+mod before;
 pub mod deliver;
 pub mod fill;
 pub mod flight;

@@ -131,6 +131,7 @@ impl<P: Platform> Engine<P> {
                 let pages = self.pages_of(platform, &url).await?;
                 Ok(answer(200, json(&pages)))
             }
+            (ControlCall::WorkersCache, _) => self.purge_before(platform, &body).await,
             (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
             (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
             (ControlCall::Healthz, _) => {

@@ -96,7 +96,8 @@ async fn carry<P: Platform, S: Sql>(
                 let again = match failure {
                     Failure::CredentialsMissing
                     | Failure::CredentialsMalformed
-                    | Failure::CredentialsRefused => Some(MEND),
+                    | Failure::CredentialsRefused
+                    | Failure::Unsupported => Some(MEND),
                     Failure::RateLimited
                     | Failure::Refused
                     | Failure::ServerError

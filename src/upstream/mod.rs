@@ -7,6 +7,7 @@
 //! | [`fastly`] | purges of a service |
 //! | [`purge`] | the method `PURGE` of a cache of one's own |
 //! | [`webhook`] | the command of `revalidate` |
+//! | [`workers_cache`] | Workers Caching, by way of this worker's own entrypoint |
 //!
 //! What an API can't name is widened, in the end to everything: a page that should go and stays is the mistake that
 //! nobody sees. Nothing is ever given up: whatever the answer, what is owed stays owed until it was taken.
@@ -16,6 +17,7 @@ pub mod cloudfront;
 pub mod fastly;
 pub mod purge;
 pub mod webhook;
+pub mod workers_cache;
 
 use crate::config::upstream::{Armed, Provider, Upstream};
 use crate::control::revalidate::body_digest;
@@ -59,6 +61,8 @@ pub enum Failure {
     CredentialsMalformed,
     /// It does not know the secret, or may not do this for it (401, 403).
     CredentialsRefused,
+    /// The platform has no such call (501).
+    Unsupported,
     /// Too many calls (429), or too many invalidations in progress.
     RateLimited,
     /// It refused the call, also the one for everything.
@@ -77,6 +81,7 @@ impl Failure {
             Self::CredentialsMissing => "credentials-missing",
             Self::CredentialsMalformed => "credentials-malformed",
             Self::CredentialsRefused => "credentials-refused",
+            Self::Unsupported => "unsupported",
             Self::RateLimited => "rate-limited",
             Self::Refused => "call-refused",
             Self::ServerError => "server-error",
@@ -133,9 +138,11 @@ fn credential(armed: &Armed) -> Result<Credential<'_>, Failure> {
             }
             Some(_) | None => Err(Failure::CredentialsMalformed),
         },
-        Provider::Webhook | Provider::Cloudflare | Provider::Fastly | Provider::Purge => {
-            Ok(Credential::Token(secret))
-        }
+        Provider::Webhook
+        | Provider::Cloudflare
+        | Provider::Fastly
+        | Provider::Purge
+        | Provider::WorkersCache => Ok(Credential::Token(secret)),
     }
 }
 
@@ -159,12 +166,15 @@ pub fn requests(armed: &Armed, owed: &Owed, now: Timestamp) -> Result<Vec<Reques
         }
         (Provider::Fastly, Credential::Token(token)) => fastly::requests(upstream, token, owed),
         (Provider::Purge, Credential::Token(token)) => purge::requests(upstream, token, owed),
+        (Provider::WorkersCache, Credential::Token(token)) => {
+            workers_cache::requests(upstream, token, owed)
+        }
         (Provider::Webhook, credential) => webhook::requests(upstream, credential, owed, now),
         (Provider::Cloudfront, Credential::AccessKey(id, key)) => {
             cloudfront::requests(upstream, (id, key), owed, now)
         }
         (
-            Provider::Cloudflare | Provider::Fastly | Provider::Purge,
+            Provider::Cloudflare | Provider::Fastly | Provider::Purge | Provider::WorkersCache,
             Credential::Webhook(_) | Credential::AccessKey(..),
         )
         | (Provider::Cloudfront, Credential::Token(_) | Credential::Webhook(_)) => {
@@ -235,7 +245,12 @@ pub fn taken(provider: Provider, answer: &Answer, now: Timestamp) -> Result<Take
         Provider::Cloudfront => cloudfront::failure(&answer.body),
         // It holds nothing under that name.
         Provider::Purge if matches!(status, 404 | 412) => return Ok(Taken::Done),
-        Provider::Purge | Provider::Cloudflare | Provider::Fastly | Provider::Webhook => None,
+        Provider::WorkersCache if status == 501 => Some(Failure::Unsupported),
+        Provider::Purge
+        | Provider::Cloudflare
+        | Provider::Fastly
+        | Provider::Webhook
+        | Provider::WorkersCache => None,
     };
     let failure = match status {
         _ if failure.is_some() => failure,

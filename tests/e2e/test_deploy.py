@@ -119,6 +119,13 @@ def test_a_wrong_environment_is_refused(check, old, new, want):
     assert want in said
 
 
+def test_workers_caching_may_be_set_where_it_is_purged(check):
+    upstream = '[[env.production.vars.EDGE_ISR.upstreams]]\nname = "before"\nprovider = "workers-cache"'
+    text = in_production(own_file(), ROUTES, f"{ROUTES}\ncache = {{ enabled = true }}")
+    status, said = check(f"{text}\n{upstream}\n")
+    assert (status, "cache.enabled" in said) == (0, False), said
+
+
 SHARED = [
     ("no migration", 'new_sqlite_classes = ["Journal", "IndexShard"]', 'new_sqlite_classes = ["Journal"]',
      "no new_sqlite_classes creates IndexShard"),

@@ -2,7 +2,9 @@
 that answer as the providers say they do, or fail in every way."""
 
 import json
+import os
 import re
+import shutil
 import socket
 import struct
 import subprocess
@@ -12,7 +14,7 @@ import threading
 import httpx
 import pytest
 from origin import Origin, Reply, page
-from stack import TOKENS, WEBHOOK_SECRET, Worker, free_port, signed, wait_until
+from stack import ROOT, TOKENS, WEBHOOK_SECRET, Worker, free_port, signed, wait_until
 from test_purge_clients import SCRIPTS, environment
 
 ZONE, HOOK = "/client/v4/zones/z1/purge_cache", "/hook"
@@ -79,6 +81,11 @@ def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin,
     assert json.loads(hook.body)["urls"] == ["https://a.example/x/"]
 
 
+def until_told(edge, notes):
+    """Waits for `healthz`, which knows of the journal as of `sync_interval` ago."""
+    wait_until(lambda: json.loads(edge.get("/__isr/healthz").text)["notes"] == notes, 15, f"healthz says {notes}", 0.2)
+
+
 def reset(connection, request):
     """Ends the connection with a reset."""
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -118,9 +125,8 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, upstream, pat
     job = f"/__isr/v1/jobs/{told['id']}"
     wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") == want, 30, f"the job tells of {how}", 0.2)
     assert json.loads(edge.control(job).text)["state"] == "failed"
-    health = json.loads(edge.get("/__isr/healthz").text)
-    assert health["ready"] is True
-    assert {"reason": "upstream-failed", "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"]} in health["notes"]
+    until_told(edge, [{"reason": "upstream-failed", "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"]}])
+    assert json.loads(edge.get("/__isr/healthz").text)["ready"] is True
     assert "\nedge_isr_upstreams_failing 1\n" in edge.control("/__isr/metrics").text
     assert '"event":"upstream-failed"' in edge.worker.process.output()
     if how == "429":
@@ -129,7 +135,7 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, upstream, pat
         asked = len(bodies(upstream))
         wait_until(lambda: len(bodies(upstream)) > asked, 30, "another try")
         wait_until(lambda: json.loads(edge.control(job).text)["state"] == "done", 15, "the job ends", 0.2)
-        assert json.loads(edge.get("/__isr/healthz").text)["notes"] == []
+        until_told(edge, [])
     release.set()
 
 
@@ -282,3 +288,59 @@ def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path,
     assert json.loads(first.control(job).text)["state"] == "done"
     answer = second.get(beside)
     assert answer.hit and answer.text == "old"
+
+
+# Before the built worker: what the platform's documentation says of `purge` and `invalidate`, told to a recording server.
+STAND_IN = """
+import * as RUNTIME from "cloudflare:workers";
+const documented = (verb) => async (options) => {
+  const answer = await fetch("RECORDER/" + verb, { method: "POST", body: JSON.stringify(options) });
+  return answer.json();
+};
+const NAME = { exports: RUNTIME.exports, cache: { purge: documented("purge"), invalidate: documented("invalidate") } };
+"""
+
+
+def with_workers_caching(tmp_path, recorder):
+    """The built worker on a runtime that has Workers Caching."""
+    build = tmp_path / "build"
+    shutil.copytree(os.environ.get("EDGE_ISR_BUILD") or ROOT / "build", build)
+    worker = build / "index.js"
+    imported = re.compile(r'import ?\* ?as (\w+) ?from ?"cloudflare:workers";')
+    text = worker.read_text()
+    name = imported.search(text)[1]
+    worker.write_text(STAND_IN.replace("RECORDER", recorder.url).replace("NAME", name) + imported.sub("", text))
+    return ["--build", build]
+
+
+CACHING = {"max_lag": 1, "upstreams": [{"name": "before", "provider": "workers-cache", "tags": True}]}
+CACHING_SECRET = ["--upstream-secret", f"before:{TOKENS['operator'][1]}"]
+
+
+def test_workers_caching_is_purged_by_the_worker_itself(start_worker, origin, upstream, tmp_path, path, tag):
+    upstream.on("/purge", Reply(b'{"success":false,"errors":[{"code":1,"message":"rate limited"}]}'))
+    upstream.on("/invalidate", Reply(b'{"success":true,"errors":[]}'))
+    edge = start_worker(origin.url, config=CACHING, extra=[*CACHING_SECRET, *with_workers_caching(tmp_path, upstream)])
+    origin.on(path, page("body", tags=tag))
+    edge.get(path)
+    assert edge.until_hit(path).headers["cache-tag"] == tag
+    edge.revalidate({"tags": [tag], "prefixes": ["https://a.example/x/"]})
+    wait_until(lambda: len(bodies(upstream, "/invalidate")) >= 2, 15, "it is marked as stale")
+    assert bodies(upstream, "/invalidate") == [{"tags": [tag]}, {"pathPrefixes": ["/x/"]}]
+    told = edge.revalidate({"all": True, "mode": "hard"})
+    # What it does not do now, it does later.
+    job = f"/__isr/v1/jobs/{told['id']}"
+    want = [{"name": "before", "waiting": 1, "failure": "rate-limited"}]
+    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") == want, 30, "the job tells of it", 0.2)
+    upstream.on("/purge", Reply(b'{"success":true,"errors":[]}'))
+    wait_until(lambda: "upstreams" not in json.loads(edge.control(job).text), 30, "it was told again", 0.2)
+    assert {json.dumps(body) for body in bodies(upstream, "/purge")} == {'{"purgeEverything": true}'}
+
+
+def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path, tag):
+    edge = start_worker(origin.url, config=CACHING, extra=CACHING_SECRET)
+    told = edge.revalidate({"tags": [tag]})
+    job = f"/__isr/v1/jobs/{told['id']}"
+    want = [{"name": "before", "waiting": 1, "failure": "unsupported"}]
+    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") == want, 30, "the job tells of it", 0.2)
+    until_told(edge, [{"reason": "upstream-failed", "details": ["before: unsupported; 1 invalidations wait"]}])

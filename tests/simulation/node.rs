@@ -11,7 +11,8 @@ use edge_isr::header::{Fields, ResponseHead};
 use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
 use edge_isr::journal::{JournalCall, JournalReply};
 use edge_isr::port::{
-    CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
+    CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
+    Stored,
 };
 use edge_isr::time::{Millis, Timestamp};
 use edge_isr::upstream::{Answer, Request};
@@ -277,6 +278,10 @@ impl Platform for Node {
         let until = world.sched.now() + keep.0 as i64;
         world.colos.borrow_mut()[self.place.colo()].news = Some((news.clone(), until));
         Ok(())
+    }
+
+    async fn purge_before(&self, _mark: bool, _options: &str) -> Result<(), PurgeError> {
+        Err(PurgeError::Absent)
     }
 
     async fn tell(&self, request: Request, _timeout: Millis) -> Result<Answer, OriginError> {

@@ -29,7 +29,8 @@ use edge_isr::header::{Fields, RequestHead, ResponseHead};
 use edge_isr::index::{Shard, ShardCall, ShardConfig, ShardReply};
 use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
 use edge_isr::port::{
-    CallError, OriginError, OriginRequest, OriginResponse, Platform, Store, StoreError, Stored,
+    CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
+    Stored,
 };
 use edge_isr::tag::{Tag, Target};
 use edge_isr::time::{Millis, Timestamp};
@@ -81,6 +82,7 @@ pub struct Reached {
     pub fields: Fields,
 }
 
+type PurgeScript = Box<dyn Fn(bool) -> Result<(), PurgeError>>;
 type BodyScript = Box<dyn Fn(&upstream::Request) -> String>;
 type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
@@ -113,6 +115,10 @@ pub struct World {
     pub upstream_body: RefCell<BodyScript>,
     /// What it was told.
     pub told: RefCell<Vec<upstream::Request>>,
+    /// What Workers Caching answers to a purge (`false`) and to a mark (`true`).
+    pub before: RefCell<PurgeScript>,
+    /// What it was asked, and did not lack.
+    pub purged: RefCell<Vec<(bool, String)>>,
     /// How long a call to a shard takes.
     pub shard_millis: Cell<u64>,
     /// What L2 takes as one record.
@@ -180,6 +186,8 @@ impl World {
             shards_down: Cell::new(false),
             upstream: RefCell::new(Box::new(|_| Ok((200, &[])))),
             upstream_body: RefCell::new(Box::new(|_| String::new())),
+            before: RefCell::new(Box::new(|_| Err(PurgeError::Absent))),
+            purged: RefCell::new(Vec::new()),
             told: RefCell::default(),
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
@@ -522,6 +530,14 @@ impl Platform for Node {
             head,
             body: Scripted { pieces: script.pieces.into(), end: script.end },
         })
+    }
+
+    async fn purge_before(&self, mark: bool, options: &str) -> Result<(), PurgeError> {
+        let done = (self.world.before.borrow())(mark);
+        if done != Err(PurgeError::Absent) {
+            self.world.purged.borrow_mut().push((mark, options.to_owned()));
+        }
+        done
     }
 
     async fn tell(

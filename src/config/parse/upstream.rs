@@ -38,6 +38,10 @@ pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option
     };
     let mut tags = provider.tag_field().is_none();
     section.switch("tags", &mut tags, problems);
+    if provider == Provider::WorkersCache && section.has("url") {
+        problems.add(section.at("url"), "this provider has none");
+        return None;
+    }
     let url = section.text("url", problems);
     let Some(url) = url.or(provider.url()) else {
         if !section.has("url") {
