@@ -1,5 +1,6 @@
 """docs/migrating.md, to the letter: what follows "After" runs against the worker and a real Django; what follows
-"Before" runs with the package that it is written for, but for django-dumper, whose last Django is 1.9."""
+"Before" runs with the package that it is written for, but for django-dumper, whose last Django is 1.9. Calls to a
+provider's own address go to a worker that answers for it (`control_hosts`), as they stand."""
 
 import json
 import os
@@ -55,9 +56,10 @@ def test_there_is_what_is_tried():
 
 @pytest.fixture(scope="module")
 def edge(start_worker, origin):
-    """A worker with Varnish's settings."""
+    """A worker with Varnish's settings, which answers for the providers, too."""
     (settings,) = after("From Varnish", "json")
-    return start_worker(origin.url, config=json.loads(settings))
+    hosts = [host for _, host, _ in PROVIDERS]
+    return start_worker(origin.url, config={**json.loads(settings), "control_hosts": hosts})
 
 
 def stored(edge, origin):
@@ -79,6 +81,26 @@ def test_a_call(edge, origin, title, call):
     stored(edge, origin)
     env = {**os.environ, "TOKEN": TOKENS["operator"][1]}
     assert PUBLIC in call
+    done = subprocess.run(
+        ["bash", "-euc", call.replace(PUBLIC, edge.url)], env=env, capture_output=True, text=True, timeout=30
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    only_the_page_is_fresh(edge)
+
+
+PROVIDERS = [
+    ("From Fastly", "api.fastly.com", "FASTLY_KEY"),
+    ("From Cloudflare's purge", "api.cloudflare.com", "CF_TOKEN"),
+]
+
+
+@pytest.mark.parametrize(("title", "host", "variable"), PROVIDERS)
+def test_a_call_from_before_to_a_host_that_the_worker_answers_for(edge, origin, title, host, variable):
+    stored(edge, origin)
+    ((language, call),) = section(title)["Before"]
+    assert language == "sh" and f"https://{host}/" in call
+    call = call.replace("curl ", f"curl -fsS -H 'Host: {host}' ").replace(f"https://{host}", edge.url)
+    env = {**os.environ, variable: TOKENS["operator"][1]}
     done = subprocess.run(
         ["bash", "-euc", call.replace(PUBLIC, edge.url)], env=env, capture_output=True, text=True, timeout=30
     )
