@@ -41,6 +41,7 @@ pub(crate) struct Outcome {
 
 /// An invalidation that was acknowledged.
 struct Ack {
+    id: String,
     epoch: u64,
     shows: Vec<(usize, u32)>,
     targets: Vec<Target>,
@@ -367,7 +368,8 @@ async fn change(
         first = Some(epoch);
         world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
         let at = world.sched.now();
-        let ack = Ack { epoch, shows: shows.clone(), targets: targets.clone(), mode, at };
+        let (named, told) = (shows.clone(), targets.clone());
+        let ack = Ack { id: id.clone(), epoch, shows: named, targets: told, mode, at };
         acks.borrow_mut().push(ack);
         let given = |c: &&crate::watch::Committed| !c.lost && c.shows == shows;
         let lost = lags && !watch.committed.iter().any(|c| given(&c));
@@ -416,8 +418,8 @@ fn upstream_told(world: &Rc<World>, acks: &[Ack]) {
     let bound = world.config.max_lag.0 as i64;
     let restored = world.restored_at.get();
     for ack in acks.iter().filter(|ack| ack.at > restored) {
-        let given = world.given.borrow().get(&ack.epoch).copied();
-        // What a restore took before its answer came is lost with it.
+        let given = world.given.borrow().get(&(ack.epoch, ack.id.clone())).copied();
+        // What a restore took before its answer came is lost with it; its epoch may be another's by now.
         let Some(given) = given.filter(|given| *given > restored) else { continue };
         for target in &ack.targets {
             if let Some(who) = upstreams.misses(target, given + bound) {

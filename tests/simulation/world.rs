@@ -109,8 +109,8 @@ pub(crate) struct World {
     pub(crate) trace: Option<RefCell<Vec<String>>>,
     /// The caches before the edge, if the history has some.
     pub(crate) upstreams: Option<Upstreams>,
-    /// When the journal last gave each epoch.
-    pub(crate) given: RefCell<BTreeMap<u64, i64>>,
+    /// When the journal last gave an epoch to a message.
+    pub(crate) given: RefCell<BTreeMap<(u64, String), i64>>,
     /// When the journal was last restored.
     pub(crate) restored_at: Cell<i64>,
 }
@@ -619,7 +619,7 @@ impl World {
     fn gave(&self, epoch: u64, id: &str) {
         self.say(|| format!("journal gives epoch {epoch} to {id}"));
         let now = self.sched.now();
-        self.given.borrow_mut().insert(epoch, now);
+        self.given.borrow_mut().insert((epoch, id.to_owned()), now);
         let mut watch = self.watch.borrow_mut();
         if id.starts_with("repair:") {
             watch.count("repairs");
