@@ -136,6 +136,40 @@ fn refused_without_a_trace() {
 }
 
 #[test]
+fn an_error_says_what_was_refused() {
+    let full = SqlError::Refused("disk full".to_owned());
+    let rows = [
+        (JournalError::NoTargets, "journal: an invalidation names at least one target"),
+        (JournalError::ReservedId, "journal: ids beginning with settle: or repair: are its own"),
+        (JournalError::EpochOutOfRange(Epoch(9)), "journal: no such epoch: 9"),
+    ];
+    for (error, want) in rows {
+        assert_eq!(error.to_string(), want);
+    }
+    assert_eq!(JournalError::from(full.clone()).to_string(), format!("journal: {full}"));
+}
+
+#[test]
+fn the_settings_of_a_site_are_the_journals() {
+    // Every isolate has seen an invalidation when the longest bound of any route is over.
+    for (routes, seen_within) in [("", 3_000), (r#"{"path": "/slow/*", "max_lag": 9}"#, 9_000)] {
+        let text = format!(
+            r#"{{"journal_targets": 5000, "shards": 3, "max_lag": 3, "routes": [{routes}],
+                "upstreams": [{{"name": "cdn", "provider": "fastly", "service": "s1"}}]}}"#
+        );
+        let got = JournalConfig::of(&edge_isr::config::parse(&text).unwrap());
+        let want = JournalConfig {
+            max_targets: 5_000,
+            shards: 3,
+            upstreams: vec!["cdn".to_owned()],
+            seen_within: Millis(seen_within),
+            ..JournalConfig::default()
+        };
+        assert_eq!(got, want, "{text}");
+    }
+}
+
+#[test]
 fn keep_both() {
     let mut journal = open(&Sqlite::memory());
     add(&mut journal, append("1", &["a", "b"], Mode::Soft), at(10));
@@ -264,6 +298,8 @@ fn folding_into_buckets() {
     // A dropped target comes back by name.
     add(&mut journal, append("again", &["post:0"], Mode::Hard), at(600));
     assert_eq!(status(&mut journal).targets, 16);
+    // As many as it keeps are not too many.
+    assert_ne!(journal.next_wake().unwrap(), Some(Timestamp::ZERO));
     drop(journal);
     let mut journal = Journal::open(sql, config).unwrap();
     assert_eq!(status(&mut journal).targets, 16);
