@@ -10,7 +10,7 @@ use common::sqlite::Sqlite;
 use edge_isr::delta::{Delta, Found};
 use edge_isr::journal::{
     Append, Appended, FannedOut, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
-    JournalStatus, LookupRequest, Mode, REPAIR_MARGIN, SyncRequest,
+    JournalStatus, LookupRequest, MAX_EPOCH, Mode, REPAIR_MARGIN, SyncRequest,
 };
 use edge_isr::sql::{Sql, SqlError, Value};
 use edge_isr::tag::{Tag, Target, TargetHash};
@@ -131,8 +131,13 @@ fn refused_without_a_trace() {
         journal.handle(JournalCall::Sync(wild), T0),
         Err(JournalError::EpochOutOfRange(Epoch(u64::MAX)))
     );
+    let beyond = SyncRequest { since: None, seen: Epoch(MAX_EPOCH.0 - REPAIR_MARGIN + 1) };
+    let refused = journal.handle(JournalCall::Sync(beyond), T0);
+    assert_eq!(refused, Err(JournalError::EpochOutOfRange(beyond.seen)));
     assert_eq!(status(&mut journal).head, Epoch::ZERO);
     assert_eq!(status(&mut journal).fanouts_pending, 0);
+    // The last one that leaves room for the margin is in range.
+    assert_eq!(sync(&mut journal, None, MAX_EPOCH.0 - REPAIR_MARGIN, T0).to, MAX_EPOCH);
 }
 
 #[test]

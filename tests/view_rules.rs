@@ -226,6 +226,25 @@ fn partial_known() {
     assert_eq!(judge(&view), Verdict::Known(Standing::Current));
 }
 
+/// A view that stays cold does not grow without end: past 8,192 looked-up targets it begins anew.
+#[test]
+fn look_ups_are_remembered_up_to_a_number() {
+    let mut view = View::new(10);
+    let first: Vec<TargetHash> = (0..8_191).map(TargetHash).collect();
+    let looked_up = |view: &View, target| stands(view, &[target], 5, Sight::Cold);
+    let current = Verdict::Known(Standing::Current);
+    view.apply_lookup(&first, &found(5, vec![]), at(0));
+    view.apply_lookup(&[A], &found(5, vec![]), at(0));
+    for target in [first[0], first[8_190], A] {
+        assert_eq!(looked_up(&view, target), current, "{target:?} of 8,192");
+    }
+    view.apply_lookup(&[B], &found(5, vec![]), at(0));
+    assert_eq!(looked_up(&view, B), current);
+    for target in [first[0], first[8_190], A] {
+        assert_eq!(looked_up(&view, target), Verdict::Unknown, "{target:?} of 8,193");
+    }
+}
+
 #[test]
 fn overlay_since() {
     let mut view = loaded(vec![]);
@@ -251,9 +270,10 @@ fn a_stamp_needs_a_head() {
 #[test]
 fn folding_keeps_what_it_drops() {
     let mut view = View::new(8);
+    assert!(view.is_empty());
     let rows: Vec<Row> = (1..=20).map(|n| row(TargetHash((n << 48) | n), n, 0, n)).collect();
     view.apply(&delta(None, 20, rows.clone()), at(0), true);
-    assert_eq!(view.len(), 8);
+    assert_eq!((view.len(), view.is_empty()), (8, false));
     for row in &rows {
         let stamp = row.soft.0 - 1;
         let got = stands(&view, &[row.hash], stamp, CLEAR);
