@@ -213,26 +213,65 @@ fn a_delta_covers_the_shared_window() {
 
 #[test]
 fn epoch_cut() {
-    let config = JournalConfig { page_rows: 3, ..config() };
-    let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
-    add(&mut journal, append("1", &["a", "b"], Mode::Soft), at(0));
-    add(&mut journal, append("2", &["c", "d", "e", "f", "g"], Mode::Soft), at(0));
-    add(&mut journal, append("3", &["h"], Mode::Hard), at(0));
-    let mut since = None;
-    let mut pages = Vec::new();
-    loop {
-        let delta = sync(&mut journal, since, 3, at(200_000));
-        for row in &delta.rows {
-            assert!(row.epoch() <= delta.to, "past the page's end");
+    let rows = [
+        // Five targets of one epoch are more than a page, and still on one.
+        (3, vec![(7, 2), (1, 3)]),
+        // A page that is full where an epoch ends has nothing of the next one.
+        (2, vec![(2, 1), (5, 2), (1, 3)]),
+        (8, vec![(8, 3)]),
+    ];
+    for (page_rows, want) in rows {
+        let config = JournalConfig { page_rows, ..config() };
+        let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
+        add(&mut journal, append("1", &["a", "b"], Mode::Soft), at(0));
+        add(&mut journal, append("2", &["c", "d", "e", "f", "g"], Mode::Soft), at(0));
+        add(&mut journal, append("3", &["h"], Mode::Hard), at(0));
+        let mut since = None;
+        let mut pages = Vec::new();
+        loop {
+            let delta = sync(&mut journal, since, 3, at(200_000));
+            for row in &delta.rows {
+                assert!(row.epoch() <= delta.to, "past the page's end");
+            }
+            pages.push((delta.rows.len(), delta.to.0));
+            since = Some(delta.to.0);
+            if !delta.more {
+                break;
+            }
         }
-        pages.push((delta.rows.len(), delta.to.0));
-        since = Some(delta.to.0);
-        if !delta.more {
-            break;
-        }
+        assert_eq!(pages, want, "pages of {page_rows}");
     }
-    // Five targets of one epoch are more than a page, and still on one.
-    assert_eq!(pages, [(7, 2), (1, 3)]);
+}
+
+/// Dropped targets' buckets are cut into pages like rows (`floor_sent`), and a page ends where the first of both does.
+#[test]
+fn a_page_has_as_many_buckets_as_rows() {
+    let rows = [
+        // max_targets, page_rows; rows, buckets and end of each page.
+        (1, 3, vec![(0, 3, 3), (0, 3, 6), (1, 3, 10)]),
+        (4, 3, vec![(0, 3, 3), (3, 3, 9), (1, 0, 10)]),
+        (4, 2, vec![(0, 2, 2), (0, 2, 4), (2, 2, 8), (2, 0, 10)]),
+    ];
+    for (max_targets, page_rows, want) in rows {
+        let config = JournalConfig { max_targets, page_rows, ..config() };
+        let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
+        for n in 1..=10u64 {
+            let name = format!("post:{n}");
+            add(&mut journal, append(&name, &[&name], Mode::Soft), at(n));
+        }
+        journal.run_due(at(20)).unwrap();
+        let mut since = None;
+        let mut pages = Vec::new();
+        while pages.len() < 9 {
+            let delta = sync(&mut journal, since, 10, at(200_000));
+            pages.push((delta.rows.len(), delta.buckets.len(), delta.to.0));
+            since = Some(delta.to.0);
+            if !delta.more {
+                break;
+            }
+        }
+        assert_eq!(pages, want, "{max_targets} by name, pages of {page_rows}");
+    }
 }
 
 /// What an append says of targets that its caller watches: as they stood before it, whatever it does to them.
@@ -491,6 +530,65 @@ fn what_is_due_to_a_shard_goes_in_few_messages_and_waits_together() {
     journal.fanned_out(1, &[Epoch(121)], Epoch(121), at(311)).unwrap();
     assert_eq!(journal.next_wake().unwrap(), Some(at(800)));
     assert_eq!(journal.pending_fanouts(0, at(800)).unwrap().len(), 100);
+}
+
+#[test]
+fn a_message_has_as_many_invalidations_as_name_ten_thousand_targets() {
+    let mut journal = open(&Sqlite::memory());
+    let names: Vec<String> = (0..5_000).map(|n| format!("product:{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for (id, names) in [("1", &names[..]), ("2", &names[..]), ("3", &names[..1])] {
+        add(&mut journal, append(id, names, Mode::Soft), at(0));
+    }
+    let batch = journal.pending_fanouts(0, at(1)).unwrap();
+    assert_eq!(batch.iter().map(|fanout| fanout.epoch.0).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// Whether an invalidation's targets are kept.
+fn keeps_targets(sql: &Sqlite, epoch: i64) -> bool {
+    let query = "SELECT 1 FROM job_part WHERE epoch = ?";
+    !sql.exec(query, &[Value::Integer(epoch)]).unwrap().is_empty()
+}
+
+#[test]
+fn targets_are_kept_for_as_long_as_someone_is_owed_them() {
+    let sql = Sqlite::memory();
+    let config = JournalConfig { upstreams: vec!["cdn".to_owned()], ..config() };
+    let mut journal = Journal::open(sql.clone(), config).unwrap();
+    add(&mut journal, Append { settle: Millis(5_000), ..append("1", &["a"], Mode::Soft) }, at(0));
+    for shard in 0..2 {
+        assert!(keeps_targets(&sql, 1), "shard {shard} has not taken them");
+        journal.fanned_out(shard, &[Epoch(1)], Epoch(1), at(1)).unwrap();
+    }
+    assert!(keeps_targets(&sql, 1), "the upstream has not taken them, and a second epoch is due");
+    journal.upstream_done("cdn", &[Epoch(1)]).unwrap();
+    assert!(keeps_targets(&sql, 1), "a second epoch is due");
+    journal.run_due(at(5_000)).unwrap();
+    assert_eq!((keeps_targets(&sql, 1), keeps_targets(&sql, 2)), (false, true));
+    for shard in 0..2 {
+        journal.fanned_out(shard, &[Epoch(2)], Epoch(2), at(5_001)).unwrap();
+    }
+    assert!(keeps_targets(&sql, 2), "the upstream has not taken them");
+    journal.upstream_done("cdn", &[Epoch(2)]).unwrap();
+    assert!(!keeps_targets(&sql, 2));
+}
+
+#[test]
+fn a_reply_is_logged_by_its_name_on_the_wire() {
+    let delta = sync(&mut open(&Sqlite::memory()), None, 0, T0);
+    let replies = [
+        JournalReply::Delta(delta),
+        JournalReply::Found(Found { head: Epoch(3), rows: vec![], buckets: vec![] }),
+        JournalReply::Appended(Appended::Conflict),
+        JournalReply::Job { job: None },
+        JournalReply::Done,
+        JournalReply::Status(JournalStatus::default()),
+    ];
+    for reply in replies {
+        let text = serde_json::to_string(&reply).unwrap();
+        let name = text.trim_start_matches(['{', '"']).split('"').next();
+        assert_eq!(Some(reply.name()), name, "{text}");
+    }
 }
 
 /// A database whose n-th write fails.
