@@ -591,6 +591,36 @@ fn a_reply_is_logged_by_its_name_on_the_wire() {
     }
 }
 
+/// A site that has fewer shards now: the old ones have pages until they have handed them over, and jobs of before name
+/// them for as long as receipts are kept.
+#[test]
+fn fewer_shards_are_fewer_once_nothing_is_left_of_the_others() {
+    let sql = Sqlite::memory();
+    let of = |shards| Journal::open(sql.clone(), JournalConfig { shards, ..config() }).unwrap();
+    let day = config().receipt_ttl.0;
+    let reach = |journal: &Journal<Sqlite>, millis| journal.reach(at(millis)).unwrap();
+    assert_eq!(reach(&of(3), 0), 3);
+    let mut journal = of(2);
+    assert_eq!((reach(&journal, 0), journal.next_wake().unwrap()), (3, Some(Timestamp::ZERO)));
+    journal.run_due(at(0)).unwrap();
+    assert_eq!((reach(&journal, 0), journal.moving().unwrap()), (3, 3));
+    let places = journal.due_moves(at(0)).unwrap();
+    let own: Vec<u16> = places.iter().map(|place| place.own).collect();
+    assert_eq!((own, places[0].shards, places[0].at), (vec![0, 1, 2], 2, at(0)));
+    // One is not done, and is asked again after ten seconds.
+    for place in &places {
+        journal.moved(*place, place.own != 2, at(5)).unwrap();
+    }
+    assert_eq!(journal.moving().unwrap(), 1);
+    assert_eq!(journal.due_moves(at(10_004)).unwrap(), []);
+    assert_eq!(journal.due_moves(at(10_005)).unwrap(), [places[2]]);
+    assert_eq!(reach(&journal, day), 3, "one has pages of others");
+    journal.moved(places[2], true, at(10_006)).unwrap();
+    for journal in [journal, of(2)] {
+        assert_eq!((reach(&journal, day - 1), reach(&journal, day)), (3, 2));
+    }
+}
+
 /// A database whose n-th write fails.
 struct Failing {
     inner: Sqlite,
