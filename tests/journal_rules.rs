@@ -413,6 +413,7 @@ fn incarnation() {
     assert_eq!(status(&mut restored).repairs, 3);
     assert_eq!(restored.head(), Epoch(next + 9_000 + REPAIR_MARGIN));
     drop(restored);
+    assert_eq!(status(&mut open(&Sqlite::file(&copy))).repairs, 3, "how often is not forgotten");
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
