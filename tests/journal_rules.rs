@@ -592,6 +592,46 @@ fn a_reply_is_logged_by_its_name_on_the_wire() {
     }
 }
 
+#[test]
+fn an_upstream_is_owed_each_target_once_or_everything() {
+    let names = |count: usize| (0..count).map(|n| format!("post:{n}")).collect::<Vec<_>>();
+    let few = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
+    let targets = |names: &[String]| names.iter().map(|name| tag(name)).collect::<Vec<_>>();
+    let (soft, hard) = (Mode::Soft, Mode::Hard);
+    let rows = [
+        (
+            "soft",
+            vec![(soft, few(&["a", "b"])), (soft, few(&["b", "c"]))],
+            soft,
+            few(&["a", "b", "c"]),
+        ),
+        ("one is hard", vec![(hard, few(&["a"])), (soft, few(&["b"]))], hard, few(&["a", "b"])),
+        ("as many as are named", vec![(soft, names(500))], soft, names(500)),
+        ("more", vec![(soft, names(501))], soft, vec![]),
+        ("more together", vec![(soft, names(500)), (soft, few(&["a"]))], soft, vec![]),
+    ];
+    for (name, invalidations, mode, want) in rows {
+        let config = JournalConfig { upstreams: few(&["cdn"]), ..config() };
+        let sql = Sqlite::memory();
+        let mut journal = Journal::open(sql.clone(), config).unwrap();
+        assert_eq!(journal.upstream_due("cdn", at(0)).unwrap(), None, "{name}");
+        for (n, (mode, names)) in invalidations.iter().enumerate() {
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            add(&mut journal, append(&n.to_string(), &names, *mode), at(n as u64));
+        }
+        let count = invalidations.len() as u64;
+        let owed = journal.upstream_due("cdn", at(5_000)).unwrap().unwrap();
+        // An empty list stands for everything.
+        let want = if want.is_empty() { vec![Target::All] } else { targets(&want) };
+        assert_eq!((owed.mode, &owed.targets), (mode, &want), "{name}");
+        assert_eq!((owed.epochs.len() as u64, owed.at), (count, at(count - 1)), "{name}");
+        // What an invalidation named is lost: it may have been anything.
+        sql.exec("DELETE FROM job_part WHERE epoch = 1", &[]).unwrap();
+        let owed = journal.upstream_due("cdn", at(5_000)).unwrap().unwrap();
+        assert_eq!(owed.targets, [Target::All], "{name}");
+    }
+}
+
 /// A site that has fewer shards now: the old ones have pages until they have handed them over, and jobs of before name
 /// them for as long as receipts are kept.
 #[test]
