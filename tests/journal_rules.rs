@@ -632,6 +632,44 @@ fn an_upstream_is_owed_each_target_once_or_everything() {
     }
 }
 
+#[test]
+fn an_upstream_that_answers_again_is_well() {
+    let config = JournalConfig { upstreams: vec!["cdn".to_owned()], ..config() };
+    let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
+    for id in ["1", "2"] {
+        add(&mut journal, append(id, &["a"], Mode::Soft), at(0));
+    }
+    let fail = |journal: &Journal<Sqlite>, millis| {
+        journal.upstream_failed("cdn", "503", None, at(millis)).unwrap();
+        journal.upstream_wake("cdn").unwrap()
+    };
+    assert_eq!(fail(&journal, 5_000), Some(at(6_000)));
+    assert_eq!(fail(&journal, 6_000), Some(at(8_000)), "each pause is twice the one before");
+    let state = |journal: &mut Journal<Sqlite>| status(journal).upstreams.pop().unwrap();
+    let failing = state(&mut journal);
+    assert_eq!((failing.waiting, failing.failure.as_deref()), (2, Some("503")));
+    journal.upstream_done("cdn", &[Epoch(1)]).unwrap();
+    let well = state(&mut journal);
+    assert_eq!((well.waiting, well.failure), (1, None));
+    assert_eq!(fail(&journal, 8_000), Some(at(9_000)), "pauses begin anew");
+    journal.upstream_done("cdn", &[Epoch(2)]).unwrap();
+    assert_eq!(journal.upstream_wake("cdn").unwrap(), None);
+}
+
+#[test]
+fn an_upstream_that_is_no_longer_set_is_owed_nothing() {
+    let sql = Sqlite::memory();
+    let of = |names: &[&str]| {
+        let upstreams = names.iter().map(|&name| name.to_owned()).collect();
+        Journal::open(sql.clone(), JournalConfig { upstreams, ..config() }).unwrap()
+    };
+    add(&mut of(&["cdn", "old"]), append("1", &["a"], Mode::Soft), at(0));
+    drop(of(&["cdn"]));
+    let journal = of(&["cdn", "old"]);
+    let due = |name| journal.upstream_due(name, at(5_000)).unwrap().map(|owed| owed.epochs);
+    assert_eq!((due("cdn"), due("old")), (Some(vec![Epoch(1)]), None));
+}
+
 /// A site that has fewer shards now: the old ones have pages until they have handed them over, and jobs of before name
 /// them for as long as receipts are kept.
 #[test]
