@@ -8,7 +8,7 @@ use edge_isr::config::{
 use edge_isr::entry::FreshnessSource;
 use edge_isr::header::{Fields, RequestHead};
 use edge_isr::policy::admission::PassReason::{self, *};
-use edge_isr::policy::admission::{MAX_SEGMENTS, Refusal};
+use edge_isr::policy::admission::{MAX_FIELDS_BYTES, MAX_SEGMENTS, MAX_URI_BYTES, Refusal};
 use edge_isr::policy::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
 };
@@ -80,10 +80,17 @@ fn admission() {
 #[test]
 fn requests_that_are_too_long_or_have_no_real_host_are_refused() {
     let config = Config::default();
-    let long = request(&format!("GET /{}", "a".repeat(16 << 10)), "");
-    assert_eq!(admitted_as(&long, &config), Refuse(Refusal::UriTooLong));
-    let wide = get(&format!("X: {}", "a".repeat(128 << 10)));
-    assert_eq!(admitted_as(&wide, &config), Refuse(Refusal::FieldsTooLarge));
+    // Path and query together; a field with its name, colon, space and line end.
+    let long = |path: usize, query: usize| {
+        request(&format!("GET /{}?{}", "a".repeat(path - 1), "q".repeat(query)), "")
+    };
+    assert_eq!(admitted_as(&long(MAX_URI_BYTES - 9, 9), &config), Serve);
+    assert_eq!(admitted_as(&long(MAX_URI_BYTES - 8, 9), &config), Refuse(Refusal::UriTooLong));
+    let wide = |bytes: usize| get(&format!("X: {}", "a".repeat(bytes - 5)));
+    assert_eq!(admitted_as(&wide(MAX_FIELDS_BYTES), &config), Serve);
+    let too_wide = wide(MAX_FIELDS_BYTES + 1);
+    assert_eq!(admitted_as(&too_wide, &config), Refuse(Refusal::FieldsTooLarge));
+    assert_eq!((MAX_URI_BYTES, MAX_FIELDS_BYTES), (16_384, 131_072));
     // Each prefix of a path is a target of its page: a path of slashes alone would have 16,000.
     let deep = |segments: usize| request(&format!("GET {}", "/a".repeat(segments)), "");
     assert_eq!(admitted_as(&deep(MAX_SEGMENTS), &config), Serve);
