@@ -91,6 +91,10 @@ fn requests_that_are_too_long_or_have_no_real_host_are_refused() {
     let too_wide = wide(MAX_FIELDS_BYTES + 1);
     assert_eq!(admitted_as(&too_wide, &config), Refuse(Refusal::FieldsTooLarge));
     assert_eq!((MAX_URI_BYTES, MAX_FIELDS_BYTES), (16_384, 131_072));
+    // What other CDNs said goes on, as one line.
+    let passed_on = |bytes: usize| get(&format!("CDN-Loop: a|CDN-Loop: {}", "b".repeat(bytes - 3)));
+    assert_eq!(admitted_as(&passed_on(1_024), &config), Serve);
+    assert_eq!(admitted_as(&passed_on(1_025), &config), Refuse(Refusal::FieldsTooLarge));
     // Each prefix of a path is a target of its page: a path of slashes alone would have 16,000.
     let deep = |segments: usize| request(&format!("GET {}", "/a".repeat(segments)), "");
     assert_eq!(admitted_as(&deep(MAX_SEGMENTS), &config), Serve);
