@@ -184,6 +184,19 @@ fn pages() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
+/// A parameter's name is compared decoded, whatever the case of its escapes.
+#[test]
+fn an_escaped_name_is_the_name() {
+    for byte in (b'!'..=b'~').filter(|byte| *byte != b'*') {
+        let policy = QueryPolicy::Deny(vec![char::from(byte).to_string()]);
+        for name in [format!("%{byte:02x}"), format!("%{byte:02X}")] {
+            let other = format!("{name}{name}=1");
+            let query = format!("{name}=1&{other}");
+            assert_eq!(normalise_query(Some(&query), &policy), Some(other), "{query}");
+        }
+    }
+}
+
 #[test]
 fn queries_by_policy() {
     let allow = QueryPolicy::Allow(vec!["page".to_owned(), "f_*".to_owned()]);

@@ -220,6 +220,7 @@ fn strong_validators() {
         assert_eq!(strong_validator(&fields(lines)), *want, "{lines}");
     }
     let weak = format!("ETag: W/\"1\"|{dated}");
+    let unreadable = format!("ETag: 1|{dated}");
     assert_eq!(strong_validator(&fields(&weak)), None, "a weak tag says that dates are weaker");
     let rows: &[(&str, &str, bool)] = &[
         ("", "", false),
@@ -231,6 +232,9 @@ fn strong_validators() {
         (&dated, &at_once, false),
         (&dated, "Date: Sat, 01 Jan 2022 00:00:00 GMT", false),
         (&weak, &dated, false),
+        // A tag that can't be read is one that can't be compared, and no lack of one.
+        (&unreadable, &unreadable, false),
+        (&unreadable, &dated, false),
     ];
     for (one, other, want) in rows {
         assert_eq!(shared_validator(&fields(one), &fields(other)), *want, "{one} {other}");
@@ -316,7 +320,9 @@ fn the_rest_of_a_part_is_asked_for_where_an_answer_can_prove_that_it_is_the_rest
         ("both", 2, 5, Known(10), tag, None),
         ("unknown", 0, 5, Unknown, tag, None),
         ("short", 0, 5, EndsHere, tag, None),
+        ("largest", 0, 5, Known(100), tag, Some("Range: bytes=5-|If-Range: \"1\"")),
         ("too-large", 0, 5, Known(101), tag, None),
+        ("nothing-lacks", 0, 10, Known(10), tag, None),
         ("date", 0, 5, Known(10), "Last-Modified: Fri, 31 Dec 2021 00:00:00 GMT|Date: Sat, 01 Jan 2022 00:00:00 GMT",
             Some("Range: bytes=5-|If-Range: Fri, 31 Dec 2021 00:00:00 GMT")),
     ];

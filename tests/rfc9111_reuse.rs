@@ -193,3 +193,30 @@ fn reasons_have_names_in_the_terms_of_rfc_9211() {
     assert_eq!(ValidateWhy::Expired.forward(), Forward::Stale);
     assert_eq!(StaleWhy::Invalidated.as_str(), "invalidated");
 }
+
+/// The words that Cache-Status, logs and metrics have for them (docs/operations.md).
+#[test]
+fn reasons_have_names() {
+    let stale = [
+        (StaleWhy::WhileRevalidate, "stale-while-revalidate"),
+        (StaleWhy::Invalidated, "invalidated"),
+        (StaleWhy::Blind, "journal-unreachable"),
+        (StaleWhy::MaxStale, "max-stale"),
+    ];
+    for (why, name) in stale {
+        assert_eq!(why.as_str(), name, "{why:?}");
+    }
+    let validate = [
+        (ValidateWhy::Expired, "expired"),
+        (ValidateWhy::NoCache, "no-cache"),
+        (ValidateWhy::Request, "request-directive"),
+        (ValidateWhy::SoftInvalidated, "invalidated"),
+        (ValidateWhy::HardInvalidated, "invalidated-hard"),
+        (ValidateWhy::Dropped, "unprovable"),
+        (ValidateWhy::Blind, "journal-unreachable"),
+        (ValidateWhy::Dark, "journal-unreachable"),
+    ];
+    for (why, name) in validate {
+        assert_eq!(why.as_str(), name, "{why:?}");
+    }
+}

@@ -336,6 +336,17 @@ fn only_reasons_that_will_last_mark_a_page_hit_for_pass() {
     }
 }
 
+/// What is known of a page stays when its answer is refused for what one request said or carried.
+#[test]
+fn reasons_that_lie_in_the_request_tell_nothing_of_the_page() {
+    for reason in [Method, RequestNoStore, Authorization, Cookie] {
+        assert!(reason.is_of_the_request(), "{reason:?}");
+    }
+    for reason in [NoStoreDirective, Private, SetCookie, NoFreshness, Status, BadTags, VaryAny] {
+        assert!(!reason.is_of_the_request(), "{reason:?}");
+    }
+}
+
 /// RFC 9110 §9.3.3, RFC 9110 §8.7: status, fields, whether the answer to `POST /page?a=1` may answer later GETs.
 #[rustfmt::skip]
 const POST_ROWS: &[(&str, u16, &str, bool)] = &[
@@ -386,6 +397,29 @@ fn which_answers_to_a_post_may_answer_later_gets() {
         };
         assert_eq!(post_storage(&input).is_some(), *want, "{id}");
         assert!(matches!(storage(&input), Storage::Refuse(Method)), "{id}: not as a GET's");
+    }
+}
+
+/// A page is named by its text: what a URL parser takes for the same is another key.
+#[test]
+fn a_post_to_another_spelling_of_a_page_is_not_stored_for_it() {
+    let route = Route { store_post: true, ..open_route() };
+    let config = http_support::config(route);
+    for (line, want) in [("POST /page", true), ("POST /a/../page", false), ("POST /./page", false)]
+    {
+        let asked = request(line, "");
+        let Admission::Pass(pass) = admit(&asked, &config) else { panic!("a POST passes") };
+        let admitted = pass.post.expect("a POST whose answer may be stored");
+        let answer = response(200, "Cache-Control: max-age=60|Content-Location: /page");
+        let input = StorageInput {
+            request: &asked,
+            admitted: &admitted,
+            sent: &asked.fields,
+            response: &answer,
+            request_time: http_support::NOW,
+            response_time: http_support::NOW,
+        };
+        assert_eq!(post_storage(&input).is_some(), want, "{line}");
     }
 }
 

@@ -41,6 +41,8 @@ const ROWS: &[(&str, &[&str], &str, &str, bool)] = &[
     ("encoding-differs", &["accept-encoding"], "Accept-Encoding: gzip", "Accept-Encoding: br", false),
     ("encoding-refused", &["accept-encoding"], "Accept-Encoding: gzip;q=0", "", true),
     ("cookie", &["cookie"], "Cookie: a=1", "Cookie: a=2", false),
+    ("cookie-space", &["cookie"], "Cookie: a=1", "Cookie:  a=1 ", true),
+    ("cookie-comma", &["cookie"], "Cookie: a=1, 2", "Cookie: a=1,2", false),
     ("user-agent", &["user-agent"], "User-Agent: a", "User-Agent: b", false),
     ("proxy-fields", &["x-forwarded-for"], "X-Forwarded-For: 1", "X-Forwarded-For: 2", true),
     ("loop-field", &["cdn-loop"], "CDN-Loop: a", "CDN-Loop: b", true),
@@ -151,4 +153,8 @@ fn a_vary_on_what_is_never_forwarded_is_told() {
         let asked = get("");
         assert_eq!(never_forwarded(&names, &serve(&asked, &config)), want);
     }
+    // A fact of the visitor goes on under a name of its own.
+    let by_device = config(Route { vary_on: vec![VaryOn::Device], ..Route::default() });
+    let names = ["x-device", "x-own"].map(str::to_owned);
+    assert_eq!(never_forwarded(&names, &serve(&get(""), &by_device)), ["x-own"]);
 }

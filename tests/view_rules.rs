@@ -81,6 +81,22 @@ fn standings() {
 }
 
 #[test]
+fn a_replacement_of_what_was_invalidated_is_at_least_as_new() {
+    let epoch = Epoch(7);
+    let rows = [
+        (Standing::Current, Epoch::ZERO),
+        (Standing::Blind, Epoch::ZERO),
+        (Standing::Dark, Epoch::ZERO),
+        (Standing::Soft { epoch, at: T0 }, epoch),
+        (Standing::Hard { epoch }, epoch),
+        (Standing::Dropped { epoch }, epoch),
+    ];
+    for (standing, want) in rows {
+        assert_eq!(standing.need(), want, "{standing:?}");
+    }
+}
+
+#[test]
 fn buckets_of_dropped_targets() {
     let mut view = View::new(100);
     let buckets = vec![Bucket { bucket: A.bucket(), epoch: Epoch(6) }];
