@@ -158,11 +158,7 @@ pub fn update(entry: &Entry, input: &UpdateInput<'_>) -> Update {
 /// Whether the validators of a 304 are those of the stored response, as far as it has any (RFC 9111 §4.3.4).
 fn is_about(entry: &Entry, fields: &Fields) -> bool {
     if let Some(theirs) = etag(fields) {
-        return match etag(&entry.fields) {
-            Some(ours) if theirs.weak => ours.weak_eq(&theirs),
-            Some(ours) => ours.strong_eq(&theirs) || (ours.weak && ours.weak_eq(&theirs)),
-            None => true,
-        };
+        return etag(&entry.fields).is_none_or(|ours| ours.weak_eq(&theirs));
     }
     match (date(fields, "last-modified"), date(&entry.fields, "last-modified")) {
         (DateField::Known(theirs), DateField::Known(ours)) => theirs == ours,
