@@ -284,6 +284,16 @@ fn a_stamp_needs_a_head() {
 }
 
 #[test]
+fn a_view_folds_once_there_are_a_quarter_more_than_it_keeps() {
+    for (count, want) in [(10, 10), (11, 8)] {
+        let mut view = View::new(8);
+        let rows = (1..=count).map(|n| row(TargetHash((n << 48) | n), n, 0, n)).collect();
+        view.apply(&delta(None, count, rows), at(0), true);
+        assert_eq!(view.len(), want, "{count} targets");
+    }
+}
+
+#[test]
 fn folding_keeps_what_it_drops() {
     let mut view = View::new(8);
     assert!(view.is_empty());
