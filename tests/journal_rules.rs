@@ -656,6 +656,43 @@ fn an_upstream_that_answers_again_is_well() {
     assert_eq!(journal.upstream_wake("cdn").unwrap(), None);
 }
 
+/// A call that an upstream takes its time for: it is asked after until it is done, or lost.
+#[test]
+fn an_upstream_is_asked_after_what_it_is_at() {
+    let config = JournalConfig { upstreams: vec!["cdn".to_owned()], ..config() };
+    let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
+    for id in ["1", "2"] {
+        add(&mut journal, append(id, &["a"], Mode::Soft), at(0));
+    }
+    let due = |journal: &Journal<Sqlite>| {
+        let owed = journal.upstream_due("cdn", at(90_000)).unwrap();
+        owed.map_or(0, |owed| owed.epochs.len())
+    };
+    let call = |journal: &Journal<Sqlite>, millis| {
+        journal.upstream_call("cdn", at(millis)).unwrap().map(|(_, carried)| carried)
+    };
+    journal.upstream_sent("cdn", &[Epoch(1), Epoch(2)], "call", at(5_000)).unwrap();
+    assert_eq!((due(&journal), call(&journal, 9_999), call(&journal, 10_000)), (0, None, Some(2)));
+    assert_eq!(journal.upstream_call("cdn", at(10_000)).unwrap().unwrap().0, "call");
+    let mut now = 10_000;
+    for pause in [10_000, 20_000, 40_000, 60_000, 60_000] {
+        journal.upstream_call_waits("cdn", "call", Some("503"), at(now)).unwrap();
+        now += pause;
+        assert_eq!((call(&journal, now - 1), call(&journal, now)), (None, Some(2)), "{pause}");
+        assert_eq!(journal.upstream_wake("cdn").unwrap(), Some(at(now)));
+    }
+    let state = status(&mut journal).upstreams.pop().unwrap();
+    assert_eq!((state.waiting, state.in_progress), (2, 2));
+    assert_eq!(state.failure.as_deref(), Some("503"));
+    // Lost: what it carried is due again, and what it is told of anew can be done.
+    journal.upstream_call_lost("cdn", "call").unwrap();
+    assert_eq!((due(&journal), call(&journal, now)), (2, None));
+    journal.upstream_sent("cdn", &[Epoch(1), Epoch(2)], "again", at(now)).unwrap();
+    journal.upstream_call_done("cdn", "again").unwrap();
+    assert_eq!((due(&journal), call(&journal, now + 90_000)), (0, None));
+    assert_eq!(status(&mut journal).upstreams.pop().unwrap().waiting, 0);
+}
+
 #[test]
 fn an_upstream_that_is_no_longer_set_is_owed_nothing() {
     let sql = Sqlite::memory();
