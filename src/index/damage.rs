@@ -5,10 +5,11 @@
 //! journal's to say. A damaged page is forgotten and recorded anew by its next fill; a damaged
 //! warm is a dead letter. They are counted, for the operator to see.
 
-use crate::key::{CacheKey, KeyDigest, Selection};
+use crate::key::CacheKey;
 use crate::sql::row::{Row, text};
 use crate::sql::{Sql, SqlError, Value};
 
+use super::tags::era;
 use super::{ShardError, Work};
 
 /// The reason of such a dead letter.
@@ -39,23 +40,14 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    /// Forgets a page and what stands under the variant's key, without reading them.
-    pub(super) fn drop_damaged(
-        &mut self,
-        key: &CacheKey,
-        selections: &[&Selection],
-    ) -> Result<(), ShardError> {
+    /// Forgets a page without reading it.
+    pub(super) fn drop_damaged(&mut self, key: &CacheKey) -> Result<(), ShardError> {
         self.state.damaged += 1;
         let page = key.digest();
-        let mut variants = self.sql.exec(
+        let variants = self.sql.exec(
             "SELECT id FROM variant WHERE page = (SELECT id FROM page WHERE digest = ?)",
             &[text(page.as_str())],
         )?;
-        for selection in selections {
-            let digest: KeyDigest = key.variant(selection).digest();
-            let statement = "SELECT id FROM variant WHERE digest = ?";
-            variants.append(&mut self.sql.exec(statement, &[text(digest.as_str())])?);
-        }
         for row in &variants {
             self.drop_damaged_variant(Row(row).integer(0)?)?;
         }
@@ -84,7 +76,9 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn drop_damaged_variant(&mut self, variant: i64) -> Result<(), ShardError> {
         self.bury(variant, DAMAGED)?;
         let id = [Value::Integer(variant)];
-        self.sql.exec("DELETE FROM tagged WHERE variant = ?", &id)?;
+        // All of the era is looked at: which tags it had can't be read.
+        let within = [era(variant), Value::Integer(variant)];
+        self.sql.exec("DELETE FROM tagged WHERE era = ? AND variant = ?", &within)?;
         self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
         Ok(())
     }

@@ -9,6 +9,7 @@ use crate::tag::{Tag, Target};
 use crate::time::Epoch;
 use crate::warm::Want;
 
+use super::tags::{era, eras, tag_number};
 use super::{ShardError, Work};
 
 /// Variants of one slice.
@@ -80,8 +81,11 @@ impl<S: Sql> Work<'_, S> {
     /// Looks at the index of tags alone.
     fn has_more_than_a_slice(&self, tag: &Tag) -> Result<bool, SqlError> {
         let rows = self.sql.exec(
-            "SELECT 1 FROM tagged WHERE tag = (SELECT id FROM tag WHERE name = ?) LIMIT 1 OFFSET ?",
-            &[text(tag.as_str()), number(SLICE)],
+            eras!(
+                "SELECT 1 FROM eras CROSS JOIN tagged t WHERE t.era = n AND t.tag = ?2
+                    LIMIT 1 OFFSET ?3"
+            ),
+            &[era(0), Value::Integer(tag_number(tag)), number(SLICE)],
         )?;
         Ok(!rows.is_empty())
     }
@@ -121,11 +125,13 @@ impl<S: Sql> Work<'_, S> {
         match target {
             Target::Tag(tag) => {
                 let rows = self.sql.exec(
-                    "SELECT v.id, v.page, v.stamp, v.fence FROM tagged t
-                        JOIN variant v ON v.id = t.variant
-                        WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND t.variant > ?
-                        ORDER BY t.variant LIMIT ?",
-                    &[text(tag.as_str()), after, limit],
+                    eras!(
+                        "SELECT v.id, v.page, v.stamp, v.fence
+                            FROM eras CROSS JOIN tagged t CROSS JOIN variant v
+                            WHERE t.era = n AND t.tag = ?2 AND t.variant > ?3
+                                AND v.id = t.variant LIMIT ?4"
+                    ),
+                    &[era(after_id), Value::Integer(tag_number(tag)), after, limit],
                 )?;
                 let next = match rows.last() {
                     Some(last) if rows.len() as u64 == SLICE => {

@@ -6,8 +6,8 @@ use std::hash::Hasher as _;
 use siphasher::sip::SipHasher13;
 
 use crate::journal::{Fanout, REPAIR_MARGIN};
-use crate::sql::row::{Row, epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::sql::row::{epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
+use crate::sql::{Sql, SqlError};
 use crate::tag::Target;
 use crate::time::Epoch;
 
@@ -135,20 +135,17 @@ impl<S: Sql> Work<'_, S> {
     /// Queues the targets whose pages are to be found. Of tags, only those that a page here
     /// carries.
     fn queue_expansion(&self, fanout: &Fanout) -> Result<(), SqlError> {
-        let (tags, others): (Vec<&Target>, Vec<&Target>) =
-            fanout.targets.iter().partition(|target| matches!(target, Target::Tag(_)));
-        let names: Vec<Value> = tags.iter().map(|tag| text(tag.name())).collect();
-        let mut found: Vec<(u8, String)> = Vec::new();
-        for chunk in names.chunks(MAX_PARAMETERS) {
-            let query = format!(
-                "SELECT name FROM tag WHERE name IN ({})",
-                crate::sql::row::marks(chunk.len())
-            );
-            for row in self.sql.exec(&query, chunk)? {
-                found.push((TAG, Row(&row).text(0)?.to_owned()));
+        let (mut tags, mut found) = (Vec::new(), Vec::new());
+        for target in &fanout.targets {
+            match target {
+                Target::Tag(tag) => tags.push(tag),
+                Target::Url(_) | Target::Prefix(_) | Target::Host(_) | Target::All => {
+                    found.push((target.kind(), target.name().to_owned()));
+                }
             }
         }
-        found.extend(others.iter().map(|target| (target.kind(), target.name().to_owned())));
+        let tags = self.carried(&tags)?;
+        found.extend(tags.iter().map(|tag| (TAG, tag.as_str().to_owned())));
         // One statement for all: JSON binds as one parameter.
         for chunk in found.chunks(1_000) {
             self.supersede(fanout, chunk)?;

@@ -14,6 +14,7 @@ use crate::heat::Heat;
 use crate::key::KeyDigest;
 use crate::sql::row::{Row, maybe_text, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
+use crate::tag::TagSet;
 use crate::time::{Epoch, Millis, Timestamp};
 use crate::warm::Want;
 
@@ -48,11 +49,9 @@ pub struct MoveTask {
 /// All variants of a page, as [`Move::variants`] has them; nothing of one with a damaged row. Beside each, whether its
 /// warm runs.
 const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.selection)
-            AND json_valid(v.request) THEN json_object('record', json_object(
+            AND json_valid(v.request) AND json_valid(v.tags) THEN json_object('record', json_object(
                 'page', json(p.page), 'key', p.key, 'selection', json(v.selection),
-                'leased', json(v.selection), 'request', json(v.request), 'tags',
-                json((SELECT json_group_array(n.name) FROM tagged t JOIN tag n ON n.id = t.tag
-                    WHERE t.variant = v.id)),
+                'leased', json(v.selection), 'request', json(v.request), 'tags', json(v.tags),
                 'stamp', v.stamp, 'fence', v.fence, 'l2_key', v.l2_key, 'status', v.status,
                 'fresh_until', v.fresh_until, 'keep_until', v.keep_until, 'outcome', 'stored'),
             'heat', v.heat, 'letters', json((SELECT json_group_array(json_array(
@@ -192,19 +191,18 @@ impl<S: Sql> Work<'_, S> {
 
     /// Forgets a page that is another shard's. Its warms count there.
     fn leave(&self, page: i64) -> Result<(), ShardError> {
-        for row in
-            &self.sql.exec("SELECT id FROM variant WHERE page = ?", &[Value::Integer(page)])?
-        {
-            self.untag(Row(row).integer(0)?)?;
-            for job in self.sql.exec("DELETE FROM warm WHERE variant = ? RETURNING job", row)? {
+        for variant in self.variants_where("page = ?", &[Value::Integer(page)])? {
+            self.map_tags(variant.id, &variant.tags, &TagSet::default())?;
+            let id = [Value::Integer(variant.id)];
+            for job in self.sql.exec("DELETE FROM warm WHERE variant = ? RETURNING job", &id)? {
                 self.sql.exec("UPDATE job SET total = total - 1 WHERE id = ?", &job)?;
             }
-            for job in self.sql.exec("DELETE FROM dead WHERE variant = ? RETURNING job", row)? {
+            for job in self.sql.exec("DELETE FROM dead WHERE variant = ? RETURNING job", &id)? {
                 let statement =
                     "UPDATE job SET total = total - 1, failed = failed - 1 WHERE id = ?";
                 self.sql.exec(statement, &job)?;
             }
-            self.sql.exec("DELETE FROM variant WHERE id = ?", row)?;
+            self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
         }
         self.sql.exec("DELETE FROM page WHERE id = ?", &[Value::Integer(page)])?;
         Ok(())
@@ -242,7 +240,7 @@ impl<S: Sql> Work<'_, S> {
         for (record, heat, variant) in variants {
             let mut adopted = self.adopt(&record, heat, variant, moved.found);
             if adopted.as_ref().is_err_and(is_damage) {
-                self.drop_damaged(&record.key, &[&record.selection])?;
+                self.drop_damaged(&record.key)?;
                 adopted = self.adopt(&record, heat, variant, moved.found);
             }
             adopted?;
@@ -262,10 +260,11 @@ impl<S: Sql> Work<'_, S> {
         if record.fence > 0 {
             let recorded = self.record_stored(record, false, heat, found.max(record.stamp))?;
             // What was fetched here meanwhile may have had no tags to inherit.
-            if let Some(known) = self.variant(&digest)?.filter(|_| !recorded.accepted)
-                && self.tags_of(known.id)?.is_empty()
+            if !recorded.accepted
+                && let Some(known) = self.variant_of(&record.key, &digest)?
+                && known.tags.is_empty()
             {
-                self.set_tags(known.id, &record.tags)?;
+                self.retag(&known, &record.tags)?;
             }
         }
         let letters = self.sql.exec(

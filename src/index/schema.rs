@@ -16,17 +16,16 @@ const TABLES: &[&str] = &[
     // A fence of 0: known, never stored. AUTOINCREMENT, because the queue must not meet an id
     // again.
     "CREATE TABLE IF NOT EXISTS variant (id INTEGER PRIMARY KEY AUTOINCREMENT,
-        page INTEGER NOT NULL, digest TEXT NOT NULL UNIQUE, selection TEXT NOT NULL,
+        page INTEGER NOT NULL, digest TEXT NOT NULL, selection TEXT NOT NULL,
         request TEXT NOT NULL, status INTEGER NOT NULL, l2_key TEXT, stamp INTEGER NOT NULL,
         fence INTEGER NOT NULL, stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL,
-        keep_until INTEGER NOT NULL, warmed_at INTEGER)",
-    "CREATE INDEX IF NOT EXISTS variant_page ON variant (page)",
+        keep_until INTEGER NOT NULL, warmed_at INTEGER, tags TEXT NOT NULL)",
+    // By page, and not by digest alone: the entries of new pages are beside each other.
+    "CREATE UNIQUE INDEX IF NOT EXISTS variant_of ON variant (page, digest)",
     "CREATE INDEX IF NOT EXISTS variant_keep ON variant (keep_until)",
-    "CREATE TABLE IF NOT EXISTS tag (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    // Both maps: by tag, and by variant.
-    "CREATE TABLE IF NOT EXISTS tagged (tag INTEGER NOT NULL, variant INTEGER NOT NULL,
-        PRIMARY KEY (tag, variant)) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS tagged_variant ON tagged (variant)",
+    // The variants of a tag (super::tags); which tags a variant has, its own row tells.
+    "CREATE TABLE IF NOT EXISTS tagged (era INTEGER NOT NULL, tag INTEGER NOT NULL,
+        variant INTEGER NOT NULL, PRIMARY KEY (era, tag, variant)) WITHOUT ROWID",
     // By the variant's digest; a variant may be leased before it is known.
     "CREATE TABLE IF NOT EXISTS lease (variant TEXT PRIMARY KEY, fence INTEGER NOT NULL,
         stamp INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",

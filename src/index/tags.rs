@@ -1,88 +1,119 @@
-//! Both maps between tags and variants.
+//! Both maps between tags and variants: a variant's row names its tags, and `tagged` finds the variants of a tag.
+//!
+//! `tagged` is kept by eras: stretches of numbers of variants. What a fill adds goes to the newest era alone, whichever
+//! tags it has, and that one fits SQLite's page cache; a tag's variants are looked for in one era after the other
+//! ([decision 0062](../../docs/decisions/0062-the-map-of-tags-grows-in-eras.md)).
 
 use crate::sql::row::{Row, json};
 use crate::sql::{Sql, SqlError, Value};
-use crate::tag::{Tag, TagSet};
+use crate::tag::{Tag, TagSet, Target};
 
 use super::Work;
+use super::rows::VariantRow;
+
+/// Variants of an era. With ten tags each they take some 2 MB of `tagged`, as much as the platform's page cache holds.
+pub(super) const ERA: i64 = 8_192;
+
+/// The eras that have tags, from a given one on, oldest first: each is found from the one before, so that eras whose
+/// variants are all forgotten cost nothing. FROM and CROSS JOIN keep this order, and so that of the variants.
+macro_rules! eras {
+    ($rest:literal) => {
+        concat!(
+            "WITH RECURSIVE eras (n) AS (SELECT min(era) FROM tagged WHERE era >= ?1
+                UNION ALL SELECT (SELECT min(era) FROM tagged WHERE era > n) FROM eras
+                    WHERE n IS NOT NULL) ",
+            $rest
+        )
+    };
+}
+pub(super) use eras;
+
+/// The era of a variant.
+pub(super) const fn era(variant: i64) -> Value {
+    Value::Integer(variant / ERA)
+}
+
+/// A tag's number in `tagged`: the upper 48 bits of its hash, which SQLite keeps in six bytes. Two tags that share it
+/// are found together, which costs a refetch.
+pub(super) fn tag_number(tag: &Tag) -> i64 {
+    (Target::Tag(tag.clone()).hash().0 >> 16) as i64
+}
+
+/// Their numbers as one parameter.
+fn numbers<'a>(tags: impl Iterator<Item = &'a Tag>) -> Result<Value, SqlError> {
+    json(&tags.map(tag_number).collect::<Vec<_>>())
+}
 
 impl<S: Sql> Work<'_, S> {
     /// A variant's own tags; if it has none, those of all variants of its page (`inherit_tags`).
-    pub(super) fn known_tags(&self, page: i64, variant: Option<i64>) -> Result<TagSet, SqlError> {
-        if let Some(variant) = variant {
-            let own = self.tags_where("t.variant = ?", variant)?;
-            if !own.is_empty() {
-                return Ok(own);
-            }
+    pub(super) fn known_tags(
+        &self,
+        page: i64,
+        variant: Option<&VariantRow>,
+    ) -> Result<TagSet, SqlError> {
+        if let Some(variant) = variant.filter(|variant| !variant.tags.is_empty()) {
+            return Ok(variant.tags.clone());
         }
-        self.tags_where("t.variant IN (SELECT id FROM variant WHERE page = ?)", page)
-    }
-
-    pub(super) fn tags_of(&self, variant: i64) -> Result<TagSet, SqlError> {
-        self.tags_where("t.variant = ?", variant)
-    }
-
-    fn tags_where(&self, condition: &'static str, id: i64) -> Result<TagSet, SqlError> {
-        let query = format!(
-            "SELECT DISTINCT n.name FROM tagged t JOIN tag n ON n.id = t.tag WHERE {condition}"
-        );
-        self.sql
-            .exec(&query, &[Value::Integer(id)])?
-            .iter()
-            .map(|row| {
-                Tag::parse(Row(row).text(0)?)
-                    .map_err(|error| SqlError::Damaged(format!("a stored tag: {error}")))
-            })
-            .collect()
-    }
-
-    /// Makes these a variant's tags. Writes only what differs.
-    pub(super) fn set_tags(&self, variant: i64, tags: &TagSet) -> Result<(), SqlError> {
-        let before = self.tags_of(variant)?;
-        let gone = without(&before, tags);
-        if !gone.is_empty() {
-            let gone = json(&gone)?;
-            self.sql.exec(
-                "DELETE FROM tagged WHERE variant = ? AND tag IN
-                    (SELECT id FROM tag WHERE name IN (SELECT value FROM json_each(?)))",
-                &[Value::Integer(variant), gone.clone()],
-            )?;
-            // Names that no variant carries any more are forgotten.
-            self.sql.exec(
-                "DELETE FROM tag WHERE name IN (SELECT value FROM json_each(?))
-                    AND NOT EXISTS (SELECT 1 FROM tagged WHERE tagged.tag = tag.id)",
-                &[gone],
-            )?;
+        let query = "SELECT tags FROM variant WHERE page = ?";
+        let mut all: Vec<Tag> = Vec::new();
+        for row in self.sql.exec(query, &[Value::Integer(page)])? {
+            all.append(&mut Row(&row).json::<TagSet>(0)?.into());
         }
-        self.add_tags(variant, &without(tags, &before))
+        Ok(all.into())
     }
 
-    /// Gives a variant tags that it has not.
-    pub(super) fn add_tags(&self, variant: i64, tags: &TagSet) -> Result<(), SqlError> {
+    /// Those of these tags that some variant here may carry.
+    pub(super) fn carried<'a>(&self, tags: &[&'a Tag]) -> Result<Vec<&'a Tag>, SqlError> {
         if tags.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        // One statement for all: JSON binds as one parameter.
-        let names = json(tags)?;
-        self.sql.exec(
-            "INSERT OR IGNORE INTO tag (name) SELECT value FROM json_each(?)",
-            std::slice::from_ref(&names),
+        let found = self.sql.exec(
+            eras!(
+                "SELECT value FROM json_each(?2) WHERE EXISTS
+                    (SELECT 1 FROM eras CROSS JOIN tagged t WHERE t.era = n AND t.tag = value)"
+            ),
+            &[era(0), numbers(tags.iter().copied())?],
         )?;
-        self.sql.exec(
-            "INSERT OR IGNORE INTO tagged (tag, variant)
-                SELECT id, ? FROM tag WHERE name IN (SELECT value FROM json_each(?))",
-            &[Value::Integer(variant), names],
-        )?;
+        let found: Result<Vec<i64>, SqlError> =
+            found.iter().map(|row| Row(row).integer(0)).collect();
+        let found = found?;
+        Ok(tags.iter().copied().filter(|tag| found.contains(&tag_number(tag))).collect())
+    }
+
+    /// Makes these a variant's tags in the map. Writes only what differs.
+    pub(super) fn map_tags(
+        &self,
+        variant: i64,
+        before: &TagSet,
+        tags: &TagSet,
+    ) -> Result<(), SqlError> {
+        let mut gone = before.iter().filter(|tag| !tags.contains(tag)).peekable();
+        if gone.peek().is_some() {
+            self.sql.exec(
+                "DELETE FROM tagged WHERE era = ? AND variant = ?
+                    AND tag IN (SELECT value FROM json_each(?))",
+                &[era(variant), Value::Integer(variant), numbers(gone)?],
+            )?;
+        }
+        let mut new = tags.iter().filter(|tag| !before.contains(tag)).peekable();
+        if new.peek().is_some() {
+            // One statement for all: JSON binds as one parameter.
+            self.sql.exec(
+                "INSERT OR IGNORE INTO tagged (era, tag, variant)
+                    SELECT ?, value, ? FROM json_each(?)",
+                &[era(variant), Value::Integer(variant), numbers(new)?],
+            )?;
+        }
         Ok(())
     }
 
-    /// Takes all tags off a variant.
-    pub(super) fn untag(&self, variant: i64) -> Result<(), SqlError> {
-        self.set_tags(variant, &TagSet::default())
+    /// Makes these a variant's tags.
+    pub(super) fn retag(&self, variant: &VariantRow, tags: &TagSet) -> Result<(), SqlError> {
+        self.map_tags(variant.id, &variant.tags, tags)?;
+        self.sql.exec(
+            "UPDATE variant SET tags = ? WHERE id = ?",
+            &[json(tags)?, Value::Integer(variant.id)],
+        )?;
+        Ok(())
     }
-}
-
-/// The tags that are not among the others.
-fn without(tags: &TagSet, others: &TagSet) -> TagSet {
-    tags.iter().filter(|tag| !others.contains(tag)).cloned().collect()
 }
