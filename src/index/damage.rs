@@ -9,7 +9,6 @@ use crate::key::CacheKey;
 use crate::sql::row::{Row, text};
 use crate::sql::{Sql, SqlError, Value};
 
-use super::tags::era;
 use super::{ShardError, Work};
 
 /// The reason of such a dead letter.
@@ -76,9 +75,15 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn drop_damaged_variant(&mut self, variant: i64) -> Result<(), ShardError> {
         self.bury(variant, DAMAGED)?;
         let id = [Value::Integer(variant)];
-        // All of the era is looked at: which tags it had can't be read.
-        let within = [era(variant), Value::Integer(variant)];
-        self.sql.exec("DELETE FROM tagged WHERE era = ? AND variant = ?", &within)?;
+        // All of the segment is looked at: which tags it had can't be read.
+        let gone = self.sql.exec(
+            "DELETE FROM tagged WHERE variant = ?1
+                AND segment = (SELECT segment FROM variant WHERE id = ?1) RETURNING segment",
+            &id,
+        )?;
+        if let Some(row) = gone.first() {
+            self.fill_segment(Row(row).integer(0)?, -(gone.len() as i64))?;
+        }
         self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
         Ok(())
     }

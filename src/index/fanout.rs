@@ -8,7 +8,7 @@ use siphasher::sip::SipHasher13;
 use crate::journal::{Fanout, REPAIR_MARGIN};
 use crate::sql::row::{epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
 use crate::sql::{Sql, SqlError};
-use crate::tag::Target;
+use crate::tag::{Tag, Target};
 use crate::time::Epoch;
 
 use super::{Invalidated, ShardError, Work};
@@ -140,18 +140,20 @@ impl<S: Sql> Work<'_, S> {
             match target {
                 Target::Tag(tag) => tags.push(tag),
                 Target::Url(_) | Target::Prefix(_) | Target::Host(_) | Target::All => {
-                    found.push((target.kind(), target.name().to_owned()));
+                    found.push((target.kind(), target.name().to_owned(), 0));
                 }
             }
         }
         let tags = self.carried(&tags)?;
-        found.extend(tags.iter().map(|tag| (TAG, tag.as_str().to_owned())));
+        let tag = |(tag, before): &(&Tag, i64)| (TAG, tag.as_str().to_owned(), *before);
+        found.extend(tags.iter().map(tag));
         // One statement for all: JSON binds as one parameter.
         for chunk in found.chunks(1_000) {
             self.supersede(fanout, chunk)?;
             self.sql.exec(
                 "INSERT INTO expand (job, epoch, kind, name, after_url, after_id)
-                    SELECT ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), '', 0
+                    SELECT ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), '',
+                        json_extract(value, '$[2]')
                     FROM json_each(?)",
                 &[text(&fanout.job), epoch(fanout.epoch), json(&chunk)?],
             )?;
@@ -162,7 +164,7 @@ impl<S: Sql> Work<'_, S> {
     /// Ends older expansions of the same targets: the pages that they have still to find are found
     /// by this one. What they leave to it counts as one warm that was superseded, since nobody
     /// knows how many it would have been.
-    fn supersede(&self, fanout: &Fanout, targets: &[(u8, String)]) -> Result<(), SqlError> {
+    fn supersede(&self, fanout: &Fanout, targets: &[(u8, String, i64)]) -> Result<(), SqlError> {
         let ended = self.sql.exec(
             "DELETE FROM expand WHERE epoch <= ? AND (kind, name) IN
                 (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')

@@ -82,13 +82,13 @@ impl<S: Sql> Work<'_, S> {
         let id = match &known {
             Some(known) => {
                 self.rewrite(known.id, &filled)?;
-                self.map_tags(known.id, &known.tags, &tags)?;
+                self.map_tags(known.place(), &known.tags, &tags)?;
                 self.end_warm_if_met(known.id, new)?;
                 known.id
             }
             None => {
                 let id = self.write(page.id, &digest, &filled)?;
-                self.map_tags(id, &TagSet::default(), &tags)?;
+                self.map_tags((self.state.segment, id), &TagSet::default(), &tags)?;
                 id
             }
         };
@@ -118,11 +118,12 @@ impl<S: Sql> Work<'_, S> {
             text(digest.as_str()),
             json(&filled.request.selection)?,
             timestamp(filled.heat.0),
+            Value::Integer(self.state.segment),
         ]);
         first_id(&self.sql.exec(
             "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
-                    keep_until, warmed_at, tags, page, digest, selection, heat)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                    keep_until, warmed_at, tags, page, digest, selection, heat, segment)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
             &values,
         )?)
     }

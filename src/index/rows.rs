@@ -27,11 +27,17 @@ pub(super) struct VariantRow {
     pub(super) fresh_until: Timestamp,
     pub(super) keep_until: Timestamp,
     pub(super) tags: TagSet,
+    segment: i64,
     heat: Heat,
     version: Version,
 }
 
 impl VariantRow {
+    /// Where its tags are in `tagged`.
+    pub(super) const fn place(&self) -> (i64, i64) {
+        (self.segment, self.id)
+    }
+
     /// What is stored; none if it never was.
     pub(super) fn stored(&self) -> Option<Version> {
         (self.version.fence > 0).then_some(self.version)
@@ -89,7 +95,8 @@ impl<S: Sql> Work<'_, S> {
         by: &[Value],
     ) -> Result<Vec<VariantRow>, SqlError> {
         let query = format!(
-            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags
+            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags,
+                    segment
                 FROM variant WHERE {condition}"
         );
         let rows = self.sql.exec(&query, by)?;
@@ -105,6 +112,7 @@ impl<S: Sql> Work<'_, S> {
                     version: Version { stamp: row.epoch(5)?, fence: row.unsigned(6)? },
                     heat: Heat(row.timestamp(7)?),
                     tags: row.json(8)?,
+                    segment: row.integer(9)?,
                 })
             })
             .collect()
@@ -150,8 +158,8 @@ impl<S: Sql> Work<'_, S> {
         }
         let rows = self.sql.exec(
             "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
-                    stored_at, fresh_until, keep_until, heat, tags)
-                VALUES (?, ?, ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?, '[]') RETURNING id",
+                    stored_at, fresh_until, keep_until, heat, tags, segment)
+                VALUES (?, ?, ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?, '[]', ?) RETURNING id",
             &[
                 Value::Integer(page),
                 text(digest.as_str()),
@@ -159,6 +167,7 @@ impl<S: Sql> Work<'_, S> {
                 json(request)?,
                 timestamp(keep_until),
                 timestamp(heat.0),
+                Value::Integer(self.state.segment),
             ],
         )?;
         Ok(VariantRow {
@@ -168,6 +177,7 @@ impl<S: Sql> Work<'_, S> {
             fresh_until: Timestamp::ZERO,
             keep_until,
             tags: TagSet::default(),
+            segment: self.state.segment,
             heat,
             version: Version { stamp: Epoch::ZERO, fence: 0 },
         })
@@ -200,7 +210,7 @@ impl<S: Sql> Work<'_, S> {
     /// Forgets a variant, but not its page.
     pub(super) fn drop_variant_only(&mut self, variant: &VariantRow) -> Result<(), ShardError> {
         self.end_warm(variant.id)?;
-        self.map_tags(variant.id, &variant.tags, &TagSet::default())?;
+        self.map_tags(variant.place(), &variant.tags, &TagSet::default())?;
         let id = [Value::Integer(variant.id)];
         self.sql.exec("DELETE FROM dead WHERE variant = ?", &id)?;
         self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;

@@ -1,36 +1,42 @@
 //! Both maps between tags and variants: a variant's row names its tags, and `tagged` finds the variants of a tag.
 //!
-//! `tagged` is kept by eras: stretches of numbers of variants. What a fill adds goes to the newest era alone, whichever
-//! tags it has, and that one fits SQLite's page cache; a tag's variants are looked for in one era after the other
-//! ([decision 0062](../../docs/decisions/0062-the-map-of-tags-grows-in-eras.md)).
+//! `tagged` is in segments. What fills add goes to one of them, whichever tags it is for, and that one fits SQLite's page
+//! cache; the variants of a tag are looked for in one segment after the other. A segment that most of its variants have
+//! left is filled again, so that there are as many as the site needs, not as it ever needed
+//! ([decision 0062](../../docs/decisions/0062-the-map-of-tags-is-in-segments.md)).
 
-use crate::sql::row::{Row, json};
+use crate::sql::row::{Row, json, number};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::{Tag, TagSet, Target};
 
 use super::Work;
 use super::rows::VariantRow;
 
-/// Variants of an era. With ten tags each they take some 2 MB of `tagged`, as much as the platform's page cache holds.
-pub(super) const ERA: i64 = 8_192;
+/// Entries of `tagged` after which another segment is filled: some 1.6 MB, of the 2 MB of the platform's page cache.
+const FULL: u64 = 60_000;
 
-/// The eras that have tags, from a given one on, oldest first: each is found from the one before, so that eras whose
-/// variants are all forgotten cost nothing. FROM and CROSS JOIN keep this order, and so that of the variants.
-macro_rules! eras {
-    ($rest:literal) => {
-        concat!(
-            "WITH RECURSIVE eras (n) AS (SELECT min(era) FROM tagged WHERE era >= ?1
-                UNION ALL SELECT (SELECT min(era) FROM tagged WHERE era > n) FROM eras
-                    WHERE n IS NOT NULL) ",
-            $rest
-        )
-    };
+/// A place in the order of `tagged`: first by segment, then by variant. One number, because cursors are.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    segment: i64,
+    pub(super) variant: i64,
 }
-pub(super) use eras;
 
-/// The era of a variant.
-pub(super) const fn era(variant: i64) -> Value {
-    Value::Integer(variant / ERA)
+impl Place {
+    /// The number, in the 53 bits of a JavaScript number.
+    pub(super) const fn number(self) -> i64 {
+        (self.segment << 32) | self.variant
+    }
+
+    /// The place with this number.
+    pub(super) const fn numbered(number: i64) -> Self {
+        Self { segment: number >> 32, variant: number & 0xffff_ffff }
+    }
+
+    /// The parameters `?1` and `?2` of what is looked for after it.
+    pub(super) const fn values(self) -> [Value; 2] {
+        [Value::Integer(self.segment), Value::Integer(self.variant)]
+    }
 }
 
 /// A tag's number in `tagged`: the upper 48 bits of its hash, which SQLite keeps in six bytes. Two tags that share it
@@ -62,54 +68,101 @@ impl<S: Sql> Work<'_, S> {
         Ok(all.into())
     }
 
-    /// Those of these tags that some variant here may carry.
-    pub(super) fn carried<'a>(&self, tags: &[&'a Tag]) -> Result<Vec<&'a Tag>, SqlError> {
+    /// Those of these tags that variants here carry, each with the place before the first of them.
+    pub(super) fn carried<'a>(&self, tags: &[&'a Tag]) -> Result<Vec<(&'a Tag, i64)>, SqlError> {
         if tags.is_empty() {
             return Ok(Vec::new());
         }
         let found = self.sql.exec(
-            eras!(
-                "SELECT value FROM json_each(?2) WHERE EXISTS
-                    (SELECT 1 FROM eras CROSS JOIN tagged t WHERE t.era = n AND t.tag = value)"
-            ),
-            &[era(0), numbers(tags.iter().copied())?],
+            "SELECT (SELECT (s.id << 32) + t.variant - 1 FROM segment s CROSS JOIN tagged t
+                    WHERE t.segment = s.id AND t.tag = value ORDER BY s.id, t.variant LIMIT 1)
+                FROM json_each(?) ORDER BY key",
+            &[numbers(tags.iter().copied())?],
         )?;
-        let found: Result<Vec<i64>, SqlError> =
-            found.iter().map(|row| Row(row).integer(0)).collect();
-        let found = found?;
-        Ok(tags.iter().copied().filter(|tag| found.contains(&tag_number(tag))).collect())
+        let mut carried = Vec::new();
+        for (tag, row) in tags.iter().zip(&found) {
+            carried.extend(Row(row).maybe_integer(0)?.map(|before| (*tag, before)));
+        }
+        Ok(carried)
+    }
+
+    /// The places of a tag's variants after a place, up to `limit`.
+    pub(super) fn tagged(
+        &self,
+        tag: &Tag,
+        after: Place,
+        limit: u64,
+    ) -> Result<Vec<Place>, SqlError> {
+        let [segment, variant] = after.values();
+        let rows = self.sql.exec(
+            "SELECT s.id, t.variant FROM segment s CROSS JOIN tagged t
+                WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
+                    AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END
+                ORDER BY s.id, t.variant LIMIT ?4",
+            &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],
+        )?;
+        let place = |row: &Vec<Value>| {
+            Ok(Place { segment: Row(row).integer(0)?, variant: Row(row).integer(1)? })
+        };
+        rows.iter().map(place).collect()
     }
 
     /// Makes these a variant's tags in the map. Writes only what differs.
     pub(super) fn map_tags(
-        &self,
-        variant: i64,
+        &mut self,
+        (segment, variant): (i64, i64),
         before: &TagSet,
         tags: &TagSet,
     ) -> Result<(), SqlError> {
-        let mut gone = before.iter().filter(|tag| !tags.contains(tag)).peekable();
-        if gone.peek().is_some() {
+        let gone: Vec<&Tag> = before.iter().filter(|tag| !tags.contains(tag)).collect();
+        let new: Vec<&Tag> = tags.iter().filter(|tag| !before.contains(tag)).collect();
+        let own = [Value::Integer(segment), Value::Integer(variant)];
+        if !gone.is_empty() {
+            let [segment, variant] = own.clone();
             self.sql.exec(
-                "DELETE FROM tagged WHERE era = ? AND variant = ?
+                "DELETE FROM tagged WHERE segment = ? AND variant = ?
                     AND tag IN (SELECT value FROM json_each(?))",
-                &[era(variant), Value::Integer(variant), numbers(gone)?],
+                &[segment, variant, numbers(gone.iter().copied())?],
             )?;
         }
-        let mut new = tags.iter().filter(|tag| !before.contains(tag)).peekable();
-        if new.peek().is_some() {
+        if !new.is_empty() {
+            let [segment, variant] = own;
             // One statement for all: JSON binds as one parameter.
             self.sql.exec(
-                "INSERT OR IGNORE INTO tagged (era, tag, variant)
+                "INSERT OR IGNORE INTO tagged (segment, tag, variant)
                     SELECT ?, value, ? FROM json_each(?)",
-                &[era(variant), Value::Integer(variant), numbers(new)?],
+                &[segment, variant, numbers(new.iter().copied())?],
             )?;
+        }
+        self.fill_segment(segment, new.len() as i64 - gone.len() as i64)
+    }
+
+    /// Counts what a segment has more; when the one that is filled is full, the next one is: the emptiest, if it is not
+    /// half full, or a new one.
+    pub(super) fn fill_segment(&mut self, segment: i64, more: i64) -> Result<(), SqlError> {
+        if more == 0 {
+            return Ok(());
+        }
+        let entries = self.sql.exec(
+            "INSERT INTO segment (id, entries) VALUES (?1, max(?2, 0))
+                ON CONFLICT (id) DO UPDATE SET entries = max(entries + ?2, 0) RETURNING entries",
+            &[Value::Integer(segment), Value::Integer(more)],
+        )?;
+        let entries = entries.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
+        if entries >= FULL && segment == self.state.segment {
+            let next = self.sql.exec(
+                "SELECT coalesce((SELECT id FROM segment WHERE entries < ?
+                        ORDER BY entries, id LIMIT 1), (SELECT max(id) + 1 FROM segment))",
+                &[number(FULL / 2)],
+            )?;
+            self.state.segment = next.first().map_or(Ok(segment), |row| Row(row).integer(0))?;
         }
         Ok(())
     }
 
     /// Makes these a variant's tags.
-    pub(super) fn retag(&self, variant: &VariantRow, tags: &TagSet) -> Result<(), SqlError> {
-        self.map_tags(variant.id, &variant.tags, tags)?;
+    pub(super) fn retag(&mut self, variant: &VariantRow, tags: &TagSet) -> Result<(), SqlError> {
+        self.map_tags(variant.place(), &variant.tags, tags)?;
         self.sql.exec(
             "UPDATE variant SET tags = ? WHERE id = ?",
             &[json(tags)?, Value::Integer(variant.id)],
