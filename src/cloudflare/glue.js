@@ -202,8 +202,11 @@ export function objectId(namespace, name) {
 export function sqlExec(sql, statement, parameters) {
   const bound = JSON.parse(parameters);
   for (let i = 0; i < bound.length; i += 1) if (Array.isArray(bound[i])) bound[i] = new Uint8Array(bound[i]);
-  const rows = [...sql.exec(statement, ...bound).raw()];
-  if (rows.length === 0) return undefined;
+  const cursor = sql.exec(statement, ...bound).raw();
+  let next = cursor.next();
+  if (next.done) return undefined;
+  const rows = [];
+  for (; !next.done; next = cursor.next()) rows.push(next.value);
   for (const row of rows) {
     for (let i = 0; i < row.length; i += 1) {
       if (row[i] instanceof ArrayBuffer) row[i] = Array.from(new Uint8Array(row[i]));

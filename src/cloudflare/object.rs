@@ -13,18 +13,16 @@ use worker::Env;
 
 use crate::config::upstream::Armed;
 use crate::config::{Config, LogLevel};
+use crate::engine::wake::{self, RETRY};
 use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
 use crate::json::{read_json, write_value};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 
 use super::glue::{self, State, Storage};
 use super::platform::{Bindings, Edge, Keeper, now};
 use super::settings;
 use super::sql::ObjectSql;
-
-/// When an alarm that did not come to its end is tried again.
-const RETRY: Millis = Millis(5_000);
 
 /// A Durable Object's surroundings.
 pub(super) struct Objects {
@@ -80,31 +78,24 @@ impl Objects {
     }
 }
 
-/// An object's alarm, and when it is set for as far as this instance knows: asking the storage after each call would
-/// take a turn of the event loop, and setting it is billed as a row.
+/// An object's alarm, and when it is set for as far as this instance knows ([`crate::engine::wake`]).
 ///
-/// What is remembered is never later than what is stored:
+/// What is remembered is never earlier than what is stored, so nothing waits for an alarm that is not there:
 /// - an object has one instance at a time, and nobody else sets its alarm;
 /// - it is remembered only once the storage has confirmed it, and forgotten before it is changed. A commit that fails
 ///   afterwards ends the instance, and its memory with it;
-/// - the runtime takes an alarm away only to run it: the run begins with [`Alarm::arm_retry`];
-/// - one that ought to have gone off and did not is no longer relied on: after an exception the runtime tries an
-///   alarm again, but not for ever.
-///
-/// A new instance knows of none, and sets it with its first call. That may replace an earlier one, which then stood for
-/// nothing: `next_wake` tells the first of all that is due, the past included.
+/// - the runtime takes an alarm away only to run it, and the run begins with [`Alarm::arm_retry`];
+/// - one that ought to have gone off and did not is set anew: after an exception the runtime tries an alarm again, but
+///   not for ever.
 pub(super) struct Alarm {
     storage: Storage,
     set: Cell<Option<Timestamp>>,
 }
 
 impl Alarm {
-    /// When the alarm has to be set for, if something is due at `next`; none if one that is set will do.
+    /// When it has to be set for, if something is due at `next`.
     pub(super) fn missing(&self, next: Option<Timestamp>) -> Option<Timestamp> {
-        let now = now();
-        let at = next?.max(now);
-        let will_do = |set: Timestamp| set <= at && now <= set.plus(RETRY);
-        (!self.set.get().is_some_and(will_do)).then_some(at)
+        wake::missing(self.set.get(), next, now())
     }
 
     /// Sets the alarm, unless an earlier one is set.
