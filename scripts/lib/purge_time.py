@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 """How long calls of the purge APIs take, as their callers see it, on the local runtime with many known pages.
 
-usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS]]    (default 10000 30; after scripts/build)
+usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS [WARM_RATE]]]    (default 10000 30 100; after
+scripts/build)
 
 Prints median, 95th percentile and maximum of each API in milliseconds. Each call names a page and waits for its
-answer; the pages that it invalidates are refetched meanwhile, as in production.
+answer; the pages that it invalidates are refetched meanwhile, as in production, at most WARM_RATE of them in a second.
+On one machine those take processor time from the calls; with a WARM_RATE of 1 next to nothing does.
 """
 
 import statistics
@@ -20,6 +22,7 @@ from stack import ROOT, TOKENS, Worker
 
 PAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 CALLS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+WARM_RATE = int(sys.argv[3]) if len(sys.argv) > 3 else 100
 KEY = TOKENS["operator"][1]
 BATCH = (
     '<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity>'
@@ -93,7 +96,7 @@ def main():
     origin = Origin(("127.0.0.1", 0), Pages)
     threading.Thread(target=origin.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as directory:
-        config = {"new_keys_per_second": 100_000}
+        config = {"new_keys_per_second": 100_000, "warm_rate": WARM_RATE}
         worker = Worker(directory, f"http://127.0.0.1:{origin.server_address[1]}", config=config)
         try:
             measure(worker.url)

@@ -154,10 +154,12 @@ impl<S: Sql> Work<'_, S> {
         Ok(true)
     }
 
-    /// A lease was given back: the warm that waited for it looks again.
+    /// A lease was given back: the warm that waited for it looks again. Those that wait are few, however long the
+    /// queue is.
     pub(super) fn wake_warm(&self, fence: u64) -> Result<(), SqlError> {
         self.sql.exec(
-            "UPDATE warm SET not_before = ?, fence = 0, rank = -1 WHERE state = 0 AND fence = ?",
+            "UPDATE warm INDEXED BY warm_waits SET not_before = ?, fence = 0
+                WHERE state = 0 AND rank = -1 AND fence = ?",
             &[timestamp(self.now), number(fence)],
         )?;
         Ok(())
@@ -202,7 +204,7 @@ impl<S: Sql> Work<'_, S> {
 
     fn start(&mut self, row: Row<'_>) -> Result<Option<WarmTask>, ShardError> {
         let digest = KeyDigest::from_stored(row.text(4)?.to_owned());
-        let Some(variant) = self.variant(&digest)? else { return Ok(None) };
+        let Some(variant) = self.variant_by_id(row.integer(10)?)? else { return Ok(None) };
         let want = Want { epoch: row.epoch(0)?, above_fence: row.unsigned(1)? };
         let attempts: u32 = row.small(3)?;
         let holder = self.holder(&digest)?;
@@ -235,7 +237,7 @@ impl<S: Sql> Work<'_, S> {
                     job: row.text(2)?.to_owned(),
                     fence,
                     stamp,
-                    tags: self.known_tags(variant.page, Some(variant.id))?,
+                    tags: self.known_tags(variant.page, Some(&variant))?,
                     vary: row.json(9)?,
                     attempts,
                     began: self.now,
@@ -260,7 +262,7 @@ impl<S: Sql> Work<'_, S> {
                     Outcome::Stored => {
                         if recorded.accepted
                             && record.key.variant(&record.selection).digest() != task.variant
-                            && let Some(old) = self.variant(&task.variant)?
+                            && let Some(old) = self.variant_of(&task.key, &task.variant)?
                         {
                             // The page turned out to vary on more: the variant went on under
                             // another name.

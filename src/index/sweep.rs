@@ -1,6 +1,5 @@
 //! Forgetting what is of no use any more, a bounded number of rows per call.
 
-use crate::key::KeyDigest;
 use crate::pace::Pace;
 use crate::sql::row::{Row, number, timestamp};
 use crate::sql::{Sql, SqlError, Value};
@@ -38,16 +37,15 @@ impl<S: Sql> Work<'_, S> {
     /// be lost.
     fn sweep_variants(&mut self) -> Result<bool, ShardError> {
         let rows = self.sql.exec(
-            "SELECT digest, id FROM variant v WHERE keep_until < ?
+            "SELECT id FROM variant v WHERE keep_until < ?
                 AND NOT EXISTS (SELECT 1 FROM warm WHERE variant = v.id)
                 AND NOT EXISTS (SELECT 1 FROM dead WHERE variant = v.id)
                 ORDER BY keep_until LIMIT ?",
             &[timestamp(self.now), Value::Integer(MOST)],
         )?;
         for row in &rows {
-            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
-            let id = Row(row).integer(1)?;
-            let dropped = match self.variant(&digest) {
+            let id = Row(row).integer(0)?;
+            let dropped = match self.variant_by_id(id) {
                 Ok(Some(variant)) => self.drop_variant(&variant),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error.into()),
