@@ -399,7 +399,7 @@ fn a_tag_with_a_million_pages_is_expanded_in_slices() {
             "SELECT s.id, t.variant FROM segment s CROSS JOIN tagged t
                 WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
                     AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END
-                ORDER BY s.id, t.variant LIMIT ?4",
+                ORDER BY s.id, t.variant LIMIT 0 + ?4",
             "SEARCH t USING PRIMARY KEY (segment=? AND tag=? AND variant>?)",
         ),
         (
@@ -410,12 +410,12 @@ fn a_tag_with_a_million_pages_is_expanded_in_slices() {
                     AND NOT EXISTS (SELECT 1 FROM variant e CROSS JOIN tagged u
                         WHERE e.page = v.page AND (e.segment, e.id) < (s.id, t.variant)
                             AND u.segment = e.segment AND u.tag = t.tag AND u.variant = e.id)
-                ORDER BY s.id, t.variant LIMIT ?4",
+                ORDER BY s.id, t.variant LIMIT 0 + ?4",
             "SEARCH e USING INDEX variant_of (page=?)",
         ),
         (
             "SELECT id, url FROM page WHERE (url, id) > (?, ?) AND url < ?
-                ORDER BY url, id LIMIT ?",
+                ORDER BY url, id LIMIT 0 + ?",
             "SEARCH page USING COVERING INDEX page_url",
         ),
     ] {

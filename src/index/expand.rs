@@ -38,7 +38,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn expand(&mut self, awaited: bool) -> Result<(), ShardError> {
         let rows = self.sql.exec(
             "SELECT seq, job, epoch, kind, name, after_url, after_id FROM expand
-                ORDER BY seq LIMIT ?",
+                ORDER BY seq LIMIT 0 + ?",
             &[Value::Integer(MOST_TARGETS)],
         )?;
         let mut looked_at = 0;
@@ -129,13 +129,13 @@ impl<S: Sql> Work<'_, S> {
                 Ok(Slice { matches: self.matches_of(&found)?, next })
             }
             Target::Url(url) => self.slice_of_pages(
-                "SELECT id, url FROM page WHERE url = ? AND id > ? ORDER BY id LIMIT ?",
+                "SELECT id, url FROM page WHERE url = ? AND id > ? ORDER BY id LIMIT 0 + ?",
                 &[text(url), after, limit],
             ),
             Target::Prefix(prefix) => self.slice_of_range(prefix, after_url, after_id),
             Target::Host(host) => self.slice_of_range(&format!("{host}/"), after_url, after_id),
             Target::All => self.slice_of_pages(
-                "SELECT id, '' FROM page WHERE id > ? ORDER BY id LIMIT ?",
+                "SELECT id, '' FROM page WHERE id > ? ORDER BY id LIMIT 0 + ?",
                 &[after, limit],
             ),
         }
@@ -164,7 +164,7 @@ impl<S: Sql> Work<'_, S> {
         let begin = if after_url.is_empty() { format!("{stem}/") } else { after_url.to_owned() };
         self.slice_of_pages(
             "SELECT id, url FROM page WHERE (url, id) > (?, ?) AND url < ?
-                ORDER BY url, id LIMIT ?",
+                ORDER BY url, id LIMIT 0 + ?",
             &[text(&begin), Value::Integer(after_id), text(&end), number(SLICE)],
         )
     }

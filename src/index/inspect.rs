@@ -52,7 +52,7 @@ impl<S: Sql> Work<'_, S> {
                     LEFT JOIN variant v ON v.id = d.variant LEFT JOIN page p ON p.id = v.page
                     WHERE d.job = ?1
                 UNION ALL SELECT url, reason, attempts, at FROM import WHERE job = ?1 AND state = 2
-                ORDER BY 4 LIMIT ?2",
+                ORDER BY 4 LIMIT 0 + ?2",
             &[text(job), Value::Integer(FAILURES_SHOWN)],
         )?;
         rows.iter()
@@ -87,7 +87,7 @@ impl<S: Sql> Work<'_, S> {
                     AND NOT EXISTS (SELECT 1 FROM variant e CROSS JOIN tagged u
                         WHERE e.page = v.page AND (e.segment, e.id) < (s.id, t.variant)
                             AND u.segment = e.segment AND u.tag = t.tag AND u.variant = e.id)
-                ORDER BY s.id, t.variant LIMIT ?4",
+                ORDER BY s.id, t.variant LIMIT 0 + ?4",
             &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],
         )?;
         let last = rows.last().map(|row| Row(row).unsigned(1)).transpose()?;
@@ -97,7 +97,7 @@ impl<S: Sql> Work<'_, S> {
 
     pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {
         let rows = self.sql.exec(
-            "SELECT id FROM page WHERE url = ? ORDER BY id LIMIT ?",
+            "SELECT id FROM page WHERE url = ? ORDER BY id LIMIT 0 + ?",
             &[text(url), number(MOST_PAGES_OF_URL)],
         )?;
         Ok(self.pages(&rows)?)

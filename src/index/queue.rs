@@ -179,7 +179,7 @@ impl<S: Sql> Work<'_, S> {
             "UPDATE warm SET
                     rank = coalesce((SELECT max(heat, 0) FROM variant WHERE id = warm.variant), 0)
                 WHERE variant IN (SELECT variant FROM warm INDEXED BY warm_waits
-                    WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT ?)",
+                    WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT 0 + ?)",
             &[timestamp(self.now), number(MOST_DUE)],
         )?;
         let due = self.sql.exec(
@@ -187,7 +187,7 @@ impl<S: Sql> Work<'_, S> {
                     p.page, p.key, p.vary, w.variant
                 FROM warm w JOIN variant v ON v.id = w.variant JOIN page p ON p.id = v.page
                 WHERE w.state = 0 AND w.rank >= 0
-                ORDER BY w.rank DESC, w.epoch, w.variant LIMIT ?",
+                ORDER BY w.rank DESC, w.epoch, w.variant LIMIT 0 + ?",
             &[number(slots as u64 + LOOK_AHEAD)],
         )?;
         let mut tasks = Vec::with_capacity(slots);
@@ -332,7 +332,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn recover(&mut self) -> Result<(), ShardError> {
         let lost = self.sql.exec(
             "SELECT v.digest, v.id FROM warm w JOIN variant v ON v.id = w.variant
-                WHERE w.state = 1 AND w.not_before <= ? LIMIT ?",
+                WHERE w.state = 1 AND w.not_before <= ? LIMIT 0 + ?",
             &[timestamp(self.now), Value::Integer(MOST_LOST)],
         )?;
         for row in &lost {

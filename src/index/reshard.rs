@@ -107,7 +107,7 @@ impl<S: Sql> Work<'_, S> {
         }
         for _ in 0..SLICES {
             let rows = self.sql.exec(
-                "SELECT id, digest FROM page WHERE id >= ? ORDER BY id LIMIT ?",
+                "SELECT id, digest FROM page WHERE id >= ? ORDER BY id LIMIT 0 + ?",
                 &[number(self.state.walk), number(LOOKED_AT as u64)],
             )?;
             let task = self.task_of(&rows)?;

@@ -5,6 +5,7 @@
 //! left is filled again, so that there are as many as the site needs, not as it ever needed
 //! ([decision 0062](../../docs/decisions/0062-the-map-of-tags-is-in-segments.md)).
 
+use crate::sort::sort;
 use crate::sql::row::{Row, json, number};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::{Tag, TagSet, Target};
@@ -73,15 +74,19 @@ impl<S: Sql> Work<'_, S> {
         if tags.is_empty() {
             return Ok(Vec::new());
         }
+        // In the order of `tagged`: of many tags, several are found in what was read for one.
+        let mut tags: Vec<(i64, &'a Tag)> =
+            tags.iter().map(|tag| (tag_number(tag), *tag)).collect();
+        sort(&mut tags);
         let found = self.sql.exec(
             "SELECT (SELECT (s.id << 32) + t.variant - 1 FROM segment s CROSS JOIN tagged t
                     WHERE t.segment = s.id AND t.tag = value ORDER BY s.id, t.variant LIMIT 1)
                 FROM json_each(?) ORDER BY key",
-            &[numbers(tags.iter().copied())?],
+            &[json(&tags.iter().map(|(number, _)| number).collect::<Vec<_>>())?],
         )?;
         let mut carried = Vec::new();
-        for (tag, row) in tags.iter().zip(&found) {
-            carried.extend(Row(row).maybe_integer(0)?.map(|before| (*tag, before)));
+        for ((_, tag), row) in tags.into_iter().zip(&found) {
+            carried.extend(Row(row).maybe_integer(0)?.map(|before| (tag, before)));
         }
         Ok(carried)
     }
@@ -98,7 +103,7 @@ impl<S: Sql> Work<'_, S> {
             "SELECT s.id, t.variant FROM segment s CROSS JOIN tagged t
                 WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
                     AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END
-                ORDER BY s.id, t.variant LIMIT ?4",
+                ORDER BY s.id, t.variant LIMIT 0 + ?4",
             &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],
         )?;
         let place = |row: &Vec<Value>| {
