@@ -18,21 +18,23 @@ use std::time::Instant;
 use common::shard::{Bench, T0, asks, fanout, stored, tag};
 use common::sqlite::Sqlite;
 use edge_isr::delta::Delta;
-use edge_isr::index::{Grant, LeaseReply, RecordRequest, ShardCall, ShardReply};
+use edge_isr::index::{Grant, LeaseReply, Move, RecordRequest, ShardCall, ShardReply};
 use edge_isr::journal::{
     Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
 };
 use edge_isr::sql::{Sql as _, Value};
 use edge_isr::tag::{Tag, TagSet, Target};
-use edge_isr::time::{Epoch, Millis};
+use edge_isr::time::{Epoch, Millis, Timestamp};
 use edge_isr::view::{Sight, View};
 
 /// Tags of a page.
 const TAGS: u64 = 10;
-/// Pages of one batch.
-const BATCH: u64 = 1_000;
+/// Pages of one batch: what one shard hands another at once.
+const BATCH: usize = 100;
 /// Pages of a part: of which the median is taken.
 const PART: u64 = 10_000;
+/// When a shard takes pages that it was told of at `T0`.
+const LATER: Timestamp = Timestamp::from_millis(T0.as_millis() + 60_000);
 /// Times that a short thing is measured.
 const ROUNDS: usize = 101;
 
@@ -233,62 +235,91 @@ fn call(bench: &mut Bench, call: ShardCall) -> ShardReply {
     bench.shard.handle(call, T0).unwrap()
 }
 
+/// What a part of the pages is bound by, in turns.
+#[derive(Clone, Copy)]
+enum By {
+    /// Pages that another shard hands over, in calls of as many as it sends at once.
+    Batch,
+    /// A record each, a transaction each.
+    Record,
+}
+
 fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
     let mut rng = fastrand::Rng::with_seed(1);
-    let (mut parts, mut worked) = (Vec::new(), Vec::new());
-    let mut touched = [Vec::new(), Vec::new()];
+    let own = |variants| Move { shards: 1, own: 0, at: T0, variants, ..Move::default() };
+    // The first raises the shard's fencing numbers past the other's; it takes pages from a lease's time later on.
+    let last = RecordRequest { fence: pages, ..bound(pages, pages, &mut rng) };
+    assert_eq!(moved(bench, own(vec![handed_over(&last)]), T0), ShardReply::Moved { done: false });
+    let mut measured = [(); 2].map(|()| (Vec::new(), Vec::new(), Vec::new(), Vec::new()));
     for part in 0..pages / PART {
-        let requests: Vec<RecordRequest> = (part * PART..(part + 1) * PART)
-            .map(|page| {
-                let grant = Grant {
-                    fence: page + 1,
-                    stamp: Epoch(1),
-                    lease: Millis(25_000),
-                    tags: TagSet::default(),
-                    vary: Vec::new(),
-                    first: true,
-                };
-                let path = format!("/section-{}/article-{page}", page % 100);
-                RecordRequest { tags: tags_of(page, pages, &mut rng), ..stored(&path, &grant, &[]) }
-            })
+        let by = if part % 2 == 0 { By::Batch } else { By::Record };
+        let requests: Vec<RecordRequest> =
+            (part * PART..(part + 1) * PART).map(|page| bound(page, pages, &mut rng)).collect();
+        let batches: Vec<Move> = requests
+            .chunks(BATCH)
+            .map(|requests| own(requests.iter().map(handed_over).collect()))
             .collect();
-        let mut requests = requests.into_iter();
         let before = reads_and_writes();
         let (began, processor) = (Instant::now(), processor_seconds());
-        for _ in 0..PART / BATCH {
-            bench.sql_batch(|bench| {
-                for request in requests.by_ref().take(BATCH as usize) {
+        match by {
+            By::Batch => {
+                for batch in batches {
+                    black_box(moved(bench, batch, LATER));
+                }
+            }
+            By::Record => {
+                for request in requests {
                     black_box(call(bench, ShardCall::Record(request)));
                 }
-            });
+            }
         }
+        let (parts, worked, reads, writes) = &mut measured[by as usize];
         parts.push(PART as f64 / began.elapsed().as_secs_f64());
         worked.push(PART as f64 / (processor_seconds() - processor));
-        for (kind, (now, before)) in reads_and_writes().iter().zip(before).enumerate() {
-            touched[kind].push((now - before) / PART as f64);
-        }
-        if part % 10 == 9 {
+        let now = reads_and_writes();
+        reads.push((now[0] - before[0]) / PART as f64);
+        writes.push((now[1] - before[1]) / PART as f64);
+        if part % 10 >= 8 {
             eprintln!("{} pages, {:.0} pages/s", (part + 1) * PART, parts[parts.len() - 1]);
         }
     }
-    figures.push(Figure {
-        name: "bind in batches of 1,000",
-        unit: "pages/s",
-        bound: ">= 10,000",
-        parts,
-    });
-    figures.push(Figure {
-        name: "the same, per second of processor time",
-        unit: "pages/s",
-        bound: "",
-        parts: worked,
-    });
-    let [reads, writes] = touched;
-    for (name, parts) in
-        [("reads of files for a page bound", reads), ("writes to files for it", writes)]
-    {
-        figures.push(Figure { name, unit: "calls", bound: "", parts });
+    let [batch, record] = measured;
+    let (pages, calls) = ("pages/s", "calls");
+    for (name, unit, bound, parts) in [
+        ("bind in batches of 100", pages, ">= 10,000", batch.0),
+        ("the same, per second of processor time", pages, "", batch.1),
+        ("reads of files for a page bound", calls, "", batch.2),
+        ("writes to files for it", calls, "", batch.3),
+        ("bind in a transaction each, in turns with the batches", pages, "", record.0),
+        ("the same, per second of processor time", pages, "", record.1),
+        ("reads of files for a page bound so", calls, "", record.2),
+        ("writes to files for it", calls, "", record.3),
+    ] {
+        figures.push(Figure { name, unit, bound, parts });
     }
+}
+
+/// A page's record, after a lease.
+fn bound(page: u64, pages: u64, rng: &mut fastrand::Rng) -> RecordRequest {
+    let grant = Grant {
+        fence: page + 1,
+        stamp: Epoch(1),
+        lease: Millis(25_000),
+        tags: TagSet::default(),
+        vary: Vec::new(),
+        first: true,
+    };
+    let path = format!("/section-{}/article-{page}", page % 100);
+    RecordRequest { tags: tags_of(page, pages, rng), ..stored(&path, &grant, &[]) }
+}
+
+/// The same as another shard hands it over.
+fn handed_over(record: &RecordRequest) -> String {
+    serde_json::json!({ "record": record, "heat": T0, "letters": [] }).to_string()
+}
+
+fn moved(bench: &mut Bench, pages: Move, now: Timestamp) -> ShardReply {
+    bench.shard.handle(ShardCall::Move(pages), now).unwrap()
 }
 
 fn look_up(bench: &mut Bench, figures: &mut Vec<Figure>) {

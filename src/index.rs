@@ -16,7 +16,7 @@
 
 use crate::config::Config;
 use crate::journal::Fanout;
-use crate::key::{CacheKey, Selection};
+use crate::key::CacheKey;
 use crate::pace::{Limits, ONE, Pace};
 use crate::sql::{Sql, SqlError};
 use crate::time::{Millis, Timestamp};
@@ -150,15 +150,13 @@ impl<S: Sql> Shard<S> {
     pub fn handle(&mut self, call: ShardCall, now: Timestamp) -> Result<ShardReply, ShardError> {
         match call {
             ShardCall::Lease(request) => {
-                let selections = [&request.selection];
                 let lease = |work: &mut Work<'_, S>| work.lease(&request).map(ShardReply::Lease);
-                self.heal(&request.key, &selections, &lease, now)
+                self.heal(&request.key, &lease, now)
             }
             ShardCall::Record(request) => {
-                let selections = [&request.selection, &request.leased];
                 let record =
                     |work: &mut Work<'_, S>| work.record(&request, false).map(ShardReply::Recorded);
-                self.heal(&request.key, &selections, &record, now)
+                self.heal(&request.key, &record, now)
             }
             ShardCall::Release(request) => self
                 .transact(now, |work| {
@@ -310,13 +308,12 @@ impl<S: Sql> Shard<S> {
     fn heal(
         &mut self,
         key: &CacheKey,
-        selections: &[&Selection],
         call: &dyn Fn(&mut Work<'_, S>) -> Result<ShardReply, ShardError>,
         now: Timestamp,
     ) -> Result<ShardReply, ShardError> {
         match self.transact(now, call) {
             Err(error) if is_damage(&error) => {
-                self.transact(now, |work| work.drop_damaged(key, selections))?;
+                self.transact(now, |work| work.drop_damaged(key))?;
                 self.transact(now, call)
             }
             other => other,

@@ -42,6 +42,9 @@ pub const MAX_PARAMETERS: usize = 100;
 pub trait Sql {
     /// Runs one statement and returns all its rows.
     ///
+    /// A limit that is bound is written `LIMIT 0 + ?`: SQLite takes a parameter that stands alone there for a part of
+    /// the plan, and parses the statement anew each time one is bound (<https://sqlite.org/qpsg.html>).
+    ///
     /// # Errors
     /// When SQLite refuses it.
     fn exec(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, SqlError>;

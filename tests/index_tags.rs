@@ -9,6 +9,7 @@ use edge_isr::header::Fields;
 use edge_isr::index::{LeaseRequest, RecordRequest, ShardCall, ShardReply, WarmRequest};
 use edge_isr::journal::{Fanout, REPAIR_MARGIN};
 use edge_isr::key::{CacheKey, Page, Selection};
+use edge_isr::sql::{Sql as _, Value};
 use edge_isr::tag::{Tag, Target};
 use edge_isr::time::Epoch;
 
@@ -101,6 +102,103 @@ fn targets_name_the_pages_they_should() {
     }
     // Overlapping targets count a page once.
     assert_eq!(count(&mut bench, &[tag("all"), Target::All, prefix("example.com/")]), (12, true));
+}
+
+/// How many segments the map of tags has.
+fn segments(bench: &Bench) -> i64 {
+    match bench.sql.exec("SELECT count(*) FROM segment", &[]).unwrap()[0].as_slice() {
+        [Value::Integer(count)] => *count,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Fills pages with a thousand tags each: one of their own, others that each has, and one of every fiftieth page.
+fn fill_widely(bench: &mut Bench, pages: std::ops::Range<u64>) {
+    bench.sql_batch(|bench| {
+        for n in pages {
+            let mut names: Vec<String> = (0..998).map(|tag| format!("t:{tag}")).collect();
+            names.push(format!("own:{n}"));
+            names.push(format!("fiftieth:{}", n % 50));
+            let names: Vec<&str> = names.iter().map(String::as_str).collect();
+            bench.fill(&format!("/{n}"), 1, &names, 0);
+        }
+    });
+}
+
+/// All pages of a tag, in parts of a given size.
+fn in_parts(bench: &mut Bench, tag: &str, limit: u32) -> Vec<String> {
+    let (mut found, mut cursor) = (Vec::new(), None);
+    loop {
+        let tag = Tag::parse(tag).unwrap();
+        let listed = bench.call(ShardCall::TagPages { tag, cursor, limit }, 0);
+        let ShardReply::Pages { pages, cursor: next } = listed else { panic!("no pages") };
+        assert!(pages.len() <= limit as usize);
+        found.extend(pages.into_iter().map(|page| page.page.path));
+        if next.is_none() {
+            return found;
+        }
+        cursor = next;
+    }
+}
+
+/// Pages of all segments are found, whichever was filled when, and as many segments are kept as the pages need.
+#[test]
+fn the_map_of_tags_goes_over_several_segments() {
+    let mut bench = Bench::new();
+    fill_widely(&mut bench, 0..130);
+    let needed = segments(&bench);
+    assert!(needed >= 3, "{needed}");
+    let expected: Vec<String> = (0..3).map(|n| format!("/{}", n * 50 + 7)).collect();
+    for limit in [1, 2, 3, 100] {
+        assert_eq!(in_parts(&mut bench, "fiftieth:7", limit), expected);
+        assert_eq!(in_parts(&mut bench, "t:0", limit * 50).len(), 130);
+    }
+    assert_eq!(bench.tag_pages("own:129"), ["/129"]);
+    assert_eq!(count(&mut bench, &[tag("own:0"), tag("own:129"), tag("own:130")]), (2, true));
+    assert_eq!(count(&mut bench, &[tag("t:997")]), (130, true));
+    // Most pages go, and others come, again and again: their places are filled again.
+    for round in 1..3 {
+        bench.sql_batch(|bench| {
+            for n in (0..130).filter(|n| n % 50 != 7) {
+                let page = (round - 1) * 1_000 + n;
+                bench.call(ShardCall::Forget { key: key(&format!("/{page}")).digest() }, 0);
+            }
+        });
+        assert_eq!(in_parts(&mut bench, "t:3", 1_000).len(), 3);
+        fill_widely(&mut bench, round * 1_000..round * 1_000 + 7);
+        fill_widely(&mut bench, round * 1_000 + 8..round * 1_000 + 130);
+        bench = bench.restart();
+        assert!(segments(&bench) <= needed + 1, "{} after {needed}", segments(&bench));
+        for n in [57, 107] {
+            bench.call(
+                ShardCall::Forget { key: key(&format!("/{}", round * 1_000 + n)).digest() },
+                0,
+            );
+        }
+        // Each page once, also those that stand in a segment before the older ones.
+        for limit in [2, 1_000] {
+            let mut found = in_parts(&mut bench, "fiftieth:7", limit);
+            found.sort();
+            assert_eq!(found, ["/107", "/57", "/7"]);
+        }
+        let found = bench.tag_pages(&format!("own:{}", round * 1_000 + 9));
+        assert_eq!(found, [format!("/{}", round * 1_000 + 9)]);
+    }
+    // An invalidation finds them all.
+    bench.invalidate(fanout(2, &[tag("t:5")]), 1);
+    while bench.status().expanding > 0 {
+        bench.shard.run_due(at(2)).unwrap();
+    }
+    assert_eq!(bench.job("job2", 3).queued, bench.status().pages);
+    // Nothing stays of what is forgotten.
+    let pages = in_parts(&mut bench, "t:5", 1_000);
+    for path in pages {
+        bench.call(ShardCall::Forget { key: key(&path).digest() }, 4);
+    }
+    let left = bench
+        .sql
+        .exec("SELECT (SELECT count(*) FROM tagged), (SELECT sum(entries) FROM segment)", &[]);
+    assert_eq!(left.unwrap(), [[Value::Integer(0), Value::Integer(0)]]);
 }
 
 #[test]

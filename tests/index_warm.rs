@@ -388,12 +388,12 @@ fn a_turn_is_found_by_its_index_however_long_the_queue() {
     };
     let turn = plan(
         "SELECT w.epoch FROM warm w JOIN variant v ON v.id = w.variant
-            WHERE w.state = 0 AND w.rank >= 0 ORDER BY w.rank DESC, w.epoch, w.variant LIMIT ?",
+            WHERE w.state = 0 AND w.rank >= 0 ORDER BY w.rank DESC, w.epoch, w.variant LIMIT 0 + ?",
     );
     assert!(turn.contains("warm_turn (state=? AND rank>?)") && !turn.contains("TEMP"), "{turn}");
     let due = plan(
         "SELECT variant FROM warm INDEXED BY warm_waits
-            WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT ?",
+            WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT 0 + ?",
     );
     assert!(due.contains("warm_waits (not_before<?)"), "{due}");
 }

@@ -6,6 +6,7 @@ prices are Cloudflare's published ones. What a site does in a day is assumed, an
 
 import json
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -121,35 +122,30 @@ def short(number: float) -> str:
     return f"{number:.3g}"
 
 
-def table(head: list[str], rows: list[list[object]]) -> None:
-    """Prints a table."""
-    print(row(*head))
-    print(row(*["---"] * len(head)))
-    for cells in rows:
-        print(row(*cells))
-    print()
+def table(head: list[str], rows: list[list[object]]) -> list[str]:
+    """A table's lines."""
+    return [row(*head), row(*["---"] * len(head)), *(row(*cells) for cells in rows)]
 
 
-def main() -> None:
-    """Prints the tables of docs/scale.md."""
-    costs = json.loads(Path(sys.argv[1]).read_text())["runtime"]["operations"]
+def tables(costs: dict[str, dict[str, float]]) -> Iterator[list[str]]:
+    """The tables of docs/scale.md."""
     billed = ["Durable Object requests", "rows read", "rows written", "KV reads", "KV writes"]
-    table(["one", *billed], [[name, *(f"{n:.3g}" for n in per(one).values())] for name, one in costs.items()])
+    yield table(["one", *billed], [[name, *(f"{n:.3g}" for n in per(one).values())] for name, one in costs.items()])
     days = [a_day(site, costs) for site in SITES]
     names = [site.name for site in SITES]
-    table(["times a day", *names], [[what, *(short(day[what]["times"]) for day in days)] for what in days[0]])
-    table(
+    yield table(["times a day", *names], [[what, *(short(day[what]["times"]) for day in days)] for what in days[0]])
+    yield table(
         ["operations a day", *names],
         [[what, *(short(sum(part[what] for part in day.values())) for day in days)] for what in billed],
     )
     bills = [dollars(site, day) for site, day in zip(SITES, days)]
     lines = [[what, *(f"{bill[what]:,.2f}" for bill in bills)] for what in bills[0]]
-    table(["dollars a month", *names], [*lines, ["**all**", *(f"**{sum(bill.values()):,.2f}**" for bill in bills)]])
+    yield table(["dollars a month", *names], [*lines, ["**all**", *(f"**{sum(bill.values()):,.2f}**" for bill in bills)]])
     own = [sum(part["Durable Object requests"] for part in day.values()) for day in days]
     low, high = (REPORTED_OBJECT_REQUESTS / visits for visits in REPORTED_VISITS)
     price, included = PRICES["Durable Object requests"]
     month = lambda a_day: max(a_day * DAYS - included, 0) / MILLION * price
-    table(
+    yield table(
         ["Durable Object requests a day", *names],
         [
             ["edge-isr", *(short(n) for n in own)],
@@ -161,6 +157,13 @@ def main() -> None:
             ],
         ],
     )
+
+
+
+def main() -> None:
+    """Prints them."""
+    for lines in tables(json.loads(Path(sys.argv[1]).read_text())["runtime"]["operations"]):
+        print("\n".join(lines), end="\n\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
 """How long calls of the purge APIs take, as their callers see it, on the local runtime with many known pages.
 
-usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS]]    (default 10000 30; after scripts/build)
+usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS [WARM_RATE]]]    (default 10000 30 100; after
+scripts/build)
 
 Prints median, 95th percentile and maximum of each API in milliseconds. Each call names a page and waits for its
-answer; the pages that it invalidates are refetched meanwhile, as in production.
+answer; the pages that it invalidates are refetched meanwhile, as in production, at most WARM_RATE of them in a second.
+On one machine those take processor time from the calls. With a WARM_RATE of 1 next to nothing does, and calls that
+purge everything are also made with a rest after each, until the worker does nothing.
 """
 
+import os
 import statistics
 import sys
 import tempfile
@@ -14,12 +18,14 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 from stack import ROOT, TOKENS, Worker
 
 PAGES = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
 CALLS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
+WARM_RATE = int(sys.argv[3]) if len(sys.argv) > 3 else 100
 KEY = TOKENS["operator"][1]
 BATCH = (
     '<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity>'
@@ -93,16 +99,16 @@ def main():
     origin = Origin(("127.0.0.1", 0), Pages)
     threading.Thread(target=origin.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory() as directory:
-        config = {"new_keys_per_second": 100_000}
+        config = {"new_keys_per_second": 100_000, "warm_rate": WARM_RATE}
         worker = Worker(directory, f"http://127.0.0.1:{origin.server_address[1]}", config=config)
         try:
-            measure(worker.url)
+            measure(worker.url, worker.process.pid)
         finally:
             worker.stop()
             origin.shutdown()
 
 
-def measure(url):
+def measure(url, session):
     """Fills the cache, then calls."""
     with httpx.Client(timeout=60) as client:
         began = time.monotonic()
@@ -111,16 +117,56 @@ def measure(url):
                 pass
         print(f"{PAGES} pages in {time.monotonic() - began:.0f} s")
         for name, make in calls(url).items():
-            took = []
-            for n in range(CALLS):
-                method, target, headers, body = make(n)
-                started = time.perf_counter()
-                answer = client.request(method, target, headers=headers, content=body)
-                took.append((time.perf_counter() - started) * 1000)
-                assert answer.status_code in (200, 201), (name, answer.status_code, answer.text)
-            took.sort()
-            late = took[int(len(took) * 0.95)]
-            print(f"{name}: median {statistics.median(took):.1f}, p95 {late:.1f}, most {took[-1]:.1f} ms")
+            took = [timed(client, make(n)) for n in range(CALLS)]
+            told(name, took)
+        if WARM_RATE > 1:
+            return
+        # The worker's own part: each call finds it at rest.
+        alone = []
+        for n in range(CALLS):
+            at_rest(session)
+            alone.append(timed(client, make(n)))
+        told(f"{name}, each after a rest", alone)
+
+
+def timed(client, call):
+    """Milliseconds that a call takes."""
+    method, target, headers, body = call
+    started = time.perf_counter()
+    answer = client.request(method, target, headers=headers, content=body)
+    took = (time.perf_counter() - started) * 1000
+    assert answer.status_code in (200, 201), (target, answer.status_code, answer.text)
+    return took
+
+
+def at_rest(session):
+    """Waits until the processes of a session take less than a tenth of a processor."""
+    for _ in range(120):
+        before = ticks(session)
+        time.sleep(0.5)
+        if (ticks(session) - before) * 2 < os.sysconf("SC_CLK_TCK") / 10:
+            return
+    raise SystemExit("the worker does not come to rest; is WARM_RATE 1?")
+
+
+def ticks(session):
+    """Processor time of a session's processes (proc_pid_stat(5): session, utime and stime)."""
+    total = 0
+    for file in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = file.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[3]) == session:
+            total += int(fields[11]) + int(fields[12])
+    return total
+
+
+def told(name, took):
+    """Prints what calls took."""
+    took.sort()
+    late = took[int(len(took) * 0.95)]
+    print(f"{name}: median {statistics.median(took):.1f}, p95 {late:.1f}, most {took[-1]:.1f} ms", flush=True)
 
 
 if __name__ == "__main__":

@@ -66,22 +66,14 @@ export function sized(stream, length) {
   return fixed.readable;
 }
 
-export function originFetch(url, method, fields, body, timeout) {
-  return ask(fetch, url, method, fields, body, timeout);
-}
-
-// This worker's default entrypoint, without a way over the network; 501 where the runtime has none.
-export async function ownFetch(url, method, fields, body, timeout) {
-  const own = workers.exports?.default;
-  if (typeof own?.fetch !== "function") return new Response(null, { status: 501 });
-  return ask((...request) => own.fetch(...request), url, method, fields, body, timeout);
-}
-
-async function ask(by, url, method, fields, body, timeout) {
+// `own`: to this worker's default entrypoint, without a way over the network; 501 where the runtime has none.
+export async function ask(own, url, method, fields, body, timeout) {
+  const to = own ? workers.exports?.default : globalThis;
+  if (typeof to?.fetch !== "function") return new Response(null, { status: 501 });
   const controller = new AbortController();
   const timer = timeout > 0 ? setTimeout(() => controller.abort(new Error("timeout")), timeout) : null;
   try {
-    return await by(url, {
+    return await to.fetch(url, {
       method,
       headers: headersOf(fields),
       body,
@@ -205,8 +197,63 @@ export function objectId(namespace, name) {
   return namespace ? namespace.idFromName(name).toString() : undefined;
 }
 
-export function transactionSync(storage, work) {
-  return storage.transactionSync(work);
+// One statement: parameters and rows cross as one JSON text each, bytes in them as lists of numbers; nothing crosses
+// back where there are no rows.
+export function sqlExec(sql, statement, parameters) {
+  const bound = JSON.parse(parameters);
+  for (let i = 0; i < bound.length; i += 1) if (Array.isArray(bound[i])) bound[i] = new Uint8Array(bound[i]);
+  const cursor = sql.exec(statement, ...bound).raw();
+  let next = cursor.next();
+  if (next.done) return undefined;
+  const rows = [];
+  for (; !next.done; next = cursor.next()) rows.push(next.value);
+  for (const row of rows) {
+    for (let i = 0; i < row.length; i += 1) {
+      if (row[i] instanceof ArrayBuffer) row[i] = Array.from(new Uint8Array(row[i]));
+    }
+  }
+  return JSON.stringify(rows);
+}
+
+// How long a request waits for those whose text is still on its way.
+const GATHER_MILLIS = 2;
+
+// Answers the requests of one object, those that have come together in one turn of the event loop: what a turn writes
+// is one commit, the runtime keeps every answer back until that is durable, and `after` is done once for all of them.
+// A request that is alone waits for nobody.
+export function desk(answer, after) {
+  let coming = 0;
+  let waiting = [];
+  let timer = null;
+  function turn() {
+    clearTimeout(timer);
+    timer = null;
+    const calls = waiting;
+    waiting = [];
+    // One that throws fails for itself.
+    const replies = calls.map(({ text }) => new Promise((done) => done(answer(text))));
+    const ready = new Promise((done) => done(after?.()));
+    calls.forEach(({ done }, at) => done(ready.then(() => replies[at])));
+  }
+  function look() {
+    if (waiting.length === 0) return;
+    if (coming === 0) turn();
+    else timer ??= setTimeout(turn, GATHER_MILLIS);
+  }
+  return async (request) => {
+    coming += 1;
+    try {
+      const text = await request.text();
+      return new Promise((done) => waiting.push({ text, done }));
+    } finally {
+      coming -= 1;
+      look();
+    }
+  };
+}
+
+export function reply(status, text) {
+  return new Response(text, { status });
 }
 
 export function settingText(env, name) {

@@ -1,6 +1,6 @@
 //! The functions of `glue.js`, typed.
 
-use js_sys::{Array, Promise, Uint8Array};
+use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
@@ -20,16 +20,9 @@ extern "C" {
     pub(super) fn respond_from(response: &Response, fields: &str) -> Result<Response, JsValue>;
     #[wasm_bindgen(catch)]
     pub(super) fn sized(stream: &ReadableStream, length: f64) -> Result<ReadableStream, JsValue>;
-    #[wasm_bindgen(js_name = originFetch)]
-    fn origin_fetch_promise(
-        url: &str,
-        method: &str,
-        fields: &str,
-        body: Option<ReadableStream>,
-        timeout: f64,
-    ) -> Promise;
-    #[wasm_bindgen(js_name = ownFetch)]
-    fn own_fetch_promise(
+    #[wasm_bindgen(js_name = ask)]
+    fn ask_promise(
+        own: bool,
         url: &str,
         method: &str,
         fields: &str,
@@ -80,11 +73,14 @@ extern "C" {
         jurisdiction: Option<&str>,
         message: &str,
     ) -> Promise;
-    #[wasm_bindgen(catch, js_name = transactionSync)]
-    pub(super) fn transaction_sync(
-        storage: &JsValue,
-        work: &mut dyn FnMut() -> Result<JsValue, JsValue>,
-    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(catch, js_name = sqlExec)]
+    pub(super) fn sql_exec(
+        sql: &Database,
+        statement: &str,
+        parameters: &str,
+    ) -> Result<Option<String>, JsValue>;
+    pub(super) fn desk(answer: &JsValue, after: &JsValue) -> Function;
+    pub(super) fn reply(status: u16, text: &str) -> Response;
     #[wasm_bindgen(js_name = settingText)]
     pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
     pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
@@ -96,6 +92,34 @@ extern "C" {
     pub(super) fn random_id() -> String;
 }
 
+#[wasm_bindgen]
+extern "C" {
+    /// A Durable Object's state.
+    pub(super) type State;
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn storage(this: &State) -> Storage;
+
+    /// Its storage.
+    #[derive(Clone)]
+    pub(super) type Storage;
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn sql(this: &Storage) -> Database;
+    #[wasm_bindgen(method, catch, js_name = transactionSync)]
+    pub(super) fn transaction_sync(
+        this: &Storage,
+        work: &mut dyn FnMut() -> Result<JsValue, JsValue>,
+    ) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = setAlarm)]
+    pub(super) fn set_alarm(this: &Storage, at: f64) -> Result<Promise, JsValue>;
+    #[wasm_bindgen(method, catch, js_name = deleteAlarm)]
+    pub(super) fn delete_alarm(this: &Storage) -> Result<Promise, JsValue>;
+
+    /// Its SQLite.
+    pub(super) type Database;
+    #[wasm_bindgen(method, getter, js_name = databaseSize)]
+    pub(super) fn size(this: &Database) -> f64;
+}
+
 /// What a rejected promise or a thrown value says.
 pub(super) fn words(error: &JsValue) -> String {
     error
@@ -103,26 +127,16 @@ pub(super) fn words(error: &JsValue) -> String {
         .map_or_else(|| format!("{error:?}"), |e| String::from(e.message()))
 }
 
-pub(super) async fn origin_fetch(
+/// Asks the origin, another cache, or this worker's own entrypoint.
+pub(super) async fn ask(
+    own: bool,
     url: &str,
     method: &str,
     fields: &str,
     body: Option<ReadableStream>,
     timeout: f64,
 ) -> Result<Response, JsValue> {
-    JsFuture::from(origin_fetch_promise(url, method, fields, body, timeout))
-        .await
-        .map(JsCast::unchecked_into)
-}
-
-pub(super) async fn own_fetch(
-    url: &str,
-    method: &str,
-    fields: &str,
-    body: Option<ReadableStream>,
-    timeout: f64,
-) -> Result<Response, JsValue> {
-    JsFuture::from(own_fetch_promise(url, method, fields, body, timeout))
+    JsFuture::from(ask_promise(own, url, method, fields, body, timeout))
         .await
         .map(JsCast::unchecked_into)
 }

@@ -2,46 +2,83 @@
 
 use std::rc::Rc;
 
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use js_sys::{Function, Promise};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::Response;
+use worker::Env;
 
 use crate::engine::deliver::{self, Ledger};
 use crate::journal::{Journal as Machine, JournalCall};
 
+use super::glue;
 use super::object::{self, Objects};
 use super::sql::ObjectSql;
 
 /// One site's journal.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Journal {
+    inner: Rc<Inner>,
+    desk: Function,
+}
+
+struct Inner {
     objects: Objects,
     ledger: Rc<Ledger<ObjectSql>>,
 }
 
-impl DurableObject for Journal {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Journal {
+    /// Opens the journal.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: &JsValue, env: Env) -> Self {
         let objects = Objects::new(state, env);
         let machine = Machine::open(objects.sql(), objects.journal_config());
         let ledger = Ledger::new(machine);
         let ledger = Rc::new(ledger.telling(objects.upstreams(), objects.log_level()));
-        Self { objects, ledger }
+        let inner = Rc::new(Inner { objects, ledger });
+        let own = Rc::clone(&inner);
+        let answer = Closure::<dyn Fn(String) -> Promise>::new(move |text: String| {
+            let own = Rc::clone(&own);
+            future_to_promise(async move { own.answer(&text).await.map(JsValue::from) })
+        });
+        let desk = glue::desk(&answer.into_js_value(), &JsValue::UNDEFINED);
+        Self { inner, desk }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let call: JournalCall = match object::read(&mut request).await {
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// When the runtime fails.
+    pub fn fetch(&self, request: &JsValue) -> Result<JsValue, JsValue> {
+        self.desk.call1(&JsValue::UNDEFINED, request)
+    }
+
+    /// Works on what is due.
+    pub fn alarm(&self) -> Promise {
+        let own = Rc::clone(&self.inner);
+        future_to_promise(async move { own.work().await.map(|()| JsValue::UNDEFINED) })
+    }
+}
+
+impl Inner {
+    async fn answer(&self, text: &str) -> Result<Response, JsValue> {
+        let call: JournalCall = match object::read(text) {
             Ok(call) => call,
-            Err(response) => return response,
+            Err(response) => return Ok(response),
         };
         let reply = deliver::handle(&self.ledger, &self.objects.platform(), call).await;
         if let Ok(next) = self.ledger.next_wake() {
-            self.objects.wake_at(next).await?;
+            self.objects.alarm().wake_at(next).await?;
         }
-        object::reply(reply)
+        Ok(object::reply(reply))
     }
 
-    async fn alarm(&self) -> Result<Response> {
-        self.objects.arm_retry().await?;
+    async fn work(&self) -> Result<(), JsValue> {
+        let alarm = self.objects.alarm();
+        alarm.arm_retry().await?;
         let done = deliver::run_due(&self.ledger, &self.objects.platform()).await;
-        self.objects.rearm(done.and_then(|()| self.ledger.next_wake())).await?;
-        Response::empty()
+        alarm.rearm(done.and_then(|()| self.ledger.next_wake())).await
     }
 }

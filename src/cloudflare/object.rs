@@ -1,48 +1,57 @@
 //! What both Durable Objects share: messages in and out, alarms, ports.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
+use js_sys::Promise;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use worker::{Env, Request, Response, Result, State};
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::Response;
+use worker::Env;
 
 use crate::config::upstream::Armed;
 use crate::config::{Config, LogLevel};
+use crate::engine::wake::{self, RETRY};
 use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
 use crate::json::{read_json, write_value};
-use crate::time::{Millis, Timestamp};
+use crate::time::Timestamp;
 
-use super::glue;
+use super::glue::{self, State, Storage};
 use super::platform::{Bindings, Edge, Keeper, now};
 use super::settings;
 use super::sql::ObjectSql;
 
-/// When an alarm that did not come to its end is tried again.
-const RETRY: Millis = Millis(5_000);
-
 /// A Durable Object's surroundings.
 pub(super) struct Objects {
-    state: State,
     env: Env,
     config: Config,
     bindings: Rc<Bindings>,
+    alarm: Alarm,
 }
 
 impl Objects {
-    pub(super) fn new(state: State, env: Env) -> Self {
+    pub(super) fn new(state: &JsValue, env: Env) -> Self {
         let site = settings::site(&env);
         let config = site.engine.config().clone();
         let bindings = Rc::clone(&site.bindings);
-        Self { state, env, config, bindings }
+        let storage = state.unchecked_ref::<State>().storage();
+        let alarm = Alarm { storage, set: Cell::new(None) };
+        Self { env, config, bindings, alarm }
     }
 
     pub(super) fn env(&self) -> &Env {
         &self.env
     }
 
+    pub(super) fn alarm(&self) -> &Alarm {
+        &self.alarm
+    }
+
     pub(super) fn sql(&self) -> ObjectSql {
-        ObjectSql::new(&self.state)
+        ObjectSql::new(&self.alarm.storage)
     }
 
     pub(super) fn journal_config(&self) -> JournalConfig {
@@ -67,28 +76,44 @@ impl Objects {
     pub(super) fn platform(&self) -> Rc<Edge> {
         Rc::new(Edge::new(Rc::clone(&self.bindings), Keeper::Object, String::new()))
     }
+}
+
+/// An object's alarm, and when it is set for as far as this instance knows ([`crate::engine::wake`]).
+///
+/// What is remembered is never earlier than what is stored, so nothing waits for an alarm that is not there:
+/// - an object has one instance at a time, and nobody else sets its alarm;
+/// - it is remembered only once the storage has confirmed it, and forgotten before it is changed. A commit that fails
+///   afterwards ends the instance, and its memory with it;
+/// - the runtime takes an alarm away only to run it, and the run begins with [`Alarm::arm_retry`];
+/// - one that ought to have gone off and did not is set anew: after an exception the runtime tries an alarm again, but
+///   not for ever.
+pub(super) struct Alarm {
+    storage: Storage,
+    set: Cell<Option<Timestamp>>,
+}
+
+impl Alarm {
+    /// When it has to be set for, if something is due at `next`.
+    pub(super) fn missing(&self, next: Option<Timestamp>) -> Option<Timestamp> {
+        wake::missing(self.set.get(), next, now())
+    }
 
     /// Sets the alarm, unless an earlier one is set.
-    pub(super) async fn wake_at(&self, at: Option<Timestamp>) -> Result<()> {
-        let Some(at) = at else { return Ok(()) };
-        let storage = self.state.storage();
-        let set = storage.get_alarm().await?;
-        let at = at.max(now());
-        if set.is_none_or(|set| set > at.as_millis()) {
-            storage.set_alarm(at.as_millis().saturating_sub(now().as_millis())).await?;
+    pub(super) async fn wake_at(&self, next: Option<Timestamp>) -> Result<(), JsValue> {
+        match self.missing(next) {
+            Some(at) => self.set(at).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Sets the alarm for what is to do next; none if there is nothing. After a failure the retry stands.
     pub(super) async fn rearm<E: std::fmt::Display>(
         &self,
-        next: std::result::Result<Option<Timestamp>, E>,
-    ) -> Result<()> {
-        let storage = self.state.storage();
+        next: Result<Option<Timestamp>, E>,
+    ) -> Result<(), JsValue> {
         match next {
-            Ok(Some(at)) => storage.set_alarm(at.max(now()).as_millis() - now().as_millis()).await,
-            Ok(None) => storage.delete_alarm().await,
+            Ok(Some(at)) => self.set(at.max(now())).await,
+            Ok(None) => self.change(self.storage.delete_alarm()).await,
             Err(error) => {
                 failed(&error);
                 Ok(())
@@ -97,8 +122,20 @@ impl Objects {
     }
 
     /// Arms before the work, so that a crash in the middle of it is followed by another try.
-    pub(super) async fn arm_retry(&self) -> Result<()> {
-        self.state.storage().set_alarm(RETRY.0 as i64).await
+    pub(super) async fn arm_retry(&self) -> Result<(), JsValue> {
+        self.set(now().plus(RETRY)).await
+    }
+
+    /// Sets the alarm.
+    pub(super) async fn set(&self, at: Timestamp) -> Result<(), JsValue> {
+        self.change(self.storage.set_alarm(at.as_millis() as f64)).await?;
+        self.set.set(Some(at));
+        Ok(())
+    }
+
+    async fn change(&self, changed: Result<Promise, JsValue>) -> Result<(), JsValue> {
+        self.set.set(None);
+        JsFuture::from(changed?).await.map(drop)
     }
 }
 
@@ -109,25 +146,21 @@ fn failed(error: &dyn std::fmt::Display) {
 }
 
 /// The call in a request's body.
-pub(super) async fn read<C: DeserializeOwned>(
-    request: &mut Request,
-) -> std::result::Result<C, Result<Response>> {
-    let text = request.text().await.map_err(Err)?;
-    read_json(text.as_bytes()).map_err(|error| Response::error(error.to_string(), 400))
+pub(super) fn read<C: DeserializeOwned>(text: &str) -> Result<C, Response> {
+    read_json(text.as_bytes()).map_err(|error| glue::reply(400, &error.to_string()))
 }
 
 /// The reply to a call; a failure is a 500 with its words.
-pub(super) fn reply<R: Serialize, E: std::fmt::Display>(
-    reply: std::result::Result<R, E>,
-) -> Result<Response> {
-    match reply {
-        Ok(reply) => Response::ok(serde_json::to_string(&reply)?),
-        Err(error) => {
-            worker::console_error!(
-                "{{\"event\":\"object-failed\",\"problem\":{:?}}}",
-                error.to_string()
-            );
-            Response::error(error.to_string(), 500)
-        }
-    }
+pub(super) fn reply<R: Serialize, E: std::fmt::Display>(reply: Result<R, E>) -> Response {
+    let text = match reply {
+        Ok(reply) => serde_json::to_string(&reply).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    text.map_or_else(
+        |error| {
+            worker::console_error!("{{\"event\":\"object-failed\",\"problem\":{error:?}}}");
+            glue::reply(500, &error)
+        },
+        |text| glue::reply(200, &text),
+    )
 }

@@ -164,12 +164,12 @@ impl Platform for Edge {
         let timeout = request.timeout.0 as f64;
         let again = may_be_sent_again(&request.method, body.is_some());
         let began = now();
-        let mut fetched = glue::origin_fetch(&url, &request.method, &fields, body, timeout).await;
+        let mut fetched = glue::ask(false, &url, &request.method, &fields, body, timeout).await;
         // Both within one time limit: a lease outlives no longer wait.
         let left = timeout - now().since(began).0 as f64;
         let lost = |error: &JsValue| origin_error(error) == OriginError::Unreachable;
         if again && left > 0.0 && fetched.as_ref().is_err_and(lost) {
-            fetched = glue::origin_fetch(&url, &request.method, &fields, None, left).await;
+            fetched = glue::ask(false, &url, &request.method, &fields, None, left).await;
         }
         let response = fetched.map_err(|error| origin_error(&error))?;
         let Some(head) = response_head(&response) else {
@@ -191,11 +191,8 @@ impl Platform for Edge {
         let end = now().plus(timeout);
         let millis = timeout.0 as f64;
         let (url, method) = (&request.url, request.method);
-        let response = if url.starts_with(OWN_URL) {
-            glue::own_fetch(url, method, &fields, body, millis).await
-        } else {
-            glue::origin_fetch(url, method, &fields, body, millis).await
-        };
+        let own = url.starts_with(OWN_URL);
+        let response = glue::ask(own, url, method, &fields, body, millis).await;
         let response = response.map_err(|error| origin_error(&error))?;
         let head = response_head(&response);
         let (mut stream, mut body) = (EdgeStream::Response(response, None), Vec::new());

@@ -1,46 +1,91 @@
 //! The `IndexShard` Durable Object: one shard's state machine on SQLite, and its warm queue on alarms.
 
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use std::rc::Rc;
+
+use js_sys::{Function, Promise};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::{Closure, wasm_bindgen};
+use wasm_bindgen_futures::future_to_promise;
+use web_sys::Response;
+use worker::Env;
 
 use crate::engine::warm::{self, Depot};
 use crate::index::{Shard, ShardCall};
 
+use super::glue;
 use super::object::{self, Objects};
 use super::platform::now;
 use super::settings;
 use super::sql::ObjectSql;
 
 /// One index shard of a site.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct IndexShard {
+    inner: Rc<Inner>,
+    desk: Function,
+}
+
+struct Inner {
     objects: Objects,
     depot: Depot<ObjectSql>,
 }
 
-impl DurableObject for IndexShard {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl IndexShard {
+    /// Opens the shard.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: &JsValue, env: Env) -> Self {
         let objects = Objects::new(state, env);
         let depot = Depot::new(Shard::open(objects.sql(), objects.shard_config()));
-        Self { objects, depot }
+        let inner = Rc::new(Inner { objects, depot });
+        let own = Rc::clone(&inner);
+        let answer =
+            Closure::<dyn Fn(String) -> Response>::new(move |text: String| own.answer(&text));
+        let own = Rc::clone(&inner);
+        let after = Closure::<dyn Fn() -> Option<Promise>>::new(move || Inner::wake(&own));
+        let desk = glue::desk(&answer.into_js_value(), &after.into_js_value());
+        Self { inner, desk }
     }
 
-    async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let call: ShardCall = match object::read(&mut request).await {
-            Ok(call) => call,
-            Err(response) => return response,
-        };
-        let reply = self.depot.handle(call, now());
-        if let Ok(next) = self.depot.next_wake() {
-            self.objects.wake_at(next).await?;
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// When the runtime fails.
+    pub fn fetch(&self, request: &JsValue) -> Result<JsValue, JsValue> {
+        self.desk.call1(&JsValue::UNDEFINED, request)
+    }
+
+    /// Works on what is due.
+    pub fn alarm(&self) -> Promise {
+        let own = Rc::clone(&self.inner);
+        future_to_promise(async move { own.work().await.map(|()| JsValue::UNDEFINED) })
+    }
+}
+
+impl Inner {
+    fn answer(&self, text: &str) -> Response {
+        match object::read::<ShardCall>(text) {
+            Ok(call) => object::reply(self.depot.handle(call, now())),
+            Err(response) => response,
         }
-        object::reply(reply)
     }
 
-    async fn alarm(&self) -> Result<Response> {
-        self.objects.arm_retry().await?;
+    /// Sets the alarm after calls, in the turn that wrote for them: one commit holds both. Nothing to wait for where
+    /// it need not be set.
+    fn wake(own: &Rc<Self>) -> Option<Promise> {
+        let next = own.depot.next_wake().ok()?;
+        let at = own.objects.alarm().missing(next)?;
+        let own = Rc::clone(own);
+        Some(future_to_promise(async move {
+            own.objects.alarm().set(at).await.map(|()| JsValue::UNDEFINED)
+        }))
+    }
+
+    async fn work(&self) -> Result<(), JsValue> {
+        let alarm = self.objects.alarm();
+        alarm.arm_retry().await?;
         let site = settings::site(self.objects.env());
         let done = warm::run_slice(&self.depot, &site.engine, &self.objects.platform()).await;
-        self.objects.rearm(done.and_then(|()| self.depot.next_wake())).await?;
-        Response::empty()
+        alarm.rearm(done.and_then(|()| self.depot.next_wake())).await
     }
 }

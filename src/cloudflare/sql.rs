@@ -1,29 +1,33 @@
 //! The SQL port on a Durable Object's SQLite.
+//!
+//! A statement is one call across the boundary between wasm and JavaScript, with its parameters as one JSON text and
+//! its rows as another. Bytes in them are lists of numbers.
 
 use wasm_bindgen::JsValue;
-use worker::{SqlStorage, SqlStorageValue};
 
+use crate::json::parse_json;
 use crate::sql::{Sql, SqlError, Value};
 
-use super::glue;
+use super::glue::{self, Database, Storage};
+
+/// The largest integer that is exact as a JavaScript number (`Number.MAX_SAFE_INTEGER`).
+const MAX_SAFE: u64 = (1 << 53) - 1;
 
 /// A Durable Object's database.
-#[derive(Clone)]
 pub(super) struct ObjectSql {
-    sql: SqlStorage,
-    storage: JsValue,
+    sql: Database,
+    storage: Storage,
 }
 
 impl ObjectSql {
-    pub(super) fn new(state: &worker::State) -> Self {
-        let storage = state.storage();
-        Self { sql: storage.sql(), storage: storage.as_raw().into() }
+    pub(super) fn new(storage: &Storage) -> Self {
+        Self { sql: storage.sql(), storage: storage.clone() }
     }
 
     /// Runs `work` in a transaction, which holds if it says so. Not generic: there is one copy of it,
     /// whatever the kinds of work.
     fn run(&self, work: &mut dyn FnMut() -> bool) -> Result<(), SqlError> {
-        let outcome = glue::transaction_sync(&self.storage, &mut || {
+        let outcome = self.storage.transaction_sync(&mut || {
             // Throwing is how a transaction is told to roll back.
             let rolled_back = || js_sys::Error::new("rolled back").into();
             if work() { Ok(JsValue::UNDEFINED) } else { Err(rolled_back()) }
@@ -34,18 +38,11 @@ impl ObjectSql {
 
 impl Sql for ObjectSql {
     fn exec(&self, statement: &str, parameters: &[Value]) -> Result<Vec<Vec<Value>>, SqlError> {
-        let bindings: Vec<SqlStorageValue> = parameters
-            .iter()
-            .map(|value| match value {
-                Value::Null => SqlStorageValue::Null,
-                Value::Integer(number) => SqlStorageValue::Integer(*number),
-                Value::Text(text) => SqlStorageValue::String(text.clone()),
-                Value::Blob(bytes) => SqlStorageValue::Blob(bytes.clone()),
-            })
-            .collect();
-        let failed = |error: worker::Error| SqlError::Refused(error.to_string());
-        let cursor = self.sql.exec(statement, bindings).map_err(failed)?;
-        cursor.raw().map(|row| row.map_err(failed)?.into_iter().map(value).collect()).collect()
+        let rows = glue::sql_exec(&self.sql, statement, &bindings(parameters)?)
+            .map_err(|error| SqlError::Refused(glue::words(&error)))?;
+        let Some(rows) = rows else { return Ok(Vec::new()) };
+        let rows = parse_json(rows.as_bytes()).map_err(|_| strange())?;
+        list(rows)?.into_iter().map(|row| list(row)?.into_iter().map(value).collect()).collect()
     }
 
     fn transaction<T, E: From<SqlError>>(
@@ -69,19 +66,60 @@ impl Sql for ObjectSql {
     }
 
     fn size(&self) -> u64 {
-        self.sql.database_size() as u64
+        self.sql.size() as u64
     }
 }
 
-fn value(column: SqlStorageValue) -> Result<Value, SqlError> {
-    Ok(match column {
-        SqlStorageValue::Null => Value::Null,
-        SqlStorageValue::Boolean(truth) => Value::Integer(i64::from(truth)),
-        SqlStorageValue::Integer(number) => Value::Integer(number),
-        SqlStorageValue::Float(_) => {
-            return Err(SqlError::Damaged("an integer column holds a fraction".into()));
+/// Parameters as a JSON text.
+fn bindings(parameters: &[Value]) -> Result<String, SqlError> {
+    let mut text = String::from("[");
+    for parameter in parameters {
+        if text.len() > 1 {
+            text.push(',');
         }
-        SqlStorageValue::String(text) => Value::Text(text),
-        SqlStorageValue::Blob(bytes) => Value::Blob(bytes),
+        let json = match parameter {
+            Value::Null => Ok("null".to_owned()),
+            Value::Integer(number) => Ok(number.to_string()),
+            Value::Text(words) => serde_json::to_string(words),
+            Value::Blob(bytes) => serde_json::to_string(bytes),
+        };
+        text.push_str(&json.map_err(|error| SqlError::Refused(error.to_string()))?);
+    }
+    text.push(']');
+    Ok(text)
+}
+
+/// A column out of JSON.
+fn value(column: serde_json::Value) -> Result<Value, SqlError> {
+    Ok(match column {
+        serde_json::Value::Null => Value::Null,
+        serde_json::Value::Number(number) => {
+            let exact = number.as_i64().filter(|number| number.unsigned_abs() <= MAX_SAFE);
+            Value::Integer(exact.ok_or_else(|| {
+                SqlError::Damaged("an integer column holds a fraction".to_owned())
+            })?)
+        }
+        serde_json::Value::String(text) => Value::Text(text),
+        serde_json::Value::Array(bytes) => {
+            let byte = |byte: &serde_json::Value| u8::try_from(byte.as_u64()?).ok();
+            Value::Blob(bytes.iter().map(byte).collect::<Option<_>>().ok_or_else(strange)?)
+        }
+        serde_json::Value::Bool(_) | serde_json::Value::Object(_) => return Err(strange()),
     })
+}
+
+fn list(value: serde_json::Value) -> Result<Vec<serde_json::Value>, SqlError> {
+    match value {
+        serde_json::Value::Array(values) => Ok(values),
+        serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_)
+        | serde_json::Value::Object(_) => Err(strange()),
+    }
+}
+
+#[cold]
+fn strange() -> SqlError {
+    SqlError::Damaged("a column holds what SQLite has no word for".to_owned())
 }

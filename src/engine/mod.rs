@@ -55,6 +55,7 @@ mod stored;
 mod sync;
 mod tell;
 mod together;
+pub mod wake;
 pub mod warm;
 
 use std::cell::RefCell;

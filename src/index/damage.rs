@@ -5,7 +5,7 @@
 //! journal's to say. A damaged page is forgotten and recorded anew by its next fill; a damaged
 //! warm is a dead letter. They are counted, for the operator to see.
 
-use crate::key::{CacheKey, KeyDigest, Selection};
+use crate::key::CacheKey;
 use crate::sql::row::{Row, text};
 use crate::sql::{Sql, SqlError, Value};
 
@@ -39,23 +39,14 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    /// Forgets a page and what stands under the variant's key, without reading them.
-    pub(super) fn drop_damaged(
-        &mut self,
-        key: &CacheKey,
-        selections: &[&Selection],
-    ) -> Result<(), ShardError> {
+    /// Forgets a page without reading it.
+    pub(super) fn drop_damaged(&mut self, key: &CacheKey) -> Result<(), ShardError> {
         self.state.damaged += 1;
         let page = key.digest();
-        let mut variants = self.sql.exec(
+        let variants = self.sql.exec(
             "SELECT id FROM variant WHERE page = (SELECT id FROM page WHERE digest = ?)",
             &[text(page.as_str())],
         )?;
-        for selection in selections {
-            let digest: KeyDigest = key.variant(selection).digest();
-            let statement = "SELECT id FROM variant WHERE digest = ?";
-            variants.append(&mut self.sql.exec(statement, &[text(digest.as_str())])?);
-        }
         for row in &variants {
             self.drop_damaged_variant(Row(row).integer(0)?)?;
         }
@@ -84,7 +75,15 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn drop_damaged_variant(&mut self, variant: i64) -> Result<(), ShardError> {
         self.bury(variant, DAMAGED)?;
         let id = [Value::Integer(variant)];
-        self.sql.exec("DELETE FROM tagged WHERE variant = ?", &id)?;
+        // All of the segment is looked at: which tags it had can't be read.
+        let gone = self.sql.exec(
+            "DELETE FROM tagged WHERE variant = ?1
+                AND segment = (SELECT segment FROM variant WHERE id = ?1) RETURNING segment",
+            &id,
+        )?;
+        if let Some(row) = gone.first() {
+            self.fill_segment(Row(row).integer(0)?, -(gone.len() as i64))?;
+        }
         self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
         Ok(())
     }

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use crate::lease::Version;
-use crate::sql::row::{Row, marks, number, text};
+use crate::sql::row::{Row, json, marks, number, text};
 use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::{Tag, Target};
+use crate::tag::Target;
 use crate::time::Epoch;
 use crate::warm::Want;
 
+use super::tags::Place;
 use super::{ShardError, Work};
 
 /// Variants of one slice.
@@ -37,7 +38,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn expand(&mut self, awaited: bool) -> Result<(), ShardError> {
         let rows = self.sql.exec(
             "SELECT seq, job, epoch, kind, name, after_url, after_id FROM expand
-                ORDER BY seq LIMIT ?",
+                ORDER BY seq LIMIT 0 + ?",
             &[Value::Integer(MOST_TARGETS)],
         )?;
         let mut looked_at = 0;
@@ -57,7 +58,14 @@ impl<S: Sql> Work<'_, S> {
     fn expand_one(&mut self, seq: i64, row: Row<'_>, awaited: bool) -> Result<usize, ShardError> {
         let (job, epoch) = (row.text(1)?, row.epoch(2)?);
         let slice = match Target::from_parts(row.small(3)?, row.text(4)?) {
-            Some(Target::Tag(tag)) if awaited && self.has_more_than_a_slice(&tag)? => return Ok(0),
+            // The index of tags alone tells.
+            Some(Target::Tag(tag)) if awaited => {
+                let found = self.tagged(&tag, Place::numbered(row.integer(6)?), SLICE)?;
+                if found.len() as u64 == SLICE {
+                    return Ok(0);
+                }
+                Slice { matches: self.matches_of(&found)?, next: None }
+            }
             Some(target) => self.slice(&target, row.text(5)?, row.integer(6)?)?,
             None => Slice { matches: Vec::new(), next: None },
         };
@@ -75,15 +83,6 @@ impl<S: Sql> Work<'_, S> {
             None => self.expanded(seq)?,
         }
         Ok(slice.matches.len())
-    }
-
-    /// Looks at the index of tags alone.
-    fn has_more_than_a_slice(&self, tag: &Tag) -> Result<bool, SqlError> {
-        let rows = self.sql.exec(
-            "SELECT 1 FROM tagged WHERE tag = (SELECT id FROM tag WHERE name = ?) LIMIT 1 OFFSET ?",
-            &[text(tag.as_str()), number(SLICE)],
-        )?;
-        Ok(!rows.is_empty())
     }
 
     fn expanded(&self, seq: i64) -> Result<(), ShardError> {
@@ -120,32 +119,36 @@ impl<S: Sql> Work<'_, S> {
         let limit = number(SLICE);
         match target {
             Target::Tag(tag) => {
-                let rows = self.sql.exec(
-                    "SELECT v.id, v.page, v.stamp, v.fence FROM tagged t
-                        JOIN variant v ON v.id = t.variant
-                        WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND t.variant > ?
-                        ORDER BY t.variant LIMIT ?",
-                    &[text(tag.as_str()), after, limit],
-                )?;
-                let next = match rows.last() {
-                    Some(last) if rows.len() as u64 == SLICE => {
-                        Some((String::new(), Row(last).integer(0)?))
+                let found = self.tagged(tag, Place::numbered(after_id), SLICE)?;
+                let next = match found.last() {
+                    Some(last) if found.len() as u64 == SLICE => {
+                        Some((String::new(), last.number()))
                     }
                     Some(_) | None => None,
                 };
-                Ok(Slice { matches: matches(&rows), next })
+                Ok(Slice { matches: self.matches_of(&found)?, next })
             }
             Target::Url(url) => self.slice_of_pages(
-                "SELECT id, url FROM page WHERE url = ? AND id > ? ORDER BY id LIMIT ?",
+                "SELECT id, url FROM page WHERE url = ? AND id > ? ORDER BY id LIMIT 0 + ?",
                 &[text(url), after, limit],
             ),
             Target::Prefix(prefix) => self.slice_of_range(prefix, after_url, after_id),
             Target::Host(host) => self.slice_of_range(&format!("{host}/"), after_url, after_id),
             Target::All => self.slice_of_pages(
-                "SELECT id, '' FROM page WHERE id > ? ORDER BY id LIMIT ?",
+                "SELECT id, '' FROM page WHERE id > ? ORDER BY id LIMIT 0 + ?",
                 &[after, limit],
             ),
         }
+    }
+
+    /// The variants at these places.
+    fn matches_of(&self, places: &[Place]) -> Result<Vec<Match>, SqlError> {
+        let ids: Vec<i64> = places.iter().map(|place| place.variant).collect();
+        Ok(matches(&self.sql.exec(
+            "SELECT id, page, stamp, fence FROM variant
+                WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
+            &[json(&ids)?],
+        )?))
     }
 
     /// The pages whose URL begins with a prefix that ends in `/`: a range of the index.
@@ -161,7 +164,7 @@ impl<S: Sql> Work<'_, S> {
         let begin = if after_url.is_empty() { format!("{stem}/") } else { after_url.to_owned() };
         self.slice_of_pages(
             "SELECT id, url FROM page WHERE (url, id) > (?, ?) AND url < ?
-                ORDER BY url, id LIMIT ?",
+                ORDER BY url, id LIMIT 0 + ?",
             &[text(&begin), Value::Integer(after_id), text(&end), number(SLICE)],
         )
     }

@@ -6,9 +6,9 @@ use std::hash::Hasher as _;
 use siphasher::sip::SipHasher13;
 
 use crate::journal::{Fanout, REPAIR_MARGIN};
-use crate::sql::row::{Row, epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::Target;
+use crate::sql::row::{epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
+use crate::sql::{Sql, SqlError};
+use crate::tag::{Tag, Target};
 use crate::time::Epoch;
 
 use super::{Invalidated, ShardError, Work};
@@ -135,26 +135,25 @@ impl<S: Sql> Work<'_, S> {
     /// Queues the targets whose pages are to be found. Of tags, only those that a page here
     /// carries.
     fn queue_expansion(&self, fanout: &Fanout) -> Result<(), SqlError> {
-        let (tags, others): (Vec<&Target>, Vec<&Target>) =
-            fanout.targets.iter().partition(|target| matches!(target, Target::Tag(_)));
-        let names: Vec<Value> = tags.iter().map(|tag| text(tag.name())).collect();
-        let mut found: Vec<(u8, String)> = Vec::new();
-        for chunk in names.chunks(MAX_PARAMETERS) {
-            let query = format!(
-                "SELECT name FROM tag WHERE name IN ({})",
-                crate::sql::row::marks(chunk.len())
-            );
-            for row in self.sql.exec(&query, chunk)? {
-                found.push((TAG, Row(&row).text(0)?.to_owned()));
+        let (mut tags, mut found) = (Vec::new(), Vec::new());
+        for target in &fanout.targets {
+            match target {
+                Target::Tag(tag) => tags.push(tag),
+                Target::Url(_) | Target::Prefix(_) | Target::Host(_) | Target::All => {
+                    found.push((target.kind(), target.name().to_owned(), 0));
+                }
             }
         }
-        found.extend(others.iter().map(|target| (target.kind(), target.name().to_owned())));
+        let tags = self.carried(&tags)?;
+        let tag = |(tag, before): &(&Tag, i64)| (TAG, tag.as_str().to_owned(), *before);
+        found.extend(tags.iter().map(tag));
         // One statement for all: JSON binds as one parameter.
         for chunk in found.chunks(1_000) {
             self.supersede(fanout, chunk)?;
             self.sql.exec(
                 "INSERT INTO expand (job, epoch, kind, name, after_url, after_id)
-                    SELECT ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), '', 0
+                    SELECT ?, ?, json_extract(value, '$[0]'), json_extract(value, '$[1]'), '',
+                        json_extract(value, '$[2]')
                     FROM json_each(?)",
                 &[text(&fanout.job), epoch(fanout.epoch), json(&chunk)?],
             )?;
@@ -165,7 +164,7 @@ impl<S: Sql> Work<'_, S> {
     /// Ends older expansions of the same targets: the pages that they have still to find are found
     /// by this one. What they leave to it counts as one warm that was superseded, since nobody
     /// knows how many it would have been.
-    fn supersede(&self, fanout: &Fanout, targets: &[(u8, String)]) -> Result<(), SqlError> {
+    fn supersede(&self, fanout: &Fanout, targets: &[(u8, String, i64)]) -> Result<(), SqlError> {
         let ended = self.sql.exec(
             "DELETE FROM expand WHERE epoch <= ? AND (kind, name) IN
                 (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')

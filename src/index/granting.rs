@@ -23,7 +23,10 @@ impl<S: Sql> Work<'_, S> {
             return Ok(LeaseReply::Vary { names });
         }
         let digest = request.key.variant(&request.selection).digest();
-        let variant = self.variant(&digest)?;
+        let variant = match &page {
+            Some(page) => self.variant(page.id, &digest)?,
+            None => None,
+        };
         if let Some(variant) = &variant {
             self.note_asked(variant, request.hits)?;
         }
@@ -63,7 +66,7 @@ impl<S: Sql> Work<'_, S> {
             }
         };
         let tags = match &page {
-            Some(page) => self.known_tags(page.id, variant.as_ref().map(|variant| variant.id))?,
+            Some(page) => self.known_tags(page.id, variant.as_ref())?,
             None => TagSet::default(),
         };
         let grant = Grant {

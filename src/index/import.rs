@@ -50,7 +50,7 @@ impl<S: Sql> Work<'_, S> {
             }
             let file = file_of(row)?;
             let listed = self.sql.exec(
-                "SELECT id, url FROM import_url WHERE import = ? ORDER BY id LIMIT ?",
+                "SELECT id, url FROM import_url WHERE import = ? ORDER BY id LIMIT 0 + ?",
                 &[Value::Integer(file.id), Value::Integer(HANDED_OUT)],
             )?;
             let mut pages = Vec::with_capacity(listed.len());

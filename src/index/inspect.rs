@@ -6,6 +6,7 @@ use crate::sql::{Sql, SqlError, Value};
 use crate::tag::Tag;
 use crate::time::{Epoch, Timestamp};
 
+use super::tags::{Place, tag_number};
 use super::{Failure, JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, Work};
 
 /// Pages of one answer.
@@ -51,7 +52,7 @@ impl<S: Sql> Work<'_, S> {
                     LEFT JOIN variant v ON v.id = d.variant LEFT JOIN page p ON p.id = v.page
                     WHERE d.job = ?1
                 UNION ALL SELECT url, reason, attempts, at FROM import WHERE job = ?1 AND state = 2
-                ORDER BY 4 LIMIT ?2",
+                ORDER BY 4 LIMIT 0 + ?2",
             &[text(job), Value::Integer(FAILURES_SHOWN)],
         )?;
         rows.iter()
@@ -68,7 +69,7 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// The pages of a tag, each at the first of its variants that carries it: in the order of the index, so that a
-    /// part costs what it shows, however many pages there are. The cursor is a variant's.
+    /// part costs what it shows, however many pages there are. The cursor is a place in that index.
     pub(super) fn tag_pages(
         &self,
         tag: &Tag,
@@ -76,14 +77,18 @@ impl<S: Sql> Work<'_, S> {
         limit: u32,
     ) -> Result<(Vec<PageInfo>, Option<u64>), ShardError> {
         let limit = u64::from(limit.clamp(1, MOST_PAGES));
+        let after = Place::numbered(i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX));
+        let [segment, variant] = after.values();
         let rows = self.sql.exec(
-            "SELECT v.page, t.variant FROM tagged t JOIN variant v ON v.id = t.variant
-                WHERE t.tag = (SELECT id FROM tag WHERE name = ?) AND t.variant > ?
+            "SELECT v.page, (s.id << 32) + t.variant
+                FROM segment s CROSS JOIN tagged t CROSS JOIN variant v
+                WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
+                    AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END AND v.id = t.variant
                     AND NOT EXISTS (SELECT 1 FROM variant e CROSS JOIN tagged u
-                        WHERE e.page = v.page AND e.id < v.id
-                            AND u.tag = t.tag AND u.variant = e.id)
-                ORDER BY t.variant LIMIT ?",
-            &[text(tag.as_str()), number(cursor.unwrap_or(0)), number(limit)],
+                        WHERE e.page = v.page AND (e.segment, e.id) < (s.id, t.variant)
+                            AND u.segment = e.segment AND u.tag = t.tag AND u.variant = e.id)
+                ORDER BY s.id, t.variant LIMIT 0 + ?4",
+            &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],
         )?;
         let last = rows.last().map(|row| Row(row).unsigned(1)).transpose()?;
         let cursor = last.filter(|_| rows.len() as u64 == limit);
@@ -92,7 +97,7 @@ impl<S: Sql> Work<'_, S> {
 
     pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {
         let rows = self.sql.exec(
-            "SELECT id FROM page WHERE url = ? ORDER BY id LIMIT ?",
+            "SELECT id FROM page WHERE url = ? ORDER BY id LIMIT 0 + ?",
             &[text(url), number(MOST_PAGES_OF_URL)],
         )?;
         Ok(self.pages(&rows)?)
@@ -112,9 +117,9 @@ impl<S: Sql> Work<'_, S> {
         )?;
         let mut variants = rows.as_slice();
         let pages = self.sql.exec(
-            "SELECT id, page, key, vary, (SELECT json_group_array(name) FROM tag WHERE id IN
-                    (SELECT tag FROM tagged WHERE variant IN
-                        (SELECT id FROM variant WHERE variant.page = page.id)))
+            "SELECT id, page, key, vary, (SELECT json_group_array(t.value) FROM variant v,
+                    json_each(CASE WHEN json_valid(v.tags) THEN v.tags ELSE '[]' END) t
+                    WHERE v.page = page.id)
                 FROM page WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
             &ids,
         )?;

@@ -100,7 +100,7 @@ pub struct Move {
     /// All variants of some pages, each as JSON: `{"record":…,"heat":…,"letters":[…]}`, with a
     /// [`RecordRequest`] (without a fence: never stored), its [`crate::heat::Heat`], and what is owed
     /// to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm, and with a reason
-    /// dead letters. SQLite writes and reads it: this is a table's rows on their way to another.
+    /// dead letters. SQLite writes it: this is a table's rows on their way to another.
     #[serde(default)]
     pub variants: Vec<String>,
 }

@@ -154,10 +154,12 @@ impl<S: Sql> Work<'_, S> {
         Ok(true)
     }
 
-    /// A lease was given back: the warm that waited for it looks again.
+    /// A lease was given back: the warm that waited for it looks again. Those that wait are few, however long the
+    /// queue is.
     pub(super) fn wake_warm(&self, fence: u64) -> Result<(), SqlError> {
         self.sql.exec(
-            "UPDATE warm SET not_before = ?, fence = 0, rank = -1 WHERE state = 0 AND fence = ?",
+            "UPDATE warm INDEXED BY warm_waits SET not_before = ?, fence = 0
+                WHERE state = 0 AND rank = -1 AND fence = ?",
             &[timestamp(self.now), number(fence)],
         )?;
         Ok(())
@@ -177,7 +179,7 @@ impl<S: Sql> Work<'_, S> {
             "UPDATE warm SET
                     rank = coalesce((SELECT max(heat, 0) FROM variant WHERE id = warm.variant), 0)
                 WHERE variant IN (SELECT variant FROM warm INDEXED BY warm_waits
-                    WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT ?)",
+                    WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT 0 + ?)",
             &[timestamp(self.now), number(MOST_DUE)],
         )?;
         let due = self.sql.exec(
@@ -185,7 +187,7 @@ impl<S: Sql> Work<'_, S> {
                     p.page, p.key, p.vary, w.variant
                 FROM warm w JOIN variant v ON v.id = w.variant JOIN page p ON p.id = v.page
                 WHERE w.state = 0 AND w.rank >= 0
-                ORDER BY w.rank DESC, w.epoch, w.variant LIMIT ?",
+                ORDER BY w.rank DESC, w.epoch, w.variant LIMIT 0 + ?",
             &[number(slots as u64 + LOOK_AHEAD)],
         )?;
         let mut tasks = Vec::with_capacity(slots);
@@ -202,7 +204,7 @@ impl<S: Sql> Work<'_, S> {
 
     fn start(&mut self, row: Row<'_>) -> Result<Option<WarmTask>, ShardError> {
         let digest = KeyDigest::from_stored(row.text(4)?.to_owned());
-        let Some(variant) = self.variant(&digest)? else { return Ok(None) };
+        let Some(variant) = self.variant_by_id(row.integer(10)?)? else { return Ok(None) };
         let want = Want { epoch: row.epoch(0)?, above_fence: row.unsigned(1)? };
         let attempts: u32 = row.small(3)?;
         let holder = self.holder(&digest)?;
@@ -235,7 +237,7 @@ impl<S: Sql> Work<'_, S> {
                     job: row.text(2)?.to_owned(),
                     fence,
                     stamp,
-                    tags: self.known_tags(variant.page, Some(variant.id))?,
+                    tags: self.known_tags(variant.page, Some(&variant))?,
                     vary: row.json(9)?,
                     attempts,
                     began: self.now,
@@ -260,7 +262,7 @@ impl<S: Sql> Work<'_, S> {
                     Outcome::Stored => {
                         if recorded.accepted
                             && record.key.variant(&record.selection).digest() != task.variant
-                            && let Some(old) = self.variant(&task.variant)?
+                            && let Some(old) = self.variant_of(&task.key, &task.variant)?
                         {
                             // The page turned out to vary on more: the variant went on under
                             // another name.
@@ -330,7 +332,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn recover(&mut self) -> Result<(), ShardError> {
         let lost = self.sql.exec(
             "SELECT v.digest, v.id FROM warm w JOIN variant v ON v.id = w.variant
-                WHERE w.state = 1 AND w.not_before <= ? LIMIT ?",
+                WHERE w.state = 1 AND w.not_before <= ? LIMIT 0 + ?",
             &[timestamp(self.now), Value::Integer(MOST_LOST)],
         )?;
         for row in &lost {

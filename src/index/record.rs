@@ -4,7 +4,7 @@ use crate::heat::Heat;
 use crate::key::KeyDigest;
 use crate::lease::{Version, replaces};
 use crate::rule::Rule;
-use crate::sql::row::{Row, epoch, json, maybe_text, number, text, timestamp};
+use crate::sql::row::{epoch, json, maybe_text, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
 use crate::tag::TagSet;
 use crate::time::Epoch;
@@ -12,6 +12,14 @@ use crate::time::Epoch;
 use super::granting::union;
 use super::rows::{PageRow, VariantRow, first_id};
 use super::{Outcome, RecordRequest, Recorded, ShardError, Work};
+
+/// What is written of a fill.
+struct Filled<'a> {
+    request: &'a RecordRequest,
+    tags: &'a TagSet,
+    warmed: bool,
+    heat: Heat,
+}
 
 impl<S: Sql> Work<'_, S> {
     /// Notes a result, ends its lease, and queues a warm if an invalidation overtook it.
@@ -65,20 +73,25 @@ impl<S: Sql> Work<'_, S> {
         }
         let digest = request.key.variant(&request.selection).digest();
         let new = Version { stamp: request.stamp, fence: request.fence };
-        let known = self.variant(&digest)?;
-        let tags = self.tags_for(request, &page, known.as_ref().map(|variant| variant.id))?;
+        let known = if page.new { None } else { self.variant(page.id, &digest)? };
+        let tags = self.tags_for(request, &page, known.as_ref())?;
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
             return Ok(Recorded { accepted: false, tags, overtaken: false });
         }
-        let known = known.map(|variant| variant.id);
-        let id = self.write(known, page.id, &digest, request, warmed, heat)?;
-        if known.is_some() {
-            self.set_tags(id, &tags)?;
-            self.end_warm_if_met(id, new)?;
-        } else {
-            // Its id is new: nothing else stands under it.
-            self.add_tags(id, &tags)?;
-        }
+        let filled = Filled { request, tags: &tags, warmed, heat };
+        let id = match &known {
+            Some(known) => {
+                self.rewrite(known.id, &filled)?;
+                self.map_tags(known.place(), &known.tags, &tags)?;
+                self.end_warm_if_met(known.id, new)?;
+                known.id
+            }
+            None => {
+                let id = self.write(page.id, &digest, &filled)?;
+                self.map_tags((self.state.segment, id), &TagSet::default(), &tags)?;
+                id
+            }
+        };
         let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
         Ok(Recorded { accepted: true, tags, overtaken })
     }
@@ -88,7 +101,7 @@ impl<S: Sql> Work<'_, S> {
         &self,
         request: &RecordRequest,
         page: &PageRow,
-        variant: Option<i64>,
+        variant: Option<&VariantRow>,
     ) -> Result<TagSet, SqlError> {
         if request.tags.is_empty() && Rule::InheritTags.holds() {
             self.known_tags(page.id, variant)
@@ -97,17 +110,43 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    /// Writes the row of a variant that is known, or a new one; its id.
-    fn write(
-        &self,
-        known: Option<i64>,
-        page: i64,
-        digest: &KeyDigest,
-        request: &RecordRequest,
-        warmed: bool,
-        heat: Heat,
-    ) -> Result<i64, SqlError> {
-        let mut values = vec![
+    /// Writes the row of a new variant; its id.
+    fn write(&self, page: i64, digest: &KeyDigest, filled: &Filled<'_>) -> Result<i64, SqlError> {
+        let mut values = self.columns(filled)?;
+        values.extend([
+            Value::Integer(page),
+            text(digest.as_str()),
+            json(&filled.request.selection)?,
+            timestamp(filled.heat.0),
+            Value::Integer(self.state.segment),
+        ]);
+        first_id(&self.sql.exec(
+            "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
+                    keep_until, warmed_at, tags, page, digest, selection, heat, segment)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+            &values,
+        )?)
+    }
+
+    /// Writes the row of a variant that is known. Not the statement of a new one with ON CONFLICT: that one writes a
+    /// row more, the last id, each time.
+    fn rewrite(&self, id: i64, filled: &Filled<'_>) -> Result<(), SqlError> {
+        let mut values = self.columns(filled)?;
+        values.push(Value::Integer(id));
+        self.sql.exec(
+            "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
+                    stored_at = ?, fresh_until = ?, keep_until = ?,
+                    warmed_at = coalesce(?, warmed_at), tags = ?
+                WHERE id = ?",
+            &values,
+        )?;
+        Ok(())
+    }
+
+    /// What both write.
+    fn columns(&self, filled: &Filled<'_>) -> Result<Vec<Value>, SqlError> {
+        let request = filled.request;
+        Ok(vec![
             json(&request.request)?,
             Value::Integer(i64::from(request.status)),
             maybe_text(request.l2_key.as_deref()),
@@ -116,27 +155,9 @@ impl<S: Sql> Work<'_, S> {
             timestamp(self.now),
             timestamp(request.fresh_until),
             timestamp(request.keep_until),
-            if warmed { timestamp(self.now) } else { Value::Null },
-        ];
-        // Not one statement with ON CONFLICT: it writes a row more, the last id, each time.
-        let statement = if let Some(id) = known {
-            values.push(Value::Integer(id));
-            "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
-                    stored_at = ?, fresh_until = ?, keep_until = ?,
-                    warmed_at = coalesce(?, warmed_at)
-                WHERE id = ? RETURNING id"
-        } else {
-            values.extend([
-                Value::Integer(page),
-                text(digest.as_str()),
-                json(&request.selection)?,
-                timestamp(heat.0),
-            ]);
-            "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
-                    keep_until, warmed_at, page, digest, selection, heat)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id"
-        };
-        first_id(&self.sql.exec(statement, &values)?)
+            if filled.warmed { timestamp(self.now) } else { Value::Null },
+            json(filled.tags)?,
+        ])
     }
 
     /// The page varies on more than was known: its variants of fewer names can't be found any more.
@@ -145,15 +166,10 @@ impl<S: Sql> Work<'_, S> {
             "UPDATE page SET vary = ? WHERE id = ?",
             &[json(&names)?, Value::Integer(page.id)],
         )?;
-        let rows = self.sql.exec(
-            "SELECT digest FROM variant WHERE page = ? AND json_array_length(selection) < ?",
+        let old = self.variants_where(
+            "page = ? AND json_array_length(selection) < ?",
             &[Value::Integer(page.id), number(names.len() as u64)],
         )?;
-        let mut old = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
-            old.extend(self.variant(&digest)?);
-        }
         for variant in old {
             // The page stays: its new variant follows.
             self.drop_variant_only(&variant)?;
@@ -168,7 +184,7 @@ impl<S: Sql> Work<'_, S> {
         let leased = request.key.variant(&request.leased).digest();
         let selected = request.key.variant(&request.selection).digest();
         for digest in [leased, selected] {
-            if let Some(variant) = self.variant(&digest)?
+            if let Some(variant) = self.variant_of(&request.key, &digest)?
                 && replaces(new, variant.stored())
                 && !(self.is_wanted_past(variant.id, new)? && Rule::WarmCas.holds())
             {

@@ -19,7 +19,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn replay(&mut self, job: &str) -> Result<u64, ShardError> {
         let dead = self.sql.exec(
             "SELECT d.variant, d.epoch, v.stamp, v.fence FROM dead d
-                JOIN variant v ON v.id = d.variant WHERE d.job = ? LIMIT ?",
+                JOIN variant v ON v.id = d.variant WHERE d.job = ? LIMIT 0 + ?",
             &[text(job), Value::Integer(MOST_REPLAYED)],
         )?;
         for row in &dead {

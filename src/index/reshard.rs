@@ -10,10 +10,14 @@
 //! came for a fetch that began after that. So the new shard raises its own past the other's first, and takes no page
 //! before every reader who heard a lower one has gone.
 
+use serde::Deserialize;
+
 use crate::heat::Heat;
+use crate::json::read_json;
 use crate::key::KeyDigest;
-use crate::sql::row::{Row, maybe_text, number, text, timestamp};
+use crate::sql::row::{Row, number, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
+use crate::tag::TagSet;
 use crate::time::{Epoch, Millis, Timestamp};
 use crate::warm::Want;
 
@@ -48,11 +52,9 @@ pub struct MoveTask {
 /// All variants of a page, as [`Move::variants`] has them; nothing of one with a damaged row. Beside each, whether its
 /// warm runs.
 const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.selection)
-            AND json_valid(v.request) THEN json_object('record', json_object(
+            AND json_valid(v.request) AND json_valid(v.tags) THEN json_object('record', json_object(
                 'page', json(p.page), 'key', p.key, 'selection', json(v.selection),
-                'leased', json(v.selection), 'request', json(v.request), 'tags',
-                json((SELECT json_group_array(n.name) FROM tagged t JOIN tag n ON n.id = t.tag
-                    WHERE t.variant = v.id)),
+                'leased', json(v.selection), 'request', json(v.request), 'tags', json(v.tags),
                 'stamp', v.stamp, 'fence', v.fence, 'l2_key', v.l2_key, 'status', v.status,
                 'fresh_until', v.fresh_until, 'keep_until', v.keep_until, 'outcome', 'stored'),
             'heat', v.heat, 'letters', json((SELECT json_group_array(json_array(
@@ -63,6 +65,21 @@ const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.sel
                         WHERE variant = v.id))))
         END, EXISTS (SELECT 1 FROM warm WHERE variant = v.id AND state = 1)
     FROM page p JOIN variant v ON v.page = p.id WHERE p.id = ? ORDER BY v.id";
+
+/// One of [`Move::variants`].
+#[derive(Deserialize)]
+struct Moved {
+    record: RecordRequest,
+    heat: Timestamp,
+    letters: Vec<Letter>,
+}
+
+/// What is owed to a job: its id, the epoch, the fence to be above, tries, a dead letter's reason and time.
+type Letter = (String, Epoch, u64, u64, Option<String>, Timestamp);
+
+fn unpacked(variant: &str) -> Result<Moved, SqlError> {
+    read_json(variant.as_bytes()).map_err(|error| SqlError::Damaged(error.to_string()))
+}
 
 impl State {
     /// Whether pages may be here that are another shard's.
@@ -90,7 +107,7 @@ impl<S: Sql> Work<'_, S> {
         }
         for _ in 0..SLICES {
             let rows = self.sql.exec(
-                "SELECT id, digest FROM page WHERE id >= ? ORDER BY id LIMIT ?",
+                "SELECT id, digest FROM page WHERE id >= ? ORDER BY id LIMIT 0 + ?",
                 &[number(self.state.walk), number(LOOKED_AT as u64)],
             )?;
             let task = self.task_of(&rows)?;
@@ -160,17 +177,10 @@ impl<S: Sql> Work<'_, S> {
             }
             let variant = Row(row).text(0)?;
             // What can't be read here can't be read there.
-            self.unpacked(variant)?;
+            unpacked(variant)?;
             variants.push(variant.to_owned());
         }
         Ok(Some(variants))
-    }
-
-    fn unpacked(&self, variant: &str) -> Result<(RecordRequest, Heat), SqlError> {
-        let query = "SELECT json_extract(?1, '$.record'), json_extract(?1, '$.heat')";
-        let rows = self.sql.exec(query, &[text(variant)])?;
-        let row = Row(rows.first().map_or(&[], Vec::as_slice));
-        Ok((row.json(0)?, Heat(row.timestamp(1)?)))
     }
 
     /// Forgets the pages that the other shard has taken.
@@ -191,20 +201,19 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// Forgets a page that is another shard's. Its warms count there.
-    fn leave(&self, page: i64) -> Result<(), ShardError> {
-        for row in
-            &self.sql.exec("SELECT id FROM variant WHERE page = ?", &[Value::Integer(page)])?
-        {
-            self.untag(Row(row).integer(0)?)?;
-            for job in self.sql.exec("DELETE FROM warm WHERE variant = ? RETURNING job", row)? {
+    fn leave(&mut self, page: i64) -> Result<(), ShardError> {
+        for variant in self.variants_where("page = ?", &[Value::Integer(page)])? {
+            self.map_tags(variant.place(), &variant.tags, &TagSet::default())?;
+            let id = [Value::Integer(variant.id)];
+            for job in self.sql.exec("DELETE FROM warm WHERE variant = ? RETURNING job", &id)? {
                 self.sql.exec("UPDATE job SET total = total - 1 WHERE id = ?", &job)?;
             }
-            for job in self.sql.exec("DELETE FROM dead WHERE variant = ? RETURNING job", row)? {
+            for job in self.sql.exec("DELETE FROM dead WHERE variant = ? RETURNING job", &id)? {
                 let statement =
                     "UPDATE job SET total = total - 1, failed = failed - 1 WHERE id = ?";
                 self.sql.exec(statement, &job)?;
             }
-            self.sql.exec("DELETE FROM variant WHERE id = ?", row)?;
+            self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
         }
         self.sql.exec("DELETE FROM page WHERE id = ?", &[Value::Integer(page)])?;
         Ok(())
@@ -227,9 +236,9 @@ impl<S: Sql> Work<'_, S> {
         let mut variants = Vec::with_capacity(moved.variants.len());
         let mut highest = 0;
         for variant in &moved.variants {
-            let (record, heat) = self.unpacked(variant)?;
-            highest = record.fence.max(highest);
-            variants.push((record, heat, variant));
+            let variant = unpacked(variant)?;
+            highest = variant.record.fence.max(highest);
+            variants.push(variant);
         }
         if highest > self.state.fence {
             (self.state.fence, self.state.raised_at) = (highest + MARGIN, self.now);
@@ -239,11 +248,11 @@ impl<S: Sql> Work<'_, S> {
             return Ok(false);
         }
         self.state.seen = self.state.seen.max(moved.seen);
-        for (record, heat, variant) in variants {
-            let mut adopted = self.adopt(&record, heat, variant, moved.found);
+        for variant in &variants {
+            let mut adopted = self.adopt(variant, moved.found);
             if adopted.as_ref().is_err_and(is_damage) {
-                self.drop_damaged(&record.key, &[&record.selection])?;
-                adopted = self.adopt(&record, heat, variant, moved.found);
+                self.drop_damaged(&variant.record.key)?;
+                adopted = self.adopt(variant, moved.found);
             }
             adopted?;
         }
@@ -251,47 +260,34 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// Takes a variant of another shard, and what is owed for it.
-    fn adopt(
-        &mut self,
-        record: &RecordRequest,
-        heat: Heat,
-        variant: &str,
-        found: Epoch,
-    ) -> Result<(), ShardError> {
+    fn adopt(&mut self, variant: &Moved, found: Epoch) -> Result<(), ShardError> {
+        let (record, heat) = (&variant.record, Heat(variant.heat));
         let digest = record.key.variant(&record.selection).digest();
         if record.fence > 0 {
             let recorded = self.record_stored(record, false, heat, found.max(record.stamp))?;
             // What was fetched here meanwhile may have had no tags to inherit.
-            if let Some(known) = self.variant(&digest)?.filter(|_| !recorded.accepted)
-                && self.tags_of(known.id)?.is_empty()
+            if !recorded.accepted
+                && let Some(known) = self.variant_of(&record.key, &digest)?
+                && known.tags.is_empty()
             {
-                self.set_tags(known.id, &record.tags)?;
+                self.retag(&known, &record.tags)?;
             }
         }
-        let letters = self.sql.exec(
-            "SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'),
-                    json_extract(value, '$[2]'), json_extract(value, '$[3]'),
-                    json_extract(value, '$[4]'), json_extract(value, '$[5]')
-                FROM json_each(?, '$.letters')",
-            &[text(variant)],
-        )?;
-        for row in &letters {
-            let letter = Row(row);
+        for (job, epoch, above_fence, attempts, reason, at) in &variant.letters {
             let page = self.ensure_page(&record.page, &record.key)?.id;
             let (selection, request) = (&record.selection, &record.request);
             let known =
                 self.ensure_variant(page, &digest, selection, request, record.keep_until, heat)?;
-            let want = Want { epoch: letter.epoch(1)?, above_fence: letter.unsigned(2)? };
+            let want = Want { epoch: *epoch, above_fence: *above_fence };
             if known.stored().is_some_and(|stored| want.is_met_by(stored)) {
                 continue;
             }
-            let job = letter.text(0)?;
             // The invalidation itself may still come: it must not look known.
             self.ensure_job(job, Epoch::ZERO)?;
-            if letter.maybe_text(4)?.is_none() {
+            let Some(reason) = reason else {
                 self.enqueue(known.id, want, job)?;
                 continue;
-            }
+            };
             let new = self.sql.exec(
                 "INSERT OR IGNORE INTO dead (variant, job, epoch, attempts, reason, at)
                     VALUES (?, ?, ?, ?, ?, ?) RETURNING 1",
@@ -299,9 +295,9 @@ impl<S: Sql> Work<'_, S> {
                     Value::Integer(known.id),
                     text(job),
                     number(want.epoch.0),
-                    number(letter.unsigned(3)?),
-                    maybe_text(letter.maybe_text(4)?),
-                    timestamp(letter.timestamp(5)?),
+                    number(*attempts),
+                    text(reason),
+                    timestamp(*at),
                 ],
             )?;
             let count = new.len() as u64;

@@ -6,6 +6,7 @@ use crate::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::lease::{Holder, Version};
 use crate::sql::row::{Row, json, text, timestamp};
 use crate::sql::{Sql, SqlError, Value};
+use crate::tag::TagSet;
 use crate::time::{Epoch, Timestamp};
 
 use super::{ShardError, Work};
@@ -14,6 +15,8 @@ use super::{ShardError, Work};
 pub(super) struct PageRow {
     pub(super) id: i64,
     pub(super) vary: Vec<String>,
+    /// Whether it was made just now: it has no variants.
+    pub(super) new: bool,
 }
 
 /// A variant's row.
@@ -23,11 +26,18 @@ pub(super) struct VariantRow {
     pub(super) l2_key: Option<String>,
     pub(super) fresh_until: Timestamp,
     pub(super) keep_until: Timestamp,
+    pub(super) tags: TagSet,
+    segment: i64,
     heat: Heat,
     version: Version,
 }
 
 impl VariantRow {
+    /// Where its tags are in `tagged`.
+    pub(super) const fn place(&self) -> (i64, i64) {
+        (self.segment, self.id)
+    }
+
     /// What is stored; none if it never was.
     pub(super) fn stored(&self) -> Option<Version> {
         (self.version.fence > 0).then_some(self.version)
@@ -46,27 +56,66 @@ impl<S: Sql> Work<'_, S> {
             .sql
             .exec("SELECT id, vary FROM page WHERE digest = ?", &[text(digest.as_str())])?;
         rows.first()
-            .map(|row| Ok(PageRow { id: Row(row).integer(0)?, vary: Row(row).json(1)? }))
+            .map(|row| {
+                Ok(PageRow { id: Row(row).integer(0)?, vary: Row(row).json(1)?, new: false })
+            })
             .transpose()
     }
 
-    pub(super) fn variant(&self, digest: &KeyDigest) -> Result<Option<VariantRow>, SqlError> {
-        let rows = self.sql.exec(
-            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat
-                FROM variant WHERE digest = ?",
-            &[text(digest.as_str())],
-        )?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let row = Row(row);
-        Ok(Some(VariantRow {
-            id: row.integer(0)?,
-            page: row.integer(1)?,
-            l2_key: row.maybe_text(2)?.map(str::to_owned),
-            fresh_until: row.timestamp(3)?,
-            keep_until: row.timestamp(4)?,
-            version: Version { stamp: row.epoch(5)?, fence: row.unsigned(6)? },
-            heat: Heat(row.timestamp(7)?),
-        }))
+    /// The variant of a page that has this digest.
+    pub(super) fn variant(
+        &self,
+        page: i64,
+        digest: &KeyDigest,
+    ) -> Result<Option<VariantRow>, SqlError> {
+        let by = [Value::Integer(page), text(digest.as_str())];
+        Ok(self.variants_where("page = ? AND digest = ?", &by)?.pop())
+    }
+
+    /// The same, by the page's key.
+    pub(super) fn variant_of(
+        &self,
+        key: &CacheKey,
+        digest: &KeyDigest,
+    ) -> Result<Option<VariantRow>, SqlError> {
+        let by = [text(key.digest().as_str()), text(digest.as_str())];
+        let condition = "page = (SELECT id FROM page WHERE digest = ?) AND digest = ?";
+        Ok(self.variants_where(condition, &by)?.pop())
+    }
+
+    /// The variant with this number.
+    pub(super) fn variant_by_id(&self, id: i64) -> Result<Option<VariantRow>, SqlError> {
+        Ok(self.variants_where("id = ?", &[Value::Integer(id)])?.pop())
+    }
+
+    /// The variants that a condition is true of.
+    pub(super) fn variants_where(
+        &self,
+        condition: &'static str,
+        by: &[Value],
+    ) -> Result<Vec<VariantRow>, SqlError> {
+        let query = format!(
+            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags,
+                    segment
+                FROM variant WHERE {condition}"
+        );
+        let rows = self.sql.exec(&query, by)?;
+        rows.iter()
+            .map(|row| {
+                let row = Row(row);
+                Ok(VariantRow {
+                    id: row.integer(0)?,
+                    page: row.integer(1)?,
+                    l2_key: row.maybe_text(2)?.map(str::to_owned),
+                    fresh_until: row.timestamp(3)?,
+                    keep_until: row.timestamp(4)?,
+                    version: Version { stamp: row.epoch(5)?, fence: row.unsigned(6)? },
+                    heat: Heat(row.timestamp(7)?),
+                    tags: row.json(8)?,
+                    segment: row.integer(9)?,
+                })
+            })
+            .collect()
     }
 
     pub(super) fn holder(&self, variant: &KeyDigest) -> Result<Option<Holder>, SqlError> {
@@ -91,7 +140,7 @@ impl<S: Sql> Work<'_, S> {
                 RETURNING id",
             &[text(digest.as_str()), text(key.as_str()), text(&page.purge_name()), json(page)?],
         )?;
-        Ok(PageRow { id: first_id(&rows)?, vary: Vec::new() })
+        Ok(PageRow { id: first_id(&rows)?, vary: Vec::new(), new: true })
     }
 
     /// A variant's row, made if there is none: known, never stored.
@@ -104,13 +153,13 @@ impl<S: Sql> Work<'_, S> {
         keep_until: Timestamp,
         heat: Heat,
     ) -> Result<VariantRow, SqlError> {
-        if let Some(row) = self.variant(digest)? {
+        if let Some(row) = self.variant(page, digest)? {
             return Ok(row);
         }
         let rows = self.sql.exec(
             "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
-                    stored_at, fresh_until, keep_until, heat)
-                VALUES (?, ?, ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?) RETURNING id",
+                    stored_at, fresh_until, keep_until, heat, tags, segment)
+                VALUES (?, ?, ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?, '[]', ?) RETURNING id",
             &[
                 Value::Integer(page),
                 text(digest.as_str()),
@@ -118,6 +167,7 @@ impl<S: Sql> Work<'_, S> {
                 json(request)?,
                 timestamp(keep_until),
                 timestamp(heat.0),
+                Value::Integer(self.state.segment),
             ],
         )?;
         Ok(VariantRow {
@@ -126,6 +176,8 @@ impl<S: Sql> Work<'_, S> {
             l2_key: None,
             fresh_until: Timestamp::ZERO,
             keep_until,
+            tags: TagSet::default(),
+            segment: self.state.segment,
             heat,
             version: Version { stamp: Epoch::ZERO, fence: 0 },
         })
@@ -158,7 +210,7 @@ impl<S: Sql> Work<'_, S> {
     /// Forgets a variant, but not its page.
     pub(super) fn drop_variant_only(&mut self, variant: &VariantRow) -> Result<(), ShardError> {
         self.end_warm(variant.id)?;
-        self.untag(variant.id)?;
+        self.map_tags(variant.place(), &variant.tags, &TagSet::default())?;
         let id = [Value::Integer(variant.id)];
         self.sql.exec("DELETE FROM dead WHERE variant = ?", &id)?;
         self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
@@ -168,22 +220,10 @@ impl<S: Sql> Work<'_, S> {
     /// Forgets a page.
     pub(super) fn forget(&mut self, key: &KeyDigest) -> Result<(), ShardError> {
         let Some(page) = self.page(key)? else { return Ok(()) };
-        for variant in self.variants_of(page.id)? {
+        for variant in self.variants_where("page = ?", &[Value::Integer(page.id)])? {
             self.drop_variant(&variant)?;
         }
         Ok(())
-    }
-
-    /// All variants of a page.
-    pub(super) fn variants_of(&self, page: i64) -> Result<Vec<VariantRow>, SqlError> {
-        let rows =
-            self.sql.exec("SELECT digest FROM variant WHERE page = ?", &[Value::Integer(page)])?;
-        let mut variants = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
-            variants.extend(self.variant(&digest)?);
-        }
-        Ok(variants)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A shard's tables. Changes only add: a version must run on the tables of the next one.
 
 use crate::sql::row::{Row, epoch, flag, number, timestamp};
-use crate::sql::{Sql, SqlError};
+use crate::sql::{Sql, SqlError, Value};
 use crate::time::{Epoch, Timestamp};
 
 use crate::journal::Place;
@@ -16,17 +16,18 @@ const TABLES: &[&str] = &[
     // A fence of 0: known, never stored. AUTOINCREMENT, because the queue must not meet an id
     // again.
     "CREATE TABLE IF NOT EXISTS variant (id INTEGER PRIMARY KEY AUTOINCREMENT,
-        page INTEGER NOT NULL, digest TEXT NOT NULL UNIQUE, selection TEXT NOT NULL,
+        page INTEGER NOT NULL, digest TEXT NOT NULL, selection TEXT NOT NULL,
         request TEXT NOT NULL, status INTEGER NOT NULL, l2_key TEXT, stamp INTEGER NOT NULL,
         fence INTEGER NOT NULL, stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL,
-        keep_until INTEGER NOT NULL, warmed_at INTEGER)",
-    "CREATE INDEX IF NOT EXISTS variant_page ON variant (page)",
+        keep_until INTEGER NOT NULL, warmed_at INTEGER, tags TEXT NOT NULL,
+        segment INTEGER NOT NULL)",
+    // By page, and not by digest alone: the entries of new pages are beside each other.
+    "CREATE UNIQUE INDEX IF NOT EXISTS variant_of ON variant (page, digest)",
     "CREATE INDEX IF NOT EXISTS variant_keep ON variant (keep_until)",
-    "CREATE TABLE IF NOT EXISTS tag (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE)",
-    // Both maps: by tag, and by variant.
-    "CREATE TABLE IF NOT EXISTS tagged (tag INTEGER NOT NULL, variant INTEGER NOT NULL,
-        PRIMARY KEY (tag, variant)) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS tagged_variant ON tagged (variant)",
+    // The variants of a tag (super::tags); which tags a variant has, its own row tells.
+    "CREATE TABLE IF NOT EXISTS tagged (segment INTEGER NOT NULL, tag INTEGER NOT NULL,
+        variant INTEGER NOT NULL, PRIMARY KEY (segment, tag, variant)) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS segment (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL)",
     // By the variant's digest; a variant may be leased before it is known.
     "CREATE TABLE IF NOT EXISTS lease (variant TEXT PRIMARY KEY, fence INTEGER NOT NULL,
         stamp INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
@@ -113,6 +114,8 @@ pub(super) struct State {
     pub(super) walk: u64,
     /// Whether another walk has to follow.
     pub(super) walk_again: bool,
+    /// The segment that the tags of new variants go to.
+    pub(super) segment: i64,
     /// When the walk goes on.
     pub(super) walk_at: Timestamp,
     /// When `fence` was last raised past another shard's.
@@ -155,6 +158,7 @@ fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
             "placed_at" => state.place.at = row.timestamp(1)?,
             "walk" => state.walk = row.unsigned(1)?,
             "walk_again" => state.walk_again = row.flag(1)?,
+            "segment" => state.segment = row.integer(1)?,
             "walk_at" => state.walk_at = row.timestamp(1)?,
             "raised_at" => state.raised_at = row.timestamp(1)?,
             // Names of a later version.
@@ -180,6 +184,7 @@ pub(super) fn save<S: Sql>(sql: &S, before: &State, state: &State) -> Result<(),
         ("placed_at", timestamp(before.place.at), timestamp(state.place.at)),
         ("walk", number(before.walk), number(state.walk)),
         ("walk_again", flag(before.walk_again), flag(state.walk_again)),
+        ("segment", Value::Integer(before.segment), Value::Integer(state.segment)),
         ("walk_at", timestamp(before.walk_at), timestamp(state.walk_at)),
         ("raised_at", timestamp(before.raised_at), timestamp(state.raised_at)),
     ];

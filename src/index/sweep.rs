@@ -1,6 +1,5 @@
 //! Forgetting what is of no use any more, a bounded number of rows per call.
 
-use crate::key::KeyDigest;
 use crate::pace::Pace;
 use crate::sql::row::{Row, number, timestamp};
 use crate::sql::{Sql, SqlError, Value};
@@ -38,16 +37,15 @@ impl<S: Sql> Work<'_, S> {
     /// be lost.
     fn sweep_variants(&mut self) -> Result<bool, ShardError> {
         let rows = self.sql.exec(
-            "SELECT digest, id FROM variant v WHERE keep_until < ?
+            "SELECT id FROM variant v WHERE keep_until < ?
                 AND NOT EXISTS (SELECT 1 FROM warm WHERE variant = v.id)
                 AND NOT EXISTS (SELECT 1 FROM dead WHERE variant = v.id)
-                ORDER BY keep_until LIMIT ?",
+                ORDER BY keep_until LIMIT 0 + ?",
             &[timestamp(self.now), Value::Integer(MOST)],
         )?;
         for row in &rows {
-            let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
-            let id = Row(row).integer(1)?;
-            let dropped = match self.variant(&digest) {
+            let id = Row(row).integer(0)?;
+            let dropped = match self.variant_by_id(id) {
                 Ok(Some(variant)) => self.drop_variant(&variant),
                 Ok(None) => Ok(()),
                 Err(error) => Err(error.into()),
@@ -60,12 +58,12 @@ impl<S: Sql> Work<'_, S> {
     fn sweep_leases(&self) -> Result<bool, SqlError> {
         let ended = self.sql.exec(
             "DELETE FROM lease WHERE variant IN
-                (SELECT variant FROM lease WHERE until < ? LIMIT ?) RETURNING 1",
+                (SELECT variant FROM lease WHERE until < ? LIMIT 0 + ?) RETURNING 1",
             &[timestamp(self.now.minus(LEASES_KEPT)), Value::Integer(MOST)],
         )?;
         let tickets = self.sql.exec(
             "DELETE FROM ticket WHERE (variant, colo) IN
-                (SELECT variant, colo FROM ticket WHERE until < ? LIMIT ?) RETURNING 1",
+                (SELECT variant, colo FROM ticket WHERE until < ? LIMIT 0 + ?) RETURNING 1",
             &[timestamp(self.now), Value::Integer(MOST)],
         )?;
         Ok(ended.len().max(tickets.len()) as i64 == MOST)
@@ -73,7 +71,7 @@ impl<S: Sql> Work<'_, S> {
 
     fn sweep_fans(&mut self) -> Result<bool, SqlError> {
         let gone = self.sql.exec(
-            "DELETE FROM fan WHERE hash IN (SELECT hash FROM fan WHERE at < ? LIMIT ?)
+            "DELETE FROM fan WHERE hash IN (SELECT hash FROM fan WHERE at < ? LIMIT 0 + ?)
                 RETURNING epoch",
             &[timestamp(self.now.minus(FANS_KEPT)), Value::Integer(MOST)],
         )?;
@@ -88,7 +86,7 @@ impl<S: Sql> Work<'_, S> {
             "DELETE FROM job WHERE id IN (SELECT id FROM job j WHERE at < ?
                 AND NOT EXISTS (SELECT 1 FROM warm WHERE job = j.id)
                 AND NOT EXISTS (SELECT 1 FROM expand WHERE job = j.id)
-                AND NOT EXISTS (SELECT 1 FROM import WHERE job = j.id AND state IN (0, 1)) LIMIT ?)
+                AND NOT EXISTS (SELECT 1 FROM import WHERE job = j.id AND state IN (0, 1)) LIMIT 0 + ?)
                 RETURNING id",
             &[timestamp(self.now.minus(JOBS_KEPT)), Value::Integer(MOST)],
         )?;
@@ -102,7 +100,7 @@ impl<S: Sql> Work<'_, S> {
 
 /// All that a shard waits for, read at once: it is asked for after each call. Each is the first entry of an index.
 const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM expand),
-    (SELECT count(*) FROM (SELECT 1 FROM warm WHERE state = 1 LIMIT ?)),
+    (SELECT count(*) FROM (SELECT 1 FROM warm WHERE state = 1 LIMIT 0 + ?)),
     (SELECT min(not_before) FROM warm WHERE state = 0),
     (SELECT min(not_before) FROM warm WHERE state = 1),
     (SELECT min(not_before) FROM import WHERE state = 1),

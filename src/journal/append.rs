@@ -117,7 +117,7 @@ impl<S: Sql> Journal<S> {
         let due = self.sql.exec(
             "SELECT s.epoch, j.id, j.mode, j.warm, j.reason
                 FROM settle s LEFT JOIN job j ON j.epoch = s.epoch
-                WHERE s.due <= ? ORDER BY s.due LIMIT ?",
+                WHERE s.due <= ? ORDER BY s.due LIMIT 0 + ?",
             &[timestamp(now), Value::Integer(SETTLES_PER_CALL)],
         )?;
         for row in due {

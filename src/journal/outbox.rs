@@ -51,7 +51,7 @@ pub(super) fn pending<S: Sql>(
     let due = sql.exec(
         "SELECT j.epoch, j.id, j.mode, j.warm, j.at, j.targets
             FROM outbox o JOIN job j ON j.epoch = o.epoch
-            WHERE o.shard = ? AND o.not_before <= ? ORDER BY o.epoch LIMIT ?",
+            WHERE o.shard = ? AND o.not_before <= ? ORDER BY o.epoch LIMIT 0 + ?",
         &[Value::Integer(i64::from(shard)), timestamp(now), number(MOST_EPOCHS)],
     )?;
     let mut fanouts: Vec<Fanout> = Vec::with_capacity(due.len());

@@ -80,7 +80,7 @@ fn stamps<S: Sql>(
 ) -> Result<Vec<DeltaRow>, SqlError> {
     sql.exec(
         "SELECT hash, soft, hard, soft_at FROM stamp
-            WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT ?",
+            WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT 0 + ?",
         &[epoch(base), epoch(to), limit_parameter(limit)],
     )?
     .iter()
@@ -95,7 +95,7 @@ fn dropped<S: Sql>(
     limit: Option<usize>,
 ) -> Result<Vec<Bucket>, SqlError> {
     sql.exec(
-        "SELECT bucket, epoch FROM bucket WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT ?",
+        "SELECT bucket, epoch FROM bucket WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT 0 + ?",
         &[epoch(base), epoch(to), limit_parameter(limit)],
     )?
     .iter()

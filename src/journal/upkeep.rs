@@ -24,8 +24,10 @@ impl<S: Sql> Journal<S> {
         let count = (self.state.targets - (most - most / 16)).min(FOLDS_PER_CALL);
         let (sql, state) = (&self.sql, self.state);
         self.state = sql.transaction(|| {
-            let oldest =
-                sql.exec("SELECT hash, epoch FROM stamp ORDER BY epoch LIMIT ?", &[number(count)])?;
+            let oldest = sql.exec(
+                "SELECT hash, epoch FROM stamp ORDER BY epoch LIMIT 0 + ?",
+                &[number(count)],
+            )?;
             let mut buckets: Vec<(u16, Epoch)> = Vec::with_capacity(oldest.len());
             let mut hashes = Vec::with_capacity(oldest.len());
             for row in &oldest {
@@ -74,7 +76,7 @@ pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(),
             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM upstream u WHERE u.epoch = j.epoch)
-            ORDER BY j.at LIMIT ?)",
+            ORDER BY j.at LIMIT 0 + ?)",
         &[timestamp(now.minus(ttl)), Value::Integer(EXPIRIES_PER_CALL)],
     )?;
     Ok(())

@@ -504,7 +504,7 @@ fn no_lost_warm(world: &Rc<World>, shard: usize, acks: &[Ack]) {
         };
         let names = sql
             .exec(
-                "SELECT n.name FROM tagged t JOIN tag n ON n.id = t.tag WHERE t.variant = ?",
+                "SELECT value FROM variant v, json_each(v.tags) WHERE v.id = ?",
                 &[Value::Integer(*id)],
             )
             .unwrap();
