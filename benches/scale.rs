@@ -390,6 +390,14 @@ fn acknowledge(bench: &mut Bench, figures: &mut Vec<Figure>) {
         black_box(call(bench, ShardCall::Invalidate(fanout(epoch, &[tag(name)]))));
         began.elapsed().as_secs_f64() * 1e6
     };
+    let mut unknown = |bench: &mut Bench, round: usize| {
+        let targets: Vec<Target> = (0..1_000).map(|n| tag(&format!("none:{round}.{n}"))).collect();
+        let began = Instant::now();
+        let call = ShardCall::Invalidate(fanout(1_000 + round as u64, &targets));
+        black_box(bench.shard.handle(call, LATER).unwrap());
+        began.elapsed().as_secs_f64() * 1e3
+    };
+    let many_tags = (0..11).map(|round| unknown(bench, round)).collect();
     let (mut one, mut many, mut ratio) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         // A page of its own each time, as a site's editor saves one after the other.
@@ -399,6 +407,12 @@ fn acknowledge(bench: &mut Bench, figures: &mut Vec<Figure>) {
         many.push(all);
         ratio.push(all / few);
     }
+    figures.push(Figure {
+        name: "a shard's part of an ack of 1,000 tags that no page has",
+        unit: "milliseconds",
+        bound: "",
+        parts: many_tags,
+    });
     let unit = "microseconds";
     figures.push(Figure { name: "ack of a tag with 1 page", unit, bound: "", parts: one });
     figures.push(Figure {

@@ -61,15 +61,15 @@ fn a_damaged_row_holds_up_no_other() {
             }
             let mut bench = site();
             let own = match kind {
-                0 => format!("= '{}'", key("/bad").digest().as_str()),
+                0 => format!("= x'{}'", key("/bad").digest().as_str()),
                 _ => format!(
                     "IN (SELECT id FROM {} WHERE {})",
                     if kind == 1 { "page" } else { "variant" },
                     if kind == 1 {
-                        format!("digest = '{}'", key("/bad").digest().as_str())
+                        format!("digest = x'{}'", key("/bad").digest().as_str())
                     } else {
                         format!(
-                            "page IN (SELECT id FROM page WHERE digest = '{}')",
+                            "page IN (SELECT id FROM page WHERE digest = x'{}')",
                             key("/bad").digest().as_str()
                         )
                     }
@@ -356,6 +356,26 @@ fn a_page_with_a_thousand_tags() {
     assert_eq!(left, [[Value::Integer(0)]]);
 }
 
+/// Entries of the map of tags that are no variant's number.
+#[test]
+fn a_damaged_entry_of_a_tag_holds_up_no_other() {
+    let mut bench = Bench::new();
+    for n in 0..3 {
+        bench.fill(&format!("/{n}"), 1, &["x"], 0);
+    }
+    for garbage in ["'text'", "x'00'", "-1", "1e300", "68719476736"] {
+        let damage = format!(
+            "INSERT INTO tagged (segment, tag, variant) SELECT segment, tag, {garbage} FROM tagged LIMIT 1"
+        );
+        bench.sql.exec(&damage, &[]).unwrap();
+    }
+    let answer = bench.invalidate(fanout(2, &[tag("x")]), 1);
+    assert_eq!((answer.pages, answer.complete), (3, true));
+    let call = ShardCall::TagPages { tag: Tag::parse("x").unwrap(), cursor: None, limit: 10 };
+    let ShardReply::Pages { pages, .. } = bench.call(call, 2) else { panic!("no pages") };
+    assert_eq!(pages.len(), 3);
+}
+
 /// A tag of a million pages, in one shard: each call does a bounded part, whatever is left.
 #[test]
 fn a_tag_with_a_million_pages_is_expanded_in_slices() {
@@ -366,10 +386,10 @@ fn a_tag_with_a_million_pages_is_expanded_in_slices() {
     let numbers = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < ?)";
     for statement in [
         "INSERT INTO page (id, digest, key, url, page, vary)
-            SELECT n, 'p' || n, key, 'example.com/' || n, page, vary FROM n, page WHERE page.id = 1",
+            SELECT n, CAST(printf('%032d', n) AS BLOB), key, 'example.com/' || n, page, vary FROM n, page WHERE page.id = 1",
         "INSERT INTO variant (id, page, digest, selection, request, status, l2_key, stamp, fence,
                 stored_at, fresh_until, keep_until, tags, segment)
-            SELECT n, n, 'v' || n, selection, request, status, l2_key, stamp, fence, stored_at,
+            SELECT n, n, CAST(printf('%032d', n) AS BLOB), selection, request, status, l2_key, stamp, fence, stored_at,
                 fresh_until, keep_until, tags, n / 6000 FROM n, variant WHERE variant.id = 1",
         "INSERT INTO tagged (segment, tag, variant) SELECT n / 6000, tag, n FROM n, tagged
             WHERE variant = 1",
@@ -399,16 +419,17 @@ fn a_tag_with_a_million_pages_is_expanded_in_slices() {
             "SELECT s.id, t.variant FROM segment s CROSS JOIN tagged t
                 WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
                     AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END
+                    AND t.variant <= 0xfffffffff
                 ORDER BY s.id, t.variant LIMIT 0 + ?4",
-            "SEARCH t USING PRIMARY KEY (segment=? AND tag=? AND variant>?)",
+            "SEARCH t USING PRIMARY KEY (segment=? AND tag=? AND variant>? AND variant<?)",
         ),
         (
-            "SELECT v.page, (s.id << 32) + t.variant
+            "SELECT v.page, (s.id << 36) + t.variant
                 FROM segment s CROSS JOIN tagged t CROSS JOIN variant v
                 WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
                     AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END AND v.id = t.variant
                     AND NOT EXISTS (SELECT 1 FROM variant e CROSS JOIN tagged u
-                        WHERE e.page = v.page AND (e.segment, e.id) < (s.id, t.variant)
+                        WHERE e.page = v.page AND e.id < t.variant
                             AND u.segment = e.segment AND u.tag = t.tag AND u.variant = e.id)
                 ORDER BY s.id, t.variant LIMIT 0 + ?4",
             "SEARCH e USING INDEX variant_of (page=?)",

@@ -745,6 +745,24 @@ fn a_damaged_page_holds_up_no_other() {
 }
 
 #[test]
+fn a_variant_that_can_be_sent_and_not_be_forgotten_holds_up_no_other() {
+    let (mut site, a, b) = (Site::new(1), second("/a"), second("/b"));
+    site.fill(&a, &["x"]);
+    site.fill(&b, &["x"]);
+    // Where its tags are is nothing to the other shard.
+    let damage = format!(
+        "UPDATE variant SET segment = 'x' WHERE page = (SELECT id FROM page WHERE url = 'example.com{a}')"
+    );
+    site.bench(0).sql.exec(&damage, &[]).unwrap();
+    site.deploy(2);
+    site.settle(Fault::None);
+    assert_eq!((site.places(&a), site.places(&b)), (vec![1], vec![1]));
+    assert_eq!(site.bench(0).status().damaged, 1);
+    let left = site.bench(0).sql.exec("SELECT count(*) FROM tagged", &[]).unwrap();
+    assert_eq!(left, [[Value::Integer(0)]], "nothing of it stays");
+}
+
+#[test]
 fn a_full_new_shard_takes_nothing_and_loses_nothing() {
     let mut site = Site::new(1);
     site.fill_all();

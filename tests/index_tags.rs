@@ -199,6 +199,65 @@ fn the_map_of_tags_goes_over_several_segments() {
         .sql
         .exec("SELECT (SELECT count(*) FROM tagged), (SELECT sum(entries) FROM segment)", &[]);
     assert_eq!(left.unwrap(), [[Value::Integer(0), Value::Integer(0)]]);
+    assert_eq!(segments(&bench), 1, "the one that is filled");
+}
+
+/// Two tags whose 48 bits of hash are the same are found together; a page that loses one of them keeps the other.
+#[test]
+fn tags_with_one_number_do_not_take_each_other_away() {
+    let (one, other) = ("t12087166", "t76488941");
+    let mut bench = Bench::new();
+    bench.fill("/", 1, &[one, other], 0);
+    bench.fill("/one", 1, &[one], 0);
+    assert_eq!(bench.tag_pages(other), ["/", "/one"]);
+    let grant = bench.granted(LeaseRequest { need: Epoch(2), ..asks("/", 2) }, 1);
+    assert!(bench.record(stored("/", &grant, &[one]), 2).accepted);
+    assert_eq!(bench.tag_pages(one), ["/", "/one"]);
+    bench.call(ShardCall::Forget { key: key("/").digest() }, 3);
+    assert_eq!(bench.tag_pages(one), ["/one"]);
+}
+
+/// Fills a page that varies.
+fn add_variant(bench: &mut Bench, path: &str, accept: &str) {
+    let chosen = selection(&[("accept", accept)]);
+    let grant = bench.granted(LeaseRequest { selection: chosen.clone(), ..asks(path, 1) }, 1);
+    let record = RecordRequest {
+        selection: chosen.clone(),
+        leased: chosen,
+        ..stored(path, &grant, &["t:0"])
+    };
+    assert!(bench.record(record, 1).accepted);
+}
+
+/// A page stands in a list at its oldest variant with the tag, wherever newer ones are.
+#[test]
+fn a_variant_that_comes_between_two_parts_takes_no_page_out_of_a_list() {
+    let mut bench = Bench::new();
+    fill_widely(&mut bench, 0..90);
+    add_variant(&mut bench, "/last", "a");
+    let listed = |bench: &mut Bench, cursor| {
+        let call = ShardCall::TagPages { tag: Tag::parse("t:0").unwrap(), cursor, limit: 85 };
+        match bench.call(call, 0) {
+            ShardReply::Pages { pages, cursor } => (pages, cursor),
+            other => panic!("{other:?}"),
+        }
+    };
+    let (_, cursor) = listed(&mut bench, None);
+    // The first segment is filled again: with a variant of a page of the last one, among others.
+    let filled = "SELECT value FROM meta WHERE name = 'segment'";
+    bench.sql_batch(|bench| {
+        for n in 0..30 {
+            bench.call(ShardCall::Forget { key: key(&format!("/{n}")).digest() }, 0);
+        }
+        let mut n = 1_000;
+        while bench.sql.exec(filled, &[]).unwrap() != [[Value::Integer(0)]] {
+            fill_widely(bench, n..n + 1);
+            n += 1;
+        }
+    });
+    add_variant(&mut bench, "/last", "b");
+    let (pages, _) = listed(&mut bench, cursor);
+    assert!(pages.iter().any(|page| page.page.path == "/last" && page.variants.len() == 2));
 }
 
 #[test]

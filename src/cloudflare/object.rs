@@ -38,7 +38,7 @@ impl Objects {
         let config = site.engine.config().clone();
         let bindings = Rc::clone(&site.bindings);
         let storage = state.unchecked_ref::<State>().storage();
-        let alarm = Alarm { storage, set: Cell::new(None) };
+        let alarm = Alarm { storage, set: Cell::new(None), changes: Cell::new(0) };
         Self { env, config, bindings, alarm }
     }
 
@@ -82,14 +82,16 @@ impl Objects {
 ///
 /// What is remembered is never earlier than what is stored, so nothing waits for an alarm that is not there:
 /// - an object has one instance at a time, and nobody else sets its alarm;
-/// - it is remembered only once the storage has confirmed it, and forgotten before it is changed. A commit that fails
-///   afterwards ends the instance, and its memory with it;
+/// - it is remembered only once the storage has confirmed it and if nothing has changed it since, and forgotten before
+///   it is changed. A commit that fails afterwards ends the instance, and its memory with it;
 /// - the runtime takes an alarm away only to run it, and the run begins with [`Alarm::arm_retry`];
 /// - one that ought to have gone off and did not is set anew: after an exception the runtime tries an alarm again, but
 ///   not for ever.
 pub(super) struct Alarm {
     storage: Storage,
     set: Cell<Option<Timestamp>>,
+    /// How often it was changed.
+    changes: Cell<u64>,
 }
 
 impl Alarm {
@@ -128,13 +130,17 @@ impl Alarm {
 
     /// Sets the alarm.
     pub(super) async fn set(&self, at: Timestamp) -> Result<(), JsValue> {
+        let change = self.changes.get() + 1;
         self.change(self.storage.set_alarm(at.as_millis() as f64)).await?;
-        self.set.set(Some(at));
+        if self.changes.get() == change {
+            self.set.set(Some(at));
+        }
         Ok(())
     }
 
     async fn change(&self, changed: Result<Promise, JsValue>) -> Result<(), JsValue> {
         self.set.set(None);
+        self.changes.set(self.changes.get() + 1);
         JsFuture::from(changed?).await.map(drop)
     }
 }

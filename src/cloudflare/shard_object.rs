@@ -74,10 +74,12 @@ impl Inner {
     /// it need not be set.
     fn wake(own: &Rc<Self>) -> Option<Promise> {
         let next = own.depot.next_wake().ok()?;
-        let at = own.objects.alarm().missing(next)?;
+        own.objects.alarm().missing(next)?;
         let own = Rc::clone(own);
         Some(future_to_promise(async move {
-            own.objects.alarm().set(at).await.map(|()| JsValue::UNDEFINED)
+            // Asked again: work that ended since may have set it for something earlier.
+            let next = own.depot.next_wake().unwrap_or(next);
+            own.objects.alarm().wake_at(next).await.map(|()| JsValue::UNDEFINED)
         }))
     }
 

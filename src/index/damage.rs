@@ -44,13 +44,13 @@ impl<S: Sql> Work<'_, S> {
         self.state.damaged += 1;
         let page = key.digest();
         let variants = self.sql.exec(
-            "SELECT id FROM variant WHERE page = (SELECT id FROM page WHERE digest = ?)",
+            "SELECT id FROM variant WHERE page = (SELECT id FROM page WHERE digest = unhex(?))",
             &[text(page.as_str())],
         )?;
         for row in &variants {
             self.drop_damaged_variant(Row(row).integer(0)?)?;
         }
-        self.sql.exec("DELETE FROM page WHERE digest = ?", &[text(page.as_str())])?;
+        self.sql.exec("DELETE FROM page WHERE digest = unhex(?)", &[text(page.as_str())])?;
         Ok(())
     }
 
@@ -78,7 +78,8 @@ impl<S: Sql> Work<'_, S> {
         // All of the segment is looked at: which tags it had can't be read.
         let gone = self.sql.exec(
             "DELETE FROM tagged WHERE variant = ?1
-                AND segment = (SELECT segment FROM variant WHERE id = ?1) RETURNING segment",
+                AND segment IN (SELECT s.id FROM segment s, variant v WHERE v.id = ?1
+                    AND (s.id = v.segment OR typeof(v.segment) <> 'integer')) RETURNING segment",
             &id,
         )?;
         if let Some(row) = gone.first() {

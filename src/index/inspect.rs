@@ -80,12 +80,12 @@ impl<S: Sql> Work<'_, S> {
         let after = Place::numbered(i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX));
         let [segment, variant] = after.values();
         let rows = self.sql.exec(
-            "SELECT v.page, (s.id << 32) + t.variant
+            "SELECT v.page, (s.id << 36) + t.variant
                 FROM segment s CROSS JOIN tagged t CROSS JOIN variant v
                 WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
                     AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END AND v.id = t.variant
                     AND NOT EXISTS (SELECT 1 FROM variant e CROSS JOIN tagged u
-                        WHERE e.page = v.page AND (e.segment, e.id) < (s.id, t.variant)
+                        WHERE e.page = v.page AND e.id < t.variant
                             AND u.segment = e.segment AND u.tag = t.tag AND u.variant = e.id)
                 ORDER BY s.id, t.variant LIMIT 0 + ?4",
             &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],

@@ -154,12 +154,11 @@ impl<S: Sql> Work<'_, S> {
         Ok(true)
     }
 
-    /// A lease was given back: the warm that waited for it looks again. Those that wait are few, however long the
-    /// queue is.
+    /// A lease was given back: the warm that waited for it looks again.
     pub(super) fn wake_warm(&self, fence: u64) -> Result<(), SqlError> {
         self.sql.exec(
-            "UPDATE warm INDEXED BY warm_waits SET not_before = ?, fence = 0
-                WHERE state = 0 AND rank = -1 AND fence = ?",
+            "UPDATE warm INDEXED BY warm_lease SET not_before = ?, fence = 0, rank = -1
+                WHERE state = 0 AND fence > 0 AND fence = ?",
             &[timestamp(self.now), number(fence)],
         )?;
         Ok(())
@@ -183,7 +182,7 @@ impl<S: Sql> Work<'_, S> {
             &[timestamp(self.now), number(MOST_DUE)],
         )?;
         let due = self.sql.exec(
-            "SELECT w.epoch, w.above, w.job, w.attempts, v.digest, v.selection, v.request,
+            "SELECT w.epoch, w.above, w.job, w.attempts, lower(hex(v.digest)), v.selection, v.request,
                     p.page, p.key, p.vary, w.variant
                 FROM warm w JOIN variant v ON v.id = w.variant JOIN page p ON p.id = v.page
                 WHERE w.state = 0 AND w.rank >= 0
@@ -289,7 +288,7 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<(), ShardError> {
         let rows = self.sql.exec(
             "SELECT w.variant, w.epoch, w.attempts, w.fence FROM warm w
-                JOIN variant v ON v.id = w.variant WHERE v.digest = ? AND w.state = 1",
+                JOIN variant v ON v.id = w.variant WHERE v.digest = unhex(?) AND w.state = 1",
             &[text(digest.as_str())],
         )?;
         let Some(row) = rows.first() else { return Ok(()) };
@@ -331,7 +330,7 @@ impl<S: Sql> Work<'_, S> {
     /// Ends the tries whose lease ran out without a result.
     pub(super) fn recover(&mut self) -> Result<(), ShardError> {
         let lost = self.sql.exec(
-            "SELECT v.digest, v.id FROM warm w JOIN variant v ON v.id = w.variant
+            "SELECT lower(hex(v.digest)), v.id FROM warm w JOIN variant v ON v.id = w.variant
                 WHERE w.state = 1 AND w.not_before <= ? LIMIT 0 + ?",
             &[timestamp(self.now), Value::Integer(MOST_LOST)],
         )?;

@@ -123,7 +123,7 @@ impl<S: Sql> Work<'_, S> {
         first_id(&self.sql.exec(
             "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
                     keep_until, warmed_at, tags, page, digest, selection, heat, segment)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id",
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unhex(?), ?, ?, ?) RETURNING id",
             &values,
         )?)
     }

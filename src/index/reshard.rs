@@ -107,7 +107,7 @@ impl<S: Sql> Work<'_, S> {
         }
         for _ in 0..SLICES {
             let rows = self.sql.exec(
-                "SELECT id, digest FROM page WHERE id >= ? ORDER BY id LIMIT 0 + ?",
+                "SELECT id, lower(hex(digest)) FROM page WHERE id >= ? ORDER BY id LIMIT 0 + ?",
                 &[number(self.state.walk), number(LOOKED_AT as u64)],
             )?;
             let task = self.task_of(&rows)?;
@@ -191,7 +191,9 @@ impl<S: Sql> Work<'_, S> {
             let (own, rest) = sent.split_at_checked(*count).unwrap_or_default();
             sent = rest;
             if self.gather(*page).is_ok_and(|now| now.as_deref() == Some(own)) {
-                self.leave(*page)?;
+                let left = self.leave(*page);
+                let id = [Value::Integer(*page)];
+                self.heal(left, |work| work.drop_damaged_page(&id))?;
             } else {
                 // What is new of it goes as well; what can't be read any more, its next turn finds.
                 self.state.walk_at = self.now.plus(PAUSE);

@@ -54,7 +54,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn page(&self, digest: &KeyDigest) -> Result<Option<PageRow>, SqlError> {
         let rows = self
             .sql
-            .exec("SELECT id, vary FROM page WHERE digest = ?", &[text(digest.as_str())])?;
+            .exec("SELECT id, vary FROM page WHERE digest = unhex(?)", &[text(digest.as_str())])?;
         rows.first()
             .map(|row| {
                 Ok(PageRow { id: Row(row).integer(0)?, vary: Row(row).json(1)?, new: false })
@@ -69,7 +69,7 @@ impl<S: Sql> Work<'_, S> {
         digest: &KeyDigest,
     ) -> Result<Option<VariantRow>, SqlError> {
         let by = [Value::Integer(page), text(digest.as_str())];
-        Ok(self.variants_where("page = ? AND digest = ?", &by)?.pop())
+        Ok(self.variants_where("page = ? AND digest = unhex(?)", &by)?.pop())
     }
 
     /// The same, by the page's key.
@@ -79,7 +79,8 @@ impl<S: Sql> Work<'_, S> {
         digest: &KeyDigest,
     ) -> Result<Option<VariantRow>, SqlError> {
         let by = [text(key.digest().as_str()), text(digest.as_str())];
-        let condition = "page = (SELECT id FROM page WHERE digest = ?) AND digest = ?";
+        let condition =
+            "page = (SELECT id FROM page WHERE digest = unhex(?)) AND digest = unhex(?)";
         Ok(self.variants_where(condition, &by)?.pop())
     }
 
@@ -136,7 +137,7 @@ impl<S: Sql> Work<'_, S> {
         }
         self.note_stray(&digest);
         let rows = self.sql.exec(
-            "INSERT INTO page (digest, key, url, page, vary) VALUES (?, ?, ?, ?, '[]')
+            "INSERT INTO page (digest, key, url, page, vary) VALUES (unhex(?), ?, ?, ?, '[]')
                 RETURNING id",
             &[text(digest.as_str()), text(key.as_str()), text(&page.purge_name()), json(page)?],
         )?;
@@ -159,7 +160,7 @@ impl<S: Sql> Work<'_, S> {
         let rows = self.sql.exec(
             "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
                     stored_at, fresh_until, keep_until, heat, tags, segment)
-                VALUES (?, ?, ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?, '[]', ?) RETURNING id",
+                VALUES (?, unhex(?), ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?, '[]', ?) RETURNING id",
             &[
                 Value::Integer(page),
                 text(digest.as_str()),

@@ -10,13 +10,13 @@ use crate::journal::Place;
 const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     // `url` is the name of the page's URL target: prefixes and hosts are ranges of it.
-    "CREATE TABLE IF NOT EXISTS page (id INTEGER PRIMARY KEY, digest TEXT NOT NULL UNIQUE,
+    "CREATE TABLE IF NOT EXISTS page (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE,
         key TEXT NOT NULL, url TEXT NOT NULL, page TEXT NOT NULL, vary TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS page_url ON page (url)",
     // A fence of 0: known, never stored. AUTOINCREMENT, because the queue must not meet an id
     // again.
     "CREATE TABLE IF NOT EXISTS variant (id INTEGER PRIMARY KEY AUTOINCREMENT,
-        page INTEGER NOT NULL, digest TEXT NOT NULL, selection TEXT NOT NULL,
+        page INTEGER NOT NULL, digest BLOB NOT NULL, selection TEXT NOT NULL,
         request TEXT NOT NULL, status INTEGER NOT NULL, l2_key TEXT, stamp INTEGER NOT NULL,
         fence INTEGER NOT NULL, stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL,
         keep_until INTEGER NOT NULL, warmed_at INTEGER, tags TEXT NOT NULL,
@@ -86,6 +86,7 @@ const COLUMNS: &[(&str, &str, &str)] = &[
 /// Indexes of those columns.
 const INDEXES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS warm_turn ON warm (state, rank DESC, epoch, variant)",
+    "CREATE INDEX IF NOT EXISTS warm_lease ON warm (fence) WHERE state = 0 AND fence > 0",
     "CREATE INDEX IF NOT EXISTS warm_waits ON warm (not_before) WHERE state = 0 AND rank = -1",
 ];
 

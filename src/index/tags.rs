@@ -2,8 +2,10 @@
 //!
 //! `tagged` is in segments. What fills add goes to one of them, whichever tags it is for, and that one fits SQLite's page
 //! cache; the variants of a tag are looked for in one segment after the other. A segment that most of its variants have
-//! left is filled again, so that there are as many as the site needs, not as it ever needed
+//! left is filled again, and one that all have left is dropped
 //! ([decision 0062](../../docs/decisions/0062-the-map-of-tags-is-in-segments.md)).
+
+use std::collections::BTreeSet;
 
 use crate::sort::sort;
 use crate::sql::row::{Row, json, number};
@@ -13,10 +15,11 @@ use crate::tag::{Tag, TagSet, Target};
 use super::Work;
 use super::rows::VariantRow;
 
-/// Entries of `tagged` after which another segment is filled: some 1.6 MB, of the 2 MB of the platform's page cache.
-const FULL: u64 = 60_000;
+/// Entries of `tagged` after which another segment is filled: some 1.1 MB, of the 2 MB of the platform's page cache.
+const FULL: u64 = 40_000;
 
-/// A place in the order of `tagged`: first by segment, then by variant. One number, because cursors are.
+/// A place in the order of `tagged`: first by segment, then by variant. One number, because cursors are: 17 bits and 36,
+/// which are the 53 of a JavaScript number. A shard that makes a hundred variants a second has enough for twenty years.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     segment: i64,
@@ -24,14 +27,14 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// The number, in the 53 bits of a JavaScript number.
+    /// The number.
     pub(super) const fn number(self) -> i64 {
-        (self.segment << 32) | self.variant
+        (self.segment << 36) + self.variant
     }
 
     /// The place with this number.
     pub(super) const fn numbered(number: i64) -> Self {
-        Self { segment: number >> 32, variant: number & 0xffff_ffff }
+        Self { segment: number >> 36, variant: number & 0xf_ffff_ffff }
     }
 
     /// The parameters `?1` and `?2` of what is looked for after it.
@@ -44,11 +47,6 @@ impl Place {
 /// are found together, which costs a refetch.
 pub(super) fn tag_number(tag: &Tag) -> i64 {
     (Target::Tag(tag.clone()).hash().0 >> 16) as i64
-}
-
-/// Their numbers as one parameter.
-fn numbers<'a>(tags: impl Iterator<Item = &'a Tag>) -> Result<Value, SqlError> {
-    json(&tags.map(tag_number).collect::<Vec<_>>())
 }
 
 impl<S: Sql> Work<'_, S> {
@@ -79,8 +77,9 @@ impl<S: Sql> Work<'_, S> {
             tags.iter().map(|tag| (tag_number(tag), *tag)).collect();
         sort(&mut tags);
         let found = self.sql.exec(
-            "SELECT (SELECT (s.id << 32) + t.variant - 1 FROM segment s CROSS JOIN tagged t
-                    WHERE t.segment = s.id AND t.tag = value ORDER BY s.id, t.variant LIMIT 1)
+            "SELECT (SELECT (s.id << 36) + t.variant - 1 FROM segment s CROSS JOIN tagged t
+                    WHERE t.segment = s.id AND t.tag = value
+                        AND t.variant BETWEEN 1 AND 0xfffffffff ORDER BY s.id, t.variant LIMIT 1)
                 FROM json_each(?) ORDER BY key",
             &[json(&tags.iter().map(|(number, _)| number).collect::<Vec<_>>())?],
         )?;
@@ -99,10 +98,12 @@ impl<S: Sql> Work<'_, S> {
         limit: u64,
     ) -> Result<Vec<Place>, SqlError> {
         let [segment, variant] = after.values();
+        // Only numbers are within the bounds: a damaged entry holds up no other.
         let rows = self.sql.exec(
             "SELECT s.id, t.variant FROM segment s CROSS JOIN tagged t
                 WHERE s.id >= ?1 AND t.segment = s.id AND t.tag = ?3
                     AND t.variant > CASE s.id WHEN ?1 THEN ?2 ELSE 0 END
+                    AND t.variant <= 0xfffffffff
                 ORDER BY s.id, t.variant LIMIT 0 + ?4",
             &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],
         )?;
@@ -119,15 +120,18 @@ impl<S: Sql> Work<'_, S> {
         before: &TagSet,
         tags: &TagSet,
     ) -> Result<(), SqlError> {
-        let gone: Vec<&Tag> = before.iter().filter(|tag| !tags.contains(tag)).collect();
-        let new: Vec<&Tag> = tags.iter().filter(|tag| !before.contains(tag)).collect();
+        // By their numbers: what goes with one tag may be another's as well.
+        let [before, tags] =
+            [before, tags].map(|tags| tags.iter().map(tag_number).collect::<BTreeSet<i64>>());
+        let gone: Vec<&i64> = before.difference(&tags).collect();
+        let new: Vec<&i64> = tags.difference(&before).collect();
         let own = [Value::Integer(segment), Value::Integer(variant)];
         if !gone.is_empty() {
             let [segment, variant] = own.clone();
             self.sql.exec(
                 "DELETE FROM tagged WHERE segment = ? AND variant = ?
                     AND tag IN (SELECT value FROM json_each(?))",
-                &[segment, variant, numbers(gone.iter().copied())?],
+                &[segment, variant, json(&gone)?],
             )?;
         }
         if !new.is_empty() {
@@ -136,7 +140,7 @@ impl<S: Sql> Work<'_, S> {
             self.sql.exec(
                 "INSERT OR IGNORE INTO tagged (segment, tag, variant)
                     SELECT ?, value, ? FROM json_each(?)",
-                &[segment, variant, numbers(new.iter().copied())?],
+                &[segment, variant, json(&new)?],
             )?;
         }
         self.fill_segment(segment, new.len() as i64 - gone.len() as i64)
@@ -154,6 +158,13 @@ impl<S: Sql> Work<'_, S> {
             &[Value::Integer(segment), Value::Integer(more)],
         )?;
         let entries = entries.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
+        if entries == 0 && segment != self.state.segment {
+            self.sql.exec(
+                "DELETE FROM segment WHERE id = ?1
+                    AND NOT EXISTS (SELECT 1 FROM tagged WHERE segment = ?1)",
+                &[Value::Integer(segment)],
+            )?;
+        }
         if entries >= FULL && segment == self.state.segment {
             let next = self.sql.exec(
                 "SELECT coalesce((SELECT id FROM segment WHERE entries < ?
