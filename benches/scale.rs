@@ -390,7 +390,7 @@ fn acknowledge(bench: &mut Bench, figures: &mut Vec<Figure>) {
         black_box(call(bench, ShardCall::Invalidate(fanout(epoch, &[tag(name)]))));
         began.elapsed().as_secs_f64() * 1e6
     };
-    let mut unknown = |bench: &mut Bench, round: usize| {
+    let unknown = |bench: &mut Bench, round: usize| {
         let targets: Vec<Target> = (0..1_000).map(|n| tag(&format!("none:{round}.{n}"))).collect();
         let began = Instant::now();
         let call = ShardCall::Invalidate(fanout(1_000 + round as u64, &targets));
