@@ -1,6 +1,6 @@
 //! One index shard: which pages carry which tags, who may fetch them, and what is to be refetched.
 //!
-//! A shard holds everything about its pages: both maps (`page` and `tagged`), the leases, the warm
+//! A shard holds everything about its pages: both maps (its variants' rows and `tagged`), the leases, the warm
 //! queue. It decides who fetches a variant ([`crate::lease`]), names the copy in L2 that counts,
 //! finds the pages of an invalidation, and works its queue ([`crate::warm`]). It refuses results
 //! that a newer one has overtaken. Each call is one transaction; an answer is given after it.
