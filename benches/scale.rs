@@ -105,7 +105,8 @@ fn view(figures: &mut Vec<Figure>) {
         .collect();
     let buckets =
         (0..=u16::MAX).map(|bucket| edge_isr::delta::Bucket { bucket, epoch: Epoch(1) }).collect();
-    let delta = Delta { since: None, to: Epoch(TARGETS), more: false, rows, buckets };
+    let delta =
+        Delta { since: None, to: Epoch(TARGETS), more: false, head: Epoch(TARGETS), rows, buckets };
     let before = resident();
     let mut view = View::new(100_000);
     view.apply(&delta, T0, true);

@@ -59,6 +59,10 @@ pub struct Delta {
     pub to: Epoch,
     /// Whether the journal has more after `to`: ask again with `to` as the cursor.
     pub more: bool,
+    /// The journal's head when it answered: `to`, if it has no more. Whoever is told of it asks for the
+    /// rest with it, so that a journal which was restored from a backup in between notices (`incarnation`): what has
+    /// changed since a page was read is past that page only in the journal that it was read from.
+    pub head: Epoch,
     /// The targets, in no particular order.
     pub rows: Vec<Row>,
     /// The buckets.
@@ -96,6 +100,8 @@ struct DeltaJson {
     to: Epoch,
     #[serde(default)]
     more: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    head: Option<Epoch>,
     #[serde(default)]
     rows: String,
 }
@@ -110,7 +116,13 @@ struct FoundJson {
 impl From<Delta> for DeltaJson {
     fn from(delta: Delta) -> Self {
         let rows = STANDARD_NO_PAD.encode(codec::encode(&delta.rows, &delta.buckets));
-        Self { since: delta.since, to: delta.to, more: delta.more, rows }
+        Self {
+            since: delta.since,
+            to: delta.to,
+            more: delta.more,
+            head: delta.more.then_some(delta.head),
+            rows,
+        }
     }
 }
 
@@ -118,7 +130,14 @@ impl TryFrom<DeltaJson> for Delta {
     type Error = DeltaError;
     fn try_from(json: DeltaJson) -> Result<Self, DeltaError> {
         let (rows, buckets) = unpack(&json.rows)?;
-        Ok(Self { since: json.since, to: json.to, more: json.more, rows, buckets })
+        Ok(Self {
+            since: json.since,
+            to: json.to,
+            more: json.more,
+            head: json.head.unwrap_or(json.to),
+            rows,
+            buckets,
+        })
     }
 }
 

@@ -170,6 +170,7 @@ impl View {
         }
         self.table.merge(&delta.rows, &delta.buckets);
         self.see(delta.to);
+        self.hear(delta.head);
         if delta.more {
             // page_cursor: a page moves neither the base nor the age.
             if own {

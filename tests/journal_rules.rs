@@ -12,9 +12,11 @@ use edge_isr::journal::{
     Append, Appended, FannedOut, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
     JournalStatus, LookupRequest, MAX_EPOCH, Mode, REPAIR_MARGIN, SyncRequest,
 };
+use edge_isr::policy::Standing;
 use edge_isr::sql::{Sql, SqlError, Value};
 use edge_isr::tag::{Tag, Target, TargetHash};
 use edge_isr::time::{Epoch, Millis, Timestamp};
+use edge_isr::view::{Applied, Verdict, View};
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
@@ -414,6 +416,37 @@ fn incarnation() {
     assert_eq!(restored.head(), Epoch(next + 9_000 + REPAIR_MARGIN));
     drop(restored);
     assert_eq!(status(&mut open(&Sqlite::file(&copy))).repairs, 3, "how often is not forgotten");
+    std::fs::remove_dir_all(&dir).unwrap();
+}
+
+/// A journal that is restored between two pages of a snapshot: what had changed since the first, and so was not in it,
+/// has its old epoch again, and is not past the first page.
+#[test]
+fn incarnation_between_two_pages_of_a_snapshot() {
+    let dir = std::env::temp_dir().join(format!("edge-isr-pages-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let (live, copy) = (dir.join("live.db"), dir.join("backup.db"));
+    let config = JournalConfig { page_rows: 1, ..JournalConfig::default() };
+    let mut journal = Journal::open(Sqlite::file(&live), config.clone()).unwrap();
+    add(&mut journal, append("1", &["b"], Mode::Soft), at(0));
+    add(&mut journal, append("2", &["x"], Mode::Soft), at(1));
+    std::fs::copy(&live, &copy).unwrap();
+    add(&mut journal, append("3", &["b"], Mode::Soft), at(2));
+    let mut view = View::new(100);
+    let ask = |journal: &mut Journal<Sqlite>, view: &mut View, now| {
+        let reply = journal.handle(JournalCall::Sync(view.request()), now).unwrap();
+        let JournalReply::Delta(delta) = reply else { panic!("{reply:?}") };
+        view.apply(&delta, now, true)
+    };
+    assert_eq!(ask(&mut journal, &mut view, at(3)), Applied::Page);
+    drop(journal);
+    let mut restored = Journal::open(Sqlite::file(&copy), config).unwrap();
+    while ask(&mut restored, &mut view, at(4)) == Applied::Page {}
+    assert_eq!(status(&mut restored).repairs, 1);
+    let (b, all) = (tag("b").hash(), Target::All.hash());
+    let sight = view.sight(at(5), Millis(2_000), Millis(1_000));
+    let standing = view.standing(&[b, all], Epoch::ZERO, sight, at(5), Millis(2_000));
+    assert!(matches!(standing, Verdict::Known(Standing::Hard { .. })), "{standing:?}");
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

@@ -12,6 +12,7 @@ fn version_1() {
             since: Some(Epoch(3)),
             to: Epoch(300),
             more: false,
+            head: Epoch(300),
             rows: vec![
                 Row {
                     hash: TargetHash(0x0102_0304_0506_0708),

@@ -28,7 +28,14 @@ fn row(hash: TargetHash, soft: u64, hard: u64, soft_at: u64) -> Row {
 }
 
 fn delta(since: Option<u64>, to: u64, rows: Vec<Row>) -> Delta {
-    Delta { since: since.map(Epoch), to: Epoch(to), more: false, rows, buckets: vec![] }
+    Delta {
+        since: since.map(Epoch),
+        to: Epoch(to),
+        more: false,
+        head: Epoch::ZERO,
+        rows,
+        buckets: vec![],
+    }
 }
 
 fn page(since: Option<u64>, to: u64, rows: Vec<Row>) -> Delta {
@@ -348,6 +355,7 @@ fn any_delta() -> impl Strategy<Value = Delta> {
             since: since.map(Epoch),
             to: Epoch(to),
             more,
+            head: Epoch(to),
             rows,
             buckets,
         })

@@ -68,7 +68,7 @@ fn page<S: Sql>(
     }
     // In order of number they pack tighter.
     sort_by(&mut buckets, |a, b| a.bucket.cmp(&b.bucket));
-    Ok(Delta { since, to, more: to < head, rows, buckets })
+    Ok(Delta { since, to, more: to < head, head, rows, buckets })
 }
 
 /// At most one row more than the limit, in order of epoch.
