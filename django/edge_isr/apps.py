@@ -32,9 +32,10 @@ class EdgeISRConfig(AppConfig):
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
     if setting == "EDGE_ISR":
-        from .autotags import forget_models, install
+        from .autotags import install
         from .changes import follow_all
         from .conf import load
+        from .registry import forget_models
 
         load.cache_clear()
         forget_models()

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from functools import cache, lru_cache
-from operator import attrgetter
 from typing import Any
 
 from django.db.models import Model, QuerySet
@@ -29,43 +27,25 @@ from django.db.models.sql.compiler import SQLCompiler
 from django.db.models.sql.where import AND
 
 from .context import Recorder, automatic
-from .hooks import _replace
-from .registry import is_automatic, labels_of, model_by_table
+from .patching import replace_method
+from .registry import is_automatic, labels_and_key, labels_by_table, labels_of
 
 Labels = tuple[str, ...]
 
 
-@lru_cache(maxsize=1)
-def _tables() -> dict[str, Labels]:
-    return model_by_table()
-
-
-@cache
-def _seen_as(model: type[Model]) -> tuple[Labels, Any]:
-    """The labels that an instance tags, and how its key is read fastest."""
-    labels = labels_of(model) if is_automatic(model) else ()
-    return labels, attrgetter(model._meta.pk.attname)
-
-
-def forget_models() -> None:
-    """What is remembered of models is asked again: settings or the registry have changed."""
-    _tables.cache_clear()
-    _seen_as.cache_clear()
-
-
 def install() -> None:
     """Puts the hooks in place; again has no effect."""
-    _replace(QuerySet, "_fetch_all", _fetch_all)
-    _replace(ModelIterable, "__iter__", _iterate)
-    _replace(RawModelIterable, "__iter__", _iterate_raw)
-    _replace(RawQuerySet, "_fetch_all", _fetch_all_raw)
-    _replace(SQLCompiler, "as_sql", _as_sql)
-    _replace(SQLCompiler, "get_from_clause", _get_from_clause)
+    replace_method(QuerySet, "_fetch_all", _fetch_all)
+    replace_method(ModelIterable, "__iter__", _iterate)
+    replace_method(RawModelIterable, "__iter__", _iterate_raw)
+    replace_method(RawQuerySet, "_fetch_all", _fetch_all_raw)
+    replace_method(SQLCompiler, "as_sql", _as_sql)
+    replace_method(SQLCompiler, "get_from_clause", _get_from_clause)
 
 
 def see(recorder: Recorder, model: type[Model], rows: Iterable[Any], related: bool) -> None:
     """Instances of a model were loaded; `related` if they brought along what they point at."""
-    labels, key = _seen_as(model)
+    labels, key = labels_and_key(model)
     for label in labels:
         recorder.instances.setdefault(label, set()).update(map(key, rows))
     if related:
@@ -79,7 +59,7 @@ def _see_related(recorder: Recorder, row: Any, visited: set[int]) -> None:
         # A row and what it points at may point at each other.
         if isinstance(other, Model) and id(other) not in visited:
             visited.add(id(other))
-            labels, key = _seen_as(type(other))
+            labels, key = labels_and_key(type(other))
             for label in labels:
                 recorder.instances.setdefault(label, set()).add(key(other))
             _see_related(recorder, other, visited)
@@ -124,7 +104,7 @@ def _see_query(recorder: Recorder, queryset: Any) -> None:
     query = queryset.query
     aliases = [join.table_name for a, join in query.alias_map.items() if query.alias_refcount[a]]
     for table in aliases or [query.get_meta().db_table]:
-        recorder.models.update(_tables().get(table, ()))
+        recorder.models.update(labels_by_table().get(table, ()))
 
 
 def _iterate(original: Any) -> Any:
@@ -179,7 +159,7 @@ def _see_sql(recorder: Recorder, queryset: Any) -> None:
     """Raw SQL: its model, and every table whose name stands in it."""
     recorder.models.update(labels_of(queryset.model) if is_automatic(queryset.model) else ())
     words = set(re.findall(r"[A-Za-z_][A-Za-z0-9_$]*", str(queryset.raw_query)))
-    for table, labels in _tables().items():
+    for table, labels in labels_by_table().items():
         if table in words:
             recorder.models.update(labels)
 
@@ -209,7 +189,7 @@ def _get_from_clause(original: Any) -> Any:
 def _see_compiled(recorder: Recorder, query: Any, before: set[str]) -> None:
     if query.is_empty():
         return
-    tables = _tables()
+    tables = labels_by_table()
     fetched = recorder.fetching is query
     base = next(iter(query.alias_map), None)
     ordered = _orders_by_relation(query)

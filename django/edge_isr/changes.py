@@ -19,24 +19,27 @@ from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_sav
 from .batching import is_silenced, record
 from .conf import get_settings, load
 from .invalidation import Invalidation
-from .registry import entry_of, is_followed, labels_of, of_instance, of_models
+from .registry import (
+    entry_of,
+    is_followed,
+    labels_of,
+    model_registered,
+    of_instance,
+    of_models,
+    registered,
+)
 from .tags import concrete_label
 
 # Written by Django at every log-in. No page may be refreshed for that.
 UNSHOWN_FIELDS = {"last_login"}
 
 _followed: set[type[Model]] = set()
-_waiting: list[type[Model]] = []
 
 
-def follow(model: type[Model]) -> None:
-    """Connects the signals of a model, and of its proxies and children; while models are still
-    loading, when they are."""
-    if not apps.models_ready:
-        _waiting.append(model)
-        return
+def follow(sender: type[Model], **kwargs: Any) -> None:
+    """Connects the signals of a model, and of its proxies and children."""
     # The signals of a proxy and of a child have them as senders.
-    for one in {model, *(known for known in apps.get_models() if issubclass(known, model))}:
+    for one in {sender, *(known for known in apps.get_models() if issubclass(known, sender))}:
         _connect(one)
 
 
@@ -55,9 +58,10 @@ def _connect(model: type[Model]) -> None:
 
 
 def follow_all() -> None:
-    """Connects the models that were registered while loading, and all that the settings follow."""
-    while _waiting:
-        follow(_waiting.pop())
+    """Connects the models that are registered, now and later, and all that the settings follow."""
+    model_registered.connect(follow, dispatch_uid="edge_isr.changes")
+    for model in registered():
+        follow(model)
     if load()[0].auto_tags:
         for model in apps.get_models(include_auto_created=True):
             if is_followed(model):

@@ -9,9 +9,9 @@ from urllib.parse import quote, urlencode
 
 from . import signing
 from .conf import Settings, get_settings
-from .delivery.retry import Failed, Refused
 from .http import Reply, call
 from .invalidation import Invalidation
+from .retry import Failed, Refused
 
 # A tag may be on very many pages; a list for people, or for a purge API, ends somewhere.
 MAX_PAGES = 10_000
@@ -47,7 +47,7 @@ class Client:
         return self._read(f"/v1/tags/{quote(tag, safe='')}/pages?{query}")
 
     def urls_of_tag(self, tag: str) -> list[str]:
-        """The URLs of all pages that carry a tag. Raises delivery.retry.Failed."""
+        """The URLs of all pages that carry a tag. Raises retry.Failed."""
         urls: list[str] = []
         cursor = ""
         try:

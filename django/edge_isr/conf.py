@@ -19,7 +19,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
-from .policy import POLICY_KEYS, Policy, policy_from
+from .policy import POLICY_KEYS, Policy, SettingError, policy_from
 from .signing import decode_secret
 
 MODES = ("soft", "hard")
@@ -40,10 +40,6 @@ EXCLUDED = (
     "migrations",
     "sessions",
 )
-
-
-class SettingError(ValueError):
-    """What is wrong with one value."""
 
 
 @dataclass(frozen=True)

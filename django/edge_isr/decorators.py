@@ -19,9 +19,9 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.views.generic.base import View
 
-from .conf import SettingError, get_settings
+from .conf import get_settings
 from .context import PageContext, Recorder, page_of, recording
-from .policy import TTL, Policy, policy_from
+from .policy import TTL, Policy, SettingError, policy_from
 
 logger = logging.getLogger("edge_isr")
 

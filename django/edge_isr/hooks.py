@@ -12,9 +12,8 @@ committed before its row of the outbox is written, and a crash in between would 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 from django.db import router, transaction
@@ -26,6 +25,7 @@ from .batching import savepoint_rolled_back
 from .changes import follows, old_rows, tell
 from .conf import load
 from .invalidation import Invalidation
+from .patching import replace_method
 from .registry import entry_of, of_instance, of_models
 
 CHUNK = 200
@@ -40,22 +40,14 @@ def _one_transaction(using: str) -> Iterator[None]:
         yield
 
 
-def _replace(owner: type, name: str, make: Callable[[Any], Any]) -> None:
-    original = getattr(owner, name)
-    if not hasattr(original, "edge_isr_original"):
-        replacement: Any = wraps(original)(make(original))
-        replacement.edge_isr_original = original
-        setattr(owner, name, replacement)
-
-
 def install() -> None:
     """Puts all hooks in place; again has no effect."""
-    _replace(QuerySet, "update", _update)
-    _replace(QuerySet, "bulk_create", _bulk_create)
-    _replace(QuerySet, "_raw_delete", _raw_delete)
-    _replace(UpdateQuery, "update_batch", _update_batch)
-    _replace(Model, "save_base", _save_base)
-    _replace(BaseDatabaseWrapper, "savepoint_rollback", _savepoint_rollback)
+    replace_method(QuerySet, "update", _update)
+    replace_method(QuerySet, "bulk_create", _bulk_create)
+    replace_method(QuerySet, "_raw_delete", _raw_delete)
+    replace_method(UpdateQuery, "update_batch", _update_batch)
+    replace_method(Model, "save_base", _save_base)
+    replace_method(BaseDatabaseWrapper, "savepoint_rollback", _savepoint_rollback)
 
 
 def _say(model: type[Model], pks: Iterable[Any], rows: Iterable[Model]) -> Invalidation:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .delivery.retry import Failed, Refused
+from .retry import Failed, Refused
 
 MAX_ANSWER_BYTES = 1 << 20
 # Refused for what the call is. Not 404: so answers a site whose worker is switched off for now.

@@ -21,6 +21,10 @@ CONTROL_FIELDS = ("Cache-Control", "CDN-Cache-Control", "Surrogate-Control")
 TTL = int | Callable[[HttpResponseBase], int]
 
 
+class SettingError(ValueError):
+    """What is wrong with one value."""
+
+
 class Why(str, Enum):
     """Why an answer is not public. The value is what DEBUG shows in `X-Edge-ISR-Reason`."""
 
@@ -83,9 +87,7 @@ _FACTS = {"device": "X-Device", "language": "Accept-Language"}
 
 
 def policy_from(named: Mapping[str, Any], base: Policy, place: str) -> Policy:
-    """A policy with the values named, the others from a base. Raises conf.SettingError."""
-    from .conf import SettingError
-
+    """A policy with the values named, the others from a base. Raises SettingError."""
     values: dict[str, Any] = {}
     for key, value in named.items():
         name = _ALIASES.get(key, key)

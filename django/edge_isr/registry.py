@@ -9,12 +9,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
+from operator import attrgetter
 from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.db.models import Model
+from django.dispatch import Signal
 
 from .conf import load
 from .invalidation import Invalidation, clean_path
@@ -23,6 +25,9 @@ from .tags import clean, clean_all, concrete_label
 logger = logging.getLogger("edge_isr")
 
 Source = Callable[[Any], Iterable[str | None] | str | None]
+
+# Sent when a model is registered, with the model as its sender.
+model_registered = Signal()
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,8 @@ def register(
     for name in known or ():
         model._meta.get_field(name)
     _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if)
-    _forget()
-    from .changes import follow
-
-    follow(model)
+    forget_models()
+    model_registered.send(model)
     return model
 
 
@@ -94,14 +97,14 @@ def unregister(model: type[Model]) -> None:
     """Forgets a model; LookupError if it is not known."""
     if _entries.pop(model, None) is None:
         raise LookupError(f"{model.__name__} is not registered")
-    _forget()
-
-
-def _forget() -> None:
-    from .autotags import forget_models
-
-    entry_of.cache_clear()
     forget_models()
+
+
+def forget_models() -> None:
+    """What is remembered of models is asked again: settings or the registry have changed."""
+    entry_of.cache_clear()
+    labels_by_table.cache_clear()
+    labels_and_key.cache_clear()
 
 
 def _own_paths(instance: Any) -> Any:
@@ -181,7 +184,15 @@ def _paths(named: Any, model: type[Model]) -> list[str]:
     return [clean_path(str(path)) for path in named or () if path is not None]
 
 
-def model_by_table() -> dict[str, tuple[str, ...]]:
+@cache
+def labels_and_key(model: type[Model]) -> tuple[tuple[str, ...], Any]:
+    """The labels that an instance tags a page with, and what reads its key."""
+    labels = labels_of(model) if is_automatic(model) else ()
+    return labels, attrgetter(model._meta.pk.attname)
+
+
+@lru_cache(maxsize=1)
+def labels_by_table() -> dict[str, tuple[str, ...]]:
     """Table → the models it may belong to that are tagged automatically."""
     found: dict[str, tuple[str, ...]] = {}
     for model in apps.get_models(include_auto_created=True):

@@ -218,7 +218,7 @@ def _clean():
     cache.clear()
     registry._entries.clear()
     registry._entries.update(before)
-    registry._forget()
+    registry.forget_models()
 
 
 IS_POSTGRES = bool(os.environ.get("EDGE_ISR_TEST_PG"))

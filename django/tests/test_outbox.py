@@ -10,9 +10,8 @@ from django.utils import timezone
 from shop.models import Category
 
 import edge_isr
-from edge_isr import signing
+from edge_isr import retry, signing
 from edge_isr.conf import get_settings
-from edge_isr.delivery import retry
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
 

@@ -10,8 +10,8 @@ import edge_isr
 from edge_isr import isr
 from edge_isr.conf import get_settings
 from edge_isr.delivery.outbox import Deliverer
-from edge_isr.delivery.retry import Failed
 from edge_isr.models import OutboxMessage
+from edge_isr.retry import Failed
 from edge_isr.targets import make_target
 from edge_isr.targets.cloudfront import CloudFrontTarget
 

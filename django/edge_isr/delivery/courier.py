@@ -20,8 +20,8 @@ from contextvars import ContextVar
 
 from ..conf import MAX_REQUEST_WAIT_SECONDS, Settings
 from ..invalidation import Invalidation, merged
+from ..retry import Failed, Refused, delay
 from ..targets import make_target, target_names
-from .retry import Failed, Refused, delay
 
 logger = logging.getLogger("edge_isr")
 

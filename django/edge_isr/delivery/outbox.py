@@ -22,8 +22,8 @@ from django.utils import timezone
 from ..conf import Settings
 from ..invalidation import Invalidation, merged
 from ..models import OutboxMessage
+from ..retry import Failed, Refused, delay
 from ..targets import Receipt, Target, make_target, target_names
-from .retry import Failed, Refused, delay
 
 logger = logging.getLogger("edge_isr")
 

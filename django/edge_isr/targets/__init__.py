@@ -8,15 +8,17 @@ that should go and stays is the one mistake that nobody sees.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any
 
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
 from ..conf import Settings
-from ..invalidation import Invalidation
+from .base import Receipt, Target
+from .worker import WorkerTarget
+
+__all__ = ["Receipt", "Target", "build", "make_target", "target_names"]
 
 WORKER = "worker"
 PROVIDERS = {
@@ -25,21 +27,6 @@ PROVIDERS = {
     "cloudfront": "edge_isr.targets.cloudfront.CloudFrontTarget",
     "purge": "edge_isr.targets.purge.PurgeTarget",
 }
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """What a target said."""
-
-    job_id: str = ""
-    epoch: int | None = None
-
-
-class Target(Protocol):
-    """What a target has to be. Its class is called with the settings and its own options."""
-
-    def send(self, invalidation: Invalidation, message_id: str) -> Receipt:
-        """Invalidates; raises `delivery.retry.Failed` or `Refused`."""
 
 
 def target_names(settings: Settings) -> list[str]:
@@ -82,8 +69,6 @@ def build(options: Mapping[str, Any], settings: Settings) -> Target:
 def _made(name: str, key: int) -> Target:
     settings = _SETTINGS[key]
     if name == WORKER and settings.worker_url:
-        from .worker import WorkerTarget
-
         return WorkerTarget(settings)
     for at, options in enumerate(settings.targets):
         if _name(options, at) == name:

@@ -12,11 +12,11 @@ from typing import Any
 from django.http.response import HttpResponseBase
 
 from ..conf import Settings
-from ..delivery.retry import Failed
 from ..http import call, judge
 from ..invalidation import Invalidation
+from ..retry import Failed
 from ..tags import with_coarse
-from . import Receipt
+from .base import Receipt
 from .urls import Unresolved, check_unknown_tags, full_prefixes, urls_of
 
 MAX_PER_CALL = 30

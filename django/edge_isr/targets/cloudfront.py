@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape
 from ..conf import Settings
 from ..http import call, judge
 from ..invalidation import Invalidation
-from . import Receipt
+from .base import Receipt
 from .urls import Unresolved, check_unknown_tags, full_prefixes, urls_of
 
 REGION, SERVICE = "us-east-1", "cloudfront"

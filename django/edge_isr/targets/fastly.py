@@ -8,7 +8,7 @@ from ..conf import Settings
 from ..http import call, judge
 from ..invalidation import Invalidation
 from ..tags import with_coarse
-from . import Receipt
+from .base import Receipt
 from .urls import Unresolved, urls_of
 
 MAX_KEYS = 256

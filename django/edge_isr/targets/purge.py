@@ -15,7 +15,7 @@ from ..conf import Settings
 from ..http import call, judge
 from ..invalidation import Invalidation
 from ..tags import with_coarse
-from . import Receipt
+from .base import Receipt
 from .urls import Unresolved, check_unknown_tags, full_prefixes, urls_of
 
 MAX_HEADER_BYTES = 7000

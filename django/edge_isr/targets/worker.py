@@ -8,11 +8,11 @@ from typing import Any
 
 from .. import signing
 from ..conf import Settings
-from ..delivery.retry import Refused
 from ..http import Reply, call, judge
 from ..invalidation import Invalidation
+from ..retry import Refused
 from ..tags import path_tag, with_coarse
-from . import Receipt
+from .base import Receipt
 
 logger = logging.getLogger("edge_isr")
 
