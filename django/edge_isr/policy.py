@@ -13,8 +13,8 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.http.response import FileResponse, HttpResponseBase
-from django.utils.cache import cc_delim_re, patch_vary_headers
-from django.utils.functional import LazyObject, empty
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import LazyObject
 
 SAFE_METHODS = ("GET", "HEAD")
 CONTROL_FIELDS = ("Cache-Control", "CDN-Cache-Control", "Surrogate-Control")
@@ -204,14 +204,14 @@ def _personal(request: HttpRequest, response: HttpResponseBase) -> Why | None:
 def _looked_at(user: Any) -> Any:
     """The user, or None as long as nobody has asked who it is."""
     wrapped = vars(user).get("_wrapped") if isinstance(user, LazyObject) else user
-    return None if wrapped is empty else wrapped
+    # What stands there before is a bare object.
+    return None if type(wrapped) is object else wrapped
 
 
 def _directives(response: HttpResponseBase) -> set[str]:
     # What a view says to the edge alone forbids as much as what it says to all.
     said = ",".join(response.get(name, "") for name in CONTROL_FIELDS)
-    named = cc_delim_re.split(said.strip().lower())
-    return {directive.partition("=")[0].strip() for directive in named}
+    return {directive.partition("=")[0].strip() for directive in said.lower().split(",")}
 
 
 def untracked_stream(response: HttpResponseBase) -> bool:

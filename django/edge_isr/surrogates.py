@@ -53,7 +53,8 @@ def surrogate_from_user(request: HttpRequest) -> str | None:
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated:
         return None
-    return "user:" + salted_hmac("edge_isr.user", str(user.pk)).hexdigest()[:20]
+    digest = salted_hmac("edge_isr.user", str(user.pk), algorithm="sha256")
+    return "user:" + digest.hexdigest()[:20]
 
 
 def surrogate_from_query_params(

@@ -96,6 +96,7 @@ def test_wrong_rules(rule, message):
     assert message in problem
 
 
+@pytest.mark.django_db
 def test_a_wrong_setting_ends_the_start(edge, site):
     edge(MODE="x")
     with pytest.raises(ImproperlyConfigured, match="expected one of soft, hard"):
