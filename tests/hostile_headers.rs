@@ -139,6 +139,36 @@ fn what_is_left_of_a_negotiation_field_is_no_longer_than_what_came() {
     }
 }
 
+/// RFC 9110 §12.5.1: all of its grammar is read, and one meaning has one form.
+#[test]
+fn accept_is_read_whole_and_has_one_form() {
+    const LD: &str =
+        "application/ld+json;profile=\"https://www.w3.org/ns/activitystreams\",text/html;q=0.5";
+    for (came, left) in [
+        ("text/html", Some("text/html")),
+        ("TEXT/Html ; Level=1 ; q=0.50 , */*;q=1.0", Some("text/html;level=1;q=0.5,*/*")),
+        (
+            "application/ld+json; profile=\"https://www.w3.org/ns/activitystreams\", text/html;q=0.5",
+            Some(LD),
+        ),
+        ("text/html;level=\"1\"", Some("text/html;level=1")),
+        ("text/html;a=\"b,c;d\", a/b", Some("text/html;a=\"b,c;d\",a/b")),
+        ("text/html;a=\"b\\c\"", Some("text/html;a=bc")),
+        ("text/html;;q=0.3;, a/b", Some("text/html;q=0.3,a/b")),
+        ("text/html;a=\"\"", Some("text/html;a=\"\"")),
+        ("a/b;q=0.000", Some("a/b;q=0")),
+        ("text/html;x=\"<script>\"", None),
+        ("text/html;x=\"() { :;}\", a/b", Some("a/b")),
+        ("text/html;x=\"open, a/b", None),
+        ("text/html;x, a/b", Some("a/b")),
+        ("html, <a>", None),
+        ("", None),
+    ] {
+        assert_eq!(accept(came).as_deref(), left, "{came}");
+        assert_eq!(left.and_then(accept).as_deref(), left, "{came}");
+    }
+}
+
 #[test]
 fn codings() {
     let rows = [

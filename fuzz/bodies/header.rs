@@ -213,7 +213,8 @@ pub(crate) fn accept(data: &[u8]) {
         if let Some(kept) = readable(&value) {
             assert!(!kept.is_empty() && kept.len() <= accept::MAX_BYTES);
             assert!(kept.bytes().all(|b| b == b'\t' || (32..127).contains(&b)), "{kept:?}");
-            assert!(!kept.contains(['<', '>', '"', '(', '{', '\\']), "{kept:?}");
+            assert!(!kept.contains(['<', '>', '(', '{', '\\']), "{kept:?}");
+            assert!(kept.matches('"').count().is_multiple_of(2), "{kept:?}");
             assert_eq!(readable(&kept).as_deref(), Some(kept.as_str()));
         }
     }

@@ -3,14 +3,18 @@
 //! Both go to the origin on requests whose answer may be stored, so that it can negotiate; its `Vary` says when it
 //! did. A member that is none of the grammar is left out: markup, control characters and other payloads can't be
 //! reflected into a stored page, nor make an origin refuse the request for all. A field of more than [`MAX_BYTES`] is
-//! left out whole. Quoted parameters are taken for payloads: no client needs them.
+//! left out whole. The text of a quoted parameter may hold what a URI holds; brackets, braces, quotes and backslashes
+//! in it are taken for payloads.
 //!
 //! ```text
-//! Accept          = #( type "/" subtype *( ";" token "=" token ) )
+//! Accept          = #( type "/" subtype *( OWS ";" OWS [ token "=" ( token / quoted-string ) ] ) )
 //! Accept-Language = #( ( "*" / 1*8ALPHA *( "-" 1*8alphanum ) ) [ ";" "q=" qvalue ] )
 //! ```
+//!
+//! `Accept` goes on in one form for one meaning: types and names of parameters in lower case, no white space, quotes
+//! only around what is no token, weights without needless digits.
 
-use super::list::{is_token, quality, split, trim};
+use super::list::{is_token, quality, split, trim, unquote};
 
 /// The longest field that is forwarded. Browsers send less than 200 bytes.
 pub const MAX_BYTES: usize = 1024;
@@ -18,33 +22,79 @@ pub const MAX_BYTES: usize = 1024;
 /// The readable part of `Accept`; none if nothing is left.
 #[must_use]
 pub fn accept(value: &str) -> Option<String> {
-    readable(value, is_media_range)
+    if value.len() > MAX_BYTES {
+        return None;
+    }
+    let members = split(value, b',').parts;
+    let kept: Vec<String> = members.into_iter().filter_map(media_range).collect();
+    (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// Whether [`accept`] takes every member of the value.
+#[must_use]
+pub fn is_readable(value: &str) -> bool {
+    value.len() <= MAX_BYTES
+        && split(value, b',').parts.into_iter().all(|member| media_range(member).is_some())
 }
 
 /// The readable part of `Accept-Language`; none if nothing is left.
 #[must_use]
 pub fn accept_language(value: &str) -> Option<String> {
-    readable(value, is_weighted_range)
-}
-
-fn readable(value: &str, is_member: fn(&str) -> bool) -> Option<String> {
     if value.len() > MAX_BYTES {
         return None;
     }
     let members = split(value, b',').parts;
-    if members.iter().all(|member| is_member(member)) {
+    if members.iter().all(|member| is_weighted_range(member)) {
         return (!members.is_empty()).then(|| trim(value).to_owned());
     }
     // Without spaces, so that it is no longer than what came: a warm sends it through here again.
-    let kept: Vec<&str> = members.into_iter().filter(|member| is_member(member)).collect();
+    let kept: Vec<&str> = members.into_iter().filter(|member| is_weighted_range(member)).collect();
     (!kept.is_empty()).then(|| kept.join(","))
 }
 
-fn is_media_range(member: &str) -> bool {
-    let mut pieces = member.split(';').map(trim);
-    let kind = pieces.next().and_then(|kind| kind.split_once('/'));
-    kind.is_some_and(|(kind, subtype)| is_token(kind) && is_token(subtype))
-        && pieces.all(|p| p.split_once('=').is_some_and(|(n, v)| is_token(n) && is_token(v)))
+/// A media range with its parameters and weight, in its one form; none if it is none.
+fn media_range(member: &str) -> Option<String> {
+    let pieces = split(member, b';');
+    let (kind, parameters) = pieces.parts.split_first().filter(|_| pieces.closed)?;
+    let (main, subtype) = kind.split_once('/')?;
+    if !is_token(main) || !is_token(subtype) {
+        return None;
+    }
+    let mut range = kind.to_ascii_lowercase();
+    for parameter in parameters {
+        let (name, value) = parameter.split_once('=').filter(|(name, _)| is_token(name))?;
+        let name = name.to_ascii_lowercase();
+        let value = unquote(value).filter(|value| is_harmless(value))?;
+        let weight = (name == "q").then(|| quality(&value)).flatten();
+        let value = match weight {
+            Some(1000) => continue,
+            Some(thousandths) => weight_text(thousandths),
+            None if is_token(&value) => value,
+            None => format!("\"{value}\""),
+        };
+        range.push(';');
+        range.push_str(&name);
+        range.push('=');
+        range.push_str(&value);
+    }
+    Some(range)
+}
+
+/// Whether a parameter's text is none of a payload: visible ASCII and spaces, without brackets, quotes and backslashes.
+fn is_harmless(value: &str) -> bool {
+    value.bytes().all(|byte| {
+        matches!(byte, b' '..=b'~')
+            && !matches!(byte, b'<' | b'>' | b'(' | b')' | b'{' | b'}' | b'"' | b'\\')
+    })
+}
+
+/// A weight below 1 (RFC 9110 §12.4.2) without needless digits.
+fn weight_text(thousandths: u16) -> String {
+    let digits = format!("{thousandths:03}");
+    match digits.trim_end_matches('0') {
+        "" => "0".to_owned(),
+        digits => format!("0.{digits}"),
+    }
 }
 
 fn is_weighted_range(member: &str) -> bool {
