@@ -115,7 +115,8 @@ pub struct Route {
     pub query: QueryPolicy,
     /// Cookies that are part of the key and reach the origin. Default none.
     pub key_cookies: Vec<String>,
-    /// Cookies whose presence makes a request bypass. Default `sessionid`. A trailing `*` matches a prefix.
+    /// Cookies whose presence makes a request bypass. Default `sessionid` and `messages`, as
+    /// Django names its session and its one-time messages. A trailing `*` matches a prefix.
     pub bypass_cookies: Vec<String>,
     /// Facts about the visitor that are part of the key. Default none.
     pub vary_on: Vec<VaryOn>,
@@ -248,7 +249,7 @@ impl Default for Route {
             heuristics: false,
             query: QueryPolicy::Deny(TRACKING_PARAMETERS.iter().map(|&p| p.to_owned()).collect()),
             key_cookies: Vec::new(),
-            bypass_cookies: vec!["sessionid".to_owned()],
+            bypass_cookies: vec!["sessionid".to_owned(), "messages".to_owned()],
             vary_on: Vec::new(),
             languages: Vec::new(),
             forward_headers: ForwardHeaders::Listed(Vec::new()),

@@ -144,6 +144,13 @@ fn the_route_speaks_where_the_origin_is_silent() {
         (500, "", 0, None, (0, 0)),
         (200, "Cache-Control: max-age=5", 5, MaxAge, (30, 90)),
         (200, "Cache-Control: max-age=5, stale-while-revalidate=0", 5, MaxAge, (0, 90)),
+        // Next.js up to version 14 names the window without its length.
+        (200, "Cache-Control: s-maxage=5, stale-while-revalidate", 5, SMaxAge, (30, 90)),
+        (200, "Cache-Control: max-age=5, stale-if-error", 5, MaxAge, (30, 90)),
+        (200, "Cache-Control: max-age=5, stale-while-revalidate=", 5, MaxAge, (0, 90)),
+        (200, "CDN-Cache-Control: max-age=5, stale-while-revalidate", 5, Targeted, (30, 90)),
+        (200, "CDN-Cache-Control: max-age=5, stale-if-error", 5, Targeted, (30, 90)),
+        (200, "Surrogate-Control: max-age=5, stale-while-revalidate", 5, Targeted, (30, 90)),
         (200, "Cache-Control: no-cache", 0, None, (0, 0)),
         (200, "Cache-Control: public", 300, FreshnessSource::Route, (30, 90)),
         (404, "Cache-Control: max-age=5", 5, MaxAge, (30, 90)),

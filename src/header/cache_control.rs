@@ -14,6 +14,7 @@
 //! | `max-age="60"` | 60 s |
 //! | `max-age=-1`, `max-age= 60`, `max-age=1.5`, `max-age` | the lifetime is 0 |
 //! | `max-age=99999999999` | 2^31 s |
+//! | `stale-while-revalidate`, `stale-if-error` without a number | nothing: the route's window |
 //! | `private; max-age=60` | `private`; the lifetime is 0 |
 //! | `a="max-age=60`, a quote never closed | what restricts is searched for inside too; nothing is permitted |
 //! | `extension="no-store"` | an unknown extension: ignored |
@@ -136,11 +137,14 @@ impl ResponseDirectives {
         };
         // White space around "=" and a ";" are not in the grammar: the value then is no value.
         let clean = others.is_empty() && is_token(name);
+        let is_bare = clean && value.is_none();
         let value = value.filter(|_| clean);
         let seconds = value.and_then(unquote).and_then(|v| delta_seconds(&v)).unwrap_or_default();
         match name.trim_end().to_ascii_lowercase().as_str() {
             "max-age" => merge(&mut self.max_age, seconds),
             "s-maxage" => merge(&mut self.s_maxage, seconds),
+            // Next.js up to version 14 names the window without its length: it is for the route to say.
+            "stale-while-revalidate" | "stale-if-error" if is_bare => {}
             "stale-while-revalidate" => merge(&mut self.stale_while_revalidate, seconds),
             "stale-if-error" => merge(&mut self.stale_if_error, seconds),
             "public" if clean => self.public = true,

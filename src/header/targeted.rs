@@ -71,6 +71,8 @@ pub fn cdn_cache_control(value: &str) -> Option<ResponseDirectives> {
         match key.as_str() {
             "max-age" => directives.max_age = seconds,
             "s-maxage" => directives.s_maxage = seconds,
+            // Without a number: it is for the route to say.
+            "stale-while-revalidate" | "stale-if-error" if is_true => {}
             "stale-while-revalidate" => directives.stale_while_revalidate = seconds,
             "stale-if-error" => directives.stale_if_error = seconds,
             "no-store" => directives.no_store |= on,
@@ -155,6 +157,7 @@ impl Surrogate {
                 }
                 true
             }
+            "stale-while-revalidate" | "stale-if-error" if value.is_empty() => true,
             "stale-while-revalidate" => {
                 set.stale_while_revalidate = Some(plain(value).unwrap_or_default());
                 true
