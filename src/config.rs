@@ -2,6 +2,8 @@
 //!
 //! `parse` lives in [`crate::config::parse`]; this file says what can be set, its unit and its default.
 
+use std::borrow::Cow;
+
 use crate::time::{Millis, Seconds};
 
 pub mod address;
@@ -325,10 +327,23 @@ impl Config {
             .map_or(&self.defaults, |rule| &rule.route)
     }
 
-    /// The host as purges name it: lower case, aliases resolved.
+    /// The host as purges name it: lower case, without a default port or the root's dot, aliases resolved.
     #[must_use]
-    pub fn purge_host<'a>(&'a self, host: &'a str) -> &'a str {
-        self.host_aliases.iter().find(|(alias, _)| alias == host).map_or(host, |(_, name)| name)
+    pub fn purge_host<'a>(&'a self, host: &'a str) -> Cow<'a, str> {
+        let host = host::bare(host);
+        match self.host_aliases.iter().find(|(alias, _)| *alias == host) {
+            Some((_, name)) => Cow::Borrowed(name.as_str()),
+            None => host,
+        }
+    }
+
+    /// Whether a host serves no pages, but calls alone.
+    #[must_use]
+    pub fn is_control_host(&self, host: &str) -> bool {
+        let host = host::bare(host);
+        let name = host::split_port(&host).0;
+        // One that is set without a port is one on every port.
+        self.control_hosts.iter().any(|control| *control == host || control == name)
     }
 
     /// Whether a client's address is one of `trusted_ips`.

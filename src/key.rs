@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::tag::{TagSet, TargetHash, page_targets, url_name};
+use crate::tag::{TagSet, TargetHash, page_targets, target_name, url_name};
 
 /// The version of the key's rules.
 pub const KEY_VERSION: &str = "1";
@@ -40,7 +40,7 @@ impl Page {
     /// The name of the page's URL target.
     #[must_use]
     pub fn purge_name(&self) -> String {
-        url_name(&self.purge_host, &self.path, self.query.as_deref())
+        target_name(&self.purge_host, &self.path, self.query.as_deref())
     }
 
     /// Path and query as in a request line.

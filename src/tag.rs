@@ -4,6 +4,7 @@
 //! [`TargetHash`]; journal deltas, views and entries compare hashes only. Two targets that share a hash are
 //! invalidated together, which costs a refetch and can't make anything stale.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use serde::{Deserialize, Serialize};
@@ -62,6 +63,13 @@ impl Tag {
         Ok(Self(text.into()))
     }
 
+    /// The tag in small letters, if it has capitals.
+    #[must_use]
+    pub fn in_small_letters(&self) -> Option<String> {
+        let capitals = self.0.bytes().any(|b| b.is_ascii_uppercase());
+        capitals.then(|| self.0.to_ascii_lowercase())
+    }
+
     /// The tag's text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -97,6 +105,11 @@ impl TagSet {
     #[must_use]
     pub fn contains(&self, tag: &Tag) -> bool {
         self.0.binary_search(tag).is_ok()
+    }
+
+    /// The tags that have capitals, in small letters: what invalidates a page where letter case says nothing.
+    pub fn in_small_letters(&self) -> impl Iterator<Item = String> {
+        self.0.iter().filter_map(Tag::in_small_letters)
     }
 
     /// How many tags there are.
@@ -209,7 +222,9 @@ impl Target {
 #[must_use]
 pub fn page_targets(host: &str, path: &str, query: Option<&str>, tags: &TagSet) -> Vec<TargetHash> {
     let mut targets: Vec<TargetHash> = tags.iter().map(|t| hash(1, t.as_str())).collect();
-    targets.push(hash(2, &url_name(host, path, query)));
+    targets.extend(tags.in_small_letters().map(|tag| hash(1, &tag)));
+    targets.push(hash(2, &target_name(host, path, query)));
+    let path = unescaped(path);
     // Each prefix continues the hash of the one before.
     let mut prefix = hasher(3);
     prefix.write(host.as_bytes());
@@ -222,7 +237,37 @@ pub fn page_targets(host: &str, path: &str, query: Option<&str>, tags: &TagSet) 
     targets
 }
 
-/// The name of [`Target::Url`].
+/// The name of [`Target::Url`], and without a query that of [`Target::Prefix`]: the same for all spellings of an
+/// address that are equivalent (RFC 3986 §6.2.2).
+#[must_use]
+pub fn target_name(host: &str, path: &str, query: Option<&str>) -> String {
+    url_name(host, &unescaped(path), query.map(unescaped).as_deref())
+}
+
+/// A path or query with its escapes normalised (RFC 3986 §6.2.2.1, §6.2.2.2): digits in capitals, and unreserved
+/// characters as they are.
+fn unescaped(text: &str) -> Cow<'_, str> {
+    if !text.contains('%') {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split('%');
+    let mut normal = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.get(..2).filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit()));
+        let byte = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match byte {
+            Some(byte) if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) => {
+                normal.push(char::from(byte));
+            }
+            Some(_) => normal.extend(['%'].into_iter().chain(part[..2].to_uppercase().chars())),
+            None => normal.push('%'),
+        }
+        normal.push_str(part.get(if byte.is_some() { 2 } else { 0 }..).unwrap_or_default());
+    }
+    Cow::Owned(normal)
+}
+
+/// An address as text.
 #[must_use]
 pub fn url_name(host: &str, path: &str, query: Option<&str>) -> String {
     match query {

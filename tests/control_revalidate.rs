@@ -116,7 +116,7 @@ fn targets_have_one_form() {
         (
             "paths are encoded as the runtime does",
             json!({"urls": ["https://example.com/é/%c3%a9/a%2Fb"]}),
-            vec![url("example.com/%C3%A9/%c3%a9/a%2Fb")],
+            vec![url("example.com/%C3%A9/%C3%A9/a%2Fb")],
         ),
         (
             "dot segments are resolved as the runtime does",

@@ -6,6 +6,9 @@
 //! them as a browser does takes Unicode's tables, so they are to be given in Punycode, as requests
 //! carry them. Without a scheme both default ports (80 and 443) are dropped: for purging, `http`
 //! and `https` are one resource.
+//! So is the root's dot (`example.com.`).
+
+use std::borrow::Cow;
 
 /// What to do about a host outside ASCII, wherever it is written.
 pub(crate) const NOT_ASCII: &str = "a host outside ASCII is given in Punycode (xn--…)";
@@ -60,6 +63,7 @@ pub fn parse_host(text: &str) -> Result<String, HostError> {
         return Err(HostError::NotAscii);
     }
     let (name, port) = split_port(text);
+    let name = name.strip_suffix('.').unwrap_or(name);
     let host = url::Host::parse(name).map_err(|_| HostError::Malformed)?;
     // It may have come percent-encoded.
     if host.to_string().contains('*') {
@@ -77,6 +81,20 @@ pub fn parse_host(text: &str) -> Result<String, HostError> {
                 Ok(_) | Err(_) => Err(HostError::Port),
             }
         }
+    }
+}
+
+/// A host as purges compare it: without a default port, of either scheme, and without the dot of the root (RFC 3986
+/// §3.2.2).
+#[must_use]
+pub fn bare(host: &str) -> Cow<'_, str> {
+    let (name, port) = split_port(host);
+    let port = port.filter(|port| !matches!(*port, "80" | "443"));
+    match (name.strip_suffix('.'), port) {
+        (None, Some(_)) => Cow::Borrowed(host),
+        (None, None) => Cow::Borrowed(name),
+        (Some(name), None) => Cow::Borrowed(name),
+        (Some(name), Some(port)) => Cow::Owned(format!("{name}:{port}")),
     }
 }
 

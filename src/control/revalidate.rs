@@ -17,7 +17,7 @@ use crate::tag::Target;
 use crate::time::Millis;
 
 use super::problem::{Problem, ProblemKind};
-use super::targets::{NormaliseQuery, host_target, prefix_target, tag_target, url_target};
+use super::targets::{NormaliseQuery, host_target, plain_url_target, prefix_target, tag_target};
 
 /// The longest body, in bytes.
 pub const MAX_BODY_BYTES: usize = 1 << 20;
@@ -178,9 +178,8 @@ fn targets(
             let Value::String(text) = value else { return Err(wrong_type(place(), "a text")) };
             let target = match field {
                 "tags" => tag_target(text).map_err(|error| error.to_string()),
-                "urls" => {
-                    url_target(text, config, normalise).map_err(|error| error.as_str().to_owned())
-                }
+                "urls" => plain_url_target(text, config, normalise)
+                    .map_err(|error| error.as_str().to_owned()),
                 "prefixes" => {
                     prefix_target(text, config).map_err(|error| error.as_str().to_owned())
                 }

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::config::host::{NOT_ASCII, parse_host};
 use crate::policy::admission::MAX_URI_BYTES;
 use crate::policy::query::normalise_query;
-use crate::tag::{Tag, Target, url_name};
+use crate::tag::{Tag, Target, target_name};
 
 /// Normalises the query of a URL as the cache key does: host, path and query in, query out. None if
 /// no parameter of it counts.
@@ -43,6 +43,8 @@ pub enum TargetError {
     Credentials,
     /// A prefix with a `*`.
     Wildcard,
+    /// An address with a `*`: nobody asks for a page of that name.
+    Pattern,
     /// A prefix with a query or a fragment.
     NotAPath,
     /// A prefix that ends inside a segment.
@@ -61,6 +63,9 @@ impl TargetError {
             Self::TooLong => "a URL has at most 16,896 bytes",
             Self::Credentials => "a URL carries no user name or password",
             Self::Wildcard => "a prefix needs no wildcard: it names everything below its last /",
+            Self::Pattern => {
+                "an address has no wildcard: name a prefix (https://example.com/blog/)"
+            }
             Self::NotAPath => "a prefix has no query and no fragment",
             Self::Boundary => "a prefix ends at a / boundary (https://example.com/blog/)",
         }
@@ -88,7 +93,24 @@ pub fn url_target(
     let url = absolute(text)?;
     let host = host_of(&url)?;
     let query = url.query().and_then(|query| normalise(&host, url.path(), query));
-    Ok(Target::Url(url_name(config.purge_host(&host), url.path(), query.as_deref())))
+    Ok(Target::Url(target_name(&config.purge_host(&host), url.path(), query.as_deref())))
+}
+
+/// The same, where a `*` would be meant as a wildcard and not as itself.
+///
+/// # Errors
+/// Says which rule the text breaks.
+pub fn plain_url_target(
+    text: &str,
+    config: &Config,
+    normalise: NormaliseQuery<'_>,
+) -> Result<Target, TargetError> {
+    let plain = text.split('#').next().unwrap_or_default();
+    let path = plain.split('?').next().unwrap_or_default();
+    if path.contains('*') || plain.ends_with('*') {
+        return Err(TargetError::Pattern);
+    }
+    url_target(text, config, normalise)
 }
 
 /// The target of a path prefix that ends at a `/` boundary.
@@ -106,7 +128,7 @@ pub fn prefix_target(text: &str, config: &Config) -> Result<Target, TargetError>
     if !url.path().ends_with('/') {
         return Err(TargetError::Boundary);
     }
-    Ok(Target::Prefix(format!("{}{}", config.purge_host(&host_of(&url)?), url.path())))
+    Ok(Target::Prefix(target_name(&config.purge_host(&host_of(&url)?), url.path(), None)))
 }
 
 /// The target of another dialect's pattern (`example.com/blog/po`, `https://example.com/blog/*`):
@@ -140,7 +162,7 @@ pub fn widened_prefix(text: &str, config: &Config) -> Result<Widened, TargetErro
 /// Says which rule the text breaks.
 pub fn host_target(text: &str, config: &Config) -> Result<Target, crate::config::host::HostError> {
     let host = parse_host(text)?;
-    Ok(Target::Host(config.purge_host(&host).to_owned()))
+    Ok(Target::Host(config.purge_host(&host).into_owned()))
 }
 
 /// The target of a tag.

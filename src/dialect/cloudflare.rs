@@ -7,8 +7,8 @@
 //! {"purge_everything": true}                                         alone
 //! ```
 //!
-//! A file's `headers` choose one variant at Cloudflare; here a URL means all of its variants. The
-//! zone is any name. Codes of errors are those that its clients have met in the wild; Cloudflare
+//! A file's `headers` choose one variant at Cloudflare; here a URL means all of its variants. Letter
+//! case says nothing in tags. The zone is any name. Codes of errors are those that its clients have met in the wild; Cloudflare
 //! publishes no list.
 
 use serde_json::{Map, Value, json};
@@ -96,7 +96,7 @@ fn gather(named: &mut Named<'_>, field: &str, list: &[Value], most: usize) -> Re
         };
         match field {
             "files" => named.url(&place, text)?,
-            "tags" => named.tags(&place, text)?,
+            "tags" => named.tags_in_any_case(&place, text)?,
             "hosts" => named.host(&place, text)?,
             _ => named.prefix(&place, text)?,
         }

@@ -82,7 +82,7 @@ pub(super) fn read(
         if page.ends_with('*') {
             named.prefix(&place, &page)?;
         } else {
-            named.url(&place, &page)?;
+            named.literal_url(&place, &page)?;
         }
     }
     let receipt = match request.fields.get("amz-sdk-invocation-id") {

@@ -22,7 +22,7 @@ use crate::json::parse_json;
 use crate::sort::sort;
 use crate::tag::url_name;
 
-use super::named::{Named, invalid, too_many};
+use super::named::{Named, invalid, no_other_field, too_many};
 use super::{Form, Outcome, Purge, Refusal, Reply, is_name, method_must_be};
 
 /// Keys in one call.
@@ -72,13 +72,13 @@ pub(super) fn read(
     Ok(Purge { command: named.command(mode)?, receipt: None, form })
 }
 
-/// The keys of a bulk purge: of the field, else of the body.
+/// The keys of a bulk purge: of the field and of the body.
 fn keys(request: &RequestHead, body: &[u8]) -> Result<Vec<String>, Problem> {
     let mut keys: Vec<String> = Vec::new();
     let lines = request.fields.all("surrogate-key");
     keys.extend(lines.flat_map(|line| line.split([' ', ',', '\t'])).map(str::to_owned));
     keys.retain(|key| !key.is_empty());
-    if keys.is_empty() && !body.is_empty() {
+    if !body.trim_ascii().is_empty() {
         let value = parse_json(body).map_err(|error| {
             Problem::new(ProblemKind::MalformedBody, format!("The body is not JSON: {error}."))
         })?;
@@ -86,6 +86,10 @@ fn keys(request: &RequestHead, body: &[u8]) -> Result<Vec<String>, Problem> {
             let detail = "surrogate_keys: expected a list of texts.";
             Problem::new(ProblemKind::WrongType, detail).at("surrogate_keys")
         };
+        if !(value.is_object() || value.is_null()) {
+            return Err(wrong());
+        }
+        no_other_field(&value, "surrogate_keys")?;
         match value.get("surrogate_keys") {
             Some(Value::Array(list)) => {
                 for key in list {

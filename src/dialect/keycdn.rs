@@ -16,7 +16,7 @@ use crate::header::RequestHead;
 use crate::journal::Mode;
 use crate::json::parse_json;
 
-use super::named::Named;
+use super::named::{Named, no_other_field};
 use super::{Form, Purge, Refusal, Reply, is_name, method_must_be};
 
 pub(super) fn read(
@@ -49,6 +49,7 @@ pub(super) fn read(
                 Problem::new(ProblemKind::WrongType, detail).at(field)
             };
             let list = body.get(field).and_then(Value::as_array).ok_or_else(wrong)?;
+            no_other_field(&body, field)?;
             for (at, value) in list.iter().enumerate() {
                 let (place, text) = (format!("{field}[{at}]"), value.as_str().ok_or_else(wrong)?);
                 if action == "purgeurl" {

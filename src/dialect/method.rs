@@ -31,9 +31,21 @@ use super::{Form, Outcome, Purge, Refusal, Reply, method_must_be};
 pub(super) fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
     method_must_be(request, "PURGE, POST")?;
     let mut named = Named::new(config);
-    if !tags(&mut named, &request.fields)? {
+    let fields = &request.fields;
+    all_are_read(fields, &["x-purge-method"])?;
+    let way = fields.get("x-purge-method").map_or("", str::trim).to_ascii_lowercase();
+    if !matches!(way.as_str(), "" | "default" | "exact" | "regex") {
+        return Err(invalid("x-purge-method", "expected default, exact or regex"));
+    }
+    if !tags(&mut named, fields)? {
         let page = of_a_site(page, config)?;
-        if page.ends_with('*') {
+        if way == "regex" {
+            let (host, path) = page.split_at(page.find('/').unwrap_or(page.len()));
+            let (prefix, exact) = enclosing(&format!("^{path}"));
+            let prefix = format!("{host}{prefix}");
+            let note = (!exact).then(|| format!("{page} was widened to {prefix}"));
+            named.enclosing("url", &prefix, note)?;
+        } else if page.ends_with('*') {
             named.prefix("url", &page)?;
         } else {
             named.url("url", &page)?;
@@ -46,6 +58,7 @@ pub(super) fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<
     method_must_be(request, "BAN, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
+    all_are_read(fields, &["x-ban-host", "x-ban-url", TAG_PATTERN])?;
     if tags(&mut named, fields)? || alternatives(&mut named, fields)? {
         return purge_of(named, fields);
     }
@@ -83,6 +96,26 @@ fn purge_of(named: Named<'_>, fields: &Fields) -> Result<Purge, Problem> {
         || fields.get("soft").is_some_and(|value| !matches!(value.trim(), "" | "0" | "false"));
     let mode = if soft { Mode::Soft } else { Mode::Hard };
     Ok(Purge { command: named.command(mode)?, receipt: None, form: Form::Method })
+}
+
+/// Refuses a call that says what it means in a field which is not read: by tags or by a pattern, in one of the many
+/// ways that there are.
+fn all_are_read(fields: &Fields, read: &[&str]) -> Result<(), Problem> {
+    let names = |name: &str| {
+        let part = |part: &str| {
+            let tags = (part.ends_with("tag") || part.ends_with("tags")) && part != "etag";
+            tags || matches!(part, "xkey" | "xkeys" | "regex" | "pattern" | "expression" | "ban")
+        };
+        name.starts_with("surrogate-key") || name.starts_with("xkey") || name.split('-').any(part)
+    };
+    let unread = fields
+        .iter()
+        .map(|(name, _)| name)
+        .find(|name| names(name) && !TAG_FIELDS.contains(name) && !read.contains(name));
+    match unread {
+        None => Ok(()),
+        Some(name) => Err(invalid(name, "this field is not read: name tags in surrogate-key")),
+    }
 }
 
 /// Names the tags of the fields that carry tags; whether there are any.
@@ -135,10 +168,10 @@ fn without_scheme(page: &str) -> &str {
 /// The host whose pages a call on a host means.
 pub(super) fn site_host(host: &str, config: &Config) -> Result<String, Problem> {
     let meant = config.purge_host(host);
-    if config.control_hosts.iter().any(|control| control == meant) {
+    if config.is_control_host(&meant) {
         return Err(invalid("host", "it is a control host: send the site's, or make it an alias"));
     }
-    Ok(meant.to_owned())
+    Ok(meant.into_owned())
 }
 
 /// What a regular expression matches, if that is one text.

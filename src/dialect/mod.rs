@@ -155,7 +155,7 @@ pub fn route(request: &RequestHead, config: &Config) -> Option<Result<Call, Prob
         "BAN" => return call(Dialect::Ban, &page()),
         _ => {}
     }
-    if !config.control_hosts.contains(&request.host) {
+    if !config.is_control_host(&request.host) {
         return None;
     }
     let rest = request.path.trim_start_matches('/');

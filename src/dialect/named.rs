@@ -1,10 +1,13 @@
 //! What a call names, gathered into a command. One text that names nothing refuses the whole call.
 
+use serde_json::Value;
+
 use crate::config::Config;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::{MAX_TARGETS, RevalidateCommand};
 use crate::control::targets::{
-    host_target, page_query, prefix_target, tag_target, url_target, widened_prefix,
+    host_target, page_query, plain_url_target, prefix_target, tag_target, url_target,
+    widened_prefix,
 };
 use crate::journal::Mode;
 use crate::tag::Target;
@@ -33,6 +36,18 @@ impl<'c> Named<'c> {
         Ok(())
     }
 
+    /// The same, whatever the case of their letters.
+    pub(super) fn tags_in_any_case(&mut self, place: &str, text: &str) -> Result<(), Problem> {
+        let before = self.targets.len();
+        self.tags(place, text)?;
+        let named = self.targets.get(before..).unwrap_or_default();
+        let small = named.iter().filter_map(|target| match target {
+            Target::Tag(tag) => tag.in_small_letters(),
+            Target::Url(_) | Target::Prefix(_) | Target::Host(_) | Target::All => None,
+        });
+        small.collect::<Vec<_>>().iter().try_for_each(|tag| self.tag(place, tag))
+    }
+
     /// One tag.
     pub(super) fn tag(&mut self, place: &str, text: &str) -> Result<(), Problem> {
         let target = tag_target(text).map_err(|error| invalid(place, &error.to_string()))?;
@@ -42,6 +57,13 @@ impl<'c> Named<'c> {
 
     /// A page; without a scheme it is taken as `https`, which means the same.
     pub(super) fn url(&mut self, place: &str, text: &str) -> Result<(), Problem> {
+        let target = plain_url_target(&absolute(text), self.config, &page_query(self.config));
+        self.targets.push(target.map_err(|error| invalid(place, error.as_str()))?);
+        Ok(())
+    }
+
+    /// The same, where a `*` stands for itself.
+    pub(super) fn literal_url(&mut self, place: &str, text: &str) -> Result<(), Problem> {
         let text = absolute(text);
         let target = url_target(&text, self.config, &page_query(self.config));
         self.targets.push(target.map_err(|error| invalid(place, error.as_str()))?);
@@ -94,6 +116,17 @@ impl<'c> Named<'c> {
         let notes = self.notes;
         Ok(RevalidateCommand { mode, notes, ..RevalidateCommand::of(self.targets) })
     }
+}
+
+/// Refuses a body with fields that the call does not read: it may have named something there.
+pub(super) fn no_other_field(body: &Value, field: &str) -> Result<(), Problem> {
+    let Some(other) = body.as_object().and_then(|body| body.keys().find(|key| *key != field))
+    else {
+        return Ok(());
+    };
+    let shown: String = other.chars().take(64).collect();
+    let detail = format!("{shown} is not a field of this call.");
+    Err(Problem::new(ProblemKind::UnknownField, detail).at(shown))
 }
 
 fn absolute(text: &str) -> String {

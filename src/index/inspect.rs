@@ -92,7 +92,10 @@ impl<S: Sql> Work<'_, S> {
         )?;
         let last = rows.last().map(|row| Row(row).unsigned(1)).transpose()?;
         let cursor = last.filter(|_| rows.len() as u64 == limit);
-        Ok((self.pages(&rows)?, cursor))
+        let mut pages = self.pages(&rows)?;
+        // Those found by it have it in small letters only.
+        pages.retain(|page| page.tags.iter().any(|own| tag_number(own) == tag_number(tag)));
+        Ok((pages, cursor))
     }
 
     pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {

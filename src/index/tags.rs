@@ -49,6 +49,12 @@ pub(super) fn tag_number(tag: &Tag) -> i64 {
     (Target::Tag(tag.clone()).hash().0 >> 16) as i64
 }
 
+/// The numbers that a variant with these tags is found by.
+fn numbers(tags: &TagSet) -> BTreeSet<i64> {
+    let small = tags.in_small_letters().filter_map(|tag| Tag::parse(&tag).ok());
+    tags.iter().map(tag_number).chain(small.map(|tag| tag_number(&tag))).collect()
+}
+
 impl<S: Sql> Work<'_, S> {
     /// A variant's own tags; if it has none, those of all variants of its page (`inherit_tags`).
     pub(super) fn known_tags(
@@ -121,8 +127,7 @@ impl<S: Sql> Work<'_, S> {
         tags: &TagSet,
     ) -> Result<(), SqlError> {
         // By their numbers: what goes with one tag may be another's as well.
-        let [before, tags] =
-            [before, tags].map(|tags| tags.iter().map(tag_number).collect::<BTreeSet<i64>>());
+        let [before, tags] = [before, tags].map(numbers);
         let gone: Vec<&i64> = before.difference(&tags).collect();
         let new: Vec<&i64> = tags.difference(&before).collect();
         let own = [Value::Integer(segment), Value::Integer(variant)];

@@ -220,7 +220,7 @@ pub fn page(request: &RequestHead, route: &Route, config: &Config) -> Page {
     Page {
         scheme: request.scheme.clone(),
         host: request.host.clone(),
-        purge_host: config.purge_host(&request.host).to_owned(),
+        purge_host: config.purge_host(&request.host).into_owned(),
         path: request.path.clone(),
         query: normalise_query(request.query.as_deref(), &route.query),
     }
@@ -238,7 +238,7 @@ pub fn page_of_url(url: &str, config: &Config) -> Option<Page> {
     let route = config.route(&host, url.path());
     Some(Page {
         scheme: url.scheme().to_owned(),
-        purge_host: config.purge_host(&host).to_owned(),
+        purge_host: config.purge_host(&host).into_owned(),
         path: url.path().to_owned(),
         query: normalise_query(url.query(), &route.query),
         host,

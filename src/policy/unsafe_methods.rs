@@ -5,7 +5,7 @@ use url::Url;
 
 use crate::config::Config;
 use crate::header::{RequestHead, ResponseHead};
-use crate::tag::{Target, url_name};
+use crate::tag::{Target, target_name, url_name};
 
 use super::admission::page;
 use super::query::normalise_query;
@@ -49,9 +49,9 @@ fn target(url: &Url, purge_host: &str, config: &Config) -> Option<Target> {
         (host, Some(port)) => format!("{host}:{port}"),
         (host, None) => host.to_owned(),
     };
-    if config.purge_host(&host) != purge_host {
+    if *config.purge_host(&host) != *purge_host {
         return None;
     }
     let query = normalise_query(url.query(), &config.route(&host, url.path()).query);
-    Some(Target::Url(url_name(purge_host, url.path(), query.as_deref())))
+    Some(Target::Url(target_name(purge_host, url.path(), query.as_deref())))
 }
