@@ -164,6 +164,12 @@ impl<S: Sql> Shard<S> {
                     work.release(&variant, request.fence)
                 })
                 .map(|()| ShardReply::Done),
+            ShardCall::Renew(request) => self
+                .transact(now, |work| {
+                    let variant = request.key.variant(&request.selection).digest();
+                    work.renew(&variant, request.fence)
+                })
+                .map(|()| ShardReply::Done),
             ShardCall::Invalidate(fanout) => {
                 let told = self.invalidate(std::slice::from_ref(&fanout), now)?;
                 Ok(ShardReply::Invalidated(told.first().copied().unwrap_or_default()))

@@ -709,7 +709,7 @@ fn tracking_parameters_and_unkeyed_cookies_make_no_pages() {
     assert_eq!(world.spent()["origin"], 1);
 }
 
-/// CWE-400: a made-up `sessionid` goes round the cache, and counts against the limit of origin requests.
+/// CWE-400: a made-up `sessionid` goes round the cache, and counts against the limit of origin requests: the others wait.
 #[test]
 fn invented_sessions_are_limited() {
     let config = Config { origin_concurrency: 4, ..config() };
@@ -722,10 +722,10 @@ fn invented_sessions_are_limited() {
             world.start(async move { asks.ask(head).await })
         })
         .collect();
-    world.pass(6_000);
+    world.pass(30_000);
     let seen: Vec<Seen> = asked.into_iter().map(|asked| asked.take().expect("answered")).collect();
-    assert_eq!(world.spent()["origin"], 4);
-    assert_eq!(seen.iter().filter(|seen| seen.status == 503).count(), 16);
+    assert_eq!(world.most_at_origin.get(), 4);
+    assert!(seen.iter().all(|seen| seen.status == 200));
 }
 
 /// CWE-407: a page has a target for each prefix of its path, and every hit compares every target.

@@ -45,6 +45,12 @@ pub enum Counter {
     OriginBusy,
     /// The origin answered 5xx.
     OriginStatus,
+    /// Origin requests that waited for others to end.
+    OriginWaited,
+    /// Refreshes in the background that were left to the shards' warm queues.
+    RefreshQueued,
+    /// Refreshes in the background that were put off: the next visitor begins them.
+    RefreshPutOff,
     /// Reads of L1 that failed.
     ColoGetFailed,
     /// Writes of L1 that failed.
@@ -98,6 +104,12 @@ pub enum Gauge {
     Flights,
     /// Bytes that they hold.
     FlightBytes,
+    /// Origin requests that may be under way at once, at present.
+    OriginLimit,
+    /// Origin requests under way.
+    OriginRequests,
+    /// Requests that wait for one.
+    OriginWaiting,
     /// Caches before the edge that do not take what they are owed.
     UpstreamsFailing,
     /// What all of them are owed.
@@ -113,6 +125,11 @@ const REQUESTS: Family = ("edge_isr_requests_total", "counter", "Visitors' reque
 const FILLS: Family = ("edge_isr_fills_total", "counter", "Fetches of pages by outcome.");
 const ORIGIN: Family =
     ("edge_isr_origin_errors_total", "counter", "Failures of the origin by kind.");
+const LIMITED: Family = (
+    "edge_isr_origin_limited_total",
+    "counter",
+    "Work that the limit of origin requests held up, by what became of it.",
+);
 const STORES: Family =
     ("edge_isr_store_errors_total", "counter", "Failures of a tier by operation.");
 const SYNCS: Family = ("edge_isr_syncs_total", "counter", "Syncs of the view by outcome.");
@@ -126,7 +143,7 @@ const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 34] = [
+const COUNTERS: [(Counter, Family, &str, &str); 37] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -144,6 +161,9 @@ const COUNTERS: [(Counter, Family, &str, &str); 34] = [
     (Counter::OriginBroken, ORIGIN, "kind", "broken"),
     (Counter::OriginBusy, ORIGIN, "kind", "busy"),
     (Counter::OriginStatus, ORIGIN, "kind", "status"),
+    (Counter::OriginWaited, LIMITED, "work", "waited"),
+    (Counter::RefreshQueued, LIMITED, "work", "refresh-queued"),
+    (Counter::RefreshPutOff, LIMITED, "work", "refresh-put-off"),
     (Counter::ColoGetFailed, STORES, "operation", "l1-get"),
     (Counter::ColoPutFailed, STORES, "operation", "l1-put"),
     (Counter::GlobalGetFailed, STORES, "operation", "l2-get"),
@@ -172,7 +192,7 @@ enum Unit {
 }
 
 /// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
-const GAUGES: [(Gauge, Family, Unit); 10] = [
+const GAUGES: [(Gauge, Family, Unit); 13] = [
     (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
     (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
     (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
@@ -180,6 +200,21 @@ const GAUGES: [(Gauge, Family, Unit); 10] = [
     (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
     (Gauge::Flights, ("edge_isr_flights", "gauge", "Fetches under way."), Unit::One),
     (Gauge::FlightBytes, ("edge_isr_flight_bytes", "gauge", "Bytes that fetches hold."), Unit::One),
+    (
+        Gauge::OriginLimit,
+        ("edge_isr_origin_limit", "gauge", "Origin requests that may be under way at once."),
+        Unit::One,
+    ),
+    (
+        Gauge::OriginRequests,
+        ("edge_isr_origin_requests", "gauge", "Origin requests under way."),
+        Unit::One,
+    ),
+    (
+        Gauge::OriginWaiting,
+        ("edge_isr_origin_waiting", "gauge", "Requests that wait for others to end."),
+        Unit::One,
+    ),
     (
         Gauge::UpstreamsFailing,
         ("edge_isr_upstreams_failing", "gauge", "Upstreams that take nothing."),

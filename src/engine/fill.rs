@@ -7,19 +7,20 @@
 
 use std::rc::Rc;
 
+use crate::control::metrics::Counter;
 use crate::entry::Entry;
 use crate::header::cache_status::{CacheStatus, Forward};
 use crate::key::{CacheKey, Selection};
 use crate::policy::admission::Admitted;
 use crate::policy::forward::cacheable_request_fields;
-use crate::policy::reuse::{Reuse, reuse};
+use crate::policy::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::policy::variant::selection;
 use crate::port::{OriginError, Platform};
 use crate::time::{Epoch, Millis, Timestamp};
 use crate::view::Verdict;
 
 use super::answer::{Answer, Asked};
-use super::flight::{Flight, Landing, Source};
+use super::flight::{Flight, Landing, Source, Work};
 use super::follow::{Followed, Waiting};
 use super::memory::StoredPage;
 use super::own::OwnSlot;
@@ -152,7 +153,7 @@ impl<P: Platform> Engine<P> {
         let errand =
             Errand { incoming: incoming.share(), have: have.clone(), key, background: false };
         // Not the time of arrival: who waited for another's flight first would begin one that looks dead.
-        let (flight, own) = self.take_off(platform, errand, platform.now());
+        let (flight, own) = self.take_off(platform, errand, Work::Fetch, platform.now());
         let told = CacheStatus::forwarded(have.forward).maybe_detail(have.why);
         let asked = Asked::of(&incoming.head, admitted);
         match flight.landed(&**platform, true, limit).await {
@@ -206,7 +207,10 @@ impl<P: Platform> Engine<P> {
         let limit = Millis(self.config().origin_timeout.0 * 2);
         if self.isolate().borrow_mut().flight(&key, now, limit).is_none() {
             let errand = Errand { incoming: incoming.share(), have, key, background: true };
-            self.take_off(platform, errand, now);
+            match self.room_for_refresh(&errand) {
+                Some(work) => drop(self.take_off(platform, errand, work, now)),
+                None => self.count(Counter::RefreshPutOff),
+            }
         }
     }
 
@@ -214,15 +218,22 @@ impl<P: Platform> Engine<P> {
         &self,
         platform: &Rc<P>,
         errand: Errand<P>,
+        work: Work,
         now: Timestamp,
     ) -> (Flight<P>, OwnSlot<P>) {
-        let flight = Flight::begin(now);
+        let flight = Flight::begin(work, now);
         let own = OwnSlot::default();
         self.isolate().borrow_mut().flights.insert(errand.key.clone(), flight.clone());
         let (engine, flying, slot) = (self.clone(), flight.clone(), Rc::clone(&own));
         let on = Rc::clone(platform);
         platform.spawn(async move {
-            engine.fly(&on, &errand, &flying, &slot).await;
+            match work {
+                Work::Queue => engine.queue_refresh(&on, &errand, &flying).await,
+                Work::Fetch | Work::Refresh | Work::Ended => {
+                    engine.fly(&on, &errand, &flying, &slot).await;
+                }
+            }
+            flying.retire();
             if errand.background
                 && let Some(unread) = slot.borrow_mut().answer.take()
             {
@@ -285,6 +296,15 @@ impl<P: Platform> Engine<P> {
         error: OriginError,
         told: CacheStatus,
     ) -> Answer<P> {
+        if error == OriginError::Busy
+            && let Some(page) = &have.page
+            && !admitted.directives.no_cache
+            && self.stands_in_for_want_of_room(platform, page)
+        {
+            let now = platform.now();
+            let told = CacheStatus::hit(ttl(&page.entry, now)).detail(error.as_str());
+            return Answer::stored(asked, page, now, told);
+        }
         let told = told.fwd_status(error.status());
         match &have.page {
             Some(page) if have.on_error && self.stands_in(platform, admitted, page) => {
@@ -292,6 +312,15 @@ impl<P: Platform> Engine<P> {
                 Answer::stored(asked, page, platform.now(), told)
             }
             Some(_) | None => Answer::origin_failed(error, told.detail(error.as_str())),
+        }
+    }
+
+    fn stands_in_for_want_of_room(&self, platform: &Rc<P>, page: &StoredPage<P::Chunk>) -> bool {
+        match self.against(platform, &page.entry) {
+            Verdict::Known(standing) => {
+                stands_in_for_want_of_room(&page.entry, standing, platform.now())
+            }
+            Verdict::Unknown => false,
         }
     }
 

@@ -66,7 +66,21 @@ impl<P: Platform> Clone for Landing<P> {
     }
 }
 
+/// What a flight's task is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It fetches for a visitor who waits.
+    Fetch,
+    /// It refreshes what was answered stale.
+    Refresh,
+    /// It leaves a refresh to the shard's warm queue.
+    Queue,
+    /// It has ended, and stays listed to keep others from trying again at once.
+    Ended,
+}
+
 struct State<P: Platform> {
+    work: Work,
     landing: Option<Landing<P>>,
     pieces: VecDeque<P::Chunk>,
     /// Index of the first piece still held.
@@ -94,8 +108,9 @@ impl<P: Platform> Clone for Flight<P> {
 impl<P: Platform> Flight<P> {
     /// A flight that begins now.
     #[must_use]
-    pub fn begin(now: Timestamp) -> Self {
+    pub fn begin(work: Work, now: Timestamp) -> Self {
         Self(Rc::new(RefCell::new(State {
+            work,
             landing: None,
             pieces: VecDeque::new(),
             first: 0,
@@ -113,6 +128,17 @@ impl<P: Platform> Flight<P> {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// What its task is at.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.0.borrow().work
+    }
+
+    /// Its task has ended.
+    pub fn retire(&self) {
+        self.0.borrow_mut().work = Work::Ended;
     }
 
     /// Tells the waiting requests what came of it. The first word stands.

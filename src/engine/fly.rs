@@ -22,7 +22,9 @@ use super::flight::{Flight, Landing, Source};
 use super::keep::Terms;
 use super::leave::Leave;
 use super::memory::{Held, StoredPage};
+use super::origin_limit::Sender;
 use super::own::{OwnSlot, PrivateAnswer};
+use super::permit::Permit;
 
 impl<P: Platform> Engine<P> {
     /// Runs a flight to its end.
@@ -54,7 +56,16 @@ impl<P: Platform> Engine<P> {
             platform.sleep(Millis(400)).await;
         }
         let view_stamp = self.ensure_stamp(platform).await;
+        let mut permit = match self.permit_for(platform, errand, &admitted, flight, &lease).await {
+            Some(permit) => permit,
+            None => {
+                flight.land(Landing::Elsewhere, platform.now());
+                self.give_back(platform, &admitted, &lease).await;
+                return self.queue_warm(platform, errand, &admitted).await;
+            }
+        };
         // From here to the request nothing is awaited: check and stamp read one state of the view.
+        let view_stamp = self.isolate().borrow().view.stamp().unwrap_or(view_stamp);
         let stamp = view_stamp.max(lease.stamp);
         let mut validate = match early {
             Some(early) => early.and(self.isolate().borrow().view.since()),
@@ -76,7 +87,10 @@ impl<P: Platform> Engine<P> {
             }
             terms.began = platform.now();
             flight.touch(terms.began);
-            let response = self.ask_as_edge(platform, &admitted, fields).await;
+            let response = match permit {
+                Ok(permit) => self.ask_as_edge(platform, &admitted, fields, permit).await,
+                Err(error) => Err(error),
+            };
             terms.arrived = platform.now();
             if !Rule::StampStart.holds() {
                 terms.stamp = terms.stamp.max(self.ensure_stamp(platform).await);
@@ -136,6 +150,7 @@ impl<P: Platform> Engine<P> {
                     // It is about another representation: fetch without conditions.
                     Update::Mismatch => {
                         validate = None;
+                        permit = self.permit(platform, Sender::Visitor, Some(flight)).await;
                         continue;
                     }
                 }
@@ -153,6 +168,7 @@ impl<P: Platform> Engine<P> {
             platform.cancel(response.body);
             own.borrow_mut().fields = Fields::new();
             terms.stamp = epoch;
+            permit = self.permit(platform, Sender::Visitor, Some(flight)).await;
         }
     }
 
@@ -253,22 +269,17 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         admitted: &Admitted<'_>,
         fields: Fields,
+        permit: Permit<P>,
     ) -> Result<OriginResponse<P::Stream>, OriginError> {
-        let config = self.config();
-        let began = platform.now();
-        let lapse = Millis(config.origin_timeout.0 * 2);
-        if !self.isolate().borrow_mut().claim_origin(began, config.origin_concurrency, lapse) {
-            return Err(OriginError::Busy);
-        }
         let request = OriginRequest {
             method: "GET".to_owned(),
             target: admitted.page.path_and_query(),
             fields,
             body: None,
-            timeout: config.origin_timeout,
+            timeout: self.config().origin_timeout,
         };
         let response = platform.fetch(request).await;
-        self.isolate().borrow_mut().release_origin(began);
+        permit.end(&response);
         response
     }
 }

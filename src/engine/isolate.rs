@@ -15,6 +15,7 @@ use crate::view::View;
 
 use super::flight::Flight;
 use super::memory::Memory;
+use super::origin_limit::OriginLimit;
 
 /// One isolate's state.
 pub struct Isolate<P: Platform> {
@@ -30,8 +31,8 @@ pub struct Isolate<P: Platform> {
     pub sync_failed: Option<Timestamp>,
     /// Fetches under way, by the key that was asked for.
     pub flights: HashMap<CacheKey, Flight<P>>,
-    /// When each origin request under way for a visitor began.
-    permits: Vec<Timestamp>,
+    /// Origin requests under way, and those that wait.
+    pub origin: OriginLimit,
     /// New page keys per host in the current second.
     new_keys: HashMap<String, (i64, u32)>,
     /// Pages whose refresh was forced in the current second.
@@ -59,29 +60,11 @@ impl<P: Platform> Isolate<P> {
             synced: None,
             sync_failed: None,
             flights: HashMap::new(),
-            permits: Vec::new(),
+            origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
             new_keys: HashMap::new(),
             forced: (0, Vec::new()),
             journal_status: None,
             metrics: Metrics::default(),
-        }
-    }
-
-    /// Claims one of the origin requests that may be under way at once; none if all are taken. A claim lapses after
-    /// `lapse`.
-    pub fn claim_origin(&mut self, now: Timestamp, limit: u32, lapse: Millis) -> bool {
-        self.permits.retain(|began| now.since(*began) < lapse);
-        if self.permits.len() >= limit as usize {
-            return false;
-        }
-        self.permits.push(now);
-        true
-    }
-
-    /// Gives a claim made at `began` back.
-    pub fn release_origin(&mut self, began: Timestamp) {
-        if let Some(at) = self.permits.iter().position(|claim| *claim == began) {
-            self.permits.swap_remove(at);
         }
     }
 

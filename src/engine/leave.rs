@@ -180,6 +180,8 @@ impl<P: Platform> Engine<P> {
                     need = need.max(standing.need());
                     have_fence = have_fence.max(page.entry.fence).max(ready.fence);
                 }
+                // Whoever holds it refreshes the page for all.
+                LeaseReply::Wait { .. } if errand.background => return Leave::Elsewhere,
                 LeaseReply::Wait { retry, latest_fence } => {
                     first_fence.get_or_insert(latest_fence);
                     platform.sleep(retry.max(Millis(20))).await;

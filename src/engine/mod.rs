@@ -7,12 +7,14 @@
 //! | --- | --- |
 //! | `lookup` | the view's news; L0, then L1; the entry's standing |
 //! | [`fill`], `follow` | who fetches, who waits |
+//! | `background` | refreshes that nobody waits for |
 //! | `fly`, `leave`, [`keep`], `stored` | lease, L2 or origin, store, record |
 //! | `intake` | the origin's body, as it arrives |
 //! | `mark` | hit-for-pass: what can't be stored |
 //! | `own` | what is for the request that began a flight, and for nobody else |
 //! | [`flight`] | one fetch shared by the requests that wait for it |
 //! | `parts` | ranges of what is not stored as a whole |
+//! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
 //! | `pass`, `post` | what is not a page; what may become one |
 //! | [`answer`] | answers and their heads |
 //! | `sync` | how the view hears of invalidations |
@@ -26,6 +28,7 @@
 //! | `together` | several calls at once |
 
 pub mod answer;
+mod background;
 mod before;
 pub mod deliver;
 pub mod fill;
@@ -44,10 +47,12 @@ mod mark;
 pub mod memory;
 pub mod operate;
 mod order;
+pub mod origin_limit;
 mod outward;
 mod own;
 mod parts;
 mod pass;
+mod permit;
 mod post;
 mod purge;
 mod reshard;

@@ -20,7 +20,7 @@ use crate::port::{OriginError, Platform};
 use crate::time::Millis;
 
 use super::answer::{Answer, Body};
-use super::flight::Flight;
+use super::flight::{Flight, Work};
 use super::invalidate::{Recorded, Told};
 use super::together::join_all;
 use super::{Engine, Incoming};
@@ -251,7 +251,7 @@ impl<P: Platform> Engine<P> {
     async fn stream_progress(&self, platform: &Rc<P>, id: String) -> Result<Answer<P>, Problem> {
         let first = self.progress(platform, &id).await?;
         let began = platform.now();
-        let flight = Flight::begin(began);
+        let flight = Flight::begin(Work::Fetch, began);
         let reader = flight.reader(true, STREAM_LIMIT);
         flight.open_window();
         flight.push(P::chunk(&first.event()), began);
@@ -338,6 +338,9 @@ impl<P: Platform> Engine<P> {
             (Gauge::MemoryBytes, Some(bytes)),
             (Gauge::Flights, Some(flights)),
             (Gauge::FlightBytes, Some(flight_bytes)),
+            (Gauge::OriginLimit, Some(u64::from(isolate.origin.limit()))),
+            (Gauge::OriginRequests, Some(u64::from(isolate.origin.under_way()))),
+            (Gauge::OriginWaiting, Some(u64::from(isolate.origin.waiting()))),
             (Gauge::UpstreamsFailing, Some(failing as u64)),
             (Gauge::UpstreamWaiting, Some(waiting)),
             (Gauge::ShardsMoving, Some(shards_moving)),

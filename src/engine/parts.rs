@@ -26,10 +26,11 @@ use crate::view::{Sight, Verdict};
 
 use super::answer::{Answer, Asked, Body};
 use super::fill::{Errand, Have, Trip};
-use super::flight::Flight;
+use super::flight::{Flight, Work};
 use super::keep::{Around, Terms};
 use super::leave::Lease;
 use super::memory::{Held, StoredPage};
+use super::origin_limit::Sender;
 use super::own::PrivateAnswer;
 use super::stored::stated_length;
 use super::{Engine, Incoming};
@@ -102,8 +103,13 @@ impl<P: Platform> Engine<P> {
             }
         }
         let stamp = self.ensure_stamp(platform).await;
+        let permit = self.permit(platform, Sender::Visitor, None).await;
         let began = platform.now();
-        let response = match self.ask_as_edge(platform, admitted, fields).await {
+        let response = match permit {
+            Ok(permit) => self.ask_as_edge(platform, admitted, fields, permit).await,
+            Err(error) => Err(error),
+        };
+        let response = match response {
             Ok(response) => response,
             Err(error) => {
                 self.origin_failed(platform, &admitted.page.url(), error);
@@ -162,7 +168,7 @@ impl<P: Platform> Engine<P> {
         }
         let key = admitted.key.clone();
         let errand = Errand { incoming: incoming.share(), have, key, background: false };
-        let flight = Flight::begin(terms.arrived);
+        let flight = Flight::begin(Work::Fetch, terms.arrived);
         let trip = Trip { platform, errand: &errand, admitted, flight: &flight };
         self.mark(&trip, terms, &response.head, reason).await;
         let answer = PrivateAnswer { response, reason };
@@ -240,7 +246,7 @@ impl<P: Platform> Engine<P> {
         let source = part.entry.freshness.source;
         let fields = visitor_fields(&response.head.fields, admitted.route, source);
         let stated = stated_length(&response.head.fields);
-        let flight = Flight::begin(platform.now());
+        let flight = Flight::begin(Work::Fetch, platform.now());
         let limit = Millis(self.config().origin_timeout.0 * 2);
         let Some(reader) = flight.reader(true, limit) else {
             return Answer::origin_failed(OriginError::Broken, told);

@@ -18,6 +18,7 @@ use crate::tag::{Target, TargetHash};
 use crate::time::Millis;
 
 use super::answer::{Answer, Body};
+use super::origin_limit::Sender;
 use super::{Engine, Incoming};
 
 impl<P: Platform> Engine<P> {
@@ -105,17 +106,18 @@ impl<P: Platform> Engine<P> {
         fields: Fields,
     ) -> Result<OriginResponse<P::Stream>, OriginError> {
         let head = &incoming.head;
-        let began = platform.now();
         let config = self.config();
         // The head of an answer to an upload may take as long as the upload.
         let timeout = if incoming.body.is_some() { Millis::ZERO } else { config.origin_timeout };
-        let lapse = Millis(config.origin_timeout.0 * 2);
         let target = crate::tag::url_name("", &head.path, head.query.as_deref());
         let url = format!("{}://{}{target}", head.scheme, head.host);
-        if !self.isolate().borrow_mut().claim_origin(began, config.origin_concurrency, lapse) {
-            self.origin_failed(platform, &url, OriginError::Busy);
-            return Err(OriginError::Busy);
-        }
+        let permit = match self.permit(platform, Sender::Visitor, None).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.origin_failed(platform, &url, error);
+                return Err(error);
+            }
+        };
         let request = OriginRequest {
             method: head.method.clone(),
             target,
@@ -124,7 +126,7 @@ impl<P: Platform> Engine<P> {
             timeout,
         };
         let response = platform.fetch(request).await;
-        self.isolate().borrow_mut().release_origin(began);
+        permit.end(&response);
         if let Err(error) = &response {
             self.origin_failed(platform, &url, *error);
         }

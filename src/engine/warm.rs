@@ -29,6 +29,7 @@ use crate::time::{Millis, Timestamp};
 use super::keep::Terms;
 use super::leave::{Lease, Scope};
 use super::memory::StoredPage;
+use super::origin_limit::Sender;
 use super::stored::{fresh_until, l2_key, stated_length};
 use super::tell::{Operation, Tier};
 use super::{Engine, USER_AGENT, keep_until, own_request};
@@ -187,8 +188,12 @@ impl<P: Platform> Engine<P> {
             client_accept_encoding: None,
         };
         let sent = cacheable_request_fields(&request, &admitted, &facts);
+        let permit = match self.permit(platform, Sender::Background, None).await {
+            Ok(permit) => permit,
+            Err(error) => return failed(error, None),
+        };
         let began = platform.now();
-        let response = match self.ask_as_edge(platform, &admitted, sent.clone()).await {
+        let response = match self.ask_as_edge(platform, &admitted, sent.clone(), permit).await {
             Ok(response) if is_of_the_moment(response.head.status) => {
                 platform.cancel(response.body);
                 let after = retry_after(&response.head.fields, platform.now());

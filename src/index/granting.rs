@@ -118,6 +118,20 @@ impl<S: Sql> Work<'_, S> {
         Ok(())
     }
 
+    /// Makes a lease last anew from now, if it is still its holder's.
+    pub(super) fn renew(&self, variant: &KeyDigest, fence: u64) -> Result<(), ShardError> {
+        self.sql.exec(
+            "UPDATE lease SET until = ? WHERE variant = ? AND fence = ? AND until > ?",
+            &[
+                timestamp(self.now.plus(self.config.lease)),
+                text(variant.as_str()),
+                number(fence),
+                timestamp(self.now),
+            ],
+        )?;
+        Ok(())
+    }
+
     fn ticket(
         &self,
         variant: &KeyDigest,

@@ -26,6 +26,9 @@ pub enum ShardCall {
     Record(RecordRequest),
     /// A fetch brought nothing to record. Answered by [`super::ShardReply::Done`].
     Release(ReleaseRequest),
+    /// A fetch under this lease has not begun yet: the lease lasts anew from now, if it is still held.
+    /// Answered by [`super::ShardReply::Done`].
+    Renew(ReleaseRequest),
     /// An invalidation. Answered by [`super::ShardReply::Invalidated`] once it is durable here.
     Invalidate(Fanout),
     /// Several, oldest first. Answered by [`super::ShardReply::InvalidatedMany`] once all are durable
@@ -212,7 +215,7 @@ pub enum Outcome {
     },
 }
 
-/// Gives a lease back.
+/// Gives a lease back, or renews it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseRequest {
     /// The page's primary key.

@@ -166,6 +166,23 @@ pub fn reuse(
     }
 }
 
+/// Whether a stored response may answer, however stale, when the edge itself can't ask the origin: it has as many
+/// requests under way as it may. RFC 9111 §4.2.4 allows that to a cache which is disconnected, unless the response
+/// forbids stale use; what was invalidated hard, or may have been, is no answer to anyone.
+#[must_use]
+pub fn stands_in_for_want_of_room(entry: &Entry, standing: Standing, now: Timestamp) -> bool {
+    let demand = entry.freshness.demand;
+    match standing {
+        Standing::Current | Standing::Blind | Standing::Soft { .. } => {
+            let fresh = demand == Demand::WhenStale
+                && standing == Standing::Current
+                && Facts::of(entry, now).is_fresh();
+            demand == Demand::Nothing || fresh
+        }
+        Standing::Dark | Standing::Hard { .. } | Standing::Dropped { .. } => false,
+    }
+}
+
 /// What the stored response says of itself at this moment.
 struct Facts<'e> {
     entry: &'e Entry,

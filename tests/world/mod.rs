@@ -105,6 +105,9 @@ pub struct World {
     news: RefCell<HashMap<String, (SharedDelta, i64)>>,
     origin: RefCell<OriginScript>,
     pub reached: RefCell<Vec<Reached>>,
+    /// Requests whose head the origin has not answered yet, and the most at once.
+    pub at_origin: Cell<u32>,
+    pub most_at_origin: Cell<u32>,
     pub lines: RefCell<Vec<String>>,
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     pub journal_down: Cell<bool>,
@@ -180,6 +183,8 @@ impl World {
             news: RefCell::default(),
             origin: RefCell::new(Box::new(|_| Err(OriginError::Unreachable))),
             reached: RefCell::default(),
+            at_origin: Cell::new(0),
+            most_at_origin: Cell::new(0),
             lines: RefCell::default(),
             counts: RefCell::default(),
             journal_down: Cell::new(false),
@@ -383,6 +388,23 @@ impl Drop for Sleep {
     }
 }
 
+/// Counts a request while the origin works on it, be it dropped meanwhile.
+struct AtOrigin(Rc<World>);
+
+impl AtOrigin {
+    fn new(world: &Rc<World>) -> Self {
+        world.at_origin.set(world.at_origin.get() + 1);
+        world.most_at_origin.set(world.most_at_origin.get().max(world.at_origin.get()));
+        Self(Rc::clone(world))
+    }
+}
+
+impl Drop for AtOrigin {
+    fn drop(&mut self) {
+        self.0.at_origin.set(self.0.at_origin.get() - 1);
+    }
+}
+
 impl Node {
     pub fn new(world: &Rc<World>, colo: &str) -> Self {
         Self {
@@ -519,6 +541,7 @@ impl Platform for Node {
         let reached =
             Reached { method: request.method, target: request.target, fields: request.fields };
         self.world.reached.borrow_mut().push(reached.clone());
+        let _under_way = AtOrigin::new(&self.world);
         let script = (self.world.origin.borrow())(&reached)?;
         if script.delay > request.timeout.0 && request.timeout.0 > 0 {
             self.world.sleep(request.timeout.0).await;

@@ -1,0 +1,435 @@
+//! The limit of origin requests under way in one isolate: who may send one now, and who waits.
+//!
+//! Visitors wait in the order in which they came. Background requests have a share of the limit, and give way: none
+//! begins while a visitor waits, but for the first. A request counts from the moment the origin has it whole until the
+//! head of the answer: an upload that is still on its way counts as nothing, because its sender may take forever.
+//!
+//! The limit adapts to the origin. After as many answers as the limit (ten at least) it is lowered by a quarter if more
+//! than half of them were failures, by an eighth if they took more than twice as long as usual, and raised by an
+//! eighth if it was reached. It is never above the setting, nor below a tenth of it.
+//!
+//! The runtime may end a request's tasks without a word. So a place in the queue lapses when its owner has not asked
+//! for a while, and a request under way lapses when it is older than any answer can be.
+
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::time::{Millis, Timestamp};
+
+/// A waiting request that has not asked for so long is gone.
+pub const WAIT_LAPSE: Millis = Millis(2_000);
+/// An upload that has not ended for so long is gone.
+const UPLOAD_LAPSE: Millis = Millis(3_600_000);
+/// How often it is looked for what has lapsed.
+const CHECK_INTERVAL: Millis = Millis(100);
+/// As many requests may wait: each holds its head in memory.
+pub const MOST_WAITING: usize = 1_000;
+/// Answers that are judged together, at least.
+const FEWEST_ANSWERS: u32 = 10;
+/// Answers this much slower than twice the usual count as slow.
+const SLOW_MARGIN: Millis = Millis(100);
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    /// A visitor waits for its answer.
+    Visitor,
+    /// Nobody waits: a refresh or a warm.
+    Background,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The origin answered.
+    Answered,
+    /// It failed, or did not answer in time.
+    Failed,
+    /// It was given up, which says nothing of the origin.
+    GivenUp,
+}
+
+/// A request that may be under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId(u64);
+
+/// A place in the queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place(u64);
+
+struct Request {
+    id: RequestId,
+    sender: Sender,
+    /// When it began, or when its body had been sent.
+    began: Timestamp,
+    /// Whether its body is still being sent.
+    uploading: Option<Rc<Cell<bool>>>,
+}
+
+impl Request {
+    fn is_upload(&self) -> bool {
+        self.uploading.as_ref().is_some_and(|uploading| uploading.get())
+    }
+}
+
+struct Waiting {
+    place: Place,
+    /// When its owner last asked.
+    asked: Timestamp,
+}
+
+/// The origin requests of one isolate.
+pub struct OriginLimit {
+    lapse: Millis,
+    requests: Vec<Request>,
+    waiting: VecDeque<Waiting>,
+    next: u64,
+    /// When lapsed ones were last forgotten.
+    checked: Timestamp,
+    adaptive: AdaptiveLimit,
+}
+
+impl OriginLimit {
+    /// No requests under way. `most` is the setting; `timeout` is how long an answer may take.
+    #[must_use]
+    pub fn new(most: u32, timeout: Millis) -> Self {
+        Self {
+            lapse: Millis(timeout.0.saturating_mul(2)),
+            requests: Vec::new(),
+            waiting: VecDeque::new(),
+            next: 0,
+            checked: Timestamp::ZERO,
+            adaptive: AdaptiveLimit::new(most),
+        }
+    }
+
+    /// A place at the end of the queue; none if too many wait already.
+    pub fn queue(&mut self, now: Timestamp) -> Option<Place> {
+        self.forget_lapsed(now);
+        if self.waiting.len() >= MOST_WAITING {
+            return None;
+        }
+        let place = Place(self.number());
+        self.waiting.push_back(Waiting { place, asked: now });
+        Some(place)
+    }
+
+    /// Begins the request that waits at a place, if it is its turn.
+    pub fn begin_at(&mut self, place: Place, now: Timestamp) -> Option<RequestId> {
+        self.forget_lapsed(now);
+        let at = match self.waiting.binary_search_by_key(&place, |waiting| waiting.place) {
+            Ok(at) => at,
+            // It lapsed, and its owner asks again all the same.
+            Err(at) => {
+                self.waiting.insert(at, Waiting { place, asked: now });
+                at
+            }
+        };
+        self.waiting[at].asked = now;
+        if at >= self.free() as usize {
+            return None;
+        }
+        self.waiting.remove(at);
+        Some(self.begin(Sender::Visitor, now, None))
+    }
+
+    /// How many wait before a place.
+    #[must_use]
+    pub fn before(&self, place: Place) -> usize {
+        self.waiting.partition_point(|waiting| waiting.place < place)
+    }
+
+    /// Gives a place up.
+    pub fn leave(&mut self, place: Place) {
+        self.waiting.retain(|waiting| waiting.place != place);
+    }
+
+    /// Begins a background request, if there is room for one.
+    pub fn begin_background(&mut self, now: Timestamp) -> Option<RequestId> {
+        self.forget_lapsed(now);
+        let background = |request: &&Request| request.sender == Sender::Background;
+        let under_way = self.requests.iter().filter(background).count();
+        // The first one may be quicker than a visitor who waits: the background goes on, if slowly.
+        let gives_way = under_way > 0 && !self.waiting.is_empty();
+        let may = self.free() > 0 && under_way < self.background_share() && !gives_way;
+        may.then(|| self.begin(Sender::Background, now, None))
+    }
+
+    /// Begins an upload: it waits for nobody, and counts once `uploading` is false.
+    pub fn begin_upload(&mut self, uploading: Rc<Cell<bool>>, now: Timestamp) -> RequestId {
+        self.begin(Sender::Visitor, now, Some(uploading))
+    }
+
+    /// Ends a request.
+    pub fn end(&mut self, id: RequestId, now: Timestamp, ended: Ended) {
+        self.forget_lapsed(now);
+        let used = self.under_way().saturating_add(self.waiting.len() as u32);
+        let Some(at) = self.requests.iter().position(|request| request.id == id) else { return };
+        let request = self.requests.swap_remove(at);
+        if request.uploading.is_none() {
+            self.adaptive.note(request.began, now, ended, used);
+        }
+    }
+
+    /// Requests that the origin is busy with.
+    #[must_use]
+    pub fn under_way(&self) -> u32 {
+        self.requests.iter().filter(|request| !request.is_upload()).count() as u32
+    }
+
+    /// Requests that wait.
+    #[must_use]
+    pub fn waiting(&self) -> u32 {
+        self.waiting.len() as u32
+    }
+
+    /// How many may be under way at present.
+    #[must_use]
+    pub const fn limit(&self) -> u32 {
+        self.adaptive.limit
+    }
+
+    /// How many of them may be background requests.
+    #[must_use]
+    pub fn background_share(&self) -> usize {
+        (self.adaptive.limit as usize / 4).max(1)
+    }
+
+    fn free(&self) -> u32 {
+        self.adaptive.limit.saturating_sub(self.under_way())
+    }
+
+    fn begin(
+        &mut self,
+        sender: Sender,
+        now: Timestamp,
+        uploading: Option<Rc<Cell<bool>>>,
+    ) -> RequestId {
+        let id = RequestId(self.number());
+        self.requests.push(Request { id, sender, began: now, uploading });
+        id
+    }
+
+    const fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    fn forget_lapsed(&mut self, now: Timestamp) {
+        if now.since(self.checked) < CHECK_INTERVAL {
+            return;
+        }
+        self.checked = now;
+        for request in &mut self.requests {
+            if request.uploading.is_some() && !request.is_upload() {
+                (request.uploading, request.began) = (None, now);
+            }
+        }
+        let lapse = self.lapse;
+        self.requests.retain(|request| {
+            let lapse = if request.uploading.is_some() { UPLOAD_LAPSE } else { lapse };
+            now.since(request.began) < lapse
+        });
+        self.waiting.retain(|waiting| now.since(waiting.asked) < WAIT_LAPSE);
+    }
+}
+
+/// How many requests the origin can take, by what it makes of them.
+struct AdaptiveLimit {
+    most: u32,
+    limit: u32,
+    /// Answers since the limit was last looked at.
+    answers: u32,
+    failures: u32,
+    took: u64,
+    /// The most that were under way or waiting meanwhile.
+    peak: u32,
+    /// How long answers take as a rule: falls quickly, rises slowly.
+    usual: Option<u64>,
+    /// What began before the last decrease says nothing of the lower limit.
+    lowered: Timestamp,
+}
+
+impl AdaptiveLimit {
+    const fn new(most: u32) -> Self {
+        Self {
+            most,
+            limit: most,
+            answers: 0,
+            failures: 0,
+            took: 0,
+            peak: 0,
+            usual: None,
+            lowered: Timestamp::ZERO,
+        }
+    }
+
+    fn note(&mut self, began: Timestamp, now: Timestamp, ended: Ended, used: u32) {
+        match ended {
+            Ended::GivenUp => return,
+            Ended::Answered => {}
+            Ended::Failed => self.failures += 1,
+        }
+        if began < self.lowered {
+            self.failures -= u32::from(ended == Ended::Failed);
+            return;
+        }
+        self.answers += 1;
+        self.took = self.took.saturating_add(now.since(began).0);
+        self.peak = self.peak.max(used);
+        if self.answers < self.limit.max(FEWEST_ANSWERS) {
+            return;
+        }
+        let average = self.took / u64::from(self.answers);
+        let usual = self.usual.unwrap_or(average);
+        let failing = self.failures * 2 > self.answers;
+        let slow = average > 2 * usual + SLOW_MARGIN.0 && self.peak * 2 >= self.limit;
+        let least = (self.most / 10).max(1);
+        if failing || slow {
+            let part = if failing { 4 } else { 8 };
+            self.limit = (self.limit - self.limit.div_ceil(part)).max(least);
+            self.lowered = now;
+        } else if self.peak >= self.limit {
+            self.limit = (self.limit + (self.limit / 8).max(1)).min(self.most);
+        }
+        let nearer = if average < usual {
+            usual - (usual - average) / 4
+        } else {
+            usual + (average - usual) / 16
+        };
+        self.usual = Some(nearer);
+        (self.answers, self.failures, self.took, self.peak) = (0, 0, 0, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::rc::Rc;
+
+    use super::{CHECK_INTERVAL, Ended, MOST_WAITING, OriginLimit, WAIT_LAPSE};
+    use crate::time::{Millis, Timestamp};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn limit(most: u32) -> OriginLimit {
+        OriginLimit::new(most, Millis(20_000))
+    }
+
+    #[test]
+    fn visitors_begin_in_the_order_in_which_they_came() {
+        let mut limit = limit(1);
+        let places: Vec<_> = (0..3).filter_map(|_| limit.queue(NOW)).collect();
+        assert_eq!(places.len(), 3);
+        assert_eq!(limit.begin_at(places[1], NOW), None, "the first has not asked yet");
+        let first = limit.begin_at(places[0], NOW);
+        assert_eq!(limit.begin_at(places[2], NOW), None);
+        assert_eq!(limit.begin_at(places[1], NOW), None, "there is no room");
+        if let Some(id) = first {
+            limit.end(id, NOW, Ended::Answered);
+        }
+        assert_eq!(limit.begin_at(places[2], NOW), None, "it is not its turn");
+        assert!(limit.begin_at(places[1], NOW).is_some());
+    }
+
+    #[test]
+    fn who_no_longer_asks_holds_nobody_up() {
+        let mut limit = limit(1);
+        let gone = limit.queue(NOW);
+        let place = limit.queue(NOW);
+        let later = NOW.plus(Millis(WAIT_LAPSE.0 - 1));
+        assert_eq!(place.and_then(|place| limit.begin_at(place, later)), None);
+        let later = later.plus(CHECK_INTERVAL);
+        assert!(place.and_then(|place| limit.begin_at(place, later)).is_some());
+        assert_eq!(gone.and_then(|gone| limit.begin_at(gone, later)), None, "it waits again");
+        assert_eq!(limit.waiting(), 1);
+        let lapsed = later.plus(Millis(40_000));
+        assert!(gone.and_then(|gone| limit.begin_at(gone, lapsed)).is_some(), "no end was told");
+    }
+
+    #[test]
+    fn the_queue_has_an_end() {
+        let mut limit = limit(2);
+        assert_eq!((0..2_000).filter_map(|_| limit.queue(NOW)).count(), MOST_WAITING);
+    }
+
+    #[test]
+    fn background_requests_have_a_share_and_give_way() {
+        let mut limit = limit(8);
+        let begun: Vec<_> = (0..4).filter_map(|_| limit.begin_background(NOW)).collect();
+        assert_eq!(begun.len(), 2, "a quarter");
+        limit.end(begun[0], NOW, Ended::Answered);
+        let place = limit.queue(NOW);
+        assert_eq!(limit.begin_background(NOW), None, "a visitor waits");
+        limit.end(begun[1], NOW, Ended::Answered);
+        assert!(limit.begin_background(NOW).is_some(), "but one always may");
+        assert!(place.and_then(|place| limit.begin_at(place, NOW)).is_some());
+    }
+
+    #[test]
+    fn an_upload_counts_once_it_was_sent() {
+        let mut limit = limit(1);
+        let uploading: Vec<_> = (0..100).map(|_| Rc::new(Cell::new(true))).collect();
+        let ids: Vec<_> =
+            uploading.iter().map(|body| limit.begin_upload(Rc::clone(body), NOW)).collect();
+        let place = limit.queue(NOW);
+        let visitor = place.and_then(|place| limit.begin_at(place, NOW));
+        assert!(visitor.is_some(), "a hundred idle uploads hold nothing");
+        uploading[0].set(false);
+        if let Some(id) = visitor {
+            limit.end(id, NOW, Ended::Answered);
+        }
+        assert_eq!(limit.under_way(), 1);
+        assert_eq!(limit.queue(NOW).and_then(|place| limit.begin_at(place, NOW)), None);
+        limit.end(ids[0], NOW, Ended::Answered);
+        assert_eq!(limit.under_way(), 0);
+    }
+
+    /// Answers that take `millis` each, `at_once` under way at a time.
+    fn answers(limit: &mut OriginLimit, count: u32, millis: u64, ended: Ended) {
+        static CLOCK: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+        for _ in 0..count {
+            let step = std::sync::atomic::Ordering::Relaxed;
+            let began = NOW.plus(Millis(CLOCK.fetch_add(60_000, step).cast_unsigned()));
+            let mut ids = Vec::new();
+            while let Some(id) = limit.queue(began).and_then(|place| limit.begin_at(place, began)) {
+                ids.push(id);
+            }
+            for id in ids {
+                limit.end(id, began.plus(Millis(millis)), ended);
+            }
+        }
+    }
+
+    #[test]
+    fn the_limit_follows_what_the_origin_can_do() {
+        let mut limit = limit(100);
+        answers(&mut limit, 5, 50, Ended::Answered);
+        assert_eq!(limit.limit(), 100, "never above the setting");
+        answers(&mut limit, 3, 1_000, Ended::Answered);
+        assert!(limit.limit() < 90, "slow answers lower it: {}", limit.limit());
+        answers(&mut limit, 60, 50, Ended::Answered);
+        assert_eq!(limit.limit(), 100, "and quick ones raise it");
+        answers(&mut limit, 40, 10, Ended::Failed);
+        assert_eq!(limit.limit(), 10, "failures lower it to a tenth");
+        answers(&mut limit, 40, 50, Ended::Answered);
+        assert_eq!(limit.limit(), 100);
+        answers(&mut limit, 40, 20_000, Ended::GivenUp);
+        assert_eq!(limit.limit(), 100, "what was given up says nothing of the origin");
+    }
+
+    #[test]
+    fn few_failures_among_many_answers_lower_nothing() {
+        let mut limit = limit(20);
+        for n in 0..1_000_u32 {
+            let now = NOW.plus(Millis(u64::from(n) * 100));
+            let id = limit.queue(now).and_then(|place| limit.begin_at(place, now));
+            let ended = if n.is_multiple_of(10) { Ended::Failed } else { Ended::Answered };
+            if let Some(id) = id {
+                limit.end(id, now.plus(Millis(50)), ended);
+            }
+        }
+        assert_eq!(limit.limit(), 20);
+    }
+}

@@ -1,0 +1,123 @@
+//! Leave to send a request to the origin: waiting for it, holding it while the origin works, giving it back.
+
+use std::rc::Rc;
+
+use crate::control::metrics::Counter;
+use crate::policy::errors::is_origin_failure;
+use crate::port::{OriginError, OriginResponse, Platform};
+use crate::time::Millis;
+
+use super::Engine;
+use super::flight::{Flight, LOOK_INTERVAL};
+use super::origin_limit::{Ended, Place, RequestId, Sender};
+
+/// How often who stands far back in the queue looks.
+const LONGEST_LOOK: Millis = Millis(50);
+/// So many before in the queue make looking this much rarer: a request's place moves slowly.
+const LOOKED_OVER: u64 = 16;
+
+/// A request's place among those under way. Dropping it gives it back.
+pub(super) struct Permit<P: Platform> {
+    engine: Engine<P>,
+    platform: Rc<P>,
+    id: RequestId,
+    ended: bool,
+}
+
+impl<P: Platform> Permit<P> {
+    fn new(engine: &Engine<P>, platform: &Rc<P>, id: RequestId) -> Self {
+        Self { engine: engine.clone(), platform: Rc::clone(platform), id, ended: false }
+    }
+
+    /// The head of the answer is there, or none will come.
+    pub(super) fn end(mut self, response: &Result<OriginResponse<P::Stream>, OriginError>) {
+        let ended = match response {
+            Ok(response) if is_origin_failure(response.head.status) => Ended::Failed,
+            Ok(_) => Ended::Answered,
+            Err(OriginError::Timeout | OriginError::Unreachable | OriginError::Status(_)) => {
+                Ended::Failed
+            }
+            Err(OriginError::Broken | OriginError::Busy) => Ended::GivenUp,
+        };
+        self.give_back(ended);
+    }
+
+    fn give_back(&mut self, ended: Ended) {
+        if !std::mem::replace(&mut self.ended, true) {
+            let mut isolate = self.engine.isolate().borrow_mut();
+            isolate.origin.end(self.id, self.platform.now(), ended);
+        }
+    }
+}
+
+impl<P: Platform> Drop for Permit<P> {
+    fn drop(&mut self) {
+        self.give_back(Ended::GivenUp);
+    }
+}
+
+/// A place in the queue. Dropping it gives it up.
+struct Queued<'a, P: Platform>(&'a Engine<P>, Place);
+
+impl<P: Platform> Drop for Queued<'_, P> {
+    fn drop(&mut self) {
+        self.0.isolate().borrow_mut().origin.leave(self.1);
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// Waits for leave to send a request, as long as the origin may take for an answer. `flight` is shown to be alive
+    /// meanwhile.
+    ///
+    /// # Errors
+    /// [`OriginError::Busy`] when no leave came, or too many wait.
+    pub(super) async fn permit(
+        &self,
+        platform: &Rc<P>,
+        sender: Sender,
+        flight: Option<&Flight<P>>,
+    ) -> Result<Permit<P>, OriginError> {
+        let began = platform.now();
+        let place = match sender {
+            Sender::Visitor => {
+                let place = self.isolate().borrow_mut().origin.queue(began);
+                Some(Queued(self, place.ok_or(OriginError::Busy)?))
+            }
+            Sender::Background => None,
+        };
+        let mut waited = false;
+        loop {
+            let now = platform.now();
+            let mut look = LONGEST_LOOK;
+            let begun = {
+                let origin = &mut self.isolate().borrow_mut().origin;
+                match &place {
+                    Some(Queued(_, place)) => {
+                        look = Millis(LOOK_INTERVAL.0 + origin.before(*place) as u64 / LOOKED_OVER);
+                        origin.begin_at(*place, now)
+                    }
+                    None => origin.begin_background(now),
+                }
+            };
+            if let Some(id) = begun {
+                return Ok(Permit::new(self, platform, id));
+            }
+            if now.since(began) >= self.config().origin_timeout {
+                return Err(OriginError::Busy);
+            }
+            if !std::mem::replace(&mut waited, true) {
+                self.count(Counter::OriginWaited);
+            }
+            if let Some(flight) = flight {
+                flight.touch(now);
+            }
+            platform.sleep(look.min(LONGEST_LOOK)).await;
+        }
+    }
+
+    /// Leave for a request that nobody waits for, if there is room.
+    pub(super) fn background_permit(&self, platform: &Rc<P>) -> Option<Permit<P>> {
+        let id = self.isolate().borrow_mut().origin.begin_background(platform.now())?;
+        Some(Permit::new(self, platform, id))
+    }
+}
