@@ -17,15 +17,15 @@ use std::time::Instant;
 
 use common::shard::{Bench, T0, asks, fanout, stored, tag};
 use common::sqlite::Sqlite;
-use edge_isr::delta::Delta;
+use edge_isr::base::sql::{Sql as _, Value};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::tag::{Tag, TagSet, Target};
 use edge_isr::index::{Grant, LeaseReply, Move, RecordRequest, ShardCall, ShardReply};
+use edge_isr::journal::delta::Delta;
+use edge_isr::journal::view::{Sight, View};
 use edge_isr::journal::{
     Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
 };
-use edge_isr::sql::{Sql as _, Value};
-use edge_isr::tag::{Tag, TagSet, Target};
-use edge_isr::time::{Epoch, Millis, Timestamp};
-use edge_isr::view::{Sight, View};
 
 /// Tags of a page.
 const TAGS: u64 = 10;
@@ -96,15 +96,16 @@ fn name(kind: &str, number: u64) -> Tag {
 fn view(figures: &mut Vec<Figure>) {
     const TARGETS: u64 = 100_000;
     let rows: Vec<_> = (1..=TARGETS)
-        .map(|n| edge_isr::delta::Row {
+        .map(|n| edge_isr::journal::delta::Row {
             hash: Target::Tag(name("post", n)).hash(),
             soft: Epoch(n),
             hard: Epoch::ZERO,
             soft_at: T0,
         })
         .collect();
-    let buckets =
-        (0..=u16::MAX).map(|bucket| edge_isr::delta::Bucket { bucket, epoch: Epoch(1) }).collect();
+    let buckets = (0..=u16::MAX)
+        .map(|bucket| edge_isr::journal::delta::Bucket { bucket, epoch: Epoch(1) })
+        .collect();
     let delta =
         Delta { since: None, to: Epoch(TARGETS), more: false, head: Epoch(TARGETS), rows, buckets };
     let before = resident();

@@ -13,10 +13,10 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use attacks_lists::{ACCOUNT_BY_ANOTHER_NAME, HEADERS, NEGOTIATION};
+use edge_isr::base::time::Seconds;
 use edge_isr::config::{Action, Config, PathPattern, Route, Rule};
+use edge_isr::engine::port::OriginError;
 use edge_isr::journal::Mode;
-use edge_isr::port::OriginError;
-use edge_isr::time::Seconds;
 use world::{Isolate, Reached, Script, Seen, World};
 
 const SITE: &str = "https://example.com";
@@ -301,7 +301,7 @@ fn a_host_is_part_of_the_key_with_its_port() {
         "canary/x",
         "example.com#",
     ] {
-        let head = edge_isr::header::RequestHead {
+        let head = edge_isr::http::RequestHead {
             host: host.to_owned(),
             ..world::request("GET", &format!("{SITE}/page"), &[])
         };

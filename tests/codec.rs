@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use edge_isr::codec::{self, CodecError, MAX_HEAD_BYTES, PREFIX_BYTES, Record};
-use edge_isr::entry::{Demand, Entry, Freshness, FreshnessSource, Length, Part};
-use edge_isr::header::Fields;
-use edge_isr::key::{CacheKey, Page, Selection};
-use edge_isr::tag::{Tag, TagSet};
-use edge_isr::time::{Epoch, Seconds, Timestamp};
+use edge_isr::base::time::{Epoch, Seconds, Timestamp};
+use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource, Length, Part};
+use edge_isr::cache::envelope::{self, CodecError, MAX_HEAD_BYTES, PREFIX_BYTES, Record};
+use edge_isr::cache::key::{CacheKey, Page, Selection};
+use edge_isr::cache::tag::{Tag, TagSet};
+use edge_isr::http::Fields;
 use proptest::prelude::*;
 
 /// As version 1 wrote it. These bytes stand in stores out there: never change them.
@@ -75,9 +75,9 @@ fn golden_bytes_of_version_1_are_read_and_written() {
         ),
     ];
     for (name, record, golden) in rows {
-        let body_at = codec::split(golden).unwrap_or_else(|e| panic!("{name}: {e}"));
-        assert_eq!(codec::decode(golden), Ok(record.clone()), "{name} reads");
-        let written = codec::encode(&record).unwrap();
+        let body_at = envelope::split(golden).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(envelope::decode(golden), Ok(record.clone()), "{name} reads");
+        let written = envelope::encode(&record).unwrap();
         assert_eq!(
             String::from_utf8_lossy(&written),
             String::from_utf8_lossy(&golden[..body_at]),
@@ -92,7 +92,7 @@ fn a_later_version_s_added_members_are_passed_over_and_left_out_ones_have_defaul
     let mut bytes = b"EISR\x01".to_vec();
     bytes.extend_from_slice(&(json.len() as u32).to_be_bytes());
     bytes.extend_from_slice(json.as_bytes());
-    assert_eq!(codec::decode(&bytes), Ok(Record::Vary(vec!["accept".into()])));
+    assert_eq!(envelope::decode(&bytes), Ok(Record::Vary(vec!["accept".into()])));
 }
 
 /// What a version without parts must never take for a whole response, it can't read at all: the kind is one that it does
@@ -101,10 +101,10 @@ fn a_later_version_s_added_members_are_passed_over_and_left_out_ones_have_defaul
 fn a_part_is_never_read_as_a_whole_response() {
     for whole in [Length::Known(10), Length::Unknown, Length::EndsHere] {
         let record = Record::Entry(Box::new(part(whole)));
-        let bytes = codec::encode(&record).unwrap();
+        let bytes = envelope::encode(&record).unwrap();
         let head = String::from_utf8(bytes[PREFIX_BYTES..].to_vec()).unwrap();
         assert!(head.starts_with(r#"{"kind":"part","#), "{head}");
-        assert_eq!(codec::decode(&bytes), Ok(record));
+        assert_eq!(envelope::decode(&bytes), Ok(record));
         for forged in [
             head.replacen(r#""kind":"part""#, r#""kind":"entry""#, 1),
             head.replacen(r#""part":{"#, r#""parts":{"#, 1),
@@ -113,7 +113,7 @@ fn a_part_is_never_read_as_a_whole_response() {
             let mut bytes = b"EISR\x01".to_vec();
             bytes.extend_from_slice(&(forged.len() as u32).to_be_bytes());
             bytes.extend_from_slice(forged.as_bytes());
-            assert!(matches!(codec::decode(&bytes), Err(CodecError::Head(_))), "{forged}");
+            assert!(matches!(envelope::decode(&bytes), Err(CodecError::Head(_))), "{forged}");
         }
     }
 }
@@ -133,7 +133,7 @@ fn what_is_no_envelope_says_why() {
         ("no JSON", b"EISR\x01\x00\x00\x00\x03{{{", |e| matches!(e, CodecError::Head(_))),
     ];
     for (name, bytes, wanted) in rows {
-        let error = codec::decode(bytes).expect_err(name);
+        let error = envelope::decode(bytes).expect_err(name);
         assert!(wanted(&error), "{name}: {error:?}");
     }
 }
@@ -141,11 +141,11 @@ fn what_is_no_envelope_says_why() {
 proptest! {
     #[test]
     fn decoding_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = codec::decode(&bytes);
+        let _ = envelope::decode(&bytes);
         let mut framed = b"EISR\x01\x00\x00\x00".to_vec();
         framed.push(bytes.len() as u8);
         framed.extend_from_slice(&bytes);
-        let _ = codec::decode(&framed);
+        let _ = envelope::decode(&framed);
     }
 
     #[test]
@@ -164,8 +164,8 @@ proptest! {
         given.response_time = Timestamp::from_millis(at);
         given.status = status;
         let record = Record::Entry(Box::new(given));
-        let bytes = codec::encode(&record).unwrap();
+        let bytes = envelope::encode(&record).unwrap();
         prop_assert!(bytes.len() > PREFIX_BYTES);
-        prop_assert_eq!(codec::decode(&bytes), Ok(record));
+        prop_assert_eq!(envelope::decode(&bytes), Ok(record));
     }
 }

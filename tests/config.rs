@@ -1,12 +1,12 @@
 //! The settings: what each one becomes, and what is said of every wrong one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use edge_isr::base::time::{Millis, Seconds};
 use edge_isr::config::host::{HostError, parse_host};
 use edge_isr::config::{
     Action, Config, ForwardHeaders, LogLevel, Network, OriginUrl, OriginUrlError, PathPattern,
     QueryPolicy, Route, Rule, TRACKING_PARAMETERS, VaryOn, parse,
 };
-use edge_isr::time::{Millis, Seconds};
 use proptest::prelude::*;
 
 fn right(json: &str) -> Config {

@@ -3,11 +3,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use edge_isr::base::time::Timestamp;
 use edge_isr::control::auth::{AuthError, Caller, Scope};
 use edge_isr::control::secret::{SecretFault, SecretKind};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
-use edge_isr::header::Fields;
-use edge_isr::time::Timestamp;
+use edge_isr::http::Fields;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use proptest::prelude::*;
 use sha2::Sha256;

@@ -1,13 +1,13 @@
 //! What operators see: problem documents, health, metrics, the log, and the replies' JSON.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use edge_isr::base::time::{Epoch, Millis, Seconds, Timestamp};
 use edge_isr::config::{Config, LogLevel, OriginUrlError, parse};
 use edge_isr::control::healthz::{Health, HealthReason};
 use edge_isr::control::log::{Event, redact};
 use edge_isr::control::metrics::{Counter, Gauge, Metrics};
 use edge_isr::control::reply::{Accepted, Failure, JobReply, JobState, PagesReply, json};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
-use edge_isr::time::{Epoch, Millis, Seconds, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

@@ -1,15 +1,15 @@
 //! The body of a revalidate call: what it becomes, and what is said of every wrong one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use edge_isr::base::time::Millis;
+use edge_isr::cache::admission::{Admission, admit};
+use edge_isr::cache::tag::{Tag, TagSet, Target, page_targets};
 use edge_isr::config::{Config, parse as parse_config};
 use edge_isr::control::revalidate::{MAX_BODY_BYTES, body_digest, check_length, parse};
 use edge_isr::control::targets::{TargetError, page_query, widened_prefix};
 use edge_isr::control::{Problem, ProblemKind, RevalidateCommand};
-use edge_isr::header::{Fields, RequestHead};
+use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::Mode;
-use edge_isr::policy::admission::{Admission, admit};
-use edge_isr::tag::{Tag, TagSet, Target, page_targets};
-use edge_isr::time::Millis;
 use proptest::prelude::*;
 use serde_json::json;
 

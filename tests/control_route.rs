@@ -1,11 +1,11 @@
 //! Which control call a request is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use edge_isr::cache::tag::Tag;
 use edge_isr::control::auth::Scope;
 use edge_isr::control::route::{ControlCall, Paging, route};
 use edge_isr::control::{Problem, ProblemKind};
-use edge_isr::header::{Fields, RequestHead};
-use edge_isr::tag::Tag;
+use edge_isr::http::{Fields, RequestHead};
 use proptest::prelude::*;
 
 fn request(method: &str, target: &str) -> RequestHead {

@@ -73,7 +73,7 @@ fn every_setting_is_documented() {
 
 #[test]
 fn every_reason_of_cache_status_is_documented() {
-    let source = format!("{}\n{}", sources("src/policy"), text("src/port.rs"));
+    let source = format!("{}\n{}", sources("src/cache"), text("src/engine/port.rs"));
     let enums = ["PassReason", "Refusal", "NoStore", "StaleWhy", "ValidateWhy", "OriginError"];
     let words = reasons(&source, &enums);
     assert!(words.len() > 40, "{words:?}");

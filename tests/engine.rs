@@ -8,11 +8,11 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use edge_isr::base::time::Millis;
 use edge_isr::config::{Config, LogLevel, OriginUrlError, Route, VaryOn};
 use edge_isr::control::healthz::HealthReason;
+use edge_isr::engine::port::OriginError;
 use edge_isr::journal::Mode;
-use edge_isr::port::OriginError;
-use edge_isr::time::Millis;
 use world::{Isolate, Reached, Script, World};
 
 const PAGE: &str = "https://example.com/post/1";

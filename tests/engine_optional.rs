@@ -10,8 +10,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use edge_isr::config::{Config, ForwardHeaders, Route};
+use edge_isr::engine::port::OriginError;
 use edge_isr::journal::Mode;
-use edge_isr::port::OriginError;
 use world::{Isolate, Reached, Script, World};
 
 const PAGE: &str = "https://example.com/post/1";

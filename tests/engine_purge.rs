@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use edge_isr::config::{Config, LogLevel, parse};
 use edge_isr::control::Secrets;
-use edge_isr::header::RequestHead;
+use edge_isr::http::RequestHead;
 use serde_json::Value;
 use world::{Isolate, Script, Seen, World, request};
 
@@ -249,7 +249,7 @@ fn forced_refreshes_are_one_for_a_page_and_second_and_bounded() {
 
 #[test]
 fn a_retry_of_the_sdk_is_once() {
-    use edge_isr::dialect::sigv4::{KeyScope, Signed, authorization, compact};
+    use edge_isr::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
     let (world, isolate) = site();
     let url = "https://www.example.com/__isr/cloudfront/2020-05-31/distribution/E1/invalidation";
     let send = |invocation: &str, paths: &str| {

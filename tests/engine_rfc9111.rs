@@ -7,8 +7,8 @@ mod world;
 use std::cell::Cell;
 use std::rc::Rc;
 
+use edge_isr::base::time::Seconds;
 use edge_isr::config::{Config, ForwardHeaders, Route};
-use edge_isr::time::Seconds;
 use world::{Isolate, Reached, Script, World};
 
 const PAGE: &str = "https://example.com/page";

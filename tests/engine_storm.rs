@@ -8,11 +8,11 @@ mod world;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::config::Config;
+use edge_isr::engine::port::Platform as _;
 use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
-use edge_isr::port::Platform as _;
-use edge_isr::tag::{Tag, Target};
-use edge_isr::time::{Epoch, Millis};
 use serde_json::{Value, json};
 use world::{Isolate, Node, Script, World};
 

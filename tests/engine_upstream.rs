@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use edge_isr::config::{Config, parse};
 use edge_isr::control::Secrets;
+use edge_isr::engine::port::{OriginError, PurgeError};
 use edge_isr::journal::Mode;
-use edge_isr::port::{OriginError, PurgeError};
 use serde_json::Value;
 use world::{Isolate, Script, World, request};
 

@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use edge_isr::config::Config;
+use edge_isr::engine::port::OriginError;
 use edge_isr::journal::Mode;
-use edge_isr::port::OriginError;
 use serde_json::{Value, json};
 use world::{Isolate, Reached, Script, Seen, World};
 

@@ -6,7 +6,11 @@ mod common;
 
 use common::shard::{Bench, HOUR, asks, at, fanout, key, page, result_of, stored, tag};
 use common::sqlite::Sqlite;
-use edge_isr::header::Fields;
+use edge_isr::base::sql::{Sql, SqlError, Value};
+use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::key::Selection;
+use edge_isr::cache::tag::{Tag, Target};
+use edge_isr::http::Fields;
 use edge_isr::index::{
     ImportTask, LeaseReply, LeaseRequest, Outcome, RecordRequest, Shard, ShardCall, ShardConfig,
     ShardError, ShardReply, WarmRequest, WarmResult,
@@ -15,10 +19,6 @@ use edge_isr::journal::{
     Append, Appended, Journal, JournalCall, JournalConfig, JournalError, JournalReply, Mode,
     SyncRequest,
 };
-use edge_isr::key::Selection;
-use edge_isr::sql::{Sql, SqlError, Value};
-use edge_isr::tag::{Tag, Target};
-use edge_isr::time::{Epoch, Millis};
 
 /// Columns of a table.
 fn columns(sql: &Sqlite, table: &str) -> Vec<String> {

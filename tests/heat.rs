@@ -1,7 +1,7 @@
 //! How much a page is wanted: recency and frequency in one number.
 
-use edge_isr::heat::{HALF_LIFE, Heat};
-use edge_isr::time::{Millis, Timestamp};
+use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::index::heat::{HALF_LIFE, Heat};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);

@@ -3,16 +3,16 @@
 
 mod http_support;
 
+use edge_isr::cache::forward::cacheable_request_fields;
+use edge_isr::cache::storage::NoStore::{self, *};
+use edge_isr::cache::tag::TagError;
+use edge_isr::cache::tag_fields::{TagsError, tags};
+use edge_isr::cache::variant::selection;
 use edge_isr::config::Route;
-use edge_isr::header::accept::{accept, accept_language};
-use edge_isr::header::cache_control::{ResponseDirectives, Scope};
-use edge_isr::header::encoding::{Coding, accepts, best, normalise};
-use edge_isr::header::tags::{TagsError, tags};
-use edge_isr::header::vary::{Vary, vary};
-use edge_isr::policy::forward::cacheable_request_fields;
-use edge_isr::policy::storage::NoStore::{self, *};
-use edge_isr::policy::variant::selection;
-use edge_isr::tag::TagError;
+use edge_isr::http::accept::{accept, accept_language};
+use edge_isr::http::cache_control::{ResponseDirectives, Scope};
+use edge_isr::http::encoding::{Coding, accepts, best, normalise};
+use edge_isr::http::vary::{Vary, vary};
 use http_support::{EDGE, config, fields, get, open_route, response, serve, store};
 
 /// id, where it comes from, response fields, why it is not stored.

@@ -5,13 +5,13 @@
 mod common;
 
 use common::shard::{Bench, HOUR, at, key, page};
-use edge_isr::header::Fields;
+use edge_isr::base::time::Epoch;
+use edge_isr::cache::key::Selection;
+use edge_isr::http::Fields;
+use edge_isr::index::sitemap::Kind;
 use edge_isr::index::{
     ImportNews, ImportTask, Listed, ShardCall, ShardReply, SitemapFile, WarmRequest,
 };
-use edge_isr::key::Selection;
-use edge_isr::sitemap::Kind;
-use edge_isr::time::Epoch;
 
 const SITEMAP: &str = "https://www.example.com/sitemap.xml";
 

@@ -5,9 +5,9 @@
 mod common;
 
 use common::shard::{Bench, HOUR, KEPT, asks, at, fanout, key, page, selection, stored, tag, tags};
+use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::index::lease::{Ask, Holder, LeaseDecision, Version, decide, replaces};
 use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded, ShardCall};
-use edge_isr::lease::{Ask, Holder, LeaseDecision, Version, decide, replaces};
-use edge_isr::time::{Epoch, Millis};
 
 fn needs(path: &str, need: u64, have_fence: u64) -> LeaseRequest {
     LeaseRequest { need: Epoch(need), have_fence, ..asks(path, need) }

@@ -7,14 +7,14 @@ mod common;
 
 use common::shard::{Bench, HOUR, asks, at, key, page, selection, stored, tag};
 use common::sqlite::Sqlite;
+use edge_isr::base::sql::{Sql, Value};
+use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::key::Selection;
 use edge_isr::index::{
     JobProgress, LeaseReply, LeaseRequest, Move, MoveTask, PageInfo, RecordRequest, ShardCall,
     ShardReply, WarmRequest,
 };
 use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, Place};
-use edge_isr::key::Selection;
-use edge_isr::sql::{Sql, Value};
-use edge_isr::time::{Epoch, Millis};
 
 /// The changes that every rule is tried with.
 const CHANGES: [(u16, u16); 6] = [(8, 12), (12, 8), (1, 3), (3, 1), (2, 3), (5, 16)];
@@ -593,7 +593,7 @@ fn all_variants_go_and_pages_that_were_never_stored() {
         page: page(&ordered),
         key: key(&ordered),
         selection: Selection::default(),
-        request: edge_isr::header::Fields::from_iter([("accept", "text/html")]),
+        request: edge_isr::http::Fields::from_iter([("accept", "text/html")]),
         need: Epoch::ZERO,
     };
     assert_eq!(site.bench(0).call(ShardCall::Warm(order), now), ShardReply::Done);

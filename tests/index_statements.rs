@@ -9,9 +9,9 @@ use std::rc::Rc;
 
 use common::shard::{T0, asks, stored};
 use common::sqlite::Sqlite;
+use edge_isr::base::sql::{Sql, SqlError, Value};
+use edge_isr::cache::tag::Tag;
 use edge_isr::index::{LeaseReply, Shard, ShardCall, ShardConfig, ShardReply};
-use edge_isr::sql::{Sql, SqlError, Value};
-use edge_isr::tag::Tag;
 
 /// A database that counts.
 struct Counting(Sqlite, Rc<Cell<u32>>);

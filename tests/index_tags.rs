@@ -5,13 +5,13 @@
 mod common;
 
 use common::shard::{Bench, KEPT, asks, at, fanout, key, page, selection, stored, tag};
-use edge_isr::header::Fields;
+use edge_isr::base::sql::{Sql as _, Value};
+use edge_isr::base::time::Epoch;
+use edge_isr::cache::key::{CacheKey, Page, Selection};
+use edge_isr::cache::tag::{Tag, Target};
+use edge_isr::http::Fields;
 use edge_isr::index::{LeaseRequest, RecordRequest, ShardCall, ShardReply, WarmRequest};
 use edge_isr::journal::{Fanout, REPAIR_MARGIN};
-use edge_isr::key::{CacheKey, Page, Selection};
-use edge_isr::sql::{Sql as _, Value};
-use edge_isr::tag::{Tag, Target};
-use edge_isr::time::Epoch;
 
 fn count(bench: &mut Bench, targets: &[Target]) -> (u64, bool) {
     match bench.call(ShardCall::Count { targets: targets.to_vec() }, 0) {
@@ -278,7 +278,10 @@ fn a_large_target_is_expanded_in_slices() {
         assert_eq!(bench.invalidate(fanout(epoch, &[target]), 2), answer);
         let mut bench_turns = 0;
         while !bench.job(&format!("job{epoch}"), 3).complete {
-            assert_eq!(bench.shard.next_wake().unwrap(), Some(edge_isr::time::Timestamp::ZERO));
+            assert_eq!(
+                bench.shard.next_wake().unwrap(),
+                Some(edge_isr::base::time::Timestamp::ZERO)
+            );
             bench = bench.restart();
             bench.shard.run_due(at(3)).unwrap();
             bench_turns += 1;

@@ -5,17 +5,17 @@
 mod common;
 
 use common::shard::{Bench, HOUR, asks, at, fanout, key, page, result_of, selection, stored, tag};
-use edge_isr::header::Fields;
+use edge_isr::base::sql::{Sql, Value};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::key::Selection;
+use edge_isr::cache::tag::Target;
+use edge_isr::http::Fields;
+use edge_isr::index::lease::{Holder, Version};
+use edge_isr::index::warm::{FIRST_PAUSE, LONGEST_PAUSE, Next, Want, next, pause, retry};
 use edge_isr::index::{
     LeaseReply, LeaseRequest, Outcome, RecordRequest, ShardCall, ShardReply, WarmRequest,
     WarmResult,
 };
-use edge_isr::key::Selection;
-use edge_isr::lease::{Holder, Version};
-use edge_isr::sql::{Sql, Value};
-use edge_isr::tag::Target;
-use edge_isr::time::{Epoch, Millis, Timestamp};
-use edge_isr::warm::{FIRST_PAUSE, LONGEST_PAUSE, Next, Want, next, pause, retry};
 
 fn needs(path: &str, need: u64) -> LeaseRequest {
     LeaseRequest { need: Epoch(need), ..asks(path, need) }

@@ -7,16 +7,16 @@ mod common;
 use std::cell::Cell;
 
 use common::sqlite::Sqlite;
-use edge_isr::delta::{Delta, Found};
+use edge_isr::base::sql::{Sql, SqlError, Value};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::Standing;
+use edge_isr::cache::tag::{Tag, Target, TargetHash};
+use edge_isr::journal::delta::{Delta, Found};
+use edge_isr::journal::view::{Applied, Verdict, View};
 use edge_isr::journal::{
     Append, Appended, FannedOut, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
     JournalStatus, LookupRequest, MAX_EPOCH, Mode, REPAIR_MARGIN, SyncRequest,
 };
-use edge_isr::policy::Standing;
-use edge_isr::sql::{Sql, SqlError, Value};
-use edge_isr::tag::{Tag, Target, TargetHash};
-use edge_isr::time::{Epoch, Millis, Timestamp};
-use edge_isr::view::{Applied, Verdict, View};
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
 
@@ -322,7 +322,7 @@ fn folding_into_buckets() {
     for n in 0..20u64 {
         let target = tag(&format!("post:{n}"));
         let epoch = Epoch(n + 1);
-        let bucket = |buckets: &[edge_isr::delta::Bucket]| {
+        let bucket = |buckets: &[edge_isr::journal::delta::Bucket]| {
             buckets.iter().find(|b| b.bucket == target.hash().bucket()).map(|b| b.epoch)
         };
         if n < 5 {

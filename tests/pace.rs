@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use edge_isr::header::{Fields, retry_after::retry_after};
-use edge_isr::pace::{End, Limits, ONE, Pace};
-use edge_isr::time::{Millis, Timestamp};
+use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::http::{Fields, retry_after::retry_after};
+use edge_isr::index::pace::{End, Limits, ONE, Pace};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);

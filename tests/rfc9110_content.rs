@@ -7,9 +7,9 @@ mod world;
 
 mod common;
 
+use edge_isr::cache::entry::{Demand, Entry};
 use edge_isr::config::{Config, Route};
-use edge_isr::engine::answer::{Asked, Part, shape};
-use edge_isr::entry::{Demand, Entry};
+use edge_isr::engine::serve::response::{Asked, Part, shape};
 use http_support::{NOW, config, entry, open_route, request, serve};
 use world::{Isolate, Script, World};
 

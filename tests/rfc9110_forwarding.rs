@@ -2,20 +2,20 @@
 
 mod http_support;
 
+use edge_isr::cache::admission::PassReason::{self, *};
+use edge_isr::cache::admission::{MAX_FIELDS_BYTES, MAX_SEGMENTS, MAX_URI_BYTES, Refusal};
+use edge_isr::cache::entry::FreshnessSource;
+use edge_isr::cache::forward::{
+    EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
+};
+use edge_isr::cache::query::normalise_query;
+use edge_isr::cache::resend::may_be_sent_again;
+use edge_isr::cache::tag::Target;
+use edge_isr::cache::unsafe_methods::invalidated_by;
 use edge_isr::config::{
     Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, Rule, VaryOn,
 };
-use edge_isr::entry::FreshnessSource;
-use edge_isr::header::{Fields, RequestHead};
-use edge_isr::policy::admission::PassReason::{self, *};
-use edge_isr::policy::admission::{MAX_FIELDS_BYTES, MAX_SEGMENTS, MAX_URI_BYTES, Refusal};
-use edge_isr::policy::forward::{
-    EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
-};
-use edge_isr::policy::query::normalise_query;
-use edge_isr::policy::resend::may_be_sent_again;
-use edge_isr::policy::unsafe_methods::invalidated_by;
-use edge_isr::tag::Target;
+use edge_isr::http::{Fields, RequestHead};
 use http_support::Admit::{self, *};
 use http_support::{EDGE, admitted_as, config, fields, get, open_route, request, response, serve};
 
@@ -131,8 +131,8 @@ fn only_methods_that_are_not_safe_are_unsafe() {
         [("OPTIONS", false), ("TRACE", false), ("POST", true), ("M-SEARCH", true), ("get", true)]
     {
         let asked = request(&format!("{method} /page"), "");
-        match edge_isr::policy::admission::admit(&asked, &config) {
-            edge_isr::policy::admission::Admission::Pass(pass) => {
+        match edge_isr::cache::admission::admit(&asked, &config) {
+            edge_isr::cache::admission::Admission::Pass(pass) => {
                 assert_eq!(pass.unsafe_method, want, "{method}");
             }
             other => panic!("{other:?}"),
@@ -238,7 +238,7 @@ fn cookies_device_and_language_are_in_the_key_where_the_route_says_so() {
 
 #[test]
 fn devices() {
-    use edge_isr::policy::device::device;
+    use edge_isr::cache::device::device;
     for (lines, want) in [
         ("", "desktop"),
         ("User-Agent: Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/120", "desktop"),

@@ -2,10 +2,10 @@
 
 mod http_support;
 
-use edge_isr::entry::{Demand, Entry};
-use edge_isr::header::range::{ContentRange, content_range};
-use edge_isr::policy::range::RangeAnswer::{self, *};
-use edge_isr::policy::range::range_answer;
+use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::range::RangeAnswer::{self, *};
+use edge_isr::cache::range::range_answer;
+use edge_isr::http::range::{ContentRange, content_range};
 use http_support::{entry, fields, get, request};
 
 const PART: fn(u64, u64) -> RangeAnswer = |from, to| Partial { from, to };

@@ -2,13 +2,13 @@
 
 mod http_support;
 
+use edge_isr::base::time::{Seconds, Timestamp};
+use edge_isr::cache::entry::Demand::{self, *};
+use edge_isr::cache::entry::FreshnessSource::{self, *};
+use edge_isr::cache::freshness::{freshness, initial_age, stated_age};
 use edge_isr::config::Route;
-use edge_isr::entry::Demand::{self, *};
-use edge_isr::entry::FreshnessSource::{self, *};
-use edge_isr::header::age::Age::{Absent, Known};
-use edge_isr::header::date::{format, parse};
-use edge_isr::policy::freshness::{freshness, initial_age, stated_age};
-use edge_isr::time::{Seconds, Timestamp};
+use edge_isr::http::age::Age::{Absent, Known};
+use edge_isr::http::date::{format, parse};
 use http_support::{NOW, after, fields, open_route, response};
 
 /// id, section, response fields, lifetime, source, windows, demand.

@@ -2,17 +2,17 @@
 
 mod http_support;
 
-use edge_isr::config::Route;
-use edge_isr::entry::{Demand, Entry, Length, Part};
-use edge_isr::header::ResponseHead;
-use edge_isr::header::date::parse;
-use edge_isr::policy::forward::cacheable_request_fields;
-use edge_isr::policy::part::{
+use edge_isr::base::time::Seconds;
+use edge_isr::cache::entry::{Demand, Entry, Length, Part};
+use edge_isr::cache::forward::cacheable_request_fields;
+use edge_isr::cache::part::{
     Cut, Kept, RangeStorage, Seam, completed, cut, part, range_storage, rest,
 };
-use edge_isr::policy::storage::{NoStore, StorageInput};
-use edge_isr::policy::validation::{shared_validator, strong_validator};
-use edge_isr::time::Seconds;
+use edge_isr::cache::storage::{NoStore, StorageInput};
+use edge_isr::cache::validation::{shared_validator, strong_validator};
+use edge_isr::config::Route;
+use edge_isr::http::ResponseHead;
+use edge_isr::http::date::parse;
 use http_support::{EDGE, NOW, config, entry, fields, get, request, response, serve};
 use proptest::prelude::*;
 

@@ -2,13 +2,13 @@
 
 mod http_support;
 
+use edge_isr::base::time::{Epoch, Millis, Seconds};
+use edge_isr::cache::Standing;
+use edge_isr::cache::entry::Demand::{self, *};
+use edge_isr::cache::reuse::{Reuse, StaleWhy, ValidateWhy, reuse};
 use edge_isr::config::Route;
-use edge_isr::entry::Demand::{self, *};
-use edge_isr::header::cache_control::RequestDirectives;
-use edge_isr::header::cache_status::Forward;
-use edge_isr::policy::Standing;
-use edge_isr::policy::reuse::{Reuse, StaleWhy, ValidateWhy, reuse};
-use edge_isr::time::{Epoch, Millis, Seconds};
+use edge_isr::http::cache_control::RequestDirectives;
+use edge_isr::http::cache_status::Forward;
 use http_support::{NOW, after, entry, fields};
 
 const FRESH: fn(i64) -> Reuse = |ttl| Reuse::Fresh { ttl };

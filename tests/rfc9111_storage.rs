@@ -2,12 +2,12 @@
 
 mod http_support;
 
+use edge_isr::base::time::{Epoch, Seconds};
+use edge_isr::cache::admission::{Admission, admit};
+use edge_isr::cache::post::{post_storage, stamp_after};
+use edge_isr::cache::storage::NoStore::{self, *};
+use edge_isr::cache::storage::{Storage, StorageInput, storage};
 use edge_isr::config::{ForwardHeaders, Route};
-use edge_isr::policy::admission::{Admission, admit};
-use edge_isr::policy::post::{post_storage, stamp_after};
-use edge_isr::policy::storage::NoStore::{self, *};
-use edge_isr::policy::storage::{Storage, StorageInput, storage};
-use edge_isr::time::{Epoch, Seconds};
 use http_support::{get, open_route, request, response, store};
 
 /// id, section, request fields, status, response fields, why it is refused (or not).

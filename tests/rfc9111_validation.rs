@@ -2,14 +2,14 @@
 
 mod http_support;
 
-use edge_isr::config::Route;
-use edge_isr::entry::{Demand, Entry};
-use edge_isr::header::Fields;
-use edge_isr::key::Selection;
-use edge_isr::policy::validation::{
+use edge_isr::base::time::Seconds;
+use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::key::Selection;
+use edge_isr::cache::validation::{
     Update, UpdateInput, conditional_fields, not_modified, not_modified_fields, update,
 };
-use edge_isr::time::Seconds;
+use edge_isr::config::Route;
+use edge_isr::http::Fields;
 use http_support::{after, entry, fields, get, open_route, request, response};
 
 fn stored(lines: &str) -> Entry {

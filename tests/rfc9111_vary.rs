@@ -2,10 +2,10 @@
 
 mod http_support;
 
+use edge_isr::cache::forward::{EdgeFacts, cacheable_request_fields};
+use edge_isr::cache::key::Selection;
+use edge_isr::cache::variant::{never_forwarded, selection};
 use edge_isr::config::{ForwardHeaders, Route, VaryOn};
-use edge_isr::key::Selection;
-use edge_isr::policy::forward::{EdgeFacts, cacheable_request_fields};
-use edge_isr::policy::variant::{never_forwarded, selection};
 use http_support::{EDGE, config, get, open_route, serve};
 
 fn select(route: &Route, names: &[&str], lines: &str, edge: &EdgeFacts<'_>) -> Selection {

@@ -2,7 +2,7 @@
 
 mod http_support;
 
-use edge_isr::header::cache_status::{CacheStatus, Forward};
+use edge_isr::http::cache_status::{CacheStatus, Forward};
 use http_support::fields;
 
 #[test]

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use edge_isr::sitemap::{
+use edge_isr::index::sitemap::{
     Kind, MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, Reader, SitemapError as Error,
 };
 use proptest::prelude::*;

@@ -2,18 +2,18 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![allow(clippy::type_complexity, reason = "the rows of tables")]
 
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::tag::{Tag, Target};
+use edge_isr::config::front_cache::{Armed, Provider};
 use edge_isr::config::parse;
-use edge_isr::config::upstream::{Armed, Provider};
 use edge_isr::control::Secrets;
 use edge_isr::control::auth::{AuthError, Caller, Scope};
-use edge_isr::dialect::sigv4::verify;
-use edge_isr::header::{Fields, RequestHead, ResponseHead};
-use edge_isr::journal::{Mode, Owed};
-use edge_isr::tag::{Tag, Target};
-use edge_isr::time::{Epoch, Millis, Timestamp};
-use edge_isr::upstream::{
+use edge_isr::control::purge_apis::sigv4::verify;
+use edge_isr::front_caches::{
     Answer, Failure, Request, Taken, Untaken, asking, disarmed, requests, taken, told as told_by,
 };
+use edge_isr::http::{Fields, RequestHead, ResponseHead};
+use edge_isr::journal::{Mode, Owed};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_253_820);
 

@@ -19,7 +19,11 @@ use std::rc::Rc;
 
 use common::shard::{asks, at, fanout, key, page, result_of, selection, stored, tag};
 use common::sqlite::Sqlite;
-use edge_isr::header::Fields;
+use edge_isr::base::sql::{Sql, SqlError, Value};
+use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::key::Selection;
+use edge_isr::cache::tag::{Tag, Target};
+use edge_isr::http::Fields;
 use edge_isr::index::{
     Grant, LeaseReply, LeaseRequest, Outcome, RecordRequest, ReleaseRequest, Shard, ShardCall,
     ShardConfig, ShardReply, WarmRequest, WarmResult,
@@ -28,10 +32,6 @@ use edge_isr::journal::{
     Append, FannedOut, Fanout, Journal, JournalCall, JournalConfig, JournalReply, LookupRequest,
     Mode, SyncRequest,
 };
-use edge_isr::key::Selection;
-use edge_isr::sql::{Sql, SqlError, Value};
-use edge_isr::tag::{Tag, Target};
-use edge_isr::time::{Epoch, Millis};
 use serde::{Deserialize, Serialize};
 
 // --- the tape

@@ -1,8 +1,8 @@
 //! The bytes of a delta as this version writes them: the next version must still read them.
 
-use edge_isr::delta::{Bucket, Delta, Row, SharedDelta};
-use edge_isr::tag::TargetHash;
-use edge_isr::time::{Epoch, Timestamp};
+use edge_isr::base::time::{Epoch, Timestamp};
+use edge_isr::cache::tag::TargetHash;
+use edge_isr::journal::delta::{Bucket, Delta, Row, SharedDelta};
 
 #[test]
 fn version_1() {

@@ -2,11 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use edge_isr::delta::{Bucket, Delta, Found, Row};
-use edge_isr::policy::Standing;
-use edge_isr::tag::TargetHash;
-use edge_isr::time::{Epoch, Millis, Timestamp};
-use edge_isr::view::{Applied, SKEW_MARGIN, Sight, Verdict, View};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::Standing;
+use edge_isr::cache::tag::TargetHash;
+use edge_isr::journal::delta::{Bucket, Delta, Found, Row};
+use edge_isr::journal::view::{Applied, SKEW_MARGIN, Sight, Verdict, View};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);

@@ -1,7 +1,7 @@
 //! When an object's alarm has to be set, by what it remembers of it.
 
+use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::engine::wake::{RETRY, missing};
-use edge_isr::time::{Millis, Timestamp};
 
 const NOW: Timestamp = Timestamp::from_seconds(1_700_000_000);
 

@@ -1,10 +1,10 @@
 //! Other caches' purge APIs: a line each for method, path, query and fields, an empty line, the body.
 
+use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::config::{Config, parse};
+use edge_isr::control::purge_apis::{Outcome, Refusal, route};
 use edge_isr::control::secret::Secrets;
-use edge_isr::dialect::{Outcome, Refusal, route};
-use edge_isr::header::{Fields, RequestHead};
-use edge_isr::time::{Epoch, Timestamp};
+use edge_isr::http::{Fields, RequestHead};
 
 use super::latin1;
 

@@ -15,28 +15,28 @@
 //!
 //! The last fields are also what a second visitor of the page sends beside those of the first.
 
-use edge_isr::codec::{Record, decode, encode};
-use edge_isr::config::{Config, ForwardHeaders, QueryPolicy, Route, VaryOn};
-use edge_isr::entry::{Demand, Entry};
-use edge_isr::header::cache_control::{ResponseDirectives, Scope};
-use edge_isr::header::targeted::edge_directives;
-use edge_isr::header::{Fields, RequestHead, ResponseHead, cookie, hop};
-use edge_isr::policy::Standing;
-use edge_isr::policy::admission::{Admission, Admitted, Pass, admit};
-use edge_isr::policy::forward::{
+use edge_isr::base::time::{Epoch, Seconds, Timestamp};
+use edge_isr::cache::Standing;
+use edge_isr::cache::admission::{Admission, Admitted, Pass, admit};
+use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::envelope::{Record, decode, encode};
+use edge_isr::cache::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
 };
-use edge_isr::policy::part::{RangeStorage, cut, range_storage, rest};
-use edge_isr::policy::post::post_storage;
-use edge_isr::policy::range::{RangeAnswer, range_answer};
-use edge_isr::policy::reuse::{Reuse, reuse};
-use edge_isr::policy::storage::{Storable, Storage, StorageInput, storage};
-use edge_isr::policy::unsafe_methods::invalidated_by;
-use edge_isr::policy::validation::{
+use edge_isr::cache::part::{RangeStorage, cut, range_storage, rest};
+use edge_isr::cache::post::post_storage;
+use edge_isr::cache::range::{RangeAnswer, range_answer};
+use edge_isr::cache::reuse::{Reuse, reuse};
+use edge_isr::cache::storage::{Storable, Storage, StorageInput, storage};
+use edge_isr::cache::unsafe_methods::invalidated_by;
+use edge_isr::cache::validation::{
     Update, UpdateInput, conditional_fields, not_modified, strong_validator, update,
 };
-use edge_isr::policy::variant::selection;
-use edge_isr::time::{Epoch, Seconds, Timestamp};
+use edge_isr::cache::variant::selection;
+use edge_isr::config::{Config, ForwardHeaders, QueryPolicy, Route, VaryOn};
+use edge_isr::http::cache_control::{ResponseDirectives, Scope};
+use edge_isr::http::targeted::edge_directives;
+use edge_isr::http::{Fields, RequestHead, ResponseHead, cookie, hop};
 
 use super::latin1;
 

@@ -1,14 +1,15 @@
 //! The parsers of header fields: total, and closed to what they can't read.
 
-use edge_isr::header::cache_control::{RequestDirectives, ResponseDirectives, Scope, without};
-use edge_isr::header::cache_status::{CacheStatus, Forward, is_upstream_hit};
-use edge_isr::header::date::DateField;
-use edge_isr::header::etag::{EntityTag, TagList};
-use edge_isr::header::{
+use edge_isr::base::time::Seconds;
+use edge_isr::cache::tag_fields;
+use edge_isr::http::cache_control::{RequestDirectives, ResponseDirectives, Scope, without};
+use edge_isr::http::cache_status::{CacheStatus, Forward, is_upstream_hit};
+use edge_isr::http::date::DateField;
+use edge_isr::http::etag::{EntityTag, TagList};
+use edge_isr::http::{
     Fields, accept, age, cookie, date, encoding, etag, hop, language, list, loop_guard, range,
-    tags, targeted, vary,
+    targeted, vary,
 };
-use edge_isr::time::Seconds;
 
 use super::{latin1, lines_of};
 
@@ -176,10 +177,10 @@ pub(crate) fn range(data: &[u8]) {
 /// Tags are tags, and reading them again gives the same.
 pub(crate) fn tags(data: &[u8]) {
     let fields = lines_of("x-edge-isr-tags", data);
-    if let Ok(found) = tags::tags(&fields) {
+    if let Ok(found) = tag_fields::tags(&fields) {
         let again: Vec<&str> = found.iter().map(|tag| tag.as_str()).collect();
         let again: Fields = [("xkey", again.join(","))].into_iter().collect();
-        assert_eq!(tags::tags(&again), Ok(found));
+        assert_eq!(tag_fields::tags(&again), Ok(found));
     }
 }
 

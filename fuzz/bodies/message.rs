@@ -2,20 +2,20 @@
 
 use std::collections::HashSet;
 
-use edge_isr::codec;
+use edge_isr::base::json::read_json;
+use edge_isr::cache::admission::{Admission, PassReason, Refusal, admit, page_of_url};
+use edge_isr::cache::envelope;
+use edge_isr::cache::media::contradicts;
+use edge_isr::cache::query::normalise_query;
+use edge_isr::cache::tag::Target;
 use edge_isr::config::host::parse_host;
 use edge_isr::config::reading::readings;
 use edge_isr::config::{Config, OriginUrl, PathPattern, QueryPolicy, parse as parse_config};
 use edge_isr::control::{revalidate, route, targets, warm};
-use edge_isr::delta::{Delta, Found};
-use edge_isr::header::{Fields, RequestHead, ResponseHead};
+use edge_isr::http::{Fields, RequestHead, ResponseHead};
 use edge_isr::index::{ShardCall, ShardReply};
+use edge_isr::journal::delta::{Delta, Found};
 use edge_isr::journal::{JournalCall, JournalReply};
-use edge_isr::json::read_json;
-use edge_isr::policy::admission::{Admission, PassReason, Refusal, admit, page_of_url};
-use edge_isr::policy::media::contradicts;
-use edge_isr::policy::query::normalise_query;
-use edge_isr::tag::Target;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -77,21 +77,21 @@ fn same_again<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(dat
 
 /// What was decoded can be encoded and decoded again, and is the same.
 pub(crate) fn codec(data: &[u8]) {
-    let _ = codec::split(data);
-    let whole = |record: &codec::Record| {
-        if let Ok(bytes) = codec::encode(record) {
-            assert_eq!(codec::decode(&bytes).as_ref(), Ok(record));
+    let _ = envelope::split(data);
+    let whole = |record: &envelope::Record| {
+        if let Ok(bytes) = envelope::encode(record) {
+            assert_eq!(envelope::decode(&bytes).as_ref(), Ok(record));
         }
     };
-    if let Ok(record) = codec::decode(data) {
+    if let Ok(record) = envelope::decode(data) {
         whole(&record);
     }
     // The head alone: the fuzzer need not find the prefix and its length first.
-    let mut bytes = codec::MAGIC.to_vec();
-    bytes.push(codec::VERSION);
+    let mut bytes = envelope::MAGIC.to_vec();
+    bytes.push(envelope::VERSION);
     bytes.extend_from_slice(&u32::try_from(data.len()).unwrap_or(u32::MAX).to_be_bytes());
     bytes.extend_from_slice(data);
-    if let Ok(record) = codec::decode(&bytes) {
+    if let Ok(record) = envelope::decode(&bytes) {
         whole(&record);
     }
 }

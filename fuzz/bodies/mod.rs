@@ -57,6 +57,6 @@ pub(crate) fn latin1(data: &[u8]) -> String {
 }
 
 /// Field lines of one name: the bytes, cut at line breaks.
-pub(crate) fn lines_of(name: &str, data: &[u8]) -> edge_isr::header::Fields {
+pub(crate) fn lines_of(name: &str, data: &[u8]) -> edge_isr::http::Fields {
     data.split(|&byte| byte == b'\n').map(|line| (name.to_owned(), latin1(line))).collect()
 }

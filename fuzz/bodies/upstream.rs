@@ -1,14 +1,14 @@
 //! Caches before the edge: a line with a digit that chooses one, a line with the status of its answer, the body of a
 //! `revalidate` call that it is told of, an empty line, the body of its answer.
 
-use edge_isr::config::upstream::{Armed, Provider};
+use edge_isr::base::time::{Epoch, Timestamp};
+use edge_isr::cache::tag::Target;
+use edge_isr::config::front_cache::{Armed, Provider};
 use edge_isr::config::{Config, parse};
 use edge_isr::control::{revalidate, targets};
-use edge_isr::header::{Fields, ResponseHead};
+use edge_isr::front_caches::{Answer, Request, Taken, asking, requests, taken, told};
+use edge_isr::http::{Fields, ResponseHead};
 use edge_isr::journal::Owed;
-use edge_isr::tag::Target;
-use edge_isr::time::{Epoch, Timestamp};
-use edge_isr::upstream::{Answer, Request, Taken, asking, requests, taken, told};
 
 use super::latin1;
 

@@ -1,8 +1,8 @@
 //! What the warm queue reads from an origin: sitemaps, and when to come again.
 
-use edge_isr::header::{date, retry_after};
-use edge_isr::sitemap::{Kind, MAX_LOC_BYTES, Reader, SitemapError};
-use edge_isr::time::Timestamp;
+use edge_isr::base::time::Timestamp;
+use edge_isr::http::{date, retry_after};
+use edge_isr::index::sitemap::{Kind, MAX_LOC_BYTES, Reader, SitemapError};
 
 use super::lines_of;
 

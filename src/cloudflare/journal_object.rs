@@ -9,7 +9,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::Response;
 use worker::Env;
 
-use crate::engine::deliver::{self, Ledger};
+use crate::engine::invalidate::fan_out::{self, Ledger};
 use crate::journal::{Journal as Machine, JournalCall};
 
 use super::glue;
@@ -68,7 +68,7 @@ impl Inner {
             Ok(call) => call,
             Err(response) => return Ok(response),
         };
-        let reply = deliver::handle(&self.ledger, &self.objects.platform(), call).await;
+        let reply = fan_out::handle(&self.ledger, &self.objects.platform(), call).await;
         if let Ok(next) = self.ledger.next_wake() {
             self.objects.alarm().wake_at(next).await?;
         }
@@ -78,7 +78,7 @@ impl Inner {
     async fn work(&self) -> Result<(), JsValue> {
         let alarm = self.objects.alarm();
         alarm.arm_retry().await?;
-        let done = deliver::run_due(&self.ledger, &self.objects.platform()).await;
+        let done = fan_out::run_due(&self.ledger, &self.objects.platform()).await;
         alarm.rearm(done.and_then(|()| self.ledger.next_wake())).await
     }
 }

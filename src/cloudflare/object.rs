@@ -11,13 +11,13 @@ use wasm_bindgen_futures::JsFuture;
 use web_sys::Response;
 use worker::Env;
 
-use crate::config::upstream::Armed;
+use crate::base::json::{read_json, write_value};
+use crate::base::time::Timestamp;
+use crate::config::front_cache::Armed;
 use crate::config::{Config, LogLevel};
 use crate::engine::wake::{self, RETRY};
 use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
-use crate::json::{read_json, write_value};
-use crate::time::Timestamp;
 
 use super::glue::{self, State, Storage};
 use super::platform::{Bindings, Edge, Keeper, now};

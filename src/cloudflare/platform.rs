@@ -8,19 +8,19 @@ use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 
+use crate::base::json::read_json;
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::resend::may_be_sent_again;
 use crate::config::OriginUrl;
-use crate::config::upstream::OWN_URL;
-use crate::delta::SharedDelta;
-use crate::header::{Fields, ResponseHead};
-use crate::index::{ShardCall, ShardReply};
-use crate::journal::{JournalCall, JournalReply};
-use crate::json::read_json;
-use crate::policy::resend::may_be_sent_again;
-use crate::port::{
+use crate::config::front_cache::OWN_URL;
+use crate::engine::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, StoreError,
 };
-use crate::time::{Millis, Timestamp};
-use crate::upstream;
+use crate::front_caches;
+use crate::http::{Fields, ResponseHead};
+use crate::index::{ShardCall, ShardReply};
+use crate::journal::delta::SharedDelta;
+use crate::journal::{JournalCall, JournalReply};
 
 use super::glue;
 use super::store::{ColoStore, GlobalStore};
@@ -182,9 +182,9 @@ impl Platform for Edge {
 
     async fn tell(
         &self,
-        request: upstream::Request,
+        request: front_caches::Request,
         timeout: Millis,
-    ) -> Result<upstream::Answer, OriginError> {
+    ) -> Result<front_caches::Answer, OriginError> {
         let body = Uint8Array::from(request.body.as_slice()).unchecked_into();
         let body = Some(body).filter(|_| !request.body.is_empty());
         let fields = lines(&request.fields);
@@ -202,7 +202,7 @@ impl Platform for Edge {
             body.extend(piece.to_vec());
         }
         self.cancel(stream);
-        head.map(|head| upstream::Answer { head, body }).ok_or(OriginError::Broken)
+        head.map(|head| front_caches::Answer { head, body }).ok_or(OriginError::Broken)
     }
 
     async fn purge_before(&self, mark: bool, options: &str) -> Result<(), PurgeError> {

@@ -5,8 +5,8 @@
 
 use wasm_bindgen::JsValue;
 
-use crate::json::parse_json;
-use crate::sql::{Sql, SqlError, Value};
+use crate::base::json::parse_json;
+use crate::base::sql::{Sql, SqlError, Value};
 
 use super::glue::{self, Database, Storage};
 

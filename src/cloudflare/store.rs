@@ -3,11 +3,11 @@
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
 
-use crate::codec::{self, PREFIX_BYTES, Record};
-use crate::delta::SharedDelta;
-use crate::json::read_json;
-use crate::port::{Store, StoreError, Stored};
-use crate::time::Millis;
+use crate::base::json::read_json;
+use crate::base::time::Millis;
+use crate::cache::envelope::{self, PREFIX_BYTES, Record};
+use crate::engine::port::{Store, StoreError, Stored};
+use crate::journal::delta::SharedDelta;
 
 use super::glue;
 
@@ -126,15 +126,15 @@ impl Store<Uint8Array> for GlobalStore {
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
-    codec::encode(record).map_err(|error| StoreError::Unreadable(error.to_string()))
+    envelope::encode(record).map_err(|error| StoreError::Unreadable(error.to_string()))
 }
 
 /// Cuts an envelope: the head is copied into wasm memory, the body stays where it is.
 fn open(bytes: &Uint8Array) -> Result<Stored<Uint8Array>, StoreError> {
-    let unreadable = |error: codec::CodecError| StoreError::Unreadable(error.to_string());
+    let unreadable = |error: envelope::CodecError| StoreError::Unreadable(error.to_string());
     let prefix = bytes.subarray(0, PREFIX_BYTES as u32).to_vec();
-    let body_at = codec::split(&prefix).map_err(unreadable)? as u32;
-    let record = codec::decode(&bytes.subarray(0, body_at).to_vec()).map_err(unreadable)?;
+    let body_at = envelope::split(&prefix).map_err(unreadable)? as u32;
+    let record = envelope::decode(&bytes.subarray(0, body_at).to_vec()).map_err(unreadable)?;
     let body = bytes.subarray(body_at, bytes.length());
     if let Record::Entry(entry) = &record
         && entry.body_length != u64::from(body.length())

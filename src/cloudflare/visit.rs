@@ -8,10 +8,10 @@ use web_sys::{Request, Response};
 
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
-use crate::engine::answer::{Answer, Body};
-use crate::engine::flight::Reader;
+use crate::engine::fill::shared::Reader;
 use crate::engine::operate::Guard;
-use crate::header::RequestHead;
+use crate::engine::serve::response::{Answer, Body};
+use crate::http::RequestHead;
 
 use super::glue;
 use super::platform::{Edge, EdgeStream, Keeper, fields, lines};

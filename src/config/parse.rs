@@ -5,21 +5,21 @@
 //! another; nothing is guessed or ignored. Limits: the values stand for themselves, so whether the
 //! origin agrees is not checked here.
 
+mod front_cache;
 mod names;
 mod reader;
 mod route;
 mod suggest;
-mod upstream;
 
 use serde_json::Value;
 
-use crate::time::Millis;
+use crate::base::time::Millis;
 
 use super::address::Network;
+use super::front_cache::Upstream;
 use super::host::parse_host;
-use super::upstream::Upstream;
 use super::{Config, LogLevel};
-use crate::json::parse_json;
+use crate::base::json::parse_json;
 use reader::{Problems, Section};
 
 pub(crate) use suggest::nearest;
@@ -158,7 +158,7 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
 
 /// Each has a name of its own: what it is owed and its secret go by it.
 fn upstreams(section: &Section<'_>, problems: &mut Problems) -> Vec<Upstream> {
-    let upstreams = section.list("upstreams", problems, upstream::read).unwrap_or_default();
+    let upstreams = section.list("upstreams", problems, front_cache::read).unwrap_or_default();
     for (at, upstream) in upstreams.iter().enumerate() {
         if upstreams.iter().take(at).any(|before| before.name == upstream.name) {
             problems.add(section.at("upstreams"), format!("two are called {}", upstream.name));

@@ -10,8 +10,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use subtle::{Choice, ConstantTimeEq as _};
 
-use crate::header::Fields;
-use crate::time::{Millis, Timestamp};
+use crate::base::time::{Millis, Timestamp};
+use crate::http::Fields;
 
 use super::problem::{Problem, ProblemKind};
 use super::secret::{Secrets, Token, decode_base64, digest, encode_base64};

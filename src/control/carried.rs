@@ -5,7 +5,7 @@
 //! `Basic` with the token as password, or as user name before an empty password), `X-Auth-Key`,
 //! `Fastly-Key`. What a client sends beside it (`X-Auth-Email`) says nothing.
 
-use crate::header::Fields;
+use crate::http::Fields;
 
 use super::auth::{AuthError, Caller, Scope, bearer, only};
 use super::secret::{Secrets, decode_base64};

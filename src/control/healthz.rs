@@ -5,9 +5,9 @@
 
 use serde::Serialize;
 
+use crate::base::time::{Epoch, Millis};
 use crate::config::summary::Summary;
 use crate::config::{ConfigError, OriginUrlError};
-use crate::time::{Epoch, Millis};
 
 use super::secret::SecretError;
 

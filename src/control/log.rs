@@ -7,9 +7,9 @@
 
 use serde_json::{Map, Value, json};
 
+use crate::base::json::write_value;
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::config::LogLevel;
-use crate::json::write_value;
-use crate::time::{Epoch, Millis, Timestamp};
 
 /// Something worth a line.
 #[derive(Clone, Debug, PartialEq, Eq)]

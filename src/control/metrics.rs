@@ -6,7 +6,7 @@
 
 use std::fmt::Write as _;
 
-use crate::time::Millis;
+use crate::base::time::Millis;
 
 /// Something that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

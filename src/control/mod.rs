@@ -18,6 +18,7 @@ pub mod healthz;
 pub mod log;
 pub mod metrics;
 pub mod problem;
+pub mod purge_apis;
 pub mod reply;
 pub mod revalidate;
 pub mod route;

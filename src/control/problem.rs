@@ -6,8 +6,8 @@
 
 use serde::Serialize;
 
-use crate::header::Fields;
-use crate::time::Seconds;
+use crate::base::time::Seconds;
+use crate::http::Fields;
 
 /// What went wrong. The name is the last part of the document's `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,9 @@
 
 use serde::Serialize;
 
-use crate::header::Fields;
+use crate::base::time::{Epoch, Timestamp};
+use crate::http::Fields;
 use crate::journal::UpstreamState;
-use crate::time::{Epoch, Timestamp};
 
 /// The answer to `revalidate`: 202.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

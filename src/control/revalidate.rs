@@ -8,13 +8,13 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::base::json::parse_json;
+use crate::base::sort::sort;
+use crate::base::time::Millis;
+use crate::cache::tag::Target;
 use crate::config::Config;
 use crate::config::parse::nearest;
 use crate::journal::Mode;
-use crate::json::parse_json;
-use crate::sort::sort;
-use crate::tag::Target;
-use crate::time::Millis;
 
 use super::problem::{Problem, ProblemKind};
 use super::targets::{NormaliseQuery, host_target, plain_url_target, prefix_target, tag_target};

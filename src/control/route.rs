@@ -3,8 +3,8 @@
 //! Everything below the prefix belongs to the control API; what it does not know is a 404, never a
 //! page of the site.
 
-use crate::header::{Fields, RequestHead};
-use crate::tag::Tag;
+use crate::cache::tag::Tag;
+use crate::http::{Fields, RequestHead};
 
 use super::auth::{MAX_ID_BYTES, Scope};
 use super::problem::{Problem, ProblemKind};

@@ -8,11 +8,11 @@
 
 use url::Url;
 
+use crate::cache::admission::MAX_URI_BYTES;
+use crate::cache::query::normalise_query;
+use crate::cache::tag::{Tag, Target, target_name};
 use crate::config::Config;
 use crate::config::host::{NOT_ASCII, parse_host};
-use crate::policy::admission::MAX_URI_BYTES;
-use crate::policy::query::normalise_query;
-use crate::tag::{Tag, Target, target_name};
 
 /// Normalises the query of a URL as the cache key does: host, path and query in, query out. None if
 /// no parameter of it counts.
@@ -169,7 +169,7 @@ pub fn host_target(text: &str, config: &Config) -> Result<Target, crate::config:
 ///
 /// # Errors
 /// Says which rule the text breaks.
-pub fn tag_target(text: &str) -> Result<Target, crate::tag::TagError> {
+pub fn tag_target(text: &str) -> Result<Target, crate::cache::tag::TagError> {
     Tag::parse(text).map(Target::Tag)
 }
 

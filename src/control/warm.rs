@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::parse_json;
+use crate::base::json::parse_json;
 
 use super::problem::{Problem, ProblemKind};
 use super::revalidate::check_length;

@@ -5,15 +5,15 @@
 
 use std::collections::HashMap;
 
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::key::CacheKey;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
+use crate::engine::port::Platform;
 use crate::journal::JournalStatus;
-use crate::key::CacheKey;
-use crate::port::Platform;
-use crate::time::{Millis, Timestamp};
-use crate::view::View;
+use crate::journal::view::View;
 
-use super::flight::Flight;
+use super::fill::shared::Flight;
 use super::memory::Memory;
 use super::origin_limit::OriginLimit;
 

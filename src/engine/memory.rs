@@ -6,10 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
 
-use crate::entry::Entry;
-use crate::key::{CacheKey, Selection};
-use crate::rule::Rule;
-use crate::time::Timestamp;
+use crate::base::rule::Rule;
+use crate::base::time::Timestamp;
+use crate::cache::entry::Entry;
+use crate::cache::key::{CacheKey, Selection};
 
 /// A stored response with its body.
 pub struct StoredPage<C> {
@@ -167,8 +167,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::{Held, Memory, SPARE_USES};
-    use crate::json::read_json;
-    use crate::key::CacheKey;
+    use crate::base::json::read_json;
+    use crate::cache::key::CacheKey;
 
     fn key(number: u8) -> Option<CacheKey> {
         read_json(format!("\"{number}\"").as_bytes()).ok()

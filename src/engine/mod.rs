@@ -1,64 +1,32 @@
 //! The one orchestrator: look up, decide, perform.
 //!
-//! Every decision is taken by `policy`, `view` or `index`; the engine asks for the facts they need and does what they
-//! say, through the ports. It runs the same in the worker, in the shards' warm queue and in tests.
+//! Every decision is taken by `cache`, `journal::view` or `index`; the engine asks for the facts they need and does
+//! what they say, through the ports. It runs the same in the worker, in the shards' warm queue and in tests.
 //!
-//! | file | step |
+//! | room | what it does |
 //! | --- | --- |
-//! | `lookup` | the view's news; L0, then L1; the entry's standing |
-//! | [`fill`], `follow` | who fetches, who waits |
-//! | `background` | refreshes that nobody waits for |
-//! | `fly`, `leave`, [`keep`], `stored` | lease, L2 or origin, store, record |
-//! | `intake` | the origin's body, as it arrives |
-//! | `mark` | hit-for-pass: what can't be stored |
-//! | `own` | what is for the request that began a flight, and for nobody else |
-//! | [`flight`] | one fetch shared by the requests that wait for it |
-//! | `parts` | ranges of what is not stored as a whole |
+//! | [`serve`] | answers visitors: what is stored, what passes, ranges |
+//! | [`fill`] | fetches a page: who fetches and who waits, lease, L2 or origin, store, record |
+//! | [`invalidate`] | takes invalidations into the journal, and carries them to isolates, shards and front caches |
+//! | [`warm`] | a shard's warm queue; sitemaps on their way into it |
+//! | [`operate`] | the control API and other caches' purge APIs |
+//! | [`isolate`], [`memory`] | what an isolate keeps: L0, limits, claims that lapse by themselves |
+//! | [`port`] | the traits that the engine needs of the world |
+//! | `observe` | failures are counted and logged |
 //! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
-//! | `pass`, `post` | what is not a page; what may become one |
-//! | [`answer`] | answers and their heads |
-//! | `sync` | how the view hears of invalidations |
-//! | [`deliver`] | the journal's outbox to the shards |
-//! | `reshard` | pages on their way to other shards, when the number of shards has changed |
-//! | [`warm`], `import` | a shard's warm queue; sitemaps on their way into it |
-//! | [`operate`], `inspect`, `order` | the control API |
-//! | `purge` | other caches' APIs; forced refreshes |
-//! | `before` | Workers Caching, which stands before this worker |
-//! | `invalidate` | an invalidation on its way into the journal |
 //! | `together` | several calls at once |
+//! | [`wake`] | when an object's alarm has to be set |
 
-pub mod answer;
-mod background;
-mod before;
-pub mod deliver;
 pub mod fill;
-pub mod flight;
-mod fly;
-mod follow;
-mod import;
-mod inspect;
-mod intake;
-mod invalidate;
+pub mod invalidate;
 pub mod isolate;
-pub mod keep;
-mod leave;
-mod lookup;
-mod mark;
 pub mod memory;
+mod observe;
 pub mod operate;
-mod order;
 pub mod origin_limit;
-mod outward;
-mod own;
-mod parts;
-mod pass;
 mod permit;
-mod post;
-mod purge;
-mod reshard;
-mod stored;
-mod sync;
-mod tell;
+pub mod port;
+pub mod serve;
 mod together;
 pub mod wake;
 pub mod warm;
@@ -66,22 +34,14 @@ pub mod warm;
 use std::cell::RefCell;
 use std::rc::Rc;
 
+use crate::base::time::{Seconds, Timestamp};
+use crate::cache::entry::Entry;
+use crate::cache::forward::EdgeFacts;
 use crate::config::Config;
-use crate::control::log::Event;
-use crate::control::problem::Problem;
-use crate::entry::Entry;
-use crate::header::cache_status::{CacheStatus, Forward};
-use crate::header::{Fields, RequestHead};
-use crate::policy::admission::{Admission, Admitted, Refusal, admit};
-use crate::policy::forward::EdgeFacts;
-use crate::policy::reuse::{Reuse, reuse};
-use crate::port::Platform;
-use crate::time::{Seconds, Timestamp};
+use crate::engine::port::Platform;
+use crate::http::{Fields, RequestHead};
 
-use answer::{Answer, Asked};
-use fill::Have;
 use isolate::Isolate;
-use lookup::Found;
 
 /// The edge's own name towards the origin.
 pub const USER_AGENT: &str = concat!("edge-isr/", env!("CARGO_PKG_VERSION"));
@@ -143,90 +103,6 @@ impl<P: Platform> Engine<P> {
         &self.0.isolate
     }
 
-    /// Answers a visitor.
-    pub async fn serve(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
-        let answer = self.decide(platform, incoming).await;
-        self.count_answer(&answer);
-        answer
-    }
-
-    async fn decide(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
-        let request = Rc::clone(&incoming.head);
-        match admit(&request, self.config()) {
-            Admission::Refuse(refusal) => self.refused(&platform, &request, refusal),
-            Admission::Pass(pass) => self.pass(&platform, incoming, &pass).await,
-            Admission::Serve(admitted) => self.look_up(&platform, incoming, &admitted).await,
-        }
-    }
-
-    async fn look_up(
-        &self,
-        platform: &Rc<P>,
-        incoming: Incoming<P>,
-        admitted: &Admitted<'_>,
-    ) -> Answer<P> {
-        let asked = Asked::of(&incoming.head, admitted);
-        let max_lag = self.max_lag(admitted);
-        let sight = (self.see(platform, max_lag).await, max_lag);
-        let found = self.find(platform, &incoming, admitted).await;
-        // The clock is read after the first I/O: within a request it stands still before.
-        let now = platform.now();
-        let have = match found {
-            Found::Pass(reason) => {
-                return self.pass_marked(platform, incoming, admitted, &reason).await;
-            }
-            Found::Nothing(vary) => Have::nothing(vary),
-            Found::Page(page) => {
-                let entry = &page.entry;
-                let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
-                match reuse(entry, standing, &admitted.directives, admitted.route, now) {
-                    Reuse::Fresh { ttl } => {
-                        return Answer::stored(&asked, &page, now, CacheStatus::hit(ttl));
-                    }
-                    Reuse::Stale { ttl, why } => {
-                        let have = Have::of(&page, false, true, standing.need());
-                        self.refresh(platform, &incoming, admitted, have, now);
-                        let told = CacheStatus::hit(ttl).detail(why.as_str());
-                        return Answer::stored(&asked, &page, now, told);
-                    }
-                    Reuse::Validate { why, conditional, on_error } => {
-                        let forward =
-                            if standing.need().0 > 0 { Forward::Stale } else { why.forward() };
-                        Have::of(&page, conditional, on_error, standing.need())
-                            .because(forward, why.as_str())
-                    }
-                    Reuse::Unsatisfiable => return Self::only_if_cached(),
-                }
-            }
-        };
-        let part = self.find_part(platform, &incoming, admitted, &have, sight).await;
-        let have = have.with_part(part);
-        if let Some(answer) = self.out_of_part(platform, &asked, &have) {
-            return answer;
-        }
-        if admitted.directives.only_if_cached {
-            return Self::only_if_cached();
-        }
-        if admitted.range.is_some() {
-            return self.fetch_range(platform, incoming, admitted, have).await;
-        }
-        self.fetch_for(platform, incoming, admitted, have, now).await
-    }
-
-    fn refused(&self, platform: &Rc<P>, request: &RequestHead, refusal: Refusal) -> Answer<P> {
-        let url = format!("{}://{}{}", request.scheme, request.host, request.path);
-        let event = Event::RequestRefused { url: &url, reason: refusal.as_str() };
-        self.log(platform, &event);
-        let told = CacheStatus::default().detail(refusal.as_str());
-        Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), told)
-    }
-
-    /// RFC 9111 §5.2.1.7: 504 where nothing stored may answer.
-    fn only_if_cached() -> Answer<P> {
-        let told = CacheStatus::default().detail("only-if-cached");
-        Answer::problem(&Problem::refused(504, "only-if-cached"), told)
-    }
-
     /// What the edge adds to requests for the origin.
     fn facts<'a>(&'a self, incoming: &'a Incoming<P>, warm: bool) -> EdgeFacts<'a> {
         EdgeFacts {
@@ -240,7 +116,7 @@ impl<P: Platform> Engine<P> {
 
 /// A request made by the edge itself, for a page and the fields its variant was selected by.
 #[must_use]
-pub fn own_request(page: &crate::key::Page, fields: Fields) -> RequestHead {
+pub fn own_request(page: &crate::cache::key::Page, fields: Fields) -> RequestHead {
     RequestHead {
         method: "GET".to_owned(),
         scheme: page.scheme.clone(),

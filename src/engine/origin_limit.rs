@@ -15,7 +15,7 @@ use std::cell::Cell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::time::{Millis, Timestamp};
+use crate::base::time::{Millis, Timestamp};
 
 /// A waiting request that has not asked for so long is gone.
 pub const WAIT_LAPSE: Millis = Millis(2_000);
@@ -309,7 +309,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::{CHECK_INTERVAL, Ended, MOST_WAITING, OriginLimit, WAIT_LAPSE};
-    use crate::time::{Millis, Timestamp};
+    use crate::base::time::{Millis, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
 

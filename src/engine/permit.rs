@@ -2,14 +2,14 @@
 
 use std::rc::Rc;
 
+use crate::base::time::Millis;
+use crate::cache::errors::is_origin_failure;
 use crate::control::metrics::Counter;
-use crate::policy::errors::is_origin_failure;
-use crate::port::{OriginError, OriginResponse, Platform};
-use crate::time::Millis;
+use crate::engine::port::{OriginError, OriginResponse, Platform};
 
 use super::Engine;
-use super::flight::{Flight, LOOK_INTERVAL};
 use super::origin_limit::{Ended, Place, RequestId, Sender};
+use crate::engine::fill::shared::{Flight, LOOK_INTERVAL};
 
 /// How often who stands far back in the queue looks.
 const LONGEST_LOOK: Millis = Millis(50);
@@ -17,7 +17,7 @@ const LONGEST_LOOK: Millis = Millis(50);
 const LOOKED_OVER: u64 = 16;
 
 /// A request's place among those under way. Dropping it gives it back.
-pub(super) struct Permit<P: Platform> {
+pub(crate) struct Permit<P: Platform> {
     engine: Engine<P>,
     platform: Rc<P>,
     id: RequestId,
@@ -30,7 +30,7 @@ impl<P: Platform> Permit<P> {
     }
 
     /// The head of the answer is there, or none will come.
-    pub(super) fn end(mut self, response: &Result<OriginResponse<P::Stream>, OriginError>) {
+    pub(crate) fn end(mut self, response: &Result<OriginResponse<P::Stream>, OriginError>) {
         let ended = match response {
             Ok(response) if is_origin_failure(response.head.status) => Ended::Failed,
             Ok(_) => Ended::Answered,
@@ -71,7 +71,7 @@ impl<P: Platform> Engine<P> {
     ///
     /// # Errors
     /// [`OriginError::Busy`] when no leave came, or too many wait.
-    pub(super) async fn permit(
+    pub(crate) async fn permit(
         &self,
         platform: &Rc<P>,
         sender: Sender,
@@ -116,7 +116,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Leave for a request that nobody waits for, if there is room.
-    pub(super) fn background_permit(&self, platform: &Rc<P>) -> Option<Permit<P>> {
+    pub(crate) fn background_permit(&self, platform: &Rc<P>) -> Option<Permit<P>> {
         let id = self.isolate().borrow_mut().origin.begin_background(platform.now())?;
         Some(Permit::new(self, platform, id))
     }

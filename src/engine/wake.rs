@@ -3,7 +3,7 @@
 //! An object remembers when its alarm is set for: to ask takes a turn of the event loop, and to set it is billed as a
 //! row written. What it remembers counts for as long as the runtime can be believed to keep it.
 
-use crate::time::{Millis, Timestamp};
+use crate::base::time::{Millis, Timestamp};
 
 /// When an alarm that did not come to its end is tried again, and how long one may be overdue.
 pub const RETRY: Millis = Millis(5_000);

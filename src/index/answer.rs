@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::key::{CacheKey, Page, Selection};
-use crate::tag::TagSet;
-use crate::time::{Epoch, Millis, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::key::{CacheKey, Page, Selection};
+use crate::cache::tag::TagSet;
 
 /// What a shard answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,9 +5,9 @@
 //! journal's to say. A damaged page is forgotten and recorded anew by its next fill; a damaged
 //! warm is a dead letter. They are counted, for the operator to see.
 
-use crate::key::CacheKey;
-use crate::sql::row::{Row, text};
-use crate::sql::{Sql, SqlError, Value};
+use crate::base::sql::row::{Row, text};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::cache::key::CacheKey;
 
 use super::{ShardError, Work};
 

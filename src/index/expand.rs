@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::lease::Version;
-use crate::sql::row::{Row, json, marks, number, text};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::Target;
-use crate::time::Epoch;
-use crate::warm::Want;
+use crate::base::sql::row::{Row, json, marks, number, text};
+use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::base::time::Epoch;
+use crate::cache::tag::Target;
+use crate::index::lease::Version;
+use crate::index::warm::Want;
 
 use super::tags::Place;
 use super::{ShardError, Work};

@@ -5,11 +5,11 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
+use crate::base::sql::row::{epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
+use crate::base::sql::{Sql, SqlError};
+use crate::base::time::Epoch;
+use crate::cache::tag::{Tag, Target};
 use crate::journal::{Fanout, REPAIR_MARGIN};
-use crate::sql::row::{epoch, hash, json, row_marks, rows_per_statement, text, timestamp};
-use crate::sql::{Sql, SqlError};
-use crate::tag::{Tag, Target};
-use crate::time::Epoch;
 
 use super::{Invalidated, ShardError, Work};
 

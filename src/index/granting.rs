@@ -1,13 +1,13 @@
-//! Answering lease requests: gathers the facts, lets [`crate::lease`] decide, writes the lease.
+//! Answering lease requests: gathers the facts, lets [`crate::index::lease`] decide, writes the lease.
 
-use crate::key::{KeyDigest, Selection};
-use crate::lease::{Ask, LeaseDecision, decide};
-use crate::rule::Rule;
-use crate::sort::sort;
-use crate::sql::row::{Row, epoch, number, text, timestamp};
-use crate::sql::{Sql, SqlError};
-use crate::tag::TagSet;
-use crate::time::{Epoch, Timestamp};
+use crate::base::rule::Rule;
+use crate::base::sort::sort;
+use crate::base::sql::row::{Row, epoch, number, text, timestamp};
+use crate::base::sql::{Sql, SqlError};
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::key::{KeyDigest, Selection};
+use crate::cache::tag::TagSet;
+use crate::index::lease::{Ask, LeaseDecision, decide};
 
 use super::{Grant, LeaseReply, LeaseRequest, Ready, ShardError, Work};
 

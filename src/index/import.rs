@@ -5,11 +5,11 @@
 //! file is read when those of the one before are gone, so that there are never more than one file's.
 //! Tries are counted when they begin.
 
-use crate::sitemap::Kind;
-use crate::sql::row::{Row, epoch, json, marks, number, text, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::time::{Epoch, Millis, Timestamp};
-use crate::warm::retry_of;
+use crate::base::sql::row::{Row, epoch, json, marks, number, text, timestamp};
+use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::index::sitemap::Kind;
+use crate::index::warm::retry_of;
 
 use super::damage::DAMAGED;
 use super::message::{ImportNews, ImportTask, Listed, SitemapFile, WarmRequest};

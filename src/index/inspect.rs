@@ -1,10 +1,10 @@
 //! What the control API shows: pages, jobs, numbers.
 
-use crate::key::CacheKey;
-use crate::sql::row::{Row, json, number, text};
-use crate::sql::{Sql, SqlError, Value};
-use crate::tag::Tag;
-use crate::time::{Epoch, Timestamp};
+use crate::base::sql::row::{Row, json, number, text};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::key::CacheKey;
+use crate::cache::tag::Tag;
 
 use super::tags::{Place, tag_number};
 use super::{Failure, JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, Work};

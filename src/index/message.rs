@@ -8,13 +8,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::header::Fields;
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
+use crate::cache::tag::{Tag, TagSet, Target};
+use crate::http::Fields;
+use crate::index::pace::End;
+use crate::index::sitemap::Kind;
 use crate::journal::{Fanout, Place};
-use crate::key::{CacheKey, KeyDigest, Page, Selection};
-use crate::pace::End;
-use crate::sitemap::Kind;
-use crate::tag::{Tag, TagSet, Target};
-use crate::time::{Epoch, Millis, Timestamp};
 
 /// A call to an index shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +101,7 @@ pub struct Move {
     #[serde(default)]
     pub found: Epoch,
     /// All variants of some pages, each as JSON: `{"record":…,"heat":…,"letters":[…]}`, with a
-    /// [`RecordRequest`] (without a fence: never stored), its [`crate::heat::Heat`], and what is owed
+    /// [`RecordRequest`] (without a fence: never stored), its [`crate::index::heat::Heat`], and what is owed
     /// to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm, and with a reason
     /// dead letters. SQLite writes it: this is a table's rows on their way to another.
     #[serde(default)]
@@ -132,13 +132,13 @@ pub struct LeaseRequest {
     /// The variant, by the `Vary` names that the asker knows (none: empty).
     #[serde(default)]
     pub selection: Selection,
-    /// The lowest stamp that helps the asker: [`crate::policy::Standing::need`] of what it has.
+    /// The lowest stamp that helps the asker: [`crate::cache::Standing::need`] of what it has.
     #[serde(default)]
     pub need: Epoch,
     /// The fencing number of what the asker has; 0 for nothing. "Ready" must be newer.
     #[serde(default)]
     pub have_fence: u64,
-    /// The highest epoch the asker knows: [`crate::view::View::stamp`].
+    /// The highest epoch the asker knows: [`crate::journal::view::View::stamp`].
     #[serde(default)]
     pub seen: Epoch,
     /// Whether L2 did not yet show the asker what an earlier answer called ready.

@@ -1,19 +1,19 @@
 //! The warm queue: rows in, tasks out, results back. What happens to a warm is decided by
-//! [`crate::warm`].
+//! [`crate::index::warm`].
 //!
-//! What is due goes by [`crate::heat`]: the pages most recently and most often asked for first, then
+//! What is due goes by [`crate::index::heat`]: the pages most recently and most often asked for first, then
 //! by age. Each warm that a job queued ends in exactly one of its counters: done, failed,
 //! superseded.
 
-use crate::key::{KeyDigest, Page};
-use crate::lease::Version;
-use crate::pace::Pace;
-use crate::rule::Rule;
-use crate::sql::row::{Row, epoch, hash, marks, number, text, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::TagSet;
-use crate::time::Epoch;
-use crate::warm::{Next, Want, next, retry};
+use crate::base::rule::Rule;
+use crate::base::sql::row::{Row, epoch, hash, marks, number, text, timestamp};
+use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::base::time::Epoch;
+use crate::cache::key::{KeyDigest, Page};
+use crate::cache::tag::TagSet;
+use crate::index::lease::Version;
+use crate::index::pace::Pace;
+use crate::index::warm::{Next, Want, next, retry};
 
 use super::damage::DAMAGED;
 use super::{Outcome, ShardError, WarmResult, WarmTask, Work};
@@ -229,7 +229,7 @@ impl<S: Sql> Work<'_, S> {
                 return Ok(Some(WarmTask {
                     variant: digest,
                     page: row.json(7)?,
-                    key: crate::key::CacheKey::from_stored(row.text(8)?.to_owned()),
+                    key: crate::cache::key::CacheKey::from_stored(row.text(8)?.to_owned()),
                     selection: row.json(5)?,
                     request: row.json(6)?,
                     epoch: want.epoch,

@@ -1,13 +1,13 @@
 //! Recording what came of a fetch.
 
-use crate::heat::Heat;
-use crate::key::KeyDigest;
-use crate::lease::{Version, replaces};
-use crate::rule::Rule;
-use crate::sql::row::{epoch, json, maybe_text, number, text, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::tag::TagSet;
-use crate::time::Epoch;
+use crate::base::rule::Rule;
+use crate::base::sql::row::{epoch, json, maybe_text, number, text, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::Epoch;
+use crate::cache::key::KeyDigest;
+use crate::cache::tag::TagSet;
+use crate::index::heat::Heat;
+use crate::index::lease::{Version, replaces};
 
 use super::granting::union;
 use super::rows::{PageRow, VariantRow, first_id};

@@ -1,11 +1,11 @@
 //! Warms that operators ask for: dead letters again, and pages that need not be known.
 
-use crate::heat::Heat;
-use crate::lease::Version;
-use crate::sql::row::{Row, text};
-use crate::sql::{Sql, Value};
-use crate::time::Millis;
-use crate::warm::Want;
+use crate::base::sql::row::{Row, text};
+use crate::base::sql::{Sql, Value};
+use crate::base::time::Millis;
+use crate::index::heat::Heat;
+use crate::index::lease::Version;
+use crate::index::warm::Want;
 
 use super::{ShardError, WarmRequest, Work};
 

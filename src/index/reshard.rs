@@ -12,14 +12,14 @@
 
 use serde::Deserialize;
 
-use crate::heat::Heat;
-use crate::json::read_json;
-use crate::key::KeyDigest;
-use crate::sql::row::{Row, number, text, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::tag::TagSet;
-use crate::time::{Epoch, Millis, Timestamp};
-use crate::warm::Want;
+use crate::base::json::read_json;
+use crate::base::sql::row::{Row, number, text, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::key::KeyDigest;
+use crate::cache::tag::TagSet;
+use crate::index::heat::Heat;
+use crate::index::warm::Want;
 
 use super::damage::is_damage;
 use super::schema::State;

@@ -1,13 +1,13 @@
 //! Pages, variants and leases as rows.
 
-use crate::header::Fields;
-use crate::heat::Heat;
-use crate::key::{CacheKey, KeyDigest, Page, Selection};
-use crate::lease::{Holder, Version};
-use crate::sql::row::{Row, json, text, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::tag::TagSet;
-use crate::time::{Epoch, Timestamp};
+use crate::base::sql::row::{Row, json, text, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
+use crate::cache::tag::TagSet;
+use crate::http::Fields;
+use crate::index::heat::Heat;
+use crate::index::lease::{Holder, Version};
 
 use super::{ShardError, Work};
 

@@ -1,8 +1,8 @@
 //! A shard's tables. Changes only add: a version must run on the tables of the next one.
 
-use crate::sql::row::{Row, epoch, flag, number, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::time::{Epoch, Timestamp};
+use crate::base::sql::row::{Row, epoch, flag, number, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Epoch, Timestamp};
 
 use crate::journal::Place;
 
@@ -77,7 +77,7 @@ const TABLES: &[&str] = &[
 /// Columns that came later: table, name, declaration. Each has a default, for a version before that
 /// does not name it.
 const COLUMNS: &[(&str, &str, &str)] = &[
-    // How much it is wanted (crate::heat).
+    // How much it is wanted (crate::index::heat).
     ("variant", "heat", "INTEGER NOT NULL DEFAULT 0"),
     // Its place in the queue once it is due: its variant's heat. -1: it waits for its time.
     ("warm", "rank", "INTEGER NOT NULL DEFAULT -1"),
@@ -192,7 +192,7 @@ pub(super) fn save<S: Sql>(sql: &S, before: &State, state: &State) -> Result<(),
     for (name, before, value) in rows {
         if before != value {
             let statement = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
-            sql.exec(statement, &[crate::sql::row::text(name), value])?;
+            sql.exec(statement, &[crate::base::sql::row::text(name), value])?;
         }
     }
     Ok(())

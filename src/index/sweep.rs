@@ -1,9 +1,9 @@
 //! Forgetting what is of no use any more, a bounded number of rows per call.
 
-use crate::pace::Pace;
-use crate::sql::row::{Row, number, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::time::{Millis, Timestamp};
+use crate::base::sql::row::{Row, number, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Millis, Timestamp};
+use crate::index::pace::Pace;
 
 use super::schema::State;
 use super::{ShardError, Work};

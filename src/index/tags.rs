@@ -7,10 +7,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::sort::sort;
-use crate::sql::row::{Row, json, number};
-use crate::sql::{Sql, SqlError, Value};
-use crate::tag::{Tag, TagSet, Target};
+use crate::base::sort::sort;
+use crate::base::sql::row::{Row, json, number};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::cache::tag::{Tag, TagSet, Target};
 
 use super::Work;
 use super::rows::VariantRow;

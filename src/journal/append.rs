@@ -1,17 +1,17 @@
 //! Giving epochs: appends, second epochs, and continuing past epochs that were lost.
 
-use crate::rule::Rule;
-use crate::sort::sort_by;
-use crate::sql::row::{Row, epoch, flag, hash, json, marks, maybe_text, number};
-use crate::sql::row::{row_marks, rows_per_statement, text, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::{Target, TargetHash};
-use crate::time::{Epoch, Millis, Timestamp};
+use crate::base::rule::Rule;
+use crate::base::sort::sort_by;
+use crate::base::sql::row::{Row, epoch, flag, hash, json, marks, maybe_text, number};
+use crate::base::sql::row::{row_marks, rows_per_statement, text, timestamp};
+use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::tag::{Target, TargetHash};
 
 use super::read::found;
 use super::{
-    Append, Appended, Journal, JournalError, MAX_EPOCH, Mode, REPAIR_MARGIN, State, outbox, schema,
-    upstream,
+    Append, Appended, Journal, JournalError, MAX_EPOCH, Mode, REPAIR_MARGIN, State, front_caches,
+    outbox, schema,
 };
 
 /// Second epochs given in one call of `run_due`.
@@ -177,7 +177,7 @@ impl<S: Sql> Journal<S> {
             let added = stamp(sql, entry.targets, entry.mode, next, now)?;
             record(sql, &entry, next, now)?;
             outbox::owe(sql, next, shards, now)?;
-            upstream::owe(sql, next, upstreams, seen)?;
+            front_caches::owe(sql, next, upstreams, seen)?;
             let state = State {
                 head: next,
                 targets: state.targets + added,

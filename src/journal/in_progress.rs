@@ -1,11 +1,11 @@
 //! Calls that an upstream has taken and is still at: what they carry stays owed, and is not told again, until the
 //! upstream says that it is done, or that it knows nothing of the call.
 
-use crate::sql::Sql;
-use crate::sql::row::{Row, epoch, maybe_text, number, text, timestamp};
-use crate::time::{Epoch, Millis, Timestamp};
+use crate::base::sql::Sql;
+use crate::base::sql::row::{Row, epoch, maybe_text, number, text, timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 
-use super::upstream::{acknowledge, well};
+use super::front_caches::{acknowledge, well};
 use super::{Journal, JournalError};
 
 /// The pause before a call is first asked after; it doubles with each further time.

@@ -7,9 +7,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::delta::{Delta, Found, hashes};
-use crate::tag::{Target, TargetHash};
-use crate::time::{Epoch, Millis, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::tag::{Target, TargetHash};
+use crate::journal::delta::{Delta, Found, hashes};
 
 use super::UpstreamState;
 

@@ -1,9 +1,9 @@
 //! What the journal owes: each invalidation to each shard, until the shard has it.
 
-use crate::sql::row::{Row, epoch, number, row_marks, rows_per_statement, text, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::tag::Target;
-use crate::time::{Epoch, Millis, Timestamp};
+use crate::base::sql::row::{Row, epoch, number, row_marks, rows_per_statement, text, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::tag::Target;
 
 use super::append::mode_from;
 use super::{Fanout, JobRecord, JournalError};

@@ -1,12 +1,12 @@
 //! Reading the journal: deltas and look-ups.
 
-use crate::delta::{Bucket, Delta, Found, Row as DeltaRow};
-use crate::rule::Rule;
-use crate::sort::{sort, sort_by};
-use crate::sql::row::{Row, epoch, hash, marks, number, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::TargetHash;
-use crate::time::{Epoch, Timestamp};
+use crate::base::rule::Rule;
+use crate::base::sort::{sort, sort_by};
+use crate::base::sql::row::{Row, epoch, hash, marks, number, timestamp};
+use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::tag::TargetHash;
+use crate::journal::delta::{Bucket, Delta, Found, Row as DeltaRow};
 
 use super::{JournalConfig, JournalError, SyncRequest};
 

@@ -5,9 +5,9 @@
 //! While that lasts, and for as long as jobs are remembered, invalidations go to the shards of before as well: workers
 //! of before may still bring pages there. A change that begins before another has ended takes its place.
 
-use crate::sql::row::{Row, number, timestamp};
-use crate::sql::{Sql, SqlError, Value};
-use crate::time::{Millis, Timestamp};
+use crate::base::sql::row::{Row, number, timestamp};
+use crate::base::sql::{Sql, SqlError, Value};
+use crate::base::time::{Millis, Timestamp};
 
 use super::{Journal, JournalConfig, JournalError, Place, State};
 

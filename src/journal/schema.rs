@@ -1,7 +1,7 @@
 //! The journal's tables. Changes only add: a version must run on the tables of the next one.
 
-use crate::sql::row::{Row, epoch, number};
-use crate::sql::{Sql, SqlError};
+use crate::base::sql::row::{Row, epoch, number};
+use crate::base::sql::{Sql, SqlError};
 
 use super::State;
 

@@ -1,10 +1,12 @@
 //! Keeping the journal small: folding the oldest targets into buckets, forgetting old receipts.
 
-use crate::sort::sort_by;
-use crate::sql::row::{Row, epoch, hash, marks, number, row_marks, rows_per_statement, timestamp};
-use crate::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
-use crate::tag::TargetHash;
-use crate::time::{Epoch, Millis, Timestamp};
+use crate::base::sort::sort_by;
+use crate::base::sql::row::{
+    Row, epoch, hash, marks, number, row_marks, rows_per_statement, timestamp,
+};
+use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::tag::TargetHash;
 
 use super::{Journal, JournalError, State, schema};
 

@@ -1,16 +1,16 @@
 //! An index shard on real SQLite, and short ways to talk to it.
 
-use edge_isr::header::Fields;
+use edge_isr::base::sql::{Sql, SqlError};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::key::{CacheKey, Page, Selection};
+use edge_isr::cache::tag::{Tag, TagSet, Target};
+use edge_isr::http::Fields;
 use edge_isr::index::{
     Grant, Invalidated, JobProgress, LeaseReply, LeaseRequest, Outcome, PageInfo, Ready,
     RecordRequest, Recorded, ReleaseRequest, Shard, ShardCall, ShardConfig, ShardReply,
     ShardStatus, WarmResult, WarmTask,
 };
 use edge_isr::journal::{Fanout, Mode};
-use edge_isr::key::{CacheKey, Page, Selection};
-use edge_isr::sql::{Sql, SqlError};
-use edge_isr::tag::{Tag, TagSet, Target};
-use edge_isr::time::{Epoch, Millis, Timestamp};
 
 use super::sqlite::Sqlite;
 

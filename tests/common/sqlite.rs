@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use edge_isr::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
+use edge_isr::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter};

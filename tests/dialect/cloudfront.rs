@@ -1,12 +1,14 @@
 //! CloudFront's `CreateInvalidation`: its XML, its signature, its errors.
 
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::control::Secrets;
 use edge_isr::control::auth::{AuthError, Caller, Scope};
-use edge_isr::dialect::sigv4::{KeyScope, Signed, authorization, compact, signature, verify};
-use edge_isr::dialect::{Refusal, Reply};
-use edge_isr::header::RequestHead;
+use edge_isr::control::purge_apis::sigv4::{
+    KeyScope, Signed, authorization, compact, signature, verify,
+};
+use edge_isr::control::purge_apis::{Refusal, Reply};
+use edge_isr::http::RequestHead;
 use edge_isr::journal::{JobRecord, Mode};
-use edge_isr::time::{Epoch, Millis, Timestamp};
 
 use super::{NOW, accepted, call, config, named, not_recorded, read, refusal, request, secrets};
 

@@ -9,14 +9,14 @@ mod fastly;
 mod keycdn;
 mod method;
 
+use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::config::{Config, parse};
 use edge_isr::control::auth::{AuthError, Caller};
 use edge_isr::control::problem::Problem;
+use edge_isr::control::purge_apis::{Call, Dialect, Outcome, Purge, Refusal, Reply, route};
 use edge_isr::control::{ProblemKind, Scope, Secrets};
-use edge_isr::dialect::{Call, Dialect, Outcome, Purge, Refusal, Reply, route};
-use edge_isr::header::RequestHead;
+use edge_isr::http::RequestHead;
 use edge_isr::journal::Mode;
-use edge_isr::time::{Epoch, Timestamp};
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -69,7 +69,8 @@ fn read(line: &str, fields: &[(&str, &str)], body: &str) -> Result<Purge, Proble
 /// The targets as `kind:name`, and the mode.
 fn named(purge: &Purge) -> (Vec<String>, Mode) {
     let kinds = ["", "tag", "url", "prefix", "host", "all"];
-    let name = |t: &edge_isr::tag::Target| format!("{} {}", kinds[usize::from(t.kind())], t.name());
+    let name =
+        |t: &edge_isr::cache::tag::Target| format!("{} {}", kinds[usize::from(t.kind())], t.name());
     (purge.command.targets.iter().map(|t| name(t).trim().to_owned()).collect(), purge.command.mode)
 }
 

@@ -6,15 +6,15 @@
     reason = "a table that is written wrong fails its test"
 )]
 
+use edge_isr::base::time::{Epoch, Seconds, Timestamp};
+use edge_isr::cache::admission::{Admission, Admitted, PassReason, Refusal, admit};
+use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
+use edge_isr::cache::forward::{EdgeFacts, cacheable_request_fields};
+use edge_isr::cache::key::{CacheKey, Page, Selection};
+use edge_isr::cache::storage::{NoStore, Storable, Storage, StorageInput, storage};
+use edge_isr::cache::tag::TagSet;
 use edge_isr::config::{Config, ForwardHeaders, QueryPolicy, Route};
-use edge_isr::entry::{Demand, Entry, Freshness, FreshnessSource};
-use edge_isr::header::{Fields, RequestHead, ResponseHead};
-use edge_isr::key::{CacheKey, Page, Selection};
-use edge_isr::policy::admission::{Admission, Admitted, PassReason, Refusal, admit};
-use edge_isr::policy::forward::{EdgeFacts, cacheable_request_fields};
-use edge_isr::policy::storage::{NoStore, Storable, Storage, StorageInput, storage};
-use edge_isr::tag::TagSet;
-use edge_isr::time::{Epoch, Seconds, Timestamp};
+use edge_isr::http::{Fields, RequestHead, ResponseHead};
 
 /// Sat, 01 Jan 2022 00:00:00 GMT.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(1_640_995_200);

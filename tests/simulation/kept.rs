@@ -4,7 +4,7 @@
 //! mutant, `scripts/simulate --kept` names one that does; `scripts/simulate --mutants` prints the whole table of
 //! docs/simulation.md anew.
 
-use edge_isr::rule::Rule;
+use edge_isr::base::rule::Rule;
 
 /// A rule, and a seed that finds it switched off.
 pub(crate) const KEPT: &[(Rule, u64)] = &[

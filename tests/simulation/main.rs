@@ -21,7 +21,7 @@ mod upstream;
 mod watch;
 mod world;
 
-use edge_isr::rule::Rule;
+use edge_isr::base::rule::Rule;
 use run::Range;
 
 /// Seeds of a plain `cargo test`.

@@ -5,17 +5,17 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::rc::Rc;
 
-use edge_isr::codec::{self, Record};
-use edge_isr::delta::SharedDelta;
-use edge_isr::header::{Fields, ResponseHead};
-use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
-use edge_isr::journal::{JournalCall, JournalReply};
-use edge_isr::port::{
+use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::cache::envelope::{self, Record};
+use edge_isr::engine::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
     Stored,
 };
-use edge_isr::time::{Millis, Timestamp};
-use edge_isr::upstream::{Answer, Request};
+use edge_isr::front_caches::{Answer, Request};
+use edge_isr::http::{Fields, ResponseHead};
+use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
+use edge_isr::journal::delta::SharedDelta;
+use edge_isr::journal::{JournalCall, JournalReply};
 
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO};
@@ -116,7 +116,7 @@ impl Node {
 }
 
 fn open(held: &Held) -> Result<Stored<Rc<[u8]>>, StoreError> {
-    let record = codec::decode(&held.head).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    let record = envelope::decode(&held.head).map_err(|e| StoreError::Unreadable(e.to_string()))?;
     Ok(Stored { record, body: Rc::clone(&held.body) })
 }
 
@@ -156,7 +156,7 @@ impl Store<Rc<[u8]>> for Near {
         let place = &self.0;
         let slow = place.world.sched.below(place.world.plan.jams / 2) == 0;
         place.store(if slow { 800 } else { 20 }).await?;
-        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        let head = envelope::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
         let colo = place.colo();
         check(&place.world, &format!("L1 {colo}"), record, body);
         let held = Held {
@@ -205,7 +205,7 @@ impl Store<Rc<[u8]>> for Far {
         let place = &self.0;
         place.store(if place.world.sched.below(8) == 0 { 2_000 } else { 200 }).await?;
         place.world.watch.borrow_mut().count("l2_put");
-        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        let head = envelope::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
         check(&place.world, "L2", record, body);
         let now = place.world.sched.now();
         let mut visible = [now; COLOS];
@@ -549,7 +549,7 @@ impl Node {
                     JOIN page p ON p.id = v.page WHERE p.url = '{url}'"
             );
             query(&self.place.world.sql(object), &known).first()
-                != Some(&edge_isr::sql::Value::Integer(0))
+                != Some(&edge_isr::base::sql::Value::Integer(0))
         })
     }
 }

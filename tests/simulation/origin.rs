@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use edge_isr::tag::{Tag, Target};
+use edge_isr::cache::tag::{Tag, Target};
 
 use crate::plan::{ITEMS, Naming};
 

@@ -3,18 +3,18 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use edge_isr::base::sql::{Sql as _, Value};
+use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::admission::{Admission, admit};
+use edge_isr::cache::key::Selection;
+use edge_isr::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets};
 use edge_isr::engine::Incoming;
-use edge_isr::engine::answer::Body;
 use edge_isr::engine::memory::Held;
-use edge_isr::header::{Fields, RequestHead};
+use edge_isr::engine::port::Platform as _;
+use edge_isr::engine::serve::response::Body;
+use edge_isr::http::{Fields, RequestHead};
 use edge_isr::index::{ShardCall, WarmRequest};
 use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
-use edge_isr::key::Selection;
-use edge_isr::policy::admission::{Admission, admit};
-use edge_isr::port::Platform as _;
-use edge_isr::sql::{Sql as _, Value};
-use edge_isr::tag::{Tag, TagSet, Target, TargetHash, page_targets};
-use edge_isr::time::{Epoch, Millis};
 
 use crate::node::Node;
 use crate::origin::{self, SITE};

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use edge_isr::rule::Rule;
+use edge_isr::base::rule::Rule;
 
 use crate::play::play;
 use crate::watch::Property;

@@ -21,7 +21,7 @@ mod world;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use edge_isr::rule::Rule;
+use edge_isr::base::rule::Rule;
 use kept::{KEPT, SILENT};
 use run::Range;
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::{Rc, Weak};
 
-use edge_isr::sql::{Sql, SqlError, Value};
+use edge_isr::base::sql::{Sql, SqlError, Value};
 
 use crate::common::sqlite::Sqlite;
 use crate::watch::Property;

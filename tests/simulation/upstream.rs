@@ -10,12 +10,12 @@ use std::rc::Rc;
 use fastrand::Rng;
 use serde_json::Value;
 
+use edge_isr::cache::tag::Target;
 use edge_isr::config::OriginUrl;
-use edge_isr::config::upstream::{Provider, Upstream};
-use edge_isr::header::{Fields, ResponseHead};
-use edge_isr::port::OriginError;
-use edge_isr::tag::Target;
-use edge_isr::upstream::{Answer, Request};
+use edge_isr::config::front_cache::{Provider, Upstream};
+use edge_isr::engine::port::OriginError;
+use edge_isr::front_caches::{Answer, Request};
+use edge_isr::http::{Fields, ResponseHead};
 
 use crate::sched::{DAWN, Sched, sleep};
 

@@ -6,18 +6,18 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 
+use edge_isr::base::sql::Value;
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::config::front_cache::Armed;
 use edge_isr::config::pattern::PathPattern;
-use edge_isr::config::upstream::Armed;
 use edge_isr::config::{Config, LogLevel, Route, Rule};
-use edge_isr::delta::SharedDelta;
 use edge_isr::engine::Engine;
-use edge_isr::engine::deliver::{self, Ledger};
+use edge_isr::engine::invalidate::fan_out::{self, Ledger};
+use edge_isr::engine::port::CallError;
 use edge_isr::engine::warm::{self, Depot};
 use edge_isr::index::{LeaseReply, Shard, ShardCall, ShardConfig, ShardReply};
+use edge_isr::journal::delta::SharedDelta;
 use edge_isr::journal::{Journal, JournalCall, JournalConfig, JournalReply};
-use edge_isr::port::CallError;
-use edge_isr::sql::Value;
-use edge_isr::time::{Epoch, Millis, Timestamp};
 use fastrand::Rng;
 
 use crate::common::sqlite::Sqlite;
@@ -365,7 +365,7 @@ impl World {
             sleep(&world.sched, world.sched.below(5)).await;
             let node = Rc::new(Node::object(&world, object));
             let next = match world.machine(object) {
-                Some(Machine::Journal(ledger)) => deliver::run_due(&ledger, &node)
+                Some(Machine::Journal(ledger)) => fan_out::run_due(&ledger, &node)
                     .await
                     .and_then(|()| ledger.next_wake())
                     .map_err(|error| error.to_string()),
@@ -431,7 +431,7 @@ impl World {
             Box::pin(async move {
                 let Some(Machine::Journal(ledger)) = world.machine(0) else { return Err(gone()) };
                 let node = Rc::new(Node::object(&world, 0));
-                let reply = deliver::handle(&ledger, &node, call).await;
+                let reply = fan_out::handle(&ledger, &node, call).await;
                 if let Ok(next) = ledger.next_wake() {
                     world.wake_at(0, next);
                 }
@@ -674,7 +674,7 @@ fn integer(value: &Value) -> i64 {
 }
 
 pub(crate) fn query(sql: &Sqlite, query: &str) -> Vec<Value> {
-    use edge_isr::sql::Sql as _;
+    use edge_isr::base::sql::Sql as _;
     sql.exec(query, &[]).unwrap().into_iter().flatten().collect()
 }
 

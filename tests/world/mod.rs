@@ -14,27 +14,27 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use edge_isr::codec::{self, Record};
+use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::cache::envelope::{self, Record};
+use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::config::Config;
-use edge_isr::config::upstream::Armed;
+use edge_isr::config::front_cache::Armed;
 use edge_isr::control::Secrets;
 use edge_isr::control::healthz::HealthReason;
-use edge_isr::delta::SharedDelta;
-use edge_isr::engine::answer::{Answer, Body};
-use edge_isr::engine::deliver::{self, Ledger};
+use edge_isr::engine::invalidate::fan_out::{self, Ledger};
 use edge_isr::engine::operate::Guard;
-use edge_isr::engine::warm::{self, Depot};
-use edge_isr::engine::{Engine, Incoming};
-use edge_isr::header::{Fields, RequestHead, ResponseHead};
-use edge_isr::index::{Shard, ShardCall, ShardConfig, ShardReply};
-use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
-use edge_isr::port::{
+use edge_isr::engine::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
     Stored,
 };
-use edge_isr::tag::{Tag, Target};
-use edge_isr::time::{Millis, Timestamp};
-use edge_isr::upstream;
+use edge_isr::engine::serve::response::{Answer, Body};
+use edge_isr::engine::warm::{self, Depot};
+use edge_isr::engine::{Engine, Incoming};
+use edge_isr::front_caches;
+use edge_isr::http::{Fields, RequestHead, ResponseHead};
+use edge_isr::index::{Shard, ShardCall, ShardConfig, ShardReply};
+use edge_isr::journal::delta::SharedDelta;
+use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
 
 use crate::common::sqlite::Sqlite;
 
@@ -83,8 +83,8 @@ pub struct Reached {
 }
 
 type PurgeScript = Box<dyn Fn(bool) -> Result<(), PurgeError>>;
-type BodyScript = Box<dyn Fn(&upstream::Request) -> String>;
-type UpstreamScript = Box<dyn Fn(&upstream::Request) -> Told>;
+type BodyScript = Box<dyn Fn(&front_caches::Request) -> String>;
+type UpstreamScript = Box<dyn Fn(&front_caches::Request) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
 /// What a cache before the edge answers: status and fields.
@@ -117,7 +117,7 @@ pub struct World {
     /// The body of that.
     pub upstream_body: RefCell<BodyScript>,
     /// What it was told.
-    pub told: RefCell<Vec<upstream::Request>>,
+    pub told: RefCell<Vec<front_caches::Request>>,
     /// What Workers Caching answers to a purge (`false`) and to a mark (`true`).
     pub before: RefCell<PurgeScript>,
     /// What it was asked, and did not lack.
@@ -326,7 +326,7 @@ impl World {
     async fn run_alarms(self: &Rc<Self>) {
         let node = Rc::new(Node::new(self, "objects"));
         let ledger = Rc::clone(&self.ledger.borrow());
-        deliver::run_due(&ledger, &node).await.unwrap();
+        fan_out::run_due(&ledger, &node).await.unwrap();
         let engine = self.shard_engine.borrow().clone().unwrap();
         let depots = self.depots.borrow().clone();
         for depot in &depots {
@@ -351,7 +351,7 @@ impl World {
         let node = Rc::new(Node::new(self, "objects"));
         let ledger = Rc::clone(&self.ledger.borrow());
         self.run(async move {
-            deliver::handle(&ledger, &node, JournalCall::Append(append)).await.unwrap()
+            fan_out::handle(&ledger, &node, JournalCall::Append(append)).await.unwrap()
         })
     }
 }
@@ -417,7 +417,7 @@ impl Node {
 }
 
 fn open(bytes: &[u8], body: &Rc<[u8]>) -> Result<Stored<Rc<[u8]>>, StoreError> {
-    let record = codec::decode(bytes).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+    let record = envelope::decode(bytes).map_err(|e| StoreError::Unreadable(e.to_string()))?;
     Ok(Stored { record, body: Rc::clone(body) })
 }
 
@@ -440,7 +440,7 @@ impl Store<Rc<[u8]>> for Colo {
         keep: Millis,
     ) -> Result<(), StoreError> {
         self.0.count("l1_put");
-        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        let head = envelope::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
         let until = self.0.now.get() + keep.0 as i64;
         let mut colos = self.0.colos.borrow_mut();
         let colo = colos.entry(self.1.clone()).or_default();
@@ -471,7 +471,7 @@ impl Store<Rc<[u8]>> for Global {
         _keep: Millis,
     ) -> Result<(), StoreError> {
         self.0.count("l2_put");
-        let head = codec::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
+        let head = envelope::encode(record).map_err(|e| StoreError::Unreadable(e.to_string()))?;
         if (head.len() + body.len()) as u64 > self.most_bytes() {
             return Err(StoreError::TooLarge);
         }
@@ -565,9 +565,9 @@ impl Platform for Node {
 
     async fn tell(
         &self,
-        request: upstream::Request,
+        request: front_caches::Request,
         timeout: Millis,
-    ) -> Result<upstream::Answer, OriginError> {
+    ) -> Result<front_caches::Answer, OriginError> {
         let answer = (self.world.upstream.borrow())(&request);
         let body = (self.world.upstream_body.borrow())(&request).into_bytes();
         self.world.told.borrow_mut().push(request);
@@ -575,7 +575,7 @@ impl Platform for Node {
             Ok((status, fields)) => {
                 self.world.sleep(3).await;
                 let head = ResponseHead { status, fields: fields.iter().copied().collect() };
-                Ok(upstream::Answer { head, body })
+                Ok(front_caches::Answer { head, body })
             }
             Err(OriginError::Timeout) => {
                 self.world.sleep(timeout.0).await;
@@ -633,7 +633,7 @@ impl Platform for Node {
         }
         let node = Rc::new(Node::new(&self.world, "objects"));
         let ledger = Rc::clone(&self.world.ledger.borrow());
-        deliver::handle(&ledger, &node, call)
+        fan_out::handle(&ledger, &node, call)
             .await
             .map_err(|error| CallError::Failed(error.to_string()))
     }

@@ -3,8 +3,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::write_value;
-use crate::time::{Millis, Seconds};
+use crate::base::json::write_value;
+use crate::base::time::{Millis, Seconds};
 
 use super::ConfigError;
 use super::suggest::nearest;

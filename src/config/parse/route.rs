@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
+use crate::base::sort::sort;
+use crate::base::time::Seconds;
 use crate::config::host::parse_host;
 use crate::config::{
     Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, Rule, TRACKING_PARAMETERS,
     VaryOn,
 };
-use crate::sort::sort;
-use crate::time::Seconds;
 
 use super::names::{cookie_name, cookie_pattern, field_name, language, parameter};
 use super::reader::{Problems, Section, choice, list, seconds};

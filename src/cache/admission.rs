@@ -1,0 +1,321 @@
+//! Admission: is this request one for the cache, and for which page?
+//!
+//! Served from the cache are GET and HEAD for a route that caches, without anything that makes the answer one
+//! visitor's own. What is not for the cache passes to the origin; what can't be right is refused. The page's key is
+//! made of exactly what the origin will be sent.
+
+use crate::cache::key::{CacheKey, Page};
+use crate::config::{Action, Config, ForwardHeaders, Route, VaryOn};
+use crate::http::cache_control::RequestDirectives;
+use crate::http::cache_status::Forward;
+use crate::http::list::{split, trim};
+use crate::http::range::{RangeRequest, range};
+use crate::http::{Fields, RequestHead, cookie, language, loop_guard};
+
+use super::device::device;
+use super::post::{as_get, may_be_stored};
+use super::query::normalise_query;
+
+/// The longest path and query.
+pub const MAX_URI_BYTES: usize = 16 << 10;
+/// The most segments of a path whose page is stored: each prefix is a target, which every hit compares.
+pub const MAX_SEGMENTS: usize = 100;
+/// The most bytes of fields.
+pub const MAX_FIELDS_BYTES: usize = 128 << 10;
+
+/// What is done with a request.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Admission<'c> {
+    /// It is for the cache.
+    Serve(Admitted<'c>),
+    /// It passes to the origin.
+    Pass(Pass<'c>),
+    /// It is answered with an error.
+    Refuse(Refusal),
+}
+
+/// A request for the cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admitted<'c> {
+    /// The page it asks for.
+    pub page: Page,
+    /// The page's primary key.
+    pub key: CacheKey,
+    /// The settings.
+    pub route: &'c Route,
+    /// HEAD: the answer has no body.
+    pub head_only: bool,
+    /// What the request demands; nothing where the route does not listen.
+    pub directives: RequestDirectives,
+    /// The visitor has cookies that the origin won't see.
+    pub cookies_removed: bool,
+    /// The ranges asked for.
+    pub range: Option<RangeRequest>,
+    /// Facts about the visitor that are part of the key, as fields for the origin.
+    pub facts: Vec<(&'static str, String)>,
+}
+
+/// A request that passes to the origin.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pass<'c> {
+    /// The page it names.
+    pub page: Page,
+    /// The settings.
+    pub route: &'c Route,
+    /// Why it passes.
+    pub reason: PassReason,
+    /// Its method may change things (RFC 9110 §9.2.1): what is stored may be out of date after it.
+    pub unsafe_method: bool,
+    /// The page that its answer may be stored for, if it is such a POST.
+    pub post: Option<Box<Admitted<'c>>>,
+}
+
+/// Why a request passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PassReason {
+    /// Neither GET nor HEAD.
+    Method,
+    /// It wants another protocol (WebSocket).
+    Upgrade,
+    /// The route says so.
+    Route,
+    /// GET or HEAD with a body.
+    RequestBody,
+    /// `Accept: text/event-stream`.
+    EventStream,
+    /// It carries credentials.
+    Authorization,
+    /// It carries a cookie that the route names.
+    BypassCookie,
+    /// `If-Match` or `If-Unmodified-Since`: for the origin alone (RFC 9111 §4.3.2).
+    Precondition,
+    /// Its path has more than [`MAX_SEGMENTS`].
+    PathDepth,
+}
+
+impl PassReason {
+    /// The reason's name in Cache-Status, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Method => "method",
+            Self::Upgrade => "upgrade",
+            Self::Route => "route",
+            Self::RequestBody => "request-body",
+            Self::EventStream => "event-stream",
+            Self::Authorization => "authorization",
+            Self::BypassCookie => "bypass-cookie",
+            Self::Precondition => "precondition",
+            Self::PathDepth => "path-depth",
+        }
+    }
+
+    /// The reason in the terms of RFC 9211 §2.2.
+    #[must_use]
+    pub const fn forward(self) -> Forward {
+        match self {
+            Self::Method => Forward::Method,
+            Self::RequestBody | Self::Precondition | Self::PathDepth => Forward::Request,
+            Self::Upgrade
+            | Self::Route
+            | Self::EventStream
+            | Self::Authorization
+            | Self::BypassCookie => Forward::Bypass,
+        }
+    }
+}
+
+/// Why a request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Refusal {
+    /// It came through this edge before (RFC 8586).
+    Loop,
+    /// The host is empty or has characters that no host has.
+    BadHost,
+    /// The path does not start with `/`, or path or query have bytes that no URI has.
+    BadUri,
+    /// Path and query are too long.
+    UriTooLong,
+    /// The fields are too long.
+    FieldsTooLarge,
+}
+
+impl Refusal {
+    /// The status that tells the visitor (RFC 9110 §15.5, RFC 6585 §5, RFC 5842 §7.2).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Loop => 508,
+            Self::BadHost | Self::BadUri => 400,
+            Self::UriTooLong => 414,
+            Self::FieldsTooLarge => 431,
+        }
+    }
+
+    /// The reason's name in Cache-Status, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Loop => "loop",
+            Self::BadHost => "bad-host",
+            Self::BadUri => "bad-uri",
+            Self::UriTooLong => "uri-too-long",
+            Self::FieldsTooLarge => "fields-too-large",
+        }
+    }
+}
+
+/// Decides on a request.
+#[must_use]
+pub fn admit<'c>(request: &RequestHead, config: &'c Config) -> Admission<'c> {
+    if let Some(refusal) = refusal(request) {
+        return Admission::Refuse(refusal);
+    }
+    let route = config.route(&request.host, &request.path);
+    let page = page(request, route, config);
+    if let Some(reason) = pass_reason(request, route) {
+        let unsafe_method =
+            !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        let post =
+            may_be_stored(request, route, &page) && pass_reason(&as_get(request), route).is_none();
+        let post = post.then(|| Box::new(admitted(request, route, page.clone())));
+        return Admission::Pass(Pass { page, route, reason, unsafe_method, post });
+    }
+    Admission::Serve(admitted(request, route, page))
+}
+
+fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted<'c> {
+    let facts = facts(request, route);
+    let cookies: Vec<(String, String)> = route
+        .key_cookies
+        .iter()
+        .filter_map(|n| Some((format!("cookie:{n}"), cookie::values(&request.fields, n)?)))
+        .collect();
+    let extra = cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let extra = extra.chain(facts.iter().map(|(name, value)| (*name, value.as_str())));
+    let listens = route.request_directives;
+    Admitted {
+        key: CacheKey::new(&page, extra),
+        page,
+        route,
+        head_only: request.method == "HEAD",
+        directives: if listens {
+            RequestDirectives::of(&request.fields)
+        } else {
+            RequestDirectives::default()
+        },
+        cookies_removed: match route.forward_headers {
+            ForwardHeaders::All => false,
+            ForwardHeaders::Listed(_) => cookie::has_other(&request.fields, &route.key_cookies),
+        },
+        // RFC 9110 §14.2: a range has a meaning for GET alone.
+        range: if request.method == "GET" { range(&request.fields) } else { None },
+        facts,
+    }
+}
+
+/// The page that a request names.
+#[must_use]
+pub fn page(request: &RequestHead, route: &Route, config: &Config) -> Page {
+    Page {
+        scheme: request.scheme.clone(),
+        host: request.host.clone(),
+        purge_host: config.purge_host(&request.host).into_owned(),
+        path: request.path.clone(),
+        query: normalise_query(request.query.as_deref(), &route.query),
+    }
+}
+
+/// The page of an absolute URL, as a visitor's request for it would name it; none if it is no `http` or `https` URL.
+#[must_use]
+pub fn page_of_url(url: &str, config: &Config) -> Option<Page> {
+    let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;
+    let name = url.host_str()?;
+    let host = match url.port() {
+        Some(port) => format!("{name}:{port}"),
+        None => name.to_owned(),
+    };
+    let route = config.route(&host, url.path());
+    Some(Page {
+        scheme: url.scheme().to_owned(),
+        purge_host: config.purge_host(&host).into_owned(),
+        path: url.path().to_owned(),
+        query: normalise_query(url.query(), &route.query),
+        host,
+    })
+}
+
+fn refusal(request: &RequestHead) -> Option<Refusal> {
+    let host = request.host.as_bytes();
+    let host_byte =
+        |b: &u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' | b':' | b'[' | b']');
+    let query = request.query.as_deref().unwrap_or_default();
+    let uri_byte = |b: u8| b.is_ascii_graphic() && b != b'#';
+    let fields: usize = request.fields.iter().map(|(n, v)| n.len() + v.len() + 4).sum();
+    // As it goes on, and as a warm of the page sends it: one line.
+    let passed_on = request.fields.joined("cdn-loop").map_or(0, |value| value.len());
+    if loop_guard::has_looped(&request.fields) {
+        Some(Refusal::Loop)
+    } else if host.is_empty() || !host.iter().all(host_byte) {
+        Some(Refusal::BadHost)
+    } else if request.path.len() + query.len() > MAX_URI_BYTES {
+        Some(Refusal::UriTooLong)
+    } else if fields > MAX_FIELDS_BYTES || passed_on > loop_guard::MAX_BYTES {
+        Some(Refusal::FieldsTooLarge)
+    } else if !(request.path.starts_with('/') || request.path == "*")
+        || !request.path.bytes().all(|b| uri_byte(b) && b != b'?')
+        || !query.bytes().all(uri_byte)
+    {
+        Some(Refusal::BadUri)
+    } else {
+        None
+    }
+}
+
+fn pass_reason(request: &RequestHead, route: &Route) -> Option<PassReason> {
+    let fields = &request.fields;
+    let has_body = fields.has("transfer-encoding")
+        || fields.all("content-length").any(|length| trim(length) != "0");
+    if fields.has("upgrade") {
+        Some(PassReason::Upgrade)
+    } else if !matches!(request.method.as_str(), "GET" | "HEAD") || request.path == "*" {
+        Some(PassReason::Method)
+    } else if route.action == Action::Bypass {
+        Some(PassReason::Route)
+    } else if has_body {
+        Some(PassReason::RequestBody)
+    } else if wants_events(fields) {
+        Some(PassReason::EventStream)
+    } else if fields.has("authorization") && route.forward_headers != ForwardHeaders::All {
+        Some(PassReason::Authorization)
+    } else if cookie::has_any(fields, &route.bypass_cookies) {
+        Some(PassReason::BypassCookie)
+    } else if fields.has("if-match") || fields.has("if-unmodified-since") {
+        Some(PassReason::Precondition)
+    } else if request.path.bytes().filter(|b| *b == b'/').count() > MAX_SEGMENTS {
+        Some(PassReason::PathDepth)
+    } else {
+        None
+    }
+}
+
+fn wants_events(fields: &Fields) -> bool {
+    fields.all("accept").flat_map(|line| split(line, b',').parts).any(|member| {
+        let kind = trim(member.split(';').next().unwrap_or_default());
+        kind.eq_ignore_ascii_case("text/event-stream")
+    })
+}
+
+fn facts(request: &RequestHead, route: &Route) -> Vec<(&'static str, String)> {
+    let fact = |vary_on: &VaryOn| match vary_on {
+        VaryOn::Device => Some(("x-device", device(&request.fields).to_owned())),
+        VaryOn::Language => {
+            let accepted = request.fields.joined("accept-language");
+            let language = language::look_up(accepted.as_deref(), &route.languages)?;
+            Some(("accept-language", language.to_owned()))
+        }
+    };
+    // RFC 8586 §2: what other CDNs said must go on to the origin, so it is part of the key.
+    let passed_on = loop_guard::said_by_others(&request.fields).map(|said| ("cdn-loop", said));
+    route.vary_on.iter().filter_map(fact).chain(passed_on).collect()
+}

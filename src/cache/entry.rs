@@ -1,0 +1,141 @@
+//! A stored response: one variant of a page, without its body.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::time::{Epoch, Millis, Seconds, Timestamp};
+use crate::cache::key::{CacheKey, Page, Selection};
+use crate::cache::tag::{TagSet, TargetHash};
+use crate::http::Fields;
+
+/// The head of a stored response (RFC 9111 §3), with all that later decisions need.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The primary key: compared after a look-up by digest.
+    pub key: CacheKey,
+    /// The page it is a variant of.
+    pub page: Page,
+    /// What its `Vary` selected; empty if the response does not vary.
+    pub selection: Selection,
+    /// The status code.
+    pub status: u16,
+    /// The response's fields, without hop-by-hop and tag fields.
+    pub fields: Fields,
+    /// The page's tags.
+    pub tags: TagSet,
+    /// The hashes of everything that invalidates it: follows from page and tags.
+    pub targets: Vec<TargetHash>,
+    /// The epoch that the filler's view had before the origin request began (design §3.2).
+    pub stamp: Epoch,
+    /// The fencing number of the lease it was filled under; 0 without a lease.
+    pub fence: u64,
+    /// When the request that it answers was sent.
+    pub request_time: Timestamp,
+    /// When its head arrived.
+    pub response_time: Timestamp,
+    /// `corrected_initial_age` (RFC 9111 §4.2.3).
+    pub initial_age: Seconds,
+    /// For how long it can be used, and how.
+    pub freshness: Freshness,
+    /// Bytes of the body as stored.
+    pub body_length: u64,
+    /// Which part of the representation the body is; none if it is all of it.
+    pub part: Option<Part>,
+}
+
+/// A part of a representation, as a 206 brings it (RFC 9110 §14.4). Its body's length says where it ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// The position of its first byte.
+    pub first: u64,
+    /// The length of the whole representation.
+    pub whole: Length,
+}
+
+/// What is known of the length of a representation of which a part is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    /// So many bytes.
+    Known(u64),
+    /// Nothing.
+    Unknown,
+    /// Nothing, but that it ends where the part ends.
+    EndsHere,
+}
+
+impl Part {
+    /// Whether a body of `length` that begins here is the whole representation.
+    #[must_use]
+    pub fn is_whole(self, length: u64) -> bool {
+        self.first == 0 && self.whole == Length::Known(length)
+    }
+}
+
+impl Entry {
+    /// `current_age` (RFC 9111 §4.2.3).
+    #[must_use]
+    pub fn age(&self, now: Timestamp) -> Seconds {
+        self.initial_age.plus(now.since(self.response_time).as_seconds())
+    }
+
+    /// `current_age` in milliseconds, for comparisons that must not lose the fraction.
+    #[must_use]
+    pub fn age_millis(&self, now: Timestamp) -> Millis {
+        Millis(Millis::from(self.initial_age).0.saturating_add(now.since(self.response_time).0))
+    }
+}
+
+/// For how long a stored response can be used.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Freshness {
+    /// `freshness_lifetime` (RFC 9111 §4.2.1).
+    pub lifetime: Seconds,
+    /// Where the lifetime comes from.
+    pub source: FreshnessSource,
+    /// `stale-while-revalidate` (RFC 5861 §3), after the lifetime.
+    pub stale_while_revalidate: Seconds,
+    /// `stale-if-error` (RFC 5861 §4), after the lifetime.
+    pub stale_if_error: Seconds,
+    /// What the response demands before a reuse.
+    pub demand: Demand,
+}
+
+/// Where a freshness lifetime comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FreshnessSource {
+    /// A targeted field (RFC 9213) or `Surrogate-Control`.
+    Targeted,
+    /// `s-maxage`.
+    SMaxAge,
+    /// `max-age`.
+    MaxAge,
+    /// `Expires` minus `Date`.
+    Expires,
+    /// RFC 9111 §4.2.2.
+    Heuristic,
+    /// The route's `ttl` or `negative_ttl`.
+    Route,
+    /// Nothing: it is stale at once and can only be validated.
+    None,
+}
+
+impl FreshnessSource {
+    /// Whether the response itself states the lifetime (RFC 9111 §4.2.1).
+    #[must_use]
+    pub const fn is_explicit(self) -> bool {
+        match self {
+            Self::Targeted | Self::SMaxAge | Self::MaxAge | Self::Expires => true,
+            Self::Heuristic | Self::Route | Self::None => false,
+        }
+    }
+}
+
+/// What a stored response demands before it may be reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Demand {
+    /// Nothing beyond freshness.
+    Nothing,
+    /// `must-revalidate`, `proxy-revalidate` or an explicit `s-maxage` without a stale window: never stale.
+    WhenStale,
+    /// `no-cache`: each reuse is validated.
+    Always,
+}

@@ -1,0 +1,286 @@
+//! The stored form of what L1 and L2 hold: a versioned envelope of head and body.
+//!
+//! ```text
+//! "EISR"  version:u8  head_length:u32 (big-endian)  head (JSON)  body
+//! ```
+//!
+//! The body's bytes never pass through here: a store writes them behind the prefix that [`encode`] returns, and cuts
+//! them off where [`split`] says. What can't be read is a [`CodecError`], which the engine treats as a miss with a
+//! reason. A reader takes every version up to its own; fields are only ever added.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::base::json::{parse_json, read_value};
+use crate::base::time::{Epoch, Seconds, Timestamp};
+use crate::cache::entry::{Entry, Freshness, Length, Part};
+use crate::cache::key::{CacheKey, Page, Selection};
+use crate::cache::tag::TagSet;
+use crate::http::Fields;
+
+/// The envelope's first bytes.
+pub const MAGIC: [u8; 4] = *b"EISR";
+/// The version that [`encode`] writes.
+pub const VERSION: u8 = 1;
+/// Bytes before the head.
+pub const PREFIX_BYTES: usize = 9;
+/// The longest head that is read: far above 1,000 tags of 1,024 bytes and 128 KiB of fields.
+pub const MAX_HEAD_BYTES: usize = 4 << 20;
+
+/// What can stand under a key in L1 or L2.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Record {
+    /// A stored response; its body follows.
+    Entry(Box<Entry>),
+    /// The page varies: look under the key of the variant that these request fields select.
+    Vary(Vec<String>),
+    /// Hit-for-pass: the page's answers can't be stored; pass until then.
+    Pass {
+        /// Why the last answer was not stored.
+        reason: String,
+        /// When to try again.
+        until: Timestamp,
+    },
+}
+
+/// Why bytes are not an envelope.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CodecError {
+    /// They do not begin with [`MAGIC`].
+    Magic,
+    /// Written by a version that this one does not know.
+    Version(u8),
+    /// They end inside the prefix or the head.
+    Truncated,
+    /// The head is longer than [`MAX_HEAD_BYTES`].
+    TooLong,
+    /// The head is not what its version says.
+    Head(String),
+}
+
+impl std::fmt::Display for CodecError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Magic => f.write_str("not an envelope"),
+            Self::Version(version) => write!(f, "an envelope of unknown version {version}"),
+            Self::Truncated => f.write_str("a truncated envelope"),
+            Self::TooLong => f.write_str("an envelope whose head is too long"),
+            Self::Head(problem) => write!(f, "an envelope whose head can't be read: {problem}"),
+        }
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+/// What follows in the head beside this field. It is read first, on its own: a derived enum with its
+/// name inside buffers the whole head before it reads it.
+#[derive(Deserialize)]
+struct Kinded {
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Entry,
+    /// As an entry, with `part`. A kind of its own, so that a version which knows no parts finds nothing that it could
+    /// take for a whole response.
+    Part,
+    Vary,
+    Pass,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPart {
+    first: u64,
+    #[serde(default)]
+    length: Option<u64>,
+    #[serde(default)]
+    ends_here: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredVary {
+    kind: Kind,
+    names: Vec<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredPass {
+    kind: Kind,
+    reason: String,
+    until: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredEntry {
+    kind: Kind,
+    key: CacheKey,
+    page: Page,
+    #[serde(default)]
+    selection: Selection,
+    status: u16,
+    fields: Fields,
+    #[serde(default)]
+    tags: TagSet,
+    stamp: Epoch,
+    #[serde(default)]
+    fence: u64,
+    request_time: Timestamp,
+    response_time: Timestamp,
+    initial_age: Seconds,
+    freshness: Freshness,
+    body_length: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    part: Option<StoredPart>,
+}
+
+/// The bytes that stand before a record's body.
+///
+/// # Errors
+/// When the head can't be written as JSON, or is too long to be read again.
+pub fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
+    let json = match record {
+        Record::Entry(entry) => serde_json::to_vec(&stored(entry)),
+        Record::Vary(names) => {
+            serde_json::to_vec(&StoredVary { kind: Kind::Vary, names: names.clone() })
+        }
+        Record::Pass { reason, until } => serde_json::to_vec(&StoredPass {
+            kind: Kind::Pass,
+            reason: reason.clone(),
+            until: *until,
+        }),
+    }
+    .map_err(unreadable)?;
+    let length = u32::try_from(json.len()).map_err(|_| CodecError::TooLong)?;
+    if json.len() > MAX_HEAD_BYTES {
+        return Err(CodecError::TooLong);
+    }
+    let mut bytes = Vec::with_capacity(PREFIX_BYTES + json.len());
+    bytes.extend_from_slice(&MAGIC);
+    bytes.push(VERSION);
+    bytes.extend_from_slice(&length.to_be_bytes());
+    bytes.extend_from_slice(&json);
+    Ok(bytes)
+}
+
+/// Where the body begins, from the first [`PREFIX_BYTES`] bytes.
+///
+/// # Errors
+/// When they are not the prefix of an envelope.
+pub fn split(prefix: &[u8]) -> Result<usize, CodecError> {
+    let prefix: &[u8; PREFIX_BYTES] =
+        prefix.first_chunk::<PREFIX_BYTES>().ok_or(CodecError::Truncated)?;
+    let [m0, m1, m2, m3, version, l0, l1, l2, l3] = *prefix;
+    if [m0, m1, m2, m3] != MAGIC {
+        return Err(CodecError::Magic);
+    }
+    if version == 0 || version > VERSION {
+        return Err(CodecError::Version(version));
+    }
+    let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
+    if length > MAX_HEAD_BYTES {
+        return Err(CodecError::TooLong);
+    }
+    Ok(PREFIX_BYTES + length)
+}
+
+/// Reads an envelope's prefix and head; `bytes` may go on with the body.
+///
+/// # Errors
+/// When they are not an envelope of a known version.
+pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
+    let end = split(bytes)?;
+    let json = bytes.get(PREFIX_BYTES..end).ok_or(CodecError::Truncated)?;
+    let head = parse_json(json).map_err(unreadable)?;
+    let kinded: Kinded = read(&head)?;
+    Ok(match kinded.kind {
+        Kind::Vary => {
+            let stored: StoredVary = read(&head)?;
+            Record::Vary(stored.names)
+        }
+        Kind::Pass => {
+            let stored: StoredPass = read(&head)?;
+            Record::Pass { reason: stored.reason, until: stored.until }
+        }
+        Kind::Entry => {
+            let stored: StoredEntry = read(&head)?;
+            // What says that it is a part without being stored as one was written by nobody.
+            if stored.part.is_some() {
+                return Err(CodecError::Head("an entry with a part".to_owned()));
+            }
+            Record::Entry(Box::new(entry(stored)))
+        }
+        Kind::Part => {
+            let stored: StoredEntry = read(&head)?;
+            if stored.part.is_none() {
+                return Err(CodecError::Head("a part without its place".to_owned()));
+            }
+            Record::Entry(Box::new(entry(stored)))
+        }
+    })
+}
+
+fn read<T: DeserializeOwned>(head: &Value) -> Result<T, CodecError> {
+    read_value(head).map_err(|error| CodecError::Head(error.to_string()))
+}
+
+fn stored(e: &Entry) -> StoredEntry {
+    StoredEntry {
+        kind: if e.part.is_some() { Kind::Part } else { Kind::Entry },
+        key: e.key.clone(),
+        page: e.page.clone(),
+        selection: e.selection.clone(),
+        status: e.status,
+        fields: e.fields.clone(),
+        tags: e.tags.clone(),
+        stamp: e.stamp,
+        fence: e.fence,
+        request_time: e.request_time,
+        response_time: e.response_time,
+        initial_age: e.initial_age,
+        freshness: e.freshness.clone(),
+        body_length: e.body_length,
+        part: e.part.map(|part| StoredPart {
+            first: part.first,
+            length: match part.whole {
+                Length::Known(length) => Some(length),
+                Length::Unknown | Length::EndsHere => None,
+            },
+            ends_here: part.whole == Length::EndsHere,
+        }),
+    }
+}
+
+fn entry(stored: StoredEntry) -> Entry {
+    let targets = stored.page.targets(&stored.tags);
+    Entry {
+        key: stored.key,
+        page: stored.page,
+        selection: stored.selection,
+        status: stored.status,
+        fields: stored.fields,
+        tags: stored.tags,
+        targets,
+        stamp: stored.stamp,
+        fence: stored.fence,
+        request_time: stored.request_time,
+        response_time: stored.response_time,
+        initial_age: stored.initial_age,
+        freshness: stored.freshness,
+        body_length: stored.body_length,
+        part: stored.part.map(|part| Part {
+            first: part.first,
+            whole: match (part.length, part.ends_here) {
+                (Some(length), _) => Length::Known(length),
+                (None, true) => Length::EndsHere,
+                (None, false) => Length::Unknown,
+            },
+        }),
+    }
+}
+
+fn unreadable(error: serde_json::Error) -> CodecError {
+    CodecError::Head(error.to_string())
+}

@@ -1,0 +1,167 @@
+//! The cache key: which requests are the same page.
+//!
+//! A key is built in two steps, as RFC 9111 §4.1 has it. The *primary* key is the page: scheme, host, path,
+//! normalised query, and whatever the route adds (cookies, device, language). The *secondary* key adds the request
+//! fields that the stored response's `Vary` names. Every part is length-prefixed, so no two lists of parts give the
+//! same key, and the version is the first part: a change of rules changes every key.
+
+use std::fmt::Write as _;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::cache::tag::{TagSet, TargetHash, page_targets, target_name, url_name};
+
+/// The version of the key's rules.
+pub const KEY_VERSION: &str = "1";
+
+/// A page's address, normalised. Two requests for one page have equal values here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Page {
+    /// `http` or `https`.
+    pub scheme: String,
+    /// Host in lower case, with the port if it is not the scheme's default.
+    pub host: String,
+    /// The host that purges know it by (aliases resolved).
+    pub purge_host: String,
+    /// Path, percent-encoded as it came.
+    pub path: String,
+    /// Normalised query without `?`; none if there is no parameter that counts.
+    pub query: Option<String>,
+}
+
+impl Page {
+    /// The page's URL as the origin sees it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, url_name(&self.host, &self.path, self.query.as_deref()))
+    }
+
+    /// The name of the page's URL target.
+    #[must_use]
+    pub fn purge_name(&self) -> String {
+        target_name(&self.purge_host, &self.path, self.query.as_deref())
+    }
+
+    /// Path and query as in a request line.
+    #[must_use]
+    pub fn path_and_query(&self) -> String {
+        url_name("", &self.path, self.query.as_deref())
+    }
+
+    /// Everything that, invalidated, invalidates the page.
+    #[must_use]
+    pub fn targets(&self, tags: &TagSet) -> Vec<TargetHash> {
+        page_targets(&self.purge_host, &self.path, self.query.as_deref(), tags)
+    }
+}
+
+/// The primary key: length-prefixed parts, as text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CacheKey(String);
+
+impl CacheKey {
+    /// The key of a page under a route's extra parts (`("cookie:currency", "EUR")`, `("device", "mobile")`).
+    #[must_use]
+    pub fn new<'a>(page: &Page, extra: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let mut key = String::with_capacity(page.path.len() + page.host.len() + 32);
+        push(&mut key, KEY_VERSION);
+        push(&mut key, &page.scheme);
+        push(&mut key, &page.host);
+        push(&mut key, &page.path);
+        match &page.query {
+            Some(query) => push(&mut key, query),
+            None => key.push('-'),
+        }
+        for (name, value) in extra {
+            push(&mut key, name);
+            push(&mut key, value);
+        }
+        Self(key)
+    }
+
+    /// A key read back from storage.
+    #[must_use]
+    pub const fn from_stored(text: String) -> Self {
+        Self(text)
+    }
+
+    /// The key's text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The key's digest: its name in L1, L2 and the index.
+    #[must_use]
+    pub fn digest(&self) -> KeyDigest {
+        KeyDigest::of(&self.0)
+    }
+
+    /// The secondary key for the given `Vary` selection.
+    #[must_use]
+    pub fn variant(&self, selection: &Selection) -> CacheKey {
+        let mut key = self.0.clone();
+        if !selection.0.is_empty() {
+            key.push('v');
+            for (name, value) in &selection.0 {
+                push(&mut key, name);
+                push(&mut key, value);
+            }
+        }
+        Self(key)
+    }
+}
+
+impl CacheKey {
+    /// Where parts of the variant are stored, so that nothing ever finds one where it looks for the whole.
+    #[must_use]
+    pub fn part(&self) -> CacheKey {
+        Self(format!("{}p", self.0))
+    }
+}
+
+/// The request fields that a response's `Vary` names, with their normalised values, in order of name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Selection(pub Vec<(String, String)>);
+
+/// SHA-256 of a key, as 64 lower-case hexadecimal digits.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyDigest(String);
+
+impl KeyDigest {
+    fn of(text: &str) -> Self {
+        // A call of the formatter for each byte would take longer than the hash.
+        let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'a' - 10 } + nibble);
+        let hash = Sha256::digest(text.as_bytes());
+        Self(hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// A digest read back from storage.
+    #[must_use]
+    pub const fn from_stored(hex: String) -> Self {
+        Self(hex)
+    }
+
+    /// Which of `shards` index shards holds the page (design §4: hash(page key) mod N).
+    #[must_use]
+    pub fn shard(&self, shards: u16) -> u16 {
+        let head = self.0.get(..8).and_then(|h| u32::from_str_radix(h, 16).ok()).unwrap_or(0);
+        (head % u32::from(shards.max(1))) as u16
+    }
+}
+
+fn push(key: &mut String, part: &str) {
+    // Writing to a String can't fail.
+    let _ = write!(key, "{}:", part.len());
+    key.push_str(part);
+}

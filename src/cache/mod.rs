@@ -1,0 +1,48 @@
+//! What is stored and the rules of RFC 9111, as pure functions: facts and `now` go in, a decision with its reason
+//! comes out.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | What is a page, and which variant of it is this? | [`key`] |
+//! | What is a tag? Which targets invalidate a page? Which fields carry tags? | [`tag`], [`tag_fields`] |
+//! | What is stored, and in which form? | [`entry`], [`envelope`] |
+//! | Is this request one for the cache, and for which page? | [`admission`], [`query`], [`device`] |
+//! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`] |
+//! | May a request without an answer be sent again (RFC 9112 §9.3.1)? | [`resend`] |
+//! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`no_store`] |
+//! | For how long is it fresh (RFC 9111 §4.2)? | [`freshness`] |
+//! | Which variant is it (RFC 9111 §4.1)? | [`variant`] |
+//! | What does the journal say of it? | [`validity`] |
+//! | May it be reused now (RFC 9111 §4, RFC 5861)? | [`reuse`] |
+//! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
+//! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
+//! | What may be done with a part alone (RFC 9111 §3.3, §3.4)? | [`part`] |
+//! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
+//! | May the answer to a POST answer later GETs (RFC 9110 §9.3.3)? | [`post`] |
+//! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
+
+pub mod admission;
+pub mod device;
+pub mod entry;
+pub mod envelope;
+pub mod errors;
+pub mod forward;
+pub mod freshness;
+pub mod key;
+pub mod media;
+pub mod no_store;
+pub mod part;
+pub mod post;
+pub mod query;
+pub mod range;
+pub mod resend;
+pub mod reuse;
+pub mod storage;
+pub mod tag;
+pub mod tag_fields;
+pub mod unsafe_methods;
+pub mod validation;
+pub mod validity;
+pub mod variant;
+
+pub use validity::Standing;

@@ -1,0 +1,316 @@
+//! Storage: may a response be stored in a shared cache (RFC 9111 §3), and as what?
+//!
+//! Refused is whatever could be one visitor's own, whatever the route's settings (design §3.5), and what nobody could
+//! reuse. What a request said or carried that is not in the page's key may not have shaped what is stored:
+//! credentials and cookies that reached the origin need the origin's explicit word. The origin request was a GET.
+//!
+//! A cookie that a response sets is one visitor's own unless the route says otherwise ([`Route::store_set_cookie`]),
+//! and even then only where nothing that the response says or the request carried speaks against it.
+
+use crate::base::sort::sort;
+use crate::base::time::{Seconds, Timestamp};
+use crate::cache::entry::{Freshness, FreshnessSource};
+use crate::cache::tag::TagSet;
+use crate::cache::tag_fields::{EDGE_FIELDS, TAG_FIELDS, TagsError, tags};
+use crate::config::Route;
+use crate::http::age::{Age, age};
+use crate::http::cache_control::{ResponseDirectives, Scope};
+use crate::http::cache_status::is_upstream_hit;
+use crate::http::hop::remove_hop_by_hop;
+use crate::http::list::trim;
+use crate::http::targeted::{EdgeDirectives, edge_directives};
+use crate::http::vary::{Vary, vary};
+use crate::http::{Fields, RequestHead, ResponseHead, cookie};
+
+use super::admission::Admitted;
+use super::errors::is_edge_failure;
+use super::freshness::{freshness, initial_age, stated_age};
+use super::media::contradicts;
+pub use super::no_store::NoStore;
+
+/// What the decision rests on.
+#[derive(Clone, Copy, Debug)]
+pub struct StorageInput<'a> {
+    /// The visitor's request.
+    pub request: &'a RequestHead,
+    /// What admission made of it.
+    pub admitted: &'a Admitted<'a>,
+    /// The fields that the origin was sent.
+    pub sent: &'a Fields,
+    /// The answer.
+    pub response: &'a ResponseHead,
+    /// When the request was sent.
+    pub request_time: Timestamp,
+    /// When the answer's head arrived.
+    pub response_time: Timestamp,
+}
+
+/// The decision.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Storage {
+    /// Store it.
+    Store(Storable),
+    /// Don't.
+    Refuse(NoStore),
+}
+
+/// A response that may be stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Storable {
+    /// For how long it can be used.
+    pub freshness: Freshness,
+    /// The request fields that select it: lower case, sorted.
+    pub selection_names: Vec<String>,
+    /// The page's tags.
+    pub tags: TagSet,
+    /// Its age on arrival.
+    pub initial_age: Seconds,
+    /// The fields to store.
+    pub fields: Fields,
+}
+
+/// Decides whether a response may be stored.
+#[must_use]
+pub fn storage(input: &StorageInput<'_>) -> Storage {
+    match decide(input) {
+        Ok(storable) => Storage::Store(storable),
+        Err(reason) => Storage::Refuse(reason),
+    }
+}
+
+fn decide(input: &StorageInput<'_>) -> Result<Storable, NoStore> {
+    let StorageInput { request, admitted, sent, response, request_time, response_time } = *input;
+    if !matches!(request.method.as_str(), "GET" | "HEAD") {
+        return Err(NoStore::Method);
+    }
+    if admitted.directives.no_store {
+        return Err(NoStore::RequestNoStore);
+    }
+    let edge = edge_directives(&response.fields);
+    refusal(response, &edge, admitted.route)?;
+    request_refusal(sent, &edge, admitted.route)?;
+    let stated = stated_age(&response.fields, admitted.route);
+    let age = initial_age(stated, request_time, response_time).ok_or(NoStore::BadAge)?;
+    let tags = tags(&response.fields).map_err(|error| match error {
+        TagsError::Bad(_) => NoStore::BadTags,
+        TagsError::TooMany => NoStore::TooManyTags,
+    })?;
+    let freshness = freshness(response, admitted.route, response_time);
+    let by_route = matches!(freshness.source, FreshnessSource::Route | FreshnessSource::Heuristic);
+    if by_route && contradicts(&request.path, response) {
+        return Err(NoStore::MediaType);
+    }
+    if response.fields.has("set-cookie") {
+        cookie_refusal(response, &edge, &freshness, admitted.route)?;
+        // No word of the response makes a cookie everyone's that was set for what one visitor sent.
+        own_input(sent, admitted.route).map_or(Ok(()), Err)?;
+    }
+    if !is_reusable(&freshness, &response.fields, age) {
+        return Err(NoStore::NoFreshness);
+    }
+    let selection_names = selection_names(&response.fields)?;
+    let fields = stored_fields(&response.fields, &edge, admitted.route);
+    Ok(Storable { freshness, selection_names, tags, initial_age: age, fields })
+}
+
+/// Whether the response alone forbids storing.
+///
+/// # Errors
+/// The reason.
+pub fn refusal(
+    response: &ResponseHead,
+    edge: &EdgeDirectives,
+    route: &Route,
+) -> Result<(), NoStore> {
+    let (fields, directives) = (&response.fields, &edge.directives);
+    let understood = is_understood(response.status);
+    let refused = if response.status == 206 {
+        Some(NoStore::PartialContent)
+    } else if is_edge_failure(response.status) {
+        Some(NoStore::EdgeError)
+    } else if !is_storable_status(response.status) || (directives.must_understand && !understood) {
+        Some(NoStore::Status)
+    } else if says_bypass(fields) {
+        Some(NoStore::Bypass)
+    } else if directives.no_store && !directives.must_understand {
+        // RFC 9111 §5.2.2.3: beside must-understand, no-store is for caches that don't understand the status.
+        Some(NoStore::NoStoreDirective)
+    } else if directives.private == Scope::Whole {
+        Some(NoStore::Private)
+    } else if fields.has("set-cookie") && !route.store_set_cookie {
+        Some(NoStore::SetCookie)
+    } else if vary(fields) == Vary::Any {
+        Some(NoStore::VaryAny)
+    } else if is_endless(fields) {
+        Some(NoStore::EventStream)
+    } else if has_nonce(fields) && !route.store_nonce {
+        Some(NoStore::CspNonce)
+    } else if is_from_cache(fields) && !route.upstream_cache {
+        Some(NoStore::UpstreamCache)
+    } else {
+        None
+    };
+    refused.map_or(Ok(()), Err)
+}
+
+/// Whether what the request carried forbids storing.
+///
+/// # Errors
+/// The reason.
+pub fn request_refusal(sent: &Fields, edge: &EdgeDirectives, route: &Route) -> Result<(), NoStore> {
+    let directives = &edge.directives;
+    // RFC 9111 §3.5: these three say that a shared cache may store it all the same.
+    let shared = directives.public || directives.s_maxage.is_some();
+    if sent.has("authorization") && !shared && !directives.must_revalidate {
+        return Err(NoStore::Authorization);
+    }
+    if cookie::has_other(sent, &route.key_cookies) && !shared {
+        return Err(NoStore::Cookie);
+    }
+    Ok(())
+}
+
+/// Whether a response that sets a cookie may not be kept with it. RFC 9111 §7.3 has it stored like any other; but a
+/// session that is handed to everyone is the worst that a cache can do. So the route must say it, and the origin must
+/// state a lifetime, without a word anywhere that limits the response to one visitor, to some of its fields, or to reuse
+/// after asking.
+///
+/// # Errors
+/// The reason.
+pub fn cookie_refusal(
+    response: &ResponseHead,
+    edge: &EdgeDirectives,
+    freshness: &Freshness,
+    route: &Route,
+) -> Result<(), NoStore> {
+    let limits = |directives: &ResponseDirectives| {
+        directives.no_store
+            || directives.private != Scope::Absent
+            || directives.no_cache != Scope::Absent
+    };
+    let plain = ResponseDirectives::of(&response.fields, "cache-control");
+    let limited = limits(&edge.directives) || limits(&plain);
+    let explicit = freshness.source.is_explicit() && freshness.lifetime > Seconds::ZERO;
+    if route.store_set_cookie && explicit && !limited { Ok(()) } else { Err(NoStore::SetCookie) }
+}
+
+/// What of one visitor's own went to the origin: credentials, or a cookie that is not in the key.
+#[must_use]
+pub fn own_input(sent: &Fields, route: &Route) -> Option<NoStore> {
+    if sent.has("authorization") {
+        Some(NoStore::Authorization)
+    } else if cookie::has_other(sent, &route.key_cookies) {
+        Some(NoStore::Cookie)
+    } else {
+        None
+    }
+}
+
+/// Statuses that may be stored: final ones, but for those that answer this request alone (its credentials, its
+/// conditions, its rate, what it accepts) and 304, which is no response of its own.
+const fn is_storable_status(status: u16) -> bool {
+    !matches!(
+        status,
+        0..=199 | 206 | 304 | 401 | 406 | 407 | 408 | 412 | 413 | 415 | 416 | 417 | 421 | 425 | 426 | 428
+            | 429 | 431 | 511 | 600..
+    )
+}
+
+/// Statuses whose caching rules this cache knows and keeps (RFC 9111 §5.2.2.3).
+const fn is_understood(status: u16) -> bool {
+    matches!(
+        status,
+        200 | 203 | 204 | 300..=303 | 307 | 308 | 400 | 403 | 404 | 405 | 410 | 414 | 500..=504
+    )
+}
+
+fn says_bypass(fields: &Fields) -> bool {
+    fields.all("x-edge-isr").any(|v| v.to_ascii_lowercase().contains("bypass"))
+}
+
+fn is_endless(fields: &Fields) -> bool {
+    fields.get("content-type").is_some_and(|value| {
+        let kind = trim(value.split(';').next().unwrap_or_default()).to_ascii_lowercase();
+        kind == "text/event-stream" || kind == "multipart/x-mixed-replace"
+    })
+}
+
+fn has_nonce(fields: &Fields) -> bool {
+    ["content-security-policy", "content-security-policy-report-only"]
+        .iter()
+        .any(|name| fields.all(name).any(|policy| policy.to_ascii_lowercase().contains("'nonce-")))
+}
+
+/// Another cache behind the edge may hide a purge (design §3.2).
+fn is_from_cache(fields: &Fields) -> bool {
+    let aged = matches!(age(fields), Age::Known(age) if age > Seconds::ZERO);
+    let told = fields.get("cf-cache-status").is_some_and(|status| {
+        ["hit", "stale", "updating", "revalidated"]
+            .iter()
+            .any(|s| trim(status).eq_ignore_ascii_case(s))
+    });
+    aged || told || is_upstream_hit(fields)
+}
+
+/// Whether there will be a moment to reuse it: fresh or stale for a while, or validated by the origin's explicit
+/// leave.
+fn is_reusable(freshness: &Freshness, fields: &Fields, age: Seconds) -> bool {
+    let window = freshness.stale_while_revalidate.max(freshness.stale_if_error);
+    let has_validator = fields.has("etag") || fields.has("last-modified");
+    let explicit = freshness.source != FreshnessSource::None
+        || freshness.demand == crate::cache::entry::Demand::Always;
+    let always = freshness.demand == crate::cache::entry::Demand::Always;
+    (!always && freshness.lifetime.plus(window) > age) || (has_validator && explicit)
+}
+
+/// The request fields that select a response. A coded body is selected by `Accept-Encoding` even if the origin
+/// forgot to say so: the answer's coding must be one that its visitor takes.
+///
+/// # Errors
+/// When no request can be known to select it.
+pub fn selection_names(fields: &Fields) -> Result<Vec<String>, NoStore> {
+    let Vary::Names(mut names) = vary(fields) else { return Err(NoStore::VaryAny) };
+    let coded = fields
+        .all("content-encoding")
+        .any(|coding| !matches!(trim(coding).to_ascii_lowercase().as_str(), "" | "identity"));
+    if coded && !names.iter().any(|name| name == "accept-encoding") {
+        names.push("accept-encoding".to_owned());
+        sort(&mut names);
+    }
+    Ok(names)
+}
+
+/// The fields to store (RFC 9111 §3.1): without those of the hop, the tags, the age (which the entry holds), those that
+/// `no-cache` and `private` name, and cookies, unless the route stores them.
+#[must_use]
+pub fn stored_fields(fields: &Fields, edge: &EdgeDirectives, route: &Route) -> Fields {
+    let mut stored = fields.clone();
+    remove_hop_by_hop(&mut stored);
+    stored.retain(|name, _| {
+        !TAG_FIELDS.contains(&name)
+            && name != "age"
+            && (name != "set-cookie" || route.store_set_cookie)
+            && !is_limited(name, edge)
+    });
+    stored
+}
+
+/// The fields that `no-cache` and `private` name: they are for the request that they answered, and for no other
+/// (RFC 9111 §5.2.2.4, §5.2.2.7). What the edge says itself, and what belongs to the hop, is not among them.
+#[must_use]
+pub fn limited_fields(fields: &Fields, edge: &EdgeDirectives) -> Fields {
+    const NEVER: &[&str] =
+        &["age", "cache-control", "cache-status", "content-length", "set-cookie"];
+    let mut limited = fields.clone();
+    remove_hop_by_hop(&mut limited);
+    limited.retain(|name, _| {
+        is_limited(name, edge) && !EDGE_FIELDS.contains(&name) && !NEVER.contains(&name)
+    });
+    limited
+}
+
+fn is_limited(name: &str, edge: &EdgeDirectives) -> bool {
+    let directives = &edge.directives;
+    let mut named = directives.no_cache.fields().iter().chain(directives.private.fields());
+    named.any(|n| n == name)
+}

@@ -1,0 +1,43 @@
+//! What the journal says of a stored response, as far as an isolate's view knows it.
+
+use crate::base::time::{Epoch, Timestamp};
+
+/// A stored response's standing with the journal. Computed by the view, judged by [`super::reuse`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// No target of it was invalidated after its stamp, and the view is recent enough to say so.
+    Current,
+    /// As far as is known it is current, but the journal has been out of reach for longer than `max_lag`
+    /// (and less than `blind_limit`): never fresh, servable as stale within its windows.
+    Blind,
+    /// The journal has been out of reach for longer than `blind_limit`: nothing can be said, validate.
+    Dark,
+    /// A target was invalidated softly after its stamp.
+    Soft {
+        /// The newest such invalidation.
+        epoch: Epoch,
+        /// When the journal accepted it.
+        at: Timestamp,
+    },
+    /// A target was invalidated hard after its stamp: never serve it again.
+    Hard {
+        /// The newest invalidation of its targets, soft or hard.
+        epoch: Epoch,
+    },
+    /// A bucket of dropped targets is newer than its stamp: it can't be proved current, refetch.
+    Dropped {
+        /// The bucket's epoch.
+        epoch: Epoch,
+    },
+}
+
+impl Standing {
+    /// The lowest stamp that a replacement must have; [`Epoch::ZERO`] if any will do.
+    #[must_use]
+    pub const fn need(self) -> Epoch {
+        match self {
+            Self::Current | Self::Blind | Self::Dark => Epoch::ZERO,
+            Self::Soft { epoch, .. } | Self::Hard { epoch } | Self::Dropped { epoch } => epoch,
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Variants: which request fields select a stored response, with which values (RFC 9111 §4.1).
+//!
+//! Compared is what the origin was sent, not what the visitor wrote: a field that never reached the origin can't have
+//! shaped the answer, so its value is empty. That is how `Vary: Cookie` is satisfied on a page without key cookies.
+//! Normalised again, every value stays as it is.
+
+use crate::base::sort::sort;
+use crate::cache::key::Selection;
+use crate::config::ForwardHeaders;
+use crate::http::list::{split, trim};
+use crate::http::{Fields, RequestHead, language};
+
+use super::admission::Admitted;
+use super::forward::is_edge_own;
+
+/// The values that a request has for the fields which a response's `Vary` names.
+#[must_use]
+pub fn selection(
+    names: &[String],
+    _request: &RequestHead,
+    admitted: &Admitted<'_>,
+    sent: &Fields,
+) -> Selection {
+    let mut rows: Vec<(String, String)> = names
+        .iter()
+        .map(|name| name.to_ascii_lowercase())
+        .map(|name| {
+            let value = value(&name, admitted, sent);
+            (name, value)
+        })
+        .collect();
+    sort(&mut rows);
+    rows.dedup();
+    Selection(rows)
+}
+
+fn value(name: &str, admitted: &Admitted<'_>, sent: &Fields) -> String {
+    if is_constant(name, admitted) {
+        return String::new();
+    }
+    let value = sent.joined(name).unwrap_or_default();
+    match name {
+        "accept-language" => language::normalise(&value),
+        // RFC 9111 §4.1: white space and the joining of lines may be normalised away where the syntax is known; a
+        // cookie's is not a list's.
+        "cookie" => trim(&value).to_owned(),
+        _ => list_value(&value),
+    }
+}
+
+/// Whether the origin sees the same value from every visitor.
+fn is_constant(name: &str, admitted: &Admitted<'_>) -> bool {
+    let listed = match admitted.route.forward_headers {
+        ForwardHeaders::Listed(_) => true,
+        ForwardHeaders::All => false,
+    };
+    is_edge_own(name) || (listed && name == "user-agent")
+}
+
+/// A list without the white space around its commas; a text with an open quote as it is.
+fn list_value(value: &str) -> String {
+    let members = split(value, b',');
+    if members.closed { members.parts.join(",") } else { trim(value).to_owned() }
+}
+
+/// The names that the origin varies on but never gets to see on this route: told to the operator, because the
+/// origin can't mean what it says.
+#[must_use]
+pub fn never_forwarded<'n>(names: &'n [String], admitted: &Admitted<'_>) -> Vec<&'n str> {
+    let ForwardHeaders::Listed(listed) = &admitted.route.forward_headers else {
+        return Vec::new();
+    };
+    let seen = |name: &str| {
+        matches!(name, "accept" | "accept-encoding" | "accept-language" | "cookie" | "host")
+            || is_edge_own(name)
+            || listed.iter().any(|l| l == name)
+            || admitted.facts.iter().any(|(fact, _)| *fact == name)
+    };
+    names.iter().map(String::as_str).filter(|name| !seen(name)).collect()
+}

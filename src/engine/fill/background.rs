@@ -1,0 +1,109 @@
+//! Refreshes in the background: as many at once as their share of the origin's limit, and for no longer than the
+//! platform lets them run. What finds no room, or takes too long, goes to the warm queue of the page's shard.
+
+use std::rc::Rc;
+
+use crate::base::time::Millis;
+use crate::cache::admission::{Admission, Admitted, admit};
+use crate::cache::forward::{cacheable_request_fields, warm_fields};
+use crate::control::metrics::Counter;
+use crate::engine::port::{OriginError, Platform};
+use crate::index::{ReleaseRequest, ShardCall, WarmRequest};
+
+use crate::engine::Engine;
+use crate::engine::fill::Errand;
+use crate::engine::fill::permission::{Lease, Scope};
+use crate::engine::fill::shared::{Flight, Landing, Work};
+use crate::engine::origin_limit::Sender;
+use crate::engine::permit::Permit;
+
+/// Calls at once that put a page into its shard's warm queue.
+const QUEUING_AT_ONCE: usize = 4;
+/// The job that these warms count for.
+const JOB: &str = "refresh";
+/// After such a wait a lease is renewed: what is left of it may be less than a fetch takes.
+const RENEW_AFTER: Millis = Millis(4_000);
+
+impl<P: Platform> Engine<P> {
+    /// Whether a refresh may begin now, be queued, or be put off.
+    pub(crate) fn room_for_refresh(&self, errand: &Errand<P>) -> Option<Work> {
+        let isolate = self.isolate().borrow();
+        let at_work =
+            |work| isolate.flights.values().filter(|flight| flight.work() == work).count();
+        if at_work(Work::Refresh) < isolate.origin.background_share() {
+            return Some(Work::Refresh);
+        }
+        // A page that the index does not have is not put there: that would go round the budget of new keys.
+        let known = errand.have.page.as_ref().is_some_and(|page| page.entry.fence > 0);
+        (known && at_work(Work::Queue) < QUEUING_AT_ONCE).then_some(Work::Queue)
+    }
+
+    /// Leave to fetch for a flight; none if it is a refresh for which there is no room.
+    pub(crate) async fn permit_for(
+        &self,
+        platform: &Rc<P>,
+        errand: &Errand<P>,
+        admitted: &Admitted<'_>,
+        flight: &Flight<P>,
+        lease: &Lease,
+    ) -> Option<Result<Permit<P>, OriginError>> {
+        if errand.background {
+            return self.background_permit(platform).map(Ok);
+        }
+        let asked = platform.now();
+        let permit = self.permit(platform, Sender::Visitor, Some(flight)).await;
+        if platform.now().since(asked) > RENEW_AFTER && lease.scope == Scope::World {
+            let request = ReleaseRequest {
+                key: admitted.key.clone(),
+                selection: lease.leased.clone(),
+                fence: lease.fence,
+            };
+            let shard = admitted.key.digest().shard(self.config().shards);
+            if let Err(error) = platform.shard(shard, ShardCall::Renew(request)).await {
+                self.shard_failed(platform, "renew", &error);
+            }
+        }
+        Some(permit)
+    }
+
+    /// Leaves a refresh to the warm queue of the page's shard, and ends its flight for those who ask meanwhile.
+    pub(crate) async fn queue_refresh(
+        &self,
+        platform: &Rc<P>,
+        errand: &Errand<P>,
+        flight: &Flight<P>,
+    ) {
+        flight.land(Landing::Elsewhere, platform.now());
+        if let Admission::Serve(admitted) = admit(&errand.incoming.head, self.config()) {
+            self.queue_warm(platform, errand, &admitted).await;
+        }
+    }
+
+    /// Puts a page into its shard's warm queue.
+    pub(crate) async fn queue_warm(
+        &self,
+        platform: &Rc<P>,
+        errand: &Errand<P>,
+        admitted: &Admitted<'_>,
+    ) {
+        let Some(page) = errand.have.page.as_ref().filter(|page| page.entry.fence > 0) else {
+            return self.count(Counter::RefreshPutOff);
+        };
+        self.count(Counter::RefreshQueued);
+        let facts = self.facts(&errand.incoming, false);
+        let sent = cacheable_request_fields(&errand.incoming.head, admitted, &facts);
+        let entry = &page.entry;
+        let request = WarmRequest {
+            job: JOB.to_owned(),
+            page: entry.page.clone(),
+            key: entry.key.clone(),
+            selection: entry.selection.clone(),
+            request: warm_fields(&errand.incoming.head, admitted, &sent),
+            need: errand.have.need,
+        };
+        let shard = entry.key.digest().shard(self.config().shards);
+        if let Err(error) = platform.shard(shard, ShardCall::Warm(request)).await {
+            self.shard_failed(platform, "warm", &error);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What a flight brings for the request that began it, and for none of those that wait for it: an answer that may not be
+//! stored, and the fields of a stored one that are not stored with it.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::cache::admission::Admitted;
+use crate::cache::errors::is_origin_failure;
+use crate::cache::forward::pass_request_fields;
+use crate::cache::storage::NoStore;
+use crate::engine::port::{OriginResponse, Platform};
+use crate::http::Fields;
+use crate::http::cache_status::CacheStatus;
+
+use crate::engine::serve::response::{Answer, Body};
+use crate::engine::{Engine, Incoming};
+
+/// What only the request which began the flight may have.
+pub(crate) struct Own<P: Platform> {
+    /// The answer, if it is not stored.
+    pub(crate) answer: Option<PrivateAnswer<P>>,
+    /// The fields that the stored answer lacks.
+    pub(crate) fields: Fields,
+}
+
+/// An answer that is not stored, with the reason.
+pub(crate) struct PrivateAnswer<P: Platform> {
+    pub(crate) response: OriginResponse<P::Stream>,
+    pub(crate) reason: NoStore,
+}
+
+/// Where the flight's task leaves it.
+pub(crate) type OwnSlot<P> = Rc<RefCell<Own<P>>>;
+
+impl<P: Platform> Default for Own<P> {
+    fn default() -> Self {
+        Self { answer: None, fields: Fields::new() }
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// The answer that is not stored: as it is, or asked for once more with the cookies that were removed.
+    pub(crate) async fn private(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        answer: PrivateAnswer<P>,
+        told: CacheStatus,
+    ) -> Answer<P> {
+        let told = told.detail(answer.reason.as_str());
+        if !admitted.cookies_removed || is_origin_failure(answer.response.head.status) {
+            let mut passed = self.passed(Ok(answer.response), admitted.route, told);
+            // The origin was asked with GET; a HEAD has no body.
+            if admitted.head_only
+                && let Body::Origin(body) = std::mem::replace(&mut passed.body, Body::Empty)
+            {
+                platform.cancel(body);
+            }
+            return passed;
+        }
+        platform.cancel(answer.response.body);
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let response = self.ask(platform, incoming, fields).await;
+        self.passed(response, admitted.route, told)
+    }
+}

@@ -1,0 +1,259 @@
+//! Leave to fetch: the page's shard says who refreshes a variant, and where L2 has it.
+
+use std::rc::Rc;
+
+use crate::base::rule::Rule;
+use crate::base::time::{Epoch, Millis};
+use crate::cache::admission::Admitted;
+use crate::cache::envelope::Record;
+use crate::cache::key::Selection;
+use crate::cache::reuse::{Reuse, reuse};
+use crate::cache::tag::TagSet;
+use crate::engine::port::{CallError, Platform, Store as _};
+use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
+
+use super::Errand;
+use super::shared::{Flight, Source};
+use crate::engine::Engine;
+use crate::engine::memory::{Held, StoredPage};
+use crate::engine::observe::{Operation, Tier};
+
+/// What a fill may do.
+pub(crate) enum Leave<P: Platform> {
+    /// Another has fetched it already.
+    Stored(Rc<StoredPage<P::Chunk>>, Source),
+    /// Another is at it, and nobody waits here.
+    Elsewhere,
+    /// Fetch.
+    Fetch(Lease),
+}
+
+/// The terms of a fetch.
+pub(crate) struct Lease {
+    /// Where its result may go.
+    pub(crate) scope: Scope,
+    /// Its fencing number; 0 without a lease.
+    pub(crate) fence: u64,
+    /// The highest epoch that the shard knew.
+    pub(crate) stamp: Epoch,
+    /// The page's known tags: the shard's, or without it those of the copies that were seen.
+    pub(crate) tags: TagSet,
+    /// The fields that the page is known to vary on.
+    pub(crate) vary: Vec<String>,
+    /// Whether the page was never seen before.
+    pub(crate) first: bool,
+    /// The variant that was leased.
+    pub(crate) leased: Selection,
+}
+
+/// Where a fetch's result may go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    /// To L2 and the index, and so to the world.
+    World,
+    /// To this colo alone, with the reason.
+    Colo(&'static str),
+}
+
+impl Lease {
+    pub(crate) fn alone(why: &'static str, leased: Selection, tags: TagSet) -> Self {
+        Self {
+            scope: Scope::Colo(why),
+            fence: 0,
+            stamp: Epoch::ZERO,
+            tags,
+            vary: Vec::new(),
+            first: false,
+            leased,
+        }
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// Asks the page's shard until there is leave to fetch, or a copy that is recent enough.
+    pub(crate) async fn leave(
+        &self,
+        platform: &Rc<P>,
+        errand: &Errand<P>,
+        admitted: &Admitted<'_>,
+        flight: &Flight<P>,
+    ) -> Leave<P> {
+        let have = &errand.have;
+        let mut selected = match &have.vary {
+            Some(names) => self.select(&errand.incoming, admitted, names),
+            None => Selection::default(),
+        };
+        if have.page.is_some()
+            && let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await
+        {
+            return Leave::Stored(page, Source::Colo);
+        }
+        let mut tags = have.page.as_ref().map_or_else(TagSet::default, |p| p.entry.tags.clone());
+        let began = platform.now();
+        let budget = self.config().new_keys_per_second;
+        if have.page.is_none()
+            && !self.isolate().borrow_mut().claim_new_key(&admitted.page.host, began, budget)
+        {
+            return Leave::Fetch(Lease::alone("key-budget", selected, tags));
+        }
+        let shard = admitted.key.digest().shard(self.config().shards);
+        let mut need = have.need;
+        let mut have_fence = have.page.as_ref().map_or(0, |page| page.entry.fence);
+        let mut first_fence = None;
+        let mut lagged = false;
+        let mut hits = self.isolate().borrow_mut().memory.take_hits(&admitted.key, &selected);
+        while platform.now().since(began) < self.config().origin_timeout {
+            flight.touch(platform.now());
+            let request = LeaseRequest {
+                page: admitted.page.clone(),
+                key: admitted.key.clone(),
+                selection: selected.clone(),
+                need,
+                have_fence,
+                seen: self.ensure_stamp(platform).await,
+                lagged,
+                colo: platform.colo_name(),
+                background: errand.background,
+                hits: std::mem::take(&mut hits),
+            };
+            let reply = match platform.shard(shard, ShardCall::Lease(request)).await {
+                Ok(ShardReply::Lease(reply)) => reply,
+                Ok(other) => {
+                    let error = CallError::Unknown(other.name().into());
+                    self.shard_failed(platform, "lease", &error);
+                    return Leave::Fetch(Lease::alone("index-failed", selected, tags));
+                }
+                Err(error) => {
+                    self.shard_failed(platform, "lease", &error);
+                    return Leave::Fetch(Lease::alone("index-unreachable", selected, tags));
+                }
+            };
+            match reply {
+                LeaseReply::Grant(grant) => {
+                    self.isolate().borrow_mut().view.hear(grant.stamp);
+                    return Leave::Fetch(Lease {
+                        scope: Scope::World,
+                        fence: grant.fence,
+                        stamp: grant.stamp,
+                        // A shard that does not have the page yet, because it was another's, knows none.
+                        tags: if grant.tags.is_empty() { tags } else { grant.tags },
+                        vary: grant.vary,
+                        first: grant.first,
+                        leased: selected,
+                    });
+                }
+                LeaseReply::Ticket(grant) => {
+                    return Leave::Fetch(Lease {
+                        scope: Scope::Colo("l2-lags"),
+                        fence: grant.fence,
+                        stamp: grant.stamp,
+                        tags: grant.tags,
+                        vary: grant.vary,
+                        first: false,
+                        leased: selected,
+                    });
+                }
+                LeaseReply::Vary { names } => {
+                    selected = self.select(&errand.incoming, admitted, &names);
+                    self.note_vary(platform, &admitted.key, &names).await;
+                    if let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await {
+                        return Leave::Stored(page, Source::Colo);
+                    }
+                }
+                LeaseReply::Ready(ready) => {
+                    let after = *first_fence.get_or_insert(ready.latest_fence);
+                    let page = self.read_l2(platform, &ready.l2_key).await;
+                    let Some(page) = page.filter(|p| self.is_variant(p, errand, admitted)) else {
+                        lagged = true;
+                        continue;
+                    };
+                    if !page.entry.tags.is_empty() {
+                        tags = page.entry.tags.clone();
+                    }
+                    let (fresh, standing) = self.judge(platform, admitted, &page).await;
+                    // A fetch that began after this request asked can't be older than what it waits for.
+                    let after = page.entry.fence > after && Rule::DarkFence.holds();
+                    if fresh || after || !Rule::ReadyRecheck.holds() {
+                        self.hold(platform, &page).await;
+                        return Leave::Stored(page, Source::Global);
+                    }
+                    need = need.max(standing.need());
+                    have_fence = have_fence.max(page.entry.fence).max(ready.fence);
+                }
+                // Whoever holds it refreshes the page for all.
+                LeaseReply::Wait { .. } if errand.background => return Leave::Elsewhere,
+                LeaseReply::Wait { retry, latest_fence } => {
+                    first_fence.get_or_insert(latest_fence);
+                    platform.sleep(retry.max(Millis(20))).await;
+                    if let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await {
+                        return Leave::Stored(page, Source::Colo);
+                    }
+                }
+            }
+        }
+        if errand.background {
+            return Leave::Elsewhere;
+        }
+        Leave::Fetch(Lease::alone("lease-timeout", selected, tags))
+    }
+
+    /// The variant as this colo's L1 has it, if it is fresh.
+    async fn fresh_in_colo(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        selected: &Selection,
+    ) -> Option<Rc<StoredPage<P::Chunk>>> {
+        let key = admitted.key.variant(selected);
+        let Held::Page(page) = self.read_l1(platform, &key).await? else { return None };
+        if page.entry.key != admitted.key || page.entry.selection != *selected {
+            return None;
+        }
+        let (fresh, _) = self.judge(platform, admitted, &page).await;
+        if fresh {
+            self.isolate().borrow_mut().memory.put(&key, Held::Page(Rc::clone(&page)));
+        }
+        fresh.then_some(page)
+    }
+
+    /// Judges a copy from another tier by this isolate's own view.
+    async fn judge(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+    ) -> (bool, crate::cache::Standing) {
+        let max_lag = self.max_lag(admitted);
+        let sight = (self.see(platform, max_lag).await, max_lag);
+        let entry = &page.entry;
+        let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
+        let decision = reuse(entry, standing, &admitted.directives, admitted.route, platform.now());
+        (matches!(decision, Reuse::Fresh { .. }), standing)
+    }
+
+    fn is_variant(
+        &self,
+        page: &Rc<StoredPage<P::Chunk>>,
+        errand: &Errand<P>,
+        admitted: &Admitted<'_>,
+    ) -> bool {
+        page.entry.key == admitted.key
+            && self.selects(&errand.incoming, admitted, &page.entry.selection)
+    }
+
+    async fn read_l2(&self, platform: &Rc<P>, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
+        match platform.global().get(key).await {
+            Ok(Some(stored)) => match stored.record {
+                Record::Entry(entry) => {
+                    Some(Rc::new(StoredPage { entry: *entry, body: stored.body }))
+                }
+                Record::Vary(_) | Record::Pass { .. } => None,
+            },
+            Ok(None) => None,
+            Err(error) => {
+                self.store_failed(platform, Tier::Global, Operation::Get, &error);
+                None
+            }
+        }
+    }
+}

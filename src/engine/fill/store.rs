@@ -1,0 +1,335 @@
+//! What becomes of a fetched response: into L0 and L1, into L2 under a name of its own, and into the index.
+
+use std::rc::Rc;
+
+use crate::base::rule::Rule;
+use crate::base::sort::sort;
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::Standing;
+use crate::cache::admission::Admitted;
+use crate::cache::entry::Entry;
+use crate::cache::errors::is_about_the_page;
+use crate::cache::forward::warm_fields;
+use crate::cache::storage::{NoStore, Storable};
+use crate::cache::tag::TagSet;
+use crate::cache::variant::{never_forwarded, selection};
+use crate::control::metrics::Counter;
+use crate::engine::port::{CallError, OriginResponse, Platform, Store as _, StoreError};
+use crate::http::cache_status::CacheStatus;
+use crate::http::{Fields, RequestHead};
+use crate::index::{Outcome, RecordRequest, ReleaseRequest, ShardCall, ShardReply};
+use crate::journal::view::Verdict;
+
+use super::Trip;
+use super::permission::{Lease, Scope};
+use super::shared::Landing;
+use super::stored::{fresh_until, is_beyond_l2, l2_key, stated_length};
+use crate::engine::memory::StoredPage;
+use crate::engine::observe::{Operation, Tier};
+use crate::engine::{Engine, keep_until};
+
+/// The terms under which a response was fetched.
+pub(crate) struct Terms {
+    /// The lease.
+    pub(crate) lease: Lease,
+    /// The stamp it carries.
+    pub(crate) stamp: Epoch,
+    /// The fields that were sent.
+    pub(crate) sent: Fields,
+    /// When the request was sent.
+    pub(crate) began: Timestamp,
+    /// When the response's head arrived.
+    pub(crate) arrived: Timestamp,
+}
+
+/// What a stored part has of a response, before and after the body that comes, and since when: what is made of both is
+/// no younger.
+pub(crate) struct Around<P: Platform> {
+    pub(crate) before: P::Chunk,
+    pub(crate) after: P::Chunk,
+    pub(crate) since: Timestamp,
+}
+
+/// What Cache-Status says of how a response is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Note {
+    /// Whether it is stored at all.
+    pub stored: bool,
+    /// Why it is not stored everywhere.
+    pub detail: Option<&'static str>,
+    /// The status of the origin's answer, where that is not the stored response's.
+    pub came: Option<u16>,
+}
+
+impl Note {
+    /// Says it.
+    #[must_use]
+    pub fn tell(self, told: CacheStatus) -> CacheStatus {
+        let told = if self.stored { told.stored() } else { told };
+        let told = self.came.map_or(told.clone(), |status| told.fwd_status(status));
+        match self.detail {
+            Some(detail) => told.detail(detail),
+            None => told,
+        }
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// Takes a storable response in: its body streams to all who wait, and is stored once it is whole.
+    pub(crate) async fn take_in(
+        &self,
+        trip: &Trip<'_, P>,
+        storable: Storable,
+        response: OriginResponse<P::Stream>,
+        terms: &Terms,
+        around: Option<Around<P>>,
+    ) {
+        let Trip { platform, errand, admitted, flight } = *trip;
+        let unsent = never_forwarded(&storable.selection_names, admitted);
+        self.vary_not_forwarded(platform, &admitted.page, &unsent);
+        let head = &errand.incoming.head;
+        // A part that was completed is the whole.
+        let came = around.is_some().then_some(response.head.status);
+        let status = if came.is_some() { 200 } else { response.head.status };
+        let mut entry = self.entry(head, admitted, storable, status, terms);
+        if let Some(around) = &around {
+            entry.request_time = around.since;
+        }
+        let had = around.as_ref().map_or(0, |around| P::length(&around.before) as u64);
+        let stated = stated_length(&response.head.fields).map(|length| length + had);
+        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().flight_bytes());
+        let too_large = stated.is_some_and(|length| length > self.config().max_body.min(room));
+        let most_bytes = platform.global().most_bytes();
+        let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(&entry, length, most_bytes));
+        let (stored, detail) = match terms.lease.scope {
+            _ if too_large => (false, Some("body-too-large")),
+            Scope::World if beyond_l2 => (true, Some("l2-too-large")),
+            Scope::World => (true, None),
+            Scope::Colo(why) => (true, Some(why)),
+        };
+        let note = Note { stored, detail, came };
+        if too_large {
+            flight.open_window();
+        }
+        let mut arriving = entry.clone();
+        // RFC 9111 §5.1: until it is stored, its age is the one it came with.
+        if let Some(age) = response.head.fields.get("age") {
+            arriving.fields.set("age", age);
+        }
+        flight.land(Landing::Streaming(Rc::new(arriving), note), platform.now());
+        if let Some(around) = &around {
+            flight.push(around.before.clone(), platform.now());
+        }
+        let end = self.read_body(platform, response.body, stated, flight).await;
+        if let (Ok(()), Some(around)) = (end, around) {
+            flight.push(around.after, platform.now());
+        }
+        flight.finish(end, platform.now());
+        let body = match (end, flight.body()) {
+            (Ok(()), Some(body)) => body,
+            (Ok(()), None) => {
+                self.isolate().borrow_mut().end_flight(&errand.key, flight);
+                return self.give_back(platform, admitted, &terms.lease).await;
+            }
+            (Err(error), _) => {
+                // Who asks from now on is not to share what is broken.
+                self.isolate().borrow_mut().end_flight(&errand.key, flight);
+                self.origin_failed(platform, &admitted.page.url(), error);
+                return self.give_back(platform, admitted, &terms.lease).await;
+            }
+        };
+        entry.body_length = flight.total();
+        let page = Rc::new(StoredPage { entry, body });
+        self.keep(trip, &page, terms).await;
+    }
+
+    pub(crate) fn entry(
+        &self,
+        request: &RequestHead,
+        admitted: &Admitted<'_>,
+        storable: Storable,
+        status: u16,
+        terms: &Terms,
+    ) -> Entry {
+        // A response without tags inherits the known ones: a cache in front of the origin may have dropped them.
+        let tags: TagSet = if storable.tags.is_empty() && Rule::InheritTags.holds() {
+            terms.lease.tags.clone()
+        } else {
+            storable.tags
+        };
+        let mut names = storable.selection_names;
+        names.extend(terms.lease.vary.iter().cloned());
+        sort(&mut names);
+        names.dedup();
+        let selected = selection(&names, request, admitted, &terms.sent);
+        Entry {
+            key: admitted.key.clone(),
+            page: admitted.page.clone(),
+            selection: selected,
+            status,
+            fields: storable.fields,
+            targets: admitted.page.targets(&tags),
+            tags,
+            stamp: terms.stamp,
+            fence: terms.lease.fence,
+            request_time: terms.began,
+            response_time: terms.arrived,
+            initial_age: storable.initial_age,
+            freshness: storable.freshness,
+            body_length: 0,
+            part: None,
+        }
+    }
+
+    /// Keeps a whole response: L0 and L1 first, then L2 and the index, so that the next visitor need not wait.
+    pub(crate) async fn keep(
+        &self,
+        trip: &Trip<'_, P>,
+        page: &Rc<StoredPage<P::Chunk>>,
+        terms: &Terms,
+    ) {
+        let Trip { platform, errand, admitted, flight } = *trip;
+        self.count(Counter::FillStored);
+        let entry = &page.entry;
+        let lease = &terms.lease;
+        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
+        // What a hard invalidation overtook while it was fetched is for those who asked before, and nobody else.
+        if self.is_void(platform, entry) {
+            self.isolate().borrow_mut().end_flight(&errand.key, flight);
+            return self.give_back(platform, admitted, lease).await;
+        }
+        self.hold_here(page);
+        self.isolate().borrow_mut().end_flight(&errand.key, flight);
+        if !names.is_empty() {
+            self.note_vary(platform, &admitted.key, &names).await;
+        }
+        self.hold(platform, page).await;
+        let untagged_newcomer = lease.first && entry.tags.is_empty();
+        match lease.scope {
+            Scope::World if untagged_newcomer => self.give_back(platform, admitted, lease).await,
+            Scope::World => {
+                self.publish(platform, admitted, &errand.incoming.head, page, terms).await
+            }
+            Scope::Colo(_) => {}
+        }
+    }
+
+    pub(crate) fn is_void(&self, platform: &Rc<P>, entry: &Entry) -> bool {
+        match self.against(platform, entry) {
+            Verdict::Known(Standing::Hard { .. } | Standing::Dropped { .. }) | Verdict::Unknown => {
+                true
+            }
+            Verdict::Known(
+                Standing::Current | Standing::Blind | Standing::Dark | Standing::Soft { .. },
+            ) => false,
+        }
+    }
+
+    /// Puts a response into L2 under a name that is never used again, and tells the shard that name.
+    async fn publish(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        request: &RequestHead,
+        page: &Rc<StoredPage<P::Chunk>>,
+        terms: &Terms,
+    ) {
+        let entry = &page.entry;
+        let until = keep_until(entry);
+        let l2_key = l2_key(entry);
+        let keep = until.since(platform.now());
+        let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));
+        let l2_key = match platform.global().put(&l2_key, &record, &page.body, keep).await {
+            Ok(()) => Some(l2_key),
+            Err(error) => {
+                self.store_failed(platform, Tier::Global, Operation::Put, &error);
+                if !matches!(error, StoreError::TooLarge) {
+                    return self.give_back(platform, admitted, &terms.lease).await;
+                }
+                None
+            }
+        };
+        let record = RecordRequest {
+            page: entry.page.clone(),
+            key: entry.key.clone(),
+            selection: entry.selection.clone(),
+            leased: terms.lease.leased.clone(),
+            request: warm_fields(request, admitted, &terms.sent),
+            tags: entry.tags.clone(),
+            stamp: entry.stamp,
+            fence: entry.fence,
+            l2_key,
+            status: entry.status,
+            fresh_until: fresh_until(entry),
+            keep_until: until,
+            outcome: Outcome::Stored,
+        };
+        self.record(platform, admitted, record).await;
+    }
+
+    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone. An answer that tells of
+    /// one moment or one request says neither: what is known of the page stays.
+    pub(crate) async fn forget(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        terms: &Terms,
+        status: u16,
+        reason: NoStore,
+    ) {
+        if terms.lease.scope != Scope::World {
+            return;
+        }
+        if !is_about_the_page(status) || reason.is_of_the_request() {
+            return self.give_back(platform, admitted, &terms.lease).await;
+        }
+        let outcome = match status {
+            404 | 410 => Outcome::Gone,
+            _ => Outcome::Uncacheable { reason: reason.as_str().to_owned() },
+        };
+        let request = RecordRequest {
+            page: admitted.page.clone(),
+            key: admitted.key.clone(),
+            selection: terms.lease.leased.clone(),
+            leased: terms.lease.leased.clone(),
+            request: Fields::new(),
+            tags: TagSet::default(),
+            stamp: terms.stamp,
+            fence: terms.lease.fence,
+            l2_key: None,
+            status,
+            fresh_until: Timestamp::ZERO,
+            keep_until: Timestamp::ZERO,
+            outcome,
+        };
+        self.record(platform, admitted, request).await;
+    }
+
+    async fn record(&self, platform: &Rc<P>, admitted: &Admitted<'_>, request: RecordRequest) {
+        let shard = admitted.key.digest().shard(self.config().shards);
+        match platform.shard(shard, ShardCall::Record(request)).await {
+            Ok(ShardReply::Recorded(_)) => {}
+            Ok(other) => {
+                let error = CallError::Unknown(other.name().into());
+                self.shard_failed(platform, "record", &error);
+            }
+            Err(error) => self.shard_failed(platform, "record", &error),
+        }
+    }
+
+    /// Gives a lease back with nothing to record.
+    pub(crate) async fn give_back(&self, platform: &Rc<P>, admitted: &Admitted<'_>, lease: &Lease) {
+        if lease.scope != Scope::World {
+            return;
+        }
+        let release = ReleaseRequest {
+            key: admitted.key.clone(),
+            selection: lease.leased.clone(),
+            fence: lease.fence,
+        };
+        let shard = admitted.key.digest().shard(self.config().shards);
+        if let Err(error) = platform.shard(shard, ShardCall::Release(release)).await {
+            self.shard_failed(platform, "release", &error);
+        }
+    }
+}

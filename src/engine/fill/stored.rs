@@ -1,0 +1,36 @@
+//! What is said of a stored response: its name in L2, its times, its size.
+
+use crate::base::time::Timestamp;
+use crate::cache::entry::Entry;
+use crate::cache::envelope::{self, Record};
+use crate::http::Fields;
+
+/// The name of a response in L2. Never used twice: it has the fill's time beside its fencing number, because a page
+/// that was forgotten and comes back counts from one again.
+#[must_use]
+pub(crate) fn l2_key(entry: &Entry) -> String {
+    let variant = entry.key.variant(&entry.selection).digest();
+    format!("1/{}/{}.{}", variant.as_str(), entry.fence, entry.response_time.as_millis())
+}
+
+/// Until when a response is fresh.
+#[must_use]
+pub(crate) fn fresh_until(entry: &Entry) -> Timestamp {
+    entry.response_time.plus(entry.freshness.lifetime.minus(entry.initial_age).into())
+}
+
+/// The length that a response states.
+pub(crate) fn stated_length(fields: &Fields) -> Option<u64> {
+    fields.get("content-length")?.parse().ok()
+}
+
+/// Whether a response with a body of that length is more than L2 takes as one value (25 MiB in KV).
+pub(crate) fn is_beyond_l2(entry: &Entry, body_length: u64, most_bytes: u64) -> bool {
+    // Few bodies come near the limit; only for those is the head measured.
+    body_length.saturating_add(NEAR) > most_bytes
+        && envelope::encode(&Record::Entry(Box::new(entry.clone())))
+            .is_ok_and(|head| head.len() as u64 + body_length > most_bytes)
+}
+
+/// More than any head.
+const NEAR: u64 = 1 << 20;

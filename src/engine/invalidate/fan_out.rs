@@ -1,0 +1,286 @@
+//! The journal's side of an invalidation: append, then carry it to every shard.
+//!
+//! The outbox is durable: an append writes one row per shard in the same transaction, and a row goes when its shard
+//! has taken the invalidation. Each shard has one carrier at a time, which takes all that is due to it in one message
+//! and goes on until nothing is: the first goes at once, what is appended while it is under way and in the moment
+//! after it goes together, so that a storm of webhooks is few messages. A shard that can't be reached holds up no other. An append begins to carry at
+//! once, so that its answer can tell how many pages are concerned, and never waits longer than [`COUNT_WAIT`] for
+//! that; the alarm goes on for as long as it takes.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use futures_util::future::select;
+
+use crate::base::sql::Sql;
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::config::LogLevel;
+use crate::config::front_cache::Armed;
+use crate::engine::port::Platform;
+use crate::front_caches::disarmed;
+use crate::index::{Invalidated, ShardCall, ShardReply};
+use crate::journal::{
+    Appended, Fanout, Journal, JournalCall, JournalError, JournalReply, MOST_EPOCHS,
+};
+
+use super::{front_caches, reshard};
+use crate::engine::together::join_all;
+
+/// How long an append waits for the shards' counts.
+pub const COUNT_WAIT: Millis = Millis(300);
+/// How long a carrier counts as alive without a sign: longer than a call to a shard may take.
+const LAPSE: Millis = Millis(15_000);
+/// How long a carrier gathers what comes after its first message.
+const GATHER: Millis = Millis(50);
+/// How often an alarm looks whether another carrier has ended.
+const LOOK: Millis = Millis(50);
+
+/// A journal in its object.
+pub struct Ledger<S: Sql> {
+    journal: Result<RefCell<Journal<S>>, JournalError>,
+    /// The shards that somebody carries to, and the last sign of each carrier.
+    carried: RefCell<HashMap<u16, Timestamp>>,
+    /// What the shards told of the appends that wait for it.
+    counts: RefCell<HashMap<Epoch, Count>>,
+    /// Caches before the edge.
+    pub(crate) upstreams: Vec<Armed>,
+    /// The last sign of the carrier to each, while it has one.
+    told: RefCell<Vec<Option<Timestamp>>>,
+    /// What is logged.
+    pub(crate) log: LogLevel,
+}
+
+/// What the shards told of an invalidation so far.
+struct Count {
+    sum: Invalidated,
+    /// Shards that have not told.
+    left: usize,
+    waker: Option<Waker>,
+}
+
+impl<S: Sql> Ledger<S> {
+    /// A journal, or why it could not be opened.
+    #[must_use]
+    pub fn new(journal: Result<Journal<S>, JournalError>) -> Self {
+        Self {
+            journal: journal.map(RefCell::new),
+            carried: RefCell::default(),
+            counts: RefCell::default(),
+            upstreams: Vec::new(),
+            told: RefCell::default(),
+            log: LogLevel::Problems,
+        }
+    }
+
+    /// The same with caches before the edge to tell.
+    #[must_use]
+    pub fn telling(self, upstreams: Vec<Armed>, log: LogLevel) -> Self {
+        let told = RefCell::new(vec![None; upstreams.len()]);
+        Self { upstreams, log, told, ..self }
+    }
+
+    pub(crate) fn act<T>(
+        &self,
+        act: impl FnOnce(&mut Journal<S>) -> Result<T, JournalError>,
+    ) -> Result<T, JournalError> {
+        match &self.journal {
+            Ok(journal) => act(&mut journal.borrow_mut()),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    /// When there is something to do next.
+    ///
+    /// # Errors
+    /// The journal's.
+    pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
+        let own = self.act(|journal| journal.next_wake())?;
+        Ok([own, self.next_upstream()?].into_iter().flatten().min())
+    }
+
+    /// Takes an upstream up, unless a carrier of it is alive.
+    pub(crate) fn claim_upstream(&self, at: usize, now: Timestamp) -> bool {
+        let free = self.upstream_sign(at).is_none_or(|lapse| lapse <= now);
+        if free {
+            self.sign_upstream(at, Some(now));
+        }
+        free
+    }
+
+    /// A sign of an upstream's carrier; none: it has ended.
+    pub(crate) fn sign_upstream(&self, at: usize, sign: Option<Timestamp>) {
+        if let Some(slot) = self.told.borrow_mut().get_mut(at) {
+            *slot = sign;
+        }
+    }
+
+    /// Until when an upstream's carrier counts as alive, if it has one.
+    pub(crate) fn upstream_sign(&self, at: usize) -> Option<Timestamp> {
+        self.told.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
+    }
+
+    fn is_carried(&self, shard: u16, now: Timestamp) -> bool {
+        self.carried.borrow().get(&shard).is_some_and(|sign| now.since(*sign) < LAPSE)
+    }
+
+    /// What a shard told of an invalidation; none: it could not be asked.
+    fn tell(&self, epoch: Epoch, told: Option<&Invalidated>) {
+        let mut counts = self.counts.borrow_mut();
+        let Some(count) = counts.get_mut(&epoch) else { return };
+        count.left = count.left.saturating_sub(1);
+        match told {
+            Some(told) => {
+                count.sum.pages += told.pages;
+                count.sum.warming += told.warming;
+                count.sum.complete &= told.complete;
+            }
+            None => count.sum.complete = false,
+        }
+        if let Some(waker) = count.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Answers a call.
+///
+/// # Errors
+/// The journal's: nothing was recorded, and a retry is safe.
+pub async fn handle<P: Platform, S: Sql + 'static>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    call: JournalCall,
+) -> Result<JournalReply, JournalError> {
+    let now = platform.now();
+    let uncounted = matches!(&call, JournalCall::Append(append) if append.uncounted);
+    let mut reply = ledger.act(|journal| journal.handle(call, now))?;
+    if let JournalReply::Status(status) = &mut reply {
+        for (state, armed) in status.upstreams.iter_mut().zip(&ledger.upstreams) {
+            // Told before anything is owed.
+            if let Some(failure) = disarmed(armed) {
+                state.failure = Some(failure.as_str().to_owned());
+            }
+        }
+    }
+    let JournalReply::Appended(Appended::New { epoch, before, .. }) = reply else {
+        return Ok(reply);
+    };
+    let due = ledger.act(|journal| journal.due_shards_of(epoch, now))?;
+    let shards = ledger.act(|journal| journal.reach(now))?;
+    let left = due.len();
+    let sum = Invalidated { complete: true, ..Invalidated::default() };
+    ledger.counts.borrow_mut().insert(epoch, Count { sum, left, waker: None });
+    for shard in due.into_iter().filter(|shard| !ledger.is_carried(*shard, now)) {
+        ledger.carried.borrow_mut().insert(shard, now);
+        let (ledger, on) = (Rc::clone(ledger), Rc::clone(platform));
+        platform.spawn(async move {
+            // What fails here is due again: the alarm tells of it.
+            let _ = carry(&ledger, &on, shard).await;
+        });
+    }
+    let told = poll_fn(|context| match ledger.counts.borrow_mut().get_mut(&epoch) {
+        Some(count) if count.left > 0 => {
+            count.waker = Some(context.waker().clone());
+            Poll::Pending
+        }
+        Some(_) | None => Poll::Ready(()),
+    });
+    // With a shard that could not be reached lately there is nothing to wait for; nor if nobody asks.
+    let all = left == usize::from(shards) && !uncounted;
+    if all {
+        select(told, Box::pin(platform.sleep(COUNT_WAIT))).await;
+    }
+    let count = ledger.counts.borrow_mut().remove(&epoch);
+    let whole = count.filter(|count| all && count.left == 0 && count.sum.complete);
+    let whole = whole.map(|count| count.sum);
+    let (pages, warming) = (whole.map(|sum| sum.pages), whole.map(|sum| sum.warming));
+    Ok(JournalReply::Appended(Appended::New { epoch, pages, warming, before }))
+}
+
+/// Does what is due: second epochs, expiry, and the outbox.
+///
+/// # Errors
+/// The journal's.
+pub async fn run_due<P: Platform, S: Sql + 'static>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+) -> Result<(), JournalError> {
+    let now = platform.now();
+    let done =
+        ledger.act(|journal| journal.run_due(now)).and(front_caches::start(ledger, platform));
+    let shards = ledger.act(|journal| journal.due_shards(now))?;
+    let carried = shards.into_iter().map(|shard| async move {
+        // Another's work: when it has ended there may be nothing left.
+        while ledger.is_carried(shard, platform.now()) {
+            platform.sleep(LOOK).await;
+        }
+        carry(ledger, platform, shard).await
+    });
+    let done = join_all(carried).await.into_iter().fold(done, Result::and);
+    done.and(reshard::tell(ledger, platform).await)
+}
+
+/// Carries to one shard what is due to it, until nothing is.
+async fn carry<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+    shard: u16,
+) -> Result<(), JournalError> {
+    loop {
+        let now = platform.now();
+        let batch = ledger.act(|journal| journal.pending_fanouts(shard, now))?;
+        if batch.is_empty() {
+            ledger.carried.borrow_mut().remove(&shard);
+            return Ok(());
+        }
+        ledger.carried.borrow_mut().insert(shard, now);
+        let is_full = batch.len() as u64 >= MOST_EPOCHS;
+        let told = hand_over(platform, shard, &batch).await;
+        let now = platform.now();
+        let taken: Vec<Epoch> = batch.iter().take(told.len()).map(|fanout| fanout.epoch).collect();
+        let seen = told.iter().map(|told| told.seen).max().unwrap_or_default();
+        let noted = ledger.act(|journal| {
+            if taken.is_empty() {
+                journal.fanout_failed(shard, now)
+            } else {
+                journal.fanned_out(shard, &taken, seen, now)
+            }
+        });
+        if noted.is_err() {
+            ledger.carried.borrow_mut().remove(&shard);
+            return noted;
+        }
+        if told.is_empty() {
+            batch.iter().for_each(|fanout| ledger.tell(fanout.epoch, None));
+        }
+        for (epoch, told) in taken.iter().zip(&told) {
+            ledger.tell(*epoch, Some(told));
+        }
+        if !is_full {
+            platform.sleep(GATHER).await;
+        }
+    }
+}
+
+/// What the shard told of each fan-out that it has taken, from the first; none if it could not be asked.
+async fn hand_over<P: Platform>(
+    platform: &Rc<P>,
+    shard: u16,
+    batch: &[Fanout],
+) -> Vec<Invalidated> {
+    if batch.len() > 1
+        && let Ok(ShardReply::InvalidatedMany(told)) =
+            platform.shard(shard, ShardCall::InvalidateMany(batch.to_vec())).await
+    {
+        return told;
+    }
+    // A shard of the version before takes one at a time.
+    let Some(first) = batch.first() else { return Vec::new() };
+    match platform.shard(shard, ShardCall::Invalidate(first.clone())).await {
+        Ok(ShardReply::Invalidated(told)) => vec![told],
+        Ok(_) | Err(_) => Vec::new(),
+    }
+}

@@ -1,0 +1,130 @@
+//! An invalidation on its way into the journal: the same for every API that asks for one.
+
+pub mod fan_out;
+mod front_caches;
+mod reshard;
+mod sync;
+mod workers_cache;
+
+use std::rc::Rc;
+
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::tag::{Target, TargetHash};
+use crate::control::log::Event;
+use crate::control::metrics::Counter;
+use crate::control::problem::Problem;
+use crate::control::revalidate::RevalidateCommand;
+use crate::engine::port::{CallError, Platform};
+use crate::journal::delta::{Found, Row};
+use crate::journal::{Append, Appended, JournalCall, JournalReply, Mode};
+
+use super::Engine;
+
+/// Who asked, and through which API: for the log.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Told<'a> {
+    /// The webhook, token or address.
+    pub(crate) caller: &'a str,
+    /// The API.
+    pub(crate) via: &'a str,
+    /// Whether the answer tells how many pages are concerned.
+    pub(crate) counted: bool,
+}
+
+/// An invalidation that the journal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    /// Since now.
+    New {
+        /// Its epoch.
+        epoch: Epoch,
+        /// The pages it concerns, as far as is known.
+        pages: Option<u64>,
+        /// The warms it queued, as far as is known.
+        warming: Option<u64>,
+    },
+    /// Since before.
+    Repeated {
+        /// Its epoch.
+        epoch: Epoch,
+    },
+}
+
+impl<P: Platform> Engine<P> {
+    /// Records an invalidation, counts it and writes its line.
+    pub(crate) async fn invalidate(
+        &self,
+        platform: &Rc<P>,
+        command: &RevalidateCommand,
+        id: String,
+        body_digest: String,
+        told: Told<'_>,
+    ) -> Result<Recorded, Problem> {
+        let append = Append {
+            id: id.clone(),
+            body_digest,
+            targets: command.targets.clone(),
+            mode: command.mode,
+            warm: command.warm,
+            settle: command.settle,
+            reason: command.reason.clone(),
+            watch: Vec::new(),
+            uncounted: !told.counted,
+        };
+        let recorded = match self.append(platform, append).await {
+            Ok(Appended::New { epoch, pages, warming, .. }) => {
+                Recorded::New { epoch, pages, warming }
+            }
+            Ok(Appended::Repeated { epoch }) => Recorded::Repeated { epoch },
+            Ok(Appended::Conflict) => return Err(Problem::id_conflict()),
+            Err(error) => {
+                self.journal_failed(platform, "append", &error);
+                return Err(Problem::not_recorded("journal-unreachable"));
+            }
+        };
+        let (counter, mode) = match command.mode {
+            Mode::Soft => (Counter::RevalidateSoft, "soft"),
+            Mode::Hard => (Counter::RevalidateHard, "hard"),
+        };
+        self.count(counter);
+        let (Recorded::New { epoch, .. } | Recorded::Repeated { epoch }) = recorded;
+        let event = Event::Revalidated {
+            id: &id,
+            epoch,
+            targets: command.targets.len(),
+            mode,
+            caller: told.caller,
+            via: told.via,
+            reason: &command.reason,
+        };
+        self.log(platform, &event);
+        Ok(recorded)
+    }
+
+    /// Appends to the journal; this isolate's view sees it at once.
+    pub(crate) async fn append(
+        &self,
+        platform: &Rc<P>,
+        append: Append,
+    ) -> Result<Appended, CallError> {
+        let asked = platform.now();
+        let targets: Vec<TargetHash> = append.targets.iter().map(Target::hash).collect();
+        let mode = append.mode;
+        let appended = match platform.journal(JournalCall::Append(append)).await? {
+            JournalReply::Appended(appended) => appended,
+            other => return Err(CallError::Unknown(other.name().into())),
+        };
+        if let Appended::New { epoch, .. } = appended {
+            let row = |hash: &TargetHash| match mode {
+                Mode::Soft => Row { hash: *hash, soft: epoch, hard: Epoch::ZERO, soft_at: asked },
+                Mode::Hard => {
+                    Row { hash: *hash, soft: Epoch::ZERO, hard: epoch, soft_at: Timestamp::ZERO }
+                }
+            };
+            let rows = targets.iter().map(row).collect();
+            let found = Found { head: epoch, rows, buckets: Vec::new() };
+            self.isolate().borrow_mut().view.apply_lookup(&targets, &found, asked);
+        }
+        Ok(appended)
+    }
+}

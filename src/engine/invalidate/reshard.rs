@@ -1,0 +1,58 @@
+//! A change of the number of shards at work: the journal tells each shard its place, and shards hand over pages that
+//! are no longer their own.
+
+use std::rc::Rc;
+
+use crate::base::sql::Sql;
+use crate::control::log::Event;
+use crate::engine::port::{CallError, Platform};
+use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
+use crate::journal::JournalError;
+
+use super::fan_out::Ledger;
+use crate::engine::Engine;
+use crate::engine::warm::Depot;
+
+/// Tells the shards that it is due to their places, and asks how far they are.
+pub(crate) async fn tell<P: Platform, S: Sql>(
+    ledger: &Rc<Ledger<S>>,
+    platform: &Rc<P>,
+) -> Result<(), JournalError> {
+    let now = platform.now();
+    let places = ledger.act(|journal| journal.due_moves(now))?;
+    let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
+    for place in places {
+        let call = ShardCall::Move(Move::to(place));
+        let told = platform.shard(place.own, call).await;
+        // One of the version before does not understand it: it is told again.
+        let done = matches!(told, Ok(ShardReply::Moved { done: true }));
+        ledger.act(|journal| journal.moved(place, done, platform.now()))?;
+    }
+    let moving = ledger.act(|journal| journal.moving())?;
+    if let Some(line) = (Event::Resharding { shards, moving }).line(platform.now(), ledger.log) {
+        platform.log(&line);
+    }
+    Ok(())
+}
+
+impl<P: Platform> Engine<P> {
+    /// Hands pages over to their new shard.
+    pub(crate) async fn hand_over<S: Sql>(
+        &self,
+        platform: &Rc<P>,
+        depot: &Depot<S>,
+        task: MoveTask,
+    ) -> Result<(), ShardError> {
+        let call = ShardCall::Move(task.message.clone());
+        let failed = |error: &CallError| {
+            self.shard_failed(platform, "move", error);
+            false
+        };
+        let taken = match platform.shard(task.message.own, call).await {
+            Ok(ShardReply::Moved { done }) => done,
+            Ok(other) => failed(&CallError::Unknown(other.name().into())),
+            Err(error) => failed(&error),
+        };
+        depot.act(|shard| shard.note_move(&task, taken, platform.now()))
+    }
+}

@@ -1,0 +1,273 @@
+//! How an isolate hears of invalidations: it asks the journal for what is new.
+//!
+//! At most every `sync_interval`, in the background while the view is younger than `max_lag`, and before answering
+//! when it is older. Requests of one isolate share a sync: one asks, the others look. Isolates of one colo share what
+//! the journal said, through L1: news are taken from there while they are young enough to make the view so. After a
+//! failure nobody asks for `sync_interval`, so that an unreachable journal does not slow the site down.
+
+use std::hash::Hasher as _;
+use std::rc::Rc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::base::rule::Rule;
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::Standing;
+use crate::cache::admission::Admitted;
+use crate::cache::entry::Entry;
+use crate::cache::tag::TargetHash;
+use crate::control::metrics::Counter;
+use crate::engine::port::{CallError, Platform};
+use crate::journal::delta::{Delta, SharedDelta};
+use crate::journal::view::{Applied, SKEW_MARGIN, Sight, Verdict};
+use crate::journal::{JournalCall, JournalReply};
+
+use crate::engine::Engine;
+use crate::engine::fill::shared::LOOK_INTERVAL;
+use crate::engine::observe::{Operation, Tier};
+
+/// How long a request waits for a sync that another request sent.
+const SHARED_WAIT: Millis = Millis(1_000);
+/// How long a sync that was sent counts as under way.
+const SYNC_LAPSE: Millis = Millis(6_000);
+/// The most rows of news that are shared: what is larger is a snapshot that few others need.
+const MAX_SHARED_ROWS: usize = 5_000;
+/// The most pages of a delta that one sync asks for.
+const MAX_PAGES: usize = 64;
+
+impl<P: Platform> Engine<P> {
+    /// The bound that holds for a request: its route's, or the site's.
+    pub(crate) fn max_lag(&self, admitted: &Admitted<'_>) -> Millis {
+        admitted.route.max_lag.unwrap_or(self.config().max_lag)
+    }
+
+    /// How far the view can be relied on for this request, after a sync if one is due.
+    pub(crate) async fn see(&self, platform: &Rc<P>, max_lag: Millis) -> Sight {
+        let config = self.config();
+        let now = clock(platform);
+        let sight = self.isolate().borrow().view.sight(now, max_lag, config.sync_interval);
+        match sight {
+            Sight::Clear { refresh } => {
+                // Shared news may be so old already that the next are due: then half an interval passes first.
+                let pause = Millis(config.sync_interval.0 / 2);
+                let synced = self.isolate().borrow().synced;
+                let rested = synced.is_none_or(|at| now.since(at) >= pause);
+                if refresh && rested && self.claim_sync(now) {
+                    let (engine, on) = (self.clone(), Rc::clone(platform));
+                    platform.spawn(async move {
+                        on.sleep(engine.stagger(&on)).await;
+                        engine.sync(&on, max_lag).await;
+                    });
+                }
+                sight
+            }
+            Sight::Cold | Sight::Behind | Sight::Blind | Sight::Dark => {
+                self.sync_before_answering(platform, now, max_lag).await;
+                let now = clock(platform);
+                let view = &self.isolate().borrow().view;
+                view.sight_after_failure(now, max_lag, config.blind_limit)
+            }
+        }
+    }
+
+    async fn sync_before_answering(&self, platform: &Rc<P>, began: Timestamp, max_lag: Millis) {
+        // Twice: another request's sync may have been content with news that are too old for this one's bound.
+        for _ in 0..2 {
+            let failed = self.isolate().borrow().sync_failed;
+            if failed.is_some_and(|at| began.since(at) < self.config().sync_interval) {
+                return;
+            }
+            if self.claim_sync(platform.now()) {
+                return self.sync(platform, max_lag).await;
+            }
+            while self.isolate().borrow().syncing.is_some()
+                && platform.now().since(began) < SHARED_WAIT
+            {
+                platform.sleep(LOOK_INTERVAL).await;
+            }
+            if self.is_clear(platform, max_lag) {
+                return;
+            }
+        }
+    }
+
+    fn is_clear(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
+        let sync_interval = self.config().sync_interval;
+        let sight = self.isolate().borrow().view.sight(clock(platform), max_lag, sync_interval);
+        matches!(sight, Sight::Clear { .. })
+    }
+
+    fn claim_sync(&self, now: Timestamp) -> bool {
+        let mut isolate = self.isolate().borrow_mut();
+        if isolate.syncing.is_some_and(|began| now.since(began) < SYNC_LAPSE)
+            || isolate.sync_failed.is_some_and(|at| now.since(at) < self.config().sync_interval)
+        {
+            return false;
+        }
+        isolate.syncing = Some(now);
+        true
+    }
+
+    /// Asks the journal for what is new, page by page.
+    async fn sync(&self, platform: &Rc<P>, max_lag: Millis) {
+        let done = self.sync_pages(platform, max_lag).await;
+        self.count(if done { Counter::Sync } else { Counter::SyncFailed });
+        let mut isolate = self.isolate().borrow_mut();
+        isolate.syncing = None;
+        isolate.synced = Some(platform.now());
+        isolate.sync_failed = (!done).then(|| platform.now());
+    }
+
+    async fn sync_pages(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
+        if self.take_shared(platform, max_lag).await {
+            return true;
+        }
+        for _ in 0..MAX_PAGES {
+            // A view's age counts from before its sync was sent.
+            let asked = platform.now();
+            let request = self.isolate().borrow().view.request();
+            match platform.journal(JournalCall::Sync(request)).await {
+                Ok(JournalReply::Delta(delta)) => {
+                    let applied = self.isolate().borrow_mut().view.apply(&delta, asked, true);
+                    match applied {
+                        Applied::Whole => {
+                            self.share(platform, asked, delta).await;
+                            return true;
+                        }
+                        Applied::Page => {}
+                        Applied::Ahead | Applied::Older => {
+                            let error = CallError::Unknown("a delta that does not connect".into());
+                            self.journal_failed(platform, "sync", &error);
+                            return false;
+                        }
+                    }
+                }
+                Ok(other) => {
+                    let error = CallError::Unknown(other.name().into());
+                    self.journal_failed(platform, "sync", &error);
+                    return false;
+                }
+                Err(error) => {
+                    self.journal_failed(platform, "sync", &error);
+                    return false;
+                }
+            }
+        }
+        false
+    }
+
+    /// A pause, other each time, before a sync in the background: the isolates of a colo that shared the last news
+    /// would else all ask for the next at once.
+    fn stagger(&self, platform: &Rc<P>) -> Millis {
+        let mut hasher = SipHasher13::new();
+        hasher.write(platform.unique().as_bytes());
+        Millis(hasher.finish() % (self.config().sync_interval.0 / 4).max(1))
+    }
+
+    /// Takes news that another isolate of the colo shared; false if there are none, or none that make this view
+    /// recent. A view's age counts from when that isolate asked (`asker_time`), and is checked again after
+    /// (`age_recheck`).
+    async fn take_shared(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
+        let shared = match platform.shared_delta().await {
+            Ok(Some(shared)) => shared,
+            Ok(None) => return false,
+            Err(error) => {
+                self.store_failed(platform, Tier::Colo, Operation::Get, &error);
+                return false;
+            }
+        };
+        // Mutants: its age counts from when it was taken, or as just recent enough.
+        let asked = if Rule::AskerTime.holds() { shared.asked } else { platform.now() };
+        let enough = platform.now().minus(max_lag).plus(SKEW_MARGIN);
+        let asked = if Rule::AgeRecheck.holds() { asked } else { asked.max(enough) };
+        let applied = self.isolate().borrow_mut().view.apply(&shared.delta, asked, false);
+        applied == Applied::Whole && self.is_clear(platform, max_lag)
+    }
+
+    /// Shares news that came whole.
+    async fn share(&self, platform: &Rc<P>, asked: Timestamp, delta: Delta) {
+        if delta.rows.len() > MAX_SHARED_ROWS {
+            return;
+        }
+        let shared = SharedDelta { asked, delta };
+        if let Err(error) = platform.share_delta(&shared, self.config().sync_interval).await {
+            self.store_failed(platform, Tier::Colo, Operation::Put, &error);
+        }
+    }
+
+    /// How a stored response stands, after a look-up of its targets if the view does not know them. What can't be
+    /// said is [`Standing::Dark`].
+    pub(crate) async fn standing(
+        &self,
+        platform: &Rc<P>,
+        targets: &[TargetHash],
+        stamp: Epoch,
+        (sight, max_lag): (Sight, Millis),
+    ) -> Standing {
+        // A stamp that the journal does not know tells it, at the next sync, that it was restored from a backup.
+        self.isolate().borrow_mut().view.hear(stamp);
+        match self.verdict(platform, targets, stamp, (sight, max_lag)) {
+            Verdict::Known(standing) => standing,
+            Verdict::Unknown => {
+                self.look_up_targets(platform, targets).await;
+                match self.verdict(platform, targets, stamp, (sight, max_lag)) {
+                    Verdict::Known(standing) => standing,
+                    Verdict::Unknown => Standing::Dark,
+                }
+            }
+        }
+    }
+
+    fn verdict(
+        &self,
+        platform: &Rc<P>,
+        targets: &[TargetHash],
+        stamp: Epoch,
+        (sight, max_lag): (Sight, Millis),
+    ) -> Verdict {
+        self.isolate().borrow().view.standing(targets, stamp, sight, clock(platform), max_lag)
+    }
+
+    /// What this view knows against a stored response, however old the view is.
+    pub(crate) fn against(&self, platform: &Rc<P>, entry: &Entry) -> Verdict {
+        let sight = (Sight::Clear { refresh: false }, self.config().max_lag);
+        self.verdict(platform, &entry.targets, entry.stamp, sight)
+    }
+
+    /// The stamp of a fetch that starts now. Without any answer of the journal it is zero: what is fetched then
+    /// counts as older than every invalidation.
+    pub(crate) async fn ensure_stamp(&self, platform: &Rc<P>) -> Epoch {
+        if self.isolate().borrow().view.stamp().is_none() {
+            self.look_up_targets(platform, &[]).await;
+        }
+        self.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO)
+    }
+
+    async fn look_up_targets(&self, platform: &Rc<P>, targets: &[TargetHash]) {
+        let asked = platform.now();
+        let failed = self.isolate().borrow().sync_failed;
+        if failed.is_some_and(|at| asked.since(at) < self.config().sync_interval) {
+            return;
+        }
+        let request = self.isolate().borrow().view.lookup_request(targets);
+        match platform.journal(JournalCall::Lookup(request)).await {
+            Ok(JournalReply::Found(found)) => {
+                self.isolate().borrow_mut().view.apply_lookup(targets, &found, asked);
+            }
+            Ok(other) => {
+                let error = CallError::Unknown(other.name().into());
+                self.journal_failed(platform, "lookup", &error);
+            }
+            Err(error) => {
+                self.isolate().borrow_mut().sync_failed = Some(platform.now());
+                self.journal_failed(platform, "lookup", &error);
+            }
+        }
+    }
+}
+
+/// The time that the view's age is judged by (`arrival_clock`).
+fn clock<P: Platform>(platform: &Rc<P>) -> Timestamp {
+    let now = platform.now();
+    if Rule::ArrivalClock.holds() { now } else { now.minus(Millis(800)) }
+}

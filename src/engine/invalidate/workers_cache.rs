@@ -1,0 +1,44 @@
+//! Workers Caching at work: the entrypoint whose responses the platform keeps purges them, for the journal's object.
+
+use std::rc::Rc;
+
+use serde_json::Value;
+
+use crate::base::json::{parse_json, write_value};
+use crate::control::problem::{Problem, ProblemKind};
+use crate::engine::port::{Platform, PurgeError};
+
+use crate::engine::Engine;
+use crate::engine::operate::answer;
+use crate::engine::serve::response::Answer;
+
+impl<P: Platform> Engine<P> {
+    /// Purges by the options in a call's body; what is soft is marked as stale, where the platform can do that.
+    pub(crate) async fn purge_before(
+        &self,
+        platform: &Rc<P>,
+        body: &[u8],
+    ) -> Result<Answer<P>, Problem> {
+        let Ok(Value::Object(mut options)) = parse_json(body) else {
+            let detail = "Send the options of a purge as an object in JSON.";
+            return Err(Problem::new(ProblemKind::MalformedBody, detail));
+        };
+        let soft = options.remove("mode").is_some_and(|mode| mode.as_str() == Some("soft"));
+        let options = write_value(&Value::Object(options));
+        let mut done = platform.purge_before(soft, &options).await;
+        if soft && done == Err(PurgeError::Absent) {
+            done = platform.purge_before(false, &options).await;
+        }
+        let told = |kind, detail: &str| Err(Problem::new(kind, detail));
+        match done {
+            Ok(()) => Ok(answer(204, Vec::new())),
+            Err(PurgeError::Absent) => {
+                told(ProblemKind::Unsupported, "The runtime has no Workers Caching.")
+            }
+            Err(PurgeError::Limited) => {
+                told(ProblemKind::TooManyRequests, "Workers Caching did not purge.")
+            }
+            Err(PurgeError::Failed) => Err(Problem::not_recorded("workers-cache-failed")),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Failures are told: each is counted and logged where it is noticed, and the site keeps serving.
+
+use std::rc::Rc;
+
+use crate::cache::key::Page;
+use crate::cache::storage::NoStore;
+use crate::control::log::Event;
+use crate::control::metrics::{Counter, Metrics};
+use crate::control::problem::Problem;
+use crate::engine::port::{CallError, OriginError, Platform, StoreError};
+use crate::http::cache_status::Forward;
+use crate::index::{SitemapFile, WarmTask};
+
+use super::Engine;
+use super::serve::response::{Answer, Body};
+
+/// A tier of stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tier {
+    /// The colo's.
+    Colo,
+    /// The global one.
+    Global,
+}
+
+/// What was asked of a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Operation {
+    /// A read.
+    Get,
+    /// A write.
+    Put,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Writes an event to the log, if the settings want it.
+    pub(super) fn log(&self, platform: &Rc<P>, event: &Event<'_>) {
+        if let Some(line) = event.line(platform.now(), self.config().log) {
+            platform.log(&line);
+        }
+    }
+
+    /// Adds one to a counter.
+    pub(super) fn count(&self, counter: Counter) {
+        self.isolate().borrow_mut().metrics.count(counter, 1);
+    }
+
+    /// A call to the edge itself that was refused.
+    pub(super) fn control_refused(&self, platform: &Rc<P>, call: &str, problem: &Problem) {
+        let (status, reason) = (problem.status(), problem.kind().as_str());
+        self.count(match status {
+            401 | 403 => Counter::ControlNotAuthenticated,
+            _ => Counter::ControlRefused,
+        });
+        self.log(platform, &Event::ControlRefused { call, status, reason });
+    }
+
+    /// A store that failed: the site goes on without it.
+    pub(super) fn store_failed(
+        &self,
+        platform: &Rc<P>,
+        tier: Tier,
+        operation: Operation,
+        error: &StoreError,
+    ) {
+        let (counter, tier, operation) = match (tier, operation) {
+            (Tier::Colo, Operation::Get) => (Counter::ColoGetFailed, "l1", "get"),
+            (Tier::Colo, Operation::Put) => (Counter::ColoPutFailed, "l1", "put"),
+            (Tier::Global, Operation::Get) => (Counter::GlobalGetFailed, "l2", "get"),
+            (Tier::Global, Operation::Put) => (Counter::GlobalPutFailed, "l2", "put"),
+        };
+        self.count(counter);
+        let reason = error.to_string();
+        self.log(platform, &Event::StoreFailed { tier, operation, reason: &reason });
+    }
+
+    /// The journal did not answer: the site goes on without it, within its limits.
+    pub(super) fn journal_failed(&self, platform: &Rc<P>, call: &str, error: &CallError) {
+        self.count(Counter::JournalFailed);
+        let reason = error.to_string();
+        self.log(platform, &Event::CallFailed { object: "journal", call, reason: &reason });
+    }
+
+    /// A shard did not answer: the page stays in this colo.
+    pub(super) fn shard_failed(&self, platform: &Rc<P>, call: &str, error: &CallError) {
+        self.count(Counter::ShardFailed);
+        let reason = error.to_string();
+        self.log(platform, &Event::CallFailed { object: "shard", call, reason: &reason });
+    }
+
+    /// The origin gave no answer, or not a whole one.
+    pub(super) fn origin_failed(&self, platform: &Rc<P>, url: &str, error: OriginError) {
+        self.count(match error {
+            OriginError::Unreachable => Counter::OriginUnreachable,
+            OriginError::Timeout => Counter::OriginTimeout,
+            OriginError::Broken => Counter::OriginBroken,
+            OriginError::Busy => Counter::OriginBusy,
+            OriginError::Status(_) => Counter::OriginStatus,
+        });
+        self.count(Counter::FillFailed);
+        let event = Event::OriginFailed { url, reason: error.as_str() };
+        self.log(platform, &event);
+    }
+
+    /// A response that is not stored because of what its origin says wrongly: worth a line, for its author.
+    pub(super) fn not_stored(&self, platform: &Rc<P>, page: &Page, reason: NoStore) {
+        self.count(Counter::FillNotStored);
+        match reason {
+            NoStore::BadTags
+            | NoStore::TooManyTags
+            | NoStore::BadAge
+            | NoStore::VaryAny
+            | NoStore::UpstreamCache
+            | NoStore::MediaType
+            | NoStore::CspNonce => {
+                let event = Event::NotStored { url: &page.url(), reason: reason.as_str() };
+                self.log(platform, &event);
+            }
+            NoStore::Method
+            | NoStore::RequestNoStore
+            | NoStore::Status
+            | NoStore::PartialContent
+            | NoStore::EdgeError
+            | NoStore::Bypass
+            | NoStore::NoStoreDirective
+            | NoStore::Private
+            | NoStore::SetCookie
+            | NoStore::Authorization
+            | NoStore::Cookie
+            | NoStore::EventStream
+            | NoStore::NoFreshness => {}
+        }
+    }
+
+    /// A response that varies on fields which its origin is never sent: it has one variant, and its author should
+    /// know.
+    pub(super) fn vary_not_forwarded(&self, platform: &Rc<P>, page: &Page, names: &[&str]) {
+        if !names.is_empty() {
+            let event = Event::VaryNotForwarded { url: &page.url(), fields: &names.join(", ") };
+            self.log(platform, &event);
+        }
+    }
+
+    /// A sitemap that could not be read.
+    pub(super) fn import_failed(&self, platform: &Rc<P>, file: &SitemapFile, reason: &str) {
+        self.log(platform, &Event::ImportFailed { url: &file.url, reason });
+    }
+
+    /// A warm that failed, and whether it was the last try.
+    pub(super) fn warm_failed(&self, platform: &Rc<P>, task: &WarmTask, reason: &str) {
+        let (url, attempts) = (task.page.url(), task.attempts + 1);
+        if attempts >= self.config().warm_attempts {
+            self.count(Counter::WarmDead);
+            self.log(platform, &Event::WarmDead { url: &url, reason, attempts });
+        } else {
+            self.count(Counter::WarmFailed);
+            self.log(platform, &Event::WarmFailed { url: &url, reason, attempts });
+        }
+    }
+
+    /// Counts an answer by what its Cache-Status says.
+    pub(super) fn count_answer(&self, answer: &Answer<P>) {
+        let (status, told) = (answer.status, &answer.told);
+        let counter = match (told.hit, told.fwd) {
+            (true, _) if told.ttl.is_some_and(|ttl| ttl < 0) => Counter::Stale,
+            (true, _) => Counter::Hit,
+            (false, None) => Counter::Refused,
+            (false, Some(_)) if told.collapsed => Counter::Collapsed,
+            (false, Some(_)) if told.fwd_status == Some(304) => Counter::Revalidated,
+            (false, Some(Forward::Bypass | Forward::Method | Forward::Request)) => Counter::Pass,
+            (
+                false,
+                Some(
+                    Forward::UriMiss
+                    | Forward::VaryMiss
+                    | Forward::Miss
+                    | Forward::Stale
+                    | Forward::Partial,
+                ),
+            ) => match status {
+                500.. => Counter::Error,
+                _ => Counter::Miss,
+            },
+        };
+        let metrics: &mut Metrics = &mut self.isolate().borrow_mut().metrics;
+        metrics.count(counter, 1);
+        if let (true, Body::Whole(body)) = (told.hit, &answer.body) {
+            metrics.count(Counter::BytesStored, P::length(body) as u64);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! What operators ask of the index: pages of a tag, tags of a page, progress of a job.
+
+use std::rc::Rc;
+
+use crate::cache::tag::Tag;
+use crate::control::problem::{Problem, ProblemKind};
+use crate::control::reply::{Failure, JobReply, PageRow, PagesReply, VariantRow};
+use crate::control::route::Paging;
+use crate::control::targets::{page_query, url_target};
+use crate::engine::port::Platform;
+use crate::index::{PageInfo, ShardCall, ShardReply};
+use crate::journal::{JobRecord, JournalCall, JournalReply};
+
+use crate::engine::Engine;
+
+impl<P: Platform> Engine<P> {
+    /// The pages that carry a tag: shard by shard, from where the last part ended.
+    pub(crate) async fn tag_pages(
+        &self,
+        platform: &Rc<P>,
+        tag: Tag,
+        paging: &Paging,
+    ) -> Result<PagesReply, Problem> {
+        let (mut shard, mut cursor) = parse_cursor(paging.cursor.as_deref())?;
+        let mut pages = Vec::new();
+        let shards = self.shards(platform).await;
+        while shard < shards {
+            let limit = paging.limit.saturating_sub(pages.len() as u32);
+            if limit == 0 {
+                break;
+            }
+            let call = ShardCall::TagPages { tag: tag.clone(), cursor, limit };
+            match platform.shard(shard, call).await {
+                Ok(ShardReply::Pages { pages: found, cursor: next }) => {
+                    pages.extend(found.iter().map(page_row));
+                    cursor = next;
+                    if cursor.is_none() {
+                        shard += 1;
+                    }
+                }
+                Ok(_) => return Err(Problem::not_recorded("index-failed")),
+                Err(error) => {
+                    self.shard_failed(platform, "tag-pages", &error);
+                    return Err(Problem::not_recorded("index-unreachable"));
+                }
+            }
+        }
+        let next = (shard < shards)
+            .then(|| format!("{shard}.{}", cursor.map(|c| c.to_string()).unwrap_or_default()));
+        Ok(PagesReply { pages, next })
+    }
+
+    /// What the index knows of one URL.
+    pub(crate) async fn pages_of(
+        &self,
+        platform: &Rc<P>,
+        url: &str,
+    ) -> Result<PagesReply, Problem> {
+        let config = self.config();
+        let target = url_target(url, config, &page_query(config)).map_err(|error| {
+            Problem::new(ProblemKind::InvalidValue, format!("url: {}.", error.as_str())).at("url")
+        })?;
+        let call = ShardCall::PagesByUrl { url: target.name().to_owned() };
+        let mut pages = Vec::new();
+        for reply in self.ask_all(platform, &call).await? {
+            if let ShardReply::Pages { pages: found, .. } = reply {
+                pages.extend(found.iter().map(page_row));
+            }
+        }
+        Ok(PagesReply { pages, next: None })
+    }
+
+    /// An invalidation as the journal remembers it.
+    pub(crate) async fn job(
+        &self,
+        platform: &Rc<P>,
+        id: &str,
+    ) -> Result<Option<JobRecord>, Problem> {
+        match platform.journal(JournalCall::Job { id: id.to_owned() }).await {
+            Ok(JournalReply::Job { job }) => Ok(job),
+            Ok(_) => Err(Problem::not_recorded("journal-failed")),
+            Err(error) => {
+                self.journal_failed(platform, "job", &error);
+                Err(Problem::not_recorded("journal-unreachable"))
+            }
+        }
+    }
+
+    /// How far a job is, over all shards.
+    pub(crate) async fn progress(&self, platform: &Rc<P>, id: &str) -> Result<JobReply, Problem> {
+        let job = self.job(platform, id).await?;
+        let replies = self.ask_all(platform, &ShardCall::Job { id: id.to_owned() }).await?;
+        let parts: Vec<_> = replies
+            .into_iter()
+            .filter_map(
+                |reply| if let ShardReply::Job { progress } = reply { progress } else { None },
+            )
+            .collect();
+        // A shard that has a job's pages from another may not know its epoch.
+        let epoch = match (&job, parts.iter().map(|part| part.epoch).max()) {
+            (Some(job), _) => job.epoch,
+            (None, Some(epoch)) => epoch,
+            (None, None) => return Err(Problem::not_found("job")),
+        };
+        let mut sum = JobReply {
+            id: id.to_owned(),
+            epoch,
+            state: JobReply::state_of(0, 0, 0, 0, 0),
+            complete: job.as_ref().is_none_or(|job| job.shards_pending == 0),
+            pages: 0,
+            total: 0,
+            queued: 0,
+            running: 0,
+            done: 0,
+            failed: 0,
+            superseded: 0,
+            failures: Vec::new(),
+            upstreams: job.map_or_else(Vec::new, |job| job.upstreams),
+        };
+        // Those that have taken it are done with it.
+        sum.upstreams.retain(|upstream| upstream.waiting > 0);
+        for part in parts {
+            sum.pages += part.pages;
+            sum.total += part.total;
+            sum.queued += part.queued;
+            sum.running += part.running;
+            sum.done += part.done;
+            sum.failed += part.failed;
+            sum.superseded += part.superseded;
+            sum.complete &= part.complete;
+            sum.failures.extend(part.failures.into_iter().map(|failure| Failure {
+                url: failure.url,
+                reason: failure.reason,
+                attempts: failure.attempts,
+            }));
+        }
+        let untold = sum.upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
+        let failed = sum.failed + untold as u64;
+        sum.state = JobReply::state_of(sum.queued, sum.running, sum.done, failed, sum.superseded);
+        Ok(sum)
+    }
+}
+
+fn parse_cursor(cursor: Option<&str>) -> Result<(u16, Option<u64>), Problem> {
+    let Some(text) = cursor else { return Ok((0, None)) };
+    let parsed = text.split_once('.').and_then(|(shard, rest)| {
+        let shard = shard.parse().ok()?;
+        match rest {
+            "" => Some((shard, None)),
+            rest => Some((shard, Some(rest.parse().ok()?))),
+        }
+    });
+    parsed.ok_or_else(|| {
+        let detail = "cursor is what the last answer gave as next.";
+        Problem::new(ProblemKind::InvalidValue, detail).at("cursor")
+    })
+}
+
+fn page_row(info: &PageInfo) -> PageRow {
+    let warmed = info.variants.iter().filter_map(|variant| variant.warmed_at).max();
+    PageRow {
+        url: info.page.url(),
+        tags: info.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
+        variants: info
+            .variants
+            .iter()
+            .map(|variant| VariantRow {
+                vary: variant.selection.0.clone(),
+                status: variant.status,
+                epoch: variant.stamp,
+                fresh_until: variant.fresh_until,
+                keep_until: variant.keep_until,
+                tiers: if variant.l2_key.is_some() { vec!["l2"] } else { Vec::new() },
+            })
+            .collect(),
+        last_warm: warmed,
+    }
+}

@@ -1,0 +1,404 @@
+//! The control API at work: what `control` has parsed and allowed is done through the ports.
+
+mod inspect;
+mod order;
+mod purge;
+
+use std::rc::Rc;
+
+use crate::base::time::Millis;
+use crate::control::auth::Caller;
+use crate::control::healthz::{Health, HealthReason};
+use crate::control::metrics::{self, Gauge};
+use crate::control::problem::{Problem, ProblemKind};
+use crate::control::purge_apis;
+use crate::control::reply::{self, Accepted, json, json_fields};
+use crate::control::revalidate::{self, RevalidateCommand};
+use crate::control::route::{ControlCall, route};
+use crate::control::secret::Secrets;
+use crate::control::targets::page_query;
+use crate::engine::port::{OriginError, Platform};
+use crate::http::cache_status::CacheStatus;
+use crate::http::{Fields, RequestHead};
+use crate::index::{ShardCall, ShardReply};
+use crate::journal::{JournalCall, JournalReply, JournalStatus, UpstreamState};
+
+use super::fill::shared::Flight;
+use super::invalidate::{Recorded, Told};
+use super::serve::response::{Answer, Body};
+use super::together::join_all;
+use super::{Engine, Incoming};
+use crate::engine::fill::shared::Work;
+
+/// What the control API goes by beside the settings.
+pub struct Guard<'a> {
+    /// Webhook keys and tokens.
+    pub secrets: &'a Secrets,
+    /// What is wrong with the worker's settings.
+    pub problems: &'a [HealthReason],
+}
+
+/// A call to the edge itself.
+pub enum OwnCall {
+    /// Of the control API, or one that it refuses.
+    Control(Result<ControlCall, Problem>),
+    /// Of another cache's API.
+    Dialect(purge_apis::Call),
+}
+
+/// How often a waiting call asks for a job's progress.
+const PROGRESS_INTERVAL: Millis = Millis(200);
+/// The longest a stream of progress lasts.
+const STREAM_LIMIT: Millis = Millis(600_000);
+
+impl<P: Platform> Engine<P> {
+    /// The call to the edge itself that a request makes, if it is one.
+    #[must_use]
+    pub fn own_call(&self, request: &RequestHead) -> Option<OwnCall> {
+        match purge_apis::route(request, self.config()) {
+            Some(Ok(call)) => Some(OwnCall::Dialect(call)),
+            Some(Err(problem)) => Some(OwnCall::Control(Err(problem))),
+            None => route(request, &self.config().control_prefix).map(OwnCall::Control),
+        }
+    }
+
+    /// Answers a call to the edge itself.
+    pub async fn operate(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        call: OwnCall,
+        guard: &Guard<'_>,
+    ) -> Answer<P> {
+        match call {
+            OwnCall::Control(call) => self.control(platform, incoming, call, guard).await,
+            OwnCall::Dialect(call) => self.translate(platform, incoming, &call, guard).await,
+        }
+    }
+
+    async fn control(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        call: Result<ControlCall, Problem>,
+        guard: &Guard<'_>,
+    ) -> Answer<P> {
+        let name = call.as_ref().map_or("unknown", ControlCall::as_str);
+        let answer = match call {
+            Ok(call) => self.allowed(platform, incoming, call, guard).await,
+            Err(problem) => Err(problem),
+        };
+        answer.unwrap_or_else(|problem| {
+            self.control_refused(platform, name, &problem);
+            Answer::problem(&problem, CacheStatus::default().detail("control"))
+        })
+    }
+
+    async fn allowed(
+        &self,
+        platform: &Rc<P>,
+        mut incoming: Incoming<P>,
+        call: ControlCall,
+        guard: &Guard<'_>,
+    ) -> Result<Answer<P>, Problem> {
+        let body = self.body(platform, incoming.body.take()).await?;
+        let caller = match call.scope() {
+            Some(scope) => {
+                let fields = &incoming.head.fields;
+                Some(guard.secrets.authenticate(fields, &body, scope, platform.now())?)
+            }
+            None => None,
+        };
+        match (call, caller) {
+            (ControlCall::Revalidate, Some(caller)) => {
+                self.revalidate(platform, &body, &caller).await
+            }
+            (ControlCall::Job { id }, _) => {
+                let job = self.progress(platform, &id).await?;
+                Ok(answer(200, json(&job)))
+            }
+            (ControlCall::JobEvents { id }, _) => self.stream_progress(platform, id).await,
+            (ControlCall::Replay { id }, _) => {
+                let replies = self.ask_all(platform, &ShardCall::Replay { job: id }).await?;
+                let count: u64 = replies
+                    .iter()
+                    .map(
+                        |reply| if let ShardReply::Replayed { count } = reply { *count } else { 0 },
+                    )
+                    .sum();
+                Ok(answer(202, json(&serde_json::json!({ "replayed": count }))))
+            }
+            (ControlCall::TagPages { tag, paging }, _) => {
+                let pages = self.tag_pages(platform, tag, &paging).await?;
+                Ok(answer(200, json(&pages)))
+            }
+            (ControlCall::Pages { url }, _) => {
+                let pages = self.pages_of(platform, &url).await?;
+                Ok(answer(200, json(&pages)))
+            }
+            (ControlCall::WorkersCache, _) => self.purge_before(platform, &body).await,
+            (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
+            (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
+            (ControlCall::Healthz, _) => {
+                let health = self.health(platform, guard).await;
+                Ok(answer(health.status(), health.body()))
+            }
+            (ControlCall::Revalidate, None) => {
+                Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
+            }
+        }
+    }
+
+    /// The whole of a call's body.
+    pub(crate) async fn body(
+        &self,
+        platform: &Rc<P>,
+        stream: Option<P::Stream>,
+    ) -> Result<Vec<u8>, Problem> {
+        let mut body = Vec::new();
+        let Some(mut stream) = stream else { return Ok(body) };
+        loop {
+            match platform.read(&mut stream, self.config().origin_timeout).await {
+                Ok(Some(piece)) => {
+                    revalidate::check_length(body.len() + P::length(&piece))?;
+                    body.extend_from_slice(&P::bytes(&piece));
+                }
+                Ok(None) => return Ok(body),
+                Err(
+                    OriginError::Broken
+                    | OriginError::Timeout
+                    | OriginError::Unreachable
+                    | OriginError::Busy
+                    | OriginError::Status(_),
+                ) => {
+                    let detail = "The body did not arrive whole.";
+                    return Err(Problem::new(ProblemKind::MalformedBody, detail));
+                }
+            }
+        }
+    }
+
+    async fn revalidate(
+        &self,
+        platform: &Rc<P>,
+        body: &[u8],
+        caller: &Caller,
+    ) -> Result<Answer<P>, Problem> {
+        let config = self.config();
+        let command = revalidate::parse(body, config, &page_query(config))?;
+        if command.dry_run {
+            return self.count_pages(platform, command).await;
+        }
+        let id = match caller {
+            Caller::Webhook { id } => id.clone(),
+            Caller::Token { .. } | Caller::Trusted { .. } => platform.unique(),
+        };
+        let body_digest = revalidate::body_digest(body);
+        let told = Told { caller: caller.name(), via: "control", counted: true };
+        let recorded = self.invalidate(platform, &command, id.clone(), body_digest, told).await?;
+        let (epoch, pages, warming, repeated) = match recorded {
+            Recorded::New { epoch, pages, warming } => (epoch, pages, warming, false),
+            Recorded::Repeated { epoch } => (epoch, None, None, true),
+        };
+        let (pages, warming) = self.wait(platform, &id, command.wait, (pages, warming)).await;
+        let notes = command.notes;
+        let accepted = Accepted { id, epoch, pages, warming, dry_run: false, repeated, notes };
+        Ok(answer(202, json(&accepted)))
+    }
+
+    /// Waits for a job's warms for at most `wait`; what is known of the pages by then.
+    async fn wait(
+        &self,
+        platform: &Rc<P>,
+        id: &str,
+        wait: Millis,
+        known: (Option<u64>, Option<u64>),
+    ) -> (Option<u64>, Option<u64>) {
+        let began = platform.now();
+        let mut known = known;
+        while platform.now().since(began) < wait {
+            platform.sleep(PROGRESS_INTERVAL).await;
+            let Ok(job) = self.progress(platform, id).await else { continue };
+            known = (Some(job.pages), Some(job.queued + job.running));
+            if job.ended() {
+                break;
+            }
+        }
+        known
+    }
+
+    async fn count_pages(
+        &self,
+        platform: &Rc<P>,
+        command: RevalidateCommand,
+    ) -> Result<Answer<P>, Problem> {
+        let call = ShardCall::Count { targets: command.targets };
+        let replies = self.ask_all(platform, &call).await?;
+        let mut pages = Some(0);
+        for reply in replies {
+            pages = match (pages, reply) {
+                (Some(sum), ShardReply::Counted { pages, complete: true }) => Some(sum + pages),
+                _ => None,
+            };
+        }
+        let accepted = Accepted {
+            id: String::new(),
+            epoch: self.ensure_stamp(platform).await,
+            pages,
+            warming: Some(0),
+            dry_run: true,
+            repeated: false,
+            notes: command.notes,
+        };
+        Ok(answer(202, json(&accepted)))
+    }
+
+    async fn stream_progress(&self, platform: &Rc<P>, id: String) -> Result<Answer<P>, Problem> {
+        let first = self.progress(platform, &id).await?;
+        let began = platform.now();
+        let flight = Flight::begin(Work::Fetch, began);
+        let reader = flight.reader(true, STREAM_LIMIT);
+        flight.open_window();
+        flight.push(P::chunk(&first.event()), began);
+        let (engine, on, stream) = (self.clone(), Rc::clone(platform), flight);
+        platform.spawn(async move {
+            let mut last = first;
+            // Nobody reads any more: nothing is told any more.
+            while !last.ended()
+                && on.now().since(began) < STREAM_LIMIT
+                && stream.backlog().is_some()
+            {
+                on.sleep(PROGRESS_INTERVAL).await;
+                if let Ok(job) = engine.progress(&on, &id).await
+                    && job != last
+                {
+                    stream.push(P::chunk(&job.event()), on.now());
+                    last = job;
+                }
+            }
+            stream.finish(Ok(()), on.now());
+        });
+        let told = CacheStatus::default().detail("control");
+        let body = reader.map_or(Body::Empty, Body::Flight);
+        Ok(Answer::told(200, reply::event_stream_fields(), body, told))
+    }
+
+    /// Asks every shard the same.
+    pub(crate) async fn ask_all(
+        &self,
+        platform: &Rc<P>,
+        call: &ShardCall,
+    ) -> Result<Vec<ShardReply>, Problem> {
+        let shards = self.shards(platform).await;
+        let asked = (0..shards).map(|n| platform.shard(n, call.clone()));
+        join_all(asked).await.into_iter().collect::<Result<_, _>>().map_err(|error| {
+            self.shard_failed(platform, "ask-all", &error);
+            Problem::not_recorded("index-unreachable")
+        })
+    }
+
+    /// How many shards may know something; while the journal is out of reach, which is told otherwise, those of the
+    /// settings.
+    pub(crate) async fn shards(&self, platform: &Rc<P>) -> u16 {
+        self.journal_status(platform).await.shards.max(self.config().shards)
+    }
+
+    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health. Nothing while it is out of
+    /// reach, which is told otherwise.
+    async fn journal_status(&self, platform: &Rc<P>) -> JournalStatus {
+        let now = platform.now();
+        if let Some((at, status)) = &self.isolate().borrow().journal_status
+            && now.since(*at) < self.config().sync_interval
+        {
+            return status.clone();
+        }
+        let status = match platform.journal(JournalCall::Status).await {
+            Ok(JournalReply::Status(status)) => status,
+            Ok(_) => JournalStatus::default(),
+            Err(error) => {
+                self.journal_failed(platform, "status", &error);
+                JournalStatus::default()
+            }
+        };
+        self.isolate().borrow_mut().journal_status = Some((now, status.clone()));
+        status
+    }
+
+    async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
+        let JournalStatus { upstreams, shards_moving, .. } = self.journal_status(platform).await;
+        let failing = upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
+        let waiting = upstreams.iter().map(|upstream| upstream.waiting).sum();
+        let mut isolate = self.isolate().borrow_mut();
+        let now = platform.now();
+        let flights = isolate.flights.len() as u64;
+        let flight_bytes = isolate.flight_bytes();
+        let (entries, bytes) = (isolate.memory.len() as u64, isolate.memory.bytes());
+        let (targets, epoch) = (isolate.view.len() as u64, isolate.view.stamp());
+        let age = isolate.view.as_of().map(|as_of| now.since(as_of).0);
+        let gauges = [
+            (Gauge::ViewTargets, Some(targets)),
+            (Gauge::ViewEpoch, epoch.map(|epoch| epoch.0)),
+            (Gauge::ViewAge, age),
+            (Gauge::MemoryEntries, Some(entries)),
+            (Gauge::MemoryBytes, Some(bytes)),
+            (Gauge::Flights, Some(flights)),
+            (Gauge::FlightBytes, Some(flight_bytes)),
+            (Gauge::OriginLimit, Some(u64::from(isolate.origin.limit()))),
+            (Gauge::OriginRequests, Some(u64::from(isolate.origin.under_way()))),
+            (Gauge::OriginWaiting, Some(u64::from(isolate.origin.waiting()))),
+            (Gauge::UpstreamsFailing, Some(failing as u64)),
+            (Gauge::UpstreamWaiting, Some(waiting)),
+            (Gauge::ShardsMoving, Some(shards_moving)),
+        ];
+        for (gauge, value) in gauges {
+            if let Some(value) = value {
+                isolate.metrics.set(gauge, value);
+            }
+        }
+        let colo = platform.colo_name();
+        let facts = [("version", env!("CARGO_PKG_VERSION")), ("colo", colo.as_str())];
+        let text = isolate.metrics.render(&facts);
+        let fields: Fields =
+            [("content-type", metrics::CONTENT_TYPE), ("cache-control", "no-store")]
+                .into_iter()
+                .collect();
+        let told = CacheStatus::default().detail("control");
+        Answer::told(200, fields, Body::Whole(P::chunk(text.as_bytes())), told)
+    }
+
+    async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
+        let mut reasons = guard.problems.to_vec();
+        self.see(platform, self.config().max_lag).await;
+        let JournalStatus { upstreams, shards_moving, .. } = self.journal_status(platform).await;
+        if shards_moving > 0 {
+            reasons.push(HealthReason::Resharding(shards_moving));
+        }
+        let failed = upstreams.into_iter().filter_map(|upstream| {
+            let UpstreamState { name, waiting, failure, .. } = upstream;
+            Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
+        });
+        let failed: Vec<String> = failed.collect();
+        if !failed.is_empty() {
+            reasons.push(HealthReason::UpstreamFailed(failed));
+        }
+        let now = platform.now();
+        let config = self.config();
+        let view = &self.isolate().borrow().view;
+        let view_age = view.as_of().map(|as_of| now.since(as_of));
+        match view_age {
+            None => reasons.push(HealthReason::Cold),
+            Some(age) if age > config.blind_limit => reasons.push(HealthReason::Dark(age)),
+            Some(age) if age > config.max_lag => reasons.push(HealthReason::Blind(age)),
+            Some(_) => {}
+        }
+        if !guard.secrets.can_invalidate() {
+            reasons.push(HealthReason::NothingCanInvalidate);
+        }
+        Health { reasons, epoch: view.stamp(), view_age, config: Some(config.summary()) }
+    }
+}
+
+pub(crate) fn answer<P: Platform>(status: u16, body: Vec<u8>) -> Answer<P> {
+    let told = CacheStatus::default().detail("control");
+    Answer::told(status, json_fields(), Body::Whole(P::chunk(&body)), told)
+}

@@ -1,0 +1,124 @@
+//! Other caches' purge APIs at work, and refreshes that a warm-up request forces.
+
+use std::rc::Rc;
+
+use crate::base::time::Epoch;
+use crate::cache::admission;
+use crate::cache::tag::Target;
+use crate::control::auth::Scope;
+use crate::control::carried::carrier;
+use crate::control::problem::Problem;
+use crate::control::purge_apis::{Call, Outcome, Purge, Refusal, Reply, trusted_or_carried};
+use crate::control::revalidate::{RevalidateCommand, body_digest};
+use crate::engine::port::Platform;
+use crate::http::cache_status::CacheStatus;
+use crate::journal::Mode;
+
+use super::Guard;
+use crate::engine::invalidate::{Recorded, Told};
+use crate::engine::serve::response::{Answer, Body};
+use crate::engine::{Engine, Incoming};
+
+/// The field of a request that asks for a page to be refreshed.
+const WARM_UP: &str = "x-edge-isr-warmup";
+
+impl<P: Platform> Engine<P> {
+    /// Answers a call of another cache's API in its own words.
+    pub(crate) async fn translate(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        call: &Call,
+        guard: &Guard<'_>,
+    ) -> Answer<P> {
+        let reply = match self.translated(platform, incoming, call, guard).await {
+            Ok(reply) => reply,
+            Err(refusal) => {
+                self.control_refused(platform, call.dialect.as_str(), &refusal.problem());
+                call.refused(&refusal)
+            }
+        };
+        let told = CacheStatus::default().detail("control");
+        Answer::told(reply.status, reply.fields, Body::Whole(P::chunk(&reply.body)), told)
+    }
+
+    async fn translated(
+        &self,
+        platform: &Rc<P>,
+        mut incoming: Incoming<P>,
+        call: &Call,
+        guard: &Guard<'_>,
+    ) -> Result<Reply, Refusal> {
+        let body = self.body(platform, incoming.body.take()).await?;
+        let (head, config) = (&incoming.head, self.config());
+        let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
+        if let Some(id) = call.status_of(head) {
+            let job = self.job(platform, &id).await?;
+            return Ok(call.told(job.as_ref(), platform.now(), config.max_lag));
+        }
+        let purge = call.read(head, &body, config)?;
+        let id = match &purge.receipt {
+            Some(receipt) => format!("{}:{receipt}", call.dialect.as_str()),
+            None => platform.unique(),
+        };
+        let told = Told { caller: caller.name(), via: call.dialect.as_str(), counted: false };
+        let epoch = self.record_purge(platform, &purge, &id, told).await?;
+        Ok(purge.accepted(&Outcome { id: &id, epoch, at: platform.now() }))
+    }
+
+    async fn record_purge(
+        &self,
+        platform: &Rc<P>,
+        purge: &Purge,
+        id: &str,
+        told: Told<'_>,
+    ) -> Result<Epoch, Problem> {
+        let command = &purge.command;
+        // The body may differ in its form where it asks for the same.
+        let asked = serde_json::to_vec(&(&command.targets, command.mode)).unwrap_or_default();
+        let digest = body_digest(&asked);
+        let recorded = self.invalidate(platform, command, id.to_owned(), digest, told).await?;
+        let (Recorded::New { epoch, .. } | Recorded::Repeated { epoch }) = recorded;
+        Ok(epoch)
+    }
+
+    /// Hears a warm-up request of somebody who may make one: the page counts as stale from now on, so
+    /// that the request refreshes it. From anybody else, and beyond what an isolate does in a second,
+    /// it is a request like any other.
+    pub async fn hear_warm_up(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        guard: &Guard<'_>,
+    ) -> Incoming<P> {
+        let head = &incoming.head;
+        if !head.fields.has(WARM_UP) || head.method != "GET" {
+            return incoming;
+        }
+        let config = self.config();
+        let Ok(caller) = trusted_or_carried(head, guard.secrets, config) else { return incoming };
+        let page = admission::page(head, config.route(&head.host, &head.path), config);
+        let name = page.purge_name();
+        if self.isolate().borrow_mut().claim_forced(&name, platform.now()) {
+            let command = RevalidateCommand {
+                mode: Mode::Soft,
+                // The request itself is what warms the page.
+                warm: false,
+                reason: "warm-up".to_owned(),
+                ..RevalidateCommand::of(vec![Target::Url(name)])
+            };
+            let told = Told { caller: caller.name(), via: "warm-up", counted: false };
+            let (id, digest) = (platform.unique(), String::new());
+            // A journal out of reach was told, and the request is answered all the same.
+            let _ = self.invalidate(platform, &command, id, digest, told).await;
+        }
+        // Credentials for the edge are none for the page.
+        let mut head = (*incoming.head).clone();
+        if guard.secrets.carried(&head.fields, Scope::Revalidate).is_ok()
+            && let Some(name) = carrier(&head.fields)
+        {
+            head.fields.remove(name);
+        }
+        Incoming { head: Rc::new(head), ..incoming }
+    }
+}

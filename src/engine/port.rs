@@ -1,0 +1,269 @@
+//! What the engine needs of the world: clock, origin, stores, journal, index, background work.
+//!
+//! One [`Platform`] value belongs to one request (or one alarm), because the runtime ties I/O to the request that
+//! began it. Bodies stay on the platform's side: the engine sees [`Platform::Chunk`] handles and their lengths.
+//! Everything runs on one thread; futures are not `Send`.
+
+use std::future::Future;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::envelope::Record;
+use crate::front_caches;
+use crate::http::{Fields, ResponseHead};
+use crate::index::{ShardCall, ShardReply};
+use crate::journal::delta::SharedDelta;
+use crate::journal::{JournalCall, JournalReply};
+
+/// A request to the origin.
+pub struct OriginRequest<S> {
+    /// The method's raw name.
+    pub method: String,
+    /// Path and query at the origin.
+    pub target: String,
+    /// The fields to send.
+    pub fields: Fields,
+    /// The body to pass through, if any.
+    pub body: Option<S>,
+    /// How long the head of the answer may take, and each pause in its body.
+    pub timeout: Millis,
+}
+
+/// The origin's answer: its head, and its body unread.
+pub struct OriginResponse<S> {
+    /// Status and fields, as they came.
+    pub head: ResponseHead,
+    /// The body.
+    pub body: S,
+}
+
+/// Why the origin gave no answer, or not a whole one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OriginError {
+    /// No connection.
+    Unreachable,
+    /// No head, or no more of the body, within the time limit.
+    Timeout,
+    /// The body ended early, or not at its stated length.
+    Broken,
+    /// The edge already has as many origin requests under way as it may.
+    Busy,
+    /// It answered with a status that says it failed (5xx).
+    Status(u16),
+}
+
+impl OriginError {
+    /// The reason's name in Cache-Status, logs and metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Unreachable => "origin-unreachable",
+            Self::Timeout => "origin-timeout",
+            Self::Broken => "origin-broken",
+            Self::Busy => "origin-busy",
+            Self::Status(_) => "origin-error",
+        }
+    }
+
+    /// The status that tells a visitor (RFC 9110 §15.6).
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::Unreachable | Self::Broken => 502,
+            Self::Busy => 503,
+            Self::Timeout => 504,
+            Self::Status(status) => status,
+        }
+    }
+}
+
+/// Why a store gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreError {
+    /// The store failed; its own words.
+    Failed(String),
+    /// What it holds is not an envelope that can be read.
+    Unreadable(String),
+    /// The body is larger than the store takes.
+    TooLarge,
+}
+
+impl std::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Failed(what) => write!(f, "failed: {what}"),
+            Self::Unreadable(what) => write!(f, "unreadable: {what}"),
+            Self::TooLarge => f.write_str("the body is larger than the store takes"),
+        }
+    }
+}
+
+/// Why Workers Caching did not purge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PurgeError {
+    /// The runtime has no such call.
+    Absent,
+    /// It did not, and gives too many calls as the one reason that passes.
+    Limited,
+    /// The call failed.
+    Failed,
+}
+
+/// Why a call to the journal or a shard gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// It could not be reached, or did not answer in time.
+    Unreachable(String),
+    /// It answered that it failed.
+    Failed(String),
+    /// Its answer is not one that this version knows.
+    Unknown(String),
+}
+
+impl std::fmt::Display for CallError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unreachable(what) => write!(f, "unreachable: {what}"),
+            Self::Failed(what) => write!(f, "failed: {what}"),
+            Self::Unknown(what) => write!(f, "unknown answer: {what}"),
+        }
+    }
+}
+
+/// A record from a store, with its body.
+pub struct Stored<C> {
+    /// The record.
+    pub record: Record,
+    /// The body; empty for markers.
+    pub body: C,
+}
+
+/// A store of records: L1 (one colo) or L2 (global).
+pub trait Store<C> {
+    /// The largest record it takes, head and body together.
+    fn most_bytes(&self) -> u64 {
+        u64::MAX
+    }
+
+    /// Reads the record under a key.
+    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Stored<C>>, StoreError>>;
+
+    /// Writes a record, to be kept for at least `keep`.
+    fn put(
+        &self,
+        key: &str,
+        record: &Record,
+        body: &C,
+        keep: Millis,
+    ) -> impl Future<Output = Result<(), StoreError>>;
+}
+
+/// Everything the engine needs of the world, for one request.
+pub trait Platform: 'static {
+    /// A piece of a body, held by the runtime. Cloning copies a handle.
+    type Chunk: Clone + 'static;
+    /// A body that has not been read.
+    type Stream: 'static;
+    /// L1.
+    type Colo: Store<Self::Chunk>;
+    /// L2.
+    type Global: Store<Self::Chunk>;
+
+    /// The clock. Within a request it may stand still between I/O.
+    fn now(&self) -> Timestamp;
+
+    /// Waits.
+    fn sleep(&self, span: Millis) -> impl Future<Output = ()>;
+
+    /// A text that no other call returns.
+    fn unique(&self) -> String;
+
+    /// Writes a line to the log.
+    fn log(&self, line: &str);
+
+    /// Goes on with a task after the answer; the request's context stays alive for it.
+    fn spawn(&self, task: impl Future<Output = ()> + 'static);
+
+    /// A name for where this isolate is.
+    fn colo_name(&self) -> String;
+
+    /// L1.
+    fn colo(&self) -> &Self::Colo;
+
+    /// L2.
+    fn global(&self) -> &Self::Global;
+
+    /// The news of the journal that an isolate of this colo shared last, if they are still kept.
+    fn shared_delta(&self) -> impl Future<Output = Result<Option<SharedDelta>, StoreError>>;
+
+    /// Shares news of the journal with the isolates of this colo, for `keep`.
+    fn share_delta(
+        &self,
+        delta: &SharedDelta,
+        keep: Millis,
+    ) -> impl Future<Output = Result<(), StoreError>>;
+
+    /// Sends a request to the origin.
+    fn fetch(
+        &self,
+        request: OriginRequest<Self::Stream>,
+    ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
+
+    /// Tells a cache before the edge, and reads as much of the answer as the request wants.
+    fn tell(
+        &self,
+        request: front_caches::Request,
+        timeout: Millis,
+    ) -> impl Future<Output = Result<front_caches::Answer, OriginError>>;
+
+    /// Purges what the platform keeps of this worker's responses before it runs, or marks it as stale, by the
+    /// options of Workers Caching as JSON.
+    fn purge_before(
+        &self,
+        mark: bool,
+        options: &str,
+    ) -> impl Future<Output = Result<(), PurgeError>>;
+
+    /// The next piece of a body; none at its end.
+    fn read(
+        &self,
+        body: &mut Self::Stream,
+        timeout: Millis,
+    ) -> impl Future<Output = Result<Option<Self::Chunk>, OriginError>>;
+
+    /// Undoes gzip if the body begins like a gzip file (RFC 1952 §2.3.1); as it came otherwise, and on a platform
+    /// without gzip.
+    fn unpack(
+        &self,
+        body: Self::Stream,
+    ) -> impl Future<Output = Result<Self::Stream, OriginError>> {
+        async move { Ok(body) }
+    }
+
+    /// Gives a body up unread.
+    fn cancel(&self, body: Self::Stream);
+
+    /// Bytes in a piece.
+    fn length(chunk: &Self::Chunk) -> usize;
+
+    /// One piece out of several.
+    fn concat(chunks: &[Self::Chunk]) -> Self::Chunk;
+
+    /// A piece of the edge's own bytes.
+    fn chunk(bytes: &[u8]) -> Self::Chunk;
+
+    /// A copy of a piece's bytes.
+    fn bytes(chunk: &Self::Chunk) -> Vec<u8>;
+
+    /// The part of a piece from byte `from` up to and without byte `to`.
+    fn slice(chunk: &Self::Chunk, from: u64, to: u64) -> Self::Chunk;
+
+    /// Asks the journal.
+    fn journal(&self, call: JournalCall) -> impl Future<Output = Result<JournalReply, CallError>>;
+
+    /// Asks an index shard.
+    fn shard(
+        &self,
+        shard: u16,
+        call: ShardCall,
+    ) -> impl Future<Output = Result<ShardReply, CallError>>;
+}

@@ -1,0 +1,137 @@
+//! The look-up: L0, then L1; under the page's key first, then under the key of the variant that it names.
+
+use std::rc::Rc;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::admission::Admitted;
+use crate::cache::envelope::Record;
+use crate::cache::key::CacheKey;
+use crate::engine::port::{Platform, Store as _};
+
+use crate::engine::memory::{Held, StoredPage};
+use crate::engine::observe::{Operation, Tier};
+use crate::engine::{Engine, Incoming, keep_until};
+
+/// What is stored for a request.
+pub(crate) enum Found<C> {
+    /// A stored response that the request selects.
+    Page(Rc<StoredPage<C>>),
+    /// Hit-for-pass, with the reason.
+    Pass(Rc<str>),
+    /// Nothing; and the fields that the page varies on, if that is known.
+    Nothing(Option<Rc<[String]>>),
+}
+
+/// How long L1 keeps what says how to look: the fields a page varies on.
+const VARY_KEEP: Millis = Millis(86_400_000);
+
+impl<P: Platform> Engine<P> {
+    /// Looks a request up in L0, then in L1.
+    pub(crate) async fn find(
+        &self,
+        platform: &Rc<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+    ) -> Found<P::Chunk> {
+        let now = platform.now();
+        match self.get(platform, &admitted.key).await {
+            Some(Held::Page(page)) if page.entry.key == admitted.key => Found::Page(page),
+            Some(Held::Pass(reason, until)) if until > now => Found::Pass(reason),
+            Some(Held::Vary(names)) => {
+                let selected = self.select(incoming, admitted, &names);
+                let key = admitted.key.variant(&selected);
+                match self.get(platform, &key).await {
+                    Some(Held::Page(page))
+                        if page.entry.key == admitted.key && page.entry.selection == selected =>
+                    {
+                        Found::Page(page)
+                    }
+                    Some(Held::Pass(reason, until)) if until > now => Found::Pass(reason),
+                    Some(Held::Page(_) | Held::Pass(..) | Held::Vary(_)) | None => {
+                        Found::Nothing(Some(names))
+                    }
+                }
+            }
+            Some(Held::Page(_) | Held::Pass(..)) | None => Found::Nothing(None),
+        }
+    }
+
+    pub(crate) async fn get(&self, platform: &Rc<P>, key: &CacheKey) -> Option<Held<P::Chunk>> {
+        let held = self.isolate().borrow_mut().memory.get(key);
+        if held.is_some() {
+            return held;
+        }
+        let held = self.read_l1(platform, key).await?;
+        self.isolate().borrow_mut().memory.put(key, held.clone());
+        Some(held)
+    }
+
+    /// Reads L1. What can't be read counts as nothing, and is told.
+    pub(crate) async fn read_l1(&self, platform: &Rc<P>, key: &CacheKey) -> Option<Held<P::Chunk>> {
+        match platform.colo().get(key.digest().as_str()).await {
+            Ok(Some(stored)) => Some(match stored.record {
+                Record::Entry(entry) => {
+                    Held::Page(Rc::new(StoredPage { entry: *entry, body: stored.body }))
+                }
+                Record::Vary(names) => Held::Vary(names.into()),
+                Record::Pass { reason, until } => Held::Pass(reason.into(), until),
+            }),
+            Ok(None) => None,
+            Err(error) => {
+                self.store_failed(platform, Tier::Colo, Operation::Get, &error);
+                None
+            }
+        }
+    }
+
+    /// Keeps in L0 and L1 which fields a page varies on.
+    pub(crate) async fn note_vary(&self, platform: &Rc<P>, key: &CacheKey, names: &[String]) {
+        let held = Held::Vary(names.into());
+        self.isolate().borrow_mut().memory.put(key, held);
+        let record = Record::Vary(names.to_vec());
+        self.write_l1(platform, key, &record, &P::chunk(&[]), VARY_KEEP).await;
+    }
+
+    /// Keeps a stored response in L0.
+    pub(crate) fn hold_here(&self, page: &Rc<StoredPage<P::Chunk>>) {
+        let key = page.entry.key.variant(&page.entry.selection);
+        self.isolate().borrow_mut().memory.put(&key, Held::Page(Rc::clone(page)));
+    }
+
+    /// Keeps a stored response in L0 and L1, under the key of its variant.
+    pub(crate) async fn hold(&self, platform: &Rc<P>, page: &Rc<StoredPage<P::Chunk>>) {
+        self.hold_here(page);
+        let entry = &page.entry;
+        let key = entry.key.variant(&entry.selection);
+        let keep = keep_until(entry).since(platform.now());
+        let record = Record::Entry(Box::new(entry.clone()));
+        self.write_l1(platform, &key, &record, &page.body, keep).await;
+    }
+
+    /// Keeps in L0 and L1 that a page's answers can't be stored.
+    pub(crate) async fn note_pass(
+        &self,
+        platform: &Rc<P>,
+        key: &CacheKey,
+        reason: &str,
+        until: Timestamp,
+    ) {
+        self.isolate().borrow_mut().memory.put(key, Held::Pass(reason.into(), until));
+        let record = Record::Pass { reason: reason.to_owned(), until };
+        let keep = until.since(platform.now());
+        self.write_l1(platform, key, &record, &P::chunk(&[]), keep).await;
+    }
+
+    pub(crate) async fn write_l1(
+        &self,
+        platform: &Rc<P>,
+        key: &CacheKey,
+        record: &Record,
+        body: &P::Chunk,
+        keep: Millis,
+    ) {
+        if let Err(error) = platform.colo().put(key.digest().as_str(), record, body, keep).await {
+            self.store_failed(platform, Tier::Colo, Operation::Put, &error);
+        }
+    }
+}

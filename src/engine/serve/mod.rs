@@ -1,0 +1,109 @@
+//! Answering a visitor: look up, judge what is stored, answer or have it fetched.
+
+mod hit_for_pass;
+mod lookup;
+mod pass;
+mod post;
+pub(crate) mod ranges;
+pub mod response;
+
+use std::rc::Rc;
+
+use crate::cache::admission::{Admission, Admitted, Refusal, admit};
+use crate::cache::reuse::{Reuse, reuse};
+use crate::control::log::Event;
+use crate::control::problem::Problem;
+use crate::engine::fill::Have;
+use crate::engine::port::Platform;
+use crate::engine::{Engine, Incoming};
+use crate::http::RequestHead;
+use crate::http::cache_status::{CacheStatus, Forward};
+
+use lookup::Found;
+use response::{Answer, Asked};
+
+impl<P: Platform> Engine<P> {
+    /// Answers a visitor.
+    pub async fn serve(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
+        let answer = self.decide(platform, incoming).await;
+        self.count_answer(&answer);
+        answer
+    }
+
+    async fn decide(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
+        let request = Rc::clone(&incoming.head);
+        match admit(&request, self.config()) {
+            Admission::Refuse(refusal) => self.refused(&platform, &request, refusal),
+            Admission::Pass(pass) => self.pass(&platform, incoming, &pass).await,
+            Admission::Serve(admitted) => self.look_up(&platform, incoming, &admitted).await,
+        }
+    }
+
+    async fn look_up(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+    ) -> Answer<P> {
+        let asked = Asked::of(&incoming.head, admitted);
+        let max_lag = self.max_lag(admitted);
+        let sight = (self.see(platform, max_lag).await, max_lag);
+        let found = self.find(platform, &incoming, admitted).await;
+        // The clock is read after the first I/O: within a request it stands still before.
+        let now = platform.now();
+        let have = match found {
+            Found::Pass(reason) => {
+                return self.pass_marked(platform, incoming, admitted, &reason).await;
+            }
+            Found::Nothing(vary) => Have::nothing(vary),
+            Found::Page(page) => {
+                let entry = &page.entry;
+                let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
+                match reuse(entry, standing, &admitted.directives, admitted.route, now) {
+                    Reuse::Fresh { ttl } => {
+                        return Answer::stored(&asked, &page, now, CacheStatus::hit(ttl));
+                    }
+                    Reuse::Stale { ttl, why } => {
+                        let have = Have::of(&page, false, true, standing.need());
+                        self.refresh(platform, &incoming, admitted, have, now);
+                        let told = CacheStatus::hit(ttl).detail(why.as_str());
+                        return Answer::stored(&asked, &page, now, told);
+                    }
+                    Reuse::Validate { why, conditional, on_error } => {
+                        let forward =
+                            if standing.need().0 > 0 { Forward::Stale } else { why.forward() };
+                        Have::of(&page, conditional, on_error, standing.need())
+                            .because(forward, why.as_str())
+                    }
+                    Reuse::Unsatisfiable => return Self::only_if_cached(),
+                }
+            }
+        };
+        let part = self.find_part(platform, &incoming, admitted, &have, sight).await;
+        let have = have.with_part(part);
+        if let Some(answer) = self.out_of_part(platform, &asked, &have) {
+            return answer;
+        }
+        if admitted.directives.only_if_cached {
+            return Self::only_if_cached();
+        }
+        if admitted.range.is_some() {
+            return self.fetch_range(platform, incoming, admitted, have).await;
+        }
+        self.fetch_for(platform, incoming, admitted, have, now).await
+    }
+
+    fn refused(&self, platform: &Rc<P>, request: &RequestHead, refusal: Refusal) -> Answer<P> {
+        let url = format!("{}://{}{}", request.scheme, request.host, request.path);
+        let event = Event::RequestRefused { url: &url, reason: refusal.as_str() };
+        self.log(platform, &event);
+        let told = CacheStatus::default().detail(refusal.as_str());
+        Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), told)
+    }
+
+    /// RFC 9111 §5.2.1.7: 504 where nothing stored may answer.
+    fn only_if_cached() -> Answer<P> {
+        let told = CacheStatus::default().detail("only-if-cached");
+        Answer::problem(&Problem::refused(504, "only-if-cached"), told)
+    }
+}

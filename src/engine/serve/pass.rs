@@ -1,0 +1,184 @@
+//! What is not a page, or not one that may be stored: passed to the origin and back, untouched but for the fields
+//! that belong to one hop.
+
+use std::rc::Rc;
+
+use crate::base::time::Millis;
+use crate::cache::admission::{Admission, Admitted, Pass, admit};
+use crate::cache::entry::FreshnessSource;
+use crate::cache::forward::{pass_request_fields, visitor_fields};
+use crate::cache::tag::{Target, TargetHash};
+use crate::cache::unsafe_methods::invalidated_by;
+use crate::config::Route;
+use crate::control::healthz::HealthReason;
+use crate::control::problem::{Problem, ProblemKind};
+use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
+use crate::http::Fields;
+use crate::http::cache_status::{CacheStatus, Forward};
+use crate::journal::{Append, Appended, Mode};
+
+use super::response::{Answer, Body};
+use crate::engine::origin_limit::Sender;
+use crate::engine::{Engine, Incoming};
+
+impl<P: Platform> Engine<P> {
+    /// Passes a request that is not for the cache.
+    pub(crate) async fn pass(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        pass: &Pass<'_>,
+    ) -> Answer<P> {
+        let told = CacheStatus::forwarded(pass.reason.forward()).detail(pass.reason.as_str());
+        if let Some(admitted) = &pass.post {
+            return self.post(platform, incoming, admitted, told).await;
+        }
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let head = Rc::clone(&incoming.head);
+        let response = self.ask(platform, incoming, fields).await;
+        if pass.unsafe_method
+            && pass.route.unsafe_invalidates
+            && let Ok(response) = &response
+        {
+            let targets = invalidated_by(&head, &response.head, self.config());
+            self.invalidate_unsafe(platform, targets, &[]).await;
+        }
+        self.passed(response, pass.route, told)
+    }
+
+    /// Passes a request of a worker whose settings are wrong: uncached, and said so.
+    pub async fn pass_unconfigured(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        problem: &HealthReason,
+    ) -> Answer<P> {
+        let reason = problem.as_str();
+        let told = CacheStatus::forwarded(Forward::Bypass).detail(reason);
+        match problem {
+            // RFC 5842 §7.2: the worker would ask itself.
+            HealthReason::OriginIsWorker => {
+                return Answer::problem(&Problem::refused(508, reason), told);
+            }
+            HealthReason::Origin(_) => {
+                let detail = "The worker's settings are wrong; its healthz says which.";
+                let problem = Problem::new(ProblemKind::Misconfigured, detail).because(reason);
+                return Answer::problem(&problem, told);
+            }
+            HealthReason::Config(_)
+            | HealthReason::Secrets(_)
+            | HealthReason::BindingMissing(_)
+            | HealthReason::NothingCanInvalidate
+            | HealthReason::Blind(_)
+            | HealthReason::Dark(_)
+            | HealthReason::UpstreamFailed(_)
+            | HealthReason::Resharding(_)
+            | HealthReason::Cold => {}
+        }
+        if let Admission::Refuse(refusal) = admit(&incoming.head, self.config()) {
+            return self.refused(platform, &incoming.head, refusal);
+        }
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let response = self.ask(platform, incoming, fields).await;
+        self.passed(response, &self.config().defaults, told)
+    }
+
+    /// Passes a request whose page was marked hit-for-pass.
+    pub(crate) async fn pass_marked(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        reason: &str,
+    ) -> Answer<P> {
+        let told =
+            CacheStatus::forwarded(Forward::Bypass).detail(&format!("hit-for-pass-{reason}"));
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let response = self.ask(platform, incoming, fields).await;
+        self.passed(response, admitted.route, told)
+    }
+
+    /// Sends a visitor's own request to the origin, within the limit of requests under way.
+    pub(crate) async fn ask(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        fields: Fields,
+    ) -> Result<OriginResponse<P::Stream>, OriginError> {
+        let head = &incoming.head;
+        let config = self.config();
+        // The head of an answer to an upload may take as long as the upload.
+        let timeout = if incoming.body.is_some() { Millis::ZERO } else { config.origin_timeout };
+        let target = crate::cache::tag::url_name("", &head.path, head.query.as_deref());
+        let url = format!("{}://{}{target}", head.scheme, head.host);
+        let permit = match self.permit(platform, Sender::Visitor, None).await {
+            Ok(permit) => permit,
+            Err(error) => {
+                self.origin_failed(platform, &url, error);
+                return Err(error);
+            }
+        };
+        let request = OriginRequest {
+            method: head.method.clone(),
+            target,
+            fields,
+            body: incoming.body,
+            timeout,
+        };
+        let response = platform.fetch(request).await;
+        permit.end(&response);
+        if let Err(error) = &response {
+            self.origin_failed(platform, &url, *error);
+        }
+        response
+    }
+
+    /// The answer that a passed response makes.
+    pub(crate) fn passed(
+        &self,
+        response: Result<OriginResponse<P::Stream>, OriginError>,
+        route: &Route,
+        told: CacheStatus,
+    ) -> Answer<P> {
+        match response {
+            Ok(response) => {
+                let told = told.fwd_status(response.head.status);
+                let fields = visitor_fields(&response.head.fields, route, FreshnessSource::None);
+                Answer::told(response.head.status, fields, Body::Origin(response.body), told)
+            }
+            Err(error) => Answer::origin_failed(error, told.detail(error.as_str())),
+        }
+    }
+
+    /// Invalidates what an unsafe request changed (RFC 9111 §4.4): in this isolate at once, everywhere through the
+    /// journal. What the journal says of it, if there was anything to invalidate and it was reached; `watch` is what
+    /// it is asked of besides.
+    pub(crate) async fn invalidate_unsafe(
+        &self,
+        platform: &Rc<P>,
+        targets: Vec<Target>,
+        watch: &[TargetHash],
+    ) -> Option<Appended> {
+        if targets.is_empty() {
+            return None;
+        }
+        let append = Append {
+            id: format!("unsafe-{}", platform.unique()),
+            body_digest: String::new(),
+            targets,
+            mode: Mode::Hard,
+            warm: false,
+            settle: Millis::ZERO,
+            reason: "unsafe method".to_owned(),
+            watch: watch.to_vec(),
+            uncounted: true,
+        };
+        match self.append(platform, append).await {
+            Ok(appended) => Some(appended),
+            Err(error) => {
+                self.journal_failed(platform, "append", &error);
+                None
+            }
+        }
+    }
+}

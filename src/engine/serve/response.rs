@@ -1,0 +1,236 @@
+//! Answers to visitors: from a stored response, from a flight, from the origin, or of the edge's own making.
+
+use std::rc::Rc;
+
+use crate::base::time::Timestamp;
+use crate::cache::admission::Admitted;
+use crate::cache::entry::Entry;
+use crate::cache::forward::{pass_tags, visitor_fields};
+use crate::cache::part::cut;
+use crate::cache::range::{RangeAnswer, range_answer};
+use crate::cache::validation::{not_modified, not_modified_fields};
+use crate::config::Route;
+use crate::control::problem::Problem;
+use crate::engine::port::{OriginError, Platform};
+use crate::http::cache_status::CacheStatus;
+use crate::http::{Fields, RequestHead};
+
+use crate::engine::fill::shared::Reader;
+use crate::engine::memory::StoredPage;
+
+/// An answer to a visitor.
+pub struct Answer<P: Platform> {
+    /// The status code.
+    pub status: u16,
+    /// The fields, Cache-Status included.
+    pub fields: Fields,
+    /// The body.
+    pub body: Body<P>,
+    /// What Cache-Status, logs and metrics say.
+    pub told: CacheStatus,
+}
+
+/// The body of an answer.
+pub enum Body<P: Platform> {
+    /// None.
+    Empty,
+    /// A stored body, whole.
+    Whole(P::Chunk),
+    /// A body that arrives through a flight.
+    Flight(Reader<P>),
+    /// The origin's own, unread: WebSockets too.
+    Origin(P::Stream),
+}
+
+/// What a visitor asked for, as far as it shapes an answer out of a stored response.
+pub struct Asked<'a> {
+    /// The request.
+    pub request: &'a RequestHead,
+    /// HEAD: no body.
+    pub head_only: bool,
+    /// The route.
+    pub route: &'a Route,
+}
+
+impl<'a> Asked<'a> {
+    /// What a request that was admitted asked for.
+    #[must_use]
+    pub fn of(request: &'a RequestHead, admitted: &'a Admitted<'_>) -> Self {
+        Self { request, head_only: admitted.head_only, route: admitted.route }
+    }
+}
+
+/// The head of an answer out of a stored response, and which part of its body to send.
+pub struct Shaped {
+    /// The status code.
+    pub status: u16,
+    /// The fields, without Cache-Status.
+    pub fields: Fields,
+    /// What to send of the body.
+    pub part: Part,
+}
+
+/// What to send of a stored body.
+pub enum Part {
+    /// Nothing.
+    None,
+    /// All of it.
+    Whole,
+    /// From byte `.0` up to and without byte `.1`.
+    Slice(u64, u64),
+    /// Several parts with the text before each, and the text after the last.
+    Multi(Vec<(String, u64, u64)>, String),
+}
+
+/// Shapes the answer that a stored response gives to a request (RFC 9110 §13, §14). `whole_body` is whether the body
+/// is there as a whole, so that ranges can be cut from it.
+#[must_use]
+pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool) -> Shaped {
+    let mut fields = entry_fields(asked, entry);
+    // RFC 9111 §5.1: a response that has not been stored yet has the age that the origin gave it.
+    if whole_body {
+        fields.set("age", entry.age(now).0.to_string());
+    }
+    if not_modified(asked.request, entry) {
+        return Shaped { status: 304, fields: not_modified_fields(&fields), part: Part::None };
+    }
+    if whole_body && entry.status == 200 {
+        match range_answer(asked.request, entry) {
+            RangeAnswer::Whole => {}
+            RangeAnswer::Partial { from, to } => {
+                fields
+                    .set("content-range", format!("bytes {from}-{}/{}", to - 1, entry.body_length));
+                fields.set("content-length", (to - from).to_string());
+                let part = if asked.head_only { Part::None } else { Part::Slice(from, to) };
+                return Shaped { status: 206, fields, part };
+            }
+            RangeAnswer::Multiple { content_type, parts, closing } => {
+                fields.set("content-type", content_type);
+                fields.remove("content-length");
+                let part = if asked.head_only { Part::None } else { Part::Multi(parts, closing) };
+                return Shaped { status: 206, fields, part };
+            }
+            RangeAnswer::Unsatisfiable => {
+                fields.set("content-range", format!("bytes */{}", entry.body_length));
+                fields.set("content-length", "0");
+                return Shaped { status: 416, fields, part: Part::None };
+            }
+        }
+    }
+    let empty = asked.head_only || has_no_content(entry.status);
+    let part = if empty { Part::None } else { Part::Whole };
+    Shaped { status: entry.status, fields, part }
+}
+
+/// The fields of a stored response as visitors get them.
+fn entry_fields(asked: &Asked<'_>, entry: &Entry) -> Fields {
+    let mut fields = visitor_fields(&entry.fields, asked.route, entry.freshness.source);
+    // What was stored when the route still said so is not handed out any more.
+    if !asked.route.store_set_cookie {
+        fields.remove("set-cookie");
+    }
+    // Its own may be inherited: the origin need not have sent them.
+    pass_tags(&mut fields, asked.route, Some(&entry.tags));
+    fields
+}
+
+/// Whether a response of this status never has content (RFC 9110 §15.3.5, §15.3.6).
+const fn has_no_content(status: u16) -> bool {
+    matches!(status, 204 | 205)
+}
+
+impl<P: Platform> Answer<P> {
+    /// An answer out of a complete stored response.
+    #[must_use]
+    pub fn stored(
+        asked: &Asked<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+        now: Timestamp,
+        told: CacheStatus,
+    ) -> Self {
+        let shaped = shape(asked, &page.entry, now, true);
+        let body = match shaped.part {
+            Part::None => Body::Empty,
+            Part::Whole => Body::Whole(page.body.clone()),
+            Part::Slice(from, to) => Body::Whole(P::slice(&page.body, from, to)),
+            Part::Multi(parts, closing) => {
+                let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
+                for (before, from, to) in parts {
+                    pieces.push(P::chunk(before.as_bytes()));
+                    pieces.push(P::slice(&page.body, from, to));
+                }
+                pieces.push(P::chunk(closing.as_bytes()));
+                Body::Whole(P::concat(&pieces))
+            }
+        };
+        Self::told(shaped.status, shaped.fields, body, told)
+    }
+
+    /// An answer out of a stored part; none if it does not have what was asked for.
+    #[must_use]
+    pub fn out_of_part(
+        asked: &Asked<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+        now: Timestamp,
+        told: CacheStatus,
+    ) -> Option<Self> {
+        let cut = cut(asked.request, &page.entry)?;
+        let mut fields = entry_fields(asked, &page.entry);
+        fields.set("age", page.entry.age(now).0.to_string());
+        if not_modified(asked.request, &page.entry) {
+            return Some(Self::told(304, not_modified_fields(&fields), Body::Empty, told));
+        }
+        fields.set("content-range", cut.content_range);
+        fields.set("content-length", (cut.to - cut.from).to_string());
+        let body = Body::Whole(P::slice(&page.body, cut.from, cut.to));
+        Some(Self::told(206, fields, body, told))
+    }
+
+    /// An answer out of a response whose body still arrives.
+    #[must_use]
+    pub fn flying(
+        asked: &Asked<'_>,
+        entry: &Entry,
+        reader: Reader<P>,
+        now: Timestamp,
+        told: CacheStatus,
+    ) -> Self {
+        let shaped = shape(asked, entry, now, false);
+        let body = match shaped.part {
+            Part::Whole => Body::Flight(reader),
+            Part::None | Part::Slice(..) | Part::Multi(..) => Body::Empty,
+        };
+        Self::told(shaped.status, shaped.fields, body, told)
+    }
+
+    /// The same with these fields besides, in the place of those of the same name.
+    #[must_use]
+    pub fn with(mut self, own: &Fields) -> Self {
+        self.fields.retain(|name, _| !own.has(name));
+        for (name, value) in own.iter() {
+            self.fields.append(name, value);
+        }
+        self
+    }
+
+    /// An answer of the edge's own making: a problem document (RFC 9457).
+    #[must_use]
+    pub fn problem(problem: &Problem, told: CacheStatus) -> Self {
+        let mut fields = problem.fields();
+        fields.set("cache-control", "no-store");
+        Self::told(problem.status(), fields, Body::Whole(P::chunk(&problem.body())), told)
+    }
+
+    /// What a visitor gets when the origin gave no answer and nothing stored may stand in.
+    #[must_use]
+    pub fn origin_failed(error: OriginError, told: CacheStatus) -> Self {
+        Self::problem(&Problem::origin(error.status(), error.as_str()), told)
+    }
+
+    /// An answer with its Cache-Status.
+    #[must_use]
+    pub fn told(status: u16, mut fields: Fields, body: Body<P>, told: CacheStatus) -> Self {
+        told.append_to(&mut fields);
+        Self { status, fields, body, told }
+    }
+}

@@ -1,0 +1,229 @@
+//! Sitemaps at work: a file is asked of the origin and read as it arrives, and its pages are handed
+//! to their shards.
+//!
+//! Nothing but the origin is ever asked, whatever host a sitemap names, and a sitemap speaks for its
+//! own host alone (sitemaps.org, "Sitemap file location"): an address of another is refused, told
+//! with the job, and the others go on.
+
+use std::rc::Rc;
+
+use crate::base::sql::Sql;
+use crate::base::time::{Epoch, Millis};
+use crate::cache::admission::{Admission, admit, page_of_url};
+use crate::cache::errors::is_of_the_moment;
+use crate::cache::forward::{EdgeFacts, pass_request_fields};
+use crate::cache::key::{CacheKey, Page, Selection};
+use crate::config::Config;
+use crate::engine::port::{OriginError, OriginRequest, Platform};
+use crate::http::Fields;
+use crate::index::sitemap::{Kind, Reader, SitemapError};
+use crate::index::{
+    ImportNews, ImportTask, Listed, ShardCall, ShardError, SitemapFile, WarmRequest,
+};
+
+use super::Depot;
+use crate::engine::together::join_all;
+use crate::engine::{Engine, USER_AGENT, own_request};
+
+/// How long a file may take as a whole: it is read within one slice of an alarm.
+const MOST_TIME: Millis = Millis(40_000);
+/// Addresses noted at once.
+const NOTED: usize = 1_000;
+
+/// Why a file could not be read, and whether another try may succeed.
+type Fault = (String, bool);
+
+fn fault(error: &SitemapError) -> Fault {
+    // A body that broke off looks like these two.
+    let again = matches!(error, SitemapError::Truncated | SitemapError::Empty);
+    (error.to_string(), again)
+}
+
+fn no_answer(error: OriginError) -> Fault {
+    (error.as_str().to_owned(), true)
+}
+
+impl<P: Platform> Engine<P> {
+    /// Does one step of an import.
+    pub(crate) async fn import<S: Sql>(
+        &self,
+        platform: &Rc<P>,
+        depot: &Depot<S>,
+        task: ImportTask,
+    ) -> Result<(), ShardError> {
+        let (file, news) = match task {
+            ImportTask::Read(file) => {
+                let news = match self.read_sitemap(platform, depot, &file).await? {
+                    Ok(kind) => ImportNews::Read(kind),
+                    Err((reason, again)) => {
+                        self.import_failed(platform, &file, &reason);
+                        ImportNews::Failed { reason, again }
+                    }
+                };
+                (file, news)
+            }
+            ImportTask::HandOut { file, pages } => {
+                let news = self.hand_out(platform, &file, pages).await;
+                (file, news)
+            }
+        };
+        depot.act(|shard| shard.note_import(&file, &news, platform.now()))
+    }
+
+    /// Reads a file; the outer error is the shard's.
+    async fn read_sitemap<S: Sql>(
+        &self,
+        platform: &Rc<P>,
+        depot: &Depot<S>,
+        file: &SitemapFile,
+    ) -> Result<Result<Kind, Fault>, ShardError> {
+        let began = platform.now();
+        let mut body = match self.ask_for_sitemap(platform, file).await {
+            Ok(body) => body,
+            Err(fault) => return Ok(Err(fault)),
+        };
+        let (mut reader, mut found) = (Reader::default(), Vec::new());
+        loop {
+            let left = MOST_TIME.0.saturating_sub(platform.now().since(began).0);
+            let timeout = Millis(left).min(self.config().origin_timeout);
+            let piece = match platform.read(&mut body, timeout).await {
+                Ok(Some(piece)) => P::bytes(&piece),
+                Ok(None) => break,
+                Err(error) => return Ok(Err(no_answer(error))),
+            };
+            if let Err(error) = reader.feed(&piece, &mut found) {
+                platform.cancel(body);
+                return Ok(Err(fault(&error)));
+            }
+            if file.nested && reader.kind() == Some(Kind::Sitemaps) {
+                platform.cancel(body);
+                let reason = "sitemap-nested-index: an index lists sitemaps, no further indexes";
+                return Ok(Err((reason.to_owned(), false)));
+            }
+            if found.len() >= NOTED {
+                let news = ImportNews::Lists(std::mem::take(&mut found));
+                depot.act(|shard| shard.note_import(file, &news, platform.now()))?;
+            }
+        }
+        let news = ImportNews::Lists(found);
+        depot.act(|shard| shard.note_import(file, &news, platform.now()))?;
+        Ok(reader.end().map_err(|error| fault(&error)))
+    }
+
+    async fn ask_for_sitemap(
+        &self,
+        platform: &Rc<P>,
+        file: &SitemapFile,
+    ) -> Result<P::Stream, Fault> {
+        let page =
+            page_of_url(&file.url, self.config()).ok_or_else(|| ("not-a-url".to_owned(), false))?;
+        let mut fields = Fields::new();
+        fields.set("accept", "application/xml, text/xml, application/gzip");
+        fields.set("accept-encoding", "identity");
+        fields.set("user-agent", USER_AGENT);
+        let facts = EdgeFacts {
+            origin_secret: self.0.origin_secret.as_deref(),
+            warm: true,
+            user_agent: USER_AGENT,
+            client_accept_encoding: None,
+        };
+        let request = OriginRequest {
+            method: "GET".to_owned(),
+            target: page.path_and_query(),
+            fields: pass_request_fields(&own_request(&page, fields), &facts),
+            body: None,
+            timeout: self.config().origin_timeout,
+        };
+        let response = platform.fetch(request).await.map_err(no_answer)?;
+        match response.head.status {
+            200 => platform.unpack(response.body).await.map_err(no_answer),
+            status => {
+                platform.cancel(response.body);
+                Err((format!("sitemap-status {status}"), is_of_the_moment(status)))
+            }
+        }
+    }
+
+    /// Hands addresses to the shards of their pages.
+    async fn hand_out(
+        &self,
+        platform: &Rc<P>,
+        file: &SitemapFile,
+        pages: Vec<Listed>,
+    ) -> ImportNews {
+        let own = page_of_url(&file.url, self.config()).map(|page| page.purge_host);
+        let (mut refused, mut orders) = (Vec::new(), Vec::with_capacity(pages.len()));
+        for listed in pages {
+            match warmable(&listed.url, own.as_deref(), &file.job, self.config()) {
+                Ok(order) => orders.push((listed.id, order)),
+                Err(reason) => refused.push((listed, reason)),
+            }
+        }
+        let count = orders.len();
+        let taken = self.order_all(platform, orders).await;
+        ImportNews::HandedOut { failed: taken.len() < count, taken, refused }
+    }
+
+    /// Queues warms with their pages' shards, each under a number of the caller's; the numbers of
+    /// those that were taken.
+    pub(crate) async fn order_all(
+        &self,
+        platform: &Rc<P>,
+        orders: Vec<(i64, WarmRequest)>,
+    ) -> Vec<i64> {
+        let shards = self.config().shards;
+        let mut parts: Vec<(Vec<i64>, Vec<WarmRequest>)> = Vec::new();
+        parts.resize_with(usize::from(shards), Default::default);
+        for (number, order) in orders {
+            if let Some(part) = parts.get_mut(usize::from(order.key.digest().shard(shards))) {
+                part.0.push(number);
+                part.1.push(order);
+            }
+        }
+        let calls = (0..shards).zip(parts).filter(|(_, part)| !part.0.is_empty()).map(
+            |(shard, (numbers, orders))| async move {
+                match platform.shard(shard, ShardCall::WarmMany(orders)).await {
+                    Ok(_) => numbers,
+                    Err(error) => {
+                        self.shard_failed(platform, "warm-many", &error);
+                        Vec::new()
+                    }
+                }
+            },
+        );
+        join_all(calls).await.concat()
+    }
+}
+
+/// What is asked of its shard for an address, or why nothing is.
+fn warmable(
+    url: &str,
+    own: Option<&str>,
+    job: &str,
+    config: &Config,
+) -> Result<WarmRequest, &'static str> {
+    let page = page_of_url(url, config).ok_or("not-a-url")?;
+    if own != Some(page.purge_host.as_str()) {
+        return Err("other-host");
+    }
+    warm_request_of(&page, job, config).ok_or("not-cached")
+}
+
+/// The warm of a page that nobody has asked for yet; none if its route is not cached.
+pub(crate) fn warm_request_of(page: &Page, job: &str, config: &Config) -> Option<WarmRequest> {
+    let request = own_request(page, Fields::new());
+    let Admission::Serve(admitted) = admit(&request, config) else { return None };
+    Some(order_of(admitted.page, admitted.key, job))
+}
+
+/// The warm of a page.
+pub(crate) fn order_of(page: Page, key: CacheKey, job: &str) -> WarmRequest {
+    WarmRequest {
+        job: job.to_owned(),
+        page,
+        key,
+        selection: Selection::default(),
+        request: Fields::new(),
+        need: Epoch::ZERO,
+    }
+}

@@ -1,0 +1,54 @@
+//! Cloudflare's purge API: `POST /zones/{zone}/purge_cache`, one kind of name in a call. Always hard.
+//!
+//! A page goes as the prefix of its path, which covers each scheme, query and device that the zone may hold it
+//! under; the root of a host as the host.
+
+use serde_json::{Value, json};
+
+use crate::base::json::write_value;
+use crate::cache::tag::Target;
+use crate::config::front_cache::Upstream;
+use crate::http::Fields;
+use crate::journal::Owed;
+
+use super::Request;
+
+/// Names of one call: what every plan takes.
+const MOST: usize = 30;
+
+pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+    let (mut tags, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+    let mut everything = false;
+    for target in &owed.targets {
+        match target {
+            Target::Tag(tag) if upstream.tags => tags.push(Value::from(tag.as_str())),
+            Target::Tag(_) | Target::All => everything = true,
+            Target::Host(host) => hosts.push(Value::from(host.as_str())),
+            Target::Url(name) | Target::Prefix(name) => {
+                let path = name.split('?').next().unwrap_or_default();
+                match path.split_once('/') {
+                    Some((host, "")) => hosts.push(Value::from(host)),
+                    Some(_) | None => prefixes.push(Value::from(path.trim_end_matches('/'))),
+                }
+            }
+        }
+    }
+    let request = |body: &Value| Request {
+        method: "POST",
+        url: upstream.url.join(&format!("/zones/{}/purge_cache", upstream.id)),
+        fields: Fields::from_iter([
+            ("content-type", "application/json"),
+            ("authorization", &format!("Bearer {secret}")),
+        ]),
+        body: write_value(body).into_bytes(),
+        reads: 0,
+    };
+    if everything {
+        return vec![request(&json!({ "purge_everything": true }))];
+    }
+    let mut requests = Vec::new();
+    for (kind, names) in [("tags", tags), ("prefixes", prefixes), ("hosts", hosts)] {
+        requests.extend(names.chunks(MOST).map(|names| request(&json!({ kind: names }))));
+    }
+    requests
+}

@@ -1,0 +1,166 @@
+//! Amazon CloudFront: `POST /2020-05-31/distribution/{distribution}/invalidation`, signed by Signature Version 4, and
+//! `GET …/invalidation/{id}` until it is `Completed`. Always hard.
+//!
+//! A distribution is one site, and paths have no host: a host goes as `/*`. A page goes as its path and, because each
+//! query is an object of its own, as `path?*`; a prefix as `prefix*`; a tag as `#tag`, where the distribution has a
+//! `CacheTagConfig` ([invalidation by tags]), else as `/*`. What breaks a limit goes as `/*`: more than 15 wildcards or
+//! 3,000 paths in progress at once ([limits]), paths beyond 4,000 characters, tags beyond 256.
+//!
+//! [limits]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/InvalidationLimits.html
+//! [invalidation by tags]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-by-tags.html
+
+use std::fmt::Write as _;
+
+use crate::base::sort::sort;
+use crate::base::time::Timestamp;
+use crate::base::xml::{Token, escape, inside, name, resolve, token};
+use crate::cache::tag::Target;
+use crate::config::front_cache::Upstream;
+use crate::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
+use crate::http::Fields;
+use crate::journal::Owed;
+
+use super::{Failure, Request, Taken, id_of, path_of};
+
+/// The API's version.
+const VERSION: &str = "2020-05-31";
+/// Paths in progress at once.
+const MOST_PATHS: usize = 3_000;
+/// Paths with a wildcard in progress at once.
+const MOST_WILDCARDS: usize = 15;
+/// Characters of a path.
+const MOST_PATH_BYTES: usize = 4_000;
+/// Characters of a tag.
+const MOST_TAG_BYTES: usize = 256;
+/// Id and status stand before the batch, which the answer repeats.
+const READS: usize = 4 << 10;
+
+/// An access key: its id, its secret.
+type Key<'a> = (&'a str, &'a str);
+
+pub(super) fn requests(
+    upstream: &Upstream,
+    key: Key<'_>,
+    owed: &Owed,
+    now: Timestamp,
+) -> Vec<Request> {
+    let mut items = String::new();
+    let paths = paths(upstream, owed);
+    for path in &paths {
+        // Writing to a String can't fail.
+        let _ = write!(items, "<Path>{}</Path>", escape(path));
+    }
+    let body = format!(
+        "<InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/{VERSION}/\"><Paths><Quantity>{}</Quantity>\
+         <Items>{items}</Items></Paths><CallerReference>{}</CallerReference></InvalidationBatch>",
+        paths.len(),
+        id_of(upstream, owed, items.as_bytes()),
+    );
+    vec![signed(upstream, key, "POST", "", body.into_bytes(), now)]
+}
+
+/// Asks how far an invalidation is.
+pub(super) fn asking(upstream: &Upstream, key: Key<'_>, call: &str, now: Timestamp) -> Request {
+    signed(upstream, key, "GET", &format!("/{call}"), Vec::new(), now)
+}
+
+fn paths(upstream: &Upstream, owed: &Owed) -> Vec<String> {
+    let everything = || vec!["/*".to_owned()];
+    let mut paths = Vec::new();
+    for target in &owed.targets {
+        match target {
+            Target::Tag(tag) if upstream.tags && tag.as_str().len() <= MOST_TAG_BYTES => {
+                paths.push(format!("#{}", tag.as_str()));
+            }
+            Target::Tag(_) | Target::Host(_) | Target::All => return everything(),
+            Target::Url(name) => {
+                let path = path_of(name).split('?').next().unwrap_or("/");
+                paths.push(path.to_owned());
+                paths.push(format!("{path}?*"));
+            }
+            Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
+        }
+    }
+    sort(&mut paths);
+    paths.dedup();
+    let wildcards = paths.iter().filter(|path| path.ends_with('*') && path.starts_with('/'));
+    let whole = wildcards.count() > MOST_WILDCARDS
+        || paths.len() > MOST_PATHS
+        || paths.iter().any(|path| path.len() > MOST_PATH_BYTES);
+    if whole { everything() } else { paths }
+}
+
+fn signed(
+    upstream: &Upstream,
+    (id, secret): Key<'_>,
+    method: &'static str,
+    call: &str,
+    body: Vec<u8>,
+    now: Timestamp,
+) -> Request {
+    let (url, distribution) = (&upstream.url, &upstream.id);
+    let path = format!("/{VERSION}/distribution/{distribution}/invalidation{call}");
+    let at = compact(now);
+    // CloudFront is global, and signed for as in this region.
+    let day = at.get(..8).unwrap_or_default();
+    let scope = KeyScope { day, region: "us-east-1", service: "cloudfront" };
+    let covered = [("host", url.host()), ("x-amz-date", at.clone())];
+    let whole = format!("{}{path}", url.base_path());
+    let signed = Signed { method, path: &whole, query: "", fields: &covered, body: &body, at: &at };
+    let fields = Fields::from_iter([
+        ("authorization", authorization(id, secret, &scope, &signed).as_str()),
+        ("content-type", "text/xml"),
+        ("x-amz-date", &at),
+    ]);
+    Request { method, url: url.join(&path), fields, body, reads: READS }
+}
+
+/// How far the invalidation is that an answer tells of; none if it can't be read.
+pub(super) fn progress(body: &[u8]) -> Option<Taken> {
+    if element(body, "Status")? == "Completed" {
+        return Some(Taken::Done);
+    }
+    let id = element(body, "Id")?;
+    // It becomes a part of a path; the edge's own have a colon.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_:".contains(&b);
+    let good = (1..=128).contains(&id.len()) && id.bytes().all(plain);
+    good.then_some(Taken::InProgress(id))
+}
+
+/// What an error's code says beyond its status.
+pub(super) fn failure(body: &[u8]) -> Option<Failure> {
+    match element(body, "Code")?.as_str() {
+        "TooManyInvalidationsInProgress"
+        | "Throttling"
+        | "ThrottlingException"
+        | "RequestLimitExceeded" => Some(Failure::RateLimited),
+        "ExpiredToken" | "IncompleteSignature" | "InvalidSignature" | "RequestExpired" => {
+            Some(Failure::CredentialsRefused)
+        }
+        // The others say no more than their status.
+        _ => None,
+    }
+}
+
+/// The text of the first element of a name, in the beginning of a document.
+fn element(mut rest: &[u8], wanted: &str) -> Option<String> {
+    let mut within = false;
+    loop {
+        let (length, kind) = token(rest).ok()??;
+        let (whole, after) = rest.split_at_checked(length)?;
+        rest = after;
+        let part = inside(whole, kind);
+        match kind {
+            Token::Open(false) => {
+                within = name(part)?.rsplit(':').next() == Some(wanted);
+            }
+            Token::Text if within => {
+                let mut text = String::new();
+                resolve(std::str::from_utf8(part).ok()?, &mut text).ok()?;
+                return Some(text);
+            }
+            Token::Open(true) | Token::Close => within = false,
+            Token::Text | Token::Cdata | Token::Aside => {}
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! Fastly's purge API: `POST /service/{service}/purge` by key, soft or hard; all the rest is `purge_all`, because its
+//! purge by URL takes one query alone, and it knows no prefixes.
+
+use crate::cache::tag::Target;
+use crate::config::front_cache::Upstream;
+use crate::http::Fields;
+use crate::journal::{Mode, Owed};
+
+use super::Request;
+
+/// Keys of one call.
+const MOST: usize = 256;
+
+pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+    let mut keys: Option<Vec<&str>> = Some(Vec::new());
+    for target in &owed.targets {
+        match target {
+            Target::Tag(tag) if upstream.tags => {
+                if let Some(keys) = &mut keys {
+                    keys.push(tag.as_str());
+                }
+            }
+            Target::Tag(_) | Target::Url(_) | Target::Prefix(_) | Target::Host(_) | Target::All => {
+                keys = None;
+            }
+        }
+    }
+    let request = |action: &str, keys: Option<&[&str]>| {
+        let mut fields = Fields::from_iter([("fastly-key", secret)]);
+        if let Some(keys) = keys {
+            fields.set("surrogate-key", keys.join(" "));
+            if owed.mode == Mode::Soft {
+                fields.set("fastly-soft-purge", "1");
+            }
+        }
+        let url = upstream.url.join(&format!("/service/{}/{action}", upstream.id));
+        Request { method: "POST", url, fields, body: Vec::new(), reads: 0 }
+    };
+    match keys {
+        None => vec![request("purge_all", None)],
+        Some(keys) => keys.chunks(MOST).map(|keys| request("purge", Some(keys))).collect(),
+    }
+}

@@ -1,0 +1,276 @@
+//! What caches before the edge are told of invalidations: the requests that say it, and what their answers mean.
+//!
+//! | file | what it speaks |
+//! | --- | --- |
+//! | [`cloudflare`] | `purge_cache` of a zone |
+//! | [`cloudfront`] | `CreateInvalidation` of a distribution, and whether it is completed |
+//! | [`fastly`] | purges of a service |
+//! | [`purge`] | the method `PURGE` of a cache of one's own |
+//! | [`webhook`] | the command of `revalidate` |
+//! | [`workers_cache`] | Workers Caching, by way of this worker's own entrypoint |
+//!
+//! What an API can't name is widened, in the end to everything: a page that should go and stays is the mistake that
+//! nobody sees. Nothing is ever given up: whatever the answer, what is owed stays owed until it was taken.
+
+pub mod cloudflare;
+pub mod cloudfront;
+pub mod fastly;
+pub mod purge;
+pub mod webhook;
+pub mod workers_cache;
+
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::tag::Target;
+use crate::config::front_cache::{Armed, Provider, Upstream};
+use crate::control::revalidate::body_digest;
+use crate::control::secret::webhook_key;
+use crate::http::retry_after::retry_after;
+use crate::http::{Fields, ResponseHead};
+use crate::journal::Owed;
+
+/// A request to an upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// `GET`, `POST`, `PURGE`.
+    pub method: &'static str,
+    /// Where.
+    pub url: String,
+    /// The fields.
+    pub fields: Fields,
+    /// The body; empty for none.
+    pub body: Vec<u8>,
+    /// How many bytes of the answer's body say something.
+    pub reads: usize,
+}
+
+/// What an upstream answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Status and fields.
+    pub head: ResponseHead,
+    /// The beginning of the body, as far as the request wants it and it came.
+    pub body: Vec<u8>,
+}
+
+/// Why an upstream has not taken what it is owed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// No secret is set for it: nothing was sent.
+    CredentialsMissing,
+    /// Its secret is not of the form that its provider needs: nothing was sent.
+    CredentialsMalformed,
+    /// It does not know the secret, or may not do this for it (401, 403).
+    CredentialsRefused,
+    /// The platform has no such call (501).
+    Unsupported,
+    /// Too many calls (429), or too many invalidations in progress.
+    RateLimited,
+    /// It refused the call, also the one for everything.
+    Refused,
+    /// It failed (5xx), or answered what can't be read.
+    ServerError,
+    /// No whole answer in time.
+    Unreachable,
+}
+
+impl Failure {
+    /// The reason's name in logs, jobs and `healthz`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::CredentialsMissing => "credentials-missing",
+            Self::CredentialsMalformed => "credentials-malformed",
+            Self::CredentialsRefused => "credentials-refused",
+            Self::Unsupported => "unsupported",
+            Self::RateLimited => "rate-limited",
+            Self::Refused => "call-refused",
+            Self::ServerError => "server-error",
+            Self::Unreachable => "unreachable",
+        }
+    }
+}
+
+/// What an answer means, if it does not mean that the call was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Untaken {
+    /// Why.
+    pub failure: Failure,
+    /// When it wants to be asked again, if it says so.
+    pub again: Option<Millis>,
+}
+
+impl From<Failure> for Untaken {
+    fn from(failure: Failure) -> Self {
+        Self { failure, again: None }
+    }
+}
+
+/// How far a call is that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// It is done.
+    Done,
+    /// The upstream is at it, and can be asked how far it is: the call's id there.
+    InProgress(String),
+    /// The upstream knows nothing of it: it is to be sent again.
+    Unknown,
+}
+
+/// What an upstream is called with.
+enum Credential<'a> {
+    /// A token.
+    Token(&'a str),
+    /// The key that webhooks are signed with.
+    Webhook(Vec<u8>),
+    /// An access key: its id, its secret.
+    AccessKey(&'a str, &'a str),
+}
+
+fn credential(armed: &Armed) -> Result<Credential<'_>, Failure> {
+    let secret = armed.secret.as_deref().ok_or(Failure::CredentialsMissing)?;
+    match armed.upstream.provider {
+        Provider::Webhook if secret.starts_with("whsec_") => {
+            webhook_key(secret).map(Credential::Webhook).map_err(|_| Failure::CredentialsMalformed)
+        }
+        Provider::Cloudfront => match secret.split_once('/') {
+            Some((id, key)) if !id.is_empty() && !key.is_empty() => {
+                Ok(Credential::AccessKey(id, key))
+            }
+            Some(_) | None => Err(Failure::CredentialsMalformed),
+        },
+        Provider::Webhook
+        | Provider::Cloudflare
+        | Provider::Fastly
+        | Provider::Purge
+        | Provider::WorkersCache => Ok(Credential::Token(secret)),
+    }
+}
+
+/// What keeps an upstream from being called at all.
+#[must_use]
+pub fn disarmed(armed: &Armed) -> Option<Failure> {
+    credential(armed).err()
+}
+
+/// The requests that say what is owed. Each can be repeated without harm.
+///
+/// # Errors
+/// Without a credential that can be used.
+pub fn requests(armed: &Armed, owed: &Owed, now: Timestamp) -> Result<Vec<Request>, Failure> {
+    let upstream = &armed.upstream;
+    let owed = &under_every_name(armed, owed);
+    let credential = credential(armed)?;
+    Ok(match (upstream.provider, &credential) {
+        (Provider::Cloudflare, Credential::Token(token)) => {
+            cloudflare::requests(upstream, token, owed)
+        }
+        (Provider::Fastly, Credential::Token(token)) => fastly::requests(upstream, token, owed),
+        (Provider::Purge, Credential::Token(token)) => purge::requests(upstream, token, owed),
+        (Provider::WorkersCache, Credential::Token(token)) => {
+            workers_cache::requests(upstream, token, owed)
+        }
+        (Provider::Webhook, credential) => webhook::requests(upstream, credential, owed, now),
+        (Provider::Cloudfront, Credential::AccessKey(id, key)) => {
+            cloudfront::requests(upstream, (id, key), owed, now)
+        }
+        (
+            Provider::Cloudflare | Provider::Fastly | Provider::Purge | Provider::WorkersCache,
+            Credential::Webhook(_) | Credential::AccessKey(..),
+        )
+        | (Provider::Cloudfront, Credential::Token(_) | Credential::Webhook(_)) => {
+            return Err(Failure::CredentialsMalformed);
+        }
+    })
+}
+
+/// The request that asks how far a call is; none if the provider has no such call.
+///
+/// # Errors
+/// Without a credential that can be used.
+pub fn asking(armed: &Armed, call: &str, now: Timestamp) -> Result<Option<Request>, Failure> {
+    match credential(armed)? {
+        Credential::AccessKey(id, key) => {
+            Ok(Some(cloudfront::asking(&armed.upstream, (id, key), call, now)))
+        }
+        Credential::Token(_) | Credential::Webhook(_) => Ok(None),
+    }
+}
+
+/// The same under each alias of a host.
+fn under_every_name(armed: &Armed, owed: &Owed) -> Owed {
+    let mut owed = owed.clone();
+    for at in 0..owed.targets.len() {
+        let Some(target) = owed.targets.get(at).cloned() else { break };
+        let (Target::Url(name) | Target::Prefix(name) | Target::Host(name)) = &target else {
+            continue;
+        };
+        let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
+        for (alias, _) in armed.aliases.iter().filter(|(_, meant)| meant == host) {
+            let name = format!("{alias}{rest}");
+            owed.targets.push(match &target {
+                Target::Url(_) => Target::Url(name),
+                Target::Prefix(_) => Target::Prefix(name),
+                Target::Host(_) | Target::Tag(_) | Target::All => Target::Host(name),
+            });
+        }
+    }
+    owed
+}
+
+/// The id of a call: the same when the same is sent again, and no other call's, also after the journal was restored
+/// and gives the same epochs to something else.
+fn id_of(upstream: &Upstream, owed: &Owed, content: &[u8]) -> String {
+    let number = |epoch: Option<&Epoch>| epoch.map_or(0, |epoch| epoch.0);
+    let (first, last) = (number(owed.epochs.first()), number(owed.epochs.last()));
+    let mut digest = body_digest(&[&owed.at.as_millis().to_be_bytes(), content].concat());
+    digest.truncate(16);
+    format!("upstream-{}-{first}-{last}-{digest}", upstream.name)
+}
+
+/// A page's or prefix's path, with its query.
+fn path_of(name: &str) -> &str {
+    name.find('/').and_then(|at| name.get(at..)).unwrap_or("/")
+}
+
+/// What an answer means.
+///
+/// # Errors
+/// Says why the call was not taken.
+pub fn taken(provider: Provider, answer: &Answer, now: Timestamp) -> Result<Taken, Untaken> {
+    let status = answer.head.status;
+    let failure = match provider {
+        Provider::Cloudfront if (200..=299).contains(&status) => {
+            return cloudfront::progress(&answer.body).ok_or_else(|| Failure::ServerError.into());
+        }
+        Provider::Cloudfront => cloudfront::failure(&answer.body),
+        // It holds nothing under that name.
+        Provider::Purge if matches!(status, 404 | 412) => return Ok(Taken::Done),
+        Provider::WorkersCache if status == 501 => Some(Failure::Unsupported),
+        Provider::Purge
+        | Provider::Cloudflare
+        | Provider::Fastly
+        | Provider::Webhook
+        | Provider::WorkersCache => None,
+    };
+    let failure = match status {
+        _ if failure.is_some() => failure,
+        200..=299 => None,
+        401 | 403 => Some(Failure::CredentialsRefused),
+        429 => Some(Failure::RateLimited),
+        408 | 425 | 500..=599 => Some(Failure::ServerError),
+        _ => Some(Failure::Refused),
+    };
+    let again = retry_after(&answer.head.fields, now);
+    failure.map_or(Ok(Taken::Done), |failure| Err(Untaken { failure, again }))
+}
+
+/// What the answer to [`asking`] means.
+///
+/// # Errors
+/// Says why it tells nothing.
+pub fn told(provider: Provider, answer: &Answer, now: Timestamp) -> Result<Taken, Untaken> {
+    if answer.head.status == 404 {
+        return Ok(Taken::Unknown);
+    }
+    taken(provider, answer, now)
+}

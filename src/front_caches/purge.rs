@@ -1,0 +1,50 @@
+//! The method `PURGE`, as Varnish, nginx and Souin know it, to a cache of one's own: the page's path and query at the
+//! cache's own address, with a Bearer token; `soft: 1` marks as stale.
+//!
+//! `Host` is that of the address, because `fetch()` in a Worker takes it from the URL alone. So this is for a cache of one
+//! site. What is below a prefix goes as a path that ends with `*`, everything as `/*`; tags as `xkey` to `/`. The
+//! cache has to understand these: docs/operations.md has the lines for Varnish. The edge's own `PURGE` does.
+
+use crate::base::sort::sort;
+use crate::cache::tag::Target;
+use crate::config::front_cache::Upstream;
+use crate::http::Fields;
+use crate::journal::{Mode, Owed};
+
+use super::{Request, path_of};
+
+/// Paths named at once, a call each.
+const MOST: usize = 50;
+/// Tags of one call.
+const MOST_TAGS: usize = 100;
+
+pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+    let (mut paths, mut tags) = (Vec::new(), Vec::new());
+    let mut everything = false;
+    for target in &owed.targets {
+        match target {
+            Target::Tag(tag) if upstream.tags => tags.push(tag.as_str()),
+            Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
+            Target::Url(name) => paths.push(path_of(name).to_owned()),
+            Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
+        }
+    }
+    sort(&mut paths);
+    paths.dedup();
+    if everything || paths.len() > MOST {
+        (paths, tags) = (vec!["/*".to_owned()], Vec::new());
+    }
+    let request = |path: &str, tags: &[&str]| {
+        let mut fields = Fields::from_iter([("authorization", &format!("Bearer {secret}"))]);
+        if !tags.is_empty() {
+            fields.set("xkey", tags.join(" "));
+        }
+        if owed.mode == Mode::Soft {
+            fields.set("soft", "1");
+        }
+        let url = upstream.url.join(path);
+        Request { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
+    };
+    let paths = paths.iter().map(|path| request(path, &[]));
+    paths.chain(tags.chunks(MOST_TAGS).map(|tags| request("/", tags))).collect()
+}

@@ -1,0 +1,66 @@
+//! The command of `revalidate`, posted to a URL: to another edge-isr, or to whatever speaks for a cache of one's own.
+//! `webhook-id` is the same when the same is sent again.
+//!
+//! With a secret that begins with `whsec_` it is signed by the Standard Webhooks specification; any other secret is sent
+//! as a Bearer token.
+
+use serde_json::{Value, json};
+
+use crate::base::json::write_value;
+use crate::base::time::Timestamp;
+use crate::cache::tag::Target;
+use crate::config::front_cache::Upstream;
+use crate::control::auth::signature;
+use crate::http::Fields;
+use crate::journal::{Mode, Owed};
+
+use super::{Credential, Request, id_of};
+
+pub(super) fn requests(
+    upstream: &Upstream,
+    credential: &Credential<'_>,
+    owed: &Owed,
+    now: Timestamp,
+) -> Vec<Request> {
+    let mode = match owed.mode {
+        Mode::Soft => "soft",
+        Mode::Hard => "hard",
+    };
+    let (mut tags, mut urls, mut prefixes, mut hosts) = (vec![], vec![], vec![], vec![]);
+    let mut all = false;
+    for target in &owed.targets {
+        match target {
+            Target::Tag(tag) => tags.push(tag.as_str().to_owned()),
+            Target::Url(name) => urls.push(format!("https://{name}")),
+            Target::Prefix(name) => prefixes.push(format!("https://{name}")),
+            Target::Host(name) => hosts.push(name.clone()),
+            Target::All => all = true,
+        }
+    }
+    let mut command = json!({ "mode": mode, "reason": "upstream" });
+    if all {
+        command["all"] = Value::from(true);
+    } else {
+        for (kind, names) in
+            [("tags", tags), ("urls", urls), ("prefixes", prefixes), ("hosts", hosts)]
+        {
+            if !names.is_empty() {
+                command[kind] = Value::from(names);
+            }
+        }
+    }
+    let body = write_value(&command).into_bytes();
+    let id = id_of(upstream, owed, &body);
+    let mut fields = Fields::from_iter([("content-type", "application/json"), ("webhook-id", &id)]);
+    match credential {
+        Credential::Webhook(key) => {
+            let stamp = now.as_seconds().to_string();
+            fields.set("webhook-signature", signature(key, &id, &stamp, &body));
+            fields.set("webhook-timestamp", stamp);
+        }
+        Credential::Token(token) | Credential::AccessKey(_, token) => {
+            fields.set("authorization", format!("Bearer {token}"));
+        }
+    }
+    vec![Request { method: "POST", url: upstream.url.join(""), fields, body, reads: 0 }]
+}

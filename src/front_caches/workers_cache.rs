@@ -1,0 +1,59 @@
+//! Workers Caching: responses of this worker that the platform keeps before it runs.
+//!
+//! They can be purged by the entrypoint that they are of alone, and the journal's object is another one. So the purge goes
+//! as a call of the control API to this worker's own default entrypoint, without leaving the runtime
+//! (<https://developers.cloudflare.com/workers/cache/purge/>). Its secret is one of `TOKENS`, with the scope `revalidate`.
+//!
+//! A page goes as the prefix of its path; a host as everything, because prefixes have none.
+
+use serde_json::{Value, json};
+
+use crate::base::json::write_value;
+use crate::cache::tag::Target;
+use crate::config::front_cache::Upstream;
+use crate::http::Fields;
+use crate::journal::{Mode, Owed};
+
+use super::{Request, path_of};
+
+/// The control API's call, below its prefix.
+pub const CALL: &str = "v1/workers-cache";
+/// Names of one call.
+const MOST: usize = 100;
+
+pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+    let (mut tags, mut prefixes) = (Vec::new(), Vec::new());
+    let mut everything = false;
+    for target in &owed.targets {
+        match target {
+            Target::Tag(tag) if upstream.tags => tags.push(Value::from(tag.as_str())),
+            Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
+            Target::Url(name) | Target::Prefix(name) => {
+                let path = path_of(name).split('?').next().unwrap_or_default();
+                prefixes.push(Value::from(path));
+            }
+        }
+    }
+    let mode = match owed.mode {
+        Mode::Soft => "soft",
+        Mode::Hard => "hard",
+    };
+    let request = |kind: &str, names: Value| Request {
+        method: "POST",
+        url: upstream.url.join(&format!("{}/{CALL}", upstream.id)),
+        fields: Fields::from_iter([
+            ("content-type", "application/json"),
+            ("authorization", &format!("Bearer {secret}")),
+        ]),
+        body: write_value(&json!({ "mode": mode, kind: names })).into_bytes(),
+        reads: 0,
+    };
+    if everything {
+        return vec![request("purgeEverything", Value::Bool(true))];
+    }
+    let mut requests = Vec::new();
+    for (kind, names) in [("tags", tags), ("pathPrefixes", prefixes)] {
+        requests.extend(names.chunks(MOST).map(|names| request(kind, names.into())));
+    }
+    requests
+}

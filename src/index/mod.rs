@@ -1,0 +1,387 @@
+//! One index shard: which pages carry which tags, who may fetch them, and what is to be refetched.
+//!
+//! A shard holds everything about its pages: both maps (its variants' rows and `tagged`), the leases, the warm
+//! queue. It decides who fetches a variant ([`crate::index::lease`]), names the copy in L2 that counts,
+//! finds the pages of an invalidation, and works its queue ([`crate::index::warm`]). It refuses results
+//! that a newer one has overtaken. Each call is one transaction; an answer is given after it.
+//!
+//! Limits: a large target is expanded in slices ([`Shard::run_due`]), and a sweep forgets a bounded
+//! number of expired things per call. Invalidations are remembered for an hour, so that a fill
+//! recorded after its fan-out is noticed (`rec_fanout`); a fill that took longer is refetched on
+//! suspicion.
+//!
+//! Rules, by their names in the executable model: `lease_need`, `lease_gen`, `release_fence`,
+//! `fence`, `lease_seen`, `dark_fence`, `warm_cas`, `warm_waits`, `rec_fanout`, `inherit_tags`,
+//! `durable_visible`.
+
+use crate::base::sql::{Sql, SqlError};
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::key::CacheKey;
+use crate::config::Config;
+use crate::index::pace::{Limits, ONE, Pace};
+use crate::journal::Fanout;
+
+pub mod answer;
+mod damage;
+mod expand;
+mod fanout;
+mod granting;
+pub mod heat;
+mod import;
+mod inspect;
+pub mod lease;
+pub mod message;
+pub mod pace;
+mod queue;
+mod record;
+mod request;
+mod reshard;
+mod rows;
+mod schema;
+pub mod sitemap;
+mod sweep;
+mod tags;
+pub mod warm;
+
+pub use answer::{
+    Failure, Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, ShardReply,
+    ShardStatus, VariantInfo,
+};
+use damage::is_damage;
+pub use inspect::MOST_COUNTED;
+pub use message::{
+    ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest, ReleaseRequest,
+    ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
+};
+pub use reshard::MoveTask;
+use schema::State;
+
+/// A shard's settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShardConfig {
+    /// How long a lease lives: longer than a fetch may take.
+    pub lease: Millis,
+    /// Warms at once.
+    pub warm_concurrency: u32,
+    /// Tries of one warm.
+    pub warm_attempts: u32,
+    /// How fast warms may follow one another.
+    pub pace: Limits,
+}
+
+impl Default for ShardConfig {
+    fn default() -> Self {
+        let pace = Limits { window: 3 * ONE, interval: Millis::ZERO };
+        Self { lease: Millis(25_000), warm_concurrency: 3, warm_attempts: 6, pace }
+    }
+}
+
+impl ShardConfig {
+    /// The shards' settings of a site. A lease outlives the longest wait for the head of an answer.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let default = Self::default();
+        Self {
+            lease: default.lease.max(Millis(config.origin_timeout.0.saturating_add(5_000))),
+            warm_concurrency: config.warm_concurrency,
+            warm_attempts: config.warm_attempts,
+            pace: Limits::share(
+                config.shards,
+                config.warm_concurrency,
+                config.warm_origin_concurrency,
+                config.warm_rate,
+            ),
+        }
+    }
+}
+
+/// Why a shard gave no answer. Nothing was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShardError {
+    /// The database failed.
+    Sql(SqlError),
+}
+
+impl std::fmt::Display for ShardError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sql(error) => write!(f, "index shard: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for ShardError {}
+
+impl From<SqlError> for ShardError {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// One index shard, over one database.
+#[derive(Debug)]
+pub struct Shard<S> {
+    sql: S,
+    config: ShardConfig,
+    /// As committed; never ahead of the database.
+    state: State,
+    /// Not durable.
+    pace: Pace,
+}
+
+/// One transaction: what all parts of a call work with.
+struct Work<'a, S> {
+    sql: &'a S,
+    config: ShardConfig,
+    now: Timestamp,
+    state: State,
+}
+
+impl<S: Sql> Shard<S> {
+    /// Opens the shard, creating or extending its tables. Warms that ran when it was last closed
+    /// are queued again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn open(sql: S, config: ShardConfig) -> Result<Self, ShardError> {
+        let state = schema::open(&sql)?;
+        Ok(Self { sql, config, state, pace: Pace::new(config.pace) })
+    }
+
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// When the database fails; nothing was recorded then.
+    pub fn handle(&mut self, call: ShardCall, now: Timestamp) -> Result<ShardReply, ShardError> {
+        match call {
+            ShardCall::Lease(request) => {
+                let lease = |work: &mut Work<'_, S>| work.lease(&request).map(ShardReply::Lease);
+                self.heal(&request.key, &lease, now)
+            }
+            ShardCall::Record(request) => {
+                let record =
+                    |work: &mut Work<'_, S>| work.record(&request, false).map(ShardReply::Recorded);
+                self.heal(&request.key, &record, now)
+            }
+            ShardCall::Release(request) => self
+                .transact(now, |work| {
+                    let variant = request.key.variant(&request.selection).digest();
+                    work.release(&variant, request.fence)
+                })
+                .map(|()| ShardReply::Done),
+            ShardCall::Renew(request) => self
+                .transact(now, |work| {
+                    let variant = request.key.variant(&request.selection).digest();
+                    work.renew(&variant, request.fence)
+                })
+                .map(|()| ShardReply::Done),
+            ShardCall::Invalidate(fanout) => {
+                let told = self.invalidate(std::slice::from_ref(&fanout), now)?;
+                Ok(ShardReply::Invalidated(told.first().copied().unwrap_or_default()))
+            }
+            ShardCall::InvalidateMany(fanouts) => {
+                self.invalidate(&fanouts, now).map(ShardReply::InvalidatedMany)
+            }
+            ShardCall::Count { targets } => {
+                let (pages, complete) = self.transact(now, |work| work.count(&targets))?;
+                Ok(ShardReply::Counted { pages, complete })
+            }
+            ShardCall::Job { id } => {
+                let progress = self.transact(now, |work| work.progress(&id))?;
+                Ok(ShardReply::Job { progress })
+            }
+            ShardCall::Replay { job } => {
+                let count = self.transact(now, |work| work.replay(&job))?;
+                Ok(ShardReply::Replayed { count })
+            }
+            ShardCall::Warm(request) => self.request_warms(std::slice::from_ref(&request), now),
+            ShardCall::WarmMany(requests) => self.request_warms(&requests, now),
+            ShardCall::Import(request) => {
+                self.transact(now, |work| work.import(&request)).map(|()| ShardReply::Done)
+            }
+            ShardCall::TagPages { tag, cursor, limit } => {
+                let (pages, cursor) =
+                    self.transact(now, |work| work.tag_pages(&tag, cursor, limit))?;
+                Ok(ShardReply::Pages { pages, cursor })
+            }
+            ShardCall::PagesByUrl { url } => {
+                let pages = self.transact(now, |work| work.pages_by_url(&url))?;
+                Ok(ShardReply::Pages { pages, cursor: None })
+            }
+            ShardCall::Forget { key } => {
+                self.transact(now, |work| work.forget(&key)).map(|()| ShardReply::Done)
+            }
+            ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
+            ShardCall::Move(moved) => {
+                let done = self.transact(now, |work| work.moved(&moved))?;
+                Ok(ShardReply::Moved { done })
+            }
+        }
+    }
+
+    /// Does what is due: finds pages of large targets, queues lost warms again, forgets what has
+    /// expired. Bounded; [`Shard::next_wake`] says whether there is more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn run_due(&mut self, now: Timestamp) -> Result<(), ShardError> {
+        // Each by itself: a full database refuses what grows, and forgetting is what makes room.
+        let expanded = self.transact(now, |work| work.expand(false));
+        let recovered = self.transact(now, |work| work.recover());
+        let swept = self.transact(now, |work| work.sweep());
+        expanded.and(recovered).and(swept)
+    }
+
+    /// Takes up to `limit` warms that are due, and the lease of each.
+    ///
+    /// # Errors
+    /// When the database fails; nothing was taken then.
+    pub fn take_warms(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<WarmTask>, ShardError> {
+        let pace = self.pace;
+        let tasks = self.transact(now, |work| work.take(limit, &pace))?;
+        tasks.iter().for_each(|_| self.pace.begin(now));
+        Ok(tasks)
+    }
+
+    /// Notes what came of a warm.
+    ///
+    /// # Errors
+    /// When the database fails; the warm is then queued again once its lease ends.
+    pub fn finish_warm(
+        &mut self,
+        task: &WarmTask,
+        result: WarmResult,
+        now: Timestamp,
+    ) -> Result<(), ShardError> {
+        self.pace.end(task.began, now, result.end());
+        self.transact(now, |work| work.finish(task, &result))
+    }
+
+    /// Takes what is to be done for imports now. One at a time: the next after its end was noted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_import(&mut self, now: Timestamp) -> Result<Option<ImportTask>, ShardError> {
+        self.transact(now, |work| work.take_import())
+    }
+
+    /// Notes what came of a part of an import.
+    ///
+    /// # Errors
+    /// When the database fails; that part is then done again.
+    pub fn note_import(
+        &mut self,
+        file: &SitemapFile,
+        news: &ImportNews,
+        now: Timestamp,
+    ) -> Result<(), ShardError> {
+        self.transact(now, |work| work.note_import(file, news))
+    }
+
+    /// Takes pages that another shard is to have. One part at a time: the next after its end was
+    /// noted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn take_move(&mut self, now: Timestamp) -> Result<Option<MoveTask>, ShardError> {
+        if !self.state.is_walking() || self.state.walk_at > now {
+            return Ok(None);
+        }
+        self.transact(now, |work| work.take_move())
+    }
+
+    /// Notes whether the other shard has taken its pages.
+    ///
+    /// # Errors
+    /// When the database fails; they are then handed over once more.
+    pub fn note_move(
+        &mut self,
+        task: &MoveTask,
+        taken: bool,
+        now: Timestamp,
+    ) -> Result<(), ShardError> {
+        self.transact(now, |work| work.note_move(task, taken))
+    }
+
+    /// When [`Shard::run_due`] or one of the `take_` calls has something to do; the past means now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_wake(&self) -> Result<Option<Timestamp>, ShardError> {
+        sweep::next_wake(&self.sql, &self.pace, &self.state)
+    }
+
+    /// Answers a call about a page; if what is stored of it is damaged, as if nothing were.
+    fn heal(
+        &mut self,
+        key: &CacheKey,
+        call: &dyn Fn(&mut Work<'_, S>) -> Result<ShardReply, ShardError>,
+        now: Timestamp,
+    ) -> Result<ShardReply, ShardError> {
+        match self.transact(now, call) {
+            Err(error) if is_damage(&error) => {
+                self.transact(now, |work| work.drop_damaged(key))?;
+                self.transact(now, call)
+            }
+            other => other,
+        }
+    }
+
+    fn invalidate(
+        &mut self,
+        fanouts: &[Fanout],
+        now: Timestamp,
+    ) -> Result<Vec<Invalidated>, ShardError> {
+        self.transact(now, |work| work.invalidate(fanouts))
+    }
+
+    fn request_warms(
+        &mut self,
+        requests: &[WarmRequest],
+        now: Timestamp,
+    ) -> Result<ShardReply, ShardError> {
+        let all = |work: &mut Work<'_, S>| requests.iter().try_for_each(|r| work.request_warm(r));
+        self.transact(now, all).map(|()| ShardReply::Done)
+    }
+
+    fn transact<T>(
+        &mut self,
+        now: Timestamp,
+        mut call: impl FnMut(&mut Work<'_, S>) -> Result<T, ShardError>,
+    ) -> Result<T, ShardError> {
+        let mut answer = None;
+        self.commit(now, &mut |work| {
+            answer = Some(call(work)?);
+            Ok(())
+        })?;
+        answer.ok_or_else(not_run)
+    }
+
+    /// Not generic but for the database: there is one copy of it, whatever the call.
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        call: &mut dyn FnMut(&mut Work<'_, S>) -> Result<(), ShardError>,
+    ) -> Result<(), ShardError> {
+        let sql = &self.sql;
+        let mut work = Work { sql, config: self.config, now, state: self.state };
+        let before = self.state;
+        sql.transaction(|| {
+            call(&mut work)?;
+            Ok::<_, ShardError>(schema::save(sql, &before, &work.state)?)
+        })?;
+        // Only now: nobody sees what is not durable (durable_visible).
+        self.state = work.state;
+        Ok(())
+    }
+}
+
+/// What a database says that reports success without having run the work.
+#[cold]
+fn not_run() -> ShardError {
+    SqlError::Refused("the transaction did not run".into()).into()
+}

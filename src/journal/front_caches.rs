@@ -1,0 +1,252 @@
+//! What the journal owes caches before the edge: each invalidation to each upstream, until it was taken.
+//!
+//! A row is due once every isolate sees the invalidation: told sooner, an upstream could fetch the old page again. What
+//! is due goes together. After a failure all of an upstream waits together; beyond [`MOST_ROWS`] invalidations, or
+//! [`MOST_NAMES`] targets, one purge of everything stands for them.
+
+use serde::{Deserialize, Serialize};
+
+use crate::base::rule::Rule;
+use crate::base::sql::row::{Row, epoch, flag, number, text, timestamp};
+use crate::base::sql::{Sql, SqlError};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::tag::Target;
+
+use super::append::mode_from;
+use super::outbox::{targets, tidy};
+use super::{JournalError, Mode};
+
+/// Invalidations that wait by name.
+const MOST_ROWS: u64 = 1_000;
+/// Targets named to an upstream at once.
+const MOST_NAMES: usize = 500;
+/// The pause after a first failure; it doubles with each further one.
+const FIRST_PAUSE: Millis = Millis(1_000);
+/// The longest pause that nobody asked for.
+const LONGEST_PAUSE: Millis = Millis(60_000);
+/// The longest pause at all.
+const MOST_PAUSE: Millis = Millis(3_600_000);
+
+/// What an upstream is owed now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owed {
+    /// The invalidations, in order.
+    pub epochs: Vec<Epoch>,
+    /// What they name, each once.
+    pub targets: Vec<Target>,
+    /// Hard if one of them is.
+    pub mode: Mode,
+    /// When the newest of them was accepted.
+    pub at: Timestamp,
+}
+
+/// How an upstream stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpstreamState {
+    /// Its name.
+    pub name: String,
+    /// Invalidations that it has not taken.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Why not, once a try has failed.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Those of them that it was told, and is at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_progress: u64,
+}
+
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
+/// Notes that each of these has still to take an invalidation.
+pub(super) fn owe<S: Sql>(
+    sql: &S,
+    invalidation: Epoch,
+    names: &[String],
+    due: Timestamp,
+) -> Result<(), SqlError> {
+    for name in names {
+        let rows = sql.exec("SELECT count(*) FROM upstream WHERE name = ?", &[text(name)])?;
+        let whole = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))? >= MOST_ROWS;
+        // Whoever failed lately is asked when it would have been asked anyway.
+        sql.exec(
+            "INSERT INTO upstream (name, epoch, whole, attempts, not_before, failure)
+                SELECT ?1, ?2, ?3, coalesce(max(attempts), 0), max(?4, coalesce(max(CASE
+                    WHEN failure IS NULL THEN 0 ELSE not_before END), 0)), max(failure)
+                FROM upstream WHERE name = ?1",
+            &[text(name), epoch(invalidation), flag(whole), timestamp(due)],
+        )?;
+        if whole {
+            for table in ["upstream", "upstream_sent"] {
+                let those = format!("DELETE FROM {table} WHERE name = ? AND epoch < ?");
+                sql.exec(&those, &[text(name), epoch(invalidation)])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What is due to an upstream, if anything.
+pub(super) fn due<S: Sql>(
+    sql: &S,
+    name: &str,
+    now: Timestamp,
+) -> Result<Option<Owed>, JournalError> {
+    let rows = sql.exec(
+        "SELECT u.epoch, u.whole, j.mode, j.at FROM upstream u LEFT JOIN job j ON j.epoch = u.epoch
+            WHERE u.name = ? AND u.not_before <= ? AND NOT EXISTS (SELECT 1 FROM upstream_sent s
+                WHERE s.name = u.name AND s.epoch = u.epoch) ORDER BY u.epoch",
+        &[text(name), timestamp(now)],
+    )?;
+    let mut owed =
+        Owed { epochs: Vec::new(), targets: Vec::new(), mode: Mode::Soft, at: Timestamp::ZERO };
+    for row in &rows {
+        let row = Row(row);
+        let invalidation = row.epoch(0)?;
+        owed.epochs.push(invalidation);
+        if mode_from(row.maybe_text(2)?.unwrap_or_default()) == Mode::Hard {
+            owed.mode = Mode::Hard;
+        }
+        let at = row.maybe_integer(3)?.map_or(Timestamp::ZERO, Timestamp::from_millis);
+        owed.at = owed.at.max(at);
+        if row.flag(1)? || owed.targets.len() > MOST_NAMES {
+            owed.targets.push(Target::All);
+            continue;
+        }
+        match targets(sql, invalidation)? {
+            Some(mut named) if !named.is_empty() => owed.targets.append(&mut named),
+            // What can't be read may have been anything.
+            Some(_) | None => owed.targets.push(Target::All),
+        }
+    }
+    if owed.targets.len() > MOST_NAMES || owed.targets.contains(&Target::All) {
+        owed.targets = vec![Target::All];
+    }
+    let mut unique: Vec<Target> = Vec::with_capacity(owed.targets.len());
+    for target in owed.targets {
+        if !unique.contains(&target) {
+            unique.push(target);
+        }
+    }
+    owed.targets = unique;
+    Ok((!owed.epochs.is_empty()).then_some(owed))
+}
+
+/// An upstream has taken them.
+pub(super) fn acknowledge<S: Sql>(
+    sql: &S,
+    name: &str,
+    invalidations: &[Epoch],
+) -> Result<(), JournalError> {
+    sql.transaction(|| {
+        for invalidation in invalidations {
+            for table in ["upstream", "upstream_sent"] {
+                let it = format!("DELETE FROM {table} WHERE name = ? AND epoch = ?");
+                sql.exec(&it, &[text(name), epoch(*invalidation)])?;
+            }
+            tidy(sql, *invalidation)?;
+        }
+        well(sql, name)?;
+        Ok(())
+    })
+}
+
+/// It answers again: what came meanwhile need not wait for the end of a pause.
+pub(super) fn well<S: Sql>(sql: &S, name: &str) -> Result<(), SqlError> {
+    sql.exec("UPDATE upstream SET attempts = 0, failure = NULL WHERE name = ?", &[text(name)])?;
+    Ok(())
+}
+
+/// An upstream has not taken what it is owed: all of it waits, for at least as long as it asked. What is not due yet is
+/// not due sooner for that.
+pub(super) fn postpone<S: Sql>(
+    sql: &S,
+    name: &str,
+    failure: &str,
+    again: Option<Millis>,
+    now: Timestamp,
+) -> Result<(), JournalError> {
+    if !Rule::UpstreamTaken.holds() {
+        sql.exec(
+            "DELETE FROM upstream WHERE name = ? AND not_before <= ?",
+            &[text(name), timestamp(now)],
+        )?;
+    }
+    let rows = sql.exec("SELECT max(attempts) FROM upstream WHERE name = ?", &[text(name)])?;
+    let attempts = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
+    let attempts = u64::try_from(attempts.unwrap_or(0)).unwrap_or(0);
+    let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
+    let pause = pause.max(again.map_or(0, |again| again.0)).min(MOST_PAUSE.0);
+    sql.exec(
+        "UPDATE upstream SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
+            AND epoch NOT IN (SELECT epoch FROM upstream_sent WHERE name = ?4)",
+        &[
+            number(attempts.saturating_add(1)),
+            timestamp(now.plus(Millis(pause))),
+            text(failure),
+            text(name),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Drops what is owed to upstreams that are no longer set.
+pub(super) fn forget<S: Sql>(sql: &S, names: &[String]) -> Result<(), SqlError> {
+    for row in sql.exec("SELECT DISTINCT name FROM upstream", &[])? {
+        let name = Row(&row).text(0)?.to_owned();
+        if !names.contains(&name) {
+            for table in ["upstream", "upstream_sent"] {
+                sql.exec(&format!("DELETE FROM {table} WHERE name = ?"), &[text(&name)])?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// When something is due to an upstream, or a call is to be asked after.
+pub(super) fn next_due<S: Sql>(sql: &S, name: &str) -> Result<Option<Timestamp>, JournalError> {
+    let rows = sql.exec(
+        "SELECT min(coalesce(s.ask_at, u.not_before)) FROM upstream u
+            LEFT JOIN upstream_sent s ON s.name = u.name AND s.epoch = u.epoch WHERE u.name = ?",
+        &[text(name)],
+    )?;
+    let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
+    Ok(at.map(Timestamp::from_millis))
+}
+
+/// How upstreams stand; to one invalidation alone, if it is given.
+pub(super) fn states<S: Sql>(
+    sql: &S,
+    names: &[String],
+    invalidation: Option<Epoch>,
+) -> Result<Vec<UpstreamState>, JournalError> {
+    let mut states = Vec::with_capacity(names.len());
+    for name in names {
+        let mut parameters = vec![text(name)];
+        // A purge of everything stands for what was owed before it.
+        let those = match invalidation {
+            Some(one) => {
+                parameters.push(epoch(one));
+                " AND (epoch = ?2 OR (whole AND epoch > ?2))"
+            }
+            None => "",
+        };
+        let query = format!(
+            "SELECT count(*), max(failure), count(CASE WHEN epoch IN (SELECT epoch FROM upstream_sent
+                WHERE name = ?1) THEN 1 END) FROM upstream WHERE name = ?1{those}"
+        );
+        let rows = sql.exec(&query, &parameters)?;
+        let Some(row) = rows.first() else { continue };
+        let row = Row(row);
+        let failure = row.maybe_text(1)?.map(str::to_owned);
+        let (waiting, in_progress) = (row.unsigned(0)?, row.unsigned(2)?);
+        states.push(UpstreamState { name: name.clone(), waiting, failure, in_progress });
+    }
+    Ok(states)
+}

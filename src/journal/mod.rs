@@ -1,0 +1,377 @@
+//! The journal: the ordered record of invalidations, and the only authority on what is out of date.
+//!
+//! It gives each invalidation an epoch, keeps the latest epochs per target, tells views what is
+//! new, and owes every index shard each invalidation until the shard has taken it. It refuses a
+//! webhook id that comes with another body. An answer is given only after its transaction: what it
+//! tells is durable (`durable_visible`).
+//!
+//! Compacted to one row per target. Beyond `max_targets` the oldest fold into 65,536 buckets that
+//! hold the highest epoch of what fell into them, so that memory is bounded and correctness does
+//! not depend on retention.
+//!
+//! Rules, by their names in the executable model: `receipts`, `keep_both`, `settle_epoch`,
+//! `epoch_cut`, `floor_sent`, `durable_visible`, `incarnation`.
+
+use crate::base::sql::{Sql, SqlError};
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::config::Config;
+
+mod append;
+pub mod delta;
+mod front_caches;
+mod in_progress;
+pub mod message;
+mod outbox;
+mod read;
+mod reshard;
+mod schema;
+mod upkeep;
+pub mod view;
+
+pub use front_caches::{Owed, UpstreamState};
+pub use message::{
+    Append, Appended, FannedOut, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus,
+    LookupRequest, Mode, Place, SyncRequest,
+};
+pub use outbox::MOST_EPOCHS;
+
+/// Epochs beyond this are refused: a Durable Object's integers are JavaScript numbers.
+pub const MAX_EPOCH: Epoch = Epoch(1 << 52);
+
+/// How far the journal continues past an epoch that it did not know: others may have heard of later
+/// ones.
+pub const REPAIR_MARGIN: u64 = 1_000;
+
+/// The journal's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct JournalConfig {
+    /// Targets kept by name.
+    pub max_targets: u32,
+    /// Index shards of the site.
+    pub shards: u16,
+    /// How long webhook ids and jobs are remembered: longer than a signature is valid.
+    pub receipt_ttl: Millis,
+    /// Rows of one page of a delta.
+    pub page_rows: usize,
+    /// How much of the past every delta covers, so that isolates with different heads can share
+    /// one.
+    pub shared_window: Millis,
+    /// Caches before the edge that each invalidation is owed to, by name.
+    pub upstreams: Vec<String>,
+    /// When every isolate sees an invalidation.
+    pub seen_within: Millis,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self {
+            max_targets: 100_000,
+            shards: 8,
+            receipt_ttl: Millis(24 * 3_600_000),
+            page_rows: 20_000,
+            shared_window: Millis(60_000),
+            upstreams: Vec::new(),
+            seen_within: Millis(2_000),
+        }
+    }
+}
+
+impl JournalConfig {
+    /// The journal's settings of a site.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        // A route may have a longer bound of its own.
+        let routes = config.routes.iter().map(|rule| &rule.route).chain([&config.defaults]);
+        let bounds = routes.filter_map(|route| route.max_lag);
+        Self {
+            max_targets: config.journal_targets,
+            shards: config.shards,
+            upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            seen_within: bounds.fold(config.max_lag, Millis::max),
+            ..Self::default()
+        }
+    }
+}
+
+/// Why the journal gave no answer. Nothing was recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JournalError {
+    /// The database failed.
+    Sql(SqlError),
+    /// An epoch that no journal of ours can have issued.
+    EpochOutOfRange(Epoch),
+    /// An invalidation of nothing.
+    NoTargets,
+    /// An id that begins like the journal's own (`settle:`, `repair:`).
+    ReservedId,
+}
+
+impl std::fmt::Display for JournalError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Sql(error) => write!(f, "journal: {error}"),
+            Self::EpochOutOfRange(epoch) => write!(f, "journal: no such epoch: {}", epoch.0),
+            Self::ReservedId => {
+                f.write_str("journal: ids beginning with settle: or repair: are its own")
+            }
+            Self::NoTargets => f.write_str("journal: an invalidation names at least one target"),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+impl From<SqlError> for JournalError {
+    fn from(error: SqlError) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// The journal of one site, over one database.
+#[derive(Debug)]
+pub struct Journal<S> {
+    sql: S,
+    config: JournalConfig,
+    /// As committed; never ahead of the database.
+    state: State,
+}
+
+/// What the `meta` table holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct State {
+    /// The newest epoch.
+    head: Epoch,
+    /// Rows of `stamp`.
+    targets: u64,
+    /// How often the journal had to continue past epochs that it did not know.
+    repairs: u64,
+    /// How many shards there are, as far as it has noticed.
+    shards: u16,
+    /// How many there were at most lately.
+    most_shards: u16,
+    /// When their number changed last.
+    changed_at: Timestamp,
+}
+
+impl<S: Sql> Journal<S> {
+    /// Opens the journal, creating or extending its tables.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn open(sql: S, config: JournalConfig) -> Result<Self, JournalError> {
+        schema::create(&sql)?;
+        reshard::first(&sql, config.shards)?;
+        let state = schema::load(&sql)?;
+        front_caches::forget(&sql, &config.upstreams)?;
+        Ok(Self { sql, config, state })
+    }
+
+    /// The newest epoch.
+    #[must_use]
+    pub const fn head(&self) -> Epoch {
+        self.state.head
+    }
+
+    /// How many shards each invalidation is owed to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn reach(&self, now: Timestamp) -> Result<u16, JournalError> {
+        reshard::reach(&self.sql, &self.config, &self.state, now)
+    }
+
+    /// The shards that are to be told their places now. Each is owed it until [`Journal::moved`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due_moves(&self, now: Timestamp) -> Result<Vec<Place>, JournalError> {
+        reshard::due(&self.sql, &self.state, now)
+    }
+
+    /// What a shard answered to its place; done: all pages there are its own.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn moved(&self, place: Place, done: bool, now: Timestamp) -> Result<(), JournalError> {
+        reshard::moved(&self.sql, &self.state, place, done, now)
+    }
+
+    /// How many shards have pages of others, as far as is known.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn moving(&self) -> Result<u64, JournalError> {
+        upkeep::count(&self.sql, "move")
+    }
+
+    /// Answers a call.
+    ///
+    /// # Errors
+    /// When the database fails or the call is out of range; nothing was recorded then.
+    pub fn handle(
+        &mut self,
+        call: JournalCall,
+        now: Timestamp,
+    ) -> Result<JournalReply, JournalError> {
+        match call {
+            JournalCall::Sync(request) => {
+                self.repair(request.seen, now)?;
+                let delta = read::delta(&self.sql, &self.config, self.state.head, request, now)?;
+                Ok(JournalReply::Delta(delta))
+            }
+            JournalCall::Lookup(request) => {
+                self.repair(request.seen, now)?;
+                let found = read::found(&self.sql, self.state.head, &request.targets)?;
+                Ok(JournalReply::Found(found))
+            }
+            JournalCall::Append(append) => self.append(&append, now).map(JournalReply::Appended),
+            JournalCall::Job { id } => {
+                let mut job = outbox::job(&self.sql, &id)?;
+                if let Some(job) = &mut job {
+                    job.upstreams = self.upstream_states(Some(job.epoch))?;
+                }
+                Ok(JournalReply::Job { job })
+            }
+            JournalCall::FannedOut(done) => {
+                self.fanned_out(done.shard, &[done.epoch], done.seen, now)?;
+                Ok(JournalReply::Done)
+            }
+            JournalCall::Status => self.status(now).map(JournalReply::Status),
+        }
+    }
+
+    /// The shards that a fan-out is due to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due_shards_of(&self, epoch: Epoch, now: Timestamp) -> Result<Vec<u16>, JournalError> {
+        outbox::due_shards_of(&self.sql, epoch, now)
+    }
+
+    /// The shards that fan-outs are due to.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn due_shards(&self, now: Timestamp) -> Result<Vec<u16>, JournalError> {
+        outbox::due_shards(&self.sql, now)
+    }
+
+    /// The fan-outs that are due to a shard, oldest first, as many as fit one message. Each stays
+    /// owed until [`Journal::fanned_out`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn pending_fanouts(&self, shard: u16, now: Timestamp) -> Result<Vec<Fanout>, JournalError> {
+        outbox::pending(&self.sql, shard, now)
+    }
+
+    /// A shard has taken fan-outs; `seen` is the highest epoch that it ever heard of.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn fanned_out(
+        &mut self,
+        shard: u16,
+        epochs: &[Epoch],
+        seen: Epoch,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        outbox::acknowledge(&self.sql, epochs, shard)?;
+        self.repair(seen, now)
+    }
+
+    /// A shard could not be reached: what it is owed is due again later.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn fanout_failed(&mut self, shard: u16, now: Timestamp) -> Result<(), JournalError> {
+        outbox::postpone(&self.sql, shard, now)
+    }
+
+    /// What is due to an upstream, if anything. It stays owed until [`Journal::upstream_done`].
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_due(&self, name: &str, now: Timestamp) -> Result<Option<Owed>, JournalError> {
+        front_caches::due(&self.sql, name, now)
+    }
+
+    /// An upstream has taken invalidations.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_done(&self, name: &str, epochs: &[Epoch]) -> Result<(), JournalError> {
+        front_caches::acknowledge(&self.sql, name, epochs)
+    }
+
+    /// An upstream has not taken what it is owed; `again`: when it wants to be asked.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_failed(
+        &self,
+        name: &str,
+        failure: &str,
+        again: Option<Millis>,
+        now: Timestamp,
+    ) -> Result<(), JournalError> {
+        front_caches::postpone(&self.sql, name, failure, again, now)
+    }
+
+    /// When something is due to an upstream. [`Journal::next_wake`] leaves these out: who carries says it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn upstream_wake(&self, name: &str) -> Result<Option<Timestamp>, JournalError> {
+        front_caches::next_due(&self.sql, name)
+    }
+
+    fn upstream_states(&self, epoch: Option<Epoch>) -> Result<Vec<UpstreamState>, JournalError> {
+        front_caches::states(&self.sql, &self.config.upstreams, epoch)
+    }
+
+    /// Does what is due: another number of shards, second epochs, folding, expiry. Bounded;
+    /// [`Journal::next_wake`] says whether there is more.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn run_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        // Each by itself: a full database refuses what grows, and forgetting is what makes room.
+        let noticed = self.notice_shards(now);
+        let settled = self.settle_due(now);
+        let folded = self.fold();
+        noticed.and(settled).and(folded).and(upkeep::expire(
+            &self.sql,
+            self.config.receipt_ttl,
+            now,
+        ))
+    }
+
+    /// When [`Journal::run_due`] or [`Journal::pending_fanouts`] has something to do; the past
+    /// means now.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
+        if self.state.targets > u64::from(self.config.max_targets)
+            || self.state.shards != self.config.shards
+        {
+            return Ok(Some(Timestamp::ZERO));
+        }
+        upkeep::next_wake(&self.sql, self.config.receipt_ttl)
+    }
+
+    fn status(&self, now: Timestamp) -> Result<JournalStatus, JournalError> {
+        Ok(JournalStatus {
+            head: self.state.head,
+            repairs: self.state.repairs,
+            targets: self.state.targets,
+            fanouts_pending: upkeep::count(&self.sql, "outbox")?,
+            settles_pending: upkeep::count(&self.sql, "settle")?,
+            bytes: self.sql.size(),
+            upstreams: self.upstream_states(None)?,
+            shards: self.reach(now)?,
+            shards_moving: self.moving()?,
+        })
+    }
+}

@@ -1,0 +1,172 @@
+//! The view's memory: epochs by target, and the buckets of dropped targets.
+//!
+//! Merging takes the maximum of each part (`keep_both`, `view_max`), so the order of arrival does
+//! not matter.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+use crate::base::rule::Rule;
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::tag::TargetHash;
+use crate::journal::delta::{Bucket, Row};
+
+const BUCKETS: usize = 1 << 16;
+
+/// A target's hash is one already.
+#[derive(Clone, Copy, Debug, Default)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+        }
+    }
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Held {
+    soft: Epoch,
+    hard: Epoch,
+    soft_at: Timestamp,
+}
+
+impl Held {
+    fn newest(&self) -> Epoch {
+        self.soft.max(self.hard)
+    }
+}
+
+/// What stands against a stored response.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Overtaken {
+    /// The newest soft invalidation after its stamp, and when the oldest of its targets' was
+    /// accepted.
+    pub(super) soft: Option<(Epoch, Timestamp)>,
+    /// The newest hard one.
+    pub(super) hard: Option<Epoch>,
+    /// The newest bucket.
+    pub(super) dropped: Option<Epoch>,
+}
+
+#[derive(Debug)]
+pub(super) struct Table {
+    rows: HashMap<TargetHash, Held, BuildHasherDefault<Identity>>,
+    /// Highest epoch per bucket; there once anything was dropped.
+    buckets: Option<Box<[Epoch]>>,
+    /// The highest of them: most stamps are past it.
+    highest_bucket: Epoch,
+    capacity: usize,
+}
+
+impl Table {
+    pub(super) fn new(capacity: usize) -> Self {
+        Self {
+            rows: HashMap::default(),
+            buckets: None,
+            highest_bucket: Epoch::ZERO,
+            capacity: capacity.max(1),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    pub(super) fn merge(&mut self, rows: &[Row], buckets: &[Bucket]) {
+        for row in rows {
+            let held = self.rows.entry(row.hash).or_insert(Held {
+                soft: Epoch::ZERO,
+                hard: Epoch::ZERO,
+                soft_at: Timestamp::ZERO,
+            });
+            let over = !Rule::ViewMax.holds();
+            if over || (row.soft, row.soft_at) > (held.soft, held.soft_at) {
+                held.soft = row.soft;
+                held.soft_at = row.soft_at;
+            }
+            held.hard = if over { row.hard } else { held.hard.max(row.hard) };
+        }
+        for bucket in buckets {
+            self.raise(bucket.bucket, bucket.epoch);
+        }
+    }
+
+    /// What of these targets is newer than the stamp.
+    pub(super) fn overtaken(&self, targets: &[TargetHash], stamp: Epoch) -> Overtaken {
+        let mut overtaken = Overtaken::default();
+        for target in targets {
+            let Some(held) = self.rows.get(target) else { continue };
+            if held.hard > stamp {
+                overtaken.hard = overtaken.hard.max(Some(held.hard));
+            }
+            if held.soft > stamp {
+                overtaken.soft = Some(match overtaken.soft {
+                    Some((epoch, at)) => (epoch.max(held.soft), at.min(held.soft_at)),
+                    None => (held.soft, held.soft_at),
+                });
+            }
+        }
+        if self.highest_bucket > stamp
+            && let Some(buckets) = &self.buckets
+        {
+            overtaken.dropped = targets
+                .iter()
+                .filter_map(|target| buckets.get(usize::from(target.bucket())).copied())
+                .max()
+                .filter(|epoch| *epoch > stamp);
+        }
+        overtaken
+    }
+
+    /// Folds the oldest targets into their buckets once there are a quarter more than the capacity.
+    pub(super) fn fold(&mut self) {
+        if self.rows.len() <= self.capacity + self.capacity / 4 {
+            return;
+        }
+        let newest_out = self.epoch_of(self.rows.len() - self.capacity);
+        let mut dropped = Vec::new();
+        self.rows.retain(|hash, held| {
+            let epoch = held.newest();
+            if epoch <= newest_out {
+                dropped.push((hash.bucket(), epoch));
+            }
+            epoch > newest_out
+        });
+        self.rows.shrink_to(self.capacity);
+        for (bucket, epoch) in dropped {
+            self.raise(bucket, epoch);
+        }
+    }
+
+    /// The lowest epoch that `count` rows are not past; by halving, so that nothing is sorted or copied.
+    fn epoch_of(&self, count: usize) -> Epoch {
+        let highest = self.rows.values().map(Held::newest).max();
+        let (mut low, mut high) = (0, highest.unwrap_or(Epoch::ZERO).0);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if self.rows.values().filter(|held| held.newest().0 <= middle).count() < count {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Epoch(low)
+    }
+
+    fn raise(&mut self, bucket: u16, epoch: Epoch) {
+        let buckets =
+            self.buckets.get_or_insert_with(|| vec![Epoch::ZERO; BUCKETS].into_boxed_slice());
+        if let Some(held) = buckets.get_mut(usize::from(bucket)) {
+            *held = epoch.max(*held);
+        }
+        self.highest_bucket = self.highest_bucket.max(epoch);
+    }
+}
