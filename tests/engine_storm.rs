@@ -36,6 +36,7 @@ fn append(id: u64, tag: &str) -> JournalCall {
         reason: String::new(),
         watch: Vec::new(),
         uncounted: false,
+        unsafe_method: false,
     })
 }
 

@@ -176,6 +176,7 @@ fn append(id: &str, names: &[&str], settle: u64) -> JournalCall {
         reason: String::new(),
         watch: Vec::new(),
         uncounted: false,
+        unsafe_method: false,
     })
 }
 

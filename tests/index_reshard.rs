@@ -138,6 +138,7 @@ impl Site {
             reason: String::new(),
             watch: Vec::new(),
             uncounted: false,
+            unsafe_method: false,
         };
         let call = JournalCall::Append(append);
         let reply = self.journal.handle(call, at(self.now)).unwrap();

@@ -39,6 +39,7 @@ fn append(id: &str, names: &[&str], mode: Mode) -> Append {
         reason: String::new(),
         watch: Vec::new(),
         uncounted: false,
+        unsafe_method: false,
     }
 }
 

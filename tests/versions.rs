@@ -193,6 +193,7 @@ impl Book {
             reason: "a story".to_owned(),
             watch: Vec::new(),
             uncounted: false,
+            unsafe_method: false,
         };
         self.call(JournalCall::Append(append), millis);
     }

@@ -71,6 +71,12 @@ pub enum Counter {
     RevalidateSoft,
     /// Hard invalidations accepted.
     RevalidateHard,
+    /// Pages that unsafe requests of visitors invalidated.
+    UnsafeInvalidated,
+    /// Pages that they named and nobody has stored.
+    UnsafeUnknown,
+    /// Pages that they named beyond the limit.
+    UnsafeDropped,
     /// Control calls refused for want of credentials.
     ControlNotAuthenticated,
     /// Control calls refused for their content.
@@ -137,13 +143,18 @@ const CALLS: Family =
     ("edge_isr_call_failures_total", "counter", "Calls to Durable Objects that failed.");
 const REVALIDATIONS: Family =
     ("edge_isr_revalidations_total", "counter", "Invalidations accepted by mode.");
+const UNSAFE: Family = (
+    "edge_isr_unsafe_method_pages_total",
+    "counter",
+    "Pages that unsafe requests of visitors named, by what came of it.",
+);
 const REFUSALS: Family =
     ("edge_isr_control_refusals_total", "counter", "Control calls refused by cause.");
 const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 37] = [
+const COUNTERS: [(Counter, Family, &str, &str); 40] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -174,6 +185,9 @@ const COUNTERS: [(Counter, Family, &str, &str); 37] = [
     (Counter::ShardFailed, CALLS, "object", "shard"),
     (Counter::RevalidateSoft, REVALIDATIONS, "mode", "soft"),
     (Counter::RevalidateHard, REVALIDATIONS, "mode", "hard"),
+    (Counter::UnsafeInvalidated, UNSAFE, "outcome", "invalidated"),
+    (Counter::UnsafeUnknown, UNSAFE, "outcome", "not-stored"),
+    (Counter::UnsafeDropped, UNSAFE, "outcome", "over-limit"),
     (Counter::ControlNotAuthenticated, REFUSALS, "cause", "credentials"),
     (Counter::ControlRefused, REFUSALS, "cause", "content"),
     (Counter::WarmDone, WARMS, "outcome", "done"),

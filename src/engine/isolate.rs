@@ -14,6 +14,7 @@ use crate::journal::JournalStatus;
 use crate::journal::view::View;
 
 use super::fill::shared::Flight;
+use super::invalidate::changes::Changes;
 use super::memory::Memory;
 use super::origin_limit::OriginLimit;
 
@@ -37,6 +38,8 @@ pub struct Isolate<P: Platform> {
     new_keys: HashMap<String, (i64, u32)>,
     /// Pages whose refresh was forced in the current second.
     forced: (i64, Vec<String>),
+    /// What visitors' unsafe requests changed.
+    pub changes: Changes,
     /// What the journal last told of itself, and when it was asked.
     pub journal_status: Option<(Timestamp, JournalStatus)>,
     /// Counters for `/metrics`.
@@ -63,6 +66,7 @@ impl<P: Platform> Isolate<P> {
             origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
             new_keys: HashMap::new(),
             forced: (0, Vec::new()),
+            changes: Changes::default(),
             journal_status: None,
             metrics: Metrics::default(),
         }

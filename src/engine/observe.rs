@@ -45,6 +45,11 @@ impl<P: Platform> Engine<P> {
         self.isolate().borrow_mut().metrics.count(counter, 1);
     }
 
+    /// Adds to a counter.
+    pub(super) fn count_many(&self, counter: Counter, by: u64) {
+        self.isolate().borrow_mut().metrics.count(counter, by);
+    }
+
     /// A call to the edge itself that was refused.
     pub(super) fn control_refused(&self, platform: &Rc<P>, call: &str, problem: &Problem) {
         let (status, reason) = (problem.status(), problem.kind().as_str());

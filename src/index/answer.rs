@@ -44,6 +44,8 @@ pub enum ShardReply {
         #[serde(default)]
         cursor: Option<u64>,
     },
+    /// To [`super::ShardCall::Known`], in its order.
+    Known(Vec<bool>),
     /// Done.
     Done,
     /// To [`super::ShardCall::Status`].
@@ -69,6 +71,7 @@ impl ShardReply {
             Self::Job { .. } => "job",
             Self::Replayed { .. } => "replayed",
             Self::Pages { .. } => "pages",
+            Self::Known(_) => "known",
             Self::Done => "done",
             Self::Status(_) => "status",
             Self::Moved { .. } => "moved",

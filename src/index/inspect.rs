@@ -3,7 +3,7 @@
 use crate::base::sql::row::{Row, json, number, text};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
-use crate::cache::key::CacheKey;
+use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
 use super::tags::{Place, tag_number};
@@ -96,6 +96,18 @@ impl<S: Sql> Work<'_, S> {
         // Those found by it have it in small letters only.
         pages.retain(|page| page.tags.iter().any(|own| tag_number(own) == tag_number(tag)));
         Ok((pages, cursor))
+    }
+
+    /// Whether each of these pages is known, or was asked for lately: what was is stored in some colo, maybe.
+    pub(super) fn known(&self, keys: &[KeyDigest]) -> Result<Vec<bool>, ShardError> {
+        let digests: Vec<&str> = keys.iter().map(KeyDigest::as_str).collect();
+        let rows = self.sql.exec(
+            "SELECT EXISTS (SELECT 1 FROM page WHERE digest = unhex(value))
+                    OR EXISTS (SELECT 1 FROM lease WHERE variant = value)
+                FROM json_each(?) ORDER BY key",
+            &[json(&digests)?],
+        )?;
+        Ok(rows.iter().map(|row| Row(row).flag(0)).collect::<Result<_, _>>()?)
     }
 
     pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {

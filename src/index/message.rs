@@ -72,6 +72,11 @@ pub enum ShardCall {
         /// The URL's name.
         url: String,
     },
+    /// Does anybody have these pages, as far as is known? Answered by [`super::ShardReply::Known`].
+    Known {
+        /// Their primary keys.
+        keys: Vec<KeyDigest>,
+    },
     /// Drop a page and all that is known of it. Answered by [`super::ShardReply::Done`].
     Forget {
         /// The page's primary key.

@@ -208,6 +208,9 @@ impl<S: Sql> Shard<S> {
                 let pages = self.transact(now, |work| work.pages_by_url(&url))?;
                 Ok(ShardReply::Pages { pages, cursor: None })
             }
+            ShardCall::Known { keys } => {
+                self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
+            }
             ShardCall::Forget { key } => {
                 self.transact(now, |work| work.forget(&key)).map(|()| ShardReply::Done)
             }

@@ -33,6 +33,7 @@ struct Entry<'a> {
     warm: bool,
     settle: Millis,
     reason: &'a str,
+    unsafe_method: bool,
 }
 
 impl<S: Sql> Journal<S> {
@@ -71,6 +72,7 @@ impl<S: Sql> Journal<S> {
                 warm: append.warm,
                 settle: append.settle,
                 reason: &append.reason,
+                unsafe_method: append.unsafe_method,
             })
         })?;
         Ok(Appended::New { epoch: next, pages: None, warming: None, before })
@@ -108,6 +110,7 @@ impl<S: Sql> Journal<S> {
                 warm: false,
                 settle: Millis::ZERO,
                 reason: &reason,
+                unsafe_method: false,
             })
         })
     }
@@ -148,6 +151,7 @@ impl<S: Sql> Journal<S> {
                     warm,
                     settle: Millis::ZERO,
                     reason,
+                    unsafe_method: false,
                 })
             })?;
         }
@@ -176,8 +180,13 @@ impl<S: Sql> Journal<S> {
             let entry = before(sql)?;
             let added = stamp(sql, entry.targets, entry.mode, next, now)?;
             record(sql, &entry, next, now)?;
-            outbox::owe(sql, next, shards, now)?;
-            front_caches::owe(sql, next, upstreams, seen)?;
+            if entry.unsafe_method {
+                front_caches::owe_unsafe(sql, (next, entry.targets.len()), upstreams, seen)?;
+                outbox::tidy(sql, next)?;
+            } else {
+                outbox::owe(sql, next, shards, now)?;
+                front_caches::owe(sql, next, upstreams, seen)?;
+            }
             let state = State {
                 head: next,
                 targets: state.targets + added,

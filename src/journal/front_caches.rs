@@ -20,6 +20,10 @@ use super::{JournalError, Mode};
 const MOST_ROWS: u64 = 1_000;
 /// Targets named to an upstream at once.
 const MOST_NAMES: usize = 500;
+/// Targets of unsafe requests that wait by name.
+const MOST_UNSAFE_NAMES: u64 = 10;
+/// How often an upstream is told of those.
+const UNSAFE_INTERVAL: Millis = Millis(60_000);
 /// The pause after a first failure; it doubles with each further one.
 const FIRST_PAUSE: Millis = Millis(1_000);
 /// The longest pause that nobody asked for.
@@ -87,6 +91,31 @@ pub(super) fn owe<S: Sql>(
                 let those = format!("DELETE FROM {table} WHERE name = ? AND epoch < ?");
                 sql.exec(&those, &[text(name), epoch(invalidation)])?;
             }
+        }
+    }
+    Ok(())
+}
+
+/// The same of what visitors' unsafe requests cause, of which they can send any number: all of a minute go together, and
+/// no more names than [`MOST_UNSAFE_NAMES`]. What is beyond is not told: nothing that anybody can send stands for a
+/// purge of everything.
+pub(super) fn owe_unsafe<S: Sql>(
+    sql: &S,
+    (invalidation, targets): (Epoch, usize),
+    names: &[String],
+    seen: Timestamp,
+) -> Result<(), SqlError> {
+    let minute = UNSAFE_INTERVAL.0.cast_signed();
+    let due = (seen.as_millis() / minute + 1).saturating_mul(minute);
+    for name in names {
+        let rows = sql.exec(
+            "SELECT coalesce(sum(j.targets), 0) FROM upstream u JOIN job j ON j.epoch = u.epoch
+                WHERE u.name = ? AND j.id LIKE 'unsafe-%'",
+            &[text(name)],
+        )?;
+        let named = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
+        if named.saturating_add(targets as u64) <= MOST_UNSAFE_NAMES {
+            owe(sql, invalidation, std::slice::from_ref(name), Timestamp::from_millis(due))?;
         }
     }
     Ok(())

@@ -95,6 +95,10 @@ pub struct Append {
     /// The caller does not ask how many pages are concerned: the answer need not wait for the shards.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
+    /// A visitor's unsafe request caused it: no page is refetched for it, so no shard is told, and caches before the
+    /// edge are told once a minute.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsafe_method: bool,
 }
 
 /// A shard has taken a fan-out: it is durable there.

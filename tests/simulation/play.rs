@@ -339,6 +339,7 @@ async fn change(
         reason: String::new(),
         watch: Vec::new(),
         uncounted: false,
+        unsafe_method: false,
     };
     sleep(&world.sched, delay + world.sched.below(300)).await;
     let (mut first, mut left) = (None, deliveries);

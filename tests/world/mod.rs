@@ -347,6 +347,7 @@ impl World {
             reason: String::new(),
             watch: Vec::new(),
             uncounted: false,
+            unsafe_method: false,
         };
         let node = Rc::new(Node::new(self, "objects"));
         let ledger = Rc::clone(&self.ledger.borrow());

@@ -1,5 +1,6 @@
 //! An invalidation on its way into the journal: the same for every API that asks for one.
 
+pub mod changes;
 pub mod fan_out;
 mod front_caches;
 mod reshard;
@@ -70,6 +71,7 @@ impl<P: Platform> Engine<P> {
             reason: command.reason.clone(),
             watch: Vec::new(),
             uncounted: !told.counted,
+            unsafe_method: false,
         };
         let recorded = match self.append(platform, append).await {
             Ok(Appended::New { epoch, pages, warming, .. }) => {

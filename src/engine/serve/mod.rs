@@ -14,6 +14,7 @@ use crate::cache::reuse::{Reuse, reuse};
 use crate::control::log::Event;
 use crate::control::problem::Problem;
 use crate::engine::fill::Have;
+use crate::engine::invalidate::changes::OwnChange;
 use crate::engine::port::Platform;
 use crate::engine::{Engine, Incoming};
 use crate::http::RequestHead;
@@ -59,7 +60,17 @@ impl<P: Platform> Engine<P> {
             Found::Page(page) => {
                 let entry = &page.entry;
                 let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
-                match reuse(entry, standing, &admitted.directives, admitted.route, now) {
+                let invalidated = standing.need().0 > 0;
+                let mut directives = admitted.directives.clone();
+                let fetched = entry.request_time;
+                match self.own_change(&incoming.head, &admitted.page, fetched, invalidated, now) {
+                    OwnChange::None => {}
+                    OwnChange::Refetch => directives.no_cache = true,
+                    OwnChange::Pass => {
+                        return self.pass_marked(platform, incoming, admitted, "own-change").await;
+                    }
+                }
+                match reuse(entry, standing, &directives, admitted.route, now) {
                     Reuse::Fresh { ttl } => {
                         return Answer::stored(&asked, &page, now, CacheStatus::hit(ttl));
                     }

@@ -8,14 +8,14 @@ use crate::cache::admission::{Admission, Admitted, Pass, admit};
 use crate::cache::entry::FreshnessSource;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
 use crate::cache::tag::{Target, TargetHash};
-use crate::cache::unsafe_methods::invalidated_by;
+use crate::cache::unsafe_methods::{changed_by, invalidation};
 use crate::config::Route;
 use crate::control::healthz::HealthReason;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::Fields;
 use crate::http::cache_status::{CacheStatus, Forward};
-use crate::journal::{Append, Appended, Mode};
+use crate::journal::{Appended, Mode};
 
 use super::response::{Answer, Body};
 use crate::engine::origin_limit::Sender;
@@ -40,8 +40,8 @@ impl<P: Platform> Engine<P> {
             && pass.route.unsafe_invalidates
             && let Ok(response) = &response
         {
-            let targets = invalidated_by(&head, &response.head, self.config());
-            self.invalidate_unsafe(platform, targets, &[]).await;
+            let pages = changed_by(&head, &response.head, self.config());
+            self.note_changes(platform, &head, pages, invalidation(&response.head)).await;
         }
         self.passed(response, pass.route, told)
     }
@@ -157,22 +157,13 @@ impl<P: Platform> Engine<P> {
         &self,
         platform: &Rc<P>,
         targets: Vec<Target>,
+        mode: Mode,
         watch: &[TargetHash],
     ) -> Option<Appended> {
         if targets.is_empty() {
             return None;
         }
-        let append = Append {
-            id: format!("unsafe-{}", platform.unique()),
-            body_digest: String::new(),
-            targets,
-            mode: Mode::Hard,
-            warm: false,
-            settle: Millis::ZERO,
-            reason: "unsafe method".to_owned(),
-            watch: watch.to_vec(),
-            uncounted: true,
-        };
+        let append = self.unsafe_append(platform, targets, mode, watch);
         match self.append(platform, append).await {
             Ok(appended) => Some(appended),
             Err(error) => {

@@ -10,11 +10,12 @@ use crate::cache::entry::Entry;
 use crate::cache::forward::cacheable_request_fields;
 use crate::cache::key::Selection;
 use crate::cache::post::{post_storage, stamp_after};
-use crate::cache::tag::TagSet;
-use crate::cache::unsafe_methods::invalidated_by;
+use crate::cache::tag::{TagSet, Target};
+use crate::cache::unsafe_methods::{Invalidation, invalidated_by, invalidation};
 use crate::engine::port::Platform;
 use crate::http::cache_status::CacheStatus;
-use crate::journal::Appended;
+use crate::http::{RequestHead, ResponseHead};
+use crate::journal::{Appended, Mode};
 
 use super::response::Answer;
 use crate::engine::fill::Have;
@@ -47,9 +48,13 @@ impl<P: Platform> Engine<P> {
             self.entry(&asked.head, admitted, storable, response.head.status, &terms)
         });
         if admitted.route.unsafe_invalidates {
-            let targets = invalidated_by(&asked.head, &response.head, self.config());
+            let (targets, mode) = match invalidation(&response.head) {
+                Invalidation::Nothing => (Vec::new(), Mode::Soft),
+                Invalidation::Soft => (self.invalidated(&asked.head, &response.head), Mode::Soft),
+                Invalidation::Hard => (self.invalidated(&asked.head, &response.head), Mode::Hard),
+            };
             let watch = entry.as_ref().map_or([].as_slice(), |entry| &entry.targets);
-            let stamp = match self.invalidate_unsafe(platform, targets, watch).await {
+            let stamp = match self.invalidate_unsafe(platform, targets, mode, watch).await {
                 Some(Appended::New { epoch, before, .. }) => stamp_after(stamp, before, epoch),
                 Some(Appended::Repeated { .. } | Appended::Conflict) | None => None,
             };
@@ -62,5 +67,9 @@ impl<P: Platform> Engine<P> {
             Some(part) => self.take_part(platform, admitted, part, response, told),
             None => self.passed(Ok(response), admitted.route, told),
         }
+    }
+
+    fn invalidated(&self, request: &RequestHead, response: &ResponseHead) -> Vec<Target> {
+        invalidated_by(request, response, self.config())
     }
 }

@@ -1,0 +1,336 @@
+//! What visitors' unsafe requests change (RFC 9111 §4.4), carried into the journal at a bounded cost.
+//!
+//! Anyone can send such requests, so an isolate gathers what they name: the first goes at once, what comes within a
+//! second after it goes together, under one epoch. What no shard knows to be stored is left out. The visitor who sent
+//! one has a bound of their own: what was fetched before their request does not answer them.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::hash::Hasher as _;
+use std::rc::Rc;
+
+use siphasher::sip::SipHasher13;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::key::{CacheKey, KeyDigest, Page};
+use crate::cache::tag::{Target, TargetHash};
+use crate::cache::unsafe_methods::Invalidation;
+use crate::control::metrics::Counter;
+use crate::engine::Engine;
+use crate::engine::fill::shared::LOOK_INTERVAL;
+use crate::engine::port::Platform;
+use crate::engine::together::join_all;
+use crate::http::{RequestHead, loop_guard};
+use crate::index::{ShardCall, ShardReply};
+use crate::journal::{Append, Mode};
+
+/// How long the answer to an unsafe request waits for the journal.
+const JOURNAL_WAIT: Millis = Millis(300);
+/// How long what comes after a first change is gathered.
+const INTERVAL: Millis = Millis(1_000);
+/// After this the task that gathers counts as ended by the runtime.
+const LAPSE: Millis = Millis(10_000);
+/// Pages gathered at once. What is beyond is counted, and left to its lifetime.
+const MOST_PAGES: usize = 500;
+/// How long a visitor's own bound holds.
+const OWN_BOUND: Millis = Millis(60_000);
+/// Such bounds at once; beyond, the oldest go.
+const MOST_BOUNDS: usize = 1_000;
+/// Addresses that a page can have, for the question whether it is stored; with more it counts as stored.
+const MOST_ADDRESSES: usize = 8;
+
+/// A page that may have changed.
+struct Change {
+    page: Page,
+    mode: Mode,
+    /// What other CDNs said of the request (RFC 8586 §2): it is part of keys.
+    passed_on: Option<String>,
+}
+
+/// What an isolate has gathered.
+#[derive(Default)]
+pub struct Changes {
+    pages: Vec<Change>,
+    /// When something was carried last.
+    carried: Option<Timestamp>,
+    /// Since when a task waits to carry what is gathered.
+    waiting: Option<Timestamp>,
+    /// Who changed which page when.
+    bounds: HashMap<(u64, u64), Timestamp>,
+}
+
+impl Changes {
+    /// Gathers pages; those that are to be carried now, if it is time, and whether a task is to wait.
+    fn gather(&mut self, pages: Vec<Change>, now: Timestamp) -> Gathered {
+        let mut dropped = 0;
+        for change in pages {
+            let name = change.page.purge_name();
+            let full = self.pages.len() >= MOST_PAGES;
+            match self.pages.iter_mut().find(|known| known.page.purge_name() == name) {
+                Some(known) if change.mode == Mode::Hard => known.mode = change.mode,
+                Some(_) => {}
+                None if full => dropped += 1,
+                None => self.pages.push(change),
+            }
+        }
+        let waits = self.waiting.is_some_and(|since| now.since(since) < LAPSE);
+        let rested = self.carried.is_none_or(|at| now.since(at) >= INTERVAL);
+        let next = match (waits, rested) {
+            (true, _) => Next::Leave,
+            (false, true) => Next::Carry(self.take(now)),
+            (false, false) => {
+                self.waiting = Some(now);
+                Next::Wait(self.carried.map_or(INTERVAL, |at| at.plus(INTERVAL).since(now)))
+            }
+        };
+        Gathered { next, dropped }
+    }
+
+    fn take(&mut self, now: Timestamp) -> Vec<Change> {
+        self.waiting = None;
+        self.carried = Some(now);
+        std::mem::take(&mut self.pages)
+    }
+
+    fn bind(&mut self, who: u64, pages: &[Change], now: Timestamp) {
+        self.bounds.retain(|_, at| now.since(*at) < OWN_BOUND);
+        if self.bounds.len() + pages.len() > MOST_BOUNDS {
+            let newest = now.minus(Millis(OWN_BOUND.0 / 8));
+            self.bounds.retain(|_, at| *at > newest);
+        }
+        if self.bounds.len() + pages.len() > MOST_BOUNDS {
+            self.bounds.clear();
+        }
+        for change in pages {
+            self.bounds.insert((who, number(&change.page.purge_name())), now);
+        }
+    }
+
+    /// Whether this page waits to be carried.
+    fn has(&self, page: &Page) -> bool {
+        let name = page.purge_name();
+        self.pages.iter().any(|known| known.page.purge_name() == name)
+    }
+}
+
+struct Gathered {
+    next: Next,
+    dropped: u64,
+}
+
+enum Next {
+    /// Carry these.
+    Carry(Vec<Change>),
+    /// Wait so long, then carry what is there.
+    Wait(Millis),
+    /// Another waits.
+    Leave,
+}
+
+/// What a visitor who changed a page gets of what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnChange {
+    /// Anything: they changed nothing, or it was fetched after.
+    None,
+    /// What is fetched from now on.
+    Refetch,
+    /// The origin's answer: the journal does not have the change yet.
+    Pass,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Notes that an unsafe request may have changed pages. Returns once the journal has them, after [`JOURNAL_WAIT`] at
+    /// most, or at once if they go together with others.
+    pub(crate) async fn note_changes(
+        &self,
+        platform: &Rc<P>,
+        request: &RequestHead,
+        pages: Vec<Page>,
+        invalidation: Invalidation,
+    ) {
+        let mode = match invalidation {
+            Invalidation::Nothing => return,
+            Invalidation::Soft => Mode::Soft,
+            Invalidation::Hard => Mode::Hard,
+        };
+        if pages.is_empty() {
+            return;
+        }
+        let passed_on = loop_guard::said_by_others(&request.fields);
+        let change = |page| Change { page, mode, passed_on: passed_on.clone() };
+        let pages: Vec<Change> = pages.into_iter().map(change).collect();
+        let now = platform.now();
+        let gathered = {
+            let mut isolate = self.isolate().borrow_mut();
+            isolate.changes.bind(who(request), &pages, now);
+            isolate.changes.gather(pages, now)
+        };
+        self.count_many(Counter::UnsafeDropped, gathered.dropped);
+        match gathered.next {
+            Next::Leave => {}
+            Next::Wait(span) => {
+                let (engine, on) = (self.clone(), Rc::clone(platform));
+                platform.spawn(async move {
+                    on.sleep(span).await;
+                    let pages = engine.isolate().borrow_mut().changes.take(on.now());
+                    engine.carry_changes(&on, pages).await;
+                });
+            }
+            Next::Carry(pages) => {
+                let done = Rc::new(Cell::new(false));
+                let (engine, on, told) = (self.clone(), Rc::clone(platform), Rc::clone(&done));
+                platform.spawn(async move {
+                    engine.carry_changes(&on, pages).await;
+                    told.set(true);
+                });
+                while !done.get() && platform.now().since(now) < JOURNAL_WAIT {
+                    platform.sleep(LOOK_INTERVAL).await;
+                }
+            }
+        }
+    }
+
+    /// What a visitor may have of a page that was fetched at `fetched`.
+    pub(crate) fn own_change(
+        &self,
+        request: &RequestHead,
+        page: &Page,
+        fetched: Timestamp,
+        invalidated: bool,
+        now: Timestamp,
+    ) -> OwnChange {
+        let changes = &self.isolate().borrow().changes;
+        if changes.bounds.is_empty() {
+            return OwnChange::None;
+        }
+        let at = changes.bounds.get(&(who(request), number(&page.purge_name())));
+        match at {
+            Some(at) if now.since(*at) < OWN_BOUND && fetched <= *at => {
+                if invalidated && !changes.has(page) { OwnChange::Refetch } else { OwnChange::Pass }
+            }
+            Some(_) | None => OwnChange::None,
+        }
+    }
+
+    async fn carry_changes(&self, platform: &Rc<P>, pages: Vec<Change>) {
+        let count = pages.len() as u64;
+        let pages = self.stored_ones(platform, pages).await;
+        self.count_many(Counter::UnsafeUnknown, count - pages.len() as u64);
+        for mode in [Mode::Soft, Mode::Hard] {
+            let those = pages.iter().filter(|change| change.mode == mode);
+            let targets: Vec<Target> =
+                those.map(|change| Target::Url(change.page.purge_name())).collect();
+            if targets.is_empty() {
+                continue;
+            }
+            self.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
+            let append = self.unsafe_append(platform, targets, mode, &[]);
+            if let Err(error) = self.append(platform, append).await {
+                self.journal_failed(platform, "append", &error);
+            }
+        }
+    }
+
+    /// An invalidation by an unsafe request.
+    pub(crate) fn unsafe_append(
+        &self,
+        platform: &Rc<P>,
+        targets: Vec<Target>,
+        mode: Mode,
+        watch: &[TargetHash],
+    ) -> Append {
+        Append {
+            id: format!("unsafe-{}", platform.unique()),
+            body_digest: String::new(),
+            targets,
+            mode,
+            warm: false,
+            settle: Millis::ZERO,
+            reason: "unsafe method".to_owned(),
+            watch: watch.to_vec(),
+            uncounted: true,
+            unsafe_method: true,
+        }
+    }
+
+    /// Those of the pages that are stored, as far as this isolate and their shards know. Where it can't be said they
+    /// count as stored.
+    async fn stored_ones(&self, platform: &Rc<P>, pages: Vec<Change>) -> Vec<Change> {
+        let shards = self.config().shards;
+        let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
+        let mut stored = vec![false; pages.len()];
+        for (at, change) in pages.iter().enumerate() {
+            let keys = self.keys_of(change);
+            let held = |key: &CacheKey| self.isolate().borrow_mut().memory.get(key).is_some();
+            match keys.filter(|keys| !keys.iter().any(held)) {
+                None => stored[at] = true,
+                Some(keys) => {
+                    for digest in keys.iter().map(CacheKey::digest) {
+                        asked[usize::from(digest.shard(shards))].push((at, digest));
+                    }
+                }
+            }
+        }
+        let calls = (0..shards).zip(asked).filter(|(_, those)| !those.is_empty()).map(
+            |(shard, those)| async move {
+                let keys = those.iter().map(|(_, digest)| digest.clone()).collect();
+                let known = match platform.shard(shard, ShardCall::Known { keys }).await {
+                    Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
+                    Ok(_) => vec![true; those.len()],
+                    Err(error) => {
+                        self.shard_failed(platform, "known", &error);
+                        vec![true; those.len()]
+                    }
+                };
+                those.into_iter().map(|(at, _)| at).zip(known).collect::<Vec<_>>()
+            },
+        );
+        for (at, known) in join_all(calls).await.into_iter().flatten() {
+            stored[at] |= known;
+        }
+        pages.into_iter().zip(stored).filter_map(|(page, stored)| stored.then_some(page)).collect()
+    }
+
+    /// The keys under which a page may be stored; none if they depend on who asks.
+    fn keys_of(&self, change: &Change) -> Option<Vec<CacheKey>> {
+        let (config, page) = (self.config(), &change.page);
+        let route = config.route(&page.host, &page.path);
+        let aliases = config.host_aliases.iter().filter(|(_, name)| *name == page.purge_host);
+        let hosts = aliases.map(|(alias, _)| alias).chain([&page.host, &page.purge_host]);
+        let mut addresses: Vec<Page> = Vec::new();
+        for host in hosts {
+            for scheme in ["https", "http"] {
+                let address =
+                    Page { scheme: scheme.to_owned(), host: host.clone(), ..page.clone() };
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+        }
+        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty();
+        let few = addresses.len() <= MOST_ADDRESSES;
+        let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
+        let key = |page: &Page| [CacheKey::new(page, []), CacheKey::new(page, passed_on)];
+        (plain && few).then(|| {
+            let mut keys: Vec<CacheKey> = addresses.iter().flat_map(key).collect();
+            keys.dedup();
+            keys
+        })
+    }
+}
+
+/// Who sent a request: by address and browser. Who shares both waits for the refetch as well.
+fn who(request: &RequestHead) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for part in [request.client.as_deref(), request.fields.get("user-agent")] {
+        hasher.write(part.unwrap_or_default().as_bytes());
+        hasher.write_u8(0xff);
+    }
+    hasher.finish()
+}
+
+fn number(name: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(name.as_bytes());
+    hasher.finish()
+}
