@@ -17,28 +17,36 @@ class EdgeISRConfig(AppConfig):
 
     def ready(self) -> None:
         """Everything but the settings' errors, which the checks tell."""
-        from . import checks  # noqa: F401
-        from .autotags import install as install_reading
+        from . import (
+            checks,  # noqa: F401
+            cursors,
+            hooks,
+        )
         from .changes import follow_all
-        from .conf import load
-        from .hooks import install as install_writing
 
-        install_writing()
-        if load()[0].auto_tags:
-            install_reading()
+        hooks.install()
+        cursors.install()
+        _install_reading()
         follow_all()
         setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")
 
 
+def _install_reading() -> None:
+    from . import autotags, threads
+    from .conf import load
+
+    if load()[0].auto_tags:
+        autotags.install()
+        threads.install()
+
+
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
     if setting == "EDGE_ISR":
-        from .autotags import install
         from .changes import follow_all
         from .conf import load
         from .registry import forget_models
 
         load.cache_clear()
         forget_models()
-        if load()[0].auto_tags:
-            install()
+        _install_reading()
         follow_all()

@@ -7,30 +7,56 @@ depend on their rows alone and tag only those: a look-up by primary key (whether
 not), and one by a unique field that found its row. The tables that `select_related` joins to fetch
 what a row points at are known by the instances that came of it.
 
-Limits: SQL that goes round the ORM (`connection.cursor()`) is not seen, and instances that were
-loaded before the view began are not, unless their queryset is iterated again. `add_tags` names
-those. What a signal's or middleware's code loads inside a page counts for the page.
+What stands in a statement beside the ORM's own tables (`RawSQL`, `extra`, functions with templates)
+is found in its text; `cursors` sees what goes round the ORM. Limits: instances that were loaded
+before the view began are not seen, unless their queryset is iterated again. `add_tags` names those.
+What a signal's or middleware's code loads inside a page counts for the page.
 
 The hooks cost a look at a context variable per query, and nothing per row, while no page records.
 """
 
 from __future__ import annotations
 
-import re
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.db.models import Model, QuerySet
 from django.db.models.expressions import Col
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
-from django.db.models.sql.compiler import SQLCompiler
+from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 from django.db.models.sql.where import AND
 
+from . import hints, relations, statements
 from .context import Recorder, automatic
 from .patching import replace_method
-from .registry import is_automatic, labels_and_key, labels_by_table, labels_of
+from .registry import is_automatic, labels_and_key, labels_by_table, labels_of, table_names
 
 Labels = tuple[str, ...]
+
+
+class _Thread(threading.local):
+    """What one thread is doing: several may render parts of one page."""
+
+    # The query whose rows are being fetched, and the labels it is a list of if it has none.
+    fetching: Any = None
+    deferred: Labels | None = None
+    # The statement that is being compiled.
+    compiling: _Compiling | None = None
+
+
+class _Compiling:
+    """One statement: how many queries were compiled for it, and the tables that they explained."""
+
+    __slots__ = ("queries", "tables")
+
+    def __init__(self) -> None:
+        self.queries = 0
+        self.tables: set[str] = set()
+
+
+_thread = _Thread()
 
 
 def install() -> None:
@@ -40,29 +66,34 @@ def install() -> None:
     replace_method(RawModelIterable, "__iter__", _iterate_raw)
     replace_method(RawQuerySet, "_fetch_all", _fetch_all_raw)
     replace_method(SQLCompiler, "as_sql", _as_sql)
+    replace_method(SQLAggregateCompiler, "as_sql", _as_sql)
     replace_method(SQLCompiler, "get_from_clause", _get_from_clause)
 
 
 def see(recorder: Recorder, model: type[Model], rows: Iterable[Any], related: bool) -> None:
     """Instances of a model were loaded; `related` if they brought along what they point at."""
     labels, key = labels_and_key(model)
-    for label in labels:
-        recorder.instances.setdefault(label, set()).update(map(key, rows))
+    found: dict[str, set[Any]] = {}
+    if labels:
+        keys = set(map(key, rows))
+        found.update((label, keys) for label in labels)
     if related:
+        found = {label: set(keys) for label, keys in found.items()}
         visited: set[int] = set()
         for row in rows:
-            _see_related(recorder, row, visited)
+            _see_related(found, row, visited)
+    recorder.saw_instances(found)
 
 
-def _see_related(recorder: Recorder, row: Any, visited: set[int]) -> None:
+def _see_related(found: dict[str, set[Any]], row: Any, visited: set[int]) -> None:
     for other in row._state.fields_cache.values():
         # A row and what it points at may point at each other.
         if isinstance(other, Model) and id(other) not in visited:
             visited.add(id(other))
             labels, key = labels_and_key(type(other))
             for label in labels:
-                recorder.instances.setdefault(label, set()).add(key(other))
-            _see_related(recorder, other, visited)
+                found.setdefault(label, set()).add(key(other))
+            _see_related(found, other, visited)
 
 
 def _fetch_all(original: Any) -> Any:
@@ -79,16 +110,16 @@ def _fetch_all(original: Any) -> Any:
             original(self)
             return
         instances = issubclass(self._iterable_class, ModelIterable)
-        outer = recorder.fetching, recorder.deferred
-        recorder.fetching, recorder.deferred = self.query if instances else None, None
+        outer = _thread.fetching, _thread.deferred
+        _thread.fetching, _thread.deferred = self.query if instances else None, None
         fresh = self._result_cache is None
         try:
             if fresh:
                 self._result_cache = list(self._iterable_class(self))
-            if recorder.deferred is not None and not self._result_cache:
-                recorder.models.update(recorder.deferred)
+            if _thread.deferred is not None and not self._result_cache:
+                recorder.saw_models(_thread.deferred)
         finally:
-            recorder.fetching, recorder.deferred = outer
+            _thread.fetching, _thread.deferred = outer
         recorder.querysets[id(self)] = self
         if instances:
             see(recorder, self.model, self._result_cache, bool(self.query.select_related))
@@ -104,14 +135,14 @@ def _see_query(recorder: Recorder, queryset: Any) -> None:
     query = queryset.query
     aliases = [join.table_name for a, join in query.alias_map.items() if query.alias_refcount[a]]
     for table in aliases or [query.get_meta().db_table]:
-        recorder.models.update(labels_by_table().get(table, ()))
+        recorder.saw_models(labels_by_table().get(str(table).casefold(), ()))
 
 
 def _iterate(original: Any) -> Any:
     def __iter__(self: Any) -> Iterator[Any]:
         recorder = automatic()
         # _fetch_all sees its rows at once; this is for iterator(), which takes them one by one.
-        if recorder is None or recorder.fetching is self.queryset.query:
+        if recorder is None or _thread.fetching is self.queryset.query:
             return original(self)
         return _watched(original(self), recorder, self.queryset)
 
@@ -157,22 +188,52 @@ def _fetch_all_raw(original: Any) -> Any:
 
 def _see_sql(recorder: Recorder, queryset: Any) -> None:
     """Raw SQL: its model, and every table whose name stands in it."""
-    recorder.models.update(labels_of(queryset.model) if is_automatic(queryset.model) else ())
-    words = set(re.findall(r"[A-Za-z_][A-Za-z0-9_$]*", str(queryset.raw_query)))
-    for table, labels in labels_by_table().items():
-        if table in words:
-            recorder.models.update(labels)
+    recorder.saw_models(labels_of(queryset.model) if is_automatic(queryset.model) else ())
+    see_text(recorder, queryset.raw_query, queryset.db)
+
+
+def see_text(recorder: Recorder, sql: object, alias: str) -> None:
+    """Everything that a text of SQL reads."""
+    reading = relations.reading(statements.read(statements.text_of(sql)), alias)
+    recorder.saw_models(reading.labels)
+    for name in reading.unknown:
+        recorder.saw_unknown(f"{name} in SQL is no table, view or function that is known")
 
 
 def _as_sql(original: Any) -> Any:
     def as_sql(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if automatic() is not None:
-            # Joins are added while it compiles, for the order and for select_related.
-            counts = self.query.alias_refcount.items()
-            self.edge_isr_before = {alias for alias, count in counts if count}
-        return original(self, *args, **kwargs)
+        recorder = automatic()
+        if recorder is None:
+            return original(self, *args, **kwargs)
+        # Joins are added while it compiles, for the order and for select_related.
+        counts = self.query.alias_refcount.items()
+        self.edge_isr_before = {alias for alias, count in counts if count}
+        if _thread.compiling is not None:
+            _thread.compiling.queries += 1
+            return original(self, *args, **kwargs)
+        compiling = _thread.compiling = _Compiling()
+        compiling.queries = 1
+        try:
+            made = original(self, *args, **kwargs)
+        finally:
+            _thread.compiling = None
+        _see_rest(recorder, made[0], compiling, self.connection)
+        return made
 
     return as_sql
+
+
+def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: Any) -> None:
+    """What a statement reads beside what its queries have said: SQL that the site wrote."""
+    statement = statements.read(sql)
+    # A SELECT that no query has made was written by hand, and may read its table as a whole.
+    if statement.selects > compiling.queries or relations.calls_routines(
+        statement, connection.vendor
+    ):
+        see_text(recorder, sql, connection.alias)
+        return
+    for table in statement.names(table_names()) - compiling.tables:
+        recorder.saw_models(labels_by_table().get(table, ()))
 
 
 def _get_from_clause(original: Any) -> Any:
@@ -181,38 +242,50 @@ def _get_from_clause(original: Any) -> Any:
         if recorder is not None:
             # The one moment at which it is known which tables are used.
             _see_compiled(recorder, self.query, getattr(self, "edge_isr_before", set()))
+            # It may be a view: then what it reads is what changes.
+            for table in _tables_of(self.query) & table_names(managed=False):
+                see_text(recorder, table, self.connection.alias)
         return original(self)
 
     return get_from_clause
 
 
+def _tables_of(query: Any) -> set[str]:
+    return {str(join.table_name).casefold() for join in query.alias_map.values()}
+
+
 def _see_compiled(recorder: Recorder, query: Any, before: set[str]) -> None:
+    if _thread.compiling is not None:
+        _thread.compiling.tables |= _tables_of(query)
     if query.is_empty():
         return
+    if django_settings.DEBUG:
+        recorder.dates.update(hints.compared_with_now(query.where))
     tables = labels_by_table()
-    fetched = recorder.fetching is query
+    fetched = _thread.fetching is query
     base = next(iter(query.alias_map), None)
     ordered = _orders_by_relation(query)
+    for table in query.extra_tables:
+        recorder.saw_models(tables.get(table.casefold(), ()))
     for alias, join in query.alias_map.items():
-        if not query.alias_refcount.get(alias) or join.table_name not in tables:
+        labels = tables.get(str(join.table_name).casefold())
+        if not query.alias_refcount.get(alias) or labels is None:
             continue
-        labels = tables[join.table_name]
         if alias == base:
             _see_base(recorder, query, labels, fetched)
-        elif alias in before or ordered or not _points_forward(join):
-            recorder.models.update(labels)
+        elif alias in before or ordered or not _points_forward(join) or join.filtered_relation:
+            recorder.saw_models(labels)
 
 
 def _see_base(recorder: Recorder, query: Any, labels: Labels, fetched: bool) -> None:
     found = _bounded(query) if not query.combinator else None
     if isinstance(found, list):
-        for label in labels:
-            recorder.instances.setdefault(label, set()).update(found)
+        recorder.saw_instances(dict.fromkeys(labels, found))
     elif found is True and fetched:
         # By a unique field: a list only if there is no such row, which is not known yet.
-        recorder.deferred = labels
+        _thread.deferred = labels
     else:
-        recorder.models.update(labels)
+        recorder.saw_models(labels)
 
 
 def _bounded(query: Any) -> list[Any] | bool | None:

@@ -1,31 +1,51 @@
 """What is known of the page that is being rendered: its tags, its policy, what it has loaded.
 
-`request.edge_isr` is the page. While a cached view or fragment renders, a context variable holds a
-recorder; the hooks of `autotags` do nothing but look at it when it is not set. Recorders nest: what
-a fragment has seen, the page around it has seen too.
+`request.edge_isr` is the page. A context variable holds its recorder from the moment the request
+comes in until its response is finished; the hooks of `autotags` do nothing but look at it until a
+cached view has begun, and from then on everything that is loaded is the page's. Recorders nest:
+what a fragment has seen, the page around it has seen too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from django.http import HttpRequest
+from django.utils import timezone
 
 from .policy import Policy
-from .tags import clean, clean_all
+from .tags import ANYTHING, clean, clean_all
+
+logger = logging.getLogger("edge_isr")
+
+# Values that were looked for in a cache and may still be put there: see `caching`.
+MAX_SPANS = 64
 
 current: ContextVar[Recorder | None] = ContextVar("edge_isr_recorder", default=None)
+
+Found = Mapping[str, Iterable[Any]]
 
 
 class Recorder:
     """What was seen: instances by model, models as a whole, and tags that were named."""
 
-    __slots__ = ("automatic", "deferred", "fetching", "instances", "models", "querysets", "tags")
+    __slots__ = (
+        "active", "automatic", "closed", "dates", "instances", "models", "querysets", "spans",
+        "tags", "unknown", "until",
+    )  # fmt: skip
 
-    def __init__(self, automatic: bool = True) -> None:
+    def __init__(self, automatic: bool = True, active: bool = True) -> None:
+        # Whether a cached view or a fragment is being rendered. Until then only spans record.
+        self.active = active
+        # The response is finished: what goes on is not heard any more.
+        self.closed = False
         # Whether the hooks of `autotags` record here; named tags are taken either way.
         self.automatic = automatic
         self.instances: dict[str, set[Any]] = {}
@@ -33,13 +53,67 @@ class Recorder:
         self.tags: dict[str, None] = {}
         # Querysets that were looked at; kept, so that no other one gets their id.
         self.querysets: dict[int, Any] = {}
-        # The query whose rows are being fetched, and the labels it is a list of if it has none.
-        self.fetching: Any = None
-        self.deferred: tuple[str, ...] | None = None
+        # What is seen from now on goes here as well, by a name.
+        self.spans: dict[Any, Recorder] = {}
+        # What was read that can't be named, each with its reason.
+        self.unknown: dict[str, None] = {}
+        # When what was seen will be out of date by itself, in seconds since the epoch.
+        self.until: float | None = None
+        # Fields of dates that were compared with now (with DEBUG), by their models.
+        self.dates: set[tuple[Any, str]] = set()
 
-    def absorb(self, tags: Iterable[str]) -> None:
+    def _open(self) -> list[Recorder]:
+        into = [self] if self.active and self.automatic else []
+        return [*into, *list(self.spans.values())] if self.spans else into
+
+    def saw_instances(self, found: Found) -> None:
+        """Instances were loaded: the keys by their model's label."""
+        for recorder in self._open():
+            for label, keys in found.items():
+                recorder.instances.setdefault(label, set()).update(keys)
+
+    def saw_models(self, labels: Iterable[str]) -> None:
+        """Something was loaded that depends on models as a whole."""
+        labels = tuple(labels)
+        for recorder in self._open():
+            recorder.models.update(labels)
+
+    def saw_unknown(self, reason: str) -> None:
+        """Something was loaded, and what it depends on can't be told."""
+        _log_unknown(reason)
+        for recorder in self._open():
+            recorder.unknown[reason] = None
+
+    def absorb(
+        self,
+        tags: Iterable[str],
+        unknown: Iterable[str] = (),
+        until: float | None = None,
+    ) -> None:
         """What a part of the page depends on."""
-        self.tags.update(dict.fromkeys(tags))
+        named, reasons = dict.fromkeys(tags), dict.fromkeys(unknown)
+        for recorder in (self, *list(self.spans.values())):
+            recorder.tags.update(named)
+            recorder.unknown.update(reasons)
+            if until is not None:
+                recorder.cap(until)
+
+    def cap(self, until: float) -> None:
+        """What was seen is out of date from then on."""
+        self.until = until if self.until is None else min(self.until, until)
+
+    def begin_span(self, name: Any) -> Recorder:
+        """From now on what is seen is seen by a recorder of its own as well."""
+        span = Recorder()
+        self.spans.pop(name, None)
+        self.spans[name] = span
+        if len(self.spans) > MAX_SPANS:
+            del self.spans[next(iter(self.spans))]
+        return span
+
+    def end_span(self, name: Any) -> Recorder | None:
+        """What was seen since the span of that name began; None if there is none."""
+        return self.spans.pop(name, None)
 
     def fold_lists(self, most: int) -> None:
         """Models with more instances than that are known by the model's tag alone."""
@@ -52,9 +126,23 @@ class Recorder:
         found = dict(self.tags)
         found.update(dict.fromkeys(sorted(self.models)))
         for label in sorted(self.instances):
-            keys = sorted(map(str, self.instances[label]))
+            keys = sorted(map(str, list(self.instances[label])))
             found.update((clean(f"{label}:{key}"), None) for key in keys)
+        if self.unknown:
+            found[ANYTHING] = None
         return list(found)
+
+    def close(self) -> None:
+        """The response is finished; what goes on is not heard any more."""
+        self.active, self.closed = False, True
+        self.spans.clear()
+        self.querysets.clear()
+
+
+@lru_cache(maxsize=256)
+def _log_unknown(reason: str) -> None:
+    # Once for each reason and process.
+    logger.warning("a page depends on what can't be named, and is kept for a minute: %s", reason)
 
 
 class PageContext:
@@ -62,23 +150,66 @@ class PageContext:
 
     def __init__(self) -> None:
         self.policy: Policy | None = None
-        self.recorder = Recorder()
+        self.recorder = Recorder(active=False)
         # Set when the page's tags could not all be told: it must not be stored.
         self.failed = False
         # Whether its view named tags itself.
         self.explicit = False
+        # When its view said that it is out of date, in seconds since the epoch.
+        self.ends: float | None = None
+        # Whether its view said that nothing has changed, without looking at all of its data.
+        self.unchanged = False
+
+    def begin(self, policy: Policy, auto_tags: bool) -> None:
+        """A cached view begins: what is loaded from now on is the page's."""
+        self.policy = policy
+        self.recorder.active = True
+        self.recorder.automatic = auto_tags and policy.auto_tags
+
+    def returned(self, response: Any) -> Any:
+        """What a cached view has returned, which need not be a response yet."""
+        self.unchanged = getattr(response, "status_code", 200) == 304
+        return response
 
     def add_tags(self, tags: str | Iterable[str | None] | None) -> None:
         """Names data that the page depends on."""
         named = clean_all(tags)
         if named:
             self.explicit = True
-            self.recorder.tags.update(dict.fromkeys(named))
+            self.recorder.absorb(named)
+
+    def until(self, moment: datetime | timedelta | float | None) -> None:
+        """The page is out of date from that moment on: a datetime, or a time (a
+        timedelta or seconds) from now.
+
+        Of several the earliest counts. None counts as none, and so does a moment that has passed:
+        the page is rendered after it.
+        """
+        ends = None if moment is None else moment_of(moment)
+        if ends is not None and ends > time.time():
+            self.ends = ends if self.ends is None else min(self.ends, ends)
+
+    def seconds_left(self) -> float | None:
+        """How long the page is good for, as far as its view and what it loaded say."""
+        known = [ends for ends in (self.ends, self.recorder.until) if ends is not None]
+        return min(known) - time.time() if known else None
 
     @property
     def tags(self) -> list[str]:
         """The page's tags so far."""
         return self.recorder.named()
+
+
+def moment_of(moment: datetime | timedelta | float) -> float:
+    """A moment as seconds since the epoch; a naive datetime is one of the current time zone."""
+    if isinstance(moment, datetime):
+        aware: datetime = timezone.make_aware(moment) if timezone.is_naive(moment) else moment
+        return aware.timestamp()
+    if isinstance(moment, timedelta):
+        moment = moment.total_seconds()
+    if isinstance(moment, bool) or not isinstance(moment, (int, float)):
+        raise TypeError(f"expected a datetime or a number of seconds, got {moment!r}")
+    return time.time() + moment
 
 
 def page_of(request: HttpRequest) -> PageContext:
@@ -93,7 +224,9 @@ def page_of(request: HttpRequest) -> PageContext:
 def automatic() -> Recorder | None:
     """The recorder that the hooks write to now, if there is one."""
     recorder = current.get()
-    return recorder if recorder is not None and recorder.automatic else None
+    if recorder is None or not (recorder.spans or (recorder.active and recorder.automatic)):
+        return None
+    return recorder
 
 
 @contextmanager
@@ -110,4 +243,4 @@ def add_tags(tags: str | Iterable[str | None] | None) -> None:
     """Names data that whatever is being rendered depends on: a page, or a fragment in it."""
     recorder = current.get()
     if recorder is not None:
-        recorder.tags.update(dict.fromkeys(clean_all(tags)))
+        recorder.absorb(clean_all(tags))

@@ -1,8 +1,9 @@
 """`@isr`: the answers of a view may be kept at the edge.
 
 It works on functions, coroutine functions and class-based views, and it decides nothing about the
-answer: that is the middleware's, which sees it when everything else has had its say. A view that
-returns an unrendered template response is recorded until that is rendered.
+answer: that is the middleware's, which sees it when everything else has had its say. From the
+view's beginning until then all that is loaded is recorded, also what renders after the view has
+returned: template responses, serializers, lazy querysets.
 """
 
 from __future__ import annotations
@@ -10,23 +11,24 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings as django_settings
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.views.generic.base import View
 
 from .conf import get_settings
-from .context import PageContext, Recorder, page_of, recording
+from .context import PageContext, moment_of, page_of, recording
 from .policy import TTL, Policy, SettingError, policy_from
 
 logger = logging.getLogger("edge_isr")
 
 TagSource = str | None | Callable[..., Any]
 Tags = TagSource | Iterable[TagSource]
+Expires = datetime | timedelta | float | None | Callable[..., Any]
 V = TypeVar("V", bound=Callable[..., Any] | type[View])
 
 
@@ -38,6 +40,7 @@ def isr(
     s_maxage: TTL | None = None,
     swr: int | None = None,
     vary: Iterable[str] | None = None,
+    expires: Expires = None,
     **more: Any,
 ) -> Any:
     """The answers of a view may be kept at the edge.
@@ -49,6 +52,8 @@ def isr(
     `statuses`: which statuses are kept (200), or a dictionary with a lifetime for each.
     `only_if`: a function of the request; false, and this answer is not kept.
     `query`: the parameters that count; no other reaches the view.
+    `expires`: when the page will be out of date by itself: a datetime, a time from now (a timedelta
+    or seconds), or a function like those of `tags` that returns one, or None.
     `auto_tags`: False, and the data that it loads is not recorded.
 
     What is left out comes from `DEFAULTS`.
@@ -58,15 +63,18 @@ def isr(
         policy_from(named, Policy(), "")
     except SettingError as error:
         raise TypeError(f"isr({error})") from None
-    declared = _Declared(named, tags)
+    if expires is not None and not callable(expires):
+        moment_of(expires)
+    declared = _Declared(named, tags, expires)
     return declared(view) if view is not None else declared
 
 
 class _Declared:
     """A decorator with its arguments; the policy is made when the settings can be read."""
 
-    def __init__(self, named: dict[str, Any], tags: Tags) -> None:
+    def __init__(self, named: dict[str, Any], tags: Tags, expires: Expires = None) -> None:
         self._named = named
+        self._expires = expires
         self._tags = [tags] if tags is None or isinstance(tags, str) or callable(tags) else [*tags]
         self.policy = lru_cache(maxsize=1)(self._policy_from)
 
@@ -82,8 +90,8 @@ class _Declared:
             @wraps(cast(Any, view))
             async def async_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
                 page = self.begin(request, args, kwargs)
-                with recording(_recorder(page)):
-                    return _until_rendered(await cast(Any, view)(request, *args, **kwargs), page)
+                with recording(page.recorder):
+                    return page.returned(await cast(Any, view)(request, *args, **kwargs))
 
             wrapper = markcoroutinefunction(async_wrapper)
         else:
@@ -91,12 +99,12 @@ class _Declared:
             @wraps(cast(Any, view))
             def sync_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
                 page = self.begin(request, args, kwargs)
-                with recording(_recorder(page)):
+                with recording(page.recorder):
                     response = cast(Any, view)(request, *args, **kwargs)
                 # The dispatch of an asynchronous class is a function that returns a coroutine.
                 if inspect.isawaitable(response):
                     return _awaited(response, page)
-                return _until_rendered(response, page)
+                return page.returned(response)
 
             wrapper = sync_wrapper
         wrapper.edge_isr = self
@@ -115,11 +123,15 @@ class _Declared:
     def begin(self, request: HttpRequest, args: Any, kwargs: Any) -> PageContext:
         """Gives the request's page its policy and the tags that are known before it renders."""
         page = page_of(request)
-        page.policy = self.policy(get_settings().defaults)
-        keep_query(request, page.policy)
+        settings = get_settings()
+        policy = self.policy(settings.defaults)
+        page.begin(policy, settings.auto_tags)
+        keep_query(request, policy)
         try:
             for source in self._tags:
-                page.add_tags(_call(source, request, args, kwargs) if callable(source) else source)
+                page.add_tags(_value_of(source, request, args, kwargs))
+            with recording(page.recorder):
+                page.until(_value_of(self._expires, request, args, kwargs))
         except Exception:
             if django_settings.DEBUG:
                 raise
@@ -140,6 +152,10 @@ def keep_query(request: HttpRequest, policy: Policy) -> None:
     request.GET = kept
 
 
+def _value_of(source: Any, request: HttpRequest, args: Any, kwargs: Any) -> Any:
+    return _call(source, request, args, kwargs) if callable(source) else source
+
+
 def _call(source: Callable[..., Any], request: HttpRequest, args: Any, kwargs: Any) -> Any:
     if _takes(source, len(args), tuple(kwargs)):
         return source(request, *args, **kwargs)
@@ -155,29 +171,6 @@ def _takes(source: Callable[..., Any], args: int, kwargs: tuple[str, ...]) -> bo
     return True
 
 
-def _recorder(page: PageContext) -> Recorder:
-    automatic = page.policy is not None and page.policy.auto_tags and get_settings().auto_tags
-    page.recorder.automatic = automatic
-    return page.recorder
-
-
 async def _awaited(response: Any, page: PageContext) -> Any:
-    with recording(_recorder(page)):
-        return _until_rendered(await response, page)
-
-
-def _until_rendered(response: HttpResponseBase, page: PageContext) -> HttpResponseBase:
-    """Records on while a template response renders, which is after its view has returned."""
-    recorder = _recorder(page)
-    if getattr(response, "is_rendered", True):
-        return response
-    render = cast(Any, response).render
-
-    def recorded_render() -> Any:
-        # Gone before it runs: Django's cache pickles rendered responses with all their attributes.
-        del response.__dict__["render"]
-        with recording(recorder):
-            return render()
-
-    response.__dict__["render"] = recorded_render
-    return response
+    with recording(page.recorder):
+        return page.returned(await response)

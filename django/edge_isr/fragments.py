@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import time
 import uuid
 from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
@@ -30,8 +31,8 @@ from .conf import Settings, get_settings
 from .context import Recorder, current, recording
 from .decorators import Tags
 from .invalidation import Invalidation
-from .policy import SAFE_METHODS
-from .tags import clean_all, path_tag, with_coarse
+from .policy import SAFE_METHODS, UNKNOWN_SECONDS
+from .tags import ANYTHING, clean_all, path_tag, with_coarse
 
 logger = logging.getLogger("edge_isr")
 
@@ -114,29 +115,29 @@ class Fragment:
         """The value from the cache, or made now; either way the page has its tags."""
         if self._request is not None and self._request.method not in SAFE_METHODS:
             return make()
-        value, tags = self._read()
+        value, tags, until = self._read()
         if value is _MISSING:
-            value, tags = self._make(make)
+            value, tags, until = self._make(make)
         around = current.get()
         if around is not None:
-            around.absorb(tags)
+            around.absorb(tags, until=until)
         page = getattr(self._request, "edge_isr", None)
         if page is not None and page.recorder is not around:
-            page.recorder.absorb(tags)
+            page.recorder.absorb(tags, until=until)
         return value
 
-    def _read(self) -> tuple[Any, list[str]]:
+    def _read(self) -> tuple[Any, list[str], float | None]:
         entry = self._cache.get(self._key)
         if entry is None:
-            return _MISSING, []
-        value, versions = entry
+            return _MISSING, [], None
+        value, versions, until = entry
         keys = {tag: _version_key(tag) for tag in versions}
         now = self._cache.get_many(keys.values())
         if any(now.get(keys[tag]) != version for tag, version in versions.items()):
-            return _MISSING, []
-        return value, [tag for tag in versions if tag != EVERYTHING]
+            return _MISSING, [], None
+        return value, [tag for tag in versions if tag != EVERYTHING], until
 
-    def _make(self, make: Callable[[], Any]) -> tuple[Any, list[str]]:
+    def _make(self, make: Callable[[], Any]) -> tuple[Any, list[str], float | None]:
         guard = self._ensure(GUARD)
         recorder = Recorder()
         recorder.absorb(self._tags)
@@ -147,12 +148,13 @@ class Fragment:
         finally:
             personal = _show_csrf(self._request, token)
         recorder.fold_lists(MAX_INSTANCES)
-        tags = recorder.named()
-        if not personal:
+        tags, until = recorder.named(), recorder.until
+        ttl = _capped(self._ttl, ANYTHING in tags, until)
+        if not personal and ttl > 0:
             versions = {tag: self._ensure(_version_key(tag)) for tag in [*tags, EVERYTHING]}
             if self._cache.get(GUARD) == guard:
-                self._cache.set(self._key, (value, versions), self._ttl)
-        return value, tags
+                self._cache.set(self._key, (value, versions, until), ttl)
+        return value, tags, until
 
     def _ensure(self, key: str) -> str:
         """A version that is in the cache: its own, or a new one if it has none."""
@@ -161,6 +163,13 @@ class Fragment:
             self._cache.add(key, _new_version(), VERSION_SECONDS)
             found = self._cache.get(key)
         return str(found)
+
+
+def _capped(ttl: int, unknown: bool, until: float | None) -> int:
+    """No longer than what it shows is known to hold."""
+    if unknown:
+        ttl = min(ttl, UNKNOWN_SECONDS)
+    return ttl if until is None else min(ttl, int(until - time.time()))
 
 
 def _hide_csrf(request: HttpRequest | None) -> Any:

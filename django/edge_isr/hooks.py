@@ -32,7 +32,7 @@ CHUNK = 200
 
 
 @contextmanager
-def _one_transaction(using: str) -> Iterator[None]:
+def one_transaction(using: str) -> Iterator[None]:
     if load()[0].outbox:
         with transaction.atomic(using=using, savepoint=False):
             yield
@@ -76,7 +76,7 @@ def _update(original: Any) -> Any:
         if not follows(self.model) or self.query.is_sliced:
             return original(self, **kwargs)
         self._for_write = True
-        with _one_transaction(self.db):
+        with one_transaction(self.db):
             # order_by(): the keys of all rows, in whatever order.
             keys = list(self.using(self.db).order_by().values_list("pk", flat=True))
             if not keys:
@@ -98,7 +98,7 @@ def _bulk_create(original: Any) -> Any:
         objs = list(objs)
         self._for_write = True
         unique = kwargs.get("unique_fields") if kwargs.get("update_conflicts") else None
-        with _one_transaction(self.db):
+        with one_transaction(self.db):
             before = list(_conflicting(self.model, self.db, objs, unique or ()))
             found = _say(self.model, [row.pk for row in before], before)
             created = original(self, objs, *args, **kwargs)
@@ -132,7 +132,7 @@ def _raw_delete(original: Any) -> Any:
     def _raw_delete(self: Any, using: str) -> Any:
         if not follows(self.model):
             return original(self, using)
-        with _one_transaction(using):
+        with one_transaction(using):
             keys = list(self.using(using).order_by().values_list("pk", flat=True))
             if keys:
                 found = _say(self.model, keys, _rows(self.model, using, keys))
@@ -171,7 +171,7 @@ def _save_base(original: Any) -> Any:
         if not follows(type(self)):
             return original(self, *args, **kwargs)
         using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with _one_transaction(using):
+        with one_transaction(using):
             return original(self, *args, **kwargs)
 
     return save_base

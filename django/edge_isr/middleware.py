@@ -19,13 +19,14 @@ from django.http import HttpRequest, HttpResponseForbidden
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 
+from . import hints
 from . import policy as rules
 from .conf import Rule, Settings, get_settings
 from .context import PageContext, page_of, recording
 from .decorators import keep_query
 from .delivery.courier import budget, full_budget
 from .policy import SAFE_METHODS, Why
-from .tags import clean_all, fold, path_tag
+from .tags import ANYTHING, clean_all, fold, path_tag
 
 logger = logging.getLogger("edge_isr")
 
@@ -55,30 +56,32 @@ class EdgeISRMiddleware(_Middleware):
         _start_delivery(settings)
         page = page_of(request)
         rule = settings.rule_for(request.path_info) if settings.rules else None
-        recorder = None
         if rule is not None and rule.policy is not None and request.method in SAFE_METHODS:
-            page.policy = rule.policy
+            page.begin(rule.policy, settings.auto_tags)
             keep_query(request, rule.policy)
             page.add_tags(rule.tags)
-            recorder = page.recorder
-            recorder.automatic = settings.auto_tags and rule.policy.auto_tags
         if self.is_async:
-            return self._async(request, page, rule, recorder, settings)
-        with recording(recorder), _waiting_bounded():
-            response = self.get_response(request)
-        return finish(request, response, page, rule, settings)
+            return self._async(request, page, rule, settings)
+        try:
+            with recording(page.recorder), _waiting_bounded():
+                response = self.get_response(request)
+            return finish(request, response, page, rule, settings)
+        finally:
+            page.recorder.close()
 
     async def _async(
         self,
         request: HttpRequest,
         page: PageContext,
         rule: Rule | None,
-        recorder: Any,
         settings: Settings,
     ) -> HttpResponseBase:
-        with recording(recorder), _waiting_bounded():
-            response = await self.get_response(request)
-        return finish(request, response, page, rule, settings)
+        try:
+            with recording(page.recorder), _waiting_bounded():
+                response = await self.get_response(request)
+            return finish(request, response, page, rule, settings)
+        finally:
+            page.recorder.close()
 
 
 @contextmanager
@@ -109,13 +112,18 @@ def finish(
     excluded = rule is not None and rule.policy is None
     policy = None if excluded else page.policy
     if policy is None:
-        if not rules.states_freshness(response):
+        # A 304 says nothing of the stored page but that it is still good.
+        if not rules.states_freshness(response) and response.status_code != 304:
             rules.keep_out(response)
-        return _told(response, Why.NO_POLICY)
-    why = _refusal(request, response, page, policy, settings)
+        return _told(response, Why.NO_POLICY.value)
+    why = _refusal(request, response, page, policy, rule, settings)
     if why is not None:
         rules.make_private(response)
-        return _told(response, why)
+        return _told(response, why.value)
+    if django_settings.DEBUG:
+        _hint(response, page)
+    if page.recorder.unknown:
+        _told(response, "anything-may-change-it; " + ", ".join(page.recorder.unknown))
     return response
 
 
@@ -124,6 +132,7 @@ def _refusal(
     response: HttpResponseBase,
     page: PageContext,
     policy: rules.Policy,
+    rule: Rule | None,
     settings: Settings,
 ) -> Why | None:
     allowed = _allowed(request, response, policy)
@@ -152,8 +161,11 @@ def _refusal(
             "the tags of %s exceed the limits even when folded; it is not cached", request.path
         )
         return Why.TAGS_LIMIT
+    policy, ttl = rules.capped(policy, ttl, ANYTHING in tags, page.seconds_left())
     rules.make_public(response, policy, ttl, settings.cache_header)
-    if tags:
+    # The stored page keeps its own: what the view has looked at for a 304 is not all of its data.
+    unchanged = response.status_code == 304 and (page.unchanged or rule is not None)
+    if tags and not unchanged:
         _set_tags(response, tags, settings)
     return None
 
@@ -192,9 +204,16 @@ def _set_tags(response: HttpResponseBase, tags: list[str], settings: Settings) -
         decorate_response(response, tags, settings)
 
 
-def _told(response: HttpResponseBase, why: Why) -> HttpResponseBase:
+def _hint(response: HttpResponseBase, page: PageContext) -> None:
+    if page.ends is None and page.recorder.dates:
+        fields = sorted(page.recorder.dates, key=lambda one: (one[0]._meta.label_lower, one[1]))
+        with recording(None):
+            response["X-Edge-ISR-Hint"] = ", ".join(hints.text_of(*field) for field in fields)
+
+
+def _told(response: HttpResponseBase, why: str) -> HttpResponseBase:
     if django_settings.DEBUG:
-        response["X-Edge-ISR-Reason"] = why.value
+        response["X-Edge-ISR-Reason"] = why
     return response
 
 

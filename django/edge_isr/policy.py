@@ -18,6 +18,8 @@ from django.utils.functional import LazyObject
 
 SAFE_METHODS = ("GET", "HEAD")
 CONTROL_FIELDS = ("Cache-Control", "CDN-Cache-Control", "Surrogate-Control")
+# How long a page is kept at most that depends on something that can't be named.
+UNKNOWN_SECONDS = 60
 TTL = int | Callable[[HttpResponseBase], int]
 
 
@@ -47,6 +49,11 @@ class Why(str, Enum):
     POLICY_FAILED = "policy-failed"
 
 
+def status_of(response: HttpResponseBase) -> int:
+    """The status of what the answer stands for: of a 304, of the page that is still good."""
+    return 200 if response.status_code == 304 else response.status_code
+
+
 @dataclass(frozen=True)
 class Policy:
     """What a view, a rule or the defaults say about keeping answers."""
@@ -64,9 +71,10 @@ class Policy:
     def ttl(self, response: HttpResponseBase) -> int | None:
         """The lifetime of an answer with this status; None if the status is not kept."""
         statuses = self.statuses or {200: None}
-        if response.status_code not in statuses:
+        status = status_of(response)
+        if status not in statuses:
             return None
-        of_status = statuses[response.status_code]
+        of_status = statuses[status]
         ttl = self.s_maxage if of_status is None else of_status
         return int(ttl(response) if callable(ttl) else ttl)
 
@@ -165,7 +173,7 @@ def refusal(request: HttpRequest, response: HttpResponseBase, policy: Policy) ->
         return Why.METHOD
     if getattr(request, "do_not_cache", False):
         return Why.DO_NOT_CACHE
-    if response.status_code not in (policy.statuses or {200: None}):
+    if status_of(response) not in (policy.statuses or {200: None}):
         return Why.STATUS
     if request.META.get("HTTP_AUTHORIZATION"):
         return Why.AUTHORIZATION
@@ -217,6 +225,23 @@ def _directives(response: HttpResponseBase) -> set[str]:
 def untracked_stream(response: HttpResponseBase) -> bool:
     """Whether the body is made after the headers have left, so that its data can't be named."""
     return bool(response.streaming) and not isinstance(response, FileResponse)
+
+
+def capped(policy: Policy, ttl: int, unknown: bool, left: float | None) -> tuple[Policy, int]:
+    """A policy and a lifetime that are no longer than what is known of the page.
+
+    `unknown`: it depends on what can't be named. `left`: in so many seconds it is out of date.
+    """
+    if unknown:
+        ttl = min(ttl, UNKNOWN_SECONDS)
+        policy = replace(policy, swr=min(policy.swr, UNKNOWN_SECONDS))
+    if left is not None:
+        whole = max(0, int(left))
+        ttl = min(ttl, whole)
+        policy = replace(policy, swr=min(policy.swr, whole - ttl))
+    return replace(
+        policy, max_age=min(policy.max_age, ttl)
+    ) if unknown or left is not None else policy, ttl
 
 
 def make_public(response: HttpResponseBase, policy: Policy, ttl: int, header: str) -> None:

@@ -104,6 +104,7 @@ def forget_models() -> None:
     """What is remembered of models is asked again: settings or the registry have changed."""
     entry_of.cache_clear()
     labels_by_table.cache_clear()
+    table_names.cache_clear()
     labels_and_key.cache_clear()
 
 
@@ -193,10 +194,27 @@ def labels_and_key(model: type[Model]) -> tuple[tuple[str, ...], Any]:
 
 @lru_cache(maxsize=1)
 def labels_by_table() -> dict[str, tuple[str, ...]]:
-    """Table → the models it may belong to that are tagged automatically."""
+    """Table, in lower case → the models it may belong to that are tagged automatically."""
     found: dict[str, tuple[str, ...]] = {}
     for model in apps.get_models(include_auto_created=True):
         meta = model._meta
         if not meta.proxy and is_automatic(model):
-            found[meta.db_table] = (*found.get(meta.db_table, ()), meta.label_lower)
+            table = meta.db_table.casefold()
+            found[table] = (*found.get(table, ()), meta.label_lower)
     return found
+
+
+@lru_cache(maxsize=2)
+def table_names(managed: bool = True) -> frozenset[str]:
+    """The tables of all models, in lower case; or of those alone that Django does not create."""
+    models = apps.get_models(include_auto_created=True)
+    return frozenset(m._meta.db_table.casefold() for m in models if managed or not m._meta.managed)
+
+
+def models_of_table(name: str) -> list[type[Model]]:
+    """The models of a table, its name in lower case."""
+    return [
+        model
+        for model in apps.get_models(include_auto_created=True)
+        if not model._meta.proxy and model._meta.db_table.casefold() == name
+    ]

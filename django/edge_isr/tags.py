@@ -26,6 +26,10 @@ logger = logging.getLogger("edge_isr")
 
 MAX_TAG_BYTES = 1024
 PATH = "path:"
+# Of a table that no model has.
+TABLE = "table:"
+# Of pages that depend on what can't be named: every invalidation of rows names it.
+ANYTHING = "edge_isr.anything"
 
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
 # quote() keeps letters, digits and these; a literal % stays, so that encoding twice is the same.
@@ -105,12 +109,21 @@ def coarse(name: str) -> str | None:
 
 
 def with_coarse(tags: Iterable[str]) -> set[str]:
-    """What an invalidation of these tags has to name: themselves, and what they may be folded into.
+    """What an invalidation of these tags has to name: themselves, what they may be folded into, and
+    the tag of pages that depend on what can't be named.
 
     A path's tag is never folded: a page has one of them.
     """
     named = set(tags)
-    return named | {c for t in named if not is_path(t) and (c := coarse(t)) is not None}
+    wider = {c for t in named if not is_path(t) and (c := coarse(t)) is not None}
+    if any(is_data(t) for t in named):
+        wider.add(ANYTHING)
+    return named | wider
+
+
+def is_data(name: str) -> bool:
+    """Whether it is the tag of rows of a model or a table."""
+    return name.partition(":")[0] in _model_labels() or name.startswith(TABLE)
 
 
 def is_path(name: str) -> bool:

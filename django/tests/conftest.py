@@ -16,6 +16,8 @@ from django.dispatch import receiver
 from django.test import AsyncClient, Client
 from django.urls import path
 
+from edge_isr.tags import ANYTHING
+
 
 @receiver(connection_created)
 def _without_fsync(connection, **kwargs):
@@ -71,6 +73,11 @@ def tags_of(response):
     """The tags of a response, without its own path."""
     named = response.get("X-Edge-ISR-Tags", "").split()
     return {name for name in named if not name.startswith("path:")}
+
+
+def ttl_of(response):
+    """For how many seconds the edge may keep it."""
+    return int(response["CDN-Cache-Control"].partition("max-age=")[2].partition(",")[0])
 
 
 def is_public(response):
@@ -161,8 +168,9 @@ class FakeWorker:
 
     @property
     def tags(self):
-        """All tags that it was told."""
-        return {tag for call in self.calls for tag in (call.json or {}).get("tags", ())}
+        """All tags that it was told, but for the one that is in each invalidation by tags."""
+        told = {tag for call in self.calls for tag in (call.json or {}).get("tags", ())}
+        return told - {ANYTHING}
 
     def stop(self):
         """From now on connections are refused."""

@@ -14,11 +14,15 @@ PACKAGE = Path(edge_isr.__file__).parent
 # at on every version that is declared; a new one is a reason to look for another way first.
 UNDOCUMENTED = {
     "django.db.backends.base.base.BaseDatabaseWrapper",
+    "django.db.backends.base.operations.BaseDatabaseOperations",
+    "django.db.backends.utils.CursorWrapper",
     "django.db.models.fields.reverse_related.ManyToOneRel",
     "django.db.models.query.ModelIterable",
     "django.db.models.query.RawModelIterable",
     "django.db.models.query.RawQuerySet",
+    "django.db.models.sql.compiler.SQLAggregateCompiler",
     "django.db.models.sql.compiler.SQLCompiler",
+    "django.db.models.sql.compiler.SQLInsertCompiler",
     "django.db.models.sql.subqueries.UpdateQuery",
     "django.db.models.sql.where.AND",
     "django.template.base.FilterExpression",

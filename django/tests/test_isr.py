@@ -13,7 +13,7 @@ from django.views.generic import ListView, TemplateView, View
 from shop.models import Category, Product
 
 from edge_isr import TagError, add_tags, isr, tag
-from edge_isr.tags import clean, coarse, fold, path_tag, with_coarse
+from edge_isr.tags import ANYTHING, clean, coarse, fold, path_tag, with_coarse
 
 pytestmark = pytest.mark.django_db
 
@@ -245,6 +245,7 @@ class TestTags:
         assert with_coarse({"post:1", "post:2", "path:/x/"}) == {
             "post:1", "post:2", "post:*", "path:/x/",
         }  # fmt: skip
+        assert with_coarse({"shop.product:1"}) == {"shop.product:1", "shop.product", ANYTHING}
 
     def test_the_path_of_a_page_in_any_spelling(self):
         assert path_tag("/b%C3%BCcher/?a=1#x") == path_tag("/bücher/") == "path:/b%C3%BCcher/"

@@ -1,0 +1,83 @@
+"""What is written by `connection.cursor()` is told by its tables."""
+
+import pytest
+from django.db import connection, transaction
+from shop.models import Banner, Review
+
+import edge_isr
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def data(hats, shoes, fez, cap):
+    Review.objects.create(pk=21, product=fez, text="good")
+
+
+WRITES = {
+    "insert": ("INSERT INTO shop_banner (text) VALUES ('x')", {"shop.banner"}),
+    "update": ("UPDATE shop_category SET name = 'x'", {"shop.category"}),
+    "update, several": ("UPDATE shop_category SET name = 'x', slug = id", {"shop.category"}),
+    "delete": ("DELETE FROM shop_review", {"shop.review"}),
+    "capitals": ("update \"shop_category\" set NAME = 'x'", {"shop.category"}),
+    "comment": ("/* nightly */ UPDATE shop_category SET name = 'x'", {"shop.category"}),
+    "insert from": (
+        "INSERT INTO shop_banner (text, category_id) SELECT name, id FROM shop_category",
+        {"shop.banner"},
+    ),
+    "with": (
+        "WITH c AS (SELECT id FROM shop_category) DELETE FROM shop_review WHERE id IN "
+        "(SELECT id FROM c)",
+        {"shop.review"},
+    ),
+    "a child's table": ("DELETE FROM shop_premium", {"shop.premium"}),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_writes_by_cursor(data, told, name):
+    sql, wanted = WRITES[name]
+    told()
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+    found = told()
+    assert wanted <= found
+    assert found - wanted <= {"shop.category", "shop.product"}
+
+
+def test_writes_by_executemany(data, told):
+    told()
+    with connection.cursor() as cursor:
+        cursor.executemany("UPDATE shop_category SET name = %s WHERE id = %s", [("a", 1), ("b", 2)])
+    assert told() == {"shop.category"}
+
+
+def test_a_read_by_cursor_tells_nothing(data, told):
+    told()
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 'UPDATE shop_category SET name = 1' FROM shop_review")
+    assert told() == set()
+
+
+def test_the_orms_own_writes_are_told_by_their_rows(data, told):
+    edge_isr.register(Banner, only_if=lambda banner: banner.text == "shown")
+    told()
+    Banner.objects.create(text="draft")
+    Banner.objects.update(text="draft 2")
+    Banner.objects.all().delete()
+    assert told() == set()
+
+
+def test_silence_holds_for_cursors(data, told):
+    told()
+    with edge_isr.silence(), connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_category SET name = 'x'")
+    assert told() == set()
+
+
+def test_a_write_that_is_rolled_back_is_told_to_nobody(data, told):
+    told()
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE shop_category SET name = 'x'")
+        transaction.set_rollback(True)
+    assert told() == set()
