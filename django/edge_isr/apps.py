@@ -22,12 +22,12 @@ class EdgeISRConfig(AppConfig):
             cursors,
             hooks,
         )
-        from .changes import follow_all
+        from .changes import follow_relations
 
         hooks.install()
         cursors.install()
         _install_reading()
-        follow_all()
+        follow_relations()
         setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")
 
 
@@ -42,11 +42,9 @@ def _install_reading() -> None:
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
     if setting == "EDGE_ISR":
-        from .changes import follow_all
         from .conf import load
         from .registry import forget_models
 
         load.cache_clear()
         forget_models()
         _install_reading()
-        follow_all()

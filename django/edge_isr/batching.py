@@ -2,20 +2,23 @@
 transaction, and sent when that commits. A rollback, also of a savepoint, takes them along.
 
 Each state of a transaction (its stack of savepoints) has at most one callback of ours. It holds
-what was recorded in that state, so that the same tag is written once, and Django drops it together
-with the savepoint it belongs to.
+what was recorded in that state, and Django drops it together with the savepoint it belongs to. The
+outbox is written once, right before the commit: a transaction of a thousand saves writes one row.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from django.db import DEFAULT_DB_ALIAS, connections, transaction
+from django.core import mail
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .conf import Settings, get_settings
+from .conf import get_settings, load
+from .delivery import committed
 from .invalidation import Invalidation, merged
 
 logger = logging.getLogger("edge_isr")
@@ -57,19 +60,31 @@ def batch(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 
 def is_silenced() -> bool:
-    """Whether changes are told to nobody now."""
-    return _silenced.get()
+    """Whether changes are told to nobody now: by `silence`, or in a test run that didn't ask."""
+    return _silenced.get() or (hasattr(mail, "outbox") and not load()[0].in_tests)
 
 
 def record(invalidation: Invalidation, using: str = DEFAULT_DB_ALIAS) -> None:
     """Something is out of date once the transaction on that database commits."""
-    if not invalidation or _silenced.get():
+    if not invalidation or is_silenced():
         return
     changes = (_batch.get() or {}).get(using)
     if changes is None:
         _submit(invalidation, using)
     else:
         changes.append(invalidation)
+
+
+class Savepoint:
+    """Stands among a transaction's callbacks where a savepoint was set. Django drops what `atomic`
+    recorded inside one that it rolls back; `savepoint_rollback` may also be called by hand."""
+
+    def __init__(self, sid: str) -> None:
+        self.__qualname__ = type(self).__qualname__
+        self.sid = sid
+
+    def __call__(self) -> None:
+        """Nothing."""
 
 
 class AfterCommit:
@@ -80,80 +95,123 @@ class AfterCommit:
         self.__qualname__ = type(self).__qualname__
         self.using = using
         self.recorded: list[Invalidation] = []
-        # What of it is known to be in the transaction still.
-        self.standing: list[Invalidation] = []
         # Whether what was recorded stands in the outbox.
         self.written = False
 
-    def take(self, invalidation: Invalidation) -> Invalidation:
-        """Takes it up, and returns what of it is new."""
-        _absorb(self.recorded, invalidation)
-        return _absorb(self.standing, invalidation)
-
-    def doubt(self) -> None:
-        """A savepoint was rolled back, and perhaps what was written since: it is written again."""
-        self.standing = []
+    def take(self, invalidation: Invalidation) -> None:
+        """Takes it up."""
+        for known in self.recorded:
+            if known.options == invalidation.options:
+                known.absorb(invalidation)
+                return
+        self.recorded.append(invalidation.copy())
 
     def __call__(self) -> None:
         """The transaction has committed."""
-        from .delivery import committed
-
-        committed(self.recorded, self.using, get_settings(), self.written)
+        _committed([self], self.using)
 
 
-def _absorb(into: list[Invalidation], invalidation: Invalidation) -> Invalidation:
-    for known in into:
-        if known.options == invalidation.options:
-            new = invalidation.minus(known)
-            known.absorb(new)
-            return new
-    into.append(Invalidation.from_json(invalidation.to_json()))
-    return invalidation
+def before_commit(connection: BaseDatabaseWrapper) -> None:
+    """Writes the outbox; the transaction is about to commit.
+
+    What can't be written is told after the commit without the outbox: the site's own change does
+    not fail for it. Raises if the failure has ended the transaction: then nothing can be committed.
+    """
+    waiting = [one for one in _callbacks(connection.run_on_commit) if not one.written]
+    settings = get_settings()
+    if not waiting or not settings.outbox:
+        return
+    from .delivery.outbox import can_write, write
+
+    if not can_write(connection.alias):
+        return
+    changes = merged(one for after in waiting for one in after.recorded)
+    try:
+        # A savepoint: on some databases a statement that fails ends the transaction.
+        with transaction.atomic(using=connection.alias):
+            for one in changes:
+                write(one, connection.alias, settings)
+    except Exception as error:
+        if connection.needs_rollback or connection.connection is None:
+            raise
+        logger.error(
+            "the outbox on %s could not be written (%s): %s is told without it, and is lost if "
+            "this process ends before. Look at the database, and run migrate",
+            connection.alias, error, changes[0],
+        )  # fmt: skip
+        return
+    for after in waiting:
+        after.written = True
 
 
-def savepoint_rolled_back(using: str) -> None:
-    """Django drops the callbacks of savepoints that `atomic` made; not of those made by hand."""
-    for entry in connections[using].run_on_commit:
-        if isinstance(entry[1], AfterCommit):
-            entry[1].doubt()
+def after_commit(connection: BaseDatabaseWrapper) -> None:
+    """Tells of the commit, before callbacks of the site: one that fails takes no later one along,
+    and this one comes first."""
+    ours = _callbacks(connection.run_on_commit)
+    connection.run_on_commit = [
+        entry
+        for entry in connection.run_on_commit
+        if not isinstance(entry[1], (AfterCommit, Savepoint))
+    ]
+    if ours:
+        _committed(ours, connection.alias)
+
+
+def savepoint_set(connection: BaseDatabaseWrapper, sid: str | None) -> None:
+    """What is recorded from now on is dropped if the savepoint is rolled back."""
+    if sid is not None and connection.in_atomic_block and not is_silenced():
+        transaction.on_commit(Savepoint(sid), using=connection.alias, robust=True)
+
+
+def savepoint_rolled_back(connection: BaseDatabaseWrapper, sid: str) -> None:
+    """Drops what was recorded since that savepoint."""
+    inside = False
+    kept = []
+    for entry in connection.run_on_commit:
+        inside = inside or (isinstance(entry[1], Savepoint) and entry[1].sid == sid)
+        if not (inside and isinstance(entry[1], AfterCommit)):
+            kept.append(entry)
+    connection.run_on_commit = kept
+
+
+def _callbacks(run_on_commit: Iterable[tuple[object, ...]]) -> list[AfterCommit]:
+    return [entry[1] for entry in run_on_commit if isinstance(entry[1], AfterCommit)]
+
+
+def _committed(ours: list[AfterCommit], using: str) -> None:
+    settings = get_settings()
+    try:
+        for written in (True, False):
+            found = merged(o for after in ours if after.written is written for o in after.recorded)
+            if found:
+                committed(found, using, settings, written)
+    except Exception:
+        # The change is committed: nothing that fails here may fail for the site.
+        logger.exception("what has changed on %s could not be told", using)
 
 
 def _submit(invalidation: Invalidation, using: str) -> None:
-    settings = get_settings()
     connection = connections[using]
-    state = set(connection.savepoint_ids)
-    after = next(
-        (
-            entry[1]
-            for entry in reversed(connection.run_on_commit[-20:])
-            if isinstance(entry[1], AfterCommit) and entry[0] == state
-        ),
-        None,
-    )
-    if after is None:
-        after = AfterCommit(using)
-        after.written = settings.outbox and _has_outbox(using)
-        new = after.take(invalidation)
-        if after.written:
-            _write(new, using, settings)
-        # Robust: nothing that fails here may keep other callbacks from being called.
-        transaction.on_commit(after, using=using, robust=True)
+    if connection.in_atomic_block:
+        _after(connection).take(invalidation)
         return
-    new = after.take(invalidation)
-    if new and after.written:
-        _write(new, using, settings)
+    try:
+        # Its end writes the outbox, and tells.
+        with transaction.atomic(using=using):
+            _after(connection).take(invalidation)
+    except Error as error:
+        logger.error("the database %s can't take an outbox message: %s", using, error)
+        committed([invalidation], using, get_settings(), False)
 
 
-def _has_outbox(using: str) -> bool:
-    from .delivery.outbox import has_table
-
-    if has_table(using):
-        return True
-    logger.error("the database %s has no outbox yet (run migrate): told without it", using)
-    return False
-
-
-def _write(invalidation: Invalidation, using: str, settings: Settings) -> None:
-    from .delivery.outbox import write
-
-    write(invalidation, using, settings)
+def _after(connection: BaseDatabaseWrapper) -> AfterCommit:
+    state = set(connection.savepoint_ids)
+    for entry in reversed(connection.run_on_commit[-20:]):
+        if isinstance(entry[1], Savepoint):
+            break
+        if isinstance(entry[1], AfterCommit) and entry[0] == state:
+            return entry[1]
+    after = AfterCommit(connection.alias)
+    # Robust: nothing that fails here may keep other callbacks from being called.
+    transaction.on_commit(after, using=connection.alias, robust=True)
+    return after

@@ -1,76 +1,55 @@
-"""Changes of rows become invalidations: what models' signals tell, and what they don't.
+"""Changes of rows become invalidations: which rows a statement of the ORM changes, and what is told
+of them.
 
-Signals tell of `save`, `delete` (also by queryset and by cascade) and many-to-many changes.
-`hooks` tells of the rest: `update`, `bulk_create`, `bulk_update`, and fields that a deletion nulls.
-Receivers are connected to the models that are followed, one by one, so that others keep Django's
-fast deletions.
+`hooks` asks before and after each statement. Rows are named one by one, up to a number; what a
+registered model says of its rows is asked of the rows as they were and as they are. Rows of a
+through model also tell of the two rows that they connect, and rows that the database deletes by
+itself (`DB_CASCADE`) are found before it does.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
+from django.db import models
 from django.db.models import Model
-from django.db.models.fields.reverse_related import ManyToOneRel
-from django.db.models.signals import m2m_changed, post_save, pre_delete, pre_save
+from django.db.models.signals import m2m_changed
 
 from .batching import is_silenced, record
-from .conf import get_settings, load
+from .conf import get_settings
 from .invalidation import Invalidation
-from .registry import (
-    entry_of,
-    is_followed,
-    labels_of,
-    model_registered,
-    of_instance,
-    of_models,
-    registered,
-)
+from .registry import entry_of, is_followed, of_every, of_instance, of_models
 from .tags import concrete_label
 
 # Written by Django at every log-in. No page may be refreshed for that.
 UNSHOWN_FIELDS = {"last_login"}
+# Of more rows than that, a statement tells as of every row of the model.
+MAX_NAMED_ROWS = 1000
+CHUNK = 200
 
-_followed: set[type[Model]] = set()
-
-
-def follow(sender: type[Model], **kwargs: Any) -> None:
-    """Connects the signals of a model, and of its proxies and children."""
-    # The signals of a proxy and of a child have them as senders.
-    for one in {sender, *(known for known in apps.get_models() if issubclass(known, sender))}:
-        _connect(one)
+# A foreign key of a through model: its attribute, the model it points to, and that one's attribute.
+End = tuple[str, type[Model], str]
 
 
-def _connect(model: type[Model]) -> None:
-    if model in _followed:
-        return
-    _followed.add(model)
-    uid = f"edge_isr.{model._meta.label}"
-    pre_save.connect(_before_save, sender=model, dispatch_uid=uid)
-    post_save.connect(_saved, sender=model, dispatch_uid=uid)
-    pre_delete.connect(_deleted, sender=model, dispatch_uid=uid)
-    relations = [field.remote_field for field in model._meta.many_to_many]
-    relations += [rel for rel in model._meta.related_objects if rel.many_to_many]
-    for through in (relation.through for relation in relations):
-        m2m_changed.connect(_m2m, sender=through, dispatch_uid=f"edge_isr.{through._meta.label}")
-
-
-def follow_all() -> None:
-    """Connects the models that are registered, now and later, and all that the settings follow."""
-    model_registered.connect(follow, dispatch_uid="edge_isr.changes")
-    for model in registered():
-        follow(model)
-    if load()[0].auto_tags:
-        for model in apps.get_models(include_auto_created=True):
-            if is_followed(model):
-                _connect(model)
+def followed(model: type[Model]) -> type[Model] | None:
+    """The model whose changes are told now: itself, or what a migration's stand-in stands for."""
+    if is_silenced():
+        return None
+    if model._meta.apps is not apps:
+        try:
+            model = apps.get_model(model._meta.label)
+        except LookupError:
+            return None
+    followed = is_followed(model) or any(entry_of(end[1]) is not None for end in ends_of(model))
+    return model if followed else None
 
 
 def follows(model: type[Model]) -> bool:
-    """Whether a change of the model is to be told now. Not of migrations' stand-ins for it."""
-    return model in _followed and not is_silenced() and is_followed(model)
+    """Whether changes of a model are told now."""
+    return followed(model) is not None
 
 
 def tell(invalidation: Invalidation, using: str) -> None:
@@ -82,100 +61,240 @@ def tell(invalidation: Invalidation, using: str) -> None:
     record(invalidation, using)
 
 
-def old_rows(model: type[Model], using: str, pks: Iterable[Any]) -> list[Model]:
-    """Rows as the database has them."""
-    rows: list[Model] = list(model._base_manager.using(using).filter(pk__in=list(pks)))
+@lru_cache(maxsize=1)
+def _through_models() -> dict[type[Model], tuple[End, ...]]:
+    found: dict[type[Model], tuple[End, ...]] = {}
+    for model in apps.get_models():
+        for field in model._meta.local_many_to_many:
+            # Those of packages, such as django-taggit's, are not made of two foreign keys.
+            if not isinstance(field, models.ManyToManyField):
+                continue
+            through = field.remote_field.through
+            names = (field.m2m_field_name(), field.m2m_reverse_field_name())
+            keys = [through._meta.get_field(name) for name in names]
+            found[through] = tuple(
+                (key.attname, key.related_model, key.target_field.attname) for key in keys
+            )
+    return found
+
+
+def ends_of(model: type[Model]) -> tuple[End, ...]:
+    """What a row of a through model connects; nothing for other models."""
+    return _through_models().get(model, ())
+
+
+def chunks(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    """Parts that every database takes as parameters of one statement."""
+    for start in range(0, len(items), CHUNK):
+        yield items[start : start + CHUNK]
+
+
+def rows_by(model: type[Model], using: str, name: str, values: Iterable[Any]) -> Iterator[Model]:
+    """The rows with these values in a field, as the database has them."""
+    for part in chunks(list(values)):
+        yield from model._base_manager.using(using).filter(**{f"{name}__in": part})
+
+
+class Change:
+    """What one statement changes in the rows of one model: seen before and after, told at once."""
+
+    def __init__(self, model: type[Model], current: type[Model], using: str) -> None:
+        # Whose manager finds the rows; a migration's stand-in has the columns of its time.
+        self._source = model
+        self.using = using
+        self.model = current
+        self._historical = model is not current and model._meta.apps is not apps
+        self._entry = entry_of(current)
+        self._connected: list[tuple[End, set[Any]]] = []
+        self.found = Invalidation()
+
+    @property
+    def needs_rows(self) -> bool:
+        """Whether rows have more to say than their keys."""
+        return self._entry is not None and self._entry.needs_rows and not self._historical
+
+    def keys(self, queryset: Any) -> list[Any]:
+        """The keys of a queryset's rows; no more than are needed."""
+        # order_by(): the keys of all rows, in whatever order.
+        keys = queryset.using(self.using).order_by().values_list("pk", flat=True)
+        every = self.needs_rows or ends_of(self.model) or _database_cascades(self.model)
+        return list(keys if every else keys[: MAX_NAMED_ROWS + 1])
+
+    def name(self, keys: Sequence[Any]) -> None:
+        """Rows with these keys change."""
+        if not keys or self._only_if:
+            return
+        if len(keys) > MAX_NAMED_ROWS or (self._historical and self._entry is not None):
+            self.name_every()
+        else:
+            self.found.absorb(of_models(self.model, keys))
+            self.found.tags.update(self._constant)
+
+    def name_model(self) -> None:
+        """Rows come whose keys are not asked for anywhere."""
+        if not self._only_if:
+            self.found.absorb(of_models(self.model))
+            self.found.tags.update(self._constant)
+
+    def name_every(self) -> None:
+        """Rows change whose keys are not known, or too many."""
+        if not self._only_if:
+            self.found.absorb(of_every(self.model))
+            self.found.tags.update(self._constant)
+
+    @property
+    def _only_if(self) -> bool:
+        """Whether rows speak for themselves or not at all."""
+        return self.needs_rows and self._entry is not None and self._entry.only_if is not None
+
+    @property
+    def _constant(self) -> Iterable[str]:
+        tags = self._entry.tags if self._entry is not None else ()
+        return () if callable(tags) else tags
+
+    def rows(self, rows: Iterable[Model]) -> None:
+        """What rows say."""
+        if self.needs_rows:
+            for row in rows:
+                self.found.absorb(of_instance(row))
+
+    def see(self, keys: Sequence[Any], ends: bool = True) -> None:
+        """The rows with these keys, as the database has them now, are changed, or were."""
+        if self.needs_rows:
+            self.rows(rows_by(self.model, self.using, "pk", keys))
+        self.see_ends(keys, ends)
+
+    def see_ends(self, keys: Sequence[Any], automatic: bool = True) -> None:
+        """What rows of a through model connect. Not `automatic`: only what is registered."""
+        ends = self._ends(automatic)
+        if not ends:
+            return
+        values: list[set[Any]] = [set() for _ in ends]
+        for part in chunks(keys):
+            rows = self._source._base_manager.using(self.using).filter(pk__in=part)
+            for row in rows.values_list(*(end[0] for end in ends)):
+                for known, value in zip(values, row, strict=True):
+                    known.add(value)
+        self._connected = list(zip(ends, values, strict=True))
+        self.see_ends_again()
+
+    def see_ends_again(self) -> None:
+        """What was connected, after the statement that changed it."""
+        for end, known in self._connected:
+            self._end(end, known)
+
+    def connect(self, rows: Sequence[Model], automatic: bool = True) -> None:
+        """Rows of a through model connect what they connect."""
+        for end in self._ends(automatic):
+            self._end(end, {getattr(row, end[0]) for row in rows})
+
+    def _ends(self, automatic: bool) -> list[End]:
+        return [
+            end
+            for end in ends_of(self.model)
+            if (is_followed(end[1]) if automatic else entry_of(end[1]) is not None)
+        ]
+
+    def _end(self, end: End, values: set[Any]) -> None:
+        _, model, target = end
+        values = values - {None}
+        entry = entry_of(model)
+        if self._historical or (len(values) > MAX_NAMED_ROWS and not (entry and entry.needs_rows)):
+            self.found.absorb(of_every(model))
+        elif target == model._meta.pk.attname and not (entry and entry.needs_rows):
+            self.found.absorb(of_models(model, values) if values else Invalidation())
+        else:
+            for row in rows_by(model, self.using, target, values):
+                self.found.absorb(of_instance(row))
+
+    def cascade(self, keys: Sequence[Any]) -> None:
+        """What the database itself changes when rows with these keys are deleted."""
+        if not self._historical:
+            self.found.absorb(_reached(self.model, keys, self.using, set()))
+
+    def tell(self, what: str) -> None:
+        """All of it is out of date when the transaction commits."""
+        self.found.reason = f"{concrete_label(self.model)} {what}"
+        tell(self.found, self.using)
+
+
+def _database_cascades(model: type[Model]) -> list[Any]:
+    """The foreign keys to a model that the database itself follows when a row is deleted."""
+    fields = [rel.field for rel in _pointing_at(model)]
+    # Django 6.1: DB_CASCADE, DB_SET_NULL, DB_SET_DEFAULT.
+    return [f for f in fields if hasattr(f.remote_field.on_delete, "on_delete_sql")]
+
+
+@lru_cache(maxsize=1024)
+def _pointing_at(model: type[Model]) -> tuple[Any, ...]:
+    found = model._meta.concrete_model._meta.get_fields(include_hidden=True)
+    return tuple(f for f in found if f.auto_created and not f.concrete and not f.many_to_many)
+
+
+def _reached(
+    model: type[Model], keys: Sequence[Any], using: str, seen: set[tuple[type[Model], Any]]
+) -> Invalidation:
+    found = Invalidation()
+    for field in _database_cascades(model):
+        child = field.model
+        rows = _pointing_rows(field, keys, using)
+        if len(rows) > MAX_NAMED_ROWS:
+            found.absorb(_every_reached(child, set()))
+            continue
+        fresh = [row for row in rows if (child, row.pk) not in seen]
+        seen.update((child, row.pk) for row in fresh)
+        for row in fresh if is_followed(child) else ():
+            found.absorb(of_instance(row))
+        if fresh and _is_cascade(field):
+            found.absorb(_reached(child, [row.pk for row in fresh], using, seen))
+    return found
+
+
+def _pointing_rows(field: Any, keys: Sequence[Any], using: str) -> list[Model]:
+    rows: list[Model] = []
+    manager = field.model._base_manager.using(using)
+    for part in chunks(keys):
+        pointing = manager.filter(**{f"{field.name}__pk__in": part})
+        rows += pointing[: MAX_NAMED_ROWS + 1 - len(rows)]
     return rows
 
 
-def _before_save(
-    sender: type[Model], instance: Model, using: str, update_fields: Any = None, **kwargs: Any
-) -> None:
-    instance.__dict__.pop("_edge_isr_old", None)
-    entry = entry_of(sender)
-    if entry is None or not entry.needs_old or instance.pk is None or not follows(sender):
-        return
-    # A new instance may have the key of a row that is there. Where the key has a default, Django
-    # never looks for such a row: it inserts.
-    if instance._state.adding and instance._meta.pk.has_default() and not kwargs.get("raw"):
-        return
-    fields = entry.fields
-    if fields is not None and update_fields is not None and not set(fields) & set(update_fields):
-        return
-    for old in old_rows(sender, using, [instance.pk]):
-        if fields is None or _changed(old, instance, fields):
-            instance.__dict__["_edge_isr_old"] = of_instance(old)
+def _every_reached(model: type[Model], seen: set[type[Model]]) -> Invalidation:
+    """Every row of a model, and of what is deleted with it."""
+    seen.add(model)
+    found = of_every(model) if is_followed(model) else Invalidation()
+    for field in _database_cascades(model):
+        if field.model not in seen and _is_cascade(field):
+            found.absorb(_every_reached(field.model, seen))
+        elif is_followed(field.model):
+            found.absorb(of_every(field.model))
+    return found
 
 
-def _changed(old: Model, new: Model, fields: Iterable[str]) -> bool:
-    names = (new._meta.get_field(name).attname for name in fields)
-    return any(getattr(old, name) != getattr(new, name) for name in names)
+def _is_cascade(field: Any) -> bool:
+    return field.remote_field.on_delete is getattr(models, "DB_CASCADE", None)
 
 
-def _saved(
-    sender: type[Model], instance: Model, using: str, update_fields: Any = None, **kwargs: Any
-) -> None:
-    old = instance.__dict__.pop("_edge_isr_old", None)
-    if not follows(sender) or (update_fields and set(update_fields) <= UNSHOWN_FIELDS):
-        return
-    found = of_instance(instance)
-    if old is not None:
-        found.absorb(old)
-    found.reason = "" if not found else f"{concrete_label(sender)} {instance.pk}"
-    tell(found, using)
+def follow_relations() -> None:
+    """Listens to relations that packages make otherwise than Django, and tell of by its signal."""
+    for model in apps.get_models():
+        for field in model._meta.local_many_to_many:
+            if not isinstance(field, models.ManyToManyField):
+                through = field.remote_field.through
+                uid = f"edge_isr.{through._meta.label}"
+                m2m_changed.connect(_relation_changed, sender=through, dispatch_uid=uid)
 
 
-def _deleted(sender: type[Model], instance: Model, using: str, **kwargs: Any) -> None:
-    # Before, because its relations are gone afterwards; it is sent only if the deletion commits.
-    if not follows(sender):
-        return
-    found = of_instance(instance)
-    found.reason = "" if not found else f"{concrete_label(sender)} {instance.pk} deleted"
-    tell(found, using)
-
-
-def _m2m(
-    sender: type[Model],
-    instance: Model,
-    action: str,
-    model: type[Model],
-    pk_set: set[Any] | None,
-    using: str,
+def _relation_changed(
+    sender: type[Model], instance: Model, action: str, model: Any, pk_set: Any, using: str,
     **kwargs: Any,
-) -> None:
+) -> None:  # fmt: skip
     if is_silenced() or action not in ("post_add", "pre_remove", "post_remove", "pre_clear"):
         return
-    ends = (type(instance), model)
-    if not any(map(is_followed, ends)):
-        return
-    # What rows say of themselves may name what they are about to lose.
-    if action == "pre_remove" and not any(e.needs_rows for e in map(entry_of, ends) if e):
-        return
-    if action == "pre_clear":
-        pk_set = _cleared(sender, instance, model, using)
-    if not pk_set:
-        return
-    found = Invalidation(tags=set(labels_of(sender)))
+    found = Invalidation()
     if is_followed(type(instance)):
         found.absorb(of_instance(instance))
-    if is_followed(model):
-        if entry_of(model) is not None:
-            for other in old_rows(model, using, pk_set):
-                found.absorb(of_instance(other))
-        else:
-            found.absorb(of_models(model, pk_set))
+    if model is not None and is_followed(model):
+        for row in rows_by(model, using, "pk", pk_set or ()):
+            found.absorb(of_instance(row))
     tell(found, using)
-
-
-def _cleared(through: type[Model], instance: Model, model: type[Model], using: str) -> set[Any]:
-    """The keys at the other end of what is about to be cleared."""
-    keys = [f for f in through._meta.concrete_fields if isinstance(f.remote_field, ManyToOneRel)]
-    found: set[Any] = set()
-    for own in keys:
-        for other in keys:
-            ends = other is not own and isinstance(instance, own.related_model)
-            # Of a relation with itself both ends fit: then both are asked.
-            if ends and issubclass(model, other.related_model):
-                rows = through._base_manager.using(using).filter(**{own.attname: instance.pk})
-                found.update(rows.values_list(other.attname, flat=True))
-    return found

@@ -74,6 +74,7 @@ class Settings:
     warm: bool = True
     settle_ms: int = 0
     outbox: bool = True
+    in_tests: bool = False
     delivery: str = "thread"
     queue_name: str = "edge_isr"
     retention: float = 86_400.0
@@ -220,6 +221,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "WARM": ("warm", _switch),
     "SETTLE_MS": ("settle_ms", _number(0, 3_600_000, int)),
     "OUTBOX": ("outbox", _switch),
+    "IN_TESTS": ("in_tests", _switch),
     "DELIVERY": ("delivery", _delivery),
     "QUEUE_NAME": ("queue_name", _text),
     "RETENTION": ("retention", _number(0, 31_536_000)),

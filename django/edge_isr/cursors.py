@@ -24,7 +24,7 @@ from .context import automatic
 from .hooks import one_transaction
 from .invalidation import Invalidation
 from .patching import replace_method
-from .registry import labels_by_table, models_of_table, of_models, table_names
+from .registry import labels_by_table, models_of_table, of_every, table_names
 
 # What rewrites rows in one transaction at most; CALL and DO may commit by themselves.
 _IN_TRANSACTION = frozenset({"insert", "update", "delete", "replace", "merge", "with"})
@@ -126,7 +126,7 @@ def _invalidation_of(table: str) -> Invalidation:
     found = Invalidation()
     for model in models_of_table(table):
         if follows(model):
-            found.absorb(of_models(model))
+            found.absorb(of_every(model))
     if table not in table_names() and table not in labels_by_table():
         found.tags.update(relations.labels_of_table(table))
     return found

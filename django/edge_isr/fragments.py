@@ -32,7 +32,7 @@ from .context import Recorder, current, recording
 from .decorators import Tags
 from .invalidation import Invalidation
 from .policy import SAFE_METHODS, UNKNOWN_SECONDS
-from .tags import ANYTHING, clean_all, path_tag, with_coarse
+from .tags import ANYTHING, clean_all, path_tag, with_coarse, with_every
 
 logger = logging.getLogger("edge_isr")
 
@@ -148,7 +148,7 @@ class Fragment:
         finally:
             personal = _show_csrf(self._request, token)
         recorder.fold_lists(MAX_INSTANCES)
-        tags, until = recorder.named(), recorder.until
+        tags, until = with_every(recorder.named()), recorder.until
         ttl = _capped(self._ttl, ANYTHING in tags, until)
         if not personal and ttl > 0:
             versions = {tag: self._ensure(_version_key(tag)) for tag in [*tags, EVERYTHING]}

@@ -1,177 +1,391 @@
-"""The writes of the ORM that send no signals, and the transaction that a save and its row share.
+"""The writes of the ORM: each method that runs a statement tells what the statement changes.
 
 Each hook replaces one method of Django by itself and a little more, once, and does nothing for
-models that are not followed.
+models that are not followed. No signal is listened to: a model with listeners loses Django's fast
+deletions and fast additions, and not every write sends one.
 
-`QuerySet.update`, `bulk_create` and `_raw_delete` (bulk_update is made of updates), and
-`UpdateQuery.update_batch`, which nulls fields when what they point at is deleted. `Model.save_base`
-gets a transaction around it while the outbox is on: without one, a save in autocommit mode would be
-committed before its row of the outbox is written, and a crash in between would lose that.
-`savepoint_rollback` may take rows of the outbox along that were believed to be written.
+`Model._save_table` writes the row of a save, in a transaction with its message of the outbox and
+before `post_save` is sent: receivers find the row committed, as they do without this package.
+`QuerySet.update` (and so `bulk_update`), `bulk_create` (and so what is added to a relation),
+`Collector.delete` and `_raw_delete` (deletions with their cascades, what is removed from a
+relation), and the batches that deletions are made of, for whoever calls those by themselves.
+`commit` writes the outbox, and what runs callbacks after it begins with ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import lru_cache
+from inspect import Signature, signature
 from typing import Any
 
-from django.db import router, transaction
+from django.db import OperationalError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, Q, QuerySet
-from django.db.models.sql.subqueries import UpdateQuery
+from django.db.models.deletion import Collector
+from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 
-from .batching import savepoint_rolled_back
-from .changes import follows, old_rows, tell
+from .batching import after_commit, before_commit, savepoint_rolled_back, savepoint_set
+from .changes import UNSHOWN_FIELDS, Change, chunks, ends_of, followed, rows_by
 from .conf import load
-from .invalidation import Invalidation
 from .patching import replace_method
-from .registry import entry_of, of_instance, of_models
+from .registry import entry_of
 
-CHUNK = 200
-
-
-@contextmanager
-def one_transaction(using: str) -> Iterator[None]:
-    if load()[0].outbox:
-        with transaction.atomic(using=using, savepoint=False):
-            yield
-    else:
-        yield
+# The model of the deletion that is going on: what its batches delete has been told.
+_deleting: ContextVar[type[Model] | None] = ContextVar("edge_isr_deleting", default=None)
 
 
 def install() -> None:
     """Puts all hooks in place; again has no effect."""
+    replace_method(Model, "_save_table", _save_table)
     replace_method(QuerySet, "update", _update)
     replace_method(QuerySet, "bulk_create", _bulk_create)
     replace_method(QuerySet, "_raw_delete", _raw_delete)
+    replace_method(Collector, "delete", _collected_delete)
     replace_method(UpdateQuery, "update_batch", _update_batch)
-    replace_method(Model, "save_base", _save_base)
+    replace_method(DeleteQuery, "delete_batch", _delete_batch)
+    replace_method(BaseDatabaseWrapper, "commit", _commit)
+    replace_method(BaseDatabaseWrapper, "savepoint", _savepoint)
     replace_method(BaseDatabaseWrapper, "savepoint_rollback", _savepoint_rollback)
+    replace_method(BaseDatabaseWrapper, "run_and_clear_commit_hooks", _run_commit_hooks)
 
 
-def _say(model: type[Model], pks: Iterable[Any], rows: Iterable[Model]) -> Invalidation:
+@contextmanager
+def one_transaction(using: str) -> Iterator[None]:
+    """What is done in it is committed together with the message that tells of it."""
+    if connections[using].in_atomic_block or not load()[0].outbox:
+        yield
+    else:
+        with transaction.atomic(using=using):
+            yield
+
+
+@contextmanager
+def _transaction(using: str, model: type[Model], reads: bool) -> Iterator[None]:
+    """One for a change of a model. `reads`: we look at its rows before it is made."""
+    with one_transaction(using):
+        if reads and connections[using].in_atomic_block:
+            _write_first(connections[using], model)
+        yield
+
+
+def _write_first(connection: Any, model: type[Model]) -> None:
+    """Takes SQLite's write lock before anything is read.
+
+    A transaction that has read and then writes is refused at once if another one writes meanwhile;
+    one that writes first waits for its turn, as the site's own statement would without us.
+    """
+    if connection.vendor != "sqlite":
+        return
+    quote = connection.ops.quote_name
+    options = model._meta.concrete_model._meta
+    column = quote(options.local_concrete_fields[0].column)
+    try:
+        with connection.wrap_database_errors:
+            # By the driver: this is no statement of the site's.
+            connection.connection.execute(
+                f"UPDATE {quote(options.db_table)} SET {column} = {column} WHERE 0"
+            )
+    except OperationalError as error:
+        # A view can't be updated; that is for the site's own statement to say.
+        if "locked" in str(error):
+            raise
+
+
+def _save_table(original: Any) -> Any:
+    def _save_table(
+        self: Model,
+        raw: bool = False,
+        cls: type[Model] | None = None,
+        force_insert: bool = False,
+        force_update: bool = False,
+        using: Any = None,
+        update_fields: Any = None,
+    ) -> Any:
+        arguments = (raw, cls, force_insert, force_update, using, update_fields)
+        source = type(self)
+        # Tables of parents are written first, in the same transaction.
+        model = followed(source) if cls in (None, source._meta.concrete_model) else None
+        if model is None or (update_fields and set(update_fields) <= UNSHOWN_FIELDS):
+            return original(self, *arguments)
+        change = Change(source, model, using)
+        old = _may_have_old_row(self, model, raw, update_fields)
+        with _transaction(using, model, old or self._meta.select_on_save):
+            if old:
+                _see_old_row(change, self)
+            updated = original(self, *arguments)
+            change.name([self.pk])
+            change.rows([self])
+            change.connect([self], automatic=False)
+            if change.found:
+                change.tell(str(self.pk))
+            return updated
+
+    return _save_table
+
+
+def _may_have_old_row(instance: Any, model: type[Model], raw: bool, update_fields: Any) -> bool:
+    """Whether the row as it is in the database has something to say before it is overwritten."""
+    if instance.pk is None:
+        return False
+    # A new instance may have the key of a row that is there. Where the key has a default, Django
+    # never looks for such a row: it inserts.
+    if instance._state.adding and instance._meta.pk.has_default() and not raw:
+        return False
+    if any(entry_of(end[1]) is not None for end in ends_of(model)):
+        return True
     entry = entry_of(model)
-    # With `only_if`, rows speak for themselves or not at all.
-    quiet = entry is not None and entry.only_if is not None
-    found = Invalidation() if quiet else of_models(model, pks)
-    for row in rows:
-        found.absorb(of_instance(row))
-    return found
+    if entry is None or not entry.needs_old:
+        return False
+    fields = entry.fields
+    return fields is None or update_fields is None or bool(set(fields) & set(update_fields))
 
 
-def _rows(model: type[Model], using: str, pks: list[Any]) -> list[Model]:
-    """Rows of models that have something to say of them; the others are known by their keys."""
-    entry = entry_of(model)
-    return old_rows(model, using, pks) if entry is not None and entry.needs_rows else []
+def _see_old_row(change: Change, instance: Any) -> None:
+    entry = entry_of(change.model)
+    if entry is not None and entry.needs_old:
+        for old in rows_by(change.model, change.using, "pk", [instance.pk]):
+            if entry.fields is None or _differ(old, instance, entry.fields):
+                change.rows([old])
+    change.see_ends([instance.pk], automatic=False)
 
 
-def _tell(model: type[Model], using: str, found: Invalidation, what: str) -> None:
-    found.reason = f"{model._meta.label_lower} {what}"
-    tell(found, using)
+def _differ(old: Model, new: Model, fields: Iterable[str]) -> bool:
+    names = (new._meta.get_field(name).attname for name in fields)
+    return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
 def _update(original: Any) -> Any:
     def update(self: Any, **kwargs: Any) -> Any:
-        if not follows(self.model) or self.query.is_sliced:
+        model = followed(self.model)
+        if model is None or self.query.is_sliced:
             return original(self, **kwargs)
         self._for_write = True
-        with one_transaction(self.db):
-            # order_by(): the keys of all rows, in whatever order.
-            keys = list(self.using(self.db).order_by().values_list("pk", flat=True))
+        using = self.db
+        with _transaction(using, self.model, reads=True):
+            change = Change(self.model, model, using)
+            keys = change.keys(self)
             if not keys:
                 return original(self, **kwargs)
-            found = _say(self.model, keys, _rows(self.model, self.db, keys))
+            change.name(keys)
+            change.see(keys)
             count = original(self, **kwargs)
-            for row in _rows(self.model, self.db, keys):
-                found.absorb(of_instance(row))
-            _tell(self.model, self.db, found, "updated")
+            change.see_ends_again()
+            change.see(_new_keys(change, keys, kwargs))
+            change.tell("updated")
             return count
 
     return update
 
 
+def _new_keys(change: Change, keys: list[Any], values: dict[str, Any]) -> list[Any]:
+    """The keys of the rows after an update, which may have changed them."""
+    pk = change.model._meta.pk
+    named = [name for name in ("pk", pk.name, pk.attname) if name in values]
+    if not named:
+        return keys
+    value = values[named[0]]
+    if hasattr(value, "resolve_expression"):
+        change.name_every()
+        return keys
+    change.name([value.pk if isinstance(value, Model) else value])
+    return [value.pk if isinstance(value, Model) else value]
+
+
+@lru_cache(maxsize=64)
+def _signature(method: Any) -> Signature:
+    return signature(method)
+
+
 def _bulk_create(original: Any) -> Any:
     def bulk_create(self: Any, objs: Any, *args: Any, **kwargs: Any) -> Any:
-        if not follows(self.model):
+        model = followed(self.model)
+        if model is None:
             return original(self, objs, *args, **kwargs)
         objs = list(objs)
         self._for_write = True
-        unique = kwargs.get("unique_fields") if kwargs.get("update_conflicts") else None
-        with one_transaction(self.db):
-            before = list(_conflicting(self.model, self.db, objs, unique or ()))
-            found = _say(self.model, [row.pk for row in before], before)
+        using = self.db
+        change = Change(self.model, model, using)
+        options = _signature(original).bind(self, objs, *args, **kwargs).arguments
+        with _transaction(using, self.model, reads=True):
+            before = list(_conflicting(self.model, using, objs, options))
+            change.name([row.pk for row in before])
+            change.rows(before)
+            fresh = _not_there(self.model, model, using, objs, options)
             created = original(self, objs, *args, **kwargs)
-            known = [obj for obj in objs if obj.pk is not None]
-            found.absorb(_say(self.model, [obj.pk for obj in known], known))
-            if len(known) < len(objs):
-                found.absorb(of_models(self.model))
-            for row in old_rows(self.model, self.db, [row.pk for row in before]):
-                found.absorb(of_instance(row))
-            if objs:
-                _tell(self.model, self.db, found, "created")
+            known = [obj for obj in fresh if obj.pk is not None]
+            change.name([obj.pk for obj in known])
+            if len(known) < len(fresh):
+                # Rows of a relation are never asked for by their keys.
+                (change.name_model if ends_of(model) else change.name_every)()
+            change.rows(known)
+            change.connect(fresh)
+            change.see([row.pk for row in before])
+            if fresh:
+                change.tell("created")
             return created
 
     return bulk_create
 
 
 def _conflicting(
-    model: type[Model], using: str, objs: list[Any], unique: Iterable[str]
+    model: type[Model], using: str, objs: list[Any], options: dict[str, Any]
 ) -> Iterator[Model]:
     """The rows that `update_conflicts` will update."""
-    names = [model._meta.pk.name if name == "pk" else name for name in unique]
-    for start in range(0, len(objs) if names else 0, CHUNK):
+    unique = options.get("unique_fields") if options.get("update_conflicts") else None
+    names = [model._meta.pk.name if name == "pk" else name for name in unique or ()]
+    if names:
+        yield from _rows_like(model, using, objs, names)
+
+
+def _not_there(
+    source: type[Model], model: type[Model], using: str, objs: list[Any], options: dict[str, Any]
+) -> list[Any]:
+    """The rows of a through model that connect what was not connected; of other models, all."""
+    names = [source._meta.get_field(end[0]).name for end in ends_of(model)]
+    if not names or not options.get("ignore_conflicts"):
+        return objs
+    attributes = [end[0] for end in ends_of(model)]
+    known = {tuple(getattr(row, name) for name in attributes)
+             for row in _rows_like(source, using, objs, names)}  # fmt: skip
+    return [obj for obj in objs if tuple(getattr(obj, name) for name in attributes) not in known]
+
+
+def _rows_like(
+    model: type[Model], using: str, objs: list[Any], names: list[str]
+) -> Iterator[Model]:
+    fields = [model._meta.get_field(name) for name in names]
+    for part in chunks(objs):
         where = Q()
-        for obj in objs[start : start + CHUNK]:
-            fields = (model._meta.get_field(name) for name in names)
+        for obj in part:
             where |= Q(**{field.name: getattr(obj, field.attname) for field in fields})
         yield from model._base_manager.using(using).filter(where)
 
 
+def _collected_delete(original: Any) -> Any:
+    def delete(self: Any) -> Any:
+        models = [followed(model) for model in self.data]
+        models += [followed(queryset.model) for queryset in self.fast_deletes]
+        first = next(filter(None, models), None)
+        if first is None:
+            return original(self)
+        with _transaction(self.using, first, reads=True):
+            origin = getattr(self.origin, "model", type(self.origin))
+            # Before anything is gone: what rows say may be asked of their relations.
+            for source, instances in list(self.data.items()):
+                model = followed(source)
+                if model is not None and instances:
+                    change = Change(source, model, self.using)
+                    _see_deleted(change, list(instances), origin is source)
+            token = _deleting.set(origin)
+            try:
+                return original(self)
+            finally:
+                _deleting.reset(token)
+
+    return delete
+
+
+def _see_deleted(change: Change, instances: list[Any], asked: bool) -> None:
+    keys = [instance.pk for instance in instances]
+    change.name(keys)
+    change.rows(instances)
+    change.connect(instances, asked)
+    change.cascade(keys)
+    if change.found:
+        change.tell("deleted" if len(keys) > 1 else f"{keys[0]} deleted")
+
+
 def _raw_delete(original: Any) -> Any:
     def _raw_delete(self: Any, using: str) -> Any:
-        if not follows(self.model):
+        model = followed(self.model)
+        if model is None:
             return original(self, using)
-        with one_transaction(using):
-            keys = list(self.using(using).order_by().values_list("pk", flat=True))
-            if keys:
-                found = _say(self.model, keys, _rows(self.model, using, keys))
-                _tell(self.model, using, found, "deleted")
-            return original(self, using)
+        with _transaction(using, self.model, reads=True):
+            change = Change(self.model, model, using)
+            keys = change.keys(self)
+            if not keys:
+                return original(self, using)
+            # Rows of a relation that go with one of its ends: the end tells of itself.
+            asked = _deleting.get() in (None, self.model)
+            change.name(keys)
+            change.see(keys, asked)
+            change.cascade(keys)
+            count = original(self, using)
+            change.see_ends_again()
+            change.tell("deleted")
+            return count
 
     return _raw_delete
 
 
 def _update_batch(original: Any) -> Any:
     def update_batch(self: Any, pk_list: Any, values: Any, using: str) -> Any:
-        model = self.get_meta().model
-        if not follows(model):
+        source = self.get_meta().model
+        model = followed(source)
+        if model is None:
             return original(self, pk_list, values, using)
-        keys = list(pk_list)
-        found = _say(model, keys, _rows(model, using, keys))
-        result = original(self, pk_list, values, using)
-        for row in _rows(model, using, keys):
-            found.absorb(of_instance(row))
-        _tell(model, using, found, "updated")
-        return result
+        with _transaction(using, source, reads=True):
+            change, keys = Change(source, model, using), list(pk_list)
+            change.name(keys)
+            change.see(keys)
+            result = original(self, pk_list, values, using)
+            change.see(keys)
+            change.tell("updated")
+            return result
 
     return update_batch
+
+
+def _delete_batch(original: Any) -> Any:
+    def delete_batch(self: Any, pk_list: Any, using: str) -> Any:
+        source = self.get_meta().model
+        model = followed(source) if _deleting.get() is None else None
+        if model is None:
+            return original(self, pk_list, using)
+        with _transaction(using, source, reads=True):
+            change, keys = Change(source, model, using), list(pk_list)
+            change.name(keys)
+            change.see(keys)
+            change.cascade(keys)
+            change.tell("deleted")
+            return original(self, pk_list, using)
+
+    return delete_batch
+
+
+def _commit(original: Any) -> Any:
+    def commit(self: Any) -> None:
+        if self.run_on_commit:
+            before_commit(self)
+        original(self)
+
+    return commit
+
+
+def _savepoint(original: Any) -> Any:
+    def savepoint(self: Any) -> Any:
+        sid = original(self)
+        savepoint_set(self, sid)
+        return sid
+
+    return savepoint
 
 
 def _savepoint_rollback(original: Any) -> Any:
     def savepoint_rollback(self: Any, sid: str) -> None:
         original(self, sid)
-        savepoint_rolled_back(self.alias)
+        savepoint_rolled_back(self, sid)
 
     return savepoint_rollback
 
 
-def _save_base(original: Any) -> Any:
-    def save_base(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if not follows(type(self)):
-            return original(self, *args, **kwargs)
-        using = kwargs.get("using") or router.db_for_write(type(self), instance=self)
-        with one_transaction(using):
-            return original(self, *args, **kwargs)
+def _run_commit_hooks(original: Callable[[Any], None]) -> Any:
+    def run_and_clear_commit_hooks(self: Any) -> None:
+        if self.run_on_commit:
+            after_commit(self)
+        original(self)
 
-    return save_base
+    return run_and_clear_commit_hooks

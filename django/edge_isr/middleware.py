@@ -26,7 +26,7 @@ from .context import PageContext, page_of, recording
 from .decorators import keep_query
 from .delivery.courier import budget, full_budget
 from .policy import SAFE_METHODS, Why
-from .tags import ANYTHING, clean_all, fold, path_tag
+from .tags import ANYTHING, clean_all, fold, path_tag, with_every
 
 logger = logging.getLogger("edge_isr")
 
@@ -193,7 +193,7 @@ def _all_tags(
     tags += clean_all(response.get(TAGS_HEADER, "").replace(",", " ").split())
     if settings.path_tags:
         tags.append(path_tag(request.path))
-    return tags
+    return with_every(tags)
 
 
 def _set_tags(response: HttpResponseBase, tags: list[str], settings: Settings) -> None:

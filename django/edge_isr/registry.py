@@ -16,18 +16,14 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.db.models import Model
-from django.dispatch import Signal
 
 from .conf import load
 from .invalidation import Invalidation, clean_path
-from .tags import clean, clean_all, concrete_label
+from .tags import clean, clean_all, concrete_label, every
 
 logger = logging.getLogger("edge_isr")
 
 Source = Callable[[Any], Iterable[str | None] | str | None]
-
-# Sent when a model is registered, with the model as its sender.
-model_registered = Signal()
 
 
 @dataclass(frozen=True)
@@ -89,7 +85,6 @@ def register(
         model._meta.get_field(name)
     _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if)
     forget_models()
-    model_registered.send(model)
     return model
 
 
@@ -154,6 +149,12 @@ def of_models(model: type[Model], pks: Iterable[Any] = ()) -> Invalidation:
     for pk in pks:
         found.tags.update(clean(f"{label}:{pk}") for label in labels_of(model))
     return found
+
+
+def of_every(model: type[Model]) -> Invalidation:
+    """The model as a whole, and each of its instances without naming them."""
+    labels = labels_of(model)
+    return Invalidation(tags={*labels, *map(every, labels)})
 
 
 def of_instance(instance: Model) -> Invalidation:

@@ -60,6 +60,11 @@ def concrete_label(model: type[Model]) -> str:
     return label
 
 
+def every(label: str) -> str:
+    """The tag of pages that show instances of a model: what changes too many to name, names it."""
+    return f"{label}:*"
+
+
 def path_tag(path: str) -> str:
     """The tag that every stored page carries for its path, whatever its host and query."""
     path = unquote(urlsplit(path).path if "://" in path else re.split("[?#]", path, maxsplit=1)[0])
@@ -106,6 +111,15 @@ def coarse(name: str) -> str | None:
     if not colon or ident == "*":
         return None
     return namespace if namespace in _model_labels() else f"{namespace}:*"
+
+
+def with_every(tags: Iterable[str]) -> list[str]:
+    """Tags of a page, with `app.model:*` for each model of which it shows an instance."""
+    named = list(tags)
+    shown = {name.partition(":")[0] for name in named if ":" in name}
+    return list(
+        dict.fromkeys([*named, *(every(label) for label in sorted(shown & _model_labels()))])
+    )
 
 
 def with_coarse(tags: Iterable[str]) -> set[str]:

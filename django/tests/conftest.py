@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -70,9 +71,14 @@ def aget(client, address, **more):
 
 
 def tags_of(response):
-    """The tags of a response, without its own path."""
-    named = response.get("X-Edge-ISR-Tags", "").split()
-    return {name for name in named if not name.startswith("path:")}
+    """The tags of a response, without its own path, and those for changes of very many rows."""
+    named = set(response.get("X-Edge-ISR-Tags", "").split())
+    every = {name for name in named if re.fullmatch(r"[a-z]+\.[a-z_]+:\*", name)}
+    shown = {
+        name.partition(":")[0] for name in named - every if re.match(r"[a-z]+\.[a-z_]+:", name)
+    }
+    assert {name.partition(":")[0] for name in every} >= shown
+    return {name for name in named - every if not name.startswith("path:")}
 
 
 def ttl_of(response):
@@ -195,12 +201,13 @@ def told():
     """The tags that the outbox got since the last call, as if each call ended a transaction."""
     from django.db import connection
 
-    from edge_isr.batching import AfterCommit
+    from edge_isr.batching import AfterCommit, before_commit
     from edge_isr.models import OutboxMessage
 
     seen = set()
 
     def ask(kind="tags"):
+        before_commit(connection)
         connection.run_on_commit[:] = [
             entry for entry in connection.run_on_commit if not isinstance(entry[1], AfterCommit)
         ]
@@ -227,6 +234,21 @@ def _clean():
     registry._entries.clear()
     registry._entries.update(before)
     registry.forget_models()
+
+
+@pytest.fixture
+def written():
+    """The rows of the outbox, with what the open transaction would write at its commit."""
+    from django.db import connection
+
+    from edge_isr.batching import before_commit
+    from edge_isr.models import OutboxMessage
+
+    def ask():
+        before_commit(connection)
+        return list(OutboxMessage.objects.order_by("pk"))
+
+    return ask
 
 
 IS_POSTGRES = bool(os.environ.get("EDGE_ISR_TEST_PG"))

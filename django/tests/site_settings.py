@@ -74,4 +74,6 @@ EDGE_ISR = {
     "TOKEN": "read-token",
     "AUTO_TAGS": True,
     "DELIVERY": "command",
+    # This is a test run that looks at what is told.
+    "IN_TESTS": True,
 }

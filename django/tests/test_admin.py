@@ -9,7 +9,7 @@ from edge_isr.conf import get_settings
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(transaction=True)
 
 PAGE = {
     "url": "https://a.example/1/", "tags": ["post:1", "posts"], "variants": [{"status": 200}],

@@ -41,7 +41,9 @@ def test_writes_by_cursor(data, told, name):
     with connection.cursor() as cursor:
         cursor.execute(sql)
     found = told()
-    assert wanted <= found
+    # Which rows is not known: pages of each are told.
+    assert wanted | {f"{label}:*" for label in wanted} <= found
+    found = {name for name in found if not name.endswith(":*")}
     assert found - wanted <= {"shop.category", "shop.product"}
 
 
@@ -49,7 +51,7 @@ def test_writes_by_executemany(data, told):
     told()
     with connection.cursor() as cursor:
         cursor.executemany("UPDATE shop_category SET name = %s WHERE id = %s", [("a", 1), ("b", 2)])
-    assert told() == {"shop.category"}
+    assert told() == {"shop.category", "shop.category:*"}
 
 
 def test_a_read_by_cursor_tells_nothing(data, told):

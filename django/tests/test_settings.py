@@ -34,6 +34,7 @@ WRONG = {
     "QUEUE_NAME": (None, "expected a text"),
     "RETENTION": ("1d", "expected a number"),
     "TIMEOUT": (0, "expected a number from 0.05 to 60"),
+    "IN_TESTS": ("yes", "expected True or False"),
     "REQUEST_WAIT": (3, "expected a number from 0 to 2"),
     "FRAGMENT_CACHE": (1, "expected a text"),
     "TARGETS": ("fastly", "expected a dictionary"),

@@ -3,11 +3,13 @@
 import pytest
 from conftest import IS_POSTGRES
 from django.core.management import call_command
-from django.db import connection, connections, transaction
+from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.db.backends.sqlite3 import base as sqlite3
+from django.db.models.signals import post_save, pre_save
 from shop.models import Category
 
 import edge_isr
+from edge_isr import batching
 from edge_isr.conf import get_settings
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
@@ -193,40 +195,150 @@ def test_many_saves_in_a_transaction_are_one_call(edge, worker):
     assert len(worker.calls) == 1
 
 
-def test_the_row_and_its_message_are_committed_together(edge, monkeypatch):
-    """In autocommit mode, too: whatever happens after the statement, both are there or none."""
-    from edge_isr.delivery import outbox
-
-    monkeypatch.setattr(outbox, "write", lambda *args: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        make("a")
-    assert not Category.objects.exists()
+class Fault(Exception):
+    """What a test breaks something with."""
 
 
-def test_an_update_and_its_message_are_committed_together(monkeypatch):
+def test_the_row_and_its_message_are_committed_together(monkeypatch):
+    """In autocommit mode, too: whatever happens at the commit, both are there or none."""
     a = make("a")
-    from edge_isr.delivery import outbox
+    count = OutboxMessage.objects.count()
+    real = type(connections["default"])._commit
 
-    monkeypatch.setattr(outbox, "write", lambda *args: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
-        Category.objects.update(name="new")
-    with pytest.raises(ZeroDivisionError):
-        Category.objects.bulk_create([Category(name="b", slug="b")])
-    with pytest.raises(ZeroDivisionError):
-        a.delete()
+    def commit(self):
+        raise OperationalError("the connection was lost")
+
+    monkeypatch.setattr(type(connections["default"]), "_commit", commit)
+    for write in (
+        lambda: make("b"),
+        lambda: Category.objects.update(name="new"),
+        lambda: Category.objects.bulk_create([Category(name="b", slug="b")]),
+        lambda: a.delete(),
+        lambda: Category.objects.all().delete(),
+    ):
+        with pytest.raises(OperationalError):
+            write()
+    monkeypatch.setattr(type(connections["default"]), "_commit", real)
     assert list(Category.objects.values_list("name", flat=True)) == ["a"]
+    assert OutboxMessage.objects.count() == count
+
+
+@pytest.fixture
+def broken_outbox():
+    """A table that can't be written, as after a migration that was not run."""
+    make("w")  # The table is known to be there.
+    table = OutboxMessage._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
+
+
+def test_the_sites_own_write_does_not_fail_for_the_outbox(edge, worker, broken_outbox, caplog):
+    edge(REQUEST_WAIT=2)
+    a = make("a")
+    assert worker.tags == tags(a)
+    with transaction.atomic():
+        b = make("b")
+        with transaction.atomic():
+            Category.objects.filter(pk=b.pk).update(name="new")
+    edge_isr.revalidate_by_tags("by-hand")
+    a.delete()
+    assert list(Category.objects.values_list("name", flat=True)) == ["new", "w"]
+    assert worker.tags >= {*tags(b), "by-hand"}
+    assert "run migrate" in caplog.text and "told without it" in caplog.text
+
+
+def test_a_failure_that_ends_the_transaction_is_not_hidden(broken_outbox, monkeypatch):
+    """The savepoint is gone with the transaction, as after a deadlock on MySQL: a commit that went
+    through would keep nothing, and nobody would know."""
+
+    def rollback(self, sid):
+        raise OperationalError("SAVEPOINT does not exist")
+
+    with transaction.atomic():
+        make("x")
+    monkeypatch.setattr(type(connections["default"]), "_savepoint_rollback", rollback)
+    with pytest.raises(DatabaseError):
+        make("a")
+    monkeypatch.undo()
+    assert not Category.objects.filter(name="a").exists()
+
+
+def test_receivers_of_a_save_find_the_row_committed(edge):
+    """A task that one of them queues may run at once; `durable` blocks bear no transaction."""
+    seen = []
+
+    def receiver(sender, instance, **kwargs):
+        with transaction.atomic(durable=True):
+            seen.append(connections["default"].in_atomic_block)
+
+    for signal in (pre_save, post_save):
+        signal.connect(receiver, sender=Category)
+    try:
+        make("a")
+    finally:
+        for signal in (pre_save, post_save):
+            signal.disconnect(receiver, sender=Category)
+    assert seen == [True, True]
+
+
+def test_an_exception_of_a_receiver_takes_no_row_along():
+    def receiver(sender, instance, **kwargs):
+        raise Fault
+
+    post_save.connect(receiver, sender=Category)
+    try:
+        with pytest.raises(Fault):
+            make("a")
+    finally:
+        post_save.disconnect(receiver, sender=Category)
+    assert Category.objects.filter(name="a").exists()
+    assert OutboxMessage.objects.count() == 1
+
+
+def fails():
+    raise Fault
 
 
 def test_other_callbacks_run_when_ours_fails(edge, monkeypatch, caplog):
     called = []
-    from edge_isr import delivery
 
-    monkeypatch.setattr(delivery, "committed", lambda *args: 1 / 0)
+    monkeypatch.setattr(batching, "committed", lambda *args: 1 / 0)
     with transaction.atomic():
         make("a")
         transaction.on_commit(lambda: called.append(1))
     assert called == [1]
     assert "ZeroDivisionError" in caplog.text
+
+
+def test_ours_is_called_when_another_one_fails(sent):
+    with pytest.raises(Fault), transaction.atomic():
+        transaction.on_commit(fails)
+        a = make("a")
+    assert sent() == tags(a)
+
+
+def test_without_a_transaction_of_its_own(sent):
+    transaction.set_autocommit(False)
+    try:
+        a = make("a")
+        transaction.rollback()
+        b = make("b")
+        edge_isr.revalidate_by_tags("x")
+        transaction.commit()
+    finally:
+        transaction.set_autocommit(True)
+    assert sent() == {*tags(b), "x"} and a.pk != b.pk
+
+
+def test_a_thousand_saves_are_one_message():
+    with transaction.atomic():
+        for n in range(1000):
+            Category.objects.create(name=str(n), slug=str(n))
+    (row,) = OutboxMessage.objects.all()
+    assert len(row.payload["tags"]) == 1001
 
 
 def test_without_the_table_it_is_told_directly(worker, edge, caplog, monkeypatch):

@@ -68,6 +68,14 @@ def has_table(using: str) -> bool:
     return True
 
 
+def can_write(using: str) -> bool:
+    """Whether changes on this database go by its outbox."""
+    if has_table(using):
+        return True
+    logger.error("the database %s has no outbox yet (run migrate): told without it", using)
+    return False
+
+
 def write(invalidation: Invalidation, using: str, settings: Settings) -> None:
     """Writes what is to be told, for every target, in the current transaction."""
     rows = [
