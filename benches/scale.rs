@@ -174,6 +174,7 @@ fn append(id: &str, targets: Vec<Target>) -> JournalCall {
         reason: String::new(),
         watch: Vec::new(),
         uncounted: false,
+        unsafe_method: false,
     })
 }
 

@@ -885,7 +885,7 @@ fn the_security_model_names_its_tests() {
     let files = ["dialect/method", "dialect/cloudfront", "upstream", "engine_upstream"];
     let others = files.map(|name| read(&format!("tests/{name}.rs")));
     let others = after(&others.concat(), "#[test]\nfn ");
-    let upstreams = after(&read("tests/e2e/test_upstreams.py"), "\ndef ");
+    let front_caches = after(&read("tests/e2e/test_front_caches.py"), "\ndef ");
     assert!(here.len() > 25 && there.len() > 10);
     let source = read("tests/attacks.rs");
     let lines: Vec<&str> = source.lines().collect();
@@ -899,7 +899,7 @@ fn the_security_model_names_its_tests() {
     for cell in rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next()) {
         for name in cell.split('`').skip(1).step_by(2) {
             let known =
-                [&here, &there, &others, &upstreams].iter().any(|names| names.contains(name));
+                [&here, &there, &others, &front_caches].iter().any(|names| names.contains(name));
             assert!(known, "{name} is no test");
         }
     }

@@ -59,7 +59,7 @@ fn every_setting_arrives() {
         control_prefix: "/_cache/isr".into(),
         host_aliases: vec![("www.example.com".into(), "example.com".into())],
         control_hosts: vec!["purge.example.com".into(), "api.example.com:8443".into()],
-        upstreams: Vec::new(),
+        front_caches: Vec::new(),
         trusted_ips: ["192.0.2.7", "10.0.0.0/8", "2001:db8::/32"]
             .map(|text| Network::parse(text).unwrap())
             .to_vec(),

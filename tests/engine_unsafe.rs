@@ -19,7 +19,7 @@ const FRESH: &str = "max-age=300, stale-while-revalidate=3600, stale-if-error=86
 fn config() -> Config {
     parse(
         r#"{"shards": 8, "new_keys_per_second": 10000, "host_aliases": {"www.example.com": "example.com"},
-            "upstreams": [{"name": "front", "provider": "cloudfront", "distribution": "E1"}]}"#,
+            "front_caches": [{"name": "front", "provider": "cloudfront", "distribution": "E1"}]}"#,
     )
     .unwrap()
 }
@@ -52,8 +52,8 @@ fn site() -> Site {
         renders.set(renders.get() + 1);
         Ok(Script::new(200, &[("cache-control", FRESH)], &format!("render {}", renders.get())))
     });
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((201, &[])));
-    *world.upstream_body.borrow_mut() = Box::new(|_| {
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((201, &[])));
+    *world.front_cache_body.borrow_mut() = Box::new(|_| {
         "<Invalidation><Id>I1</Id><Status>Completed</Status></Invalidation>".to_owned()
     });
     let ams = Isolate::new(&world, &config(), "ams");
@@ -173,7 +173,7 @@ fn pages_that_nobody_stored_cost_no_epoch_and_tell_nobody() {
     }
     let spent = site.world.spent();
     assert_eq!(site.head(), 0);
-    assert!(site.world.told.borrow().is_empty(), "no cache before the edge is told");
+    assert!(site.world.told.borrow().is_empty(), "no cache in front of the edge is told");
     let shards = spent.get("shard").copied().unwrap_or_default();
     assert!(shards <= 110, "{shards} object requests");
 }
@@ -203,7 +203,7 @@ fn a_stored_page_is_invalidated_once_a_second_however_many_post_to_it() {
     fra.get(PAGE, &[]);
     site.world.pass(1_000);
     assert_ne!(fra.get(PAGE, &[]).text(), before);
-    // Caches before the edge hear of it once a minute.
+    // Caches in front of the edge hear of it once a minute.
     for _ in 0..130 {
         site.world.pass(1_000);
         site.world.alarms();

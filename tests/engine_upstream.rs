@@ -1,4 +1,4 @@
-//! Caches before the edge through the engine: told once every isolate sees an invalidation, as often as it takes, and
+//! Caches in front of the edge through the engine: told once every isolate sees an invalidation, as often as it takes, and
 //! one that takes nothing is told of and holds up no other.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -18,7 +18,7 @@ const PAGE: &str = "https://www.example.com/post/1";
 
 fn config(name: &str) -> Config {
     let text = format!(
-        r#"{{"shards": 2, "upstreams": [
+        r#"{{"shards": 2, "front_caches": [
             {{"name": "{name}", "provider": "cloudflare", "zone": "z", "tags": true}},
             {{"name": "hook", "provider": "webhook", "url": "https://hook.example/"}}]}}"#
     );
@@ -44,7 +44,7 @@ fn pass(world: &Rc<World>, seconds: i64) {
     }
 }
 
-/// What an upstream was told so far.
+/// What a front cache was told so far.
 fn told(world: &World, host: &str) -> Vec<String> {
     let told = world.told.borrow();
     let those = told.iter().filter(|request| request.url.contains(host));
@@ -64,7 +64,7 @@ fn it_is_told_after_the_bound_and_what_is_due_goes_together() {
     world.invalidate("post:1", Mode::Soft);
     world.invalidate("post:2", Mode::Soft);
     world.invalidate("post:1", Mode::Soft);
-    // An isolate may not know yet: the upstream would fetch the old page again.
+    // An isolate may not know yet: the front cache would fetch the old page again.
     pass(&world, 1);
     assert_eq!(told(&world, "cloudflare"), [""; 0]);
     pass(&world, 3);
@@ -79,14 +79,14 @@ fn it_is_told_after_the_bound_and_what_is_due_goes_together() {
 #[test]
 fn a_limit_is_waited_for_and_nothing_is_dropped() {
     let (world, _) = site("cdn");
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((429, &[("retry-after", "30")])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((429, &[("retry-after", "30")])));
     world.invalidate("a", Mode::Hard);
     pass(&world, 4);
     assert_eq!(told(&world, "cloudflare").len(), 1);
     world.invalidate("b", Mode::Hard);
     pass(&world, 20);
     assert_eq!(told(&world, "cloudflare").len(), 1, "it said when to come again");
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     pass(&world, 20);
     assert_eq!(told(&world, "cloudflare")[1..], [r#"{"tags":["a","b"]}"#.to_owned()]);
 }
@@ -101,7 +101,7 @@ fn an_outage_of_any_kind_ends_with_all_of_it_told() {
     ];
     for (at, fail) in failing.into_iter().enumerate() {
         let (world, isolate) = site("cdn");
-        *world.upstream.borrow_mut() =
+        *world.front_cache.borrow_mut() =
             Box::new(
                 move |request| {
                     if request.url.contains("hook") { Ok((200, &[])) } else { fail() }
@@ -115,8 +115,8 @@ fn an_outage_of_any_kind_ends_with_all_of_it_told() {
         assert!(told(&world, "cloudflare").len() > 1, "{at}: it is tried again");
         let health = read(&isolate, "/__isr/healthz");
         assert_eq!(health["ready"], true, "{at}");
-        assert_eq!(health["notes"][0]["reason"], "upstream-failed", "{at}: {health}");
-        *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+        assert_eq!(health["notes"][0]["reason"], "front-cache-failed", "{at}: {health}");
+        *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
         pass(&world, 61);
         let last = told(&world, "cloudflare").pop().unwrap();
         assert_eq!(last, r#"{"tags":["a","b"]}"#, "{at}");
@@ -127,7 +127,7 @@ fn an_outage_of_any_kind_ends_with_all_of_it_told() {
 #[test]
 fn a_failure_makes_nothing_due_before_every_isolate_sees_it() {
     let (world, _) = site("cdn");
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((500, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((500, &[])));
     world.invalidate("a", Mode::Hard);
     world.pass(1_500);
     world.invalidate("b", Mode::Hard);
@@ -135,7 +135,7 @@ fn a_failure_makes_nothing_due_before_every_isolate_sees_it() {
     world.alarms();
     world.pass(100);
     assert_eq!(told(&world, "cloudflare"), [r#"{"tags":["a"]}"#]);
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     // Another try comes a second later, and b is due 0.5 s after that.
     pass(&world, 4);
     let want = [r#"{"tags":["a"]}"#, r#"{"tags":["a"]}"#, r#"{"tags":["b"]}"#];
@@ -145,7 +145,7 @@ fn a_failure_makes_nothing_due_before_every_isolate_sees_it() {
 #[test]
 fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     let (world, isolate) = site("cdn");
-    *world.upstream.borrow_mut() =
+    *world.front_cache.borrow_mut() =
         Box::new(|request| Ok((if request.url.contains("hook") { 200 } else { 401 }, &[])));
     let secrets = Secrets::parse("", "ci:revalidate:a-token-of-its-own").unwrap();
     let url = "https://www.example.com/__isr/v1/revalidate";
@@ -153,21 +153,21 @@ fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     let seen = isolate.take(head, r#"{"tags": ["post:1"]}"#, &secrets);
     let id = serde_json::from_str::<Value>(&seen.text()).unwrap()["id"].clone();
     let path = format!("/__isr/v1/jobs/{}", id.as_str().unwrap());
-    let waiting: Vec<Value> = read(&isolate, &path)["upstreams"].as_array().unwrap().clone();
+    let waiting: Vec<Value> = read(&isolate, &path)["front_caches"].as_array().unwrap().clone();
     assert_eq!(waiting.len(), 2, "both are owed it: {waiting:?}");
     pass(&world, 4);
     let job = read(&isolate, &path);
     assert_eq!(job["state"], "failed", "{job}");
     assert_eq!(job["failed"], 0, "the pages have nothing to do with it");
     assert_eq!(
-        job["upstreams"],
+        job["front_caches"],
         serde_json::json!([{"name": "cdn", "waiting": 1, "failure": "credentials-refused"}])
     );
     let health = read(&isolate, "/__isr/healthz");
     let line = "cdn: credentials-refused; 1 invalidations wait";
     assert_eq!(health["notes"][0]["details"], serde_json::json!([line]), "{health}");
     let lines = world.lines.borrow().join("\n");
-    assert!(lines.contains(r#""event":"upstream-failed""#), "{lines}");
+    assert!(lines.contains(r#""event":"front-cache-failed""#), "{lines}");
     let head = request(
         "GET",
         "https://a.example/__isr/metrics",
@@ -175,8 +175,8 @@ fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     );
     let reader = Secrets::parse("", "r:read:a-reader-of-jobs").unwrap();
     let metrics = isolate.take(head, "", &reader).text();
-    assert!(metrics.contains("\nedge_isr_upstreams_failing 1\n"), "{metrics}");
-    assert!(metrics.contains("\nedge_isr_upstream_waiting 1\n"), "{metrics}");
+    assert!(metrics.contains("\nedge_isr_front_caches_failing 1\n"), "{metrics}");
+    assert!(metrics.contains("\nedge_isr_front_cache_waiting 1\n"), "{metrics}");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn a_missing_secret_is_told_before_anything_is_owed_and_nothing_is_sent() {
 #[test]
 fn what_is_refused_for_its_content_is_purged_as_everything() {
     let (world, _) = site("cdn");
-    *world.upstream.borrow_mut() = Box::new(|request| {
+    *world.front_cache.borrow_mut() = Box::new(|request| {
         let everything = String::from_utf8_lossy(&request.body).contains("everything");
         Ok((if everything || request.url.contains("hook") { 200 } else { 400 }, &[]))
     });
@@ -207,11 +207,11 @@ fn what_is_refused_for_its_content_is_purged_as_everything() {
 #[test]
 fn a_long_outage_is_one_purge_of_everything() {
     let (world, _) = site("cdn");
-    *world.upstream.borrow_mut() = Box::new(|_| Err(OriginError::Unreachable));
+    *world.front_cache.borrow_mut() = Box::new(|_| Err(OriginError::Unreachable));
     for n in 0..1_002 {
         world.invalidate(&format!("t{n}"), Mode::Soft);
     }
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     pass(&world, 70);
     assert_eq!(told(&world, "cloudflare").last().unwrap(), r#"{"purge_everything":true}"#);
 }
@@ -233,7 +233,7 @@ fn a_page_carries_its_tags_to_a_cache_that_purges_by_them() {
 /// A site behind CloudFront, which says of each invalidation how far it is.
 fn behind_cloudfront(tags: bool) -> (Rc<World>, Isolate) {
     let text = format!(
-        r#"{{"shards": 2, "upstreams": [{{"name": "front", "provider": "cloudfront",
+        r#"{{"shards": 2, "front_caches": [{{"name": "front", "provider": "cloudfront",
             "distribution": "E1", "tags": {tags}}}]}}"#
     );
     let config = parse(&text).unwrap();
@@ -245,7 +245,7 @@ fn behind_cloudfront(tags: bool) -> (Rc<World>, Isolate) {
         Ok(Script::new(200, &fields, "body"))
     });
     let isolate = Isolate::new(&world, &config, "ams");
-    *world.upstream.borrow_mut() =
+    *world.front_cache.borrow_mut() =
         Box::new(|request| Ok((if request.method == "GET" { 200 } else { 201 }, &[])));
     say(&world, "InProgress");
     (world, isolate)
@@ -253,7 +253,7 @@ fn behind_cloudfront(tags: bool) -> (Rc<World>, Isolate) {
 
 /// What CloudFront says from here on.
 fn say(world: &World, status: &'static str) {
-    *world.upstream_body.borrow_mut() = Box::new(move |_| {
+    *world.front_cache_body.borrow_mut() = Box::new(move |_| {
         format!("<Invalidation><Id>I1</Id><Status>{status}</Status></Invalidation>")
     });
 }
@@ -284,7 +284,7 @@ fn what_cloudfront_is_at_is_asked_after_until_it_is_completed() {
     let in_progress = serde_json::json!(
         [{"name": "front", "waiting": 1, "failure": null, "in_progress": 1}]
     );
-    assert_eq!(read(&isolate, &job)["upstreams"], in_progress);
+    assert_eq!(read(&isolate, &job)["front_caches"], in_progress);
     assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]));
     pass(&world, 2);
     assert_eq!(asked(&world), 0, "not before 5 s have passed");
@@ -301,7 +301,7 @@ fn what_cloudfront_is_at_is_asked_after_until_it_is_completed() {
     say(&world, "Completed");
     pass(&world, 61);
     for job in [&job, &other] {
-        assert_eq!(read(&isolate, job)["upstreams"], Value::Null);
+        assert_eq!(read(&isolate, job)["front_caches"], Value::Null);
         assert_eq!(read(&isolate, job)["state"], "done");
     }
     let so_far = world.told.borrow().len();
@@ -314,7 +314,7 @@ fn an_invalidation_that_cloudfront_does_not_know_is_sent_again_under_its_referen
     let (world, isolate) = behind_cloudfront(false);
     invalidate(&isolate, "post:1");
     pass(&world, 4);
-    *world.upstream.borrow_mut() =
+    *world.front_cache.borrow_mut() =
         Box::new(|request| Ok((if request.method == "GET" { 404 } else { 201 }, &[])));
     pass(&world, 6);
     assert_eq!((sent(&world), asked(&world)), (2, 1));
@@ -330,18 +330,18 @@ fn one_that_can_not_be_asked_after_is_loud_and_holds_up_nothing() {
     let (world, isolate) = behind_cloudfront(false);
     let job = invalidate(&isolate, "post:1");
     pass(&world, 4);
-    *world.upstream.borrow_mut() =
+    *world.front_cache.borrow_mut() =
         Box::new(|request| Ok((if request.method == "GET" { 403 } else { 201 }, &[])));
     pass(&world, 7);
     let refused = serde_json::json!(
         [{"name": "front", "waiting": 1, "failure": "credentials-refused", "in_progress": 1}]
     );
-    assert_eq!(read(&isolate, &job)["upstreams"], refused);
-    assert_eq!(read(&isolate, "/__isr/healthz")["notes"][0]["reason"], "upstream-failed");
+    assert_eq!(read(&isolate, &job)["front_caches"], refused);
+    assert_eq!(read(&isolate, "/__isr/healthz")["notes"][0]["reason"], "front-cache-failed");
     invalidate(&isolate, "post:2");
     pass(&world, 4);
     assert_eq!(sent(&world), 2);
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((200, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     say(&world, "Completed");
     pass(&world, 61);
     assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]));
@@ -350,8 +350,8 @@ fn one_that_can_not_be_asked_after_is_loud_and_holds_up_nothing() {
 #[test]
 fn too_many_in_progress_is_waited_for_and_goes_together_then() {
     let (world, isolate) = behind_cloudfront(true);
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((400, &[])));
-    *world.upstream_body.borrow_mut() = Box::new(|_| {
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((400, &[])));
+    *world.front_cache_body.borrow_mut() = Box::new(|_| {
         "<ErrorResponse><Error><Code>TooManyInvalidationsInProgress</Code></Error></ErrorResponse>"
             .to_owned()
     });
@@ -360,10 +360,10 @@ fn too_many_in_progress_is_waited_for_and_goes_together_then() {
     invalidate(&isolate, "post:2");
     pass(&world, 120);
     assert!((4..=12).contains(&sent(&world)), "{}", sent(&world));
-    assert_eq!(read(&isolate, &job)["upstreams"][0]["failure"], "rate-limited");
+    assert_eq!(read(&isolate, &job)["front_caches"][0]["failure"], "rate-limited");
     let everything = told(&world, "cloudfront").iter().any(|body| body.contains("/*"));
     assert!(!everything, "a limit is no reason to purge everything");
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((201, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((201, &[])));
     say(&world, "Completed");
     pass(&world, 61);
     let last = told(&world, "cloudfront").pop().unwrap();
@@ -377,15 +377,15 @@ fn a_purge_of_everything_takes_over_what_is_in_progress() {
     let job = invalidate(&isolate, "first");
     pass(&world, 4);
     assert_eq!(sent(&world), 1);
-    *world.upstream.borrow_mut() = Box::new(|_| Err(OriginError::Unreachable));
+    *world.front_cache.borrow_mut() = Box::new(|_| Err(OriginError::Unreachable));
     for n in 0..1_002 {
         world.invalidate(&format!("t{n}"), Mode::Soft);
     }
-    *world.upstream.borrow_mut() = Box::new(|_| Ok((201, &[])));
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((201, &[])));
     say(&world, "Completed");
     pass(&world, 70);
     assert!(told(&world, "cloudfront").last().unwrap().contains("<Path>/*</Path>"));
-    assert_eq!(read(&isolate, &job)["upstreams"], Value::Null);
+    assert_eq!(read(&isolate, &job)["front_caches"], Value::Null);
 }
 
 #[test]

@@ -163,13 +163,13 @@ fn the_settings_of_a_site_are_the_journals() {
     for (routes, seen_within) in [("", 3_000), (r#"{"path": "/slow/*", "max_lag": 9}"#, 9_000)] {
         let text = format!(
             r#"{{"journal_targets": 5000, "shards": 3, "max_lag": 3, "routes": [{routes}],
-                "upstreams": [{{"name": "cdn", "provider": "fastly", "service": "s1"}}]}}"#
+                "front_caches": [{{"name": "cdn", "provider": "fastly", "service": "s1"}}]}}"#
         );
         let got = JournalConfig::of(&edge_isr::config::parse(&text).unwrap());
         let want = JournalConfig {
             max_targets: 5_000,
             shards: 3,
-            upstreams: vec!["cdn".to_owned()],
+            front_caches: vec!["cdn".to_owned()],
             seen_within: Millis(seen_within),
             ..JournalConfig::default()
         };
@@ -588,23 +588,26 @@ fn keeps_targets(sql: &Sqlite, epoch: i64) -> bool {
 #[test]
 fn targets_are_kept_for_as_long_as_someone_is_owed_them() {
     let sql = Sqlite::memory();
-    let config = JournalConfig { upstreams: vec!["cdn".to_owned()], ..config() };
+    let config = JournalConfig { front_caches: vec!["cdn".to_owned()], ..config() };
     let mut journal = Journal::open(sql.clone(), config).unwrap();
     add(&mut journal, Append { settle: Millis(5_000), ..append("1", &["a"], Mode::Soft) }, at(0));
     for shard in 0..2 {
         assert!(keeps_targets(&sql, 1), "shard {shard} has not taken them");
         journal.fanned_out(shard, &[Epoch(1)], Epoch(1), at(1)).unwrap();
     }
-    assert!(keeps_targets(&sql, 1), "the upstream has not taken them, and a second epoch is due");
-    journal.upstream_done("cdn", &[Epoch(1)]).unwrap();
+    assert!(
+        keeps_targets(&sql, 1),
+        "the front_cache has not taken them, and a second epoch is due"
+    );
+    journal.front_cache_done("cdn", &[Epoch(1)]).unwrap();
     assert!(keeps_targets(&sql, 1), "a second epoch is due");
     journal.run_due(at(5_000)).unwrap();
     assert_eq!((keeps_targets(&sql, 1), keeps_targets(&sql, 2)), (false, true));
     for shard in 0..2 {
         journal.fanned_out(shard, &[Epoch(2)], Epoch(2), at(5_001)).unwrap();
     }
-    assert!(keeps_targets(&sql, 2), "the upstream has not taken them");
-    journal.upstream_done("cdn", &[Epoch(2)]).unwrap();
+    assert!(keeps_targets(&sql, 2), "the front_cache has not taken them");
+    journal.front_cache_done("cdn", &[Epoch(2)]).unwrap();
     assert!(!keeps_targets(&sql, 2));
 }
 
@@ -627,7 +630,7 @@ fn a_reply_is_logged_by_its_name_on_the_wire() {
 }
 
 #[test]
-fn an_upstream_is_owed_each_target_once_or_everything() {
+fn a_front_cache_is_owed_each_target_once_or_everything() {
     let names = |count: usize| (0..count).map(|n| format!("post:{n}")).collect::<Vec<_>>();
     let few = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect::<Vec<_>>();
     let targets = |names: &[String]| names.iter().map(|name| tag(name)).collect::<Vec<_>>();
@@ -645,99 +648,99 @@ fn an_upstream_is_owed_each_target_once_or_everything() {
         ("more together", vec![(soft, names(500)), (soft, few(&["a"]))], soft, vec![]),
     ];
     for (name, invalidations, mode, want) in rows {
-        let config = JournalConfig { upstreams: few(&["cdn"]), ..config() };
+        let config = JournalConfig { front_caches: few(&["cdn"]), ..config() };
         let sql = Sqlite::memory();
         let mut journal = Journal::open(sql.clone(), config).unwrap();
-        assert_eq!(journal.upstream_due("cdn", at(0)).unwrap(), None, "{name}");
+        assert_eq!(journal.front_cache_due("cdn", at(0)).unwrap(), None, "{name}");
         for (n, (mode, names)) in invalidations.iter().enumerate() {
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
             add(&mut journal, append(&n.to_string(), &names, *mode), at(n as u64));
         }
         let count = invalidations.len() as u64;
-        let owed = journal.upstream_due("cdn", at(5_000)).unwrap().unwrap();
+        let owed = journal.front_cache_due("cdn", at(5_000)).unwrap().unwrap();
         // An empty list stands for everything.
         let want = if want.is_empty() { vec![Target::All] } else { targets(&want) };
         assert_eq!((owed.mode, &owed.targets), (mode, &want), "{name}");
         assert_eq!((owed.epochs.len() as u64, owed.at), (count, at(count - 1)), "{name}");
         // What an invalidation named is lost: it may have been anything.
         sql.exec("DELETE FROM job_part WHERE epoch = 1", &[]).unwrap();
-        let owed = journal.upstream_due("cdn", at(5_000)).unwrap().unwrap();
+        let owed = journal.front_cache_due("cdn", at(5_000)).unwrap().unwrap();
         assert_eq!(owed.targets, [Target::All], "{name}");
     }
 }
 
 #[test]
-fn an_upstream_that_answers_again_is_well() {
-    let config = JournalConfig { upstreams: vec!["cdn".to_owned()], ..config() };
+fn a_front_cache_that_answers_again_is_well() {
+    let config = JournalConfig { front_caches: vec!["cdn".to_owned()], ..config() };
     let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
     for id in ["1", "2"] {
         add(&mut journal, append(id, &["a"], Mode::Soft), at(0));
     }
     let fail = |journal: &Journal<Sqlite>, millis| {
-        journal.upstream_failed("cdn", "503", None, at(millis)).unwrap();
-        journal.upstream_wake("cdn").unwrap()
+        journal.front_cache_failed("cdn", "503", None, at(millis)).unwrap();
+        journal.front_cache_wake("cdn").unwrap()
     };
     assert_eq!(fail(&journal, 5_000), Some(at(6_000)));
     assert_eq!(fail(&journal, 6_000), Some(at(8_000)), "each pause is twice the one before");
-    let state = |journal: &mut Journal<Sqlite>| status(journal).upstreams.pop().unwrap();
+    let state = |journal: &mut Journal<Sqlite>| status(journal).front_caches.pop().unwrap();
     let failing = state(&mut journal);
     assert_eq!((failing.waiting, failing.failure.as_deref()), (2, Some("503")));
-    journal.upstream_done("cdn", &[Epoch(1)]).unwrap();
+    journal.front_cache_done("cdn", &[Epoch(1)]).unwrap();
     let well = state(&mut journal);
     assert_eq!((well.waiting, well.failure), (1, None));
     assert_eq!(fail(&journal, 8_000), Some(at(9_000)), "pauses begin anew");
-    journal.upstream_done("cdn", &[Epoch(2)]).unwrap();
-    assert_eq!(journal.upstream_wake("cdn").unwrap(), None);
+    journal.front_cache_done("cdn", &[Epoch(2)]).unwrap();
+    assert_eq!(journal.front_cache_wake("cdn").unwrap(), None);
 }
 
-/// A call that an upstream takes its time for: it is asked after until it is done, or lost.
+/// A call that a front cache takes its time for: it is asked after until it is done, or lost.
 #[test]
-fn an_upstream_is_asked_after_what_it_is_at() {
-    let config = JournalConfig { upstreams: vec!["cdn".to_owned()], ..config() };
+fn a_front_cache_is_asked_after_what_it_is_at() {
+    let config = JournalConfig { front_caches: vec!["cdn".to_owned()], ..config() };
     let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
     for id in ["1", "2"] {
         add(&mut journal, append(id, &["a"], Mode::Soft), at(0));
     }
     let due = |journal: &Journal<Sqlite>| {
-        let owed = journal.upstream_due("cdn", at(90_000)).unwrap();
+        let owed = journal.front_cache_due("cdn", at(90_000)).unwrap();
         owed.map_or(0, |owed| owed.epochs.len())
     };
     let call = |journal: &Journal<Sqlite>, millis| {
-        journal.upstream_call("cdn", at(millis)).unwrap().map(|(_, carried)| carried)
+        journal.front_cache_call("cdn", at(millis)).unwrap().map(|(_, carried)| carried)
     };
-    journal.upstream_sent("cdn", &[Epoch(1), Epoch(2)], "call", at(5_000)).unwrap();
+    journal.front_cache_sent("cdn", &[Epoch(1), Epoch(2)], "call", at(5_000)).unwrap();
     assert_eq!((due(&journal), call(&journal, 9_999), call(&journal, 10_000)), (0, None, Some(2)));
-    assert_eq!(journal.upstream_call("cdn", at(10_000)).unwrap().unwrap().0, "call");
+    assert_eq!(journal.front_cache_call("cdn", at(10_000)).unwrap().unwrap().0, "call");
     let mut now = 10_000;
     for pause in [10_000, 20_000, 40_000, 60_000, 60_000] {
-        journal.upstream_call_waits("cdn", "call", Some("503"), at(now)).unwrap();
+        journal.front_cache_call_waits("cdn", "call", Some("503"), at(now)).unwrap();
         now += pause;
         assert_eq!((call(&journal, now - 1), call(&journal, now)), (None, Some(2)), "{pause}");
-        assert_eq!(journal.upstream_wake("cdn").unwrap(), Some(at(now)));
+        assert_eq!(journal.front_cache_wake("cdn").unwrap(), Some(at(now)));
     }
-    let state = status(&mut journal).upstreams.pop().unwrap();
+    let state = status(&mut journal).front_caches.pop().unwrap();
     assert_eq!((state.waiting, state.in_progress), (2, 2));
     assert_eq!(state.failure.as_deref(), Some("503"));
     // Lost: what it carried is due again, and what it is told of anew can be done.
-    journal.upstream_call_lost("cdn", "call").unwrap();
+    journal.front_cache_call_lost("cdn", "call").unwrap();
     assert_eq!((due(&journal), call(&journal, now)), (2, None));
-    journal.upstream_sent("cdn", &[Epoch(1), Epoch(2)], "again", at(now)).unwrap();
-    journal.upstream_call_done("cdn", "again").unwrap();
+    journal.front_cache_sent("cdn", &[Epoch(1), Epoch(2)], "again", at(now)).unwrap();
+    journal.front_cache_call_done("cdn", "again").unwrap();
     assert_eq!((due(&journal), call(&journal, now + 90_000)), (0, None));
-    assert_eq!(status(&mut journal).upstreams.pop().unwrap().waiting, 0);
+    assert_eq!(status(&mut journal).front_caches.pop().unwrap().waiting, 0);
 }
 
 #[test]
-fn an_upstream_that_is_no_longer_set_is_owed_nothing() {
+fn a_front_cache_that_is_no_longer_set_is_owed_nothing() {
     let sql = Sqlite::memory();
     let of = |names: &[&str]| {
-        let upstreams = names.iter().map(|&name| name.to_owned()).collect();
-        Journal::open(sql.clone(), JournalConfig { upstreams, ..config() }).unwrap()
+        let front_caches = names.iter().map(|&name| name.to_owned()).collect();
+        Journal::open(sql.clone(), JournalConfig { front_caches, ..config() }).unwrap()
     };
     add(&mut of(&["cdn", "old"]), append("1", &["a"], Mode::Soft), at(0));
     drop(of(&["cdn"]));
     let journal = of(&["cdn", "old"]);
-    let due = |name| journal.upstream_due(name, at(5_000)).unwrap().map(|owed| owed.epochs);
+    let due = |name| journal.front_cache_due(name, at(5_000)).unwrap().map(|owed| owed.epochs);
     assert_eq!((due("cdn"), due("old")), (Some(vec![Epoch(1)]), None));
 }
 

@@ -118,7 +118,7 @@ fn what_may_be_stored_of_the_answer_to_a_range_request() {
         ("private", "9111 §5.2.2.7", 206, "Cache-Control: private, max-age=60", Some(5), Refuse(NoStore::Private)),
         ("set-cookie", "design §3.5", 206, "Cache-Control: max-age=60|Set-Cookie: a=b", Some(5), Refuse(NoStore::SetCookie)),
         ("vary-any", "9111 §4.1", 206, "Cache-Control: max-age=60|Vary: *", Some(5), Refuse(NoStore::VaryAny)),
-        ("upstream", "design §3.2", 206, "Cache-Control: max-age=60|Age: 9", Some(5), Refuse(NoStore::UpstreamCache)),
+        ("front_cache", "design §3.2", 206, "Cache-Control: max-age=60|Age: 9", Some(5), Refuse(NoStore::UpstreamCache)),
         ("bad-tags", "design §6", 206, "Cache-Control: max-age=60|xkey: caf\u{e9}", Some(5), Refuse(NoStore::BadTags)),
         // Nothing asks for a part's leave, so what needs leave is of no use.
         ("no-cache", "9111 §5.2.2.4", 206, "Cache-Control: no-cache, max-age=60|ETag: \"1\"", Some(5), Leave),

@@ -196,7 +196,7 @@ const UPDATES: &[(&str, &str, &str, &str, bool)] = &[
     ("now-varies", "§4.1", "ETag: \"1\"", "Vary: Foo", false),
     ("now-varies-any", "§4.1", "ETag: \"1\"", "Vary: *", false),
     ("sets-cookie", "design §3.5", "ETag: \"1\"", "Set-Cookie: a=b", true),
-    ("upstream", "design §3.2", "ETag: \"1\"", "Age: 5", false),
+    ("front_cache", "design §3.2", "ETag: \"1\"", "Age: 5", false),
     ("bad-age", "§5.1", "ETag: \"1\"", "Age: x", false),
     ("bad-tags", "design §6", "ETag: \"1\"", "xkey: caf\u{e9}", false),
 ];

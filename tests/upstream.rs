@@ -1,4 +1,4 @@
-//! What caches before the edge are told: the requests of each API, what an answer means, and which settings are wrong.
+//! What caches in front of the edge are told: the requests of each API, what an answer means, and which settings are wrong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![allow(clippy::type_complexity, reason = "the rows of tables")]
 
@@ -31,16 +31,17 @@ const CLOUDFRONT: &str = r#"{"name": "cdn", "provider": "cloudfront", "distribut
 const TAGGED: &str =
     r#"{"name": "cdn", "provider": "cloudfront", "distribution": "E1", "tags": true}"#;
 
-fn armed_with(upstream: &str, secret: &str) -> Armed {
-    let text =
-        format!(r#"{{"upstreams": [{upstream}], "host_aliases": {{"b.example": "a.example"}}}}"#);
+fn armed_with(front_cache: &str, secret: &str) -> Armed {
+    let text = format!(
+        r#"{{"front_caches": [{front_cache}], "host_aliases": {{"b.example": "a.example"}}}}"#
+    );
     let config = parse(&text).unwrap();
     Armed::all(&config, &format!("other:no cdn:{secret}")).pop().unwrap()
 }
 
-fn armed(upstream: &str) -> Armed {
-    let key = upstream.contains("cloudfront");
-    armed_with(upstream, if key { "AKID/se-cret" } else { "se-cret" })
+fn armed(front_cache: &str) -> Armed {
+    let key = front_cache.contains("cloudfront");
+    armed_with(front_cache, if key { "AKID/se-cret" } else { "se-cret" })
 }
 
 fn owed(targets: &[Target], mode: Mode) -> Owed {
@@ -57,8 +58,8 @@ fn url(name: &str) -> Target {
 }
 
 /// Each request as its URL and body, or its keys.
-fn told(upstream: &str, targets: &[Target], mode: Mode) -> Vec<String> {
-    requests(&armed(upstream), &owed(targets, mode), NOW)
+fn told(front_cache: &str, targets: &[Target], mode: Mode) -> Vec<String> {
+    requests(&armed(front_cache), &owed(targets, mode), NOW)
         .unwrap()
         .iter()
         .map(|request| {
@@ -77,15 +78,15 @@ fn told(upstream: &str, targets: &[Target], mode: Mode) -> Vec<String> {
 
 /// The text without the digest at the end of a call's id.
 fn without_digest(said: &str) -> String {
-    match said.find("upstream-cdn-3-5-") {
+    match said.find("front-cache-cdn-3-5-") {
         Some(at) => format!("{}{}", &said[..at + 16], &said[at + 33..]),
         None => said.to_owned(),
     }
 }
 
 /// The paths of one invalidation.
-fn paths(upstream: &str, targets: &[Target]) -> Vec<String> {
-    let calls = told(upstream, targets, Mode::Hard);
+fn paths(front_cache: &str, targets: &[Target]) -> Vec<String> {
+    let calls = told(front_cache, targets, Mode::Hard);
     assert_eq!(calls.len(), 1, "{calls:?}");
     let paths = calls[0].split("<Path>").skip(1);
     paths.map(|rest| rest.split("</Path>").next().unwrap().to_owned()).collect()
@@ -142,7 +143,7 @@ fn each_api_is_told_in_its_words() {
             &[tag("a"), url("c.example/x?p=1")],
             soft,
             &[format!(
-                r#"{hook} {{"mode":"soft","reason":"upstream","tags":["a"],"urls":["https://c.example/x?p=1"]}} upstream-cdn-3-5"#
+                r#"{hook} {{"mode":"soft","reason":"front cache","tags":["a"],"urls":["https://c.example/x?p=1"]}} front-cache-cdn-3-5"#
             )],
         ),
         (
@@ -150,7 +151,7 @@ fn each_api_is_told_in_its_words() {
             &[Target::Host("a.example".to_owned())],
             hard,
             &[format!(
-                r#"{hook} {{"hosts":["a.example","b.example"],"mode":"hard","reason":"upstream"}} upstream-cdn-3-5"#
+                r#"{hook} {{"hosts":["a.example","b.example"],"mode":"hard","reason":"front cache"}} front-cache-cdn-3-5"#
             )],
         ),
         (
@@ -158,7 +159,7 @@ fn each_api_is_told_in_its_words() {
             &[tag("a"), Target::All],
             hard,
             &[format!(
-                r#"{hook} {{"all":true,"mode":"hard","reason":"upstream"}} upstream-cdn-3-5"#
+                r#"{hook} {{"all":true,"mode":"hard","reason":"front cache"}} front-cache-cdn-3-5"#
             )],
         ),
         (
@@ -183,14 +184,14 @@ fn each_api_is_told_in_its_words() {
                 "https://cloudfront.amazonaws.com/2020-05-31/distribution/E1/invalidation ",
                 r#"<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths>"#,
                 "<Quantity>4</Quantity><Items><Path>/</Path><Path>/?*</Path><Path>/x</Path>",
-                "<Path>/x?*</Path></Items></Paths><CallerReference>upstream-cdn-3-5",
+                "<Path>/x?*</Path></Items></Paths><CallerReference>front-cache-cdn-3-5",
                 "</CallerReference></InvalidationBatch>"
             )
             .to_owned()],
         ),
     ];
-    for (upstream, targets, mode, want) in rows {
-        assert_eq!(told(upstream, targets, mode), want, "{upstream} {targets:?}");
+    for (front_cache, targets, mode, want) in rows {
+        assert_eq!(told(front_cache, targets, mode), want, "{front_cache} {targets:?}");
     }
 }
 
@@ -220,8 +221,8 @@ fn cloudfront_is_told_paths_within_its_limits_or_everything() {
         (CLOUDFRONT, prefixes.clone(), &["/*"]),
         (CLOUDFRONT, vec![url(&format!("c.example/{}", "x".repeat(4_000)))], &["/*"]),
     ];
-    for (upstream, targets, want) in rows {
-        assert_eq!(paths(upstream, &targets), want, "{targets:?}");
+    for (front_cache, targets, want) in rows {
+        assert_eq!(paths(front_cache, &targets), want, "{targets:?}");
     }
     assert_eq!(paths(CLOUDFRONT, &prefixes[..15]).len(), 15);
     let tags: Vec<Target> = (0..3_001).map(|n| tag(&format!("t{n}"))).collect();
@@ -303,16 +304,16 @@ fn a_call_has_the_same_id_when_it_is_sent_again_and_no_other_call_has_it() {
 #[test]
 fn each_is_called_with_its_own_secret_alone() {
     let owed = owed(&[Target::All], Mode::Hard);
-    for (upstream, field, want) in [
+    for (front_cache, field, want) in [
         (CLOUDFLARE, "authorization", "Bearer se-cret"),
         (FASTLY, "fastly-key", "se-cret"),
         (WEBHOOK, "authorization", "Bearer se-cret"),
         (PURGE, "authorization", "Bearer se-cret"),
     ] {
-        let request = requests(&armed(upstream), &owed, NOW).unwrap().pop().unwrap();
-        assert_eq!(request.fields.get(field), Some(want), "{upstream}");
+        let request = requests(&armed(front_cache), &owed, NOW).unwrap().pop().unwrap();
+        assert_eq!(request.fields.get(field), Some(want), "{front_cache}");
     }
-    let config = parse(&format!(r#"{{"upstreams": [{CLOUDFLARE}]}}"#)).unwrap();
+    let config = parse(&format!(r#"{{"front_caches": [{CLOUDFLARE}]}}"#)).unwrap();
     for secrets in ["", "cdn", "cdn:", "cdnx:se-cret", "xcdn:se-cret"] {
         let armed = Armed::all(&config, secrets).pop().unwrap();
         assert!(armed.secret.is_none(), "{secrets:?}");
@@ -334,11 +335,11 @@ fn a_secret_of_another_form_is_told_and_nothing_is_sent() {
         (WEBHOOK, "a-token", None),
         (CLOUDFLARE, "whsec_%", None),
     ];
-    for (upstream, secret, want) in rows {
-        let armed = armed_with(upstream, secret);
-        assert_eq!(disarmed(&armed), want, "{upstream} {secret}");
+    for (front_cache, secret, want) in rows {
+        let armed = armed_with(front_cache, secret);
+        assert_eq!(disarmed(&armed), want, "{front_cache} {secret}");
         let sent = requests(&armed, &owed(&[tag("a")], Mode::Hard), NOW);
-        assert_eq!(sent.err(), want, "{upstream} {secret}");
+        assert_eq!(sent.err(), want, "{front_cache} {secret}");
     }
 }
 
@@ -433,44 +434,47 @@ fn an_answer_of_cloudfront_means_what_its_body_says() {
 #[test]
 fn wrong_settings_are_named() {
     let rows = [
-        (r#"{"name": "a", "zone": "z"}"#, "upstreams[0].provider: it is missing"),
-        (r#"{"provider": "akamai", "name": "a"}"#, "upstreams[0].provider: expected"),
-        (r#"{"provider": "cloudflare", "zone": "z"}"#, "upstreams[0].name: it is missing"),
-        (r#"{"provider": "cloudflare", "name": "a"}"#, "upstreams[0].zone: it is missing"),
+        (r#"{"name": "a", "zone": "z"}"#, "front_caches[0].provider: it is missing"),
+        (r#"{"provider": "akamai", "name": "a"}"#, "front_caches[0].provider: expected"),
+        (r#"{"provider": "cloudflare", "zone": "z"}"#, "front_caches[0].name: it is missing"),
+        (r#"{"provider": "cloudflare", "name": "a"}"#, "front_caches[0].zone: it is missing"),
         (
             r#"{"provider": "fastly", "name": "a", "service": "a/b"}"#,
-            "upstreams[0].service: it has 1 to 64 letters",
+            "front_caches[0].service: it has 1 to 64 letters",
         ),
         (
             r#"{"provider": "fastly", "name": "a", "service": "s", "zone": "z"}"#,
-            "upstreams[0].zone: this provider has none",
+            "front_caches[0].zone: this provider has none",
         ),
-        (r#"{"provider": "webhook", "name": "a"}"#, "upstreams[0].url: it is missing"),
-        (r#"{"provider": "purge", "name": "a"}"#, "upstreams[0].url: it is missing"),
+        (r#"{"provider": "webhook", "name": "a"}"#, "front_caches[0].url: it is missing"),
+        (r#"{"provider": "purge", "name": "a"}"#, "front_caches[0].url: it is missing"),
         (
             r#"{"provider": "workers-cache", "name": "a", "url": "https://x.example/"}"#,
-            "upstreams[0].url: this provider has none",
+            "front_caches[0].url: this provider has none",
         ),
-        (r#"{"provider": "cloudfront", "name": "a"}"#, "upstreams[0].distribution: it is missing"),
+        (
+            r#"{"provider": "cloudfront", "name": "a"}"#,
+            "front_caches[0].distribution: it is missing",
+        ),
         (
             r#"{"provider": "fastly", "name": "a", "service": "s", "distribution": "d"}"#,
-            "upstreams[0].distribution: this provider has none",
+            "front_caches[0].distribution: this provider has none",
         ),
         (
             r#"{"provider": "webhook", "name": "a", "url": "https://u:p@x.example/"}"#,
-            "upstreams[0].url: expected an absolute URL",
+            "front_caches[0].url: expected an absolute URL",
         ),
         (
             r#"{"provider": "cloudflare", "name": "a", "zone": "z", "token": "t"}"#,
-            "upstreams[0].token: unknown setting",
+            "front_caches[0].token: unknown setting",
         ),
     ];
-    for (upstream, want) in rows {
-        let errors = parse(&format!(r#"{{"upstreams": [{upstream}]}}"#)).unwrap_err();
+    for (front_cache, want) in rows {
+        let errors = parse(&format!(r#"{{"front_caches": [{front_cache}]}}"#)).unwrap_err();
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
-        assert!(errors.iter().any(|error| error.starts_with(want)), "{upstream}: {errors:?}");
+        assert!(errors.iter().any(|error| error.starts_with(want)), "{front_cache}: {errors:?}");
     }
-    let twice = format!(r#"{{"upstreams": [{CLOUDFLARE}, {FASTLY}]}}"#);
+    let twice = format!(r#"{{"front_caches": [{CLOUDFLARE}, {FASTLY}]}}"#);
     let errors = parse(&twice).unwrap_err();
-    assert_eq!(errors[0].to_string(), "upstreams: two are called cdn");
+    assert_eq!(errors[0].to_string(), "front_caches: two are called cdn");
 }

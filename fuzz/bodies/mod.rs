@@ -7,9 +7,9 @@
 pub(crate) mod credentials;
 pub(crate) mod dialect;
 pub(crate) mod exchange;
+pub(crate) mod front_caches;
 pub(crate) mod header;
 pub(crate) mod message;
-pub(crate) mod upstream;
 pub(crate) mod warm;
 
 /// A body: what one target runs.
@@ -45,7 +45,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("query", message::query),
     ("revalidate", message::revalidate),
     ("dialect", dialect::dialect),
-    ("upstream", upstream::upstream),
+    ("front_caches", front_caches::front_caches),
     ("retry_after", warm::retry_after),
     ("sitemap", warm::sitemap),
     ("decision", exchange::decision),

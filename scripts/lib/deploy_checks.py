@@ -13,7 +13,7 @@ REQUIRED_SECRETS = {
     "WEBHOOK_SECRETS": "what webhooks are signed with",
     "TOKENS": "who may call the control API",
 }
-SECRETS = {*REQUIRED_SECRETS, "ORIGIN_SECRET", "UPSTREAM_SECRETS"}
+SECRETS = {*REQUIRED_SECRETS, "ORIGIN_SECRET", "FRONT_CACHE_SECRETS"}
 OBJECTS = {"JOURNAL": "Journal", "SHARDS": "IndexShard"}
 # Cloudflare's limit of one variable; EDGE_ISR alone can be compiled in.
 MAX_VARIABLE_BYTES = 5_000
@@ -63,7 +63,7 @@ def check_file(report, config, environment):
     cache = effective(config, environment, "cache")
     if isinstance(cache, dict) and cache.get("enabled") and not has_workers_cache(config, environment):
         report.problem(
-            "cache.enabled must not be set without an upstream of the provider workers-cache: "
+            "cache.enabled must not be set without a front cache of the provider workers-cache: "
             "nothing would invalidate what Workers Caching keeps before the worker"
         )
     for key in ("name", "main", "compatibility_date"):
@@ -129,8 +129,8 @@ def has_workers_cache(config, environment):
             settings = json.loads(settings)
         except ValueError:
             return False  # the worker's parser says what is wrong with it
-    upstreams = settings.get("upstreams") if isinstance(settings, dict) else None
-    named = [one for one in upstreams if isinstance(one, dict)] if isinstance(upstreams, list) else []
+    front_caches = settings.get("front_caches") if isinstance(settings, dict) else None
+    named = [one for one in front_caches if isinstance(one, dict)] if isinstance(front_caches, list) else []
     return any(one.get("provider") == "workers-cache" for one in named)
 
 

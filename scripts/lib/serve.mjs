@@ -28,7 +28,7 @@ function options() {
     "webhook-secret": { type: "string", multiple: true, default: [] },
     token: { type: "string", multiple: true, default: [] },
     "origin-secret": { type: "string" },
-    "upstream-secret": { type: "string", multiple: true, default: [] },
+    "front-cache-secret": { type: "string", multiple: true, default: [] },
     store: { type: "string", default: "kv" },
     build: { type: "string", default: join(ROOT, "build") },
     "no-build": { type: "boolean", default: false },
@@ -140,7 +140,7 @@ async function main() {
   if (given["webhook-secret"].length > 0) bindings.WEBHOOK_SECRETS = given["webhook-secret"].join(" ");
   if (given.token.length > 0) bindings.TOKENS = given.token.map(token).join(" ");
   if (given["origin-secret"] !== undefined) bindings.ORIGIN_SECRET = given["origin-secret"];
-  if (given["upstream-secret"].length > 0) bindings.UPSTREAM_SECRETS = given["upstream-secret"].join(" ");
+  if (given["front-cache-secret"].length > 0) bindings.FRONT_CACHE_SECRETS = given["front-cache-secret"].join(" ");
   const worker = modules(build);
   const persist = persistence(given.persist);
   if (number !== 0) await assertFree(number);

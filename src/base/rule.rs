@@ -108,10 +108,10 @@ rules! {
     SieNotHard = "sie_not_hard",
     /// A fill that a fan-out has overtaken is warmed at once.
     RecFanout = "rec_fanout",
-    /// A cache before the edge is told once every isolate sees an invalidation.
-    UpstreamSeen = "upstream_seen",
-    /// What a cache before the edge was told stays owed until it has taken it.
-    UpstreamTaken = "upstream_taken",
+    /// A cache in front of the edge is told once every isolate sees an invalidation.
+    FrontCacheSeen = "front_cache_seen",
+    /// What a cache in front of the edge was told stays owed until it has taken it.
+    FrontCacheTaken = "front_cache_taken",
 }
 
 impl Rule {

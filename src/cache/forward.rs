@@ -223,7 +223,7 @@ pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -
 /// What Cloudflare takes as a page's tags, in bytes; beyond it, it would drop some.
 const MOST_TAG_BYTES: usize = 16_000;
 
-/// Passes the tags on to the caches before the edge that purge by them. What they could not purge they may not keep.
+/// Passes the tags on to the caches in front of the edge that purge by them. What they could not purge they may not keep.
 pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
     for provider in &route.visitor_tags {
         let Some(name) = provider.tag_field() else { continue };

@@ -36,7 +36,7 @@ impl Journal {
         let objects = Objects::new(state, env);
         let machine = Machine::open(objects.sql(), objects.journal_config());
         let ledger = Ledger::new(machine);
-        let ledger = Rc::new(ledger.telling(objects.upstreams(), objects.log_level()));
+        let ledger = Rc::new(ledger.telling(objects.front_caches(), objects.log_level()));
         let inner = Rc::new(Inner { objects, ledger });
         let own = Rc::clone(&inner);
         let answer = Closure::<dyn Fn(String) -> Promise>::new(move |text: String| {

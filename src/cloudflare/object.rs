@@ -58,9 +58,9 @@ impl Objects {
         JournalConfig::of(&self.config)
     }
 
-    /// Caches before the edge, with their secrets.
-    pub(super) fn upstreams(&self) -> Vec<Armed> {
-        let secrets = glue::setting_text(&self.env, "UPSTREAM_SECRETS").unwrap_or_default();
+    /// Caches in front of the edge, with their secrets.
+    pub(super) fn front_caches(&self) -> Vec<Armed> {
+        let secrets = glue::setting_text(&self.env, "FRONT_CACHE_SECRETS").unwrap_or_default();
         Armed::all(&self.config, &secrets)
     }
 

@@ -1,11 +1,11 @@
-//! Caches before the edge that are told of invalidations (`upstreams`), and their secrets.
+//! Caches in front of the edge that are told of invalidations (`front_caches`), and their secrets.
 //!
-//! A secret stands in `UPSTREAM_SECRETS` as `NAME:VALUE`, several separated by white space or commas. Whether one is
+//! A secret stands in `FRONT_CACHE_SECRETS` as `NAME:VALUE`, several separated by white space or commas. Whether one is
 //! right only its provider can say; that one is missing is told by `healthz`.
 
 use super::{Config, OriginUrl};
 
-/// Whose API an upstream speaks.
+/// Whose API a front cache speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// Cloudflare's purge of a zone.
@@ -83,9 +83,9 @@ impl Provider {
     }
 }
 
-/// A cache before the edge.
+/// A cache in front of the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Upstream {
+pub struct FrontCache {
     /// What logs, jobs and the secret call it.
     pub name: String,
     /// Its API.
@@ -98,11 +98,11 @@ pub struct Upstream {
     pub tags: bool,
 }
 
-/// An upstream and what it is proved to that we may.
+/// A front cache and what it is proved to that we may.
 #[derive(Clone)]
 pub struct Armed {
-    /// The upstream.
-    pub upstream: Upstream,
+    /// The front cache.
+    pub front_cache: FrontCache,
     /// Its secret, unless that is missing.
     pub secret: Option<Box<str>>,
     /// Alias → host: pages are kept under both, and invalidations name the host.
@@ -110,7 +110,7 @@ pub struct Armed {
 }
 
 impl Armed {
-    /// The upstreams with their secrets out of `UPSTREAM_SECRETS`.
+    /// The front caches with their secrets out of `FRONT_CACHE_SECRETS`.
     #[must_use]
     pub fn all(config: &Config, secrets: &str) -> Vec<Self> {
         let secret = |name: &str| {
@@ -120,17 +120,17 @@ impl Armed {
                 |value: &&str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
             words.find_map(|word| word.strip_prefix(name)?.strip_prefix(':')).filter(good)
         };
-        let armed = |upstream: &Upstream| {
-            let mut upstream = upstream.clone();
-            if upstream.provider == Provider::WorkersCache {
-                upstream.id.clone_from(&config.control_prefix);
+        let armed = |front_cache: &FrontCache| {
+            let mut front_cache = front_cache.clone();
+            if front_cache.provider == Provider::WorkersCache {
+                front_cache.id.clone_from(&config.control_prefix);
             }
             Self {
-                secret: secret(&upstream.name).map(Into::into),
-                upstream,
+                secret: secret(&front_cache.name).map(Into::into),
+                front_cache,
                 aliases: config.host_aliases.clone(),
             }
         };
-        config.upstreams.iter().map(armed).collect()
+        config.front_caches.iter().map(armed).collect()
     }
 }

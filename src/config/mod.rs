@@ -40,8 +40,8 @@ pub struct Config {
     pub control_hosts: Vec<String>,
     /// Who may send `PURGE`, `BAN` and `X-Edge-ISR-Warmup` without a token. Default: nobody.
     pub trusted_ips: Vec<Network>,
-    /// Caches before the edge that are told of invalidations. Default: none.
-    pub upstreams: Vec<front_cache::Upstream>,
+    /// Caches in front of the edge that are told of invalidations. Default: none.
+    pub front_caches: Vec<front_cache::FrontCache>,
     /// Bodies above this many bytes stream through unstored. Default 10 MiB.
     pub max_body: u64,
     /// Bytes of stored bodies that an isolate keeps. Default 48 MiB.
@@ -128,7 +128,7 @@ pub struct Route {
     pub forward_headers: ForwardHeaders,
     /// `Cache-Control` sent to visitors instead of the derived one.
     pub visitor_cache_control: Option<String>,
-    /// The caches before the edge that get the tags, by `upstreams`.
+    /// The caches in front of the edge that get the tags, by `front_caches`.
     pub visitor_tags: Vec<front_cache::Provider>,
     /// The route's own `max_lag`, if any.
     pub max_lag: Option<Millis>,
@@ -283,7 +283,7 @@ impl Default for Config {
             host_aliases: Vec::new(),
             control_hosts: Vec::new(),
             trusted_ips: Vec::new(),
-            upstreams: Vec::new(),
+            front_caches: Vec::new(),
             max_body: 10 << 20,
             memory: 48 << 20,
             fill_memory: 32 << 20,

@@ -16,7 +16,7 @@ use serde_json::Value;
 use crate::base::time::Millis;
 
 use super::address::Network;
-use super::front_cache::Upstream;
+use super::front_cache::FrontCache;
 use super::host::parse_host;
 use super::{Config, LogLevel};
 use crate::base::json::parse_json;
@@ -78,7 +78,7 @@ const SITE_KEYS: &[&str] = &[
     "host_aliases",
     "control_hosts",
     "trusted_ips",
-    "upstreams",
+    "front_caches",
     "max_body",
     "memory",
     "fill_memory",
@@ -144,9 +144,9 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
         named(path, value, "an address or a network", Network::parse, problems)
     });
     config.trusted_ips = networks.unwrap_or_default();
-    config.upstreams = upstreams(section, problems);
-    let tagged = config.upstreams.iter().filter(|upstream| upstream.tags);
-    config.defaults.visitor_tags = tagged.map(|upstream| upstream.provider).collect();
+    config.front_caches = front_caches(section, problems);
+    let tagged = config.front_caches.iter().filter(|front_cache| front_cache.tags);
+    config.defaults.visitor_tags = tagged.map(|front_cache| front_cache.provider).collect();
     if let Some(value) = section.get("defaults") {
         config.defaults = route::defaults(section.at("defaults"), value, &config, problems);
     }
@@ -157,14 +157,16 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
 }
 
 /// Each has a name of its own: what it is owed and its secret go by it.
-fn upstreams(section: &Section<'_>, problems: &mut Problems) -> Vec<Upstream> {
-    let upstreams = section.list("upstreams", problems, front_cache::read).unwrap_or_default();
-    for (at, upstream) in upstreams.iter().enumerate() {
-        if upstreams.iter().take(at).any(|before| before.name == upstream.name) {
-            problems.add(section.at("upstreams"), format!("two are called {}", upstream.name));
+fn front_caches(section: &Section<'_>, problems: &mut Problems) -> Vec<FrontCache> {
+    let front_caches =
+        section.list("front_caches", problems, front_cache::read).unwrap_or_default();
+    for (at, front_cache) in front_caches.iter().enumerate() {
+        if front_caches.iter().take(at).any(|before| before.name == front_cache.name) {
+            problems
+                .add(section.at("front_caches"), format!("two are called {}", front_cache.name));
         }
     }
-    upstreams
+    front_caches
 }
 
 /// `sync_interval ≤ max_lag ≤ blind_limit`: a view that asks less often than it must be recent would

@@ -33,8 +33,8 @@ pub enum HealthReason {
     /// The journal has been out of reach for longer than `blind_limit`: every page is validated
     /// with the origin.
     Dark(Millis),
-    /// Caches before the edge that do not take what they are owed: a line for each.
-    UpstreamFailed(Vec<String>),
+    /// Caches in front of the edge that do not take what they are owed: a line for each.
+    FrontCacheFailed(Vec<String>),
     /// The number of shards has changed, and so many shards have pages of others.
     Resharding(u64),
     /// The isolate has not heard of the journal yet.
@@ -54,7 +54,7 @@ impl HealthReason {
             Self::NothingCanInvalidate => "nothing-can-invalidate",
             Self::Blind(_) => "journal-unreachable",
             Self::Dark(_) => "journal-lost",
-            Self::UpstreamFailed(_) => "upstream-failed",
+            Self::FrontCacheFailed(_) => "front-cache-failed",
             Self::Resharding(_) => "resharding",
             Self::Cold => "cold",
         }
@@ -72,7 +72,7 @@ impl HealthReason {
             | Self::Dark(_) => true,
             Self::NothingCanInvalidate
             | Self::Blind(_)
-            | Self::UpstreamFailed(_)
+            | Self::FrontCacheFailed(_)
             | Self::Resharding(_)
             | Self::Cold => false,
         }
@@ -94,7 +94,7 @@ impl HealthReason {
             Self::Blind(span) | Self::Dark(span) => {
                 vec![format!("the journal was last heard of {} s ago", span.0 / 1000)]
             }
-            Self::UpstreamFailed(lines) => lines.clone(),
+            Self::FrontCacheFailed(lines) => lines.clone(),
             Self::Resharding(moving) => {
                 vec![format!("{moving} shards have pages that are to go to others")]
             }

@@ -114,8 +114,8 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
-    /// A cache before the edge has not taken what it is owed, and will be asked again.
-    UpstreamFailed {
+    /// A cache in front of the edge has not taken what it is owed, and will be asked again.
+    FrontCacheFailed {
         /// Its name.
         name: &'a str,
         /// Why.
@@ -158,7 +158,7 @@ impl Event<'_> {
             Self::ControlRefused { .. } => "control-refused",
             Self::WarmFailed { .. } => "warm-failed",
             Self::ImportFailed { .. } => "import-failed",
-            Self::UpstreamFailed { .. } => "upstream-failed",
+            Self::FrontCacheFailed { .. } => "front-cache-failed",
             Self::Resharding { .. } => "resharding",
             Self::WarmDead { .. } => "warm-dead",
         }
@@ -178,7 +178,7 @@ impl Event<'_> {
             | Self::CallFailed { .. }
             | Self::ControlRefused { .. }
             | Self::ImportFailed { .. }
-            | Self::UpstreamFailed { .. }
+            | Self::FrontCacheFailed { .. }
             | Self::WarmDead { .. } => LogLevel::Problems,
             Self::Revalidated { .. } | Self::WarmFailed { .. } | Self::Resharding { .. } => {
                 LogLevel::Events
@@ -242,7 +242,7 @@ impl Event<'_> {
             Self::ControlRefused { call, status, reason } => {
                 vec![("call", text(call)), ("status", json!(status)), ("reason", text(reason))]
             }
-            Self::UpstreamFailed { name, reason, waiting } => {
+            Self::FrontCacheFailed { name, reason, waiting } => {
                 vec![("name", text(name)), ("reason", text(reason)), ("waiting", json!(waiting))]
             }
             Self::Resharding { shards, moving } => {

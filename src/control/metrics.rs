@@ -116,10 +116,10 @@ pub enum Gauge {
     OriginRequests,
     /// Requests that wait for one.
     OriginWaiting,
-    /// Caches before the edge that do not take what they are owed.
-    UpstreamsFailing,
+    /// Caches in front of the edge that do not take what they are owed.
+    FrontCachesFailing,
     /// What all of them are owed.
-    UpstreamWaiting,
+    FrontCacheWaiting,
     /// Shards that have pages of others.
     ShardsMoving,
 }
@@ -230,13 +230,17 @@ const GAUGES: [(Gauge, Family, Unit); 13] = [
         Unit::One,
     ),
     (
-        Gauge::UpstreamsFailing,
-        ("edge_isr_upstreams_failing", "gauge", "Upstreams that take nothing."),
+        Gauge::FrontCachesFailing,
+        ("edge_isr_front_caches_failing", "gauge", "Front caches that take nothing."),
         Unit::One,
     ),
     (
-        Gauge::UpstreamWaiting,
-        ("edge_isr_upstream_waiting", "gauge", "Invalidations owed to upstreams."),
+        Gauge::FrontCacheWaiting,
+        (
+            "edge_isr_front_cache_waiting",
+            "gauge",
+            "Invalidations that front caches have still to take.",
+        ),
         Unit::One,
     ),
     (

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::time::{Epoch, Timestamp};
 use crate::http::Fields;
-use crate::journal::UpstreamState;
+use crate::journal::FrontCacheState;
 
 /// The answer to `revalidate`: 202.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -71,9 +71,9 @@ pub struct JobReply {
     pub superseded: u64,
     /// Why pages failed.
     pub failures: Vec<Failure>,
-    /// Caches before the edge that have not taken it.
+    /// Caches in front of the edge that have not taken it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub upstreams: Vec<UpstreamState>,
+    pub front_caches: Vec<FrontCacheState>,
 }
 
 /// A page whose warm was given up.

@@ -208,7 +208,7 @@ pub trait Platform: 'static {
         request: OriginRequest<Self::Stream>,
     ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
 
-    /// Tells a cache before the edge, and reads as much of the answer as the request wants.
+    /// Tells a cache in front of the edge, and reads as much of the answer as the request wants.
     fn tell(
         &self,
         request: front_caches::Request,

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::base::json::write_value;
 use crate::cache::tag::Target;
-use crate::config::front_cache::Upstream;
+use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::Owed;
 
@@ -16,12 +16,12 @@ use super::Request;
 /// Names of one call: what every plan takes.
 const MOST: usize = 30;
 
-pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
     let (mut tags, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     let mut everything = false;
     for target in &owed.targets {
         match target {
-            Target::Tag(tag) if upstream.tags => tags.push(Value::from(tag.as_str())),
+            Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
             Target::Tag(_) | Target::All => everything = true,
             Target::Host(host) => hosts.push(Value::from(host.as_str())),
             Target::Url(name) | Target::Prefix(name) => {
@@ -35,7 +35,7 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
     }
     let request = |body: &Value| Request {
         method: "POST",
-        url: upstream.url.join(&format!("/zones/{}/purge_cache", upstream.id)),
+        url: front_cache.url.join(&format!("/zones/{}/purge_cache", front_cache.id)),
         fields: Fields::from_iter([
             ("content-type", "application/json"),
             ("authorization", &format!("Bearer {secret}")),

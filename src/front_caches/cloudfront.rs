@@ -15,7 +15,7 @@ use crate::base::sort::sort;
 use crate::base::time::Timestamp;
 use crate::base::xml::{Token, escape, inside, name, resolve, token};
 use crate::cache::tag::Target;
-use crate::config::front_cache::Upstream;
+use crate::config::front_cache::FrontCache;
 use crate::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
 use crate::http::Fields;
 use crate::journal::Owed;
@@ -39,13 +39,13 @@ const READS: usize = 4 << 10;
 type Key<'a> = (&'a str, &'a str);
 
 pub(super) fn requests(
-    upstream: &Upstream,
+    front_cache: &FrontCache,
     key: Key<'_>,
     owed: &Owed,
     now: Timestamp,
 ) -> Vec<Request> {
     let mut items = String::new();
-    let paths = paths(upstream, owed);
+    let paths = paths(front_cache, owed);
     for path in &paths {
         // Writing to a String can't fail.
         let _ = write!(items, "<Path>{}</Path>", escape(path));
@@ -54,22 +54,27 @@ pub(super) fn requests(
         "<InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/{VERSION}/\"><Paths><Quantity>{}</Quantity>\
          <Items>{items}</Items></Paths><CallerReference>{}</CallerReference></InvalidationBatch>",
         paths.len(),
-        id_of(upstream, owed, items.as_bytes()),
+        id_of(front_cache, owed, items.as_bytes()),
     );
-    vec![signed(upstream, key, "POST", "", body.into_bytes(), now)]
+    vec![signed(front_cache, key, "POST", "", body.into_bytes(), now)]
 }
 
 /// Asks how far an invalidation is.
-pub(super) fn asking(upstream: &Upstream, key: Key<'_>, call: &str, now: Timestamp) -> Request {
-    signed(upstream, key, "GET", &format!("/{call}"), Vec::new(), now)
+pub(super) fn asking(
+    front_cache: &FrontCache,
+    key: Key<'_>,
+    call: &str,
+    now: Timestamp,
+) -> Request {
+    signed(front_cache, key, "GET", &format!("/{call}"), Vec::new(), now)
 }
 
-fn paths(upstream: &Upstream, owed: &Owed) -> Vec<String> {
+fn paths(front_cache: &FrontCache, owed: &Owed) -> Vec<String> {
     let everything = || vec!["/*".to_owned()];
     let mut paths = Vec::new();
     for target in &owed.targets {
         match target {
-            Target::Tag(tag) if upstream.tags && tag.as_str().len() <= MOST_TAG_BYTES => {
+            Target::Tag(tag) if front_cache.tags && tag.as_str().len() <= MOST_TAG_BYTES => {
                 paths.push(format!("#{}", tag.as_str()));
             }
             Target::Tag(_) | Target::Host(_) | Target::All => return everything(),
@@ -91,14 +96,14 @@ fn paths(upstream: &Upstream, owed: &Owed) -> Vec<String> {
 }
 
 fn signed(
-    upstream: &Upstream,
+    front_cache: &FrontCache,
     (id, secret): Key<'_>,
     method: &'static str,
     call: &str,
     body: Vec<u8>,
     now: Timestamp,
 ) -> Request {
-    let (url, distribution) = (&upstream.url, &upstream.id);
+    let (url, distribution) = (&front_cache.url, &front_cache.id);
     let path = format!("/{VERSION}/distribution/{distribution}/invalidation{call}");
     let at = compact(now);
     // CloudFront is global, and signed for as in this region.

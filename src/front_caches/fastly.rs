@@ -2,7 +2,7 @@
 //! purge by URL takes one query alone, and it knows no prefixes.
 
 use crate::cache::tag::Target;
-use crate::config::front_cache::Upstream;
+use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::{Mode, Owed};
 
@@ -11,11 +11,11 @@ use super::Request;
 /// Keys of one call.
 const MOST: usize = 256;
 
-pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
     let mut keys: Option<Vec<&str>> = Some(Vec::new());
     for target in &owed.targets {
         match target {
-            Target::Tag(tag) if upstream.tags => {
+            Target::Tag(tag) if front_cache.tags => {
                 if let Some(keys) = &mut keys {
                     keys.push(tag.as_str());
                 }
@@ -33,7 +33,7 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
                 fields.set("fastly-soft-purge", "1");
             }
         }
-        let url = upstream.url.join(&format!("/service/{}/{action}", upstream.id));
+        let url = front_cache.url.join(&format!("/service/{}/{action}", front_cache.id));
         Request { method: "POST", url, fields, body: Vec::new(), reads: 0 }
     };
     match keys {

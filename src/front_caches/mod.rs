@@ -1,4 +1,4 @@
-//! What caches before the edge are told of invalidations: the requests that say it, and what their answers mean.
+//! What caches in front of the edge are told of invalidations: the requests that say it, and what their answers mean.
 //!
 //! | file | what it speaks |
 //! | --- | --- |
@@ -21,14 +21,14 @@ pub mod workers_cache;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Armed, Provider, Upstream};
+use crate::config::front_cache::{Armed, FrontCache, Provider};
 use crate::control::revalidate::body_digest;
 use crate::control::secret::webhook_key;
 use crate::http::retry_after::retry_after;
 use crate::http::{Fields, ResponseHead};
 use crate::journal::Owed;
 
-/// A request to an upstream.
+/// A request to a front cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
     /// `GET`, `POST`, `PURGE`.
@@ -43,7 +43,7 @@ pub struct Request {
     pub reads: usize,
 }
 
-/// What an upstream answers.
+/// What a front cache answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// Status and fields.
@@ -52,7 +52,7 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Why an upstream has not taken what it is owed.
+/// Why a front cache has not taken what it is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Failure {
     /// No secret is set for it: nothing was sent.
@@ -110,13 +110,13 @@ impl From<Failure> for Untaken {
 pub enum Taken {
     /// It is done.
     Done,
-    /// The upstream is at it, and can be asked how far it is: the call's id there.
+    /// The front cache is at it, and can be asked how far it is: the call's id there.
     InProgress(String),
-    /// The upstream knows nothing of it: it is to be sent again.
+    /// The front cache knows nothing of it: it is to be sent again.
     Unknown,
 }
 
-/// What an upstream is called with.
+/// What a front cache is called with.
 enum Credential<'a> {
     /// A token.
     Token(&'a str),
@@ -128,7 +128,7 @@ enum Credential<'a> {
 
 fn credential(armed: &Armed) -> Result<Credential<'_>, Failure> {
     let secret = armed.secret.as_deref().ok_or(Failure::CredentialsMissing)?;
-    match armed.upstream.provider {
+    match armed.front_cache.provider {
         Provider::Webhook if secret.starts_with("whsec_") => {
             webhook_key(secret).map(Credential::Webhook).map_err(|_| Failure::CredentialsMalformed)
         }
@@ -146,7 +146,7 @@ fn credential(armed: &Armed) -> Result<Credential<'_>, Failure> {
     }
 }
 
-/// What keeps an upstream from being called at all.
+/// What keeps a front cache from being called at all.
 #[must_use]
 pub fn disarmed(armed: &Armed) -> Option<Failure> {
     credential(armed).err()
@@ -157,21 +157,21 @@ pub fn disarmed(armed: &Armed) -> Option<Failure> {
 /// # Errors
 /// Without a credential that can be used.
 pub fn requests(armed: &Armed, owed: &Owed, now: Timestamp) -> Result<Vec<Request>, Failure> {
-    let upstream = &armed.upstream;
+    let front_cache = &armed.front_cache;
     let owed = &under_every_name(armed, owed);
     let credential = credential(armed)?;
-    Ok(match (upstream.provider, &credential) {
+    Ok(match (front_cache.provider, &credential) {
         (Provider::Cloudflare, Credential::Token(token)) => {
-            cloudflare::requests(upstream, token, owed)
+            cloudflare::requests(front_cache, token, owed)
         }
-        (Provider::Fastly, Credential::Token(token)) => fastly::requests(upstream, token, owed),
-        (Provider::Purge, Credential::Token(token)) => purge::requests(upstream, token, owed),
+        (Provider::Fastly, Credential::Token(token)) => fastly::requests(front_cache, token, owed),
+        (Provider::Purge, Credential::Token(token)) => purge::requests(front_cache, token, owed),
         (Provider::WorkersCache, Credential::Token(token)) => {
-            workers_cache::requests(upstream, token, owed)
+            workers_cache::requests(front_cache, token, owed)
         }
-        (Provider::Webhook, credential) => webhook::requests(upstream, credential, owed, now),
+        (Provider::Webhook, credential) => webhook::requests(front_cache, credential, owed, now),
         (Provider::Cloudfront, Credential::AccessKey(id, key)) => {
-            cloudfront::requests(upstream, (id, key), owed, now)
+            cloudfront::requests(front_cache, (id, key), owed, now)
         }
         (
             Provider::Cloudflare | Provider::Fastly | Provider::Purge | Provider::WorkersCache,
@@ -190,7 +190,7 @@ pub fn requests(armed: &Armed, owed: &Owed, now: Timestamp) -> Result<Vec<Reques
 pub fn asking(armed: &Armed, call: &str, now: Timestamp) -> Result<Option<Request>, Failure> {
     match credential(armed)? {
         Credential::AccessKey(id, key) => {
-            Ok(Some(cloudfront::asking(&armed.upstream, (id, key), call, now)))
+            Ok(Some(cloudfront::asking(&armed.front_cache, (id, key), call, now)))
         }
         Credential::Token(_) | Credential::Webhook(_) => Ok(None),
     }
@@ -219,12 +219,12 @@ fn under_every_name(armed: &Armed, owed: &Owed) -> Owed {
 
 /// The id of a call: the same when the same is sent again, and no other call's, also after the journal was restored
 /// and gives the same epochs to something else.
-fn id_of(upstream: &Upstream, owed: &Owed, content: &[u8]) -> String {
+fn id_of(front_cache: &FrontCache, owed: &Owed, content: &[u8]) -> String {
     let number = |epoch: Option<&Epoch>| epoch.map_or(0, |epoch| epoch.0);
     let (first, last) = (number(owed.epochs.first()), number(owed.epochs.last()));
     let mut digest = body_digest(&[&owed.at.as_millis().to_be_bytes(), content].concat());
     digest.truncate(16);
-    format!("upstream-{}-{first}-{last}-{digest}", upstream.name)
+    format!("front-cache-{}-{first}-{last}-{digest}", front_cache.name)
 }
 
 /// A page's or prefix's path, with its query.

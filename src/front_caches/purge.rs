@@ -7,7 +7,7 @@
 
 use crate::base::sort::sort;
 use crate::cache::tag::Target;
-use crate::config::front_cache::Upstream;
+use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::{Mode, Owed};
 
@@ -18,12 +18,12 @@ const MOST: usize = 50;
 /// Tags of one call.
 const MOST_TAGS: usize = 100;
 
-pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
     let (mut paths, mut tags) = (Vec::new(), Vec::new());
     let mut everything = false;
     for target in &owed.targets {
         match target {
-            Target::Tag(tag) if upstream.tags => tags.push(tag.as_str()),
+            Target::Tag(tag) if front_cache.tags => tags.push(tag.as_str()),
             Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
             Target::Url(name) => paths.push(path_of(name).to_owned()),
             Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
@@ -42,7 +42,7 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
         if owed.mode == Mode::Soft {
             fields.set("soft", "1");
         }
-        let url = upstream.url.join(path);
+        let url = front_cache.url.join(path);
         Request { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
     };
     let paths = paths.iter().map(|path| request(path, &[]));

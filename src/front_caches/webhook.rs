@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::base::json::write_value;
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::Upstream;
+use crate::config::front_cache::FrontCache;
 use crate::control::auth::signature;
 use crate::http::Fields;
 use crate::journal::{Mode, Owed};
@@ -17,7 +17,7 @@ use crate::journal::{Mode, Owed};
 use super::{Credential, Request, id_of};
 
 pub(super) fn requests(
-    upstream: &Upstream,
+    front_cache: &FrontCache,
     credential: &Credential<'_>,
     owed: &Owed,
     now: Timestamp,
@@ -37,7 +37,7 @@ pub(super) fn requests(
             Target::All => all = true,
         }
     }
-    let mut command = json!({ "mode": mode, "reason": "upstream" });
+    let mut command = json!({ "mode": mode, "reason": "front cache" });
     if all {
         command["all"] = Value::from(true);
     } else {
@@ -50,7 +50,7 @@ pub(super) fn requests(
         }
     }
     let body = write_value(&command).into_bytes();
-    let id = id_of(upstream, owed, &body);
+    let id = id_of(front_cache, owed, &body);
     let mut fields = Fields::from_iter([("content-type", "application/json"), ("webhook-id", &id)]);
     match credential {
         Credential::Webhook(key) => {
@@ -62,5 +62,5 @@ pub(super) fn requests(
             fields.set("authorization", format!("Bearer {token}"));
         }
     }
-    vec![Request { method: "POST", url: upstream.url.join(""), fields, body, reads: 0 }]
+    vec![Request { method: "POST", url: front_cache.url.join(""), fields, body, reads: 0 }]
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::base::json::write_value;
 use crate::cache::tag::Target;
-use crate::config::front_cache::Upstream;
+use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::{Mode, Owed};
 
@@ -21,12 +21,12 @@ pub const CALL: &str = "v1/workers-cache";
 /// Names of one call.
 const MOST: usize = 100;
 
-pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
     let (mut tags, mut prefixes) = (Vec::new(), Vec::new());
     let mut everything = false;
     for target in &owed.targets {
         match target {
-            Target::Tag(tag) if upstream.tags => tags.push(Value::from(tag.as_str())),
+            Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
             Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
             Target::Url(name) | Target::Prefix(name) => {
                 let path = path_of(name).split('?').next().unwrap_or_default();
@@ -40,7 +40,7 @@ pub(super) fn requests(upstream: &Upstream, secret: &str, owed: &Owed) -> Vec<Re
     };
     let request = |kind: &str, names: Value| Request {
         method: "POST",
-        url: upstream.url.join(&format!("{}/{CALL}", upstream.id)),
+        url: front_cache.url.join(&format!("{}/{CALL}", front_cache.id)),
         fields: Fields::from_iter([
             ("content-type", "application/json"),
             ("authorization", &format!("Bearer {secret}")),

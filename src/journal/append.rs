@@ -169,8 +169,8 @@ impl<S: Sql> Journal<S> {
         let shards = self.reach(now)?;
         let (sql, state) = (&self.sql, self.state);
         let seen_within =
-            if Rule::UpstreamSeen.holds() { self.config.seen_within } else { Millis(0) };
-        let (upstreams, seen) = (&self.config.upstreams, now.plus(seen_within));
+            if Rule::FrontCacheSeen.holds() { self.config.seen_within } else { Millis(0) };
+        let (front_caches, seen) = (&self.config.front_caches, now.plus(seen_within));
         if !Rule::DurableVisible.holds() {
             // What was written before becomes durable only now, long after the answer.
             let _none_open = sql.exec("RELEASE early", &[]);
@@ -181,11 +181,11 @@ impl<S: Sql> Journal<S> {
             let added = stamp(sql, entry.targets, entry.mode, next, now)?;
             record(sql, &entry, next, now)?;
             if entry.unsafe_method {
-                front_caches::owe_unsafe(sql, (next, entry.targets.len()), upstreams, seen)?;
+                front_caches::owe_unsafe(sql, (next, entry.targets.len()), front_caches, seen)?;
                 outbox::tidy(sql, next)?;
             } else {
                 outbox::owe(sql, next, shards, now)?;
-                front_caches::owe(sql, next, upstreams, seen)?;
+                front_caches::owe(sql, next, front_caches, seen)?;
             }
             let state = State {
                 head: next,

@@ -1,7 +1,7 @@
-//! What the journal owes caches before the edge: each invalidation to each upstream, until it was taken.
+//! What the journal owes caches in front of the edge: each invalidation to each front cache, until it was taken.
 //!
-//! A row is due once every isolate sees the invalidation: told sooner, an upstream could fetch the old page again. What
-//! is due goes together. After a failure all of an upstream waits together; beyond [`MOST_ROWS`] invalidations, or
+//! A row is due once every isolate sees the invalidation: told sooner, a front cache could fetch the old page again. What
+//! is due goes together. After a failure all of a front cache waits together; beyond [`MOST_ROWS`] invalidations, or
 //! [`MOST_NAMES`] targets, one purge of everything stands for them.
 
 use serde::{Deserialize, Serialize};
@@ -18,11 +18,11 @@ use super::{JournalError, Mode};
 
 /// Invalidations that wait by name.
 const MOST_ROWS: u64 = 1_000;
-/// Targets named to an upstream at once.
+/// Targets named to a front cache at once.
 const MOST_NAMES: usize = 500;
 /// Targets of unsafe requests that wait by name.
 const MOST_UNSAFE_NAMES: u64 = 10;
-/// How often an upstream is told of those.
+/// How often a front cache is told of those.
 const UNSAFE_INTERVAL: Millis = Millis(60_000);
 /// The pause after a first failure; it doubles with each further one.
 const FIRST_PAUSE: Millis = Millis(1_000);
@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Millis = Millis(60_000);
 /// The longest pause at all.
 const MOST_PAUSE: Millis = Millis(3_600_000);
 
-/// What an upstream is owed now.
+/// What a front cache is owed now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owed {
     /// The invalidations, in order.
@@ -44,9 +44,9 @@ pub struct Owed {
     pub at: Timestamp,
 }
 
-/// How an upstream stands.
+/// How a front cache stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UpstreamState {
+pub struct FrontCacheState {
     /// Its name.
     pub name: String,
     /// Invalidations that it has not taken.
@@ -76,18 +76,18 @@ pub(super) fn owe<S: Sql>(
     due: Timestamp,
 ) -> Result<(), SqlError> {
     for name in names {
-        let rows = sql.exec("SELECT count(*) FROM upstream WHERE name = ?", &[text(name)])?;
+        let rows = sql.exec("SELECT count(*) FROM front_cache WHERE name = ?", &[text(name)])?;
         let whole = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))? >= MOST_ROWS;
         // Whoever failed lately is asked when it would have been asked anyway.
         sql.exec(
-            "INSERT INTO upstream (name, epoch, whole, attempts, not_before, failure)
+            "INSERT INTO front_cache (name, epoch, whole, attempts, not_before, failure)
                 SELECT ?1, ?2, ?3, coalesce(max(attempts), 0), max(?4, coalesce(max(CASE
                     WHEN failure IS NULL THEN 0 ELSE not_before END), 0)), max(failure)
-                FROM upstream WHERE name = ?1",
+                FROM front_cache WHERE name = ?1",
             &[text(name), epoch(invalidation), flag(whole), timestamp(due)],
         )?;
         if whole {
-            for table in ["upstream", "upstream_sent"] {
+            for table in ["front_cache", "front_cache_sent"] {
                 let those = format!("DELETE FROM {table} WHERE name = ? AND epoch < ?");
                 sql.exec(&those, &[text(name), epoch(invalidation)])?;
             }
@@ -109,7 +109,7 @@ pub(super) fn owe_unsafe<S: Sql>(
     let due = (seen.as_millis() / minute + 1).saturating_mul(minute);
     for name in names {
         let rows = sql.exec(
-            "SELECT coalesce(sum(j.targets), 0) FROM upstream u JOIN job j ON j.epoch = u.epoch
+            "SELECT coalesce(sum(j.targets), 0) FROM front_cache u JOIN job j ON j.epoch = u.epoch
                 WHERE u.name = ? AND j.id LIKE 'unsafe-%'",
             &[text(name)],
         )?;
@@ -121,15 +121,15 @@ pub(super) fn owe_unsafe<S: Sql>(
     Ok(())
 }
 
-/// What is due to an upstream, if anything.
+/// What is due to a front cache, if anything.
 pub(super) fn due<S: Sql>(
     sql: &S,
     name: &str,
     now: Timestamp,
 ) -> Result<Option<Owed>, JournalError> {
     let rows = sql.exec(
-        "SELECT u.epoch, u.whole, j.mode, j.at FROM upstream u LEFT JOIN job j ON j.epoch = u.epoch
-            WHERE u.name = ? AND u.not_before <= ? AND NOT EXISTS (SELECT 1 FROM upstream_sent s
+        "SELECT u.epoch, u.whole, j.mode, j.at FROM front_cache u LEFT JOIN job j ON j.epoch = u.epoch
+            WHERE u.name = ? AND u.not_before <= ? AND NOT EXISTS (SELECT 1 FROM front_cache_sent s
                 WHERE s.name = u.name AND s.epoch = u.epoch) ORDER BY u.epoch",
         &[text(name), timestamp(now)],
     )?;
@@ -167,7 +167,7 @@ pub(super) fn due<S: Sql>(
     Ok((!owed.epochs.is_empty()).then_some(owed))
 }
 
-/// An upstream has taken them.
+/// A front cache has taken them.
 pub(super) fn acknowledge<S: Sql>(
     sql: &S,
     name: &str,
@@ -175,7 +175,7 @@ pub(super) fn acknowledge<S: Sql>(
 ) -> Result<(), JournalError> {
     sql.transaction(|| {
         for invalidation in invalidations {
-            for table in ["upstream", "upstream_sent"] {
+            for table in ["front_cache", "front_cache_sent"] {
                 let it = format!("DELETE FROM {table} WHERE name = ? AND epoch = ?");
                 sql.exec(&it, &[text(name), epoch(*invalidation)])?;
             }
@@ -188,11 +188,11 @@ pub(super) fn acknowledge<S: Sql>(
 
 /// It answers again: what came meanwhile need not wait for the end of a pause.
 pub(super) fn well<S: Sql>(sql: &S, name: &str) -> Result<(), SqlError> {
-    sql.exec("UPDATE upstream SET attempts = 0, failure = NULL WHERE name = ?", &[text(name)])?;
+    sql.exec("UPDATE front_cache SET attempts = 0, failure = NULL WHERE name = ?", &[text(name)])?;
     Ok(())
 }
 
-/// An upstream has not taken what it is owed: all of it waits, for at least as long as it asked. What is not due yet is
+/// A front cache has not taken what it is owed: all of it waits, for at least as long as it asked. What is not due yet is
 /// not due sooner for that.
 pub(super) fn postpone<S: Sql>(
     sql: &S,
@@ -201,20 +201,20 @@ pub(super) fn postpone<S: Sql>(
     again: Option<Millis>,
     now: Timestamp,
 ) -> Result<(), JournalError> {
-    if !Rule::UpstreamTaken.holds() {
+    if !Rule::FrontCacheTaken.holds() {
         sql.exec(
-            "DELETE FROM upstream WHERE name = ? AND not_before <= ?",
+            "DELETE FROM front_cache WHERE name = ? AND not_before <= ?",
             &[text(name), timestamp(now)],
         )?;
     }
-    let rows = sql.exec("SELECT max(attempts) FROM upstream WHERE name = ?", &[text(name)])?;
+    let rows = sql.exec("SELECT max(attempts) FROM front_cache WHERE name = ?", &[text(name)])?;
     let attempts = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     let attempts = u64::try_from(attempts.unwrap_or(0)).unwrap_or(0);
     let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
     let pause = pause.max(again.map_or(0, |again| again.0)).min(MOST_PAUSE.0);
     sql.exec(
-        "UPDATE upstream SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
-            AND epoch NOT IN (SELECT epoch FROM upstream_sent WHERE name = ?4)",
+        "UPDATE front_cache SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
+            AND epoch NOT IN (SELECT epoch FROM front_cache_sent WHERE name = ?4)",
         &[
             number(attempts.saturating_add(1)),
             timestamp(now.plus(Millis(pause))),
@@ -225,12 +225,12 @@ pub(super) fn postpone<S: Sql>(
     Ok(())
 }
 
-/// Drops what is owed to upstreams that are no longer set.
+/// Drops what is owed to front caches that are no longer set.
 pub(super) fn forget<S: Sql>(sql: &S, names: &[String]) -> Result<(), SqlError> {
-    for row in sql.exec("SELECT DISTINCT name FROM upstream", &[])? {
+    for row in sql.exec("SELECT DISTINCT name FROM front_cache", &[])? {
         let name = Row(&row).text(0)?.to_owned();
         if !names.contains(&name) {
-            for table in ["upstream", "upstream_sent"] {
+            for table in ["front_cache", "front_cache_sent"] {
                 sql.exec(&format!("DELETE FROM {table} WHERE name = ?"), &[text(&name)])?;
             }
         }
@@ -238,23 +238,23 @@ pub(super) fn forget<S: Sql>(sql: &S, names: &[String]) -> Result<(), SqlError> 
     Ok(())
 }
 
-/// When something is due to an upstream, or a call is to be asked after.
+/// When something is due to a front cache, or a call is to be asked after.
 pub(super) fn next_due<S: Sql>(sql: &S, name: &str) -> Result<Option<Timestamp>, JournalError> {
     let rows = sql.exec(
-        "SELECT min(coalesce(s.ask_at, u.not_before)) FROM upstream u
-            LEFT JOIN upstream_sent s ON s.name = u.name AND s.epoch = u.epoch WHERE u.name = ?",
+        "SELECT min(coalesce(s.ask_at, u.not_before)) FROM front_cache u
+            LEFT JOIN front_cache_sent s ON s.name = u.name AND s.epoch = u.epoch WHERE u.name = ?",
         &[text(name)],
     )?;
     let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     Ok(at.map(Timestamp::from_millis))
 }
 
-/// How upstreams stand; to one invalidation alone, if it is given.
+/// How front caches stand; to one invalidation alone, if it is given.
 pub(super) fn states<S: Sql>(
     sql: &S,
     names: &[String],
     invalidation: Option<Epoch>,
-) -> Result<Vec<UpstreamState>, JournalError> {
+) -> Result<Vec<FrontCacheState>, JournalError> {
     let mut states = Vec::with_capacity(names.len());
     for name in names {
         let mut parameters = vec![text(name)];
@@ -267,15 +267,15 @@ pub(super) fn states<S: Sql>(
             None => "",
         };
         let query = format!(
-            "SELECT count(*), max(failure), count(CASE WHEN epoch IN (SELECT epoch FROM upstream_sent
-                WHERE name = ?1) THEN 1 END) FROM upstream WHERE name = ?1{those}"
+            "SELECT count(*), max(failure), count(CASE WHEN epoch IN (SELECT epoch FROM front_cache_sent
+                WHERE name = ?1) THEN 1 END) FROM front_cache WHERE name = ?1{those}"
         );
         let rows = sql.exec(&query, &parameters)?;
         let Some(row) = rows.first() else { continue };
         let row = Row(row);
         let failure = row.maybe_text(1)?.map(str::to_owned);
         let (waiting, in_progress) = (row.unsigned(0)?, row.unsigned(2)?);
-        states.push(UpstreamState { name: name.clone(), waiting, failure, in_progress });
+        states.push(FrontCacheState { name: name.clone(), waiting, failure, in_progress });
     }
     Ok(states)
 }

@@ -1,5 +1,5 @@
-//! Calls that an upstream has taken and is still at: what they carry stays owed, and is not told again, until the
-//! upstream says that it is done, or that it knows nothing of the call.
+//! Calls that a front cache has taken and is still at: what they carry stays owed, and is not told again, until the
+//! front cache says that it is done, or that it knows nothing of the call.
 
 use crate::base::sql::Sql;
 use crate::base::sql::row::{Row, epoch, maybe_text, number, text, timestamp};
@@ -14,11 +14,11 @@ const FIRST_PAUSE: Millis = Millis(5_000);
 const LONGEST_PAUSE: Millis = Millis(60_000);
 
 impl<S: Sql> Journal<S> {
-    /// An upstream was told of invalidations, and is at it, as `call`.
+    /// A front cache was told of invalidations, and is at it, as `call`.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_sent(
+    pub fn front_cache_sent(
         &self,
         name: &str,
         epochs: &[Epoch],
@@ -29,25 +29,25 @@ impl<S: Sql> Journal<S> {
             // One that a purge of everything has taken over meanwhile is no longer there.
             let ask_at = timestamp(now.plus(FIRST_PAUSE));
             self.sql.exec(
-                "INSERT OR REPLACE INTO upstream_sent (name, epoch, call, asked, ask_at)
-                    SELECT name, epoch, ?, 0, ? FROM upstream WHERE name = ? AND epoch = ?",
+                "INSERT OR REPLACE INTO front_cache_sent (name, epoch, call, asked, ask_at)
+                    SELECT name, epoch, ?, 0, ? FROM front_cache WHERE name = ? AND epoch = ?",
                 &[text(call), ask_at, text(name), epoch(*invalidation)],
             )?;
         }
         Ok(well(&self.sql, name)?)
     }
 
-    /// A call that an upstream is to be asked after, if there is one, and how many invalidations it carries.
+    /// A call that a front cache is to be asked after, if there is one, and how many invalidations it carries.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_call(
+    pub fn front_cache_call(
         &self,
         name: &str,
         now: Timestamp,
     ) -> Result<Option<(String, usize)>, JournalError> {
         let rows = self.sql.exec(
-            "SELECT call, count(*) FROM upstream_sent WHERE name = ? AND ask_at <= ?
+            "SELECT call, count(*) FROM front_cache_sent WHERE name = ? AND ask_at <= ?
                 GROUP BY call ORDER BY min(ask_at) LIMIT 1",
             &[text(name), timestamp(now)],
         )?;
@@ -60,9 +60,9 @@ impl<S: Sql> Journal<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_call_done(&self, name: &str, call: &str) -> Result<(), JournalError> {
+    pub fn front_cache_call_done(&self, name: &str, call: &str) -> Result<(), JournalError> {
         let rows = self.sql.exec(
-            "SELECT epoch FROM upstream_sent WHERE name = ? AND call = ?",
+            "SELECT epoch FROM front_cache_sent WHERE name = ? AND call = ?",
             &[text(name), text(call)],
         )?;
         let epochs: Vec<Epoch> =
@@ -70,13 +70,13 @@ impl<S: Sql> Journal<S> {
         acknowledge(&self.sql, name, &epochs)
     }
 
-    /// An upstream knows nothing of a call: what it carried is due again.
+    /// A front cache knows nothing of a call: what it carried is due again.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_call_lost(&self, name: &str, call: &str) -> Result<(), JournalError> {
+    pub fn front_cache_call_lost(&self, name: &str, call: &str) -> Result<(), JournalError> {
         self.sql.exec(
-            "DELETE FROM upstream_sent WHERE name = ? AND call = ?",
+            "DELETE FROM front_cache_sent WHERE name = ? AND call = ?",
             &[text(name), text(call)],
         )?;
         Ok(())
@@ -86,7 +86,7 @@ impl<S: Sql> Journal<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_call_waits(
+    pub fn front_cache_call_waits(
         &self,
         name: &str,
         call: &str,
@@ -96,18 +96,18 @@ impl<S: Sql> Journal<S> {
         let of = [text(name), text(call)];
         let asked = self
             .sql
-            .exec("SELECT max(asked) FROM upstream_sent WHERE name = ? AND call = ?", &of)?;
+            .exec("SELECT max(asked) FROM front_cache_sent WHERE name = ? AND call = ?", &of)?;
         let asked = asked.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
         let asked = u64::try_from(asked.unwrap_or(0)).unwrap_or(0).saturating_add(1);
         let pause = FIRST_PAUSE.0.saturating_mul(1 << asked.min(16)).min(LONGEST_PAUSE.0);
         let [name, call] = of;
         self.sql.exec(
-            "UPDATE upstream SET failure = ?1 WHERE name = ?2 AND epoch IN (
-                SELECT epoch FROM upstream_sent WHERE name = ?2 AND call = ?3)",
+            "UPDATE front_cache SET failure = ?1 WHERE name = ?2 AND epoch IN (
+                SELECT epoch FROM front_cache_sent WHERE name = ?2 AND call = ?3)",
             &[maybe_text(failure), name.clone(), call.clone()],
         )?;
         self.sql.exec(
-            "UPDATE upstream_sent SET asked = ?, ask_at = ? WHERE name = ? AND call = ?",
+            "UPDATE front_cache_sent SET asked = ?, ask_at = ? WHERE name = ? AND call = ?",
             &[number(asked), timestamp(now.plus(Millis(pause))), name, call],
         )?;
         Ok(())

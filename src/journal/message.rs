@@ -11,7 +11,7 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 use crate::journal::delta::{Delta, Found, hashes};
 
-use super::UpstreamState;
+use super::FrontCacheState;
 
 /// What becomes of the entries of an invalidated target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -212,9 +212,9 @@ pub struct JobRecord {
     /// The caller's words.
     #[serde(default)]
     pub reason: String,
-    /// Caches before the edge, and how each stands to it.
+    /// Caches in front of the edge, and how each stands to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub upstreams: Vec<UpstreamState>,
+    pub front_caches: Vec<FrontCacheState>,
 }
 
 /// The journal in numbers.
@@ -237,9 +237,9 @@ pub struct JournalStatus {
     /// Bytes on disk.
     #[serde(default)]
     pub bytes: u64,
-    /// Caches before the edge.
+    /// Caches in front of the edge.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub upstreams: Vec<UpstreamState>,
+    pub front_caches: Vec<FrontCacheState>,
     /// Shards that may know something: those of the settings, and for a day those of before.
     #[serde(default)]
     pub shards: u16,

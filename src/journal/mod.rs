@@ -28,7 +28,7 @@ mod schema;
 mod upkeep;
 pub mod view;
 
-pub use front_caches::{Owed, UpstreamState};
+pub use front_caches::{FrontCacheState, Owed};
 pub use message::{
     Append, Appended, FannedOut, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus,
     LookupRequest, Mode, Place, SyncRequest,
@@ -56,8 +56,8 @@ pub struct JournalConfig {
     /// How much of the past every delta covers, so that isolates with different heads can share
     /// one.
     pub shared_window: Millis,
-    /// Caches before the edge that each invalidation is owed to, by name.
-    pub upstreams: Vec<String>,
+    /// Caches in front of the edge that each invalidation is owed to, by name.
+    pub front_caches: Vec<String>,
     /// When every isolate sees an invalidation.
     pub seen_within: Millis,
 }
@@ -70,7 +70,7 @@ impl Default for JournalConfig {
             receipt_ttl: Millis(24 * 3_600_000),
             page_rows: 20_000,
             shared_window: Millis(60_000),
-            upstreams: Vec::new(),
+            front_caches: Vec::new(),
             seen_within: Millis(2_000),
         }
     }
@@ -86,7 +86,11 @@ impl JournalConfig {
         Self {
             max_targets: config.journal_targets,
             shards: config.shards,
-            upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
+            front_caches: config
+                .front_caches
+                .iter()
+                .map(|front_cache| front_cache.name.clone())
+                .collect(),
             seen_within: bounds.fold(config.max_lag, Millis::max),
             ..Self::default()
         }
@@ -162,7 +166,7 @@ impl<S: Sql> Journal<S> {
         schema::create(&sql)?;
         reshard::first(&sql, config.shards)?;
         let state = schema::load(&sql)?;
-        front_caches::forget(&sql, &config.upstreams)?;
+        front_caches::forget(&sql, &config.front_caches)?;
         Ok(Self { sql, config, state })
     }
 
@@ -228,7 +232,7 @@ impl<S: Sql> Journal<S> {
             JournalCall::Job { id } => {
                 let mut job = outbox::job(&self.sql, &id)?;
                 if let Some(job) = &mut job {
-                    job.upstreams = self.upstream_states(Some(job.epoch))?;
+                    job.front_caches = self.front_cache_states(Some(job.epoch))?;
                 }
                 Ok(JournalReply::Job { job })
             }
@@ -288,27 +292,31 @@ impl<S: Sql> Journal<S> {
         outbox::postpone(&self.sql, shard, now)
     }
 
-    /// What is due to an upstream, if anything. It stays owed until [`Journal::upstream_done`].
+    /// What is due to a front cache, if anything. It stays owed until [`Journal::front_cache_done`].
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_due(&self, name: &str, now: Timestamp) -> Result<Option<Owed>, JournalError> {
+    pub fn front_cache_due(
+        &self,
+        name: &str,
+        now: Timestamp,
+    ) -> Result<Option<Owed>, JournalError> {
         front_caches::due(&self.sql, name, now)
     }
 
-    /// An upstream has taken invalidations.
+    /// A front cache has taken invalidations.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_done(&self, name: &str, epochs: &[Epoch]) -> Result<(), JournalError> {
+    pub fn front_cache_done(&self, name: &str, epochs: &[Epoch]) -> Result<(), JournalError> {
         front_caches::acknowledge(&self.sql, name, epochs)
     }
 
-    /// An upstream has not taken what it is owed; `again`: when it wants to be asked.
+    /// A front cache has not taken what it is owed; `again`: when it wants to be asked.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_failed(
+    pub fn front_cache_failed(
         &self,
         name: &str,
         failure: &str,
@@ -318,16 +326,19 @@ impl<S: Sql> Journal<S> {
         front_caches::postpone(&self.sql, name, failure, again, now)
     }
 
-    /// When something is due to an upstream. [`Journal::next_wake`] leaves these out: who carries says it.
+    /// When something is due to a front cache. [`Journal::next_wake`] leaves these out: who carries says it.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn upstream_wake(&self, name: &str) -> Result<Option<Timestamp>, JournalError> {
+    pub fn front_cache_wake(&self, name: &str) -> Result<Option<Timestamp>, JournalError> {
         front_caches::next_due(&self.sql, name)
     }
 
-    fn upstream_states(&self, epoch: Option<Epoch>) -> Result<Vec<UpstreamState>, JournalError> {
-        front_caches::states(&self.sql, &self.config.upstreams, epoch)
+    fn front_cache_states(
+        &self,
+        epoch: Option<Epoch>,
+    ) -> Result<Vec<FrontCacheState>, JournalError> {
+        front_caches::states(&self.sql, &self.config.front_caches, epoch)
     }
 
     /// Does what is due: another number of shards, second epochs, folding, expiry. Bounded;
@@ -369,7 +380,7 @@ impl<S: Sql> Journal<S> {
             fanouts_pending: upkeep::count(&self.sql, "outbox")?,
             settles_pending: upkeep::count(&self.sql, "settle")?,
             bytes: self.sql.size(),
-            upstreams: self.upstream_states(None)?,
+            front_caches: self.front_cache_states(None)?,
             shards: self.reach(now)?,
             shards_moving: self.moving()?,
         })

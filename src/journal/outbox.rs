@@ -137,13 +137,13 @@ pub(super) fn acknowledge<S: Sql>(
     })
 }
 
-/// Drops an invalidation's targets once neither a shard, nor a second epoch, nor an upstream needs them.
+/// Drops an invalidation's targets once neither a shard, nor a second epoch, nor a front cache needs them.
 pub(super) fn tidy<S: Sql>(sql: &S, invalidation: Epoch) -> Result<(), SqlError> {
     sql.exec(
         "DELETE FROM job_part WHERE epoch = ?1
             AND NOT EXISTS (SELECT 1 FROM outbox WHERE epoch = ?1)
             AND NOT EXISTS (SELECT 1 FROM settle WHERE epoch = ?1)
-            AND NOT EXISTS (SELECT 1 FROM upstream WHERE epoch = ?1)",
+            AND NOT EXISTS (SELECT 1 FROM front_cache WHERE epoch = ?1)",
         &[epoch(invalidation)],
     )?;
     Ok(())
@@ -191,6 +191,6 @@ pub(super) fn job<S: Sql>(sql: &S, id: &str) -> Result<Option<JobRecord>, Journa
         settled_by: row.maybe_text(5)?.map(str::to_owned),
         settles_at: row.maybe_integer(7)?.map(Timestamp::from_millis),
         reason: row.text(6)?.to_owned(),
-        upstreams: Vec::new(),
+        front_caches: Vec::new(),
     }))
 }

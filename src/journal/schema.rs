@@ -33,13 +33,13 @@ const TABLES: &[&str] = &[
     // Invalidations that get a second epoch.
     "CREATE TABLE IF NOT EXISTS settle (epoch INTEGER PRIMARY KEY, due INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS settle_due ON settle (due)",
-    // What a cache before the edge has still to take; `whole`: a purge of everything, for all before it too.
-    "CREATE TABLE IF NOT EXISTS upstream (name TEXT NOT NULL, epoch INTEGER NOT NULL,
+    // What a cache in front of the edge has still to take; `whole`: a purge of everything, for all before it too.
+    "CREATE TABLE IF NOT EXISTS front_cache (name TEXT NOT NULL, epoch INTEGER NOT NULL,
         whole INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
         failure TEXT, PRIMARY KEY (name, epoch)) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS upstream_of ON upstream (epoch)",
+    "CREATE INDEX IF NOT EXISTS front_cache_of ON front_cache (epoch)",
     // What of that it was told, as which call, and when to ask how far that is.
-    "CREATE TABLE IF NOT EXISTS upstream_sent (name TEXT NOT NULL, epoch INTEGER NOT NULL,
+    "CREATE TABLE IF NOT EXISTS front_cache_sent (name TEXT NOT NULL, epoch INTEGER NOT NULL,
         call TEXT NOT NULL, asked INTEGER NOT NULL, ask_at INTEGER NOT NULL,
         PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     // Shards that have still to be told their places, or to hand over pages of others.

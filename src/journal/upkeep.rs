@@ -77,7 +77,7 @@ pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(),
         "DELETE FROM job WHERE epoch IN (SELECT j.epoch FROM job j WHERE j.at < ?
             AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
-            AND NOT EXISTS (SELECT 1 FROM upstream u WHERE u.epoch = j.epoch)
+            AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
             ORDER BY j.at LIMIT 0 + ?)",
         &[timestamp(now.minus(ttl)), Value::Integer(EXPIRIES_PER_CALL)],
     )?;
@@ -98,7 +98,7 @@ pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp
     let receipt = earliest(
         "SELECT j.at FROM job j WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
-            AND NOT EXISTS (SELECT 1 FROM upstream u WHERE u.epoch = j.epoch)
+            AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
             ORDER BY j.at LIMIT 1",
     )?
     // One millisecond past its time, so that the wake finds it expired.

@@ -314,7 +314,7 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
         settled_by: None,
         settles_at: None,
         reason: String::new(),
-        upstreams: Vec::new(),
+        front_caches: Vec::new(),
     };
     let told = |job, passed: Millis| call(&get).told(job, NOW.plus(passed), bound);
     let reply = told(Some(&job), bound);

@@ -120,9 +120,9 @@ def test_a_wrong_environment_is_refused(check, old, new, want):
 
 
 def test_workers_caching_may_be_set_where_it_is_purged(check):
-    upstream = '[[env.production.vars.EDGE_ISR.upstreams]]\nname = "before"\nprovider = "workers-cache"'
+    front_cache = '[[env.production.vars.EDGE_ISR.front_caches]]\nname = "before"\nprovider = "workers-cache"'
     text = in_production(own_file(), ROUTES, f"{ROUTES}\ncache = {{ enabled = true }}")
-    status, said = check(f"{text}\n{upstream}\n")
+    status, said = check(f"{text}\n{front_cache}\n")
     assert (status, "cache.enabled" in said) == (0, False), said
 
 

@@ -10,6 +10,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod front_caches;
 mod node;
 mod origin;
 mod plan;
@@ -17,7 +18,6 @@ mod play;
 mod run;
 mod sched;
 mod spy;
-mod upstream;
 mod watch;
 mod world;
 

@@ -286,7 +286,7 @@ impl Platform for Node {
 
     async fn tell(&self, request: Request, _timeout: Millis) -> Result<Answer, OriginError> {
         let world = &self.place.world;
-        let Some(upstreams) = &world.upstreams else {
+        let Some(front_caches) = &world.front_caches else {
             world.violate(Property::Objects, format!("told {}", request.url));
             return Err(OriginError::Unreachable);
         };
@@ -297,12 +297,12 @@ impl Platform for Node {
             request.url,
             String::from_utf8_lossy(&request.body)
         );
-        let answer = upstreams.tell(&world.sched, request, world.healed.get()).await;
+        let answer = front_caches.tell(&world.sched, request, world.healed.get()).await;
         world.say(|| {
             let answer = answer.as_ref();
             let answer =
                 answer.map(|a| (a.head.status, String::from_utf8_lossy(&a.body).into_owned()));
-            format!("upstream is told {said}: {answer:?}")
+            format!("front_cache is told {said}: {answer:?}")
         });
         answer
     }

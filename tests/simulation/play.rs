@@ -398,7 +398,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
             world.violate(Property::NoLostWarm, format!("the journal owes {table} {owed:?}"));
         }
     }
-    upstream_told(world, acks);
+    front_cache_told(world, acks);
     if world.watch.borrow().unrepaired {
         return;
     }
@@ -409,12 +409,15 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     }
 }
 
-/// Each cache before the edge was told of what was acknowledged (since a restore), when all isolates saw it.
-fn upstream_told(world: &Rc<World>, acks: &[Ack]) {
-    let Some(upstreams) = &world.upstreams else { return };
-    let owed = query(&world.sql(0), "SELECT count(*) FROM upstream");
+/// Each cache in front of the edge was told of what was acknowledged (since a restore), when all isolates saw it.
+fn front_cache_told(world: &Rc<World>, acks: &[Ack]) {
+    let Some(front_caches) = &world.front_caches else { return };
+    let owed = query(&world.sql(0), "SELECT count(*) FROM front_cache");
     if owed != [Value::Integer(0)] {
-        world.violate(Property::Upstream, format!("caches before the edge are owed {owed:?}"));
+        world.violate(
+            Property::FrontCache,
+            format!("caches in front of the edge are owed {owed:?}"),
+        );
     }
     let bound = world.config.max_lag.0 as i64;
     let restored = world.restored_at.get();
@@ -423,11 +426,11 @@ fn upstream_told(world: &Rc<World>, acks: &[Ack]) {
         // What a restore took before its answer came is lost with it; its epoch may be another's by now.
         let Some(given) = given.filter(|given| *given > restored) else { continue };
         for target in &ack.targets {
-            if let Some(who) = upstreams.misses(target, given + bound) {
+            if let Some(who) = front_caches.misses(target, given + bound) {
                 let epoch = ack.epoch;
                 let what =
                     format!("{who} was not told of epoch {epoch}, {target:?}, once all saw it");
-                return world.violate(Property::Upstream, what);
+                return world.violate(Property::FrontCache, what);
             }
         }
     }

@@ -6,6 +6,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod front_caches;
 mod kept;
 mod node;
 mod origin;
@@ -14,7 +15,6 @@ mod play;
 mod run;
 mod sched;
 mod spy;
-mod upstream;
 mod watch;
 mod world;
 

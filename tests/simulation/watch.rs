@@ -45,9 +45,9 @@ pub(crate) enum Property {
     /// Once all is well, isolates of all colos get pages fresh within a few requests, and what is fresh shows the data
     /// as they are.
     Heals,
-    /// When all is quiet, every cache before the edge has taken what was acknowledged (since a restore), and was told it
+    /// When all is quiet, every cache in front of the edge has taken what was acknowledged (since a restore), and was told it
     /// once all isolates saw it: told sooner, it could fetch the old page again.
-    Upstream,
+    FrontCache,
     /// No object fails, and no call is refused.
     Objects,
 }

@@ -21,12 +21,12 @@ use edge_isr::journal::{Journal, JournalCall, JournalConfig, JournalReply};
 use fastrand::Rng;
 
 use crate::common::sqlite::Sqlite;
+use crate::front_caches::{self, FrontCaches};
 use crate::node::Node;
 use crate::origin::Data;
 use crate::plan::{COLOS, ISOLATES, Plan, SHARDS};
 use crate::sched::{Owner, Sched, promise, sleep};
 use crate::spy::Spy;
-use crate::upstream::{self, Upstreams};
 use crate::watch::{Committed, Granted, Property, Watch};
 
 /// A record as a store holds it: head, body, until when, and when each colo sees it.
@@ -107,8 +107,8 @@ pub(crate) struct World {
     /// Stamp and time of what each isolate holds in memory of a page.
     pub(crate) held: RefCell<InMemory>,
     pub(crate) trace: Option<RefCell<Vec<String>>>,
-    /// The caches before the edge, if the history has some.
-    pub(crate) upstreams: Option<Upstreams>,
+    /// The caches in front of the edge, if the history has some.
+    pub(crate) front_caches: Option<FrontCaches>,
     /// When the journal last gave an epoch to a message.
     pub(crate) given: RefCell<BTreeMap<(u64, String), i64>>,
     /// When the journal was last restored.
@@ -127,8 +127,8 @@ impl World {
             ..Config::default()
         };
         config.defaults.trust_validators = plan.trusts;
-        if upstream::has(seed) {
-            config.upstreams = upstream::settings();
+        if front_caches::has(seed) {
+            config.front_caches = front_caches::settings();
         }
         if let Some(tight) = plan.tight {
             let route = Route { max_lag: Some(Millis(tight)), ..config.defaults.clone() };
@@ -137,7 +137,7 @@ impl World {
         }
         let world = Rc::new(Self {
             sched: Rc::new(Sched::new(Rng::with_seed(seed))),
-            upstreams: upstream::has(seed).then(|| Upstreams::new(seed, plan.span)),
+            front_caches: front_caches::has(seed).then(|| FrontCaches::new(seed, plan.span)),
             given: RefCell::default(),
             restored_at: Cell::new(0),
             plan,
@@ -244,12 +244,12 @@ impl World {
                 max_targets: self.plan.targets,
                 shards: SHARDS,
                 page_rows: self.plan.page_rows,
-                upstreams: JournalConfig::of(&self.config).upstreams,
+                front_caches: JournalConfig::of(&self.config).front_caches,
                 ..JournalConfig::default()
             };
             let ledger = Ledger::new(Journal::open(spy, journal));
-            let upstreams = Armed::all(&self.config, upstream::SECRETS);
-            Machine::Journal(Rc::new(ledger.telling(upstreams, self.config.log)))
+            let front_caches = Armed::all(&self.config, front_caches::SECRETS);
+            Machine::Journal(Rc::new(ledger.telling(front_caches, self.config.log)))
         } else {
             let shard = ShardConfig { lease: Millis(9_000), ..ShardConfig::default() };
             Machine::Shard(Rc::new(Depot::new(Shard::open(spy, shard))))

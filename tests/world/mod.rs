@@ -84,14 +84,14 @@ pub struct Reached {
 
 type PurgeScript = Box<dyn Fn(bool) -> Result<(), PurgeError>>;
 type BodyScript = Box<dyn Fn(&front_caches::Request) -> String>;
-type UpstreamScript = Box<dyn Fn(&front_caches::Request) -> Told>;
+type FrontCacheScript = Box<dyn Fn(&front_caches::Request) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
-/// What a cache before the edge answers: status and fields.
+/// What a cache in front of the edge answers: status and fields.
 pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
 
-/// The secrets of the upstreams `cdn`, `hook` and `front`.
-const UPSTREAM_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret, front:AKID/front-secret";
+/// The secrets of the front caches `cdn`, `hook` and `front`.
+const FRONT_CACHE_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret, front:AKID/front-secret";
 
 /// The world.
 pub struct World {
@@ -112,10 +112,10 @@ pub struct World {
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     pub journal_down: Cell<bool>,
     pub shards_down: Cell<bool>,
-    /// What a cache before the edge answers.
-    pub upstream: RefCell<UpstreamScript>,
+    /// What a cache in front of the edge answers.
+    pub front_cache: RefCell<FrontCacheScript>,
     /// The body of that.
-    pub upstream_body: RefCell<BodyScript>,
+    pub front_cache_body: RefCell<BodyScript>,
     /// What it was told.
     pub told: RefCell<Vec<front_caches::Request>>,
     /// What Workers Caching answers to a purge (`false`) and to a mark (`true`).
@@ -189,8 +189,8 @@ impl World {
             counts: RefCell::default(),
             journal_down: Cell::new(false),
             shards_down: Cell::new(false),
-            upstream: RefCell::new(Box::new(|_| Ok((200, &[])))),
-            upstream_body: RefCell::new(Box::new(|_| String::new())),
+            front_cache: RefCell::new(Box::new(|_| Ok((200, &[])))),
+            front_cache_body: RefCell::new(Box::new(|_| String::new())),
             before: RefCell::new(Box::new(|_| Err(PurgeError::Absent))),
             purged: RefCell::new(Vec::new()),
             told: RefCell::default(),
@@ -359,7 +359,7 @@ impl World {
 
 fn ledger(sql: &Sqlite, config: &Config) -> Rc<Ledger<Sqlite>> {
     let journal = Journal::open(sql.clone(), JournalConfig::of(config));
-    Rc::new(Ledger::new(journal).telling(Armed::all(config, UPSTREAM_SECRETS), config.log))
+    Rc::new(Ledger::new(journal).telling(Armed::all(config, FRONT_CACHE_SECRETS), config.log))
 }
 
 struct Sleep {
@@ -569,8 +569,8 @@ impl Platform for Node {
         request: front_caches::Request,
         timeout: Millis,
     ) -> Result<front_caches::Answer, OriginError> {
-        let answer = (self.world.upstream.borrow())(&request);
-        let body = (self.world.upstream_body.borrow())(&request).into_bytes();
+        let answer = (self.world.front_cache.borrow())(&request);
+        let body = (self.world.front_cache_body.borrow())(&request).into_bytes();
         self.world.told.borrow_mut().push(request);
         match answer {
             Ok((status, fields)) => {

@@ -1,15 +1,15 @@
-//! Reads `upstreams`.
+//! Reads `front_caches`.
 
 use serde_json::Value;
 
 use super::reader::{Problems, Section};
 use crate::config::OriginUrl;
-use crate::config::front_cache::{Provider, Upstream};
+use crate::config::front_cache::{FrontCache, Provider};
 
 const KEYS: &[&str] = &["name", "provider", "url", "zone", "service", "distribution", "tags"];
 
-/// One of `upstreams`.
-pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option<Upstream> {
+/// One of `front_caches`.
+pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option<FrontCache> {
     let section = Section::open(path.to_owned(), value, problems)?;
     section.refuse_unknown(KEYS, problems);
     let missing =
@@ -50,7 +50,7 @@ pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option
         return None;
     };
     match OriginUrl::parse(url) {
-        Ok(url) => Some(Upstream { name, provider, url, id, tags }),
+        Ok(url) => Some(FrontCache { name, provider, url, id, tags }),
         Err(_) => {
             let what = "expected an absolute URL without credentials, query and fragment";
             problems.add(section.at("url"), what);

@@ -45,8 +45,8 @@ pub struct Ledger<S: Sql> {
     carried: RefCell<HashMap<u16, Timestamp>>,
     /// What the shards told of the appends that wait for it.
     counts: RefCell<HashMap<Epoch, Count>>,
-    /// Caches before the edge.
-    pub(crate) upstreams: Vec<Armed>,
+    /// Caches in front of the edge.
+    pub(crate) front_caches: Vec<Armed>,
     /// The last sign of the carrier to each, while it has one.
     told: RefCell<Vec<Option<Timestamp>>>,
     /// What is logged.
@@ -69,17 +69,17 @@ impl<S: Sql> Ledger<S> {
             journal: journal.map(RefCell::new),
             carried: RefCell::default(),
             counts: RefCell::default(),
-            upstreams: Vec::new(),
+            front_caches: Vec::new(),
             told: RefCell::default(),
             log: LogLevel::Problems,
         }
     }
 
-    /// The same with caches before the edge to tell.
+    /// The same with caches in front of the edge to tell.
     #[must_use]
-    pub fn telling(self, upstreams: Vec<Armed>, log: LogLevel) -> Self {
-        let told = RefCell::new(vec![None; upstreams.len()]);
-        Self { upstreams, log, told, ..self }
+    pub fn telling(self, front_caches: Vec<Armed>, log: LogLevel) -> Self {
+        let told = RefCell::new(vec![None; front_caches.len()]);
+        Self { front_caches, log, told, ..self }
     }
 
     pub(crate) fn act<T>(
@@ -98,27 +98,27 @@ impl<S: Sql> Ledger<S> {
     /// The journal's.
     pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
         let own = self.act(|journal| journal.next_wake())?;
-        Ok([own, self.next_upstream()?].into_iter().flatten().min())
+        Ok([own, self.next_front_cache()?].into_iter().flatten().min())
     }
 
-    /// Takes an upstream up, unless a carrier of it is alive.
-    pub(crate) fn claim_upstream(&self, at: usize, now: Timestamp) -> bool {
-        let free = self.upstream_sign(at).is_none_or(|lapse| lapse <= now);
+    /// Takes a front cache up, unless a carrier of it is alive.
+    pub(crate) fn claim_front_cache(&self, at: usize, now: Timestamp) -> bool {
+        let free = self.front_cache_sign(at).is_none_or(|lapse| lapse <= now);
         if free {
-            self.sign_upstream(at, Some(now));
+            self.sign_front_cache(at, Some(now));
         }
         free
     }
 
-    /// A sign of an upstream's carrier; none: it has ended.
-    pub(crate) fn sign_upstream(&self, at: usize, sign: Option<Timestamp>) {
+    /// A sign of a front cache's carrier; none: it has ended.
+    pub(crate) fn sign_front_cache(&self, at: usize, sign: Option<Timestamp>) {
         if let Some(slot) = self.told.borrow_mut().get_mut(at) {
             *slot = sign;
         }
     }
 
-    /// Until when an upstream's carrier counts as alive, if it has one.
-    pub(crate) fn upstream_sign(&self, at: usize) -> Option<Timestamp> {
+    /// Until when a front cache's carrier counts as alive, if it has one.
+    pub(crate) fn front_cache_sign(&self, at: usize) -> Option<Timestamp> {
         self.told.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
     }
 
@@ -158,7 +158,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     let uncounted = matches!(&call, JournalCall::Append(append) if append.uncounted);
     let mut reply = ledger.act(|journal| journal.handle(call, now))?;
     if let JournalReply::Status(status) = &mut reply {
-        for (state, armed) in status.upstreams.iter_mut().zip(&ledger.upstreams) {
+        for (state, armed) in status.front_caches.iter_mut().zip(&ledger.front_caches) {
             // Told before anything is owed.
             if let Some(failure) = disarmed(armed) {
                 state.failure = Some(failure.as_str().to_owned());

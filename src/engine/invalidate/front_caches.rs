@@ -1,4 +1,4 @@
-//! Carries invalidations to the caches before the edge. Each upstream has one carrier at a time, which takes all that
+//! Carries invalidations to the caches in front of the edge. Each front cache has one carrier at a time, which takes all that
 //! is due and goes on until nothing is for a while; one that does not answer holds up no other, and no shard.
 //!
 //! What stands in the journal stays there until it was taken: after a crash or a failure the alarm begins anew. What a
@@ -35,18 +35,18 @@ pub(crate) fn start<P: Platform, S: Sql + 'static>(
     platform: &Rc<P>,
 ) -> Result<(), JournalError> {
     let now = platform.now();
-    for (at, armed) in ledger.upstreams.iter().enumerate() {
-        let wake = ledger.act(|journal| journal.upstream_wake(&armed.upstream.name))?;
-        if wake.is_none_or(|wake| wake > now) || !ledger.claim_upstream(at, now) {
+    for (at, armed) in ledger.front_caches.iter().enumerate() {
+        let wake = ledger.act(|journal| journal.front_cache_wake(&armed.front_cache.name))?;
+        if wake.is_none_or(|wake| wake > now) || !ledger.claim_front_cache(at, now) {
             continue;
         }
         let (ledger, on) = (Rc::clone(ledger), Rc::clone(platform));
         platform.spawn(async move {
             // What fails here is due again; the journal's own failures are told by the alarm.
-            if let Some(armed) = ledger.upstreams.get(at) {
+            if let Some(armed) = ledger.front_caches.get(at) {
                 let _ = carry(&ledger, &on, at, armed).await;
             }
-            ledger.sign_upstream(at, None);
+            ledger.sign_front_cache(at, None);
         });
     }
     Ok(())
@@ -58,16 +58,16 @@ async fn carry<P: Platform, S: Sql>(
     at: usize,
     armed: &Armed,
 ) -> Result<(), JournalError> {
-    let name = &armed.upstream.name;
+    let name = &armed.front_cache.name;
     loop {
         let now = platform.now();
-        ledger.sign_upstream(at, Some(now));
-        if let Some(call) = ledger.act(|journal| journal.upstream_call(name, now))? {
+        ledger.sign_front_cache(at, Some(now));
+        if let Some(call) = ledger.act(|journal| journal.front_cache_call(name, now))? {
             look_after(ledger, platform, at, armed, (&call.0, call.1)).await?;
             continue;
         }
-        let Some(mut owed) = ledger.act(|journal| journal.upstream_due(name, now))? else {
-            match ledger.act(|journal| journal.upstream_wake(name))? {
+        let Some(mut owed) = ledger.act(|journal| journal.front_cache_due(name, now))? else {
+            match ledger.act(|journal| journal.front_cache_wake(name))? {
                 Some(wake) if wake.since(now) <= LINGER => {
                     platform.sleep(Millis(wake.since(now).0.max(1))).await;
                     continue;
@@ -78,7 +78,7 @@ async fn carry<P: Platform, S: Sql>(
         let told = loop {
             let told = send(ledger, platform, at, armed, &owed).await;
             match told {
-                // Names that an upstream does not take must not keep their pages there.
+                // Names that a front cache does not take must not keep their pages there.
                 Err(Untaken { failure: Failure::Refused, .. }) if owed.targets != [Target::All] => {
                     owed.targets = vec![Target::All];
                 }
@@ -88,10 +88,10 @@ async fn carry<P: Platform, S: Sql>(
         let now = platform.now();
         match told {
             Ok(Taken::InProgress(call)) => {
-                ledger.act(|journal| journal.upstream_sent(name, &owed.epochs, &call, now))?;
+                ledger.act(|journal| journal.front_cache_sent(name, &owed.epochs, &call, now))?;
             }
             Ok(Taken::Done | Taken::Unknown) => {
-                ledger.act(|journal| journal.upstream_done(name, &owed.epochs))?;
+                ledger.act(|journal| journal.front_cache_done(name, &owed.epochs))?;
             }
             Err(Untaken { failure, again }) => {
                 failed(ledger, platform, name, failure, owed.epochs.len());
@@ -106,7 +106,7 @@ async fn carry<P: Platform, S: Sql>(
                     | Failure::Unreachable => again,
                 };
                 let reason = failure.as_str();
-                ledger.act(|journal| journal.upstream_failed(name, reason, again, now))?;
+                ledger.act(|journal| journal.front_cache_failed(name, reason, again, now))?;
             }
         }
     }
@@ -120,11 +120,11 @@ async fn look_after<P: Platform, S: Sql>(
     armed: &Armed,
     (call, carried): (&str, usize),
 ) -> Result<(), JournalError> {
-    let name = &armed.upstream.name;
+    let name = &armed.front_cache.name;
     let told = match asking(armed, call, platform.now()) {
         Ok(Some(request)) => {
             let answer = exchange(ledger, platform, at, request).await;
-            answer.and_then(|answer| told(armed.upstream.provider, &answer, platform.now()))
+            answer.and_then(|answer| told(armed.front_cache.provider, &answer, platform.now()))
         }
         // The settings give the name to another provider now.
         Ok(None) => Ok(Taken::Unknown),
@@ -133,10 +133,10 @@ async fn look_after<P: Platform, S: Sql>(
     let now = platform.now();
     let failure = match told {
         Ok(Taken::Done) => {
-            return ledger.act(|journal| journal.upstream_call_done(name, call));
+            return ledger.act(|journal| journal.front_cache_call_done(name, call));
         }
         Ok(Taken::Unknown) => {
-            return ledger.act(|journal| journal.upstream_call_lost(name, call));
+            return ledger.act(|journal| journal.front_cache_call_lost(name, call));
         }
         Ok(Taken::InProgress(_)) => None,
         Err(Untaken { failure, .. }) => {
@@ -144,7 +144,7 @@ async fn look_after<P: Platform, S: Sql>(
             Some(failure.as_str())
         }
     };
-    ledger.act(|journal| journal.upstream_call_waits(name, call, failure, now))
+    ledger.act(|journal| journal.front_cache_call_waits(name, call, failure, now))
 }
 
 fn failed<P: Platform, S: Sql>(
@@ -154,7 +154,7 @@ fn failed<P: Platform, S: Sql>(
     failure: Failure,
     waiting: usize,
 ) {
-    let event = Event::UpstreamFailed { name, reason: failure.as_str(), waiting };
+    let event = Event::FrontCacheFailed { name, reason: failure.as_str(), waiting };
     if let Some(line) = event.line(platform.now(), ledger.log) {
         platform.log(&line);
     }
@@ -172,7 +172,7 @@ async fn send<P: Platform, S: Sql>(
     let mut progress = Taken::Done;
     for request in requests(armed, owed, platform.now())? {
         let answer = exchange(ledger, platform, at, request).await?;
-        progress = taken(armed.upstream.provider, &answer, platform.now())?;
+        progress = taken(armed.front_cache.provider, &answer, platform.now())?;
     }
     Ok(progress)
 }
@@ -184,18 +184,18 @@ async fn exchange<P: Platform, S: Sql>(
     request: Request,
 ) -> Result<Answer, Untaken> {
     let answer = platform.tell(request, TIMEOUT).await;
-    ledger.sign_upstream(at, Some(platform.now()));
+    ledger.sign_front_cache(at, Some(platform.now()));
     answer.map_err(|_| Failure::Unreachable.into())
 }
 
 impl<S: Sql> Ledger<S> {
-    /// When an upstream is to be asked next. One that is being told is looked after until its carrier's sign lapses.
-    pub(crate) fn next_upstream(&self) -> Result<Option<Timestamp>, JournalError> {
+    /// When a front cache is to be asked next. One that is being told is looked after until its carrier's sign lapses.
+    pub(crate) fn next_front_cache(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut next = None;
-        for (at, armed) in self.upstreams.iter().enumerate() {
-            let wake = match self.upstream_sign(at) {
+        for (at, armed) in self.front_caches.iter().enumerate() {
+            let wake = match self.front_cache_sign(at) {
                 Some(lapse) => Some(lapse),
-                None => self.act(|journal| journal.upstream_wake(&armed.upstream.name))?,
+                None => self.act(|journal| journal.front_cache_wake(&armed.front_cache.name))?,
             };
             next = [next, wake].into_iter().flatten().min();
         }

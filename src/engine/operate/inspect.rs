@@ -115,10 +115,10 @@ impl<P: Platform> Engine<P> {
             failed: 0,
             superseded: 0,
             failures: Vec::new(),
-            upstreams: job.map_or_else(Vec::new, |job| job.upstreams),
+            front_caches: job.map_or_else(Vec::new, |job| job.front_caches),
         };
         // Those that have taken it are done with it.
-        sum.upstreams.retain(|upstream| upstream.waiting > 0);
+        sum.front_caches.retain(|front_cache| front_cache.waiting > 0);
         for part in parts {
             sum.pages += part.pages;
             sum.total += part.total;
@@ -134,7 +134,8 @@ impl<P: Platform> Engine<P> {
                 attempts: failure.attempts,
             }));
         }
-        let untold = sum.upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
+        let untold =
+            sum.front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
         let failed = sum.failed + untold as u64;
         sum.state = JobReply::state_of(sum.queued, sum.running, sum.done, failed, sum.superseded);
         Ok(sum)

@@ -21,7 +21,7 @@ use crate::engine::port::{OriginError, Platform};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
-use crate::journal::{JournalCall, JournalReply, JournalStatus, UpstreamState};
+use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
 
 use super::fill::shared::Flight;
 use super::invalidate::{Recorded, Told};
@@ -325,9 +325,10 @@ impl<P: Platform> Engine<P> {
     }
 
     async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
-        let JournalStatus { upstreams, shards_moving, .. } = self.journal_status(platform).await;
-        let failing = upstreams.iter().filter(|upstream| upstream.failure.is_some()).count();
-        let waiting = upstreams.iter().map(|upstream| upstream.waiting).sum();
+        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
+        let failing =
+            front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
+        let waiting = front_caches.iter().map(|front_cache| front_cache.waiting).sum();
         let mut isolate = self.isolate().borrow_mut();
         let now = platform.now();
         let flights = isolate.flights.len() as u64;
@@ -346,8 +347,8 @@ impl<P: Platform> Engine<P> {
             (Gauge::OriginLimit, Some(u64::from(isolate.origin.limit()))),
             (Gauge::OriginRequests, Some(u64::from(isolate.origin.under_way()))),
             (Gauge::OriginWaiting, Some(u64::from(isolate.origin.waiting()))),
-            (Gauge::UpstreamsFailing, Some(failing as u64)),
-            (Gauge::UpstreamWaiting, Some(waiting)),
+            (Gauge::FrontCachesFailing, Some(failing as u64)),
+            (Gauge::FrontCacheWaiting, Some(waiting)),
             (Gauge::ShardsMoving, Some(shards_moving)),
         ];
         for (gauge, value) in gauges {
@@ -369,17 +370,17 @@ impl<P: Platform> Engine<P> {
     async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
         let mut reasons = guard.problems.to_vec();
         self.see(platform, self.config().max_lag).await;
-        let JournalStatus { upstreams, shards_moving, .. } = self.journal_status(platform).await;
+        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
         if shards_moving > 0 {
             reasons.push(HealthReason::Resharding(shards_moving));
         }
-        let failed = upstreams.into_iter().filter_map(|upstream| {
-            let UpstreamState { name, waiting, failure, .. } = upstream;
+        let failed = front_caches.into_iter().filter_map(|front_cache| {
+            let FrontCacheState { name, waiting, failure, .. } = front_cache;
             Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
         });
         let failed: Vec<String> = failed.collect();
         if !failed.is_empty() {
-            reasons.push(HealthReason::UpstreamFailed(failed));
+            reasons.push(HealthReason::FrontCacheFailed(failed));
         }
         let now = platform.now();
         let config = self.config();

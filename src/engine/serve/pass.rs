@@ -71,7 +71,7 @@ impl<P: Platform> Engine<P> {
             | HealthReason::NothingCanInvalidate
             | HealthReason::Blind(_)
             | HealthReason::Dark(_)
-            | HealthReason::UpstreamFailed(_)
+            | HealthReason::FrontCacheFailed(_)
             | HealthReason::Resharding(_)
             | HealthReason::Cold => {}
         }

@@ -1,4 +1,4 @@
-//! Caches before the edge: a line with a digit that chooses one, a line with the status of its answer, the body of a
+//! Caches in front of the edge: a line with a digit that chooses one, a line with the status of its answer, the body of a
 //! `revalidate` call that it is told of, an empty line, the body of its answer.
 
 use edge_isr::base::time::{Epoch, Timestamp};
@@ -19,7 +19,7 @@ thread_local! {
 }
 
 fn site() -> Option<(Config, Vec<Armed>)> {
-    let text = r#"{"host_aliases": {"example.com": "www.example.com"}, "upstreams": [
+    let text = r#"{"host_aliases": {"example.com": "www.example.com"}, "front_caches": [
         {"name": "a", "provider": "cloudflare", "zone": "z"},
         {"name": "b", "provider": "cloudflare", "zone": "z", "tags": true},
         {"name": "c", "provider": "fastly", "service": "s"},
@@ -39,9 +39,9 @@ fn site() -> Option<(Config, Vec<Armed>)> {
     Some((config, armed))
 }
 
-/// What is told is a request that can be sent, to the upstream alone, and names what is owed or more; and any answer
+/// What is told is a request that can be sent, to the front cache alone, and names what is owed or more; and any answer
 /// means one thing.
-pub(crate) fn upstream(data: &[u8]) {
+pub(crate) fn front_caches(data: &[u8]) {
     SITE.with(|site| {
         let Some((config, armed)) = site else { panic!("our own settings are refused") };
         let text = latin1(data);
@@ -60,7 +60,7 @@ pub(crate) fn upstream(data: &[u8]) {
 }
 
 fn means(armed: &Armed, status: u16, body: &str) {
-    let provider = armed.upstream.provider;
+    let provider = armed.front_cache.provider;
     let head = ResponseHead { status, fields: Fields::new() };
     let answer = Answer { head, body: body.chars().map(|c| c as u8).collect() };
     let failed = !(200..=299).contains(&status) && !matches!(status, 404 | 412);
@@ -114,7 +114,7 @@ fn says(armed: &Armed, targets: Vec<Target>, mode: edge_isr::journal::Mode) {
 }
 
 fn is_well_formed(armed: &Armed, request: &Request) {
-    let base = armed.upstream.url.join("");
+    let base = armed.front_cache.url.join("");
     assert!(request.url.starts_with(&base), "{request:?}");
     assert!(request.url.bytes().all(|b| b.is_ascii_graphic()), "{request:?}");
     assert!(url_host(&request.url) == url_host(&base), "{request:?}");

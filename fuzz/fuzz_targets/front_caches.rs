@@ -4,4 +4,4 @@
 #[path = "../bodies/mod.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::upstream::upstream(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::front_caches::front_caches(data));

@@ -33,17 +33,17 @@ LIMITED = Reply(
 
 
 def settings(url):
-    """One upstream that fails as a test wants, and one that never does."""
+    """One front cache that fails as a test wants, and one that never does."""
     cloudflare = {"provider": "cloudflare", "zone": "z1", "url": f"{url}/client/v4", "tags": True}
     hook = {"name": "hook", "provider": "webhook", "url": url + HOOK}
-    return {"max_lag": 1, "upstreams": [{"name": "cdn", **cloudflare}, hook]}
+    return {"max_lag": 1, "front_caches": [{"name": "cdn", **cloudflare}, hook]}
 
 
-SECRETS = ["--upstream-secret", "cdn:cdn-secret", "--upstream-secret", "hook:hook-secret"]
+SECRETS = ["--front-cache-secret", "cdn:cdn-secret", "--front-cache-secret", "hook:hook-secret"]
 
 
 @pytest.fixture
-def upstream():
+def front_cache():
     """A recording server that speaks for both."""
     server = Origin()
     server.on(ZONE, DONE)
@@ -53,29 +53,29 @@ def upstream():
 
 
 @pytest.fixture
-def edge(start_worker, origin, upstream):
+def edge(start_worker, origin, front_cache):
     """A worker behind both."""
-    return start_worker(origin.url, config=settings(upstream.url), extra=SECRETS)
+    return start_worker(origin.url, config=settings(front_cache.url), extra=SECRETS)
 
 
-def bodies(upstream, path=ZONE):
-    return [json.loads(request.body) for request in upstream.requests(path)]
+def bodies(front_cache, path=ZONE):
+    return [json.loads(request.body) for request in front_cache.requests(path)]
 
 
-def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin, upstream, path, tag):
+def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin, front_cache, path, tag):
     origin.on(path, page("body", tags=f"{tag} other"))
     edge.get(path)
     assert edge.until_hit(path).headers["cache-tag"] == f"other,{tag}"
     edge.revalidate({"tags": [tag], "urls": ["https://a.example/x/"]})
     edge.revalidate({"tags": [tag], "mode": "hard"})
-    wait_until(lambda: len(bodies(upstream)) >= 2, 15, "Cloudflare is told")
-    assert bodies(upstream)[:2] == [{"tags": [tag]}, {"prefixes": ["a.example/x"]}]
-    first = upstream.requests(ZONE)[0]
+    wait_until(lambda: len(bodies(front_cache)) >= 2, 15, "Cloudflare is told")
+    assert bodies(front_cache)[:2] == [{"tags": [tag]}, {"prefixes": ["a.example/x"]}]
+    first = front_cache.requests(ZONE)[0]
     assert (first.method, first.get("authorization")) == ("POST", "Bearer cdn-secret")
     assert first.get("content-type") == "application/json"
     # In one call or in two, by when the second invalidation came.
-    wait_until(lambda: "hard" in [told["mode"] for told in bodies(upstream, HOOK)], 15, "the webhook")
-    hook = upstream.requests(HOOK)[0]
+    wait_until(lambda: "hard" in [told["mode"] for told in bodies(front_cache, HOOK)], 15, "the webhook")
+    hook = front_cache.requests(HOOK)[0]
     assert hook.get("authorization") == "Bearer hook-secret"
     assert json.loads(hook.body)["tags"] == [tag]
     assert json.loads(hook.body)["urls"] == ["https://a.example/x/"]
@@ -93,7 +93,7 @@ def reset(connection, request):
     raise OSError
 
 
-def fails(upstream, how, release):
+def fails(front_cache, how, release):
     behaviours = {
         "401": WRONG_TOKEN,
         "429": LIMITED,
@@ -101,7 +101,7 @@ def fails(upstream, how, release):
         "reset": reset,
         "hang": lambda connection, request: release.wait(60),
     }
-    upstream.on(ZONE, behaviours[how])
+    front_cache.on(ZONE, behaviours[how])
 
 
 REASONS = {
@@ -111,29 +111,29 @@ REASONS = {
 
 
 @pytest.mark.parametrize("how", REASONS)
-def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, upstream, path, tag, how):
+def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, path, tag, how):
     release = threading.Event()
-    fails(upstream, how, release)
+    fails(front_cache, how, release)
     origin.on(path, page("old", tags=tag))
     edge.get(path)
     edge.until_hit(path)
     origin.on(path, page("new", tags=tag))
     told = edge.revalidate({"tags": [tag]})
     edge.until(lambda answer: answer.text == "new" and answer.hit, path)
-    assert wait_until(lambda: upstream.requests(HOOK), 15, "the other upstream")
+    assert wait_until(lambda: front_cache.requests(HOOK), 15, "the other front_cache")
     want = [{"name": "cdn", "waiting": 1, "failure": REASONS[how]}]
     job = f"/__isr/v1/jobs/{told['id']}"
-    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") == want, 30, f"the job tells of {how}", 0.2)
+    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, f"the job tells of {how}", 0.2)
     assert json.loads(edge.control(job).text)["state"] == "failed"
-    until_told(edge, [{"reason": "upstream-failed", "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"]}])
+    until_told(edge, [{"reason": "front-cache-failed", "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"]}])
     assert json.loads(edge.get("/__isr/healthz").text)["ready"] is True
-    assert "\nedge_isr_upstreams_failing 1\n" in edge.control("/__isr/metrics").text
-    assert '"event":"upstream-failed"' in edge.worker.process.output()
+    assert "\nedge_isr_front_caches_failing 1\n" in edge.control("/__isr/metrics").text
+    assert '"event":"front-cache-failed"' in edge.worker.process.output()
     if how == "429":
         # It said when to come again, and does not lose what it was to be told.
-        upstream.on(ZONE, DONE)
-        asked = len(bodies(upstream))
-        wait_until(lambda: len(bodies(upstream)) > asked, 30, "another try")
+        front_cache.on(ZONE, DONE)
+        asked = len(bodies(front_cache))
+        wait_until(lambda: len(bodies(front_cache)) > asked, 30, "another try")
         wait_until(lambda: json.loads(edge.control(job).text)["state"] == "done", 15, "the job ends", 0.2)
         until_told(edge, [])
     release.set()
@@ -141,30 +141,30 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, upstream, pat
 
 def test_what_was_accepted_during_an_outage_arrives_after_it(origin, tmp_path, tag):
     """The provider is away, and the worker is killed before it comes back."""
-    upstream = Origin()
-    upstream.on(ZONE, DONE)
-    upstream.on(HOOK, Reply(b"{}"))
-    upstream.refuse()
-    more = {"config": settings(upstream.url), "persist": tmp_path / "persist", "port": free_port(), "extra": SECRETS}
+    front_cache = Origin()
+    front_cache.on(ZONE, DONE)
+    front_cache.on(HOOK, Reply(b"{}"))
+    front_cache.refuse()
+    more = {"config": settings(front_cache.url), "persist": tmp_path / "persist", "port": free_port(), "extra": SECRETS}
     worker = Worker(tmp_path, origin.url, **more)
     try:
         for name in (tag, f"{tag}-2"):
             body, headers = signed({"tags": [name]}, WEBHOOK_SECRET)
             answer = httpx.post(f"{worker.url}/__isr/v1/revalidate", content=body, headers=headers, timeout=30)
             assert answer.status_code == 202, answer.text
-        worker.process.wait_for(lambda: "upstream-failed" in worker.process.output(), 30, "a failure")
-        assert bodies(upstream) == []
+        worker.process.wait_for(lambda: "front-cache-failed" in worker.process.output(), 30, "a failure")
+        assert bodies(front_cache) == []
         worker.process.kill()
         worker = Worker(tmp_path, origin.url, **more)
-        upstream.accept()
+        front_cache.accept()
         # In one call or in two, by when they are due.
-        named = lambda: {name for told in bodies(upstream) for name in told["tags"]}  # noqa: E731
+        named = lambda: {name for told in bodies(front_cache) for name in told["tags"]}  # noqa: E731
         wait_until(lambda: len(named()) >= 2, 60, "it is told")
-        wait_until(lambda: bodies(upstream, HOOK), 60, "so is the other")
+        wait_until(lambda: bodies(front_cache, HOOK), 60, "so is the other")
         assert named() == {tag, f"{tag}-2"}
     finally:
         worker.stop()
-        upstream.refuse()
+        front_cache.refuse()
 
 
 DISTRIBUTION = "/2020-05-31/distribution/E1/invalidation"
@@ -202,59 +202,59 @@ def own_signature(server, request):
     return done.stdout.strip()
 
 
-def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(start_worker, origin, upstream, tag):
-    upstream.on(DISTRIBUTION, TOO_MANY)
-    upstream.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"InProgress", 200))
-    front = {"name": "front", "provider": "cloudfront", "distribution": "E1", "url": upstream.url, "tags": True}
-    secret = ["--upstream-secret", f"front:{AWS_KEY}/{AWS_SECRET}"]
-    edge = start_worker(origin.url, config={"max_lag": 1, "upstreams": [front]}, extra=secret)
+def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(start_worker, origin, front_cache, tag):
+    front_cache.on(DISTRIBUTION, TOO_MANY)
+    front_cache.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"InProgress", 200))
+    front = {"name": "front", "provider": "cloudfront", "distribution": "E1", "url": front_cache.url, "tags": True}
+    secret = ["--front-cache-secret", f"front:{AWS_KEY}/{AWS_SECRET}"]
+    edge = start_worker(origin.url, config={"max_lag": 1, "front_caches": [front]}, extra=secret)
     told = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
     job = f"/__isr/v1/jobs/{told['id']}"
-    state = lambda: json.loads(edge.control(job).text).get("upstreams", [{}])[0]  # noqa: E731
+    state = lambda: json.loads(edge.control(job).text).get("front_caches", [{}])[0]  # noqa: E731
     wait_until(lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2)
-    upstream.on(DISTRIBUTION, invalidation(b"InProgress", 201))
+    front_cache.on(DISTRIBUTION, invalidation(b"InProgress", 201))
     wait_until(lambda: state().get("in_progress") == 1, 30, "it is taken", 0.2)
-    sent = upstream.requests(DISTRIBUTION)
+    sent = front_cache.requests(DISTRIBUTION)
     references = {re.search(rb"<CallerReference>(.+)</CallerReference>", one.body).group(1) for one in sent}
     assert len(sent) > 1 and len(references) == 1, references
     paths = re.findall(r"<Path>(.*?)</Path>", sent[0].body.decode())
     assert paths == [f"#{tag}", "/x", "/x?*"]
-    wait_until(lambda: upstream.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK"), 15, "it is asked after")
-    upstream.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"Completed", 200))
-    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") is None, 30, "it is completed", 0.2)
+    wait_until(lambda: front_cache.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK"), 15, "it is asked after")
+    front_cache.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"Completed", 200))
+    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") is None, 30, "it is completed", 0.2)
     assert json.loads(edge.control(job).text)["state"] == "done"
-    for request in [sent[0], upstream.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK")[0]]:
+    for request in [sent[0], front_cache.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK")[0]]:
         field = request.get("authorization")
         assert f"Credential={AWS_KEY}/" in field and AWS_SECRET not in str(request.head)
-        assert field.rpartition("=")[2] == own_signature(upstream, request)
+        assert field.rpartition("=")[2] == own_signature(front_cache, request)
 
 
-def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, upstream, tag):
-    upstream.on("/base/x", Reply(b""))
-    upstream.on("/base/", Reply(b""))
+def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_cache, tag):
+    front_cache.on("/base/x", Reply(b""))
+    front_cache.on("/base/", Reply(b""))
     # nginx has nothing there.
-    upstream.on("/base/y/*", Reply(b"", status=404))
-    varnish = {"name": "varnish", "provider": "purge", "url": f"{upstream.url}/base", "tags": True}
-    secret = ["--upstream-secret", "varnish:purge-secret"]
-    edge = start_worker(origin.url, config={"max_lag": 1, "upstreams": [varnish]}, extra=secret)
+    front_cache.on("/base/y/*", Reply(b"", status=404))
+    varnish = {"name": "varnish", "provider": "purge", "url": f"{front_cache.url}/base", "tags": True}
+    secret = ["--front-cache-secret", "varnish:purge-secret"]
+    edge = start_worker(origin.url, config={"max_lag": 1, "front_caches": [varnish]}, extra=secret)
     command = {"urls": ["https://a.example/x?p=1"], "prefixes": ["https://a.example/y/"], "tags": [tag]}
     told = edge.revalidate(command)
-    wait_until(lambda: len(upstream.everything()) >= 3, 15, "it is told")
-    seen = [(one.method, one.target, one.get("xkey"), one.get("soft")) for one in upstream.everything()]
+    wait_until(lambda: len(front_cache.everything()) >= 3, 15, "it is told")
+    seen = [(one.method, one.target, one.get("xkey"), one.get("soft")) for one in front_cache.everything()]
     assert sorted(seen, key=str) == [
         ("PURGE", "/base/", tag, "1"), ("PURGE", "/base/x?p=1", None, "1"), ("PURGE", "/base/y/*", None, "1"),
     ]  # fmt: skip
-    first = upstream.everything()[0]
+    first = front_cache.everything()[0]
     assert first.get("authorization") == "Bearer purge-secret"
     # A Worker can't say otherwise.
-    assert first.get("host") == upstream.url.removeprefix("http://")
+    assert first.get("host") == front_cache.url.removeprefix("http://")
     job = f"/__isr/v1/jobs/{told['id']}"
-    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") is None, 15, "all is taken", 0.2)
+    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") is None, 15, "all is taken", 0.2)
 
 
 @pytest.fixture(scope="module")
 def second(start_worker, origin):
-    """The edge before the edge, as an upstream."""
+    """The edge in front of the edge, as a front cache."""
     return start_worker(origin.url, config={"max_lag": 1, "new_keys_per_second": 10_000})
 
 
@@ -272,8 +272,8 @@ def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path,
     settings, secret = BEFORE[provider]
     settings = {**settings, "name": "second", "url": second.url + settings["path"]}
     del settings["path"]
-    extra = ["--upstream-secret", f"second:{secret}"]
-    first = start_worker(origin.url, config={"max_lag": 1, "upstreams": [settings]}, extra=extra)
+    extra = ["--front-cache-secret", f"second:{secret}"]
+    first = start_worker(origin.url, config={"max_lag": 1, "front_caches": [settings]}, extra=extra)
     # In another folder: what CloudFront's `path?*` means, the edge widens to the enclosing one.
     page_at, beside = f"{path}/page", f"{path}-beside/page"
     for at in (page_at, beside):
@@ -284,7 +284,7 @@ def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path,
     told = first.revalidate({"urls": [second.url + page_at], "mode": "hard"})
     second.until(lambda answer: answer.text == "new" and answer.hit, page_at, 20)
     job = f"/__isr/v1/jobs/{told['id']}"
-    wait_until(lambda: json.loads(first.control(job).text).get("upstreams") is None, 30, "it is done", 0.2)
+    wait_until(lambda: json.loads(first.control(job).text).get("front_caches") is None, 30, "it is done", 0.2)
     assert json.loads(first.control(job).text)["state"] == "done"
     answer = second.get(beside)
     assert answer.hit and answer.text == "old"
@@ -313,28 +313,28 @@ def with_workers_caching(tmp_path, recorder):
     return ["--build", build]
 
 
-CACHING = {"max_lag": 1, "upstreams": [{"name": "before", "provider": "workers-cache", "tags": True}]}
-CACHING_SECRET = ["--upstream-secret", f"before:{TOKENS['operator'][1]}"]
+CACHING = {"max_lag": 1, "front_caches": [{"name": "before", "provider": "workers-cache", "tags": True}]}
+CACHING_SECRET = ["--front-cache-secret", f"before:{TOKENS['operator'][1]}"]
 
 
-def test_workers_caching_is_purged_by_the_worker_itself(start_worker, origin, upstream, tmp_path, path, tag):
-    upstream.on("/purge", Reply(b'{"success":false,"errors":[{"code":1,"message":"rate limited"}]}'))
-    upstream.on("/invalidate", Reply(b'{"success":true,"errors":[]}'))
-    edge = start_worker(origin.url, config=CACHING, extra=[*CACHING_SECRET, *with_workers_caching(tmp_path, upstream)])
+def test_workers_caching_is_purged_by_the_worker_itself(start_worker, origin, front_cache, tmp_path, path, tag):
+    front_cache.on("/purge", Reply(b'{"success":false,"errors":[{"code":1,"message":"rate limited"}]}'))
+    front_cache.on("/invalidate", Reply(b'{"success":true,"errors":[]}'))
+    edge = start_worker(origin.url, config=CACHING, extra=[*CACHING_SECRET, *with_workers_caching(tmp_path, front_cache)])
     origin.on(path, page("body", tags=tag))
     edge.get(path)
     assert edge.until_hit(path).headers["cache-tag"] == tag
     edge.revalidate({"tags": [tag], "prefixes": ["https://a.example/x/"]})
-    wait_until(lambda: len(bodies(upstream, "/invalidate")) >= 2, 15, "it is marked as stale")
-    assert bodies(upstream, "/invalidate") == [{"tags": [tag]}, {"pathPrefixes": ["/x/"]}]
+    wait_until(lambda: len(bodies(front_cache, "/invalidate")) >= 2, 15, "it is marked as stale")
+    assert bodies(front_cache, "/invalidate") == [{"tags": [tag]}, {"pathPrefixes": ["/x/"]}]
     told = edge.revalidate({"all": True, "mode": "hard"})
     # What it does not do now, it does later.
     job = f"/__isr/v1/jobs/{told['id']}"
     want = [{"name": "before", "waiting": 1, "failure": "rate-limited"}]
-    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") == want, 30, "the job tells of it", 0.2)
-    upstream.on("/purge", Reply(b'{"success":true,"errors":[]}'))
-    wait_until(lambda: "upstreams" not in json.loads(edge.control(job).text), 30, "it was told again", 0.2)
-    assert {json.dumps(body) for body in bodies(upstream, "/purge")} == {'{"purgeEverything": true}'}
+    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, "the job tells of it", 0.2)
+    front_cache.on("/purge", Reply(b'{"success":true,"errors":[]}'))
+    wait_until(lambda: "front_caches" not in json.loads(edge.control(job).text), 30, "it was told again", 0.2)
+    assert {json.dumps(body) for body in bodies(front_cache, "/purge")} == {'{"purgeEverything": true}'}
 
 
 def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path, tag):
@@ -342,5 +342,5 @@ def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path
     told = edge.revalidate({"tags": [tag]})
     job = f"/__isr/v1/jobs/{told['id']}"
     want = [{"name": "before", "waiting": 1, "failure": "unsupported"}]
-    wait_until(lambda: json.loads(edge.control(job).text).get("upstreams") == want, 30, "the job tells of it", 0.2)
-    until_told(edge, [{"reason": "upstream-failed", "details": ["before: unsupported; 1 invalidations wait"]}])
+    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, "the job tells of it", 0.2)
+    until_told(edge, [{"reason": "front-cache-failed", "details": ["before: unsupported; 1 invalidations wait"]}])

@@ -1,4 +1,4 @@
-//! Two caches before the edge: one takes webhooks, one speaks as CloudFront does. Both fail, refuse and forget.
+//! Two caches in front of the edge: one takes webhooks, one speaks as CloudFront does. Both fail, refuse and forget.
 //!
 //! Their dice are their own, and only a quarter of the histories has them: what the other seeds stand for does not
 //! hang on them.
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use edge_isr::cache::tag::Target;
 use edge_isr::config::OriginUrl;
-use edge_isr::config::front_cache::{Provider, Upstream};
+use edge_isr::config::front_cache::{FrontCache, Provider};
 use edge_isr::engine::port::OriginError;
 use edge_isr::front_caches::{Answer, Request};
 use edge_isr::http::{Fields, ResponseHead};
@@ -24,15 +24,15 @@ pub(crate) const NAMES: [&str; 2] = ["hook", "front"];
 /// Their secrets.
 pub(crate) const SECRETS: &str = "hook:hook-secret front:AKID/front-secret";
 
-/// Whether a seed's history has upstreams.
+/// Whether a seed's history has front caches.
 pub(crate) const fn has(seed: u64) -> bool {
     matches!(seed % 16, 9 | 11 | 12 | 15)
 }
 
 /// The settings of both.
-pub(crate) fn settings() -> Vec<Upstream> {
+pub(crate) fn settings() -> Vec<FrontCache> {
     let [hook, front] = NAMES;
-    let of = |name: &str, provider, url: &str| Upstream {
+    let of = |name: &str, provider, url: &str| FrontCache {
         name: name.to_owned(),
         provider,
         url: OriginUrl::parse(url).unwrap(),
@@ -53,7 +53,7 @@ struct Heard {
 }
 
 /// Both.
-pub(crate) struct Upstreams {
+pub(crate) struct FrontCaches {
     dice: RefCell<Rng>,
     /// When which of them is away.
     away: Vec<(usize, i64, i64)>,
@@ -67,7 +67,7 @@ pub(crate) struct Upstreams {
     pub(crate) calls: Cell<u64>,
 }
 
-impl Upstreams {
+impl FrontCaches {
     pub(crate) fn new(seed: u64, span: u64) -> Self {
         let mut dice = Rng::with_seed(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) ^ 0x0b5e);
         let mut away = Vec::new();
