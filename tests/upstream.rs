@@ -79,7 +79,7 @@ fn told(front_cache: &str, targets: &[Target], mode: Mode) -> Vec<String> {
 /// The text without the digest at the end of a call's id.
 fn without_digest(said: &str) -> String {
     match said.find("front-cache-cdn-3-5-") {
-        Some(at) => format!("{}{}", &said[..at + 16], &said[at + 33..]),
+        Some(at) => format!("{}{}", &said[..at + 19], &said[at + 36..]),
         None => said.to_owned(),
     }
 }
