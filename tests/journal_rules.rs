@@ -377,7 +377,33 @@ fn a_bucket_holds_the_highest_epoch_that_fell_into_it() {
         let found = lookup(&mut journal, &[tag(&a), tag(&b)]);
         assert_eq!((found.rows.len(), found.buckets.len()), (0, 1));
         assert_eq!(found.buckets[0].epoch, Epoch(3), "at once: {at_once}");
+        assert_eq!(found.buckets[0].hard, Epoch::ZERO, "at once: {at_once}");
     }
+}
+
+/// A bucket tells what fell in hard from what fell in softly. Where a version before has raised it, all of it is hard.
+#[test]
+fn a_bucket_is_hard_up_to_the_last_hard_one_that_fell_in() {
+    let config = JournalConfig { max_targets: 1, ..config() };
+    let sql = Sqlite::memory();
+    let mut journal = Journal::open(sql.clone(), config).unwrap();
+    let target = tag("post:1");
+    let hard = |journal: &mut Journal<Sqlite>| {
+        let found = lookup(journal, std::slice::from_ref(&target));
+        (found.buckets[0].epoch.0, found.buckets[0].hard.0)
+    };
+    let steps = [("1", Mode::Soft, (1, 0)), ("2", Mode::Hard, (3, 3)), ("3", Mode::Soft, (5, 3))];
+    for (id, mode, want) in steps {
+        add(&mut journal, append(id, &["post:1"], mode), at(1));
+        let filler = format!("filler:{id}");
+        add(&mut journal, append(&filler, &[&filler], Mode::Soft), at(2));
+        journal.run_due(at(3)).unwrap();
+        assert_eq!(hard(&mut journal), want, "{id}");
+    }
+    let raise = "UPDATE bucket SET epoch = 9 WHERE bucket = ?";
+    let bucket = Value::Integer(i64::from(target.hash().bucket()));
+    sql.exec(raise, &[bucket]).unwrap();
+    assert_eq!(hard(&mut journal), (9, 9));
 }
 
 #[test]

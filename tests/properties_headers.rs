@@ -153,6 +153,7 @@ fn some_standing() -> impl Strategy<Value = Standing> {
         Just(Standing::Dark),
         (0..200u64).prop_map(|at| Standing::Soft { epoch: Epoch(2), at: after(at) }),
         Just(Standing::Hard { epoch: Epoch(2) }),
+        Just(Standing::SoftlyDropped { epoch: Epoch(2) }),
         Just(Standing::Dropped { epoch: Epoch(2) }),
     ]
 }
@@ -252,7 +253,9 @@ proptest! {
         let on_error = matches!(got, Reuse::Validate { on_error: true, .. });
         match standing {
             Standing::Current => {}
-            Standing::Blind | Standing::Soft { .. } => prop_assert!(!fresh),
+            Standing::Blind | Standing::Soft { .. } | Standing::SoftlyDropped { .. } => {
+                prop_assert!(!fresh);
+            }
             Standing::Dark | Standing::Hard { .. } | Standing::Dropped { .. } => {
                 prop_assert!(!answers && !on_error);
             }

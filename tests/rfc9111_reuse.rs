@@ -23,6 +23,7 @@ fn soft(at: u64) -> Standing {
 }
 
 const HARD: Standing = Standing::Hard { epoch: Epoch(9) };
+const SOFTLY_DROPPED: Standing = Standing::SoftlyDropped { epoch: Epoch(9) };
 const DROPPED: Standing = Standing::Dropped { epoch: Epoch(9) };
 
 struct Row {
@@ -118,6 +119,11 @@ fn rows() -> Vec<Row> {
         row("soft-req-no-cache", "§5.2.1.4", (60, 30, 0), Nothing, soft(5), "no-cache", 10, ASK(SoftInvalidated, false, false)),
         row("soft-req-max-age", "§5.2.1.1", (60, 30, 0), Nothing, soft(5), "max-age=9", 10, ASK(SoftInvalidated, false, false)),
         row("soft-only-if-cached", "§5.2.1.7", (60, 0, 0), Nothing, soft(5), "only-if-cached", 10, Reuse::Unsatisfiable),
+        // Softly dropped: as soft, invalidated when it was fetched.
+        row("dropped-softly", "design §4", (60, 30, 0), Nothing, SOFTLY_DROPPED, "", 30, STALE(0, Invalidated)),
+        row("dropped-softly-over", "design §4", (60, 30, 0), Nothing, SOFTLY_DROPPED, "", 31, ASK(SoftInvalidated, false, false)),
+        row("dropped-softly-sie", "5861 §4", (60, 0, 30), Nothing, SOFTLY_DROPPED, "", 30, ASK(SoftInvalidated, false, true)),
+        row("dropped-softly-sie-over", "5861 §4", (60, 0, 30), Nothing, SOFTLY_DROPPED, "", 31, ASK(SoftInvalidated, false, false)),
         // Hard and dropped: never again.
         row("hard", "design §1", (60, 30, 30), Nothing, HARD, "", 1, ASK(HardInvalidated, false, false)),
         row("hard-max-stale", "design §1", (60, 30, 30), Nothing, HARD, "max-stale", 1, ASK(HardInvalidated, false, false)),

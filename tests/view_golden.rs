@@ -27,12 +27,17 @@ fn version_1() {
                     soft_at: Timestamp::ZERO,
                 },
             ],
-            buckets: vec![Bucket { bucket: 65_535, epoch: Epoch(5) }],
+            buckets: vec![Bucket { bucket: 65_535, epoch: Epoch(5), hard: Epoch(5) }],
         },
     };
     let golden = r#"{"asked":1700000000123,"delta":{"since":3,"to":300,"more":false,"rows":"AQIBAgMEBQYHCKwCAICgq/75Yv//////////AAQB//8DBQ"}}"#;
     assert_eq!(serde_json::to_string(&shared).unwrap(), golden);
     assert_eq!(serde_json::from_str::<SharedDelta>(golden).unwrap(), shared);
+    // What fell into a bucket softly is told beside: a version before knows nothing of it.
+    let soft = golden.replace(r#"BQ"}"#, r#"BQ","hard":"Ag"}"#);
+    let read = serde_json::from_str::<SharedDelta>(&soft).unwrap();
+    assert_eq!(read.delta.buckets[0].hard, Epoch(2));
+    assert_eq!(serde_json::to_string(&read).unwrap(), soft);
     // Bytes after the last bucket belong to a later version.
     let later = golden.replace("//8DBQ", "//8DBQkJCQ");
     assert_eq!(serde_json::from_str::<SharedDelta>(&later).unwrap(), shared);

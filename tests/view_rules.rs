@@ -96,6 +96,7 @@ fn a_replacement_of_what_was_invalidated_is_at_least_as_new() {
         (Standing::Dark, Epoch::ZERO),
         (Standing::Soft { epoch, at: T0 }, epoch),
         (Standing::Hard { epoch }, epoch),
+        (Standing::SoftlyDropped { epoch }, epoch),
         (Standing::Dropped { epoch }, epoch),
     ];
     for (standing, want) in rows {
@@ -106,7 +107,7 @@ fn a_replacement_of_what_was_invalidated_is_at_least_as_new() {
 #[test]
 fn buckets_of_dropped_targets() {
     let mut view = View::new(100);
-    let buckets = vec![Bucket { bucket: A.bucket(), epoch: Epoch(6) }];
+    let buckets = vec![Bucket { bucket: A.bucket(), epoch: Epoch(6), hard: Epoch(6) }];
     view.apply(&Delta { buckets, ..delta(None, 10, vec![row(B, 8, 0, 1)]) }, at(0), true);
     let dropped = |epoch| Verdict::Known(Standing::Dropped { epoch: Epoch(epoch) });
     let rows: &[(&str, &[TargetHash], u64, Verdict)] = &[
@@ -117,6 +118,28 @@ fn buckets_of_dropped_targets() {
     ];
     for (name, targets, stamp, want) in rows {
         assert_eq!(stands(&view, targets, *stamp, CLEAR), *want, "{name}");
+    }
+}
+
+/// What fell into a bucket softly does not count as hard; what is not known to be soft does.
+#[test]
+fn a_bucket_is_as_hard_as_what_fell_into_it() {
+    let rows: &[(&str, u64, u64, u64, Standing)] = &[
+        ("all of it softly", 6, 0, 5, Standing::SoftlyDropped { epoch: Epoch(6) }),
+        ("the hard one before", 6, 3, 5, Standing::SoftlyDropped { epoch: Epoch(6) }),
+        ("the hard one as new as the page", 6, 5, 5, Standing::SoftlyDropped { epoch: Epoch(6) }),
+        ("a hard one since", 9, 6, 5, Standing::Dropped { epoch: Epoch(9) }),
+        ("nothing since", 6, 6, 6, Standing::Current),
+    ];
+    for (name, epoch, hard, stamp, want) in rows {
+        let mut view = View::new(100);
+        let bucket = Bucket { bucket: A.bucket(), epoch: Epoch(*epoch), hard: Epoch(*hard) };
+        view.apply(&Delta { buckets: vec![bucket], ..delta(None, 10, vec![]) }, at(0), true);
+        assert_eq!(stands(&view, &[A], *stamp, CLEAR), Verdict::Known(*want), "{name}");
+        if let Standing::SoftlyDropped { epoch } = want {
+            let dark = stands(&view, &[A], *stamp, Sight::Dark);
+            assert_eq!(dark, Verdict::Known(Standing::Dropped { epoch: *epoch }), "{name}");
+        }
     }
 }
 
@@ -311,7 +334,7 @@ fn folding_keeps_what_it_drops() {
         let stamp = row.soft.0 - 1;
         let got = stands(&view, &[row.hash], stamp, CLEAR);
         if row.soft.0 <= 12 {
-            assert_eq!(got, Verdict::Known(Standing::Dropped { epoch: row.soft }));
+            assert_eq!(got, Verdict::Known(Standing::SoftlyDropped { epoch: row.soft }));
         } else {
             assert_eq!(got, soft(row.soft.0, row.soft.0));
         }
@@ -342,8 +365,9 @@ fn any_delta() -> impl Strategy<Value = Delta> {
             soft_at: if soft > 0 { Timestamp::from_millis(at) } else { Timestamp::ZERO },
         },
     );
-    let bucket = (any::<u16>(), any::<u64>())
-        .prop_map(|(bucket, epoch)| Bucket { bucket, epoch: Epoch(epoch) });
+    let bucket = (any::<u16>(), any::<u64>(), any::<u64>()).prop_map(|(bucket, epoch, hard)| {
+        Bucket { bucket, epoch: Epoch(epoch), hard: Epoch(hard.min(epoch)) }
+    });
     (
         any::<Option<u64>>(),
         any::<u64>(),

@@ -6,6 +6,7 @@
 //! | blind | never fresh: stale within lifetime and window, else validate |
 //! | dark | validate |
 //! | soft | stale while the window lasts, counted both from the fetch's lifetime and from the invalidation |
+//! | softly dropped | as soft, invalidated when it was fetched: what the journal dropped may have been later, not sooner |
 //! | hard, dropped | refetch; never an answer again, not even on errors |
 //!
 //! An invalidated response is not validated by its own validators unless the route trusts them: an ETag computed
@@ -150,6 +151,7 @@ pub fn reuse(
             conditional: route.trust_validators || !Rule::No304Restamp.holds(),
             on_error: !Rule::SieNotHard.holds() && facts.within_sie(),
         },
+        Standing::SoftlyDropped { .. } => facts.soft(directives, route, entry.request_time, now),
         Standing::Dropped { .. } if !Rule::FloorNoSwr.holds() => {
             facts.soft(directives, route, now, now)
         }
@@ -173,7 +175,10 @@ pub fn reuse(
 pub fn stands_in_for_want_of_room(entry: &Entry, standing: Standing, now: Timestamp) -> bool {
     let demand = entry.freshness.demand;
     match standing {
-        Standing::Current | Standing::Blind | Standing::Soft { .. } => {
+        Standing::Current
+        | Standing::Blind
+        | Standing::Soft { .. }
+        | Standing::SoftlyDropped { .. } => {
             let fresh = demand == Demand::WhenStale
                 && standing == Standing::Current
                 && Facts::of(entry, now).is_fresh();

@@ -24,7 +24,13 @@ pub enum Standing {
         /// The newest invalidation of its targets, soft or hard.
         epoch: Epoch,
     },
-    /// A bucket of dropped targets is newer than its stamp: it can't be proved current, refetch.
+    /// A bucket of dropped targets is newer than its stamp, and all that fell in since did so softly: it can't be proved
+    /// current, and counts as invalidated softly, by anything since it was fetched.
+    SoftlyDropped {
+        /// The newest invalidation of its targets, and of its buckets.
+        epoch: Epoch,
+    },
+    /// A bucket is newer than its stamp that something hard fell into since: refetch.
     Dropped {
         /// The bucket's epoch.
         epoch: Epoch,
@@ -37,7 +43,10 @@ impl Standing {
     pub const fn need(self) -> Epoch {
         match self {
             Self::Current | Self::Blind | Self::Dark => Epoch::ZERO,
-            Self::Soft { epoch, .. } | Self::Hard { epoch } | Self::Dropped { epoch } => epoch,
+            Self::Soft { epoch, .. }
+            | Self::Hard { epoch }
+            | Self::SoftlyDropped { epoch }
+            | Self::Dropped { epoch } => epoch,
         }
     }
 }

@@ -40,13 +40,15 @@ impl Row {
     }
 }
 
-/// A bucket of dropped targets: the highest epoch that any of them had.
+/// A bucket of dropped targets: the highest epochs that any of them had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bucket {
     /// Its number: [`TargetHash::bucket`].
     pub bucket: u16,
     /// The highest epoch.
     pub epoch: Epoch,
+    /// The highest of a hard invalidation; what is past it fell in softly.
+    pub hard: Epoch,
 }
 
 /// What was invalidated after a base.
@@ -104,6 +106,8 @@ struct DeltaJson {
     head: Option<Epoch>,
     #[serde(default)]
     rows: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hard: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -111,6 +115,8 @@ struct FoundJson {
     head: Epoch,
     #[serde(default)]
     rows: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    hard: String,
 }
 
 impl From<Delta> for DeltaJson {
@@ -122,6 +128,7 @@ impl From<Delta> for DeltaJson {
             more: delta.more,
             head: delta.more.then_some(delta.head),
             rows,
+            hard: pack_hard(&delta.buckets),
         }
     }
 }
@@ -129,7 +136,7 @@ impl From<Delta> for DeltaJson {
 impl TryFrom<DeltaJson> for Delta {
     type Error = DeltaError;
     fn try_from(json: DeltaJson) -> Result<Self, DeltaError> {
-        let (rows, buckets) = unpack(&json.rows)?;
+        let (rows, buckets) = unpack(&json.rows, &json.hard)?;
         Ok(Self {
             since: json.since,
             to: json.to,
@@ -144,24 +151,36 @@ impl TryFrom<DeltaJson> for Delta {
 impl From<Found> for FoundJson {
     fn from(found: Found) -> Self {
         let rows = STANDARD_NO_PAD.encode(codec::encode(&found.rows, &found.buckets));
-        Self { head: found.head, rows }
+        Self { head: found.head, rows, hard: pack_hard(&found.buckets) }
     }
 }
 
 impl TryFrom<FoundJson> for Found {
     type Error = DeltaError;
     fn try_from(json: FoundJson) -> Result<Self, DeltaError> {
-        let (rows, buckets) = unpack(&json.rows)?;
+        let (rows, buckets) = unpack(&json.rows, &json.hard)?;
         Ok(Self { head: json.head, rows, buckets })
     }
 }
 
-fn unpack(text: &str) -> Result<(Vec<Row>, Vec<Bucket>), DeltaError> {
-    if text.is_empty() {
+/// The hard epochs of buckets, unless all of them are as high as any. A version before tells none.
+fn pack_hard(buckets: &[Bucket]) -> String {
+    if buckets.iter().all(|bucket| bucket.hard == bucket.epoch) {
+        return String::new();
+    }
+    STANDARD_NO_PAD.encode(codec::encode_hard(buckets))
+}
+
+fn unpack(rows: &str, hard: &str) -> Result<(Vec<Row>, Vec<Bucket>), DeltaError> {
+    if rows.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }
-    let bytes = STANDARD_NO_PAD.decode(text).map_err(|_| DeltaError::Base64)?;
-    codec::decode(&bytes)
+    let bytes = |text: &str| STANDARD_NO_PAD.decode(text).map_err(|_| DeltaError::Base64);
+    let (rows, mut buckets) = codec::decode(&bytes(rows)?)?;
+    if !hard.is_empty() {
+        codec::decode_hard(&bytes(hard)?, &mut buckets)?;
+    }
+    Ok((rows, buckets))
 }
 
 /// Targets in JSON: base64 of eight bytes each. For `#[serde(with)]`.

@@ -95,7 +95,8 @@ fn dropped<S: Sql>(
     limit: Option<usize>,
 ) -> Result<Vec<Bucket>, SqlError> {
     sql.exec(
-        "SELECT bucket, epoch FROM bucket WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT 0 + ?",
+        "SELECT bucket, epoch, soft, hard FROM bucket
+            WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT 0 + ?",
         &[epoch(base), epoch(to), limit_parameter(limit)],
     )?
     .iter()
@@ -134,7 +135,7 @@ pub(super) fn found<S: Sql>(
     for chunk in numbers.chunks(MAX_PARAMETERS) {
         let parameters: Vec<Value> = chunk.iter().map(|n| Value::Integer(i64::from(*n))).collect();
         let query = format!(
-            "SELECT bucket, epoch FROM bucket WHERE bucket IN ({}) ORDER BY bucket",
+            "SELECT bucket, epoch, soft, hard FROM bucket WHERE bucket IN ({}) ORDER BY bucket",
             marks(chunk.len())
         );
         for row in sql.exec(&query, &parameters)? {
@@ -154,5 +155,8 @@ fn delta_row(row: Row<'_>) -> Result<DeltaRow, SqlError> {
 }
 
 fn bucket(row: Row<'_>) -> Result<Bucket, SqlError> {
-    Ok(Bucket { bucket: row.small(0)?, epoch: row.epoch(1)? })
+    let (epoch, soft, hard) = (row.epoch(1)?, row.epoch(2)?, row.epoch(3)?);
+    // An earlier version raises the epoch alone.
+    let hard = if epoch == soft.max(hard) { hard } else { epoch };
+    Ok(Bucket { bucket: row.small(0)?, epoch, hard })
 }

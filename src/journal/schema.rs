@@ -47,8 +47,23 @@ const TABLES: &[&str] = &[
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 
+/// Columns of `bucket` that came later: the highest epochs of soft and of hard invalidations apart. Where `epoch` is
+/// neither of them, an earlier version has raised it, and it counts as hard.
+const BUCKET_COLUMNS: &[&str] = &["soft", "hard"];
+
 pub(super) fn create<S: Sql>(sql: &S) -> Result<(), SqlError> {
-    sql.transaction(|| TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ())))
+    sql.transaction(|| {
+        TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ()))?;
+        let known = sql.exec("PRAGMA table_info(bucket)", &[])?;
+        for column in BUCKET_COLUMNS {
+            if !known.iter().any(|row| Row(row).text(1) == Ok(*column)) {
+                let add =
+                    format!("ALTER TABLE bucket ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0");
+                sql.exec(&add, &[])?;
+            }
+        }
+        Ok(())
+    })
 }
 
 pub(super) fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {

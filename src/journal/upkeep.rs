@@ -1,6 +1,7 @@
 //! Keeping the journal small: folding the oldest targets into buckets, forgetting old receipts.
 
-use crate::base::sort::sort_by;
+use std::collections::BTreeMap;
+
 use crate::base::sql::row::{
     Row, epoch, hash, marks, number, row_marks, rows_per_statement, timestamp,
 };
@@ -27,21 +28,19 @@ impl<S: Sql> Journal<S> {
         let (sql, state) = (&self.sql, self.state);
         self.state = sql.transaction(|| {
             let oldest = sql.exec(
-                "SELECT hash, epoch FROM stamp ORDER BY epoch LIMIT 0 + ?",
+                "SELECT hash, soft, hard FROM stamp ORDER BY epoch LIMIT 0 + ?",
                 &[number(count)],
             )?;
-            let mut buckets: Vec<(u16, Epoch)> = Vec::with_capacity(oldest.len());
+            let mut buckets: BTreeMap<u16, (Epoch, Epoch)> = BTreeMap::new();
             let mut hashes = Vec::with_capacity(oldest.len());
             for row in &oldest {
                 let row = Row(row);
                 let target = TargetHash(row.hash(0)?);
-                buckets.push((target.bucket(), row.epoch(1)?));
+                let (soft, hard) = buckets.entry(target.bucket()).or_default();
+                (*soft, *hard) = (row.epoch(1)?.max(*soft), row.epoch(2)?.max(*hard));
                 hashes.push(hash(target.0));
             }
-            // The highest epoch of each.
-            sort_by(&mut buckets, |a, b| b.cmp(a));
-            buckets.dedup_by_key(|(bucket, _)| *bucket);
-            raise(sql, &buckets)?;
+            raise(sql, &buckets.into_iter().collect::<Vec<_>>())?;
             for chunk in hashes.chunks(MAX_PARAMETERS) {
                 let drop = format!("DELETE FROM stamp WHERE hash IN ({})", marks(chunk.len()));
                 sql.exec(&drop, chunk)?;
@@ -55,16 +54,21 @@ impl<S: Sql> Journal<S> {
     }
 }
 
-fn raise<S: Sql>(sql: &S, buckets: &[(u16, Epoch)]) -> Result<(), SqlError> {
-    for chunk in buckets.chunks(rows_per_statement(2, 0)) {
+fn raise<S: Sql>(sql: &S, buckets: &[(u16, (Epoch, Epoch))]) -> Result<(), SqlError> {
+    for chunk in buckets.chunks(rows_per_statement(4, 0)) {
         let statement = format!(
-            "INSERT INTO bucket (bucket, epoch) VALUES {}
-                ON CONFLICT (bucket) DO UPDATE SET epoch = max(epoch, excluded.epoch)",
-            row_marks(chunk.len(), 2)
+            "INSERT INTO bucket (bucket, epoch, soft, hard) VALUES {}
+                ON CONFLICT (bucket) DO UPDATE SET epoch = max(epoch, excluded.epoch),
+                    soft = max(soft, excluded.soft),
+                    hard = max(CASE epoch WHEN max(soft, hard) THEN hard ELSE epoch END,
+                        excluded.hard)",
+            row_marks(chunk.len(), 4)
         );
-        let mut parameters = Vec::with_capacity(chunk.len() * 2);
-        for (bucket, highest) in chunk {
-            parameters.extend([Value::Integer(i64::from(*bucket)), epoch(*highest)]);
+        let mut parameters = Vec::with_capacity(chunk.len() * 4);
+        for (bucket, (soft, hard)) in chunk {
+            let highest = epoch(*soft.max(hard));
+            let bucket = Value::Integer(i64::from(*bucket));
+            parameters.extend([bucket, highest, epoch(*soft), epoch(*hard)]);
         }
         sql.exec(&statement, &parameters)?;
     }

@@ -263,6 +263,9 @@ impl View {
             let epoch = overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch));
             return Verdict::Known(Standing::Dropped { epoch });
         }
+        let softly_dropped = overtaken
+            .softly_dropped
+            .map(|epoch| overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch)));
         let otherwise = match sight {
             Sight::Clear { .. } => Standing::Current,
             Sight::Blind if !Rule::BlindStale.holds() => Standing::Current,
@@ -270,9 +273,9 @@ impl View {
             Sight::Dark => {
                 // After `blind_limit` nothing is served as stale; an invalidated entry is not
                 // validated either (no_304_restamp), so it stands as if the invalidation were hard.
-                return Verdict::Known(
-                    overtaken.soft.map_or(Standing::Dark, |(epoch, _)| Standing::Hard { epoch }),
-                );
+                let soft = overtaken.soft.map(|(epoch, _)| Standing::Hard { epoch });
+                let dropped = softly_dropped.map(|epoch| Standing::Dropped { epoch });
+                return Verdict::Known(dropped.or(soft).unwrap_or(Standing::Dark));
             }
             Sight::Cold | Sight::Behind => {
                 // partial_known, paged_known: every single target must have been looked up within
@@ -284,6 +287,10 @@ impl View {
                 Standing::Current
             }
         };
+        // Of those that fell into a bucket it is not known when the first was accepted.
+        if let Some(epoch) = softly_dropped {
+            return Verdict::Known(Standing::SoftlyDropped { epoch });
+        }
         Verdict::Known(overtaken.soft.map_or(otherwise, |(epoch, at)| Standing::Soft { epoch, at }))
     }
 

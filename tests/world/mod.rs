@@ -336,13 +336,18 @@ impl World {
 
     /// A signed webhook, accepted: invalidates a tag.
     pub fn invalidate(self: &Rc<Self>, tag: &str, mode: Mode) -> JournalReply {
+        self.invalidate_all(&[tag], mode, true)
+    }
+
+    /// The same of several tags at once.
+    pub fn invalidate_all(self: &Rc<Self>, tags: &[&str], mode: Mode, warm: bool) -> JournalReply {
         let id = format!("msg-{}", self.next());
         let append = Append {
             id,
             body_digest: "digest".to_owned(),
-            targets: vec![Target::Tag(Tag::parse(tag).unwrap())],
+            targets: tags.iter().map(|tag| Target::Tag(Tag::parse(tag).unwrap())).collect(),
             mode,
-            warm: true,
+            warm,
             settle: Millis::ZERO,
             reason: String::new(),
             watch: Vec::new(),

@@ -237,7 +237,9 @@ impl<P: Platform> Engine<P> {
             Verdict::Known(Standing::Soft { .. } | Standing::Hard { .. }) => {
                 !Rule::No304Restamp.holds()
             }
-            Verdict::Known(Standing::Dropped { .. }) => !Rule::FloorUncond.holds(),
+            Verdict::Known(Standing::Dropped { .. } | Standing::SoftlyDropped { .. }) => {
+                !Rule::FloorUncond.holds()
+            }
             Verdict::Known(Standing::Current | Standing::Blind | Standing::Dark)
             | Verdict::Unknown => false,
         };

@@ -220,7 +220,11 @@ impl<P: Platform> Engine<P> {
                 true
             }
             Verdict::Known(
-                Standing::Current | Standing::Blind | Standing::Dark | Standing::Soft { .. },
+                Standing::Current
+                | Standing::Blind
+                | Standing::Dark
+                | Standing::Soft { .. }
+                | Standing::SoftlyDropped { .. },
             ) => false,
         }
     }

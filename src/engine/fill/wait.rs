@@ -101,7 +101,10 @@ impl<P: Platform> Engine<P> {
         let recent = match standing {
             Standing::Current => true,
             Standing::Blind | Standing::Dark => timely,
-            Standing::Soft { .. } | Standing::Hard { .. } | Standing::Dropped { .. } => false,
+            Standing::Soft { .. }
+            | Standing::SoftlyDropped { .. }
+            | Standing::Hard { .. }
+            | Standing::Dropped { .. } => false,
         };
         (recent || !Rule::FollowerCheck.holds())
             && entry.key == admitted.key

@@ -98,9 +98,26 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<Row>, Vec<Bucket>), DeltaError
     for _ in 0..count {
         let step = u16::try_from(input.number()?).map_err(|_| DeltaError::Overflow)?;
         bucket = bucket.wrapping_add(step);
-        buckets.push(Bucket { bucket, epoch: Epoch(input.number()?) });
+        let epoch = Epoch(input.number()?);
+        buckets.push(Bucket { bucket, epoch, hard: epoch });
     }
     Ok((rows, buckets))
+}
+
+/// Writes the hard epochs of buckets, one varint each.
+pub(super) fn encode_hard(buckets: &[Bucket]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(buckets.len());
+    buckets.iter().for_each(|bucket| put(&mut bytes, bucket.hard.0));
+    bytes
+}
+
+/// Reads the hard epochs of buckets, as many as there are.
+pub(super) fn decode_hard(bytes: &[u8], buckets: &mut [Bucket]) -> Result<(), DeltaError> {
+    let mut input = Input(bytes);
+    for bucket in buckets {
+        bucket.hard = Epoch(input.number()?).min(bucket.epoch);
+    }
+    Ok(())
 }
 
 struct Input<'a>(&'a [u8]);

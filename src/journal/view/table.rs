@@ -52,17 +52,18 @@ pub(super) struct Overtaken {
     pub(super) soft: Option<(Epoch, Timestamp)>,
     /// The newest hard one.
     pub(super) hard: Option<Epoch>,
-    /// The newest bucket.
+    /// The newest bucket that something hard fell into.
     pub(super) dropped: Option<Epoch>,
+    /// The newest that something fell into softly.
+    pub(super) softly_dropped: Option<Epoch>,
 }
 
 #[derive(Debug)]
 pub(super) struct Table {
     rows: HashMap<TargetHash, Held, BuildHasherDefault<Identity>>,
-    /// Highest epoch per bucket; there once anything was dropped.
-    buckets: Option<Box<[Epoch]>>,
-    /// The highest of them: most stamps are past it.
-    highest_bucket: Epoch,
+    /// Highest epochs per bucket, of anything and of what was hard.
+    buckets: Buckets,
+    hard_buckets: Buckets,
     capacity: usize,
 }
 
@@ -70,8 +71,8 @@ impl Table {
     pub(super) fn new(capacity: usize) -> Self {
         Self {
             rows: HashMap::default(),
-            buckets: None,
-            highest_bucket: Epoch::ZERO,
+            buckets: Buckets::default(),
+            hard_buckets: Buckets::default(),
             capacity: capacity.max(1),
         }
     }
@@ -95,7 +96,7 @@ impl Table {
             held.hard = if over { row.hard } else { held.hard.max(row.hard) };
         }
         for bucket in buckets {
-            self.raise(bucket.bucket, bucket.epoch);
+            self.raise(bucket.bucket, bucket.epoch, bucket.hard);
         }
     }
 
@@ -114,14 +115,9 @@ impl Table {
                 });
             }
         }
-        if self.highest_bucket > stamp
-            && let Some(buckets) = &self.buckets
-        {
-            overtaken.dropped = targets
-                .iter()
-                .filter_map(|target| buckets.get(usize::from(target.bucket())).copied())
-                .max()
-                .filter(|epoch| *epoch > stamp);
+        overtaken.softly_dropped = self.buckets.newest(targets, stamp);
+        if self.hard_buckets.newest(targets, stamp).is_some() {
+            overtaken.dropped = overtaken.softly_dropped;
         }
         overtaken
     }
@@ -136,13 +132,13 @@ impl Table {
         self.rows.retain(|hash, held| {
             let epoch = held.newest();
             if epoch <= newest_out {
-                dropped.push((hash.bucket(), epoch));
+                dropped.push((hash.bucket(), epoch, held.hard));
             }
             epoch > newest_out
         });
         self.rows.shrink_to(self.capacity);
-        for (bucket, epoch) in dropped {
-            self.raise(bucket, epoch);
+        for (bucket, epoch, hard) in dropped {
+            self.raise(bucket, epoch, hard);
         }
     }
 
@@ -161,12 +157,37 @@ impl Table {
         Epoch(low)
     }
 
+    fn raise(&mut self, bucket: u16, epoch: Epoch, hard: Epoch) {
+        self.buckets.raise(bucket, epoch);
+        if hard > Epoch::ZERO {
+            self.hard_buckets.raise(bucket, hard);
+        }
+    }
+}
+
+/// The highest epoch per bucket.
+#[derive(Debug, Default)]
+struct Buckets {
+    /// There once anything fell in.
+    epochs: Option<Box<[Epoch]>>,
+    /// The highest of them: most stamps are past it.
+    highest: Epoch,
+}
+
+impl Buckets {
     fn raise(&mut self, bucket: u16, epoch: Epoch) {
-        let buckets =
-            self.buckets.get_or_insert_with(|| vec![Epoch::ZERO; BUCKETS].into_boxed_slice());
-        if let Some(held) = buckets.get_mut(usize::from(bucket)) {
+        let epochs =
+            self.epochs.get_or_insert_with(|| vec![Epoch::ZERO; BUCKETS].into_boxed_slice());
+        if let Some(held) = epochs.get_mut(usize::from(bucket)) {
             *held = epoch.max(*held);
         }
-        self.highest_bucket = self.highest_bucket.max(epoch);
+        self.highest = self.highest.max(epoch);
+    }
+
+    /// The newest epoch past a stamp in any of the targets' buckets.
+    fn newest(&self, targets: &[TargetHash], stamp: Epoch) -> Option<Epoch> {
+        let epochs = self.epochs.as_ref().filter(|_| self.highest > stamp)?;
+        let of = |target: &TargetHash| epochs.get(usize::from(target.bucket())).copied();
+        targets.iter().filter_map(of).max().filter(|epoch| *epoch > stamp)
     }
 }
