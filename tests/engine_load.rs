@@ -9,6 +9,7 @@ mod world;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use edge_isr::base::time::Millis;
 use edge_isr::config::Config;
 use edge_isr::journal::Mode;
 use world::{Isolate, Reached, Script, Seen, World};
@@ -81,19 +82,20 @@ fn logged_in_readers_wait_for_their_turn_in_the_order_in_which_they_came() {
 /// A visitor waits as long as the origin may take; and no more than a thousand wait at once.
 #[test]
 fn who_waited_as_long_as_the_origin_may_take_is_refused_and_so_is_who_finds_no_place() {
-    let config = Config { origin_concurrency: 1, ..config() };
-    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(19_000));
+    let origin_timeout = Millis(2_000);
+    let config = Config { origin_concurrency: 1, origin_timeout, ..config() };
+    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(1_900));
     let cookie = ("cookie", "sessionid=1");
     let asked: Vec<_> = (0..1_003).map(|n| start(&isolate, &format!("/{n}"), &[cookie])).collect();
     world.pass(100);
     assert_eq!(statuses(&asked)[1_000..], [0, 503, 503], "a thousand, beside one at the origin");
-    world.pass(19_500);
+    world.pass(1_870);
     assert_eq!(statuses(&asked)[..2], [200, 0]);
-    world.pass(1_500);
+    world.pass(150);
     assert_eq!(statuses(&asked)[2..1_001], [503; 999]);
     let refused = asked[2].take().expect("answered");
     assert!(refused.cache_status().contains("detail=origin-busy"), "{}", refused.cache_status());
-    world.pass(40_000);
+    world.pass(2_000);
     assert_eq!(statuses(&asked)[1], 200);
 }
 
@@ -190,7 +192,8 @@ fn a_mix_of_stale_hits_and_readers_makes_no_error() {
 /// Who is refused gets what is stored, stale or not; but not what was invalidated hard, nor what may not be stale.
 #[test]
 fn who_is_refused_gets_a_stored_page() {
-    let config = Config { origin_concurrency: 1, ..config() };
+    let origin_timeout = Millis(2_000);
+    let config = Config { origin_concurrency: 1, origin_timeout, ..config() };
     let (world, isolate) = site(&config, |reached| {
         let answer = match reached.target.as_str() {
             "/plain" => "max-age=60",
@@ -208,18 +211,21 @@ fn who_is_refused_gets_a_stored_page() {
         isolate.get(&format!("{SITE}{path}"), &[]);
     }
     world.pass(120_000);
-    world.origin(|_| Ok(Script::new(200, &[("cache-control", "private")], "x").after(19_999)));
-    let mut fill = Vec::new();
-    for n in 0..1_001 {
-        fill.push(start(&isolate, &format!("/own{n}"), &[("cookie", "sessionid=1")]));
-    }
-    world.pass(100);
+    world.origin(|_| Ok(Script::new(200, &[("cache-control", "private")], "x").after(1_999)));
+    let busy = || {
+        for n in 0..1_001 {
+            start(&isolate, &format!("/own{n}"), &[("cookie", "sessionid=1")]);
+        }
+        world.pass(100);
+    };
+    busy();
     let plain = isolate.get(&format!("{SITE}/plain"), &[]);
     assert_eq!(plain.status, 200);
     assert!(plain.cache_status().contains("detail=origin-busy"), "{}", plain.cache_status());
     assert_eq!(isolate.get(&format!("{SITE}/strict"), &[]).status, 503);
     world.invalidate("a", Mode::Hard);
     world.pass(2_500);
+    busy();
     assert_eq!(isolate.get(&format!("{SITE}/plain"), &[]).status, 503);
     assert_eq!(isolate.get(&format!("{SITE}/purged"), &[]).status, 503);
 }

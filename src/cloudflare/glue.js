@@ -66,6 +66,42 @@ export function sized(stream, length) {
   return fixed.readable;
 }
 
+// A visitor's body on its way to the origin. The upload has a limit, and after it the answer has one; `sent` is called
+// between. A stream of known length goes on with Content-Length.
+export async function upload(url, method, fields, body, length, limit, timeout, sent) {
+  const controller = new AbortController();
+  let timer = null;
+  const within = (millis) => {
+    clearTimeout(timer);
+    timer = setTimeout(() => controller.abort(new Error("timeout")), millis);
+  };
+  let ended = false;
+  const through = length === undefined ? new IdentityTransformStream() : new FixedLengthStream(length);
+  body.pipeTo(through.writable).then(
+    () => {
+      sent();
+      if (!ended) within(timeout);
+    },
+    // The request fails by itself.
+    () => {},
+  );
+  within(limit);
+  try {
+    return await globalThis.fetch(url, {
+      method,
+      headers: headersOf(fields),
+      body: through.readable,
+      redirect: "manual",
+      signal: controller.signal,
+      cache: "no-store",
+      encodeResponseBody: "manual",
+    });
+  } finally {
+    ended = true;
+    clearTimeout(timer);
+  }
+}
+
 // `own`: to this worker's default entrypoint, without a way over the network; 501 where the runtime has none.
 export async function ask(own, url, method, fields, body, timeout) {
   const to = own ? workers.exports?.default : globalThis;

@@ -29,6 +29,17 @@ extern "C" {
         body: Option<ReadableStream>,
         timeout: f64,
     ) -> Promise;
+    #[wasm_bindgen(js_name = upload)]
+    fn upload_promise(
+        url: &str,
+        method: &str,
+        fields: &str,
+        body: &ReadableStream,
+        length: Option<f64>,
+        limit: f64,
+        timeout: f64,
+        sent: &Function,
+    ) -> Promise;
     #[wasm_bindgen(js_name = purgeBefore)]
     fn purge_before_promise(verb: &str, options: &str) -> Promise;
     #[wasm_bindgen(catch, js_name = readerOf)]
@@ -137,6 +148,23 @@ pub(super) async fn ask(
     timeout: f64,
 ) -> Result<Response, JsValue> {
     JsFuture::from(ask_promise(own, url, method, fields, body, timeout))
+        .await
+        .map(JsCast::unchecked_into)
+}
+
+/// Sends a visitor's body to the origin. `sent` is called once it was sent whole.
+#[allow(clippy::too_many_arguments, reason = "the arguments of a function of glue.js")]
+pub(super) async fn upload(
+    url: &str,
+    method: &str,
+    fields: &str,
+    body: &ReadableStream,
+    length: Option<f64>,
+    limit: f64,
+    timeout: f64,
+    sent: &Function,
+) -> Result<Response, JsValue> {
+    JsFuture::from(upload_promise(url, method, fields, body, length, limit, timeout, sent))
         .await
         .map(JsCast::unchecked_into)
 }

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use js_sys::{Array, Uint8Array};
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 
@@ -14,7 +15,8 @@ use crate::cache::resend::may_be_sent_again;
 use crate::config::OriginUrl;
 use crate::config::front_cache::OWN_URL;
 use crate::engine::port::{
-    CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, StoreError,
+    CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError,
+    StoreError, Upload,
 };
 use crate::front_caches;
 use crate::http::{Fields, ResponseHead};
@@ -78,6 +80,30 @@ impl Edge {
         Self { bindings, keeper, colo, l1, l2 }
     }
 
+    async fn upload(
+        &self,
+        url: &str,
+        method: &str,
+        fields: &str,
+        timeout: f64,
+        upload: Upload<EdgeStream>,
+    ) -> Result<OriginResponse<EdgeStream>, OriginError> {
+        let Upload { body, length, under_way, limit } = upload;
+        let EdgeStream::Request(stream, None) = body else { return Err(OriginError::Broken) };
+        let sent = Rc::clone(&under_way);
+        let sent = Closure::once_into_js(move || sent.set(false)).unchecked_into();
+        let length = length.map(|length| length as f64);
+        let limit = limit.0 as f64;
+        let response = glue::upload(url, method, fields, &stream, length, limit, timeout, &sent);
+        let late =
+            |_: JsValue| if under_way.get() { OriginError::Upload } else { OriginError::Timeout };
+        let failed = |error: JsValue| match origin_error(&error) {
+            OriginError::Timeout => late(error),
+            other => other,
+        };
+        answered(response.await.map_err(failed)?)
+    }
+
     async fn call<R: serde::de::DeserializeOwned>(
         &self,
         namespace: &JsValue,
@@ -92,6 +118,16 @@ impl Edge {
             .map_err(|error| CallError::Unreachable(glue::words(&error)))?;
         read_json(text.as_bytes()).map_err(|error| CallError::Unknown(error.to_string()))
     }
+}
+
+/// The answer of the origin.
+fn answered(response: Response) -> Result<OriginResponse<EdgeStream>, OriginError> {
+    let Some(head) = response_head(&response) else {
+        // What is left of it on the connection belongs to no other request.
+        let _ = glue::give_up(&response, None);
+        return Err(OriginError::Broken);
+    };
+    Ok(OriginResponse { head, body: EdgeStream::Response(response, None) })
 }
 
 /// The clock of the runtime; it stands still between I/O.
@@ -152,16 +188,19 @@ impl Platform for Edge {
 
     async fn fetch(
         &self,
-        request: OriginRequest<EdgeStream>,
+        request: OriginRequest<EdgeStream, Uint8Array>,
     ) -> Result<OriginResponse<EdgeStream>, OriginError> {
         let origin = self.bindings.origin.as_ref().ok_or(OriginError::Unreachable)?;
         let url = origin.join(&request.target);
-        let body = match request.body {
-            Some(EdgeStream::Request(stream, _)) => Some(stream),
-            Some(EdgeStream::Response(..)) | None => None,
-        };
         let fields = lines(&request.fields);
         let timeout = request.timeout.0 as f64;
+        let body = match request.content {
+            Content::None => None,
+            Content::Whole(bytes) => Some(bytes.unchecked_into()),
+            Content::Upload(upload) => {
+                return self.upload(&url, &request.method, &fields, timeout, upload).await;
+            }
+        };
         let again = may_be_sent_again(&request.method, body.is_some());
         let began = now();
         let mut fetched = glue::ask(false, &url, &request.method, &fields, body, timeout).await;
@@ -171,13 +210,7 @@ impl Platform for Edge {
         if again && left > 0.0 && fetched.as_ref().is_err_and(lost) {
             fetched = glue::ask(false, &url, &request.method, &fields, None, left).await;
         }
-        let response = fetched.map_err(|error| origin_error(&error))?;
-        let Some(head) = response_head(&response) else {
-            // What is left of it on the connection belongs to no other request.
-            let _ = glue::give_up(&response, None);
-            return Err(OriginError::Broken);
-        };
-        Ok(OriginResponse { head, body: EdgeStream::Response(response, None) })
+        answered(fetched.map_err(|error| origin_error(&error))?)
     }
 
     async fn tell(

@@ -176,6 +176,70 @@ impl From<AuthError> for Problem {
     }
 }
 
+/// What the head of a call says of its caller.
+pub enum Claim {
+    /// It proves who calls.
+    Proved(Caller),
+    /// It is signed, and the signature is over the body too.
+    Signed(Signed),
+}
+
+/// A signature that is checked while the body arrives.
+pub struct Signed {
+    id: String,
+    given: Vec<Vec<u8>>,
+    made: Vec<Hmac<Sha256>>,
+}
+
+impl Signed {
+    /// The next piece of the body.
+    pub fn update(&mut self, piece: &[u8]) {
+        for mac in &mut self.made {
+            mac.update(piece);
+        }
+    }
+
+    /// The body has ended: who signed it.
+    ///
+    /// # Errors
+    /// [`AuthError::UnknownSignature`].
+    pub fn finish(self) -> Result<Caller, AuthError> {
+        let mut known = Choice::from(0);
+        for made in self.made {
+            let made = made.finalize().into_bytes();
+            for signature in &self.given {
+                known |= made.as_slice().ct_eq(signature);
+            }
+        }
+        if bool::from(known) {
+            Ok(Caller::Webhook { id: self.id })
+        } else {
+            Err(AuthError::UnknownSignature)
+        }
+    }
+}
+
+impl Claim {
+    /// The next piece of the body.
+    pub fn update(&mut self, piece: &[u8]) {
+        match self {
+            Self::Signed(signed) => signed.update(piece),
+            Self::Proved(_) => {}
+        }
+    }
+
+    /// The body has ended: who calls.
+    ///
+    /// # Errors
+    /// [`AuthError::UnknownSignature`].
+    pub fn finish(self) -> Result<Caller, AuthError> {
+        match self {
+            Self::Proved(caller) => Ok(caller),
+            Self::Signed(signed) => signed.finish(),
+        }
+    }
+}
+
 impl Secrets {
     /// Who makes a call that needs `scope`. A signature is good for [`Scope::Revalidate`] alone.
     ///
@@ -188,11 +252,23 @@ impl Secrets {
         scope: Scope,
         now: Timestamp,
     ) -> Result<Caller, AuthError> {
+        let mut claim = self.claim(fields, scope, now)?;
+        claim.update(body);
+        claim.finish()
+    }
+
+    /// What the head of a call says of who makes it: all that can be refused is refused before the body
+    /// is read.
+    ///
+    /// # Errors
+    /// Says why the caller may not make it.
+    pub fn claim(&self, fields: &Fields, scope: Scope, now: Timestamp) -> Result<Claim, AuthError> {
         if scope == Scope::Revalidate && fields.has("webhook-signature") {
-            return self.webhook(fields, body, now).map(|id| Caller::Webhook { id });
+            return self.signed_by_webhook(fields, now).map(Claim::Signed);
         }
         if fields.has("authorization") {
-            return self.token(fields, scope).map(|name| Caller::Token { name });
+            let caller = self.token(fields, scope).map(|name| Caller::Token { name });
+            return caller.map(Claim::Proved);
         }
         if scope == Scope::Revalidate {
             for field in ["webhook-id", "webhook-timestamp"] {
@@ -214,6 +290,13 @@ impl Secrets {
         body: &[u8],
         now: Timestamp,
     ) -> Result<String, AuthError> {
+        let mut signed = self.signed_by_webhook(fields, now)?;
+        signed.update(body);
+        let id = signed.id.clone();
+        signed.finish().map(|_| id)
+    }
+
+    fn signed_by_webhook(&self, fields: &Fields, now: Timestamp) -> Result<Signed, AuthError> {
         let id = only(fields, "webhook-id").filter(|id| is_id(id));
         let id = id.ok_or(AuthError::Malformed("webhook-id"))?;
         let stamp =
@@ -234,14 +317,8 @@ impl Secrets {
         if sent.saturating_sub(now) > tolerance {
             return Err(AuthError::TooNew);
         }
-        let mut known = Choice::from(0);
-        for key in &self.keys {
-            let made = mac(key, id, stamp, body);
-            for signature in &given {
-                known |= made.as_slice().ct_eq(signature);
-            }
-        }
-        if bool::from(known) { Ok(id.to_owned()) } else { Err(AuthError::UnknownSignature) }
+        let made = self.keys.iter().filter_map(|key| begun(key, id, stamp)).collect();
+        Ok(Signed { id: id.to_owned(), given, made })
     }
 
     /// Checks a token and tells its name.
@@ -285,12 +362,18 @@ pub fn signature(key: &[u8], id: &str, stamp: &str, body: &[u8]) -> String {
 
 /// HMAC-SHA256 of `id.timestamp.body`.
 fn mac(key: &[u8], id: &str, stamp: &str, body: &[u8]) -> Vec<u8> {
-    // HMAC takes a key of any length (RFC 2104 §2).
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
-    for part in [id.as_bytes(), b".", stamp.as_bytes(), b".", body] {
+    let Some(mut mac) = begun(key, id, stamp) else { return Vec::new() };
+    mac.update(body);
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// The same up to the body. HMAC takes a key of any length (RFC 2104 §2).
+fn begun(key: &[u8], id: &str, stamp: &str) -> Option<Hmac<Sha256>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    for part in [id.as_bytes(), b".", stamp.as_bytes(), b"."] {
         mac.update(part);
     }
-    mac.finalize().into_bytes().to_vec()
+    Some(mac)
 }
 
 /// The value of a field that stands once: two ids or two credentials are nobody's.

@@ -45,6 +45,8 @@ pub enum Counter {
     OriginBusy,
     /// The origin answered 5xx.
     OriginStatus,
+    /// A visitor's upload took too long.
+    UploadTimeout,
     /// Origin requests that waited for others to end.
     OriginWaited,
     /// Refreshes in the background that were left to the shards' warm queues.
@@ -154,7 +156,7 @@ const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 40] = [
+const COUNTERS: [(Counter, Family, &str, &str); 41] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -172,6 +174,7 @@ const COUNTERS: [(Counter, Family, &str, &str); 40] = [
     (Counter::OriginBroken, ORIGIN, "kind", "broken"),
     (Counter::OriginBusy, ORIGIN, "kind", "busy"),
     (Counter::OriginStatus, ORIGIN, "kind", "status"),
+    (Counter::UploadTimeout, ORIGIN, "kind", "upload"),
     (Counter::OriginWaited, LIMITED, "work", "waited"),
     (Counter::RefreshQueued, LIMITED, "work", "refresh-queued"),
     (Counter::RefreshPutOff, LIMITED, "work", "refresh-put-off"),

@@ -68,6 +68,12 @@ impl ControlCall {
         }
     }
 
+    /// Whether the call says something in its body.
+    #[must_use]
+    pub const fn has_body(&self) -> bool {
+        matches!(self, Self::Revalidate | Self::Warm | Self::WorkersCache)
+    }
+
     /// The call's name in logs and metrics.
     #[must_use]
     pub const fn as_str(&self) -> &'static str {

@@ -13,6 +13,7 @@ use crate::engine::port::Platform;
 use crate::journal::JournalStatus;
 use crate::journal::view::View;
 
+use super::bodies::Bodies;
 use super::fill::shared::Flight;
 use super::invalidate::changes::Changes;
 use super::memory::Memory;
@@ -32,6 +33,8 @@ pub struct Isolate<P: Platform> {
     pub sync_failed: Option<Timestamp>,
     /// Fetches under way, by the key that was asked for.
     pub flights: HashMap<CacheKey, Flight<P>>,
+    /// Bodies of requests that arrive.
+    pub bodies: Bodies<P::Chunk>,
     /// Origin requests under way, and those that wait.
     pub origin: OriginLimit,
     /// New page keys per host in the current second.
@@ -46,6 +49,8 @@ pub struct Isolate<P: Platform> {
     pub metrics: Metrics,
 }
 
+/// The part of `fill_memory` that bodies of requests may hold.
+const BODIES_SHARE: u64 = 4;
 /// Forced refreshes in a second: each is a write of the journal.
 const FORCED_PER_SECOND: usize = 20;
 
@@ -63,6 +68,7 @@ impl<P: Platform> Isolate<P> {
             synced: None,
             sync_failed: None,
             flights: HashMap::new(),
+            bodies: Bodies::new(config.fill_memory / BODIES_SHARE),
             origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
             new_keys: HashMap::new(),
             forced: (0, Vec::new()),
@@ -105,7 +111,7 @@ impl<P: Platform> Isolate<P> {
     /// Bytes that flights hold.
     #[must_use]
     pub fn flight_bytes(&self) -> u64 {
-        self.flights.values().map(Flight::held).sum()
+        self.flights.values().map(Flight::held).sum::<u64>() + self.bodies.bytes()
     }
 
     /// The flight for a key, unless its task was ended by the runtime.

@@ -14,9 +14,11 @@
 //! | [`port`] | the traits that the engine needs of the world |
 //! | `observe` | failures are counted and logged |
 //! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
+//! | [`bodies`] | bodies of requests that are read whole |
 //! | `together` | several calls at once |
 //! | [`wake`] | when an object's alarm has to be set |
 
+pub mod bodies;
 pub mod fill;
 pub mod invalidate;
 pub mod isolate;

@@ -100,6 +100,7 @@ impl<P: Platform> Engine<P> {
             OriginError::Timeout => Counter::OriginTimeout,
             OriginError::Broken => Counter::OriginBroken,
             OriginError::Busy => Counter::OriginBusy,
+            OriginError::Upload => Counter::UploadTimeout,
             OriginError::Status(_) => Counter::OriginStatus,
         });
         self.count(Counter::FillFailed);

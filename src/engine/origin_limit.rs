@@ -25,6 +25,8 @@ const UPLOAD_LAPSE: Millis = Millis(3_600_000);
 const CHECK_INTERVAL: Millis = Millis(100);
 /// As many requests may wait: each holds its head in memory.
 pub const MOST_WAITING: usize = 1_000;
+/// As many uploads may be under way.
+pub const MOST_UPLOADS: usize = 1_000;
 /// Answers that are judged together, at least.
 const FEWEST_ANSWERS: u32 = 10;
 /// Answers this much slower than twice the usual count as slow.
@@ -131,7 +133,7 @@ impl OriginLimit {
             return None;
         }
         self.waiting.remove(at);
-        Some(self.begin(Sender::Visitor, now, None))
+        Some(self.begin(Sender::Visitor, now))
     }
 
     /// How many wait before a place.
@@ -153,12 +155,20 @@ impl OriginLimit {
         // The first one may be quicker than a visitor who waits: the background goes on, if slowly.
         let gives_way = under_way > 0 && !self.waiting.is_empty();
         let may = self.free() > 0 && under_way < self.background_share() && !gives_way;
-        may.then(|| self.begin(Sender::Background, now, None))
+        may.then(|| self.begin(Sender::Background, now))
     }
 
-    /// Begins an upload: it waits for nobody, and counts once `uploading` is false.
-    pub fn begin_upload(&mut self, uploading: Rc<Cell<bool>>, now: Timestamp) -> RequestId {
-        self.begin(Sender::Visitor, now, Some(uploading))
+    /// A request that has begun is an upload: it counts once `uploading` is false. False if too many are under way.
+    pub fn upload(&mut self, id: RequestId, uploading: Rc<Cell<bool>>) -> bool {
+        let uploads = self.requests.iter().filter(|request| request.is_upload()).count();
+        let request = self.requests.iter_mut().find(|request| request.id == id);
+        match request {
+            Some(request) if uploads < MOST_UPLOADS => {
+                request.uploading = Some(uploading);
+                true
+            }
+            Some(_) | None => false,
+        }
     }
 
     /// Ends a request.
@@ -200,14 +210,9 @@ impl OriginLimit {
         self.adaptive.limit.saturating_sub(self.under_way())
     }
 
-    fn begin(
-        &mut self,
-        sender: Sender,
-        now: Timestamp,
-        uploading: Option<Rc<Cell<bool>>>,
-    ) -> RequestId {
+    fn begin(&mut self, sender: Sender, now: Timestamp) -> RequestId {
         let id = RequestId(self.number());
-        self.requests.push(Request { id, sender, began: now, uploading });
+        self.requests.push(Request { id, sender, began: now, uploading: None });
         id
     }
 
@@ -371,8 +376,12 @@ mod tests {
     fn an_upload_counts_once_it_was_sent() {
         let mut limit = limit(1);
         let uploading: Vec<_> = (0..100).map(|_| Rc::new(Cell::new(true))).collect();
-        let ids: Vec<_> =
-            uploading.iter().map(|body| limit.begin_upload(Rc::clone(body), NOW)).collect();
+        let mut ids = Vec::new();
+        for body in &uploading {
+            let id = limit.queue(NOW).and_then(|place| limit.begin_at(place, NOW));
+            assert!(id.is_some_and(|id| limit.upload(id, Rc::clone(body))));
+            ids.extend(id);
+        }
         let place = limit.queue(NOW);
         let visitor = place.and_then(|place| limit.begin_at(place, NOW));
         assert!(visitor.is_some(), "a hundred idle uploads hold nothing");

@@ -1,5 +1,6 @@
 //! Leave to send a request to the origin: waiting for it, holding it while the origin works, giving it back.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::base::time::Millis;
@@ -37,9 +38,17 @@ impl<P: Platform> Permit<P> {
             Err(OriginError::Timeout | OriginError::Unreachable | OriginError::Status(_)) => {
                 Ended::Failed
             }
-            Err(OriginError::Broken | OriginError::Busy) => Ended::GivenUp,
+            Err(OriginError::Broken | OriginError::Busy | OriginError::Upload) => Ended::GivenUp,
         };
         self.give_back(ended);
+    }
+
+    /// The request is an upload: it counts once its body was sent, which makes this false. None if too many uploads
+    /// are under way.
+    pub(super) fn upload(&self) -> Option<Rc<Cell<bool>>> {
+        let under_way = Rc::new(Cell::new(true));
+        let origin = &mut self.engine.isolate().borrow_mut().origin;
+        origin.upload(self.id, Rc::clone(&under_way)).then_some(under_way)
     }
 
     fn give_back(&mut self, ended: Ended) {

@@ -4,7 +4,9 @@
 //! began it. Bodies stay on the platform's side: the engine sees [`Platform::Chunk`] handles and their lengths.
 //! Everything runs on one thread; futures are not `Send`.
 
+use std::cell::Cell;
 use std::future::Future;
+use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::envelope::Record;
@@ -14,17 +16,39 @@ use crate::index::{ShardCall, ShardReply};
 use crate::journal::delta::SharedDelta;
 use crate::journal::{JournalCall, JournalReply};
 
+/// A visitor's body on its way to the origin.
+pub struct Upload<S> {
+    /// The body.
+    pub body: S,
+    /// Its length, if that is stated.
+    pub length: Option<u64>,
+    /// Set to false once it was sent whole: from then on the answer has the time limit of the request.
+    pub under_way: Rc<Cell<bool>>,
+    /// How long it may take.
+    pub limit: Millis,
+}
+
+/// What is sent to the origin as content.
+pub enum Content<S, C> {
+    /// Nothing.
+    None,
+    /// Bytes that are there.
+    Whole(C),
+    /// A body that arrives.
+    Upload(Upload<S>),
+}
+
 /// A request to the origin.
-pub struct OriginRequest<S> {
+pub struct OriginRequest<S, C> {
     /// The method's raw name.
     pub method: String,
     /// Path and query at the origin.
     pub target: String,
     /// The fields to send.
     pub fields: Fields,
-    /// The body to pass through, if any.
-    pub body: Option<S>,
-    /// How long the head of the answer may take, and each pause in its body.
+    /// The content.
+    pub content: Content<S, C>,
+    /// How long the head of the answer may take, counted from when the request was sent whole.
     pub timeout: Millis,
 }
 
@@ -47,6 +71,8 @@ pub enum OriginError {
     Broken,
     /// The edge already has as many origin requests under way as it may.
     Busy,
+    /// The visitor did not send the body of the request in time.
+    Upload,
     /// It answered with a status that says it failed (5xx).
     Status(u16),
 }
@@ -60,6 +86,7 @@ impl OriginError {
             Self::Timeout => "origin-timeout",
             Self::Broken => "origin-broken",
             Self::Busy => "origin-busy",
+            Self::Upload => "upload-timeout",
             Self::Status(_) => "origin-error",
         }
     }
@@ -70,6 +97,7 @@ impl OriginError {
         match self {
             Self::Unreachable | Self::Broken => 502,
             Self::Busy => 503,
+            Self::Upload => 408,
             Self::Timeout => 504,
             Self::Status(status) => status,
         }
@@ -205,7 +233,7 @@ pub trait Platform: 'static {
     /// Sends a request to the origin.
     fn fetch(
         &self,
-        request: OriginRequest<Self::Stream>,
+        request: OriginRequest<Self::Stream, Self::Chunk>,
     ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
 
     /// Tells a cache in front of the edge, and reads as much of the answer as the request wants.

@@ -309,7 +309,7 @@ impl Platform for Node {
 
     async fn fetch(
         &self,
-        request: OriginRequest<Scripted>,
+        request: OriginRequest<Scripted, Rc<[u8]>>,
     ) -> Result<OriginResponse<Scripted>, OriginError> {
         let world = &self.place.world;
         let host = request.fields.get("x-forwarded-host").unwrap_or_default().to_owned();
@@ -440,7 +440,7 @@ impl Node {
     async fn answer(
         &self,
         page: usize,
-        request: &OriginRequest<Scripted>,
+        request: &OriginRequest<Scripted, Rc<[u8]>>,
     ) -> Result<OriginResponse<Scripted>, OriginError> {
         let (world, site) = (&self.place.world, &SITE[page]);
         let (sched, plan) = (&world.sched, &world.plan);

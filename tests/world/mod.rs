@@ -24,8 +24,8 @@ use edge_isr::control::healthz::HealthReason;
 use edge_isr::engine::invalidate::fan_out::{self, Ledger};
 use edge_isr::engine::operate::Guard;
 use edge_isr::engine::port::{
-    CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
-    Stored,
+    CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store,
+    StoreError, Stored,
 };
 use edge_isr::engine::serve::response::{Answer, Body};
 use edge_isr::engine::warm::{self, Depot};
@@ -163,6 +163,17 @@ pub struct Scripted {
 }
 
 impl Scripted {
+    /// A body that begins, and then stays away: no more comes within any time limit.
+    pub fn idle(bytes: &[u8]) -> Self {
+        Self { pieces: VecDeque::from([(0, bytes.to_vec()), (u64::MAX, Vec::new())]), end: Ok(()) }
+    }
+
+    /// A body in pieces, each with the pause before it.
+    pub fn pieces(pieces: &[(u64, &[u8])]) -> Self {
+        let pieces = pieces.iter().map(|(pause, piece)| (*pause, piece.to_vec())).collect();
+        Self { pieces, end: Ok(()) }
+    }
+
     /// A body that is there at once.
     pub fn whole(bytes: &[u8]) -> Self {
         Self { pieces: VecDeque::from([(0, bytes.to_vec())]), end: Ok(()) }
@@ -541,9 +552,21 @@ impl Platform for Node {
 
     async fn fetch(
         &self,
-        request: OriginRequest<Scripted>,
+        request: OriginRequest<Scripted, Rc<[u8]>>,
     ) -> Result<OriginResponse<Scripted>, OriginError> {
         self.world.count("origin");
+        if let Content::Upload(mut upload) = request.content {
+            let end = self.now().plus(upload.limit);
+            loop {
+                match self.read(&mut upload.body, end.since(self.now())).await {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break,
+                    Err(OriginError::Timeout) => return Err(OriginError::Upload),
+                    Err(error) => return Err(error),
+                }
+            }
+            upload.under_way.set(false);
+        }
         let reached =
             Reached { method: request.method, target: request.target, fields: request.fields };
         self.world.reached.borrow_mut().push(reached.clone());
@@ -725,6 +748,17 @@ impl Isolate {
         })
     }
 
+    /// A call to the edge itself, whose body arrives as it is told.
+    pub async fn call(&self, head: RequestHead, body: Scripted, secrets: Secrets) -> Seen {
+        let node = Rc::new(Node::new(&self.world, &self.colo));
+        let guard = Guard { secrets: &secrets, problems: &[] };
+        let call = self.engine.own_call(&head).expect("a control call");
+        let incoming =
+            Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
+        let answer = self.engine.operate(&node, incoming, call, &guard).await;
+        Self::read(&node, answer).await
+    }
+
     /// A request to a worker whose settings are wrong.
     pub fn get_unconfigured(&self, url: &str, problem: &HealthReason) -> Seen {
         let (isolate, problem, head) = (self.clone(), problem.clone(), request("GET", url, &[]));
@@ -756,12 +790,14 @@ impl Isolate {
 
     /// The same without waiting for it.
     pub async fn ask(&self, head: RequestHead) -> Seen {
+        self.ask_with(head, None).await
+    }
+
+    /// The same with a body.
+    pub async fn ask_with(&self, head: RequestHead, body: Option<Scripted>) -> Seen {
         let node = Rc::new(Node::new(&self.world, &self.colo));
-        let incoming = Incoming {
-            head: Rc::new(head),
-            body: None,
-            client_accept_encoding: self.codings.clone(),
-        };
+        let incoming =
+            Incoming { head: Rc::new(head), body, client_accept_encoding: self.codings.clone() };
         let answer: Answer<Node> = self.engine.serve(Rc::clone(&node), incoming).await;
         Self::read(&node, answer).await
     }

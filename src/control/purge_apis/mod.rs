@@ -208,6 +208,28 @@ impl Call {
         }
     }
 
+    /// Whether the head of the call can be anybody's who may make it. What depends on the body is left to
+    /// [`Call::authenticate`].
+    ///
+    /// # Errors
+    /// Says why it can't.
+    pub fn claim(
+        &self,
+        request: &RequestHead,
+        secrets: &Secrets,
+        config: &Config,
+        now: Timestamp,
+    ) -> Result<(), AuthError> {
+        match self.dialect {
+            Dialect::Cloudfront => sigv4::claimed(request, secrets, now),
+            Dialect::Cloudflare
+            | Dialect::Fastly
+            | Dialect::Keycdn
+            | Dialect::Purge
+            | Dialect::Ban => self.authenticate(request, &[], secrets, config, now).map(drop),
+        }
+    }
+
     /// What the call asks for.
     ///
     /// # Errors

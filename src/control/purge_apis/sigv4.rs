@@ -124,6 +124,30 @@ pub fn verify(
     Ok(caller)
 }
 
+/// Whether a request names a token and a time of now: what can be refused before its body is read.
+///
+/// # Errors
+/// Says why it can't be signed by anybody who may make it.
+pub fn claimed(request: &RequestHead, secrets: &Secrets, now: Timestamp) -> Result<(), AuthError> {
+    let fields = &request.fields;
+    let claim = claim(fields.get("authorization").ok_or(AuthError::Missing)?);
+    let claim = claim.ok_or(AuthError::MalformedToken)?;
+    // The signature is not looked at yet: it is the body's too.
+    match secrets.signed(claim.id, Scope::Revalidate, |_| true) {
+        Ok(_) | Err(AuthError::ScopeMissing(_)) => {}
+        Err(error) => return Err(error),
+    }
+    let sent = fields.get("x-amz-date").and_then(parse_compact);
+    let sent = sent.ok_or(AuthError::Malformed("x-amz-date"))?;
+    if now.since(sent) > TOLERANCE {
+        return Err(AuthError::TooOld);
+    }
+    if sent.since(now) > TOLERANCE {
+        return Err(AuthError::TooNew);
+    }
+    Ok(())
+}
+
 fn claim(field: &str) -> Option<Claim<'_>> {
     let rest = field.trim().strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
     let (mut credential, mut signed, mut signature) = (None, None, None);

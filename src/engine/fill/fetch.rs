@@ -11,7 +11,7 @@ use crate::cache::forward::cacheable_request_fields;
 use crate::cache::storage::{Storage, StorageInput, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
-use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
+use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::targeted::edge_directives;
 use crate::http::{Fields, ResponseHead};
 use crate::journal::view::{Sight, Verdict};
@@ -277,7 +277,7 @@ impl<P: Platform> Engine<P> {
             method: "GET".to_owned(),
             target: admitted.page.path_and_query(),
             fields,
-            body: None,
+            content: Content::None,
             timeout: self.config().origin_timeout,
         };
         let response = platform.fetch(request).await;

@@ -7,7 +7,7 @@ mod purge;
 use std::rc::Rc;
 
 use crate::base::time::Millis;
-use crate::control::auth::Caller;
+use crate::control::auth::{Caller, Claim};
 use crate::control::healthz::{Health, HealthReason};
 use crate::control::metrics::{self, Gauge};
 use crate::control::problem::{Problem, ProblemKind};
@@ -17,13 +17,15 @@ use crate::control::revalidate::{self, RevalidateCommand};
 use crate::control::route::{ControlCall, route};
 use crate::control::secret::Secrets;
 use crate::control::targets::page_query;
-use crate::engine::port::{OriginError, Platform};
+use crate::engine::port::Platform;
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
 
+use super::bodies::NotArrived;
 use super::fill::shared::Flight;
+use super::fill::stored::stated_length;
 use super::invalidate::{Recorded, Told};
 use super::serve::response::{Answer, Body};
 use super::together::join_all;
@@ -101,13 +103,17 @@ impl<P: Platform> Engine<P> {
         call: ControlCall,
         guard: &Guard<'_>,
     ) -> Result<Answer<P>, Problem> {
-        let body = self.body(platform, incoming.body.take()).await?;
-        let caller = match call.scope() {
+        let head = Rc::clone(&incoming.head);
+        // Who can't prove anything is refused before the body is read; and only a body that is looked at is read.
+        let (caller, body) = match call.scope() {
             Some(scope) => {
-                let fields = &incoming.head.fields;
-                Some(guard.secrets.authenticate(fields, &body, scope, platform.now())?)
+                let mut claim = guard.secrets.claim(&head.fields, scope, platform.now())?;
+                let needed = call.has_body() || matches!(claim, Claim::Signed(_));
+                let stream = incoming.body.take().filter(|_| needed);
+                let body = self.body(platform, &head, stream, |piece| claim.update(piece)).await?;
+                (Some(claim.finish()?), body)
             }
-            None => None,
+            None => (None, Vec::new()),
         };
         match (call, caller) {
             (ControlCall::Revalidate, Some(caller)) => {
@@ -149,31 +155,31 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// The whole of a call's body.
+    /// The whole of a call's body; `see` is shown each piece as it arrives.
     pub(crate) async fn body(
         &self,
         platform: &Rc<P>,
+        head: &RequestHead,
         stream: Option<P::Stream>,
+        mut see: impl FnMut(&[u8]),
     ) -> Result<Vec<u8>, Problem> {
-        let mut body = Vec::new();
-        let Some(mut stream) = stream else { return Ok(body) };
-        loop {
-            match platform.read(&mut stream, self.config().origin_timeout).await {
-                Ok(Some(piece)) => {
-                    revalidate::check_length(body.len() + P::length(&piece))?;
-                    body.extend_from_slice(&P::bytes(&piece));
-                }
-                Ok(None) => return Ok(body),
-                Err(
-                    OriginError::Broken
-                    | OriginError::Timeout
-                    | OriginError::Unreachable
-                    | OriginError::Busy
-                    | OriginError::Status(_),
-                ) => {
-                    let detail = "The body did not arrive whole.";
-                    return Err(Problem::new(ProblemKind::MalformedBody, detail));
-                }
+        let Some(stream) = stream else { return Ok(Vec::new()) };
+        if let Some(length) = stated_length(&head.fields) {
+            revalidate::check_length(usize::try_from(length).unwrap_or(usize::MAX))?;
+        }
+        let most = revalidate::MAX_BODY_BYTES;
+        let body = self.read_request_body(platform, stream, most, |piece| see(&P::bytes(piece)));
+        match body.await {
+            Ok(body) => Ok(P::bytes(&body)),
+            Err(NotArrived::TooLarge(length)) => {
+                revalidate::check_length(length)?;
+                Ok(Vec::new())
+            }
+            Err(NotArrived::GivenUp) => Err(Problem::refused(503, "bodies-in-progress")),
+            Err(NotArrived::Late) => Err(Problem::refused(408, "upload-timeout")),
+            Err(NotArrived::Broken) => {
+                let detail = "The body did not arrive whole.";
+                Err(Problem::new(ProblemKind::MalformedBody, detail))
             }
         }
     }

@@ -49,8 +49,11 @@ impl<P: Platform> Engine<P> {
         call: &Call,
         guard: &Guard<'_>,
     ) -> Result<Reply, Refusal> {
-        let body = self.body(platform, incoming.body.take()).await?;
-        let (head, config) = (&incoming.head, self.config());
+        let head = Rc::clone(&incoming.head);
+        let (head, config) = (&head, self.config());
+        // Who can't prove anything is refused before the body is read.
+        call.claim(head, guard.secrets, config, platform.now())?;
+        let body = self.body(platform, head, incoming.body.take(), |_| {}).await?;
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
             let job = self.job(platform, &id).await?;

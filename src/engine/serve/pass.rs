@@ -12,14 +12,24 @@ use crate::cache::unsafe_methods::{changed_by, invalidation};
 use crate::config::Route;
 use crate::control::healthz::HealthReason;
 use crate::control::problem::{Problem, ProblemKind};
-use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
+use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform, Upload};
 use crate::http::Fields;
 use crate::http::cache_status::{CacheStatus, Forward};
 use crate::journal::{Appended, Mode};
 
 use super::response::{Answer, Body};
+use crate::engine::bodies::{ARRIVAL_LIMIT, NotArrived};
+use crate::engine::fill::stored::stated_length;
 use crate::engine::origin_limit::Sender;
+use crate::engine::permit::Permit;
 use crate::engine::{Engine, Incoming};
+
+/// A body of at most this length is read before the origin is asked: forms, API calls.
+const SMALL_UPLOAD: usize = 64 << 10;
+/// The slowest that a larger one may arrive on average, in bytes a millisecond.
+const SLOWEST_UPLOAD: u64 = 8;
+/// How long one may take that does not state its length.
+const LONGEST_UPLOAD: Millis = Millis(600_000);
 
 impl<P: Platform> Engine<P> {
     /// Passes a request that is not for the cache.
@@ -105,32 +115,57 @@ impl<P: Platform> Engine<P> {
         incoming: Incoming<P>,
         fields: Fields,
     ) -> Result<OriginResponse<P::Stream>, OriginError> {
-        let head = &incoming.head;
-        let config = self.config();
-        // The head of an answer to an upload may take as long as the upload.
-        let timeout = if incoming.body.is_some() { Millis::ZERO } else { config.origin_timeout };
+        let head = Rc::clone(&incoming.head);
         let target = crate::cache::tag::url_name("", &head.path, head.query.as_deref());
         let url = format!("{}://{}{target}", head.scheme, head.host);
-        let permit = match self.permit(platform, Sender::Visitor, None).await {
-            Ok(permit) => permit,
-            Err(error) => {
-                self.origin_failed(platform, &url, error);
-                return Err(error);
+        let response = match self.content(platform, incoming).await {
+            Ok((permit, content)) => {
+                let request = OriginRequest {
+                    method: head.method.clone(),
+                    target,
+                    fields,
+                    content,
+                    timeout: self.config().origin_timeout,
+                };
+                let response = platform.fetch(request).await;
+                permit.end(&response);
+                response
             }
+            Err(error) => Err(error),
         };
-        let request = OriginRequest {
-            method: head.method.clone(),
-            target,
-            fields,
-            body: incoming.body,
-            timeout,
-        };
-        let response = platform.fetch(request).await;
-        permit.end(&response);
         if let Err(error) = &response {
             self.origin_failed(platform, &url, *error);
         }
         response
+    }
+
+    /// Leave to send a visitor's request, and its content. A small body is there before leave is waited for; a larger
+    /// one is an upload, which holds nothing while it is on its way.
+    async fn content(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+    ) -> Result<(Permit<P>, Content<P::Stream, P::Chunk>), OriginError> {
+        let Some(body) = incoming.body else {
+            return Ok((self.permit(platform, Sender::Visitor, None).await?, Content::None));
+        };
+        let length = stated_length(&incoming.head.fields);
+        if length.is_some_and(|length| length <= SMALL_UPLOAD as u64) {
+            let whole = self.read_request_body(platform, body, SMALL_UPLOAD, |_| {}).await;
+            let whole = whole.map_err(|why| match why {
+                NotArrived::Late => OriginError::Upload,
+                NotArrived::GivenUp => OriginError::Busy,
+                NotArrived::Broken | NotArrived::TooLarge(_) => OriginError::Broken,
+            })?;
+            let permit = self.permit(platform, Sender::Visitor, None).await?;
+            return Ok((permit, Content::Whole(whole)));
+        }
+        let permit = self.permit(platform, Sender::Visitor, None).await?;
+        let under_way = permit.upload().ok_or(OriginError::Busy)?;
+        let limit = length.map_or(LONGEST_UPLOAD, |length| {
+            Millis(ARRIVAL_LIMIT.0.saturating_add(length / SLOWEST_UPLOAD))
+        });
+        Ok((permit, Content::Upload(Upload { body, length, under_way, limit })))
     }
 
     /// The answer that a passed response makes.

@@ -14,7 +14,7 @@ use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::{EdgeFacts, pass_request_fields};
 use crate::cache::key::{CacheKey, Page, Selection};
 use crate::config::Config;
-use crate::engine::port::{OriginError, OriginRequest, Platform};
+use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
 use crate::http::Fields;
 use crate::index::sitemap::{Kind, Reader, SitemapError};
 use crate::index::{
@@ -131,7 +131,7 @@ impl<P: Platform> Engine<P> {
             method: "GET".to_owned(),
             target: page.path_and_query(),
             fields: pass_request_fields(&own_request(&page, fields), &facts),
-            body: None,
+            content: Content::None,
             timeout: self.config().origin_timeout,
         };
         let response = platform.fetch(request).await.map_err(no_answer)?;

@@ -329,7 +329,8 @@ fn failed(error: OriginError, after: Option<Millis>) -> WarmResult {
         OriginError::Unreachable
         | OriginError::Timeout
         | OriginError::Broken
-        | OriginError::Busy => error.as_str().to_owned(),
+        | OriginError::Busy
+        | OriginError::Upload => error.as_str().to_owned(),
     };
     WarmResult::Failed { reason, after }
 }
