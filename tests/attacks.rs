@@ -882,7 +882,13 @@ fn the_security_model_names_its_tests() {
     let there = after(&there.concat(), "\ndef test_");
     let there: BTreeSet<String> = there.into_iter().map(|name| format!("test_{name}")).collect();
     // Named where they bear on an attack, not all of them.
-    let files = ["dialect/method", "dialect/cloudfront", "upstream", "engine_upstream"];
+    let files = [
+        "dialect/method",
+        "dialect/cloudfront",
+        "engine_transparent",
+        "engine_upstream",
+        "upstream",
+    ];
     let others = files.map(|name| read(&format!("tests/{name}.rs")));
     let others = after(&others.concat(), "#[test]\nfn ");
     let front_caches = after(&read("tests/e2e/test_front_caches.py"), "\ndef ");

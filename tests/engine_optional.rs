@@ -428,11 +428,23 @@ fn a_range_request_sends_the_origin_what_is_in_the_key_and_nothing_else() {
     let world = World::new(&keeping());
     file(&world, &tagged("\"1\""));
     let isolate = Isolate::new(&world, &keeping(), "ams");
-    let fields = [("range", "bytes=0-4"), ("x-evil", "1"), ("cookie", "a=1")];
+    let fields = [("range", "bytes=0-4"), ("referer", "https://evil/"), ("cookie", "a=1")];
     isolate.get(&format!("{PAGE}?utm_source=x"), &fields);
     let reached = world.reached.borrow().last().cloned().expect("a request");
     assert_eq!(reached.target, "/post/1");
-    assert!(!reached.fields.has("x-evil") && !reached.fields.has("cookie"));
+    assert!(!reached.fields.has("referer") && !reached.fields.has("cookie"));
+    // With a field that a site may look at, it goes whole; and what comes is not stored.
+    world.pass(100);
+    world.spent();
+    let fields = [("range", "bytes=0-4"), ("x-evil", "1")];
+    let other = "https://example.com/post/2";
+    let seen = isolate.get(other, &fields);
+    assert!(seen.cache_status().contains("detail=request-fields"), "{}", seen.cache_status());
+    assert!(world.reached.borrow().last().is_some_and(|reached| reached.fields.has("x-evil")));
+    world.pass(100);
+    assert_eq!(world.spent().get("l1_put"), None);
+    let seen = isolate.get(other, &[("range", "bytes=0-4")]);
+    assert!(!seen.cache_status().contains("hit"), "{}", seen.cache_status());
 }
 
 fn posting() -> Route {

@@ -13,6 +13,7 @@ use crate::http::range::{RangeRequest, range};
 use crate::http::{Fields, RequestHead, cookie, language, loop_guard};
 
 use super::device::device;
+use super::forward::listed_fields;
 use super::post::{as_get, may_be_stored};
 use super::query::normalise_query;
 
@@ -186,12 +187,14 @@ pub fn admit<'c>(request: &RequestHead, config: &'c Config) -> Admission<'c> {
 
 fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted<'c> {
     let facts = facts(request, route);
-    let cookies: Vec<(String, String)> = route
+    let cookies = route
         .key_cookies
         .iter()
-        .filter_map(|n| Some((format!("cookie:{n}"), cookie::values(&request.fields, n)?)))
-        .collect();
-    let extra = cookies.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        .filter_map(|n| Some((format!("cookie:{n}"), cookie::values(&request.fields, n)?)));
+    let listed = listed_fields(request, route);
+    let listed = listed.into_iter().map(|(name, value)| (format!("field:{name}"), value));
+    let own: Vec<(String, String)> = cookies.chain(listed).collect();
+    let extra = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let extra = extra.chain(facts.iter().map(|(name, value)| (*name, value.as_str())));
     let listens = route.request_directives;
     Admitted {

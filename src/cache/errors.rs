@@ -28,3 +28,17 @@ pub const fn is_of_the_moment(status: u16) -> bool {
 pub const fn is_about_the_page(status: u16) -> bool {
     !matches!(status, 400 | 406 | 500..) && !is_of_the_moment(status)
 }
+
+/// Whether a status may answer what one request said (its credentials, its conditions, what it accepts) rather than tell
+/// of the page: the same page may be there for others (RFC 9110 §15.5).
+#[must_use]
+pub const fn may_be_of_the_request(status: u16) -> bool {
+    matches!(status, 400 | 403 | 405..=407 | 409 | 411..=417 | 421..=424 | 426 | 428 | 431 | 451)
+}
+
+/// Whether a full answer of this status takes the place of what is stored (RFC 9111 §4.3.3): not those that tell of the
+/// moment, and not those of a server that fails.
+#[must_use]
+pub const fn decides(status: u16) -> bool {
+    status < 500 && !is_of_the_moment(status)
+}

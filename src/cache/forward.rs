@@ -1,9 +1,10 @@
 //! Which fields go on: from the visitor to the origin, and from the origin to the visitor.
 //!
 //! On a request whose answer may be stored the origin sees a short list, because whatever it sees the answer may
-//! depend on (design §3.5): `Accept`, `Accept-Language`, what the route lists, the cookies of the key, and what the
-//! edge says itself. A route with [`ForwardHeaders::All`] forwards all but what belongs to the hop, what only proxies
-//! may say, and conditions and ranges, which are the edge's own; its origin's `Vary` must then be right.
+//! depend on (design §3.5): `Accept`, `Accept-Language`, what the route lists (which is in the key), the cookies of the
+//! key, `Origin` where the page is known to vary on it, and what the edge says itself. A route with
+//! [`ForwardHeaders::All`] forwards all but what belongs to the hop, what only proxies may say, and conditions and
+//! ranges, which are the edge's own; its origin's `Vary` must then be right.
 
 use crate::cache::entry::FreshnessSource;
 use crate::cache::tag::{Tag, TagSet};
@@ -13,9 +14,10 @@ use crate::http::cache_control::without;
 use crate::http::hop::{is_proxy_only, is_unkeyed, remove_hop_by_hop};
 use crate::http::list::trim;
 use crate::http::targeted::SURROGATE_CAPABILITY;
-use crate::http::{Fields, RequestHead, accept, cookie, encoding, language, loop_guard};
+use crate::http::{Fields, RequestHead, accept, cookie, encoding, language, loop_guard, origin};
 
 use super::admission::Admitted;
+use super::variant::list_value;
 
 /// The value of `visitor_cache_control` that passes the origin's own `Cache-Control` and `CDN-Cache-Control` unchanged.
 pub const ORIGIN_CACHE_CONTROL: &str = "origin";
@@ -56,14 +58,15 @@ pub fn cacheable_request_fields(
             all.retain(|name, _| name != "host" && !name.contains('_') && !drop(name));
             all
         }
-        ForwardHeaders::Listed(names) => {
+        ForwardHeaders::Listed(_) => {
             let mut listed = came.clone();
             remove_hop_by_hop(&mut listed);
-            let short = |n: &str| matches!(n, "accept" | "accept-language");
-            let named = |n: &str| names.iter().any(|name| name == n) && may_be_listed(n);
-            listed.retain(|name, _| short(name) || named(name));
+            listed.retain(|name, _| NEGOTIATED.contains(&name));
             keep_readable(&mut listed, "accept", accept::accept);
             keep_readable(&mut listed, "accept-language", accept::accept_language);
+            for (name, value) in listed_fields(request, admitted.route) {
+                listed.append(name, value);
+            }
             if let Some(cookies) = cookie::only(came, &admitted.route.key_cookies) {
                 listed.set("cookie", cookies);
             }
@@ -87,6 +90,49 @@ pub fn cacheable_request_fields(
     fields.set("accept-encoding", encoding::normalise(accepted));
     own_fields(&mut fields, request, edge);
     fields
+}
+
+/// Fields of visitors that reach the origin of every page: its `Vary` says where they count.
+const NEGOTIATED: &[&str] = &["accept", "accept-language"];
+
+/// The longest value of a field that a route lists.
+const MAX_LISTED_BYTES: usize = 1024;
+
+/// What a request says in the fields that its route lists: in the page's key, whatever the origin's `Vary` says,
+/// because the origin sees it. A value that is too long is left out.
+#[must_use]
+pub fn listed_fields(request: &RequestHead, route: &Route) -> Vec<(String, String)> {
+    let ForwardHeaders::Listed(names) = &route.forward_headers else { return Vec::new() };
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let mut came = request.fields.clone();
+    remove_hop_by_hop(&mut came);
+    let listed = |name: &&String| is_in_key(name, route);
+    let value = |name: &String| {
+        let value = list_value(&came.joined(name)?);
+        let fits = !value.is_empty() && value.len() <= MAX_LISTED_BYTES;
+        fits.then(|| (name.clone(), value))
+    };
+    names.iter().filter(listed).filter_map(value).collect()
+}
+
+/// Adds `Origin` to the fields of an origin request for a page that is known to vary on it. Where that is not known, the
+/// page is asked for without: an origin that repeats it without saying so would have it in everyone's page.
+pub fn add_selecting(fields: &mut Fields, request: &RequestHead, names: &[String]) {
+    if names.iter().any(|name| name == "origin")
+        && !fields.has("origin")
+        && let Some(value) = request.fields.joined("origin").as_deref().and_then(origin::origin)
+    {
+        fields.set("origin", value);
+    }
+}
+
+/// Whether a route lists a field, so that it is in the key.
+#[must_use]
+pub fn is_in_key(name: &str, route: &Route) -> bool {
+    let ForwardHeaders::Listed(names) = &route.forward_headers else { return false };
+    names.iter().any(|listed| listed == name) && may_be_listed(name) && !NEGOTIATED.contains(&name)
 }
 
 fn keep_readable(fields: &mut Fields, name: &str, readable: fn(&str) -> Option<String>) {

@@ -29,6 +29,7 @@ pub mod errors;
 pub mod forward;
 pub mod freshness;
 pub mod key;
+pub mod left_out;
 pub mod media;
 pub mod no_store;
 pub mod part;

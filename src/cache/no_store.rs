@@ -43,6 +43,8 @@ pub enum NoStore {
     MediaType,
     /// It could never be reused.
     NoFreshness,
+    /// Its lifetime was over when it came, because it took so long.
+    Late,
 }
 
 impl NoStore {
@@ -70,6 +72,7 @@ impl NoStore {
             Self::TooManyTags => "too-many-tags",
             Self::MediaType => "media-type",
             Self::NoFreshness => "no-freshness",
+            Self::Late => "late",
         }
     }
 
@@ -97,8 +100,17 @@ impl NoStore {
             | Self::Authorization
             | Self::Cookie
             | Self::UpstreamCache
-            | Self::BadAge => false,
+            | Self::BadAge
+            | Self::Late => false,
         }
+    }
+
+    /// Whether the reason is the origin's own word on the page: what is stored of it is then no answer any more. Not so
+    /// where another cache stands before the origin, or where it was slow.
+    #[must_use]
+    pub const fn is_of_the_origin(self) -> bool {
+        !self.is_of_the_request()
+            && !matches!(self, Self::UpstreamCache | Self::BadAge | Self::Late | Self::EdgeError)
     }
 
     /// Whether the reason lies in what this request said or carried: it tells nothing of the page.

@@ -64,6 +64,7 @@ pub fn range_storage(
         return match storage(input) {
             // The origin has no ranges of this; the whole is stored when someone asks for it.
             Storage::Store(_) => RangeStorage::Leave(NoStore::PartialContent),
+            Storage::Share(_, reason) => RangeStorage::Leave(reason),
             Storage::Refuse(reason) => RangeStorage::Refuse(reason),
         };
     }
@@ -110,7 +111,7 @@ fn storable(input: &StorageInput<'_>, fields: &Fields) -> Result<Storable, NoSto
     }
     match storage(&StorageInput { response: &whole, ..*input }) {
         Storage::Store(storable) => Ok(storable),
-        Storage::Refuse(reason) => Err(reason),
+        Storage::Share(_, reason) | Storage::Refuse(reason) => Err(reason),
     }
 }
 

@@ -62,7 +62,7 @@ pub fn post_storage(input: &StorageInput<'_>) -> Option<Storable> {
             let fresh = freshness.lifetime > storable.initial_age;
             (explicit && fresh && !response.fields.has("set-cookie")).then_some(storable)
         }
-        Storage::Refuse(_) => None,
+        Storage::Share(..) | Storage::Refuse(_) => None,
     }
 }
 

@@ -18,6 +18,7 @@ use crate::http::cache_control::{ResponseDirectives, Scope};
 use crate::http::cache_status::is_upstream_hit;
 use crate::http::hop::remove_hop_by_hop;
 use crate::http::list::trim;
+use crate::http::origin::names_one_origin;
 use crate::http::targeted::{EdgeDirectives, edge_directives};
 use crate::http::vary::{Vary, vary};
 use crate::http::{Fields, RequestHead, ResponseHead, cookie};
@@ -50,6 +51,8 @@ pub struct StorageInput<'a> {
 pub enum Storage {
     /// Store it.
     Store(Storable),
+    /// Don't store it, but those who wait for it may have it (RFC 9111 §4).
+    Share(Storable, NoStore),
     /// Don't.
     Refuse(NoStore),
 }
@@ -73,12 +76,13 @@ pub struct Storable {
 #[must_use]
 pub fn storage(input: &StorageInput<'_>) -> Storage {
     match decide(input) {
-        Ok(storable) => Storage::Store(storable),
+        Ok((storable, None)) => Storage::Store(storable),
+        Ok((storable, Some(reason))) => Storage::Share(storable, reason),
         Err(reason) => Storage::Refuse(reason),
     }
 }
 
-fn decide(input: &StorageInput<'_>) -> Result<Storable, NoStore> {
+fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoStore> {
     let StorageInput { request, admitted, sent, response, request_time, response_time } = *input;
     if !matches!(request.method.as_str(), "GET" | "HEAD") {
         return Err(NoStore::Method);
@@ -87,7 +91,10 @@ fn decide(input: &StorageInput<'_>) -> Result<Storable, NoStore> {
         return Err(NoStore::RequestNoStore);
     }
     let edge = edge_directives(&response.fields);
-    refusal(response, &edge, admitted.route)?;
+    let mut shared = match refusal(response, &edge, admitted.route) {
+        Err(NoStore::UpstreamCache) => Some(NoStore::UpstreamCache),
+        other => other.map(|()| None)?,
+    };
     request_refusal(sent, &edge, admitted.route)?;
     let stated = stated_age(&response.fields, admitted.route);
     let age = initial_age(stated, request_time, response_time).ok_or(NoStore::BadAge)?;
@@ -106,11 +113,16 @@ fn decide(input: &StorageInput<'_>) -> Result<Storable, NoStore> {
         own_input(sent, admitted.route).map_or(Ok(()), Err)?;
     }
     if !is_reusable(&freshness, &response.fields, age) {
-        return Err(NoStore::NoFreshness);
+        // The time that it took to come is part of its age; who waited for it may have it all the same.
+        let came = initial_age(stated, response_time, response_time).ok_or(NoStore::BadAge)?;
+        if !is_reusable(&freshness, &response.fields, came) {
+            return Err(NoStore::NoFreshness);
+        }
+        shared = shared.or(Some(NoStore::Late));
     }
-    let selection_names = selection_names(&response.fields)?;
+    let selection_names = selection_names(&response.fields, sent)?;
     let fields = stored_fields(&response.fields, &edge, admitted.route);
-    Ok(Storable { freshness, selection_names, tags, initial_age: age, fields })
+    Ok((Storable { freshness, selection_names, tags, initial_age: age, fields }, shared))
 }
 
 /// Whether the response alone forbids storing.
@@ -264,19 +276,23 @@ fn is_reusable(freshness: &Freshness, fields: &Fields, age: Seconds) -> bool {
 }
 
 /// The request fields that select a response. A coded body is selected by `Accept-Encoding` even if the origin
-/// forgot to say so: the answer's coding must be one that its visitor takes.
+/// forgot to say so: the answer's coding must be one that its visitor takes. So is one by `Origin` that names the one
+/// origin which may read it.
 ///
 /// # Errors
 /// When no request can be known to select it.
-pub fn selection_names(fields: &Fields) -> Result<Vec<String>, NoStore> {
+pub fn selection_names(fields: &Fields, sent: &Fields) -> Result<Vec<String>, NoStore> {
     let Vary::Names(mut names) = vary(fields) else { return Err(NoStore::VaryAny) };
     let coded = fields
         .all("content-encoding")
         .any(|coding| !matches!(trim(coding).to_ascii_lowercase().as_str(), "" | "identity"));
-    if coded && !names.iter().any(|name| name == "accept-encoding") {
-        names.push("accept-encoding".to_owned());
-        sort(&mut names);
+    let forgotten =
+        [("accept-encoding", coded), ("origin", sent.has("origin") && names_one_origin(fields))];
+    for (name, _) in forgotten.into_iter().filter(|(_, counts)| *counts) {
+        names.push(name.to_owned());
     }
+    sort(&mut names);
+    names.dedup();
     Ok(names)
 }
 

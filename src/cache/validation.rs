@@ -191,7 +191,7 @@ fn renewed(entry: &Entry, input: &UpdateInput<'_>) -> Option<Entry> {
     if merged.fields.has("set-cookie") {
         cookie_refusal(&merged, &edge, &freshness, route).ok()?;
     }
-    let names = selection_names(&merged.fields).ok()?;
+    let names = selection_names(&merged.fields, sent).ok()?;
     if !entry.selection.0.iter().map(|(name, _)| name).eq(names.iter()) {
         return None;
     }

@@ -58,7 +58,7 @@ fn is_constant(name: &str, admitted: &Admitted<'_>) -> bool {
 }
 
 /// A list without the white space around its commas; a text with an open quote as it is.
-fn list_value(value: &str) -> String {
+pub(super) fn list_value(value: &str) -> String {
     let members = split(value, b',');
     if members.closed { members.parts.join(",") } else { trim(value).to_owned() }
 }
@@ -71,8 +71,10 @@ pub fn never_forwarded<'n>(names: &'n [String], admitted: &Admitted<'_>) -> Vec<
         return Vec::new();
     };
     let seen = |name: &str| {
-        matches!(name, "accept" | "accept-encoding" | "accept-language" | "cookie" | "host")
-            || is_edge_own(name)
+        matches!(
+            name,
+            "accept" | "accept-encoding" | "accept-language" | "cookie" | "host" | "origin"
+        ) || is_edge_own(name)
             || listed.iter().any(|l| l == name)
             || admitted.facts.iter().any(|(fact, _)| *fact == name)
     };

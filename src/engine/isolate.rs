@@ -18,6 +18,7 @@ use super::fill::shared::Flight;
 use super::invalidate::changes::Changes;
 use super::memory::Memory;
 use super::origin_limit::OriginLimit;
+use super::serve::uncacheable::Uncacheable;
 
 /// One isolate's state.
 pub struct Isolate<P: Platform> {
@@ -43,6 +44,8 @@ pub struct Isolate<P: Platform> {
     forced: (i64, Vec<String>),
     /// What visitors' unsafe requests changed.
     pub changes: Changes,
+    /// Addresses whose answers can't be stored.
+    pub uncacheable: Uncacheable,
     /// What the journal last told of itself, and when it was asked.
     pub journal_status: Option<(Timestamp, JournalStatus)>,
     /// Counters for `/metrics`.
@@ -73,6 +76,7 @@ impl<P: Platform> Isolate<P> {
             new_keys: HashMap::new(),
             forced: (0, Vec::new()),
             changes: Changes::default(),
+            uncacheable: Uncacheable::default(),
             journal_status: None,
             metrics: Metrics::default(),
         }

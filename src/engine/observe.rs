@@ -134,7 +134,8 @@ impl<P: Platform> Engine<P> {
             | NoStore::Authorization
             | NoStore::Cookie
             | NoStore::EventStream
-            | NoStore::NoFreshness => {}
+            | NoStore::NoFreshness
+            | NoStore::Late => {}
         }
     }
 

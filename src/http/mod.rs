@@ -15,6 +15,7 @@ pub mod hop;
 pub mod language;
 pub mod list;
 pub mod loop_guard;
+pub mod origin;
 pub mod range;
 pub mod retry_after;
 pub mod targeted;

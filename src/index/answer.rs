@@ -154,6 +154,9 @@ pub struct Recorded {
     /// Whether an invalidation had overtaken the fetch, so that the variant is warmed at once.
     #[serde(default)]
     pub overtaken: bool,
+    /// Whether a stored variant was forgotten, because there is nothing to store any more.
+    #[serde(default)]
+    pub dropped: bool,
 }
 
 /// The answer to [`super::ShardCall::Invalidate`].

@@ -316,6 +316,8 @@ pub enum ImportNews {
 /// One warm to do: the shard holds the lease for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WarmTask {
+    /// The stamp of what is stored of the variant; none if nothing is.
+    pub stored: Option<Epoch>,
     /// The variant's key digest.
     pub variant: KeyDigest,
     /// The page.

@@ -227,6 +227,7 @@ impl<S: Sql> Work<'_, S> {
                     &[timestamp(self.now.plus(self.config.lease)), number(fence), id],
                 )?;
                 return Ok(Some(WarmTask {
+                    stored: variant.stored().map(|stored| stored.stamp),
                     variant: digest,
                     page: row.json(7)?,
                     key: crate::cache::key::CacheKey::from_stored(row.text(8)?.to_owned()),

@@ -37,8 +37,7 @@ impl<S: Sql> Work<'_, S> {
                 self.record_stored(request, warmed, heat, request.stamp)?
             }
             Outcome::Uncacheable { .. } | Outcome::Gone => {
-                self.record_nothing(request)?;
-                Recorded::default()
+                Recorded { dropped: self.record_nothing(request)?, ..Recorded::default() }
             }
             Outcome::Failed { .. } => Recorded::default(),
         };
@@ -66,7 +65,7 @@ impl<S: Sql> Work<'_, S> {
         if names.len() > request.selection.0.len() {
             // Nobody who knows the page's names would ever look under this selection.
             let tags = self.tags_for(request, &page, None)?;
-            return Ok(Recorded { accepted: false, tags, overtaken: false });
+            return Ok(Recorded { accepted: false, tags, overtaken: false, dropped: false });
         }
         if names.len() > page.vary.len() {
             self.vary_more(&page, &names)?;
@@ -76,7 +75,7 @@ impl<S: Sql> Work<'_, S> {
         let known = if page.new { None } else { self.variant(page.id, &digest)? };
         let tags = self.tags_for(request, &page, known.as_ref())?;
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
-            return Ok(Recorded { accepted: false, tags, overtaken: false });
+            return Ok(Recorded { accepted: false, tags, overtaken: false, dropped: false });
         }
         let filled = Filled { request, tags: &tags, warmed, heat };
         let id = match &known {
@@ -93,7 +92,7 @@ impl<S: Sql> Work<'_, S> {
             }
         };
         let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
-        Ok(Recorded { accepted: true, tags, overtaken })
+        Ok(Recorded { accepted: true, tags, overtaken, dropped: false })
     }
 
     /// The response's tags; without any, the known ones (`inherit_tags`).
@@ -178,8 +177,9 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// There is nothing to store: the variant is forgotten, unless a newer result stands, or a warm for an
-    /// invalidation that this result does not know of.
-    fn record_nothing(&mut self, request: &RecordRequest) -> Result<(), ShardError> {
+    /// invalidation that this result does not know of. Whether a stored one was.
+    fn record_nothing(&mut self, request: &RecordRequest) -> Result<bool, ShardError> {
+        let mut dropped = false;
         let new = Version { stamp: request.stamp, fence: request.fence };
         let leased = request.key.variant(&request.leased).digest();
         let selected = request.key.variant(&request.selection).digest();
@@ -188,9 +188,10 @@ impl<S: Sql> Work<'_, S> {
                 && replaces(new, variant.stored())
                 && !(self.is_wanted_past(variant.id, new)? && Rule::WarmCas.holds())
             {
+                dropped |= variant.stored().is_some();
                 self.drop_variant(&variant)?;
             }
         }
-        Ok(())
+        Ok(dropped)
     }
 }

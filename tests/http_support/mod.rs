@@ -126,7 +126,7 @@ pub(crate) fn store(
     };
     match storage(&input) {
         Storage::Store(storable) => Ok(storable),
-        Storage::Refuse(reason) => Err(reason),
+        Storage::Share(_, reason) | Storage::Refuse(reason) => Err(reason),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::base::time::{Epoch, Millis};
 use crate::cache::Standing;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::errors::is_origin_failure;
-use crate::cache::forward::cacheable_request_fields;
+use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::{Storage, StorageInput, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
@@ -49,7 +49,10 @@ impl<P: Platform> Engine<P> {
             Leave::Fetch(lease) => lease,
         };
         let facts = self.facts(&errand.incoming, false);
-        let sent = cacheable_request_fields(&errand.incoming.head, &admitted, &facts);
+        let mut sent = cacheable_request_fields(&errand.incoming.head, &admitted, &facts);
+        let known = errand.have.vary.as_deref().unwrap_or_default();
+        add_selecting(&mut sent, &errand.incoming.head, known);
+        add_selecting(&mut sent, &errand.incoming.head, &lease.vary);
         let early =
             (!Rule::SameStep.holds()).then(|| self.may_validate(platform, errand, &admitted));
         if early.is_some() {
@@ -156,7 +159,7 @@ impl<P: Platform> Engine<P> {
                 }
             }
             let Some((part, _)) = rest.take().filter(|_| is_about_a_range(&response)) else {
-                return self.settle(&trip, response, &terms, own).await;
+                return self.settle(&trip, response, terms, own).await;
             };
             own.borrow_mut().fields = limited(&response.head, &response.head.fields);
             let epoch = terms.stamp;
@@ -176,7 +179,7 @@ impl<P: Platform> Engine<P> {
         &self,
         trip: &Trip<'_, P>,
         response: OriginResponse<P::Stream>,
-        terms: &Terms,
+        terms: Terms,
         own: &OwnSlot<P>,
     ) {
         let Trip { platform, errand, admitted, flight } = *trip;
@@ -191,7 +194,22 @@ impl<P: Platform> Engine<P> {
         match decision {
             Storage::Store(storable) => {
                 own.borrow_mut().fields = limited(&response.head, &response.head.fields);
-                self.take_in(trip, storable, response, terms, None).await;
+                self.note_stored(admitted, terms.arrived);
+                self.take_in(trip, storable, response, &terms, None).await;
+            }
+            Storage::Share(storable, reason) => {
+                own.borrow_mut().fields = limited(&response.head, &response.head.fields);
+                self.not_stored(platform, &admitted.page, reason);
+                let head = response.head.clone();
+                self.share_unstored(trip, storable, response, &terms, reason).await;
+                self.not_stored_now(trip, terms, head, reason).await;
+            }
+            Storage::Refuse(_) if errand.background && response.head.status >= 500 => {
+                let error = OriginError::Status(response.head.status);
+                platform.cancel(response.body);
+                self.origin_failed(platform, &admitted.page.url(), error);
+                flight.land(Landing::Failed(error), terms.arrived);
+                self.give_back(platform, admitted, &terms.lease).await;
             }
             Storage::Refuse(reason) => {
                 self.not_stored(platform, &admitted.page, reason);
@@ -199,8 +217,7 @@ impl<P: Platform> Engine<P> {
                 own.borrow_mut().answer = Some(PrivateAnswer { response, reason });
                 flight.land(Landing::Private(reason), terms.arrived);
                 self.isolate().borrow_mut().end_flight(&errand.key, flight);
-                self.mark(trip, terms, &head, reason).await;
-                self.forget(platform, admitted, terms, head.status, reason).await;
+                self.not_stored_now(trip, terms, head, reason).await;
             }
         }
     }

@@ -5,8 +5,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cache::admission::Admitted;
-use crate::cache::errors::is_origin_failure;
+use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::pass_request_fields;
+use crate::cache::left_out::LeftOut;
 use crate::cache::storage::NoStore;
 use crate::engine::port::{OriginResponse, Platform};
 use crate::http::Fields;
@@ -39,7 +40,8 @@ impl<P: Platform> Default for Own<P> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// The answer that is not stored: as it is, or asked for once more with the cookies that were removed.
+    /// The answer that is not stored: as it is, or asked for once more with all that was left out. What tells of the
+    /// moment is not asked for twice.
     pub(crate) async fn private(
         &self,
         platform: &Rc<P>,
@@ -49,7 +51,8 @@ impl<P: Platform> Engine<P> {
         told: CacheStatus,
     ) -> Answer<P> {
         let told = told.detail(answer.reason.as_str());
-        if !admitted.cookies_removed || is_origin_failure(answer.response.head.status) {
+        let whole = self.left_out(&incoming, admitted) == LeftOut::Nothing;
+        if whole || is_of_the_moment(answer.response.head.status) {
             let mut passed = self.passed(Ok(answer.response), admitted.route, told);
             // The origin was asked with GET; a HEAD has no body.
             if admitted.head_only

@@ -20,7 +20,7 @@ use std::rc::Rc;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
-use crate::cache::forward::cacheable_request_fields;
+use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::key::{CacheKey, Selection};
 use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::cache::variant::selection;
@@ -34,6 +34,7 @@ use super::fill::shared::{Flight, Landing, Source};
 use super::fill::wait::{Followed, Waiting};
 use super::memory::StoredPage;
 use super::serve::response::{Answer, Asked};
+use super::serve::whole::Whole;
 use super::{Engine, Incoming};
 use crate::engine::fill::shared::Work;
 
@@ -156,7 +157,11 @@ impl<P: Platform> Engine<P> {
             match self.follow(platform, &waiting, &flight, limit).await {
                 Followed::Answer(answer) => return answer,
                 Followed::Private(reason) => {
-                    return self.pass_marked(platform, incoming, admitted, reason.as_str()).await;
+                    let why = Whole::Marked(reason.as_str().into());
+                    return self.whole(platform, incoming, admitted, &why).await;
+                }
+                Followed::Foreign => {
+                    return self.whole(platform, incoming, admitted, &Whole::Vary).await;
                 }
                 Followed::Own => {}
             }
@@ -167,7 +172,18 @@ impl<P: Platform> Engine<P> {
         let (flight, own) = self.take_off(platform, errand, Work::Fetch, platform.now());
         let told = CacheStatus::forwarded(have.forward).maybe_detail(have.why);
         let asked = Asked::of(&incoming.head, admitted);
-        match flight.landed(&**platform, true, limit).await {
+        let landed = flight.landed(&**platform, true, limit).await;
+        if let Ok(Landing::Streaming(entry, _)) = &landed
+            && self.is_of_another(&incoming, admitted, &entry.selection)
+        {
+            return self.whole(platform, incoming, admitted, &Whole::Vary).await;
+        }
+        if let Ok(Landing::Complete(page, _)) = &landed
+            && self.is_of_another(&incoming, admitted, &page.entry.selection)
+        {
+            return self.whole(platform, incoming, admitted, &Whole::Vary).await;
+        }
+        match landed {
             Ok(Landing::Streaming(entry, note)) => {
                 let told = note.tell(told.fwd_status(entry.status));
                 match flight.reader(true, limit) {
@@ -233,6 +249,18 @@ impl<P: Platform> Engine<P> {
         now: Timestamp,
     ) -> (Flight<P>, OwnSlot<P>) {
         let flight = Flight::begin(work, now);
+        let own = self.take_off_as(platform, errand, work, flight.clone());
+        (flight, own)
+    }
+
+    /// The same as a flight that has begun.
+    pub(crate) fn take_off_as(
+        &self,
+        platform: &Rc<P>,
+        errand: Errand<P>,
+        work: Work,
+        flight: Flight<P>,
+    ) -> OwnSlot<P> {
         let own = OwnSlot::default();
         self.isolate().borrow_mut().flights.insert(errand.key.clone(), flight.clone());
         let (engine, flying, slot) = (self.clone(), flight.clone(), Rc::clone(&own));
@@ -245,7 +273,8 @@ impl<P: Platform> Engine<P> {
                 }
             }
             flying.retire();
-            if errand.background
+            // Nobody is there to take it.
+            if Rc::strong_count(&slot) == 1
                 && let Some(unread) = slot.borrow_mut().answer.take()
             {
                 on.cancel(unread.response.body);
@@ -257,7 +286,29 @@ impl<P: Platform> Engine<P> {
             }
             engine.isolate().borrow_mut().end_flight(&errand.key, &flying);
         });
-        (flight, own)
+        own
+    }
+
+    /// Whether a variant can't be known to be the one for the request.
+    pub(crate) fn is_foreign(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        chosen: &Selection,
+    ) -> bool {
+        let names: Vec<String> = chosen.0.iter().map(|(name, _)| name.clone()).collect();
+        self.selects_by_more(incoming, admitted, &names)
+    }
+
+    /// Whether a variant that was fetched for a request is not the one for it: it turned out to be selected by what was
+    /// left out.
+    fn is_of_another(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        chosen: &Selection,
+    ) -> bool {
+        self.is_foreign(incoming, admitted, chosen) || !self.selects(incoming, admitted, chosen)
     }
 
     /// Whether the request selects the variant.
@@ -281,11 +332,13 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         names: &[String],
     ) -> Selection {
-        let sent = cacheable_request_fields(&incoming.head, admitted, &self.facts(incoming, false));
+        let facts = self.facts(incoming, false);
+        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        add_selecting(&mut sent, &incoming.head, names);
         selection(names, &incoming.head, admitted, &sent)
     }
 
-    fn flight_key(
+    pub(crate) fn flight_key(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,

@@ -8,8 +8,9 @@ use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Standing;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
-use crate::cache::errors::is_about_the_page;
+use crate::cache::errors::{decides, may_be_of_the_request};
 use crate::cache::forward::warm_fields;
+use crate::cache::key::CacheKey;
 use crate::cache::storage::{NoStore, Storable};
 use crate::cache::tag::TagSet;
 use crate::cache::variant::{never_forwarded, selection};
@@ -17,7 +18,7 @@ use crate::control::metrics::Counter;
 use crate::engine::port::{CallError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
-use crate::index::{Outcome, RecordRequest, ReleaseRequest, ShardCall, ShardReply};
+use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 use crate::journal::view::Verdict;
 
 use super::Trip;
@@ -141,6 +142,43 @@ impl<P: Platform> Engine<P> {
         entry.body_length = flight.total();
         let page = Rc::new(StoredPage { entry, body });
         self.keep(trip, &page, terms).await;
+    }
+
+    /// Gives a response that is not stored to all who wait for it now, and to nobody who comes later.
+    pub(crate) async fn share_unstored(
+        &self,
+        trip: &Trip<'_, P>,
+        storable: Storable,
+        response: OriginResponse<P::Stream>,
+        terms: &Terms,
+        reason: NoStore,
+    ) {
+        let Trip { platform, errand, admitted, flight } = *trip;
+        let head = &errand.incoming.head;
+        let mut entry = self.entry(head, admitted, storable, response.head.status, terms);
+        if let Some(age) = response.head.fields.get("age") {
+            entry.fields.set("age", age);
+        }
+        let note = Note { stored: false, detail: Some(reason.as_str()), came: None };
+        let stated = stated_length(&response.head.fields);
+        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().flight_bytes());
+        if stated.is_some_and(|length| length > self.config().max_body.min(room)) {
+            flight.open_window();
+        }
+        // From now on it is listed for its bytes alone, and nobody joins it.
+        let listed = CacheKey::from_stored(platform.unique());
+        {
+            let mut isolate = self.isolate().borrow_mut();
+            isolate.end_flight(&errand.key, flight);
+            isolate.flights.insert(listed.clone(), flight.clone());
+        }
+        flight.land(Landing::Streaming(Rc::new(entry), note), platform.now());
+        let end = self.read_body(platform, response.body, stated, flight).await;
+        flight.finish(end, platform.now());
+        self.isolate().borrow_mut().end_flight(&listed, flight);
+        if let Err(error) = end {
+            self.origin_failed(platform, &admitted.page.url(), error);
+        }
     }
 
     pub(crate) fn entry(
@@ -271,21 +309,24 @@ impl<P: Platform> Engine<P> {
         self.record(platform, admitted, record).await;
     }
 
-    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone. An answer that tells of
-    /// one moment or one request says neither: what is known of the page stays.
+    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone; whether it had it. An answer
+    /// that tells of one moment or one request says neither: what is known of the page stays.
     pub(crate) async fn forget(
         &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
+        trip: &Trip<'_, P>,
         terms: &Terms,
         status: u16,
         reason: NoStore,
-    ) {
+    ) -> bool {
+        let Trip { platform, errand, admitted, .. } = *trip;
         if terms.lease.scope != Scope::World {
-            return;
+            return false;
         }
-        if !is_about_the_page(status) || reason.is_of_the_request() {
-            return self.give_back(platform, admitted, &terms.lease).await;
+        // What is stored was compared with the answer to an impersonal request; where nothing is, the status tells.
+        let personal = errand.have.page.is_none() && may_be_of_the_request(status);
+        if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
+            self.give_back(platform, admitted, &terms.lease).await;
+            return false;
         }
         let outcome = match status {
             404 | 410 => Outcome::Gone,
@@ -306,19 +347,25 @@ impl<P: Platform> Engine<P> {
             keep_until: Timestamp::ZERO,
             outcome,
         };
-        self.record(platform, admitted, request).await;
+        self.record(platform, admitted, request).await.is_some_and(|recorded| recorded.dropped)
     }
 
-    async fn record(&self, platform: &Rc<P>, admitted: &Admitted<'_>, request: RecordRequest) {
+    async fn record(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        request: RecordRequest,
+    ) -> Option<Recorded> {
         let shard = admitted.key.digest().shard(self.config().shards);
         match platform.shard(shard, ShardCall::Record(request)).await {
-            Ok(ShardReply::Recorded(_)) => {}
+            Ok(ShardReply::Recorded(recorded)) => return Some(recorded),
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
                 self.shard_failed(platform, "record", &error);
             }
             Err(error) => self.shard_failed(platform, "record", &error),
         }
+        None
     }
 
     /// Gives a lease back with nothing to record.

@@ -34,6 +34,8 @@ pub(crate) enum Followed<P: Platform> {
     Answer(Answer<P>),
     /// The flight brought what is for its asker alone: pass.
     Private(NoStore),
+    /// The flight brought a variant that is selected by what the origin of a stored page does not get to see: pass.
+    Foreign,
     /// The flight brought nothing for it: fetch.
     Own,
 }
@@ -55,6 +57,16 @@ impl<P: Platform> Engine<P> {
         let max_lag = self.max_lag(admitted);
         let told = CacheStatus::forwarded(have.forward).maybe_detail(have.why).collapsed();
         match landing {
+            Landing::Streaming(entry, _)
+                if self.is_foreign(incoming, admitted, &entry.selection) =>
+            {
+                Followed::Foreign
+            }
+            Landing::Complete(page, _)
+                if self.is_foreign(incoming, admitted, &page.entry.selection) =>
+            {
+                Followed::Foreign
+            }
             Landing::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
                 let reader = flight.reader(false, limit);

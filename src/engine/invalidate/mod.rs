@@ -3,6 +3,7 @@
 pub mod changes;
 pub mod fan_out;
 mod front_caches;
+pub(crate) mod gone;
 mod reshard;
 mod sync;
 mod workers_cache;

@@ -18,6 +18,8 @@ pub(crate) enum Found<C> {
     Page(Rc<StoredPage<C>>),
     /// Hit-for-pass, with the reason.
     Pass(Rc<str>),
+    /// Variants, selected by a field of the request that the origin of a stored page does not get to see.
+    Foreign,
     /// Nothing; and the fields that the page varies on, if that is known.
     Nothing(Option<Rc<[String]>>),
 }
@@ -37,6 +39,9 @@ impl<P: Platform> Engine<P> {
         match self.get(platform, &admitted.key).await {
             Some(Held::Page(page)) if page.entry.key == admitted.key => Found::Page(page),
             Some(Held::Pass(reason, until)) if until > now => Found::Pass(reason),
+            Some(Held::Vary(names)) if self.selects_by_more(incoming, admitted, &names) => {
+                Found::Foreign
+            }
             Some(Held::Vary(names)) => {
                 let selected = self.select(incoming, admitted, &names);
                 let key = admitted.key.variant(&selected);

@@ -6,6 +6,8 @@ mod pass;
 mod post;
 pub(crate) mod ranges;
 pub mod response;
+pub mod uncacheable;
+pub(crate) mod whole;
 
 use std::rc::Rc;
 
@@ -22,6 +24,7 @@ use crate::http::cache_status::{CacheStatus, Forward};
 
 use lookup::Found;
 use response::{Answer, Asked};
+use whole::Whole;
 
 impl<P: Platform> Engine<P> {
     /// Answers a visitor.
@@ -54,7 +57,10 @@ impl<P: Platform> Engine<P> {
         let now = platform.now();
         let have = match found {
             Found::Pass(reason) => {
-                return self.pass_marked(platform, incoming, admitted, &reason).await;
+                return self.whole(platform, incoming, admitted, &Whole::Marked(reason)).await;
+            }
+            Found::Foreign => {
+                return self.whole(platform, incoming, admitted, &Whole::Vary).await;
             }
             Found::Nothing(vary) => Have::nothing(vary),
             Found::Page(page) => {
@@ -67,7 +73,8 @@ impl<P: Platform> Engine<P> {
                     OwnChange::None => {}
                     OwnChange::Refetch => directives.no_cache = true,
                     OwnChange::Pass => {
-                        return self.pass_marked(platform, incoming, admitted, "own-change").await;
+                        let why = Whole::Marked("own-change".into());
+                        return self.whole(platform, incoming, admitted, &why).await;
                     }
                 }
                 match reuse(entry, standing, &directives, admitted.route, now) {
@@ -97,6 +104,9 @@ impl<P: Platform> Engine<P> {
         }
         if admitted.directives.only_if_cached {
             return Self::only_if_cached();
+        }
+        if let Some(why) = self.goes_whole(&incoming, admitted, &have, now) {
+            return self.whole(platform, incoming, admitted, &why).await;
         }
         if admitted.range.is_some() {
             return self.fetch_range(platform, incoming, admitted, have).await;

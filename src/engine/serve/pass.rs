@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::base::time::Millis;
-use crate::cache::admission::{Admission, Admitted, Pass, admit};
+use crate::cache::admission::{Admission, Pass, admit};
 use crate::cache::entry::FreshnessSource;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
 use crate::cache::tag::{Target, TargetHash};
@@ -91,21 +91,6 @@ impl<P: Platform> Engine<P> {
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let response = self.ask(platform, incoming, fields).await;
         self.passed(response, &self.config().defaults, told)
-    }
-
-    /// Passes a request whose page was marked hit-for-pass.
-    pub(crate) async fn pass_marked(
-        &self,
-        platform: &Rc<P>,
-        incoming: Incoming<P>,
-        admitted: &Admitted<'_>,
-        reason: &str,
-    ) -> Answer<P> {
-        let told =
-            CacheStatus::forwarded(Forward::Bypass).detail(&format!("hit-for-pass-{reason}"));
-        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
-        let response = self.ask(platform, incoming, fields).await;
-        self.passed(response, admitted.route, told)
     }
 
     /// Sends a visitor's own request to the origin, within the limit of requests under way.

@@ -11,9 +11,10 @@ use crate::cache::Standing;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::envelope::Record;
-use crate::cache::errors::is_origin_failure;
-use crate::cache::forward::{cacheable_request_fields, visitor_fields};
+use crate::cache::errors::{decides, is_of_the_moment};
+use crate::cache::forward::{add_selecting, cacheable_request_fields, visitor_fields};
 use crate::cache::key::{CacheKey, Selection};
+use crate::cache::left_out::LeftOut;
 use crate::cache::part::{Kept, RangeStorage, Seam, completed, keep, range_storage, rest};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::storage::{NoStore, StorageInput};
@@ -94,8 +95,9 @@ impl<P: Platform> Engine<P> {
         have: Have<P>,
     ) -> Answer<P> {
         let told = CacheStatus::forwarded(have.forward).detail("range");
-        let sent =
+        let mut sent =
             cacheable_request_fields(&incoming.head, admitted, &self.facts(&incoming, false));
+        add_selecting(&mut sent, &incoming.head, have.vary.as_deref().unwrap_or_default());
         let mut fields = sent.clone();
         for name in ["range", "if-range"] {
             if let Some(value) = incoming.head.fields.get(name) {
@@ -151,7 +153,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// A range that may not be stored: asked for once more with the cookies that were removed, and marked.
+    /// A range that may not be stored: asked for once more with all that was left out, and marked; what is stored of the
+    /// page is looked at anew.
     async fn refuse_range(
         &self,
         platform: &Rc<P>,
@@ -163,7 +166,13 @@ impl<P: Platform> Engine<P> {
     ) -> Answer<P> {
         let (response, reason) = refused;
         let told = CacheStatus::forwarded(have.forward).detail("range");
-        if !admitted.cookies_removed || is_origin_failure(response.head.status) {
+        let now = platform.now();
+        if let (Some(_), true) = (&have.page, decides(response.head.status)) {
+            self.refresh(platform, &incoming, admitted, have.clone(), now);
+        }
+        let status = response.head.status;
+        let whole = self.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
+        if whole || is_of_the_moment(status) || status == 416 {
             return self.passed(Ok(response), admitted.route, told);
         }
         let key = admitted.key.clone();

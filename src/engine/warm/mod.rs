@@ -16,8 +16,8 @@ use crate::base::sql::Sql;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admission, admit};
 use crate::cache::entry::Entry;
-use crate::cache::errors::{is_about_the_page, is_of_the_moment};
-use crate::cache::forward::{EdgeFacts, cacheable_request_fields, warm_fields};
+use crate::cache::errors::{decides, is_of_the_moment};
+use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::cache::tag::TagSet;
 use crate::control::metrics::Counter;
@@ -31,6 +31,7 @@ use crate::index::{
 use super::fill::permission::{Lease, Scope};
 use super::fill::store::Terms;
 use super::fill::stored::{fresh_until, l2_key, stated_length};
+use super::invalidate::gone::Gone;
 use super::memory::StoredPage;
 use super::observe::{Operation, Tier};
 use super::origin_limit::Sender;
@@ -189,7 +190,8 @@ impl<P: Platform> Engine<P> {
             user_agent: USER_AGENT,
             client_accept_encoding: None,
         };
-        let sent = cacheable_request_fields(&request, &admitted, &facts);
+        let mut sent = cacheable_request_fields(&request, &admitted, &facts);
+        add_selecting(&mut sent, &request, &task.vary);
         let permit = match self.permit(platform, Sender::Background, None).await {
             Ok(permit) => permit,
             Err(error) => return failed(error, None),
@@ -230,11 +232,19 @@ impl<P: Platform> Engine<P> {
                 let fields = warm_fields(&request, &admitted, &terms.sent);
                 self.store_warm(platform, task, entry, fields, response).await
             }
-            Storage::Refuse(reason) => {
+            Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 let status = response.head.status;
                 platform.cancel(response.body);
-                if !is_about_the_page(status) {
+                if !decides(status) {
                     return failed(OriginError::Status(status), None);
+                }
+                if let Some(stamp) = task.stored.filter(|_| reason.is_of_the_origin()) {
+                    let reason = reason.as_str();
+                    let gone = Gone { status, reason, stamp, via: "warm" };
+                    if self.invalidate_gone(platform, &admitted, gone).await.is_err() {
+                        let reason = "journal-unreachable".to_owned();
+                        return WarmResult::Failed { reason, after: None };
+                    }
                 }
                 let outcome = match status {
                     404 | 410 => Outcome::Gone,

@@ -1,0 +1,219 @@
+//! What an isolate remembers of addresses whose answers can't be stored: requests for them go to the origin whole, at
+//! once, rather than first without what no key has.
+//!
+//! A *mark* is of one page. What is learned of addresses below one *prefix* holds for new ones there: once the answers
+//! for some of them could not be stored, and none could, the next is expected to be such a one. Neither ever decides what
+//! is stored, nor what a visitor gets: a wrong one costs a request more, and the first answer that looks as if it could
+//! be kept corrects it.
+//!
+//! Both are bounded in number, and forgotten first of all.
+
+use std::collections::HashMap;
+use std::hash::Hasher as _;
+
+use siphasher::sip::SipHasher13;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::key::{CacheKey, Page};
+use crate::cache::left_out::LeftOut;
+
+/// How long a mark holds at first.
+pub const MARK: Millis = Millis(60_000);
+/// How long one holds that tells of the moment.
+pub const MOMENT: Millis = Millis(5_000);
+/// How long a mark holds that was right again and again.
+const LONGEST_MARK: Millis = Millis(600_000);
+/// The most marks, and the most prefixes.
+const MOST: usize = 2_048;
+/// How long a prefix counts as one with pages that are stored.
+const STORED_BELOW: Millis = Millis(600_000);
+/// The most prefixes of one address that count.
+const MOST_PREFIXES: usize = 6;
+
+/// A mark: what goes whole, until when.
+struct Mark {
+    until: Timestamp,
+    length: Millis,
+    /// Who it is for: requests of which this much was left out.
+    least: LeftOut,
+    reason: &'static str,
+    /// When the page may be tried again without what is left out, if an answer looks as if it could be kept.
+    try_at: Timestamp,
+}
+
+/// What is known of the addresses below one prefix.
+struct Below {
+    /// Addresses in a row whose answers could not be stored.
+    refused: u32,
+    /// The latest of them.
+    latest: u64,
+    until: Timestamp,
+    /// Until when it counts that a page below it is stored.
+    stored_until: Timestamp,
+}
+
+/// The memory.
+#[derive(Default)]
+pub struct Uncacheable {
+    marks: HashMap<u64, Mark>,
+    below: HashMap<u64, Below>,
+}
+
+/// A mark to set.
+pub struct NewMark {
+    /// How long it holds at first.
+    pub length: Millis,
+    /// Requests that it is for: those of which at least this was left out.
+    pub least: LeftOut,
+    /// Why the answer could not be stored.
+    pub reason: &'static str,
+    /// Whether the next answer that looks as if it could be kept is worth a try at once.
+    pub may_pass_soon: bool,
+}
+
+/// A prefix of an address, and how many addresses in a row it takes to tell of new ones.
+pub type Prefix = (u64, u32);
+
+/// The prefixes of a page's address, longest first: the path of one with a query, then the directories above.
+#[must_use]
+pub fn prefixes(page: &Page) -> Vec<Prefix> {
+    let path = page.path.strip_suffix('/').unwrap_or(&page.path);
+    let mut ends: Vec<usize> = path.match_indices('/').map(|(at, _)| at + 1).collect();
+    let by_query = page.query.as_ref().map(|_| hash(&page.host, &[&page.path, "?"]));
+    let root = ends.first().copied();
+    ends.reverse();
+    let directories = ends.iter().map(|end| {
+        let text = path.get(..*end).unwrap_or_default();
+        (hash(&page.host, &[text]), Some(*end) == root)
+    });
+    let all = by_query.map(|hash| (hash, false)).into_iter().chain(directories);
+    let needed = |(place, (hash, is_root)): (usize, (u64, bool))| {
+        // One level up the addresses are alike; further up there may be anything.
+        let needed = match (place, is_root) {
+            (_, true) => 8,
+            (0, false) => 2,
+            (_, false) => 6,
+        };
+        (hash, needed)
+    };
+    all.enumerate().map(needed).take(MOST_PREFIXES).collect()
+}
+
+/// A page's place in the memory.
+#[must_use]
+pub fn place(key: &CacheKey) -> u64 {
+    hash("", &[key.as_str()])
+}
+
+fn hash(host: &str, parts: &[&str]) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(host.as_bytes());
+    for part in parts {
+        hasher.write_u8(0);
+        hasher.write(part.as_bytes());
+    }
+    hasher.finish()
+}
+
+impl Uncacheable {
+    /// Marks a page; returns until when. One that is right again after it lapsed holds twice as long.
+    pub fn mark(&mut self, page: u64, new: &NewMark, now: Timestamp) -> Timestamp {
+        let again = self.marks.get(&page).filter(|old| now < old.until.plus(old.length));
+        let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.length.0 * 2));
+        let standing = again.filter(|old| now < old.until).map(|old| old.length);
+        let length = longer.or(standing).unwrap_or(new.length).max(new.length).min(LONGEST_MARK);
+        let first = again.is_none();
+        make_room(&mut self.marks, |mark| now < mark.until.plus(mark.length));
+        let until = now.plus(length);
+        let try_at = if new.may_pass_soon && first { now } else { now.plus(length) };
+        let NewMark { least, reason, .. } = *new;
+        self.marks.insert(page, Mark { until, length, least, reason, try_at });
+        until
+    }
+
+    /// Why a request of which this much was left out goes whole, if the page is marked for it.
+    #[must_use]
+    pub fn marked(&self, page: u64, left: LeftOut, now: Timestamp) -> Option<&'static str> {
+        let mark = self.marks.get(&page)?;
+        (now < mark.until && left >= mark.least).then_some(mark.reason)
+    }
+
+    /// Whether the page may be tried without what is left out: now, if it has no mark; once for each mark.
+    pub fn claim_try(&mut self, page: u64, now: Timestamp) -> bool {
+        let Some(mark) = self.marks.get_mut(&page) else { return true };
+        if now < mark.try_at {
+            return false;
+        }
+        mark.try_at = now.plus(mark.length);
+        true
+    }
+
+    /// Notes that a page's answer could not be stored.
+    pub fn refused(&mut self, page: u64, prefixes: &[Prefix], now: Timestamp) {
+        make_room(&mut self.below, |below| now < below.until.max(below.stored_until));
+        for (prefix, _) in prefixes {
+            let new = Below { refused: 0, latest: 0, until: now, stored_until: Timestamp::ZERO };
+            let below = self.below.entry(*prefix).or_insert(new);
+            if now < below.stored_until {
+                continue;
+            }
+            if now > below.until {
+                below.refused /= 2;
+            }
+            if below.latest != page {
+                below.refused = below.refused.saturating_add(1);
+                below.latest = page;
+            }
+            let minutes = u64::from(below.refused.clamp(1, 10));
+            below.until = now.plus(Millis(MARK.0 * minutes));
+        }
+    }
+
+    /// Notes that a page's answer was stored.
+    pub fn stored(&mut self, page: u64, prefixes: &[Prefix], now: Timestamp) {
+        self.marks.remove(&page);
+        make_room(&mut self.below, |below| now < below.until.max(below.stored_until));
+        for (prefix, _) in prefixes {
+            let stored_until = now.plus(STORED_BELOW);
+            let below = Below { refused: 0, latest: 0, until: now, stored_until };
+            self.below.insert(*prefix, below);
+        }
+    }
+
+    /// Whether the answer for an address of which nothing is known is expected to be one that can't be stored.
+    #[must_use]
+    pub fn is_expected(&self, prefixes: &[Prefix], now: Timestamp) -> bool {
+        for (prefix, needed) in prefixes {
+            let Some(below) = self.below.get(prefix) else { continue };
+            if now < below.stored_until {
+                return false;
+            }
+            if now < below.until && below.refused >= *needed {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// How many marks and prefixes there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.marks.len() + self.below.len()
+    }
+
+    /// Whether nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// Makes room for one more (a prefix may be several): first goes what has lapsed, then everything.
+fn make_room<T>(map: &mut HashMap<u64, T>, holds: impl Fn(&T) -> bool) {
+    if map.len() + MOST_PREFIXES > MOST {
+        map.retain(|_, value| holds(value));
+    }
+    if map.len() + MOST_PREFIXES > MOST {
+        map.clear();
+    }
+}

@@ -1,0 +1,271 @@
+//! Requests that go to the origin whole, though they are for the cache: what may not be stored is answered as if the
+//! edge were not there.
+//!
+//! Most requests for a page that is not here are asked without what no key has, because the answer may then be
+//! everyone's. Where it is known, or expected, that it may not be stored, that request would be one too many. The answer
+//! to a whole request is its visitor's alone, and never stored; if it looks as if it could be kept, the page is fetched
+//! without what no key has, in the background.
+
+use std::rc::Rc;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::admission::Admitted;
+use crate::cache::forward::{cacheable_request_fields, pass_request_fields};
+use crate::cache::key::CacheKey;
+use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
+use crate::cache::no_store::NoStore;
+use crate::cache::storage::{Storage, StorageInput, storage};
+use crate::cache::variant::never_forwarded;
+use crate::engine::port::Platform;
+use crate::http::ResponseHead;
+use crate::http::cache_status::{CacheStatus, Forward};
+use crate::http::origin::origin;
+
+use super::response::Answer;
+use super::uncacheable::{place, prefixes};
+use crate::engine::fill::shared::{Flight, Landing, Work};
+use crate::engine::fill::{Errand, Have};
+use crate::engine::{Engine, Incoming};
+
+/// Why a request goes whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Whole {
+    /// The page's last answer could not be stored, for this reason.
+    Marked(Rc<str>),
+    /// The answers for addresses like it could not be stored.
+    Expected,
+    /// It says something that no key has, and nothing is known of the address.
+    Fields,
+    /// It wants nothing of it stored.
+    NoStore,
+    /// What is stored is selected by a field that it has, and that the origin of a stored page does not get to see.
+    Vary,
+}
+
+impl Whole {
+    fn detail(&self) -> String {
+        match self {
+            Self::Marked(reason) => format!("hit-for-pass-{reason}"),
+            Self::Expected => "unstorable-so-far".to_owned(),
+            Self::Fields => "request-fields".to_owned(),
+            Self::NoStore => NoStore::RequestNoStore.as_str().to_owned(),
+            Self::Vary => "vary-not-forwarded".to_owned(),
+        }
+    }
+
+    /// Whether nothing is known of the address, so that others who ask for it wait for what this one tells.
+    const fn leads(&self) -> bool {
+        match self {
+            Self::Expected | Self::Fields => true,
+            Self::Marked(_) | Self::NoStore | Self::Vary => false,
+        }
+    }
+}
+
+/// The place of a whole request on the list of fetches: those who come meanwhile wait until it is known whether the page
+/// may be stored. If its visitor leaves, they go on by themselves.
+struct Lead<P: Platform> {
+    engine: Engine<P>,
+    key: CacheKey,
+    flight: Flight<P>,
+    now: Timestamp,
+    /// A fetch of the page goes on with it.
+    goes_on: bool,
+}
+
+impl<P: Platform> Drop for Lead<P> {
+    fn drop(&mut self) {
+        if self.goes_on {
+            return;
+        }
+        if self.flight.landing().is_none() {
+            self.flight.land(Landing::Elsewhere, self.now);
+        }
+        self.engine.isolate().borrow_mut().end_flight(&self.key, &self.flight);
+    }
+}
+
+impl<P: Platform> Engine<P> {
+    /// What of a request does not reach the origin of a page that may be stored.
+    pub(crate) fn left_out(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> LeftOut {
+        let facts = self.facts(incoming, false);
+        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        left_out(admitted, &sent, &pass_request_fields(&incoming.head, &facts))
+    }
+
+    /// The same of a request for a range, which reaches the origin with its range.
+    pub(crate) fn left_out_of_range(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+    ) -> LeftOut {
+        let facts = self.facts(incoming, false);
+        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        let mut whole = pass_request_fields(&incoming.head, &facts);
+        whole.retain(|name, _| !matches!(name, "range" | "if-range"));
+        left_out(admitted, &sent, &whole)
+    }
+
+    /// Whether a request that nothing stored answers goes whole, and why.
+    pub(crate) fn goes_whole(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        have: &Have<P>,
+        now: Timestamp,
+    ) -> Option<Whole> {
+        let left = self.left_out(incoming, admitted);
+        if left == LeftOut::Nothing {
+            return None;
+        }
+        if admitted.directives.no_store {
+            return Some(Whole::NoStore);
+        }
+        let key = self.flight_key(incoming, admitted, have);
+        let under_way = self.is_under_way(&key, now);
+        let uncacheable = &self.isolate().borrow().uncacheable;
+        if let Some(reason) = uncacheable.marked(place(&key), left, now) {
+            return Some(Whole::Marked(reason.into()));
+        }
+        // Who asks for the same page now tells whether it may be stored.
+        if under_way || have.page.is_some() || have.vary.is_some() || have.part.is_some() {
+            return None;
+        }
+        if left == LeftOut::Other {
+            Some(Whole::Fields)
+        } else if uncacheable.is_expected(&prefixes(&admitted.page), now) {
+            Some(Whole::Expected)
+        } else {
+            None
+        }
+    }
+
+    /// Whether the page is being fetched, or asked for by a request that goes whole and leads.
+    pub(crate) fn is_under_way(&self, key: &CacheKey, now: Timestamp) -> bool {
+        let limit = Millis(self.config().origin_timeout.0 * 2);
+        let flight = self.isolate().borrow_mut().flight(key, now, limit);
+        flight.is_some_and(|flight| !matches!(flight.landing(), Some(Landing::Failed(_))))
+    }
+
+    /// Whether a response with this selection can't be known to be the one for the request.
+    pub(crate) fn selects_by_more(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        names: &[String],
+    ) -> bool {
+        let odd = || incoming.head.fields.joined("origin").is_some_and(|o| origin(&o).is_none());
+        selects_by_more(&never_forwarded(names, admitted), &incoming.head)
+            || (names.iter().any(|name| name == "origin") && odd())
+    }
+
+    /// Sends a visitor's own request to the origin, whole, and looks at what comes.
+    pub(crate) async fn whole(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        why: &Whole,
+    ) -> Answer<P> {
+        let told = CacheStatus::forwarded(Forward::Bypass).detail(&why.detail());
+        let lead = why.leads().then(|| self.lead(platform, admitted));
+        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let asked = incoming.share();
+        let began = platform.now();
+        let response = self.ask(platform, incoming, fields).await;
+        match &response {
+            Ok(response) if !matches!(why, Whole::Vary | Whole::NoStore) => {
+                self.look_at(platform, asked, admitted, &response.head, began, lead);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                if let Some(lead) = lead {
+                    lead.flight.land(Landing::Failed(*error), platform.now());
+                }
+            }
+        }
+        self.passed(response, admitted.route, told)
+    }
+
+    fn lead(&self, platform: &Rc<P>, admitted: &Admitted<'_>) -> Lead<P> {
+        let (key, now) = (admitted.key.clone(), platform.now());
+        let flight = Flight::begin(Work::Fetch, now);
+        self.isolate().borrow_mut().flights.insert(key.clone(), flight.clone());
+        Lead { engine: self.clone(), key, flight, now, goes_on: false }
+    }
+
+    /// What the answer to a whole request tells of the page: as the one to a request without what no key has.
+    fn look_at(
+        &self,
+        platform: &Rc<P>,
+        asked: Incoming<P>,
+        admitted: &Admitted<'_>,
+        response: &ResponseHead,
+        began: Timestamp,
+        lead: Option<Lead<P>>,
+    ) {
+        let now = platform.now();
+        // A part, or that nothing has changed, tells nothing of the page.
+        if matches!(response.status, 206 | 304 | 412 | 416) {
+            return;
+        }
+        let sent = cacheable_request_fields(&asked.head, admitted, &self.facts(&asked, false));
+        let decision = storage(&StorageInput {
+            request: &asked.head,
+            admitted,
+            sent: &sent,
+            response,
+            request_time: began,
+            response_time: now,
+        });
+        match decision {
+            Storage::Store(_) => {
+                let page = place(&admitted.key);
+                if self.isolate().borrow_mut().uncacheable.claim_try(page, now) {
+                    self.try_to_store(platform, asked, admitted, lead, now);
+                }
+            }
+            Storage::Share(_, reason) | Storage::Refuse(reason) => {
+                self.note_refused(admitted, now);
+                if let Some(lead) = lead {
+                    lead.flight.land(Landing::Private(reason), now);
+                }
+            }
+        }
+    }
+
+    /// Notes that the answer for an address could not be stored.
+    pub(crate) fn note_refused(&self, admitted: &Admitted<'_>, now: Timestamp) {
+        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
+        self.isolate().borrow_mut().uncacheable.refused(page, &prefixes, now);
+    }
+
+    /// Notes that the answer for an address is stored.
+    pub(crate) fn note_stored(&self, admitted: &Admitted<'_>, now: Timestamp) {
+        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
+        self.isolate().borrow_mut().uncacheable.stored(page, &prefixes, now);
+    }
+
+    /// Fetches a page without what no key has: those who wait for the whole request share it.
+    fn try_to_store(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        lead: Option<Lead<P>>,
+        now: Timestamp,
+    ) {
+        let key = admitted.key.clone();
+        let flight = match lead {
+            Some(mut lead) => {
+                lead.goes_on = true;
+                lead.flight.clone()
+            }
+            None if self.is_under_way(&key, now) => return,
+            None => Flight::begin(Work::Fetch, now),
+        };
+        // Nobody waits for it but those who asked for the same page: it is no refresh in the background.
+        let errand = Errand { incoming, have: Have::nothing(None), key, background: false };
+        self.take_off_as(platform, errand, Work::Fetch, flight);
+    }
+}
