@@ -21,10 +21,12 @@ class EdgeISRConfig(AppConfig):
             checks,  # noqa: F401
             cursors,
             hooks,
+            sqlite,
         )
         from .changes import follow_relations
 
         hooks.install()
+        sqlite.install()
         cursors.install()
         _install_reading()
         follow_relations()

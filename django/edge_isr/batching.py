@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from django.core import mail
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .conf import get_settings, load
+from .conf import get_settings, is_dormant
 from .delivery import committed
 from .invalidation import Invalidation, merged
+from .sqlite import writing_first
 
 logger = logging.getLogger("edge_isr")
 
@@ -61,7 +61,7 @@ def batch(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 def is_silenced() -> bool:
     """Whether changes are told to nobody now: by `silence`, or in a test run that didn't ask."""
-    return _silenced.get() or (hasattr(mail, "outbox") and not load()[0].in_tests)
+    return _silenced.get() or is_dormant()
 
 
 def record(invalidation: Invalidation, using: str = DEFAULT_DB_ALIAS) -> None:
@@ -191,17 +191,23 @@ def _committed(ours: list[AfterCommit], using: str) -> None:
 
 
 def _submit(invalidation: Invalidation, using: str) -> None:
+    from .delivery.outbox import can_write
+
     connection = connections[using]
     if connection.in_atomic_block:
         _after(connection).take(invalidation)
         return
+    settings = get_settings()
     try:
+        if settings.outbox:
+            # Before it begins: on SQLite it has to write before it reads.
+            can_write(using)
         # Its end writes the outbox, and tells.
-        with transaction.atomic(using=using):
+        with writing_first(connection), transaction.atomic(using=using):
             _after(connection).take(invalidation)
     except Error as error:
         logger.error("the database %s can't take an outbox message: %s", using, error)
-        committed([invalidation], using, get_settings(), False)
+        committed([invalidation], using, settings, False)
 
 
 def _after(connection: BaseDatabaseWrapper) -> AfterCommit:

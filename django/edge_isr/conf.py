@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings as django_settings
+from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
@@ -298,6 +299,12 @@ def load() -> tuple[Settings, tuple[str, ...]]:
     """The project's settings and their problems."""
     settings, problems = parse(getattr(django_settings, "EDGE_ISR", {}))
     return settings, tuple(problems)
+
+
+def is_dormant() -> bool:
+    """Whether this is a test run of a site that does not look at what is told."""
+    # Django's test environment has an outbox for mail, whoever runs the tests.
+    return hasattr(mail, "outbox") and not load()[0].in_tests
 
 
 def get_settings() -> Settings:

@@ -32,6 +32,7 @@ from .changes import UNSHOWN_FIELDS, Change, chunks, ends_of, followed, rows_by
 from .conf import load
 from .patching import replace_method
 from .registry import entry_of
+from .sqlite import has_ended, has_written, writing_first
 
 # The model of the deletion that is going on: what its batches delete has been told.
 _deleting: ContextVar[type[Model] | None] = ContextVar("edge_isr_deleting", default=None)
@@ -58,7 +59,7 @@ def one_transaction(using: str) -> Iterator[None]:
     if connections[using].in_atomic_block or not load()[0].outbox:
         yield
     else:
-        with transaction.atomic(using=using):
+        with writing_first(connections[using]), transaction.atomic(using=using):
             yield
 
 
@@ -88,6 +89,7 @@ def _write_first(connection: Any, model: type[Model]) -> None:
             connection.connection.execute(
                 f"UPDATE {quote(options.db_table)} SET {column} = {column} WHERE 0"
             )
+        has_written(connection)
     except OperationalError as error:
         # A view can't be updated; that is for the site's own statement to say.
         if "locked" in str(error):
@@ -384,6 +386,7 @@ def _savepoint_rollback(original: Any) -> Any:
 
 def _run_commit_hooks(original: Callable[[Any], None]) -> Any:
     def run_and_clear_commit_hooks(self: Any) -> None:
+        has_ended(self)
         if self.run_on_commit:
             after_commit(self)
         original(self)

@@ -252,6 +252,8 @@ def written():
 
 
 IS_POSTGRES = bool(os.environ.get("EDGE_ISR_TEST_PG"))
+# It has databases of its own: once is enough.
+collect_ignore = ["test_sqlite.py"] if IS_POSTGRES else []
 
 
 def wait_for(condition, timeout=10):

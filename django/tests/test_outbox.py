@@ -4,14 +4,16 @@ import threading
 from datetime import timedelta
 
 import pytest
-from conftest import IS_POSTGRES, SECRET, the_row
+from conftest import IS_POSTGRES, SECRET, the_row, wait_for
 from django.db import connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from shop.models import Category
 
 import edge_isr
 from edge_isr import retry, signing
 from edge_isr.conf import get_settings
+from edge_isr.delivery import outbox, thread
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
 
@@ -351,3 +353,42 @@ def test_a_queue_that_fails_keeps_the_rows(edge, worker, caplog):
 
 def broken_delivery(using):
     raise ConnectionError("no broker")
+
+
+class TestShortClaims:
+    """Short ones: a deliverer that was killed holds its rows up for less than half a minute."""
+
+    def test_what_a_killed_deliverer_held_is_soon_free(self):
+        assert outbox.CLAIM_SECONDS + thread.POLL_SECONDS <= 30
+        assert outbox.RENEW_SECONDS * 2 < outbox.CLAIM_SECONDS
+
+    def test_a_claim_is_renewed_while_a_call_lasts(self, worker, monkeypatch):
+        monkeypatch.setattr(outbox, "CLAIM_SECONDS", 1)
+        monkeypatch.setattr(outbox, "RENEW_SECONDS", 0.05)
+        worker.hold.clear()
+        edge_isr.revalidate_by_tags("x")
+        other = threading.Thread(target=in_a_thread, args=(deliver,))
+        other.start()
+        wait_for(lambda: worker.calls)
+        first = the_row().claimed_until
+        wait_for(lambda: the_row().claimed_until > first + timedelta(seconds=0.5))
+        assert deliver().delivered == 0, "somebody is at it"
+        worker.hold.set()
+        other.join()
+        assert the_row().status == "delivered" and the_row().claimed_until is None
+
+    def test_a_round_writes_twice(self, worker, django_assert_num_queries):
+        """The claim, and what became of it; the rest only reads."""
+        for n in range(5):
+            edge_isr.revalidate_by_tags(f"x{n}")
+        with CaptureQueriesContext(connection) as queries:
+            deliver()
+        written = [q["sql"] for q in queries if q["sql"].startswith(("UPDATE", "DELETE", "INSERT"))]
+        assert len(written) == 2
+
+
+def in_a_thread(do):
+    try:
+        do()
+    finally:
+        connections.close_all()

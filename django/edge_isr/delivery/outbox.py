@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
-from django.db import connections, router, transaction
+from django.db import Error, connections, router, transaction
 from django.db.models import Min, Q
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
@@ -23,14 +26,18 @@ from ..conf import Settings
 from ..invalidation import Invalidation, merged
 from ..models import OutboxMessage
 from ..retry import Failed, Refused, delay
+from ..sqlite import between_transactions, in_memory
 from ..targets import Receipt, Target, make_target, target_names
 
 logger = logging.getLogger("edge_isr")
 
 MAX_ROWS = 500
 MAX_NAMES_PER_ROW = 5000
-# Longer than a call with all its parts may take.
-CLAIM_SECONDS = 300
+# A claim whose holder was killed ends after this; while a call lasts, it is renewed in between.
+CLAIM_SECONDS = 15
+RENEW_SECONDS = 5.0
+# How soon what was left to another deliverer is looked at again.
+LEFT_SECONDS = 1.0
 
 
 @dataclass
@@ -50,7 +57,11 @@ class Outcome:
 
 def databases() -> list[str]:
     """The databases that have an outbox."""
-    return [alias for alias in connections if router.allow_migrate_model(alias, OutboxMessage)]
+    return [
+        alias
+        for alias in connections
+        if router.allow_migrate_model(alias, OutboxMessage) and not in_memory(connections[alias])
+    ]
 
 
 # The databases that are known to have the table.
@@ -70,6 +81,8 @@ def has_table(using: str) -> bool:
 
 def can_write(using: str) -> bool:
     """Whether changes on this database go by its outbox."""
+    if in_memory(connections[using]):
+        return False
     if has_table(using):
         return True
     logger.error("the database %s has no outbox yet (run migrate): told without it", using)
@@ -93,6 +106,8 @@ class Deliverer:
     def __init__(self) -> None:
         self._rest_until: dict[str, float] = {}
         self._prune_at = 0.0
+        # Whether the last round left what is due to another one who delivers.
+        self._leaves = False
 
     def round(self, using: str, settings: Settings) -> Outcome:
         """Delivers everything that is due on one database."""
@@ -101,13 +116,16 @@ class Deliverer:
             by_target: dict[str, list[OutboxMessage]] = {}
             for row in rows:
                 by_target.setdefault(row.target, []).append(row)
-            for name, of_target in by_target.items():
-                outcome += self._deliver(name, of_target, using, settings)
+            with _renewed(rows[0].claim, using):
+                for name, of_target in by_target.items():
+                    outcome += self._deliver(name, of_target, using, settings)
         self._prune(using, settings)
         return outcome
 
     def next_due(self, using: str) -> float | None:
         """The seconds until something is due; none if nothing waits."""
+        if self._leaves:
+            return LEFT_SECONDS
         pending = OutboxMessage.objects.using(using).filter(status=OutboxMessage.Status.PENDING)
         resting = self._resting()
         # What another holds is nobody's before its claim ends.
@@ -118,6 +136,13 @@ class Deliverer:
         if resting and pending.filter(target__in=resting).exists():
             waits += [self._rest_until[name] - now for name in resting]
         return max(0.0, min(waits)) if waits else None
+
+    @staticmethod
+    def _others_deliver(using: str, now: datetime) -> bool:
+        """On SQLite one deliverer at a time spares the site's writers the statements of the others:
+        whoever is at it goes on until nothing is due."""
+        pending = OutboxMessage.objects.using(using).filter(status=OutboxMessage.Status.PENDING)
+        return pending.filter(claimed_until__gt=now).exists()
 
     def _resting(self) -> list[str]:
         now = time.monotonic()
@@ -131,7 +156,11 @@ class Deliverer:
             free, status=OutboxMessage.Status.PENDING, due_at__lte=now
         )
         due = due.exclude(target__in=self._resting()).order_by("id")
+        self._leaves = False
         if not due.exists():
+            return []
+        if connections[using].vendor == "sqlite" and self._others_deliver(using, now):
+            self._leaves = True
             return []
         until = now + timedelta(seconds=CLAIM_SECONDS)
         messages = OutboxMessage.objects.using(using)
@@ -143,7 +172,8 @@ class Deliverer:
         else:
             # No lock between the two: the condition is asked again, and who comes second gets none.
             ids = list(due.values_list("pk", flat=True)[:MAX_ROWS])
-            messages.filter(free, pk__in=ids).update(claim=claim, claimed_until=until)
+            with between_transactions(using):
+                messages.filter(free, pk__in=ids).update(claim=claim, claimed_until=until)
         return list(messages.filter(claim=claim, pk__in=ids))
 
     def _deliver(
@@ -169,9 +199,10 @@ class Deliverer:
             logger.exception("%s: an unexpected error", name)
             return self._failed(name, rows, using, f"{type(error).__name__}: {error}", None)
         self._rest_until.pop(name, None)
-        _rows(rows, using).update(
-            status=OutboxMessage.Status.DELIVERED, delivered_at=timezone.now(), last_error="",
-            claim="", claimed_until=None, job_id=receipt.job_id, epoch=receipt.epoch,
+        _update(
+            rows, using, status=OutboxMessage.Status.DELIVERED, delivered_at=timezone.now(),
+            last_error="", claim="", claimed_until=None, job_id=receipt.job_id,
+            epoch=receipt.epoch,
         )  # fmt: skip
         return Outcome(delivered=len(rows))
 
@@ -187,8 +218,8 @@ class Deliverer:
         wait = delay(attempts, retry_after)
         self._rest_until[name] = time.monotonic() + wait
         logger.error("%s: not delivered, again in %.0f s: %s", name, wait, why)
-        _rows(rows, using).update(
-            attempts=attempts, due_at=timezone.now() + timedelta(seconds=wait),
+        _update(
+            rows, using, attempts=attempts, due_at=timezone.now() + timedelta(seconds=wait),
             last_error=why[:2000], claim="", claimed_until=None,
         )  # fmt: skip
         return Outcome(failed=len(rows))
@@ -197,8 +228,13 @@ class Deliverer:
     def _refused(rows: Sequence[OutboxMessage], using: str, why: str) -> Outcome:
         for row in rows:
             logger.error("%s: refused for good, outbox message %s: %s", row.target, row.pk, why)
-        _rows(rows, using).update(
-            status=OutboxMessage.Status.DEAD, last_error=why[:2000], claim="", claimed_until=None
+        _update(
+            rows,
+            using,
+            status=OutboxMessage.Status.DEAD,
+            last_error=why[:2000],
+            claim="",
+            claimed_until=None,
         )
         return Outcome(dead=len(rows))
 
@@ -210,11 +246,41 @@ class Deliverer:
         done = OutboxMessage.objects.using(using).filter(
             status=OutboxMessage.Status.DELIVERED, delivered_at__lt=before
         )
-        done.delete()
+        if done.exists():
+            with between_transactions(using):
+                done.delete()
 
 
-def _rows(rows: Sequence[OutboxMessage], using: str):  # type: ignore[no-untyped-def]
-    return OutboxMessage.objects.using(using).filter(pk__in=[row.pk for row in rows])
+@contextmanager
+def _renewed(claim: str, using: str) -> Iterator[None]:
+    """Renews a claim while it is needed, on a connection of its own if it is needed long. If that
+    fails, the claim ends: then others deliver the same, which counts once or is harmless."""
+    done = threading.Event()
+
+    def renew() -> None:
+        try:
+            while not done.wait(RENEW_SECONDS):
+                until = timezone.now() + timedelta(seconds=CLAIM_SECONDS)
+                with between_transactions(using):
+                    held = OutboxMessage.objects.using(using).filter(claim=claim)
+                    held.update(claimed_until=until)
+        except Error as error:
+            logger.warning("a claim on the outbox of %s was not renewed: %s", using, error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=renew, name="edge-isr-claim", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
+def _update(rows: Sequence[OutboxMessage], using: str, **values: Any) -> None:
+    with between_transactions(using):
+        OutboxMessage.objects.using(using).filter(pk__in=[row.pk for row in rows]).update(**values)
 
 
 def send(target: Target, rows: Sequence[OutboxMessage], settings: Settings) -> Receipt:

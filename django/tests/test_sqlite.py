@@ -1,0 +1,88 @@
+"""SQLite, Django's default: no write of the site fails that would not fail without the package."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import FakeWorker
+
+import edge_isr
+
+TESTS = Path(__file__).parent
+PACKAGE = Path(edge_isr.__file__).parent.parent
+PATH = [str(PACKAGE), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
+
+
+@pytest.fixture(params=["up", "down"])
+def address(request):
+    if request.param == "down":
+        yield "http://127.0.0.1:9"
+        return
+    worker = FakeWorker()
+    yield worker.url
+    worker.stop()
+
+
+@pytest.fixture(params=["wal", "delete"])
+def site(request, tmp_path, address):
+    """The environment of a site's processes; its tables are there."""
+    database = tmp_path / "site.sqlite3"
+    with sqlite3.connect(database) as connection:
+        assert connection.execute(f"PRAGMA journal_mode = {request.param}").fetchone() == (
+            request.param,
+        )
+    connection.close()
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(PATH),
+        "DJANGO_SETTINGS_MODULE": "sqlite_settings",
+        "SITE_DATABASE": str(database),
+        "SITE_WORKER": address,
+    }
+    manage = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v0"]
+    done = subprocess.run(manage, env=environment, capture_output=True, text=True, check=True)
+    assert done.stderr == "", "who migrates need not be told to migrate"
+    return environment
+
+
+def writers(environment, way, processes, threads, times):
+    """Runs them at once, and gives what each printed."""
+    command = [sys.executable, str(TESTS / "sqlite_writer.py"), way, str(threads), str(times)]
+    running = [
+        subprocess.Popen(
+            [*command, f"p{n}"], env=environment, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True,
+        )
+        for n in range(processes)
+    ]  # fmt: skip
+    return [process.communicate(timeout=120)[0] for process in running]
+
+
+def test_four_processes_of_four_threads_lose_no_write(site):
+    told = writers(site, "many", 4, 4, 2)
+    assert told == [f"wrote {4 * 2 * 2}\n"] * 4
+
+
+@pytest.mark.parametrize("address", ["down"], indirect=True)
+def test_a_single_writer_meets_no_second_one(site):
+    (told,) = writers(site, "alone", 1, 1, 20)
+    assert told == f"wrote {20 * 2}\n"
+
+
+@pytest.mark.parametrize("address", ["up"], indirect=True)
+def test_nor_one_that_delivers_in_another_process(site):
+    """As a command beside a server that is idle: the server's thread delivers what both wrote."""
+    watching = subprocess.Popen(
+        [sys.executable, "-m", "django", "edge_isr_deliver", "--watch", "--interval", "0.01"],
+        env=site, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        assert watching.stdout.readline() == "delivering\n"
+        (told,) = writers(site, "alone", 1, 1, 20)
+        assert told == f"wrote {20 * 2}\n"
+    finally:
+        watching.terminate()
+        watching.communicate(timeout=20)
