@@ -34,12 +34,13 @@ class EdgeISRConfig(AppConfig):
 
 
 def _install_reading() -> None:
-    from . import autotags, threads
+    from . import autotags, caching, threads
     from .conf import load
 
     if load()[0].auto_tags:
         autotags.install()
         threads.install()
+        caching.install()
 
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:

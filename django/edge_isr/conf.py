@@ -82,6 +82,8 @@ class Settings:
     timeout: float = 5.0
     request_wait: float = 1.0
     fragment_cache: str = "default"
+    cache_tags: bool = True
+    cache_tags_exclude: tuple[str, ...] = ()
     targets: tuple[Mapping[str, Any], ...] = ()
 
     def rule_for(self, path: str) -> Rule | None:
@@ -229,6 +231,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "TIMEOUT": ("timeout", _number(0.05, 60)),
     "REQUEST_WAIT": ("request_wait", _number(0, MAX_REQUEST_WAIT_SECONDS)),
     "FRAGMENT_CACHE": ("fragment_cache", _text),
+    "CACHE_TAGS": ("cache_tags", _switch),
+    "CACHE_TAGS_EXCLUDE": ("cache_tags_exclude", _several(_text)),
     "TARGETS": ("targets", _several(_mapping)),
 }
 # Settings of django-edge-isr that have nothing left to do here.

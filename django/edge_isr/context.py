@@ -20,7 +20,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .policy import Policy
+from .policy import Policy, Why
 from .tags import ANYTHING, clean, clean_all
 
 logger = logging.getLogger("edge_isr")
@@ -37,8 +37,8 @@ class Recorder:
     """What was seen: instances by model, models as a whole, and tags that were named."""
 
     __slots__ = (
-        "active", "automatic", "closed", "dates", "instances", "models", "querysets", "spans",
-        "tags", "unknown", "until",
+        "active", "automatic", "closed", "dates", "guard", "instances", "models", "page",
+        "querysets", "refetch", "remade", "spans", "tags", "unknown", "until",
     )  # fmt: skip
 
     def __init__(self, automatic: bool = True, active: bool = True) -> None:
@@ -54,11 +54,18 @@ class Recorder:
         # Querysets that were looked at; kept, so that no other one gets their id.
         self.querysets: dict[int, Any] = {}
         # What is seen from now on goes here as well, by a name.
-        self.spans: dict[Any, Recorder] = {}
+        self.spans: dict[Any, Span] = {}
         # What was read that can't be named, each with its reason.
         self.unknown: dict[str, None] = {}
         # When what was seen will be out of date by itself, in seconds since the epoch.
         self.until: float | None = None
+        # The page that it belongs to, if it is a page's own.
+        self.page: PageContext | None = None
+        # Whether the edge fetches the page anew, with no visitor waiting.
+        self.refetch = False
+        # The guard of versions that the page has seen, and what it has put into caches.
+        self.guard: str | None = None
+        self.remade: set[Any] = set()
         # Fields of dates that were compared with now (with DEBUG), by their models.
         self.dates: set[tuple[Any, str]] = set()
 
@@ -102,16 +109,26 @@ class Recorder:
         """What was seen is out of date from then on."""
         self.until = until if self.until is None else min(self.until, until)
 
-    def begin_span(self, name: Any) -> Recorder:
+    @property
+    def records(self) -> bool:
+        """Whether anything is done with what is seen."""
+        return bool(self.spans) or (self.active and self.automatic)
+
+    def merge(self, other: Recorder) -> None:
+        """Takes up what another one has seen."""
+        for label, keys in list(other.instances.items()):
+            self.instances.setdefault(label, set()).update(list(keys))
+        self.models.update(other.models)
+        self.absorb(list(other.tags), list(other.unknown), other.until)
+
+    def begin_span(self, name: Any, span: Span) -> None:
         """From now on what is seen is seen by a recorder of its own as well."""
-        span = Recorder()
         self.spans.pop(name, None)
         self.spans[name] = span
         if len(self.spans) > MAX_SPANS:
-            del self.spans[next(iter(self.spans))]
-        return span
+            self.spans.pop(next(iter(self.spans)), None)
 
-    def end_span(self, name: Any) -> Recorder | None:
+    def end_span(self, name: Any) -> Span | None:
         """What was seen since the span of that name began; None if there is none."""
         return self.spans.pop(name, None)
 
@@ -135,8 +152,23 @@ class Recorder:
     def close(self) -> None:
         """The response is finished; what goes on is not heard any more."""
         self.active, self.closed = False, True
+        self.page = None
         self.spans.clear()
         self.querysets.clear()
+
+
+class Span(Recorder):
+    """What is seen between a look-up in a cache and the `set` of the same key."""
+
+    __slots__ = ("made", "replaces")
+
+    def __init__(self, guard: str | None, made: bool, replaces: bool) -> None:
+        super().__init__()
+        # The guard of versions when it began; whether the look-up found nothing; whether there was
+        # a value that counts as missing.
+        self.guard = guard
+        self.made = made
+        self.replaces = replaces
 
 
 @lru_cache(maxsize=256)
@@ -151,6 +183,11 @@ class PageContext:
     def __init__(self) -> None:
         self.policy: Policy | None = None
         self.recorder = Recorder(active=False)
+        self.recorder.page = self
+        # As long as it is being answered.
+        self.request: HttpRequest | None = None
+        # Why it is not public, of a page out of a cache of the site.
+        self.refused: Why | None = None
         # Set when the page's tags could not all be told: it must not be stored.
         self.failed = False
         # Whether its view named tags itself.
@@ -194,6 +231,11 @@ class PageContext:
         known = [ends for ends in (self.ends, self.recorder.until) if ends is not None]
         return min(known) - time.time() if known else None
 
+    def close(self) -> None:
+        """The response is finished."""
+        self.request = None
+        self.recorder.close()
+
     @property
     def tags(self) -> list[str]:
         """The page's tags so far."""
@@ -224,9 +266,7 @@ def page_of(request: HttpRequest) -> PageContext:
 def automatic() -> Recorder | None:
     """The recorder that the hooks write to now, if there is one."""
     recorder = current.get()
-    if recorder is None or not (recorder.spans or (recorder.active and recorder.automatic)):
-        return None
-    return recorder
+    return recorder if recorder is not None and recorder.records else None
 
 
 @contextmanager

@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
 from typing import Any, TypeVar, cast
@@ -33,30 +32,16 @@ from .decorators import Tags
 from .invalidation import Invalidation
 from .policy import SAFE_METHODS, UNKNOWN_SECONDS
 from .tags import ANYTHING, clean_all, path_tag, with_coarse, with_every
+from .versions import EVERYTHING, GUARD, PREFIX, are_current, ensure, replace_versions, version_key
 
 logger = logging.getLogger("edge_isr")
 
-PREFIX = "edge_isr:"
-GUARD = PREFIX + "guard"
-# Said by revalidate_all: every entry carries it.
-EVERYTHING = "*"
-# Longer than any entry lives, as far as the cache keeps it.
-VERSION_SECONDS = 30 * 86_400
 DEFAULT_TTL_SECONDS = 300
 # Of more instances of one model a fragment has the model's tag alone: each is a look-up later on.
 MAX_INSTANCES = 100
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MISSING = object()
-
-
-def _new_version() -> str:
-    return uuid.uuid4().hex
-
-
-def _version_key(tag: str) -> str:
-    # Tags may be long, and memcached takes 250 bytes.
-    return PREFIX + "tag:" + hashlib.sha256(tag.encode()).hexdigest()[:40]
 
 
 def forget(invalidations: Iterable[Invalidation], settings: Settings) -> None:
@@ -69,9 +54,7 @@ def forget(invalidations: Iterable[Invalidation], settings: Settings) -> None:
     if not tags:
         return
     try:
-        cache = caches[settings.fragment_cache]
-        cache.set(GUARD, _new_version(), VERSION_SECONDS)
-        cache.set_many({_version_key(tag): _new_version() for tag in tags}, VERSION_SECONDS)
+        replace_versions(settings.fragment_cache, tags)
     except Exception:
         # A cache that can't be written serves nothing for long; the edge must hear of it anyway.
         logger.exception("fragments of %s could not be invalidated", sorted(tags)[:8])
@@ -131,9 +114,7 @@ class Fragment:
         if entry is None:
             return _MISSING, [], None
         value, versions, until = entry
-        keys = {tag: _version_key(tag) for tag in versions}
-        now = self._cache.get_many(keys.values())
-        if any(now.get(keys[tag]) != version for tag, version in versions.items()):
+        if not are_current(self._settings.fragment_cache, versions):
             return _MISSING, [], None
         return value, [tag for tag in versions if tag != EVERYTHING], until
 
@@ -151,18 +132,14 @@ class Fragment:
         tags, until = with_every(recorder.named()), recorder.until
         ttl = _capped(self._ttl, ANYTHING in tags, until)
         if not personal and ttl > 0:
-            versions = {tag: self._ensure(_version_key(tag)) for tag in [*tags, EVERYTHING]}
+            versions = {tag: self._ensure(version_key(tag)) for tag in [*tags, EVERYTHING]}
             if self._cache.get(GUARD) == guard:
                 self._cache.set(self._key, (value, versions, until), ttl)
         return value, tags, until
 
     def _ensure(self, key: str) -> str:
         """A version that is in the cache: its own, or a new one if it has none."""
-        found = self._cache.get(key)
-        if found is None:
-            self._cache.add(key, _new_version(), VERSION_SECONDS)
-            found = self._cache.get(key)
-        return str(found)
+        return ensure(self._cache, key)
 
 
 def _capped(ttl: int, unknown: bool, until: float | None) -> int:

@@ -31,6 +31,8 @@ from .tags import ANYTHING, clean_all, fold, path_tag, with_every
 logger = logging.getLogger("edge_isr")
 
 TAGS_HEADER = "X-Edge-ISR-Tags"
+# On what the edge fetches while no visitor waits.
+WARMUP = "HTTP_X_EDGE_ISR_WARMUP"
 ORIGIN_AUTH_HEADER = "X-Edge-ISR-Origin-Auth"
 
 
@@ -55,6 +57,8 @@ class EdgeISRMiddleware(_Middleware):
         settings = get_settings()
         _start_delivery(settings)
         page = page_of(request)
+        page.request = request
+        page.recorder.refetch = WARMUP in request.META
         rule = settings.rule_for(request.path_info) if settings.rules else None
         if rule is not None and rule.policy is not None and request.method in SAFE_METHODS:
             page.begin(rule.policy, settings.auto_tags)
@@ -67,7 +71,7 @@ class EdgeISRMiddleware(_Middleware):
                 response = self.get_response(request)
             return finish(request, response, page, rule, settings)
         finally:
-            page.recorder.close()
+            page.close()
 
     async def _async(
         self,
@@ -81,7 +85,7 @@ class EdgeISRMiddleware(_Middleware):
                 response = await self.get_response(request)
             return finish(request, response, page, rule, settings)
         finally:
-            page.recorder.close()
+            page.close()
 
 
 @contextmanager
@@ -142,6 +146,8 @@ def _refusal(
     automatic = settings.auto_tags and policy.auto_tags
     if automatic and not page.explicit and rules.untracked_stream(response):
         return Why.STREAMING
+    if page.refused is not None:
+        return page.refused
     if page.failed:
         return Why.TAGS_FAILED
     try:

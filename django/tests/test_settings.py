@@ -37,6 +37,8 @@ WRONG = {
     "IN_TESTS": ("yes", "expected True or False"),
     "REQUEST_WAIT": (3, "expected a number from 0 to 2"),
     "FRAGMENT_CACHE": (1, "expected a text"),
+    "CACHE_TAGS": ("no", "expected True or False"),
+    "CACHE_TAGS_EXCLUDE": (3, "expected a list"),
     "TARGETS": ("fastly", "expected a dictionary"),
     "CDN": ("fastly", "expected a dictionary"),
 }
