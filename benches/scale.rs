@@ -22,7 +22,7 @@ use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::tag::{Tag, TagSet, Target};
 use edge_isr::index::{Grant, LeaseReply, Move, RecordRequest, ShardCall, ShardReply};
 use edge_isr::journal::delta::Delta;
-use edge_isr::journal::view::{Sight, View};
+use edge_isr::journal::view::{View, ViewHealth};
 use edge_isr::journal::{
     Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
 };
@@ -96,7 +96,7 @@ fn name(kind: &str, number: u64) -> Tag {
 fn view(figures: &mut Vec<Figure>) {
     const TARGETS: u64 = 100_000;
     let rows: Vec<_> = (1..=TARGETS)
-        .map(|n| edge_isr::journal::delta::Row {
+        .map(|n| edge_isr::journal::delta::TargetRow {
             hash: Target::Tag(name("post", n)).hash(),
             soft: Epoch(n),
             hard: Epoch::ZERO,
@@ -104,7 +104,7 @@ fn view(figures: &mut Vec<Figure>) {
         })
         .collect();
     let buckets = (0..=u16::MAX)
-        .map(|bucket| edge_isr::journal::delta::Bucket { bucket, epoch: Epoch(1) })
+        .map(|bucket| edge_isr::journal::delta::Bucket { bucket, epoch: Epoch(1), hard: Epoch(1) })
         .collect();
     let delta =
         Delta { since: None, to: Epoch(TARGETS), more: false, head: Epoch(TARGETS), rows, buckets };
@@ -122,10 +122,10 @@ fn view(figures: &mut Vec<Figure>) {
     let entries: Vec<Vec<_>> = (0..5_000)
         .map(|n| (0..20).map(|t| Target::Tag(name("post", n * 20 + t + 1)).hash()).collect())
         .collect();
-    let sight = Sight::Clear { refresh: false };
+    let health = ViewHealth::Recent { refresh: false };
     let parts = timed(ROUNDS, |_| {
         for targets in &entries {
-            black_box(view.standing(targets, Epoch(TARGETS), sight, T0, Millis(2_000)));
+            black_box(view.validity(targets, Epoch(TARGETS), health, T0, Millis(2_000)));
         }
     });
     figures.push(Figure {

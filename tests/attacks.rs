@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use attacks_lists::{ACCOUNT_BY_ANOTHER_NAME, HEADERS, NEGOTIATION};
 use edge_isr::base::time::Seconds;
-use edge_isr::config::{Action, Config, PathPattern, Route, Rule};
+use edge_isr::config::{Action, Config, PathPattern, Route, RouteRule};
 use edge_isr::engine::port::OriginError;
 use edge_isr::journal::Mode;
 use world::{Isolate, Reached, Script, Seen, World};
@@ -384,7 +384,7 @@ fn account(reached: &Reached) -> Result<Script, OriginError> {
 /// Web cache deception: the victim is made to visit a link, the attacker asks for it after them.
 #[test]
 fn deception_shows_the_attacker_nothing_of_the_victim() {
-    let styles = Rule {
+    let styles = RouteRule {
         host: None,
         path: PathPattern::parse("*.css").expect("a pattern"),
         route: Route { ttl: Some(Seconds(3_600)), ..Route::default() },
@@ -408,7 +408,7 @@ fn deception_shows_the_attacker_nothing_of_the_victim() {
 /// origin may take for it.
 #[test]
 fn a_bypass_rule_is_not_got_around_by_spelling() {
-    let rule = |path: &str, route: Route| Rule {
+    let rule = |path: &str, route: Route| RouteRule {
         host: None,
         path: PathPattern::parse(path).expect("a pattern"),
         route,

@@ -5,7 +5,7 @@ use edge_isr::base::time::{Millis, Seconds};
 use edge_isr::config::host::{HostError, parse_host};
 use edge_isr::config::{
     Action, Config, ForwardHeaders, LogLevel, Network, OriginUrl, OriginUrlError, PathPattern,
-    QueryPolicy, Route, Rule, TRACKING_PARAMETERS, VaryOn, parse,
+    QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn, parse,
 };
 use proptest::prelude::*;
 
@@ -27,7 +27,7 @@ fn an_empty_object_is_the_default() {
 fn every_setting_arrives() {
     let given = right(
         r#"{
-        "max_lag": 3.5, "sync_interval": 0.25, "blind_limit": 60, "origin_timeout": 1.5,
+        "max_lag": 3.5, "sync_interval": 0.25, "journal_lost_limit": 60, "origin_timeout": 1.5,
         "shards": 16, "control_prefix": "/_cache/isr",
         "host_aliases": {"www.Example.com": "example.com"},
         "control_hosts": ["Purge.example.com", "api.example.com:8443", "purge.example.com:443"],
@@ -53,7 +53,7 @@ fn every_setting_arrives() {
     let want = Config {
         max_lag: Millis(3500),
         sync_interval: Millis(250),
-        blind_limit: Millis(60_000),
+        journal_lost_limit: Millis(60_000),
         origin_timeout: Millis(1500),
         shards: 16,
         control_prefix: "/_cache/isr".into(),
@@ -130,12 +130,12 @@ fn a_rule_takes_what_it_leaves_out_from_the_defaults() {
     };
     let pattern = |text| PathPattern::parse(text).unwrap();
     let want = [
-        Rule {
+        RouteRule {
             host: Some("example.com".into()),
             path: pattern("/blog/*"),
             route: Route { ttl: Some(Seconds(5)), ..base.clone() },
         },
-        Rule {
+        RouteRule {
             host: None,
             path: pattern("*.pdf"),
             route: Route {
@@ -144,7 +144,7 @@ fn a_rule_takes_what_it_leaves_out_from_the_defaults() {
                 ..base.clone()
             },
         },
-        Rule {
+        RouteRule {
             host: None,
             path: pattern("/admin/*"),
             route: Route { action: Action::Bypass, ..base.clone() },
@@ -170,9 +170,9 @@ fn deny_adds_to_the_tracking_list() {
 #[test]
 fn what_is_not_set_follows_the_lag() {
     let short = right(r#"{"max_lag": 0.5}"#);
-    assert_eq!((short.sync_interval, short.blind_limit), (Millis(250), Millis(30_000)));
+    assert_eq!((short.sync_interval, short.journal_lost_limit), (Millis(250), Millis(30_000)));
     let long = right(r#"{"max_lag": 60}"#);
-    assert_eq!((long.sync_interval, long.blind_limit), (Millis(1000), Millis(60_000)));
+    assert_eq!((long.sync_interval, long.journal_lost_limit), (Millis(1000), Millis(60_000)));
     let at_once = right(r#"{"max_lag": 0}"#);
     assert_eq!((at_once.max_lag, at_once.sync_interval), (Millis(0), Millis(0)));
 }
@@ -279,8 +279,8 @@ const WRONG: &[(&str, &[(&str, &str)])] = &[
     (r#"{"defaults": {"negative_ttl": {"404": "x"}}}"#, &[("defaults.negative_ttl.404", "\"x\"")]),
     // Contradictions.
     (r#"{"max_lag": 1, "sync_interval": 2}"#, &[("sync_interval", "longer than max_lag (1 s)")]),
-    (r#"{"blind_limit": 1}"#, &[("blind_limit", "shorter than max_lag (2 s)")]),
-    (r#"{"defaults": {"max_lag": 31}}"#, &[("defaults.max_lag", "longer than blind_limit")]),
+    (r#"{"journal_lost_limit": 1}"#, &[("journal_lost_limit", "shorter than max_lag (2 s)")]),
+    (r#"{"defaults": {"max_lag": 31}}"#, &[("defaults.max_lag", "longer than journal_lost_limit")]),
     (r#"{"fill_memory": 1000}"#, &[("fill_memory", "less than max_body")]),
     (r#"{"memory": 80000000}"#, &[("memory", "together exceed")]),
     (
@@ -534,7 +534,7 @@ fn the_summary_holds_counts_alone() {
     let text = serde_json::to_string(&config.summary()).unwrap();
     assert_eq!(
         text,
-        r#"{"max_lag_ms":2000,"sync_interval_ms":1000,"blind_limit_ms":30000,"shards":8,"routes":2,"bypass_routes":1,"host_aliases":1}"#
+        r#"{"max_lag_ms":2000,"sync_interval_ms":1000,"journal_lost_limit_ms":30000,"shards":8,"routes":2,"bypass_routes":1,"host_aliases":1}"#
     );
 }
 
@@ -553,7 +553,7 @@ fn settings() -> impl Strategy<Value = serde_json::Value> {
         let names = [
             "max_lag",
             "sync_interval",
-            "blind_limit",
+            "journal_lost_limit",
             "shards",
             "memory",
             "fill_memory",
@@ -611,10 +611,10 @@ proptest! {
     fn accepted_bounds_are_in_order(lag in 0u32..400, interval in prop::option::of(0u32..400), blind in prop::option::of(0u32..400)) {
         let mut value = serde_json::json!({ "max_lag": lag });
         if let Some(interval) = interval { value["sync_interval"] = interval.into(); }
-        if let Some(blind) = blind { value["blind_limit"] = blind.into(); }
+        if let Some(blind) = blind { value["journal_lost_limit"] = blind.into(); }
         if let Ok(config) = edge_isr::config::from_value(&value) {
             prop_assert!(config.sync_interval <= config.max_lag);
-            prop_assert!(config.max_lag <= config.blind_limit);
+            prop_assert!(config.max_lag <= config.journal_lost_limit);
         }
     }
 }

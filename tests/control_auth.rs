@@ -4,7 +4,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use edge_isr::base::time::Timestamp;
-use edge_isr::control::auth::{AuthError, Caller, Scope};
+use edge_isr::control::auth::{AuthError, Caller, TokenScope};
 use edge_isr::control::secret::{SecretFault, SecretKind};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
 use edge_isr::http::Fields;
@@ -46,8 +46,12 @@ fn signed(signature: &str) -> Fields {
 #[test]
 fn the_official_vector_verifies() {
     assert_eq!(sign(SECRET, ID, &SENT.to_string(), BODY), SIGNATURE);
-    let caller =
-        secrets(SECRET, "").authenticate(&signed(SIGNATURE), BODY, Scope::Revalidate, at(SENT));
+    let caller = secrets(SECRET, "").authenticate(
+        &signed(SIGNATURE),
+        BODY,
+        TokenScope::Revalidate,
+        at(SENT),
+    );
     assert_eq!(caller, Ok(Caller::Webhook { id: ID.into() }));
 }
 
@@ -131,7 +135,7 @@ fn id_and_timestamp_are_of_their_form() {
     for name in ["webhook-id", "webhook-timestamp", "webhook-signature"] {
         let mut fields = signed(SIGNATURE);
         fields.remove(name);
-        let got = secrets(SECRET, "").authenticate(&fields, BODY, Scope::Revalidate, at(SENT));
+        let got = secrets(SECRET, "").authenticate(&fields, BODY, TokenScope::Revalidate, at(SENT));
         assert_eq!(got, Err(AuthError::Malformed(name)), "without {name}");
     }
     let mut twice = signed(SIGNATURE);
@@ -145,22 +149,22 @@ fn tokens_have_scopes() {
     let secrets = secrets("", "ci:read+revalidate:abc look:read:def:ghi\nroot:admin:xyz");
     let missing = |scope| Err(AuthError::ScopeMissing(scope));
     let rows = [
-        ("Bearer abc", Scope::Read, Ok("ci")),
-        ("Bearer abc", Scope::Revalidate, Ok("ci")),
-        ("Bearer abc", Scope::Admin, missing(Scope::Admin)),
-        ("bearer  def:ghi", Scope::Read, Ok("look")),
-        ("Bearer def:ghi", Scope::Revalidate, missing(Scope::Revalidate)),
-        ("Bearer xyz", Scope::Read, Ok("root")),
-        ("Bearer xyz", Scope::Revalidate, Ok("root")),
-        ("Bearer xyz", Scope::Admin, Ok("root")),
-        ("Bearer ab", Scope::Read, Err(AuthError::UnknownToken)),
-        ("Bearer abcd", Scope::Read, Err(AuthError::UnknownToken)),
-        ("Bearer ABC", Scope::Read, Err(AuthError::UnknownToken)),
-        ("Bearer", Scope::Read, Err(AuthError::MalformedToken)),
-        ("Bearer ", Scope::Read, Err(AuthError::MalformedToken)),
-        ("Bearer a b", Scope::Read, Err(AuthError::MalformedToken)),
-        ("Basic abc", Scope::Read, Err(AuthError::MalformedToken)),
-        ("abc", Scope::Read, Err(AuthError::MalformedToken)),
+        ("Bearer abc", TokenScope::Read, Ok("ci")),
+        ("Bearer abc", TokenScope::Revalidate, Ok("ci")),
+        ("Bearer abc", TokenScope::Admin, missing(TokenScope::Admin)),
+        ("bearer  def:ghi", TokenScope::Read, Ok("look")),
+        ("Bearer def:ghi", TokenScope::Revalidate, missing(TokenScope::Revalidate)),
+        ("Bearer xyz", TokenScope::Read, Ok("root")),
+        ("Bearer xyz", TokenScope::Revalidate, Ok("root")),
+        ("Bearer xyz", TokenScope::Admin, Ok("root")),
+        ("Bearer ab", TokenScope::Read, Err(AuthError::UnknownToken)),
+        ("Bearer abcd", TokenScope::Read, Err(AuthError::UnknownToken)),
+        ("Bearer ABC", TokenScope::Read, Err(AuthError::UnknownToken)),
+        ("Bearer", TokenScope::Read, Err(AuthError::MalformedToken)),
+        ("Bearer ", TokenScope::Read, Err(AuthError::MalformedToken)),
+        ("Bearer a b", TokenScope::Read, Err(AuthError::MalformedToken)),
+        ("Basic abc", TokenScope::Read, Err(AuthError::MalformedToken)),
+        ("abc", TokenScope::Read, Err(AuthError::MalformedToken)),
     ];
     for (value, scope, want) in rows {
         let fields: Fields = [("authorization", value)].into_iter().collect();
@@ -168,18 +172,18 @@ fn tokens_have_scopes() {
         let want = want.map(|name: &str| Caller::Token { name: name.into() });
         assert_eq!(got, want, "{value:?} for {scope:?}");
     }
-    let none = secrets.authenticate(&Fields::new(), b"", Scope::Read, at(SENT));
+    let none = secrets.authenticate(&Fields::new(), b"", TokenScope::Read, at(SENT));
     assert_eq!(none, Err(AuthError::Missing));
     let nothing = Secrets::default();
     let fields: Fields = [("authorization", "Bearer abc")].into_iter().collect();
-    let got = nothing.authenticate(&fields, b"", Scope::Read, at(SENT));
+    let got = nothing.authenticate(&fields, b"", TokenScope::Read, at(SENT));
     assert_eq!(got, Err(AuthError::NothingConfigured));
 }
 
 #[test]
 fn a_signature_is_good_for_invalidations_alone() {
     let secrets = secrets(SECRET, "");
-    for scope in [Scope::Read, Scope::Admin] {
+    for scope in [TokenScope::Read, TokenScope::Admin] {
         let got = secrets.authenticate(&signed(SIGNATURE), BODY, scope, at(SENT));
         assert_eq!(got, Err(AuthError::Missing), "{scope:?}");
     }
@@ -196,7 +200,7 @@ fn errors_are_problems_with_their_status() {
         (AuthError::NothingConfigured, 401, None),
         (AuthError::MalformedToken, 401, Some("authorization")),
         (AuthError::UnknownToken, 401, Some("authorization")),
-        (AuthError::ScopeMissing(Scope::Read), 403, Some("authorization")),
+        (AuthError::ScopeMissing(TokenScope::Read), 403, Some("authorization")),
     ];
     for (error, status, field) in rows {
         let problem = Problem::from(error);
@@ -213,7 +217,7 @@ type SecretRow<'a> = (&'a str, &'a str, &'a [(SecretKind, usize, SecretFault)]);
 
 #[test]
 fn wrong_secrets_are_told_by_their_position() {
-    use SecretFault::{Base64, Empty, Form, Name, Prefix, Repeated, Scope, TooMany, Value};
+    use SecretFault::{Base64, Empty, Form, Name, Prefix, Repeated, TokenScope, TooMany, Value};
     let webhook = SecretKind::Webhook;
     let token = SecretKind::Token;
     let many = vec![SECRET; 33].join(" ");
@@ -227,8 +231,8 @@ fn wrong_secrets_are_told_by_their_position() {
         ("", "ci:read:", &[(token, 1, Empty)]),
         ("", ":read:hunter2", &[(token, 1, Name)]),
         ("", "c/i:read:hunter2", &[(token, 1, Name)]),
-        ("", "ci::hunter2", &[(token, 1, Scope)]),
-        ("", "ci:read+write:hunter2", &[(token, 1, Scope)]),
+        ("", "ci::hunter2", &[(token, 1, TokenScope)]),
+        ("", "ci:read+write:hunter2", &[(token, 1, TokenScope)]),
         ("", "ci:read:hunter\u{e9}2", &[(token, 1, Value)]),
         ("", "a:read:hunter2,b:admin:hunter2", &[(token, 2, Repeated)]),
         ("hunter2", "ci:read", &[(webhook, 1, Prefix), (token, 1, Form)]),
@@ -283,7 +287,7 @@ proptest! {
     fn any_fields_are_taken_or_refused(id in ".{0,20}", stamp in ".{0,20}", signature in "(v1,)?.{0,40}", token in ".{0,20}") {
         let secrets = secrets(SECRET, "ci:read:hunter2");
         let fields: Fields = [("webhook-id", id), ("webhook-timestamp", stamp), ("webhook-signature", signature), ("authorization", token)].into_iter().collect();
-        for scope in [Scope::Read, Scope::Revalidate, Scope::Admin] {
+        for scope in [TokenScope::Read, TokenScope::Revalidate, TokenScope::Admin] {
             let got = secrets.authenticate(&fields, b"a body", scope, at(SENT));
             prop_assert!(got.is_err());
         }

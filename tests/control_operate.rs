@@ -6,7 +6,7 @@ use edge_isr::config::{Config, LogLevel, OriginUrlError, parse};
 use edge_isr::control::healthz::{Health, HealthReason};
 use edge_isr::control::log::{Event, redact};
 use edge_isr::control::metrics::{Counter, Gauge, Metrics};
-use edge_isr::control::reply::{Accepted, Failure, JobReply, JobState, PagesReply, json};
+use edge_isr::control::reply::{Accepted, FailedPage, JobReply, JobState, PagesReply, json};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -101,13 +101,13 @@ fn health_tells_what_blocks() {
     let rows = [
         (vec![], 200),
         (vec![HealthReason::Cold], 200),
-        (vec![HealthReason::Blind(Millis(5000))], 200),
+        (vec![HealthReason::JournalLost(Millis(5000))], 200),
         (vec![HealthReason::NothingCanInvalidate], 200),
         (vec![HealthReason::Config(errors)], 503),
         (vec![HealthReason::Origin(OriginUrlError::Scheme)], 503),
         (vec![HealthReason::OriginIsWorker], 503),
         (vec![HealthReason::Secrets(secrets)], 503),
-        (vec![HealthReason::Cold, HealthReason::Dark(Millis(31_000))], 503),
+        (vec![HealthReason::Cold, HealthReason::JournalLostTooLong(Millis(31_000))], 503),
     ];
     for (reasons, status) in rows {
         let health = health(reasons.clone());
@@ -141,7 +141,7 @@ fn metrics_are_counted_and_rendered() {
     metrics.count(Counter::BytesOrigin, u64::MAX);
     metrics.count(Counter::BytesOrigin, 1);
     metrics.set(Gauge::ViewAge, 1500);
-    metrics.set(Gauge::FlightBytes, 0);
+    metrics.set(Gauge::FillBytes, 0);
     assert_eq!(metrics.counted(Counter::Hit), 3);
     let text = metrics.render(&[("version", "0.1.0"), ("colo", "a\"b\\c\nd")]);
     let lines: Vec<&str> = text.lines().collect();
@@ -151,7 +151,7 @@ fn metrics_are_counted_and_rendered() {
         r#"edge_isr_requests_total{result="miss"} 0"#,
         r#"edge_isr_body_bytes_total{source="origin"} 18446744073709551615"#,
         "edge_isr_view_age_seconds 1.5",
-        "edge_isr_flight_bytes 0",
+        "edge_isr_fill_bytes 0",
         "# TYPE edge_isr_requests_total counter",
         "# TYPE edge_isr_view_age_seconds gauge",
     ] {
@@ -300,7 +300,7 @@ fn job(queued: u64, running: u64, done: u64, failed: u64, superseded: u64) -> Jo
         done,
         failed,
         superseded,
-        failures: vec![Failure { url: "u".into(), reason: "a\nb".into(), attempts: 6 }],
+        failures: vec![FailedPage { url: "u".into(), reason: "a\nb".into(), attempts: 6 }],
         front_caches: Vec::new(),
     }
 }

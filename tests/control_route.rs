@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use edge_isr::cache::tag::Tag;
-use edge_isr::control::auth::Scope;
+use edge_isr::control::auth::TokenScope;
 use edge_isr::control::route::{ControlCall, Paging, route};
 use edge_isr::control::{Problem, ProblemKind};
 use edge_isr::http::{Fields, RequestHead};
@@ -167,14 +167,14 @@ fn a_wrong_method_is_told_the_right_ones() {
 #[test]
 fn calls_need_their_scopes() {
     let rows = [
-        (ControlCall::Revalidate, Some(Scope::Revalidate)),
-        (ControlCall::Warm, Some(Scope::Revalidate)),
-        (ControlCall::Replay { id: "a".into() }, Some(Scope::Revalidate)),
-        (job("a"), Some(Scope::Read)),
-        (ControlCall::JobEvents { id: "a".into() }, Some(Scope::Read)),
-        (pages("a", None, 1), Some(Scope::Read)),
-        (ControlCall::Pages { url: "a".into() }, Some(Scope::Read)),
-        (ControlCall::Metrics, Some(Scope::Read)),
+        (ControlCall::Revalidate, Some(TokenScope::Revalidate)),
+        (ControlCall::Warm, Some(TokenScope::Revalidate)),
+        (ControlCall::Replay { id: "a".into() }, Some(TokenScope::Revalidate)),
+        (job("a"), Some(TokenScope::Read)),
+        (ControlCall::JobEvents { id: "a".into() }, Some(TokenScope::Read)),
+        (pages("a", None, 1), Some(TokenScope::Read)),
+        (ControlCall::Pages { url: "a".into() }, Some(TokenScope::Read)),
+        (ControlCall::Metrics, Some(TokenScope::Read)),
         (ControlCall::Healthz, None),
     ];
     for (call, scope) in rows {

@@ -43,7 +43,7 @@ fn status(slot: &Slot) -> u16 {
 }
 
 fn held(isolate: &Isolate) -> u64 {
-    isolate.engine.isolate().borrow().flight_bytes()
+    isolate.engine.isolate().borrow().fill_bytes()
 }
 
 /// A hundred idle uploads of each kind, and more than the limit: hits, misses, readers and other uploads go on.

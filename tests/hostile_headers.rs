@@ -10,7 +10,7 @@ use edge_isr::cache::tag_fields::{TagsError, tags};
 use edge_isr::cache::variant::selection;
 use edge_isr::config::Route;
 use edge_isr::http::accept::{accept, accept_language};
-use edge_isr::http::cache_control::{ResponseDirectives, Scope};
+use edge_isr::http::cache_control::{FieldScope, ResponseDirectives};
 use edge_isr::http::encoding::{Coding, accepts, best, normalise};
 use edge_isr::http::vary::{Vary, vary};
 use http_support::{EDGE, config, fields, get, open_route, response, serve, store};
@@ -77,7 +77,7 @@ fn directives_survive_their_neighbours() {
     assert!(!read("a=\"no-store\", b=\"private\"").no_store);
     assert_eq!(
         read("private=\"A, b\", private=\"c\"").private,
-        Scope::Fields(["a", "b", "c"].map(str::to_owned).into())
+        FieldScope::Fields(["a", "b", "c"].map(str::to_owned).into())
     );
 }
 

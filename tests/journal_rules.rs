@@ -9,7 +9,7 @@ use std::cell::Cell;
 use common::sqlite::Sqlite;
 use edge_isr::base::sql::{Sql, SqlError, Value};
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
-use edge_isr::cache::Standing;
+use edge_isr::cache::Validity;
 use edge_isr::cache::tag::{Tag, Target, TargetHash};
 use edge_isr::journal::delta::{Delta, Found};
 use edge_isr::journal::view::{Applied, Verdict, View};
@@ -471,9 +471,9 @@ fn incarnation_between_two_pages_of_a_snapshot() {
     while ask(&mut restored, &mut view, at(4)) == Applied::Page {}
     assert_eq!(status(&mut restored).repairs, 1);
     let (b, all) = (tag("b").hash(), Target::All.hash());
-    let sight = view.sight(at(5), Millis(2_000), Millis(1_000));
-    let standing = view.standing(&[b, all], Epoch::ZERO, sight, at(5), Millis(2_000));
-    assert!(matches!(standing, Verdict::Known(Standing::Hard { .. })), "{standing:?}");
+    let health = view.health(at(5), Millis(2_000), Millis(1_000));
+    let validity = view.validity(&[b, all], Epoch::ZERO, health, at(5), Millis(2_000));
+    assert!(matches!(validity, Verdict::Known(Validity::Hard { .. })), "{validity:?}");
     std::fs::remove_dir_all(&dir).unwrap();
 }
 

@@ -3,7 +3,7 @@
 mod http_support;
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
-use edge_isr::cache::Standing;
+use edge_isr::cache::Validity;
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::entry::{Demand, Entry};
 use edge_isr::cache::forward::{cacheable_request_fields, pass_request_fields, visitor_fields};
@@ -146,15 +146,15 @@ fn some_route() -> impl Strategy<Value = Route> {
     ]
 }
 
-fn some_standing() -> impl Strategy<Value = Standing> {
+fn some_standing() -> impl Strategy<Value = Validity> {
     prop_oneof![
-        Just(Standing::Current),
-        Just(Standing::Blind),
-        Just(Standing::Dark),
-        (0..200u64).prop_map(|at| Standing::Soft { epoch: Epoch(2), at: after(at) }),
-        Just(Standing::Hard { epoch: Epoch(2) }),
-        Just(Standing::SoftlyDropped { epoch: Epoch(2) }),
-        Just(Standing::Dropped { epoch: Epoch(2) }),
+        Just(Validity::Current),
+        Just(Validity::JournalLost),
+        Just(Validity::JournalLostTooLong),
+        (0..200u64).prop_map(|at| Validity::Soft { epoch: Epoch(2), at: after(at) }),
+        Just(Validity::Hard { epoch: Epoch(2) }),
+        Just(Validity::SoftlyDropped { epoch: Epoch(2) }),
+        Just(Validity::Dropped { epoch: Epoch(2) }),
     ]
 }
 
@@ -240,23 +240,23 @@ proptest! {
     #[test]
     fn reuse_is_total_and_keeps_its_promises(
         entry in some_entry(),
-        standing in some_standing(),
+        validity in some_standing(),
         asks in some_fields(),
         route in some_route(),
         age in 0..300_000i64,
     ) {
         let directives = RequestDirectives::of(&asks);
         let now = Timestamp::from_millis(NOW.as_millis() + age);
-        let got = reuse(&entry, standing, &directives, &route, now);
+        let got = reuse(&entry, validity, &directives, &route, now);
         let answers = matches!(got, Reuse::Fresh { .. } | Reuse::Stale { .. });
         let fresh = matches!(got, Reuse::Fresh { .. });
         let on_error = matches!(got, Reuse::Validate { on_error: true, .. });
-        match standing {
-            Standing::Current => {}
-            Standing::Blind | Standing::Soft { .. } | Standing::SoftlyDropped { .. } => {
+        match validity {
+            Validity::Current => {}
+            Validity::JournalLost | Validity::Soft { .. } | Validity::SoftlyDropped { .. } => {
                 prop_assert!(!fresh);
             }
-            Standing::Dark | Standing::Hard { .. } | Standing::Dropped { .. } => {
+            Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Dropped { .. } => {
                 prop_assert!(!answers && !on_error);
             }
         }

@@ -13,7 +13,7 @@ use edge_isr::cache::resend::may_be_sent_again;
 use edge_isr::cache::tag::Target;
 use edge_isr::cache::unsafe_methods::invalidated_by;
 use edge_isr::config::{
-    Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, Rule, VaryOn,
+    Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, RouteRule, VaryOn,
 };
 use edge_isr::http::{Fields, RequestHead};
 use http_support::Admit::{self, *};
@@ -114,7 +114,7 @@ fn requests_that_are_too_long_or_have_no_real_host_are_refused() {
 
 #[test]
 fn a_route_can_bypass_or_let_credentials_in() {
-    let admin = Rule {
+    let admin = RouteRule {
         host: None,
         path: PathPattern::parse("/admin/*").unwrap(),
         route: Route { action: Action::Bypass, ..Route::default() },

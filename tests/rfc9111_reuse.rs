@@ -3,7 +3,7 @@
 mod http_support;
 
 use edge_isr::base::time::{Epoch, Millis, Seconds};
-use edge_isr::cache::Standing;
+use edge_isr::cache::Validity;
 use edge_isr::cache::entry::Demand::{self, *};
 use edge_isr::cache::reuse::{Reuse, StaleWhy, ValidateWhy, reuse};
 use edge_isr::config::Route;
@@ -18,13 +18,13 @@ const ASK: fn(ValidateWhy, bool, bool) -> Reuse =
     |why, conditional, on_error| Reuse::Validate { why, conditional, on_error };
 
 /// Invalidated softly, that many seconds after it was fetched.
-fn soft(at: u64) -> Standing {
-    Standing::Soft { epoch: Epoch(9), at: after(at) }
+fn soft(at: u64) -> Validity {
+    Validity::Soft { epoch: Epoch(9), at: after(at) }
 }
 
-const HARD: Standing = Standing::Hard { epoch: Epoch(9) };
-const SOFTLY_DROPPED: Standing = Standing::SoftlyDropped { epoch: Epoch(9) };
-const DROPPED: Standing = Standing::Dropped { epoch: Epoch(9) };
+const HARD: Validity = Validity::Hard { epoch: Epoch(9) };
+const SOFTLY_DROPPED: Validity = Validity::SoftlyDropped { epoch: Epoch(9) };
+const DROPPED: Validity = Validity::Dropped { epoch: Epoch(9) };
 
 struct Row {
     id: &'static str,
@@ -32,7 +32,7 @@ struct Row {
     /// lifetime, stale-while-revalidate, stale-if-error
     freshness: (u64, u64, u64),
     demand: Demand,
-    standing: Standing,
+    validity: Validity,
     /// The request's Cache-Control.
     asks: &'static str,
     age: u64,
@@ -45,18 +45,18 @@ fn row(
     section: &'static str,
     freshness: (u64, u64, u64),
     demand: Demand,
-    standing: Standing,
+    validity: Validity,
     asks: &'static str,
     age: u64,
     want: Reuse,
 ) -> Row {
-    Row { id, section, freshness, demand, standing, asks, age, want }
+    Row { id, section, freshness, demand, validity, asks, age, want }
 }
 
 #[rustfmt::skip]
 fn rows() -> Vec<Row> {
     use StaleWhy::{Invalidated, MaxStale, WhileRevalidate};
-    use Standing::{Blind, Current, Dark};
+    use Validity::{JournalLost, Current, JournalLostTooLong};
     use ValidateWhy::{Dropped, Expired, HardInvalidated, NoCache, Request, SoftInvalidated};
     vec![
         // Current: RFC 9111 alone.
@@ -94,18 +94,18 @@ fn rows() -> Vec<Row> {
         row("req-only-if-cached-over", "§5.2.1.7", (60, 0, 0), Nothing, Current, "only-if-cached", 61, Reuse::Unsatisfiable),
         row("req-only-if-cached-no-cache", "§5.2.1.7", (60, 0, 0), Nothing, Current, "only-if-cached, no-cache", 1, Reuse::Unsatisfiable),
         // Blind: never fresh.
-        row("blind", "design §4", (60, 0, 0), Nothing, Blind, "", 10, STALE(0, StaleWhy::Blind)),
-        row("blind-must-revalidate", "design §4", (60, 0, 0), WhenStale, Blind, "", 10, STALE(0, StaleWhy::Blind)),
-        row("blind-must-revalidate-stale", "§5.2.2.2", (60, 30, 0), WhenStale, Blind, "", 61, ASK(ValidateWhy::Blind, true, false)),
-        row("blind-swr", "design §4", (60, 30, 0), Nothing, Blind, "", 61, STALE(-1, StaleWhy::Blind)),
-        row("blind-over", "design §4", (60, 30, 0), Nothing, Blind, "", 90, ASK(ValidateWhy::Blind, true, false)),
-        row("blind-sie", "5861 §4", (60, 0, 30), Nothing, Blind, "", 61, ASK(ValidateWhy::Blind, true, true)),
-        row("blind-no-cache", "§5.2.2.4", (60, 30, 0), Always, Blind, "", 1, ASK(ValidateWhy::Blind, true, false)),
-        row("blind-req-no-cache", "§5.2.1.4", (60, 0, 0), Nothing, Blind, "no-cache", 1, ASK(ValidateWhy::Blind, true, false)),
+        row("blind", "design §4", (60, 0, 0), Nothing, JournalLost, "", 10, STALE(0, StaleWhy::JournalLost)),
+        row("blind-must-revalidate", "design §4", (60, 0, 0), WhenStale, JournalLost, "", 10, STALE(0, StaleWhy::JournalLost)),
+        row("blind-must-revalidate-stale", "§5.2.2.2", (60, 30, 0), WhenStale, JournalLost, "", 61, ASK(ValidateWhy::JournalLost, true, false)),
+        row("blind-swr", "design §4", (60, 30, 0), Nothing, JournalLost, "", 61, STALE(-1, StaleWhy::JournalLost)),
+        row("blind-over", "design §4", (60, 30, 0), Nothing, JournalLost, "", 90, ASK(ValidateWhy::JournalLost, true, false)),
+        row("blind-sie", "5861 §4", (60, 0, 30), Nothing, JournalLost, "", 61, ASK(ValidateWhy::JournalLost, true, true)),
+        row("blind-no-cache", "§5.2.2.4", (60, 30, 0), Always, JournalLost, "", 1, ASK(ValidateWhy::JournalLost, true, false)),
+        row("blind-req-no-cache", "§5.2.1.4", (60, 0, 0), Nothing, JournalLost, "no-cache", 1, ASK(ValidateWhy::JournalLost, true, false)),
         // Dark: validate, and nothing stale.
-        row("dark", "design §3.1", (60, 0, 0), Nothing, Dark, "", 1, ASK(ValidateWhy::Dark, true, false)),
-        row("dark-windows", "design §3.1", (60, 30, 30), Nothing, Dark, "", 1, ASK(ValidateWhy::Dark, true, false)),
-        row("dark-only-if-cached", "§5.2.1.7", (60, 0, 0), Nothing, Dark, "only-if-cached", 1, Reuse::Unsatisfiable),
+        row("dark", "design §3.1", (60, 0, 0), Nothing, JournalLostTooLong, "", 1, ASK(ValidateWhy::JournalLostTooLong, true, false)),
+        row("dark-windows", "design §3.1", (60, 30, 30), Nothing, JournalLostTooLong, "", 1, ASK(ValidateWhy::JournalLostTooLong, true, false)),
+        row("dark-only-if-cached", "§5.2.1.7", (60, 0, 0), Nothing, JournalLostTooLong, "only-if-cached", 1, Reuse::Unsatisfiable),
         // Soft: both windows must hold.
         row("soft", "design §3.1", (60, 30, 0), Nothing, soft(5), "", 10, STALE(0, Invalidated)),
         row("soft-at-window-end", "design §3.1", (60, 30, 0), Nothing, soft(5), "", 35, STALE(0, Invalidated)),
@@ -135,13 +135,13 @@ fn rows() -> Vec<Row> {
 #[test]
 fn table() {
     let mut failures = Vec::new();
-    for Row { id, section, freshness, demand, standing, asks, age, want } in rows() {
+    for Row { id, section, freshness, demand, validity, asks, age, want } in rows() {
         let entry = entry("ETag: \"1\"", freshness, demand);
         let directives = RequestDirectives::of(&fields(&match asks {
             "" => String::new(),
             asks => format!("Cache-Control: {asks}"),
         }));
-        let got = reuse(&entry, standing, &directives, &Route::default(), after(age));
+        let got = reuse(&entry, validity, &directives, &Route::default(), after(age));
         if got != want {
             failures.push(format!("{id} ({section}): got {got:?}, want {want:?}"));
         }
@@ -154,7 +154,7 @@ fn only_a_route_that_trusts_validators_uses_those_of_an_invalidated_response() {
     let route = Route { trust_validators: true, ..Route::default() };
     let entry = entry("ETag: \"1\"", (60, 0, 0), Nothing);
     let conditional =
-        |standing| match reuse(&entry, standing, &RequestDirectives::default(), &route, after(1)) {
+        |validity| match reuse(&entry, validity, &RequestDirectives::default(), &route, after(1)) {
             Reuse::Validate { conditional, .. } => conditional,
             other => panic!("{other:?}"),
         };
@@ -168,7 +168,7 @@ fn milliseconds_count() {
     let entry = entry("", (60, 0, 0), Nothing);
     let at = |millis| {
         let now = NOW.plus(Millis(millis));
-        reuse(&entry, Standing::Current, &RequestDirectives::default(), &Route::default(), now)
+        reuse(&entry, Validity::Current, &RequestDirectives::default(), &Route::default(), now)
     };
     assert_eq!(at(59_999), Reuse::Fresh { ttl: 1 });
     assert!(matches!(at(60_000), Reuse::Validate { .. }));
@@ -179,7 +179,7 @@ fn an_age_on_arrival_counts() {
     let mut entry = entry("", (60, 0, 0), Nothing);
     entry.initial_age = Seconds(50);
     let directives = RequestDirectives::default();
-    let at = |age| reuse(&entry, Standing::Current, &directives, &Route::default(), after(age));
+    let at = |age| reuse(&entry, Validity::Current, &directives, &Route::default(), after(age));
     assert_eq!(at(9), Reuse::Fresh { ttl: 1 });
     assert!(matches!(at(10), Reuse::Validate { .. }));
 }
@@ -189,7 +189,7 @@ fn a_clock_that_goes_back_makes_nothing_younger_than_it_came() {
     let entry = entry("", (60, 0, 0), Nothing);
     let before = NOW.minus(Millis(5_000));
     let directives = RequestDirectives::default();
-    let got = reuse(&entry, Standing::Current, &directives, &Route::default(), before);
+    let got = reuse(&entry, Validity::Current, &directives, &Route::default(), before);
     assert_eq!(got, Reuse::Fresh { ttl: 60 });
 }
 
@@ -206,7 +206,7 @@ fn reasons_have_names() {
     let stale = [
         (StaleWhy::WhileRevalidate, "stale-while-revalidate"),
         (StaleWhy::Invalidated, "invalidated"),
-        (StaleWhy::Blind, "journal-unreachable"),
+        (StaleWhy::JournalLost, "journal-unreachable"),
         (StaleWhy::MaxStale, "max-stale"),
     ];
     for (why, name) in stale {
@@ -219,8 +219,8 @@ fn reasons_have_names() {
         (ValidateWhy::SoftInvalidated, "invalidated"),
         (ValidateWhy::HardInvalidated, "invalidated-hard"),
         (ValidateWhy::Dropped, "unprovable"),
-        (ValidateWhy::Blind, "journal-unreachable"),
-        (ValidateWhy::Dark, "journal-unreachable"),
+        (ValidateWhy::JournalLost, "journal-unreachable"),
+        (ValidateWhy::JournalLostTooLong, "journal-unreachable"),
     ];
     for (why, name) in validate {
         assert_eq!(why.as_str(), name, "{why:?}");

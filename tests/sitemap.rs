@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use edge_isr::index::sitemap::{
-    Kind, MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, Reader, SitemapError as Error,
+    Kind, MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, SitemapError as Error, SitemapReader,
 };
 use proptest::prelude::*;
 
@@ -11,7 +11,7 @@ const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
 /// Reads a file that arrives in pieces of some length.
 fn read_in(pieces: usize, bytes: &[u8]) -> Result<(Kind, Vec<String>), Error> {
-    let mut reader = Reader::default();
+    let mut reader = SitemapReader::default();
     let mut found = Vec::new();
     for piece in bytes.chunks(pieces.max(1)) {
         reader.feed(piece, &mut found)?;
@@ -182,7 +182,7 @@ fn the_protocols_limits() {
         (rest.as_slice(), Error::TooLarge),
         (&rest[1..], Error::Malformed { line: 1, what: "this is too long" }),
     ] {
-        let (mut reader, mut found) = (Reader::default(), Vec::new());
+        let (mut reader, mut found) = (SitemapReader::default(), Vec::new());
         reader.feed(begin, &mut found).unwrap();
         assert_eq!(reader.feed(rest, &mut found), Err(want));
     }
@@ -193,7 +193,7 @@ fn what_never_ends_is_refused() {
     for (begin, what) in
         [("<urlset ", "a='"), ("<urlset>", "x"), ("<!--", "x"), ("<![CDATA[", "x"), ("<?", "x")]
     {
-        let mut reader = Reader::default();
+        let mut reader = SitemapReader::default();
         let mut found = Vec::new();
         reader.feed(begin.as_bytes(), &mut found).unwrap();
         let piece = what.repeat(4_096);

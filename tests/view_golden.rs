@@ -2,7 +2,7 @@
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::cache::tag::TargetHash;
-use edge_isr::journal::delta::{Bucket, Delta, Row, SharedDelta};
+use edge_isr::journal::delta::{Bucket, Delta, SharedDelta, TargetRow};
 
 #[test]
 fn version_1() {
@@ -14,13 +14,13 @@ fn version_1() {
             more: false,
             head: Epoch(300),
             rows: vec![
-                Row {
+                TargetRow {
                     hash: TargetHash(0x0102_0304_0506_0708),
                     soft: Epoch(300),
                     hard: Epoch::ZERO,
                     soft_at: Timestamp::from_millis(1_700_000_000_000),
                 },
-                Row {
+                TargetRow {
                     hash: TargetHash(u64::MAX),
                     soft: Epoch::ZERO,
                     hard: Epoch(4),

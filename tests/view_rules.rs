@@ -3,17 +3,17 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
-use edge_isr::cache::Standing;
+use edge_isr::cache::Validity;
 use edge_isr::cache::tag::TargetHash;
-use edge_isr::journal::delta::{Bucket, Delta, Found, Row};
-use edge_isr::journal::view::{Applied, SKEW_MARGIN, Sight, Verdict, View};
+use edge_isr::journal::delta::{Bucket, Delta, Found, TargetRow};
+use edge_isr::journal::view::{Applied, SKEW_MARGIN, Verdict, View, ViewHealth};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const MAX_LAG: Millis = Millis(2_000);
 const BLIND: Millis = Millis(30_000);
 const SYNC: Millis = Millis(1_000);
-const CLEAR: Sight = Sight::Clear { refresh: false };
+const CLEAR: ViewHealth = ViewHealth::Recent { refresh: false };
 
 const A: TargetHash = TargetHash(0x0001_0000_0000_000a);
 const B: TargetHash = TargetHash(0x0002_0000_0000_000b);
@@ -22,12 +22,12 @@ fn at(millis: u64) -> Timestamp {
     T0.plus(Millis(millis))
 }
 
-fn row(hash: TargetHash, soft: u64, hard: u64, soft_at: u64) -> Row {
+fn row(hash: TargetHash, soft: u64, hard: u64, soft_at: u64) -> TargetRow {
     let soft_at = if soft > 0 { at(soft_at) } else { Timestamp::ZERO };
-    Row { hash, soft: Epoch(soft), hard: Epoch(hard), soft_at }
+    TargetRow { hash, soft: Epoch(soft), hard: Epoch(hard), soft_at }
 }
 
-fn delta(since: Option<u64>, to: u64, rows: Vec<Row>) -> Delta {
+fn delta(since: Option<u64>, to: u64, rows: Vec<TargetRow>) -> Delta {
     Delta {
         since: since.map(Epoch),
         to: Epoch(to),
@@ -38,37 +38,37 @@ fn delta(since: Option<u64>, to: u64, rows: Vec<Row>) -> Delta {
     }
 }
 
-fn page(since: Option<u64>, to: u64, rows: Vec<Row>) -> Delta {
+fn page(since: Option<u64>, to: u64, rows: Vec<TargetRow>) -> Delta {
     Delta { more: true, ..delta(since, to, rows) }
 }
 
-fn found(head: u64, rows: Vec<Row>) -> Found {
+fn found(head: u64, rows: Vec<TargetRow>) -> Found {
     Found { head: Epoch(head), rows, buckets: vec![] }
 }
 
-fn loaded(rows: Vec<Row>) -> View {
+fn loaded(rows: Vec<TargetRow>) -> View {
     let mut view = View::new(100);
     assert_eq!(view.apply(&delta(None, 10, rows), at(0), true), Applied::Whole);
     view
 }
 
-fn stands(view: &View, targets: &[TargetHash], stamp: u64, sight: Sight) -> Verdict {
-    view.standing(targets, Epoch(stamp), sight, at(100), MAX_LAG)
+fn stands(view: &View, targets: &[TargetHash], stamp: u64, health: ViewHealth) -> Verdict {
+    view.validity(targets, Epoch(stamp), health, at(100), MAX_LAG)
 }
 
 fn soft(epoch: u64, millis: u64) -> Verdict {
-    Verdict::Known(Standing::Soft { epoch: Epoch(epoch), at: at(millis) })
+    Verdict::Known(Validity::Soft { epoch: Epoch(epoch), at: at(millis) })
 }
 
 fn hard(epoch: u64) -> Verdict {
-    Verdict::Known(Standing::Hard { epoch: Epoch(epoch) })
+    Verdict::Known(Validity::Hard { epoch: Epoch(epoch) })
 }
 
 #[test]
 fn standings() {
     let view = loaded(vec![row(A, 5, 3, 50), row(B, 7, 0, 20)]);
-    let current = Verdict::Known(Standing::Current);
-    let rows: &[(&str, &[TargetHash], u64, Sight, Verdict)] = &[
+    let current = Verdict::Known(Validity::Current);
+    let rows: &[(&str, &[TargetHash], u64, ViewHealth, Verdict)] = &[
         ("nothing newer", &[A, B], 7, CLEAR, current),
         ("an epoch equal to the stamp is not newer", &[A], 5, CLEAR, current),
         ("no targets", &[], 0, CLEAR, current),
@@ -76,14 +76,20 @@ fn standings() {
         ("hard, with the newest epoch as the need", &[A], 2, CLEAR, hard(5)),
         ("the newest epoch, the oldest acceptance", &[A, B], 4, CLEAR, soft(7, 20)),
         ("one target hard, another softly later", &[A, B], 2, CLEAR, hard(7)),
-        ("blind_stale", &[A], 5, Sight::Blind, Verdict::Known(Standing::Blind)),
-        ("blind and softly", &[A], 4, Sight::Blind, soft(5, 50)),
-        ("blind_validate", &[A], 5, Sight::Dark, Verdict::Known(Standing::Dark)),
-        ("no_304_restamp holds in the dark", &[A], 4, Sight::Dark, hard(5)),
-        ("hard in the dark", &[A], 2, Sight::Dark, hard(5)),
+        ("blind_stale", &[A], 5, ViewHealth::JournalLost, Verdict::Known(Validity::JournalLost)),
+        ("blind and softly", &[A], 4, ViewHealth::JournalLost, soft(5, 50)),
+        (
+            "blind_validate",
+            &[A],
+            5,
+            ViewHealth::JournalLostTooLong,
+            Verdict::Known(Validity::JournalLostTooLong),
+        ),
+        ("no_304_restamp holds in the dark", &[A], 4, ViewHealth::JournalLostTooLong, hard(5)),
+        ("hard in the dark", &[A], 2, ViewHealth::JournalLostTooLong, hard(5)),
     ];
-    for (name, targets, stamp, sight, want) in rows {
-        assert_eq!(stands(&view, targets, *stamp, *sight), *want, "{name}");
+    for (name, targets, stamp, health, want) in rows {
+        assert_eq!(stands(&view, targets, *stamp, *health), *want, "{name}");
     }
 }
 
@@ -91,16 +97,16 @@ fn standings() {
 fn a_replacement_of_what_was_invalidated_is_at_least_as_new() {
     let epoch = Epoch(7);
     let rows = [
-        (Standing::Current, Epoch::ZERO),
-        (Standing::Blind, Epoch::ZERO),
-        (Standing::Dark, Epoch::ZERO),
-        (Standing::Soft { epoch, at: T0 }, epoch),
-        (Standing::Hard { epoch }, epoch),
-        (Standing::SoftlyDropped { epoch }, epoch),
-        (Standing::Dropped { epoch }, epoch),
+        (Validity::Current, Epoch::ZERO),
+        (Validity::JournalLost, Epoch::ZERO),
+        (Validity::JournalLostTooLong, Epoch::ZERO),
+        (Validity::Soft { epoch, at: T0 }, epoch),
+        (Validity::Hard { epoch }, epoch),
+        (Validity::SoftlyDropped { epoch }, epoch),
+        (Validity::Dropped { epoch }, epoch),
     ];
-    for (standing, want) in rows {
-        assert_eq!(standing.need(), want, "{standing:?}");
+    for (validity, want) in rows {
+        assert_eq!(validity.need(), want, "{validity:?}");
     }
 }
 
@@ -109,11 +115,11 @@ fn buckets_of_dropped_targets() {
     let mut view = View::new(100);
     let buckets = vec![Bucket { bucket: A.bucket(), epoch: Epoch(6), hard: Epoch(6) }];
     view.apply(&Delta { buckets, ..delta(None, 10, vec![row(B, 8, 0, 1)]) }, at(0), true);
-    let dropped = |epoch| Verdict::Known(Standing::Dropped { epoch: Epoch(epoch) });
+    let dropped = |epoch| Verdict::Known(Validity::Dropped { epoch: Epoch(epoch) });
     let rows: &[(&str, &[TargetHash], u64, Verdict)] = &[
         ("older than its bucket", &[A], 5, dropped(6)),
-        ("as new as its bucket", &[A], 6, Verdict::Known(Standing::Current)),
-        ("another bucket", &[B], 8, Verdict::Known(Standing::Current)),
+        ("as new as its bucket", &[A], 6, Verdict::Known(Validity::Current)),
+        ("another bucket", &[B], 8, Verdict::Known(Validity::Current)),
         ("bucket and soft: the need is the newer", &[A, B], 5, dropped(8)),
     ];
     for (name, targets, stamp, want) in rows {
@@ -124,21 +130,21 @@ fn buckets_of_dropped_targets() {
 /// What fell into a bucket softly does not count as hard; what is not known to be soft does.
 #[test]
 fn a_bucket_is_as_hard_as_what_fell_into_it() {
-    let rows: &[(&str, u64, u64, u64, Standing)] = &[
-        ("all of it softly", 6, 0, 5, Standing::SoftlyDropped { epoch: Epoch(6) }),
-        ("the hard one before", 6, 3, 5, Standing::SoftlyDropped { epoch: Epoch(6) }),
-        ("the hard one as new as the page", 6, 5, 5, Standing::SoftlyDropped { epoch: Epoch(6) }),
-        ("a hard one since", 9, 6, 5, Standing::Dropped { epoch: Epoch(9) }),
-        ("nothing since", 6, 6, 6, Standing::Current),
+    let rows: &[(&str, u64, u64, u64, Validity)] = &[
+        ("all of it softly", 6, 0, 5, Validity::SoftlyDropped { epoch: Epoch(6) }),
+        ("the hard one before", 6, 3, 5, Validity::SoftlyDropped { epoch: Epoch(6) }),
+        ("the hard one as new as the page", 6, 5, 5, Validity::SoftlyDropped { epoch: Epoch(6) }),
+        ("a hard one since", 9, 6, 5, Validity::Dropped { epoch: Epoch(9) }),
+        ("nothing since", 6, 6, 6, Validity::Current),
     ];
     for (name, epoch, hard, stamp, want) in rows {
         let mut view = View::new(100);
         let bucket = Bucket { bucket: A.bucket(), epoch: Epoch(*epoch), hard: Epoch(*hard) };
         view.apply(&Delta { buckets: vec![bucket], ..delta(None, 10, vec![]) }, at(0), true);
         assert_eq!(stands(&view, &[A], *stamp, CLEAR), Verdict::Known(*want), "{name}");
-        if let Standing::SoftlyDropped { epoch } = want {
-            let dark = stands(&view, &[A], *stamp, Sight::Dark);
-            assert_eq!(dark, Verdict::Known(Standing::Dropped { epoch: *epoch }), "{name}");
+        if let Validity::SoftlyDropped { epoch } = want {
+            let dark = stands(&view, &[A], *stamp, ViewHealth::JournalLostTooLong);
+            assert_eq!(dark, Verdict::Known(Validity::Dropped { epoch: *epoch }), "{name}");
         }
     }
 }
@@ -146,13 +152,13 @@ fn a_bucket_is_as_hard_as_what_fell_into_it() {
 #[test]
 fn asker_time() {
     let mut view = loaded(vec![]);
-    let sights = |view: &View, millis| view.sight(at(millis), MAX_LAG, SYNC);
+    let sights = |view: &View, millis| view.health(at(millis), MAX_LAG, SYNC);
     let rows = [
         (0, CLEAR),
         (1_000, CLEAR),
-        (1_001, Sight::Clear { refresh: true }),
-        (2_000, Sight::Clear { refresh: true }),
-        (2_001, Sight::Behind),
+        (1_001, ViewHealth::Recent { refresh: true }),
+        (2_000, ViewHealth::Recent { refresh: true }),
+        (2_001, ViewHealth::Outdated),
     ];
     for (millis, want) in rows {
         assert_eq!(sights(&view, millis), want, "{millis}");
@@ -161,8 +167,8 @@ fn asker_time() {
     let shared = delta(Some(10), 11, vec![]);
     assert_eq!(view.apply(&shared, at(1_500), false), Applied::Whole);
     assert_eq!(view.as_of(), Some(at(1_500).minus(SKEW_MARGIN)));
-    assert_eq!(sights(&view, 3_300), Sight::Clear { refresh: true });
-    assert_eq!(sights(&view, 3_301), Sight::Behind);
+    assert_eq!(sights(&view, 3_300), ViewHealth::Recent { refresh: true });
+    assert_eq!(sights(&view, 3_301), ViewHealth::Outdated);
     // An older asking does not make it older.
     view.apply(&shared, at(700), false);
     assert_eq!(view.as_of(), Some(at(1_500).minus(SKEW_MARGIN)));
@@ -171,14 +177,14 @@ fn asker_time() {
 #[test]
 fn sight_after_a_failed_sync() {
     let view = loaded(vec![]);
-    let after = |millis| view.sight_after_failure(at(millis), MAX_LAG, BLIND);
+    let after = |millis| view.health_after_failure(at(millis), MAX_LAG, BLIND);
     assert_eq!(after(2_000), CLEAR);
-    assert_eq!(after(2_001), Sight::Blind);
-    assert_eq!(after(30_000), Sight::Blind);
-    assert_eq!(after(30_001), Sight::Dark);
+    assert_eq!(after(2_001), ViewHealth::JournalLost);
+    assert_eq!(after(30_000), ViewHealth::JournalLost);
+    assert_eq!(after(30_001), ViewHealth::JournalLostTooLong);
     let cold = View::new(1);
-    assert_eq!(cold.sight_after_failure(at(0), MAX_LAG, BLIND), Sight::Cold);
-    assert_eq!(cold.sight(at(0), MAX_LAG, SYNC), Sight::Cold);
+    assert_eq!(cold.health_after_failure(at(0), MAX_LAG, BLIND), ViewHealth::Cold);
+    assert_eq!(cold.health(at(0), MAX_LAG, SYNC), ViewHealth::Cold);
 }
 
 #[test]
@@ -186,9 +192,9 @@ fn skew_margin() {
     // A clock that jumped back: no age can be told.
     let view = loaded(vec![]);
     let then = at(0).minus(Millis(SKEW_MARGIN.0 + 1));
-    assert_eq!(view.sight(then, MAX_LAG, SYNC), Sight::Behind);
-    assert_eq!(view.sight_after_failure(then, MAX_LAG, BLIND), Sight::Dark);
-    assert_eq!(view.sight(at(0).minus(SKEW_MARGIN), MAX_LAG, SYNC), CLEAR);
+    assert_eq!(view.health(then, MAX_LAG, SYNC), ViewHealth::Outdated);
+    assert_eq!(view.health_after_failure(then, MAX_LAG, BLIND), ViewHealth::JournalLostTooLong);
+    assert_eq!(view.health(at(0).minus(SKEW_MARGIN), MAX_LAG, SYNC), CLEAR);
 }
 
 #[test]
@@ -208,7 +214,7 @@ fn since_check() {
         let applied = want == Applied::Whole;
         assert_eq!(view.since(), Some(Epoch(if applied { 12 } else { 10 })), "{name}");
         assert_eq!(view.as_of() > Some(at(0)), applied, "{name}");
-        let known = stands(&view, &[A], 10, CLEAR) != Verdict::Known(Standing::Current);
+        let known = stands(&view, &[A], 10, CLEAR) != Verdict::Known(Validity::Current);
         assert_eq!(known, applied, "{name}");
     }
     // A cold view has no base: only a snapshot will do.
@@ -226,8 +232,8 @@ fn page_cursor_and_paged_known() {
     assert_eq!(view.request().since, Some(Epoch(4)));
     // Half a snapshot proves nothing, except against an entry's epochs that it has seen; soft ones
     // wait.
-    assert_eq!(stands(&view, &[A], 3, view.sight(at(1), MAX_LAG, SYNC)), Verdict::Unknown);
-    assert_eq!(stands(&view, &[A], 4, Sight::Cold), Verdict::Unknown);
+    assert_eq!(stands(&view, &[A], 3, view.health(at(1), MAX_LAG, SYNC)), Verdict::Unknown);
+    assert_eq!(stands(&view, &[A], 4, ViewHealth::Cold), Verdict::Unknown);
     // Another isolate's delta from the cursor on is no help: its base counts from nothing.
     assert_eq!(view.apply(&delta(Some(4), 6, vec![]), at(1), false), Applied::Ahead);
     assert_eq!(view.apply(&delta(Some(4), 6, vec![row(B, 0, 6, 0)]), at(2), true), Applied::Whole);
@@ -244,17 +250,17 @@ fn page_cursor_and_paged_known() {
 #[test]
 fn partial_known() {
     let mut view = View::new(10);
-    assert_eq!(stands(&view, &[A], 9, Sight::Cold), Verdict::Unknown);
+    assert_eq!(stands(&view, &[A], 9, ViewHealth::Cold), Verdict::Unknown);
     view.apply_lookup(&[A], &found(5, vec![row(A, 4, 0, 7)]), at(0));
     let judge = |view: &View, targets: &[TargetHash], stamp, millis| {
-        view.standing(targets, Epoch(stamp), Sight::Cold, at(millis), MAX_LAG)
+        view.validity(targets, Epoch(stamp), ViewHealth::Cold, at(millis), MAX_LAG)
     };
     let rows: &[(&str, &[TargetHash], u64, u64, Verdict)] = &[
-        ("known to be current", &[A], 4, 100, Verdict::Known(Standing::Current)),
+        ("known to be current", &[A], 4, 100, Verdict::Known(Validity::Current)),
         ("known to be invalid", &[A], 3, 100, soft(4, 7)),
         ("one of two known", &[A, B], 4, 100, Verdict::Unknown),
         ("softly, but the other might be hard", &[A, B], 3, 100, Verdict::Unknown),
-        ("looked up max_lag ago", &[A], 4, 2_000, Verdict::Known(Standing::Current)),
+        ("looked up max_lag ago", &[A], 4, 2_000, Verdict::Known(Validity::Current)),
         ("looked up longer ago", &[A], 4, 2_001, Verdict::Unknown),
     ];
     for (name, targets, stamp, millis, want) in rows {
@@ -266,10 +272,10 @@ fn partial_known() {
     // A view that is merely behind may answer by look-up as well.
     let mut view = loaded(vec![]);
     let late = at(10_000);
-    let judge = |view: &View| view.standing(&[A], Epoch(10), Sight::Behind, late, MAX_LAG);
+    let judge = |view: &View| view.validity(&[A], Epoch(10), ViewHealth::Outdated, late, MAX_LAG);
     assert_eq!(judge(&view), Verdict::Unknown);
     view.apply_lookup(&[A], &found(12, vec![]), at(9_000));
-    assert_eq!(judge(&view), Verdict::Known(Standing::Current));
+    assert_eq!(judge(&view), Verdict::Known(Validity::Current));
 }
 
 /// A view that stays cold does not grow without end: past 8,192 looked-up targets it begins anew.
@@ -277,8 +283,8 @@ fn partial_known() {
 fn look_ups_are_remembered_up_to_a_number() {
     let mut view = View::new(10);
     let first: Vec<TargetHash> = (0..8_191).map(TargetHash).collect();
-    let looked_up = |view: &View, target| stands(view, &[target], 5, Sight::Cold);
-    let current = Verdict::Known(Standing::Current);
+    let looked_up = |view: &View, target| stands(view, &[target], 5, ViewHealth::Cold);
+    let current = Verdict::Known(Validity::Current);
     view.apply_lookup(&first, &found(5, vec![]), at(0));
     view.apply_lookup(&[A], &found(5, vec![]), at(0));
     for target in [first[0], first[8_190], A] {
@@ -304,7 +310,7 @@ fn overlay_since() {
 #[test]
 fn a_stamp_needs_a_head() {
     let mut view = View::new(10);
-    view.hear(Epoch(7));
+    view.observe_epoch(Epoch(7));
     assert_eq!(view.stamp(), None);
     assert_eq!(view.request().seen, Epoch(7));
     view.apply_lookup(&[], &found(3, vec![]), at(0));
@@ -327,23 +333,23 @@ fn a_view_folds_once_there_are_a_quarter_more_than_it_keeps() {
 fn folding_keeps_what_it_drops() {
     let mut view = View::new(8);
     assert!(view.is_empty());
-    let rows: Vec<Row> = (1..=20).map(|n| row(TargetHash((n << 48) | n), n, 0, n)).collect();
+    let rows: Vec<TargetRow> = (1..=20).map(|n| row(TargetHash((n << 48) | n), n, 0, n)).collect();
     view.apply(&delta(None, 20, rows.clone()), at(0), true);
     assert_eq!((view.len(), view.is_empty()), (8, false));
     for row in &rows {
         let stamp = row.soft.0 - 1;
         let got = stands(&view, &[row.hash], stamp, CLEAR);
         if row.soft.0 <= 12 {
-            assert_eq!(got, Verdict::Known(Standing::SoftlyDropped { epoch: row.soft }));
+            assert_eq!(got, Verdict::Known(Validity::SoftlyDropped { epoch: row.soft }));
         } else {
             assert_eq!(got, soft(row.soft.0, row.soft.0));
         }
         let current = stands(&view, &[row.hash], row.soft.0, CLEAR);
-        assert_eq!(current, Verdict::Known(Standing::Current));
+        assert_eq!(current, Verdict::Known(Validity::Current));
     }
 }
 
-fn rows() -> impl Strategy<Value = Vec<Row>> {
+fn rows() -> impl Strategy<Value = Vec<TargetRow>> {
     let row = (0u64..6, 0u64..40, 0u64..40, 0u64..1_000);
     prop::collection::vec(
         // An epoch was accepted at one time.
@@ -352,13 +358,13 @@ fn rows() -> impl Strategy<Value = Vec<Row>> {
     )
 }
 
-fn row_of(hash: u64, soft: u64, hard: u64) -> Row {
+fn row_of(hash: u64, soft: u64, hard: u64) -> TargetRow {
     row(TargetHash(hash << 48), soft, hard, soft * 10)
 }
 
 fn any_delta() -> impl Strategy<Value = Delta> {
     let row = (any::<u64>(), any::<u64>(), any::<u64>(), any::<i64>()).prop_map(
-        |(hash, soft, hard, at)| Row {
+        |(hash, soft, hard, at)| TargetRow {
             hash: TargetHash(hash),
             soft: Epoch(soft),
             hard: Epoch(hard),
@@ -401,7 +407,7 @@ proptest! {
         });
         for hash in 0..6 {
             let target = TargetHash(hash << 48);
-            let of = |part: fn(&Row) -> u64| {
+            let of = |part: fn(&TargetRow) -> u64| {
                 let rows = deltas.iter().flatten().filter(|row| row.hash == target);
                 rows.map(part).max().unwrap_or(0)
             };
@@ -412,7 +418,7 @@ proptest! {
                 } else if newest_soft > stamp {
                     soft(newest_soft, newest_soft * 10)
                 } else {
-                    Verdict::Known(Standing::Current)
+                    Verdict::Known(Validity::Current)
                 };
                 for view in &views {
                     prop_assert_eq!(stands(view, &[target], stamp, CLEAR), want);

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use edge_isr::base::time::Timestamp;
-use edge_isr::control::auth::{AuthError, Caller, Scope};
+use edge_isr::control::auth::{AuthError, Caller, TokenScope};
 use edge_isr::control::secret::Secrets;
 use edge_isr::http::Fields;
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -41,7 +41,7 @@ pub(crate) fn credentials(data: &[u8]) {
             let many = secrets.webhook_secrets() > 0 || secrets.tokens() > 0;
             let empty = keys.trim().is_empty() && tokens.trim().is_empty();
             assert!(!empty || !many);
-            for scope in [Scope::Read, Scope::Revalidate, Scope::Admin] {
+            for scope in [TokenScope::Read, TokenScope::Revalidate, TokenScope::Admin] {
                 let _ = secrets.authenticate(&fields, body, scope, NOW);
             }
         }
@@ -51,7 +51,7 @@ pub(crate) fn credentials(data: &[u8]) {
     let Ok(secrets) = Secrets::parse(&ours, &format!("ci:read:{TOKEN}")) else {
         panic!("our own secrets are refused");
     };
-    match secrets.authenticate(&fields, body, Scope::Read, NOW) {
+    match secrets.authenticate(&fields, body, TokenScope::Read, NOW) {
         Ok(Caller::Token { name }) => {
             let shown = fields.get("authorization").unwrap_or_default();
             assert!(name == "ci" && shown.ends_with(TOKEN), "{shown:?}");

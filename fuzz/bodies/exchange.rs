@@ -16,7 +16,7 @@
 //! The last fields are also what a second visitor of the page sends beside those of the first.
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
-use edge_isr::cache::Standing;
+use edge_isr::cache::Validity;
 use edge_isr::cache::admission::{Admission, Admitted, Pass, admit};
 use edge_isr::cache::entry::{Demand, Entry};
 use edge_isr::cache::envelope::{Record, decode, encode};
@@ -34,7 +34,7 @@ use edge_isr::cache::validation::{
 };
 use edge_isr::cache::variant::selection;
 use edge_isr::config::{Config, ForwardHeaders, QueryPolicy, Route, VaryOn};
-use edge_isr::http::cache_control::{ResponseDirectives, Scope};
+use edge_isr::http::cache_control::{FieldScope, ResponseDirectives};
 use edge_isr::http::targeted::edge_directives;
 use edge_isr::http::{Fields, RequestHead, ResponseHead, cookie, hop};
 
@@ -98,15 +98,16 @@ fn route(number: u64) -> Route {
     }
 }
 
-fn standing(number: u64) -> Standing {
+fn validity(number: u64) -> Validity {
     let epoch = Epoch(2);
-    match number % 6 {
-        0 => Standing::Current,
-        1 => Standing::Blind,
-        2 => Standing::Dark,
-        3 => Standing::Soft { epoch, at: after(number / 6) },
-        4 => Standing::Hard { epoch },
-        _ => Standing::Dropped { epoch },
+    match number % 7 {
+        0 => Validity::Current,
+        1 => Validity::JournalLost,
+        2 => Validity::JournalLostTooLong,
+        3 => Validity::Soft { epoch, at: after(number / 7) },
+        4 => Validity::Hard { epoch },
+        5 => Validity::SoftlyDropped { epoch },
+        _ => Validity::Dropped { epoch },
     }
 }
 
@@ -134,7 +135,7 @@ pub(crate) fn decision(data: &[u8]) {
     let delay = number(&mut words);
     let mut words = rest.split_whitespace();
     let config = Config { defaults: route(number(&mut words)), ..Config::default() };
-    let (standing, age) = (standing(number(&mut words)), number(&mut words));
+    let (validity, age) = (validity(number(&mut words)), number(&mut words));
     let proof_status = u16::try_from(number(&mut words)).unwrap_or(304);
     let proof = ResponseHead { status: proof_status, fields: proof };
 
@@ -163,7 +164,7 @@ pub(crate) fn decision(data: &[u8]) {
     let Storage::Store(storable) = storage(&input) else { return };
     check_stored(&storable, &response, &sent, admitted.route);
     let entry = entry(&request, &admitted, &sent, &storable, &response, delay);
-    check_reuse(&request, &admitted, &entry, standing, age);
+    check_reuse(&request, &admitted, &entry, validity, age);
     // Every tier holds it as it is.
     let stored = Record::Entry(Box::new(entry.clone()));
     assert_eq!(encode(&stored).and_then(|bytes| decode(&bytes)).as_ref(), Ok(&stored));
@@ -256,13 +257,13 @@ fn check_stored(storable: &Storable, response: &ResponseHead, sent: &Fields, rou
         assert!(route.store_set_cookie && storable.freshness.source.is_explicit());
         assert!(!sent.has("authorization") && !cookie::has_other(sent, &route.key_cookies));
         let plain = ResponseDirectives::of(fields, "cache-control");
-        assert!(plain.private == Scope::Absent && plain.no_cache == Scope::Absent);
+        assert!(plain.private == FieldScope::Absent && plain.no_cache == FieldScope::Absent);
         assert!(!plain.no_store);
     }
     assert!(!storable.fields.has("age") && !storable.fields.has("xkey"));
     let directives = edge_directives(fields).directives;
     assert!(!directives.no_store || directives.must_understand);
-    assert!(directives.private != Scope::Whole);
+    assert!(directives.private != FieldScope::Whole);
     assert!(storable.selection_names.is_sorted());
     assert!(storable.selection_names.iter().all(|name| name != "*"));
     let shown = visitor_fields(&storable.fields, route, storable.freshness.source);
@@ -303,17 +304,19 @@ fn check_reuse(
     request: &RequestHead,
     admitted: &Admitted<'_>,
     entry: &Entry,
-    standing: Standing,
+    validity: Validity,
     age: u64,
 ) {
     let now = entry.response_time.plus(Seconds(age).into());
-    let got = reuse(entry, standing, &admitted.directives, admitted.route, now);
+    let got = reuse(entry, validity, &admitted.directives, admitted.route, now);
     let answers = matches!(got, Reuse::Fresh { .. } | Reuse::Stale { .. });
     let on_error = matches!(got, Reuse::Validate { on_error: true, .. });
-    match standing {
-        Standing::Current => {}
-        Standing::Blind | Standing::Soft { .. } => assert!(!matches!(got, Reuse::Fresh { .. })),
-        Standing::Dark | Standing::Hard { .. } | Standing::Dropped { .. } => {
+    match validity {
+        Validity::Current => {}
+        Validity::JournalLost | Validity::Soft { .. } | Validity::SoftlyDropped { .. } => {
+            assert!(!matches!(got, Reuse::Fresh { .. }))
+        }
+        Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Dropped { .. } => {
             assert!(!answers && !on_error, "{got:?} for {request:?}");
         }
     }
@@ -325,7 +328,7 @@ fn check_reuse(
     }
     if matches!(got, Reuse::Fresh { .. }) {
         let before = entry.response_time.plus(Seconds(age / 2).into());
-        let then = reuse(entry, standing, &admitted.directives, admitted.route, before);
+        let then = reuse(entry, validity, &admitted.directives, admitted.route, before);
         assert!(matches!(then, Reuse::Fresh { .. }), "{then:?} before {got:?}");
     }
 }

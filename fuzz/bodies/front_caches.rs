@@ -3,22 +3,25 @@
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::cache::tag::Target;
-use edge_isr::config::front_cache::{Armed, Provider};
+use edge_isr::config::front_cache::{FrontCacheAccess, Provider};
 use edge_isr::config::{Config, parse};
 use edge_isr::control::{revalidate, targets};
-use edge_isr::front_caches::{Answer, Request, Taken, asking, requests, taken, told};
+use edge_isr::front_caches::{
+    DeliveryAnswer, DeliveryProgress, DeliveryRequest, call_progress, delivery_progress,
+    progress_request, requests,
+};
 use edge_isr::http::{Fields, ResponseHead};
-use edge_isr::journal::Owed;
+use edge_isr::journal::Delivery;
 
 use super::latin1;
 
 const NOW: Timestamp = Timestamp::from_seconds(1_795_253_820);
 
 thread_local! {
-    static SITE: Option<(Config, Vec<Armed>)> = site();
+    static SITE: Option<(Config, Vec<FrontCacheAccess>)> = site();
 }
 
-fn site() -> Option<(Config, Vec<Armed>)> {
+fn site() -> Option<(Config, Vec<FrontCacheAccess>)> {
     let text = r#"{"host_aliases": {"example.com": "www.example.com"}, "front_caches": [
         {"name": "a", "provider": "cloudflare", "zone": "z"},
         {"name": "b", "provider": "cloudflare", "zone": "z", "tags": true},
@@ -35,54 +38,57 @@ fn site() -> Option<(Config, Vec<Armed>)> {
     let config = parse(text).ok()?;
     let secrets = "a:t b:t c:t d:t e:k/s f:k/s g:t h:t i:t k:t l:t \
         j:whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA==";
-    let armed = Armed::all(&config, secrets);
-    Some((config, armed))
+    let access = FrontCacheAccess::all(&config, secrets);
+    Some((config, access))
 }
 
 /// What is told is a request that can be sent, to the front cache alone, and names what is owed or more; and any answer
 /// means one thing.
 pub(crate) fn front_caches(data: &[u8]) {
     SITE.with(|site| {
-        let Some((config, armed)) = site else { panic!("our own settings are refused") };
+        let Some((config, access)) = site else { panic!("our own settings are refused") };
         let text = latin1(data);
         let (choice, rest) = text.split_once('\n').unwrap_or((&text, ""));
         let (status, rest) = rest.split_once('\n').unwrap_or((rest, ""));
         let (command, body) = rest.split_once("\n\n").unwrap_or((rest, ""));
         let choice: usize = choice.trim().parse().unwrap_or(0);
-        let armed = &armed[choice % armed.len()];
-        means(armed, status.trim().parse().unwrap_or(200), body);
+        let access = &access[choice % access.len()];
+        means(access, status.trim().parse().unwrap_or(200), body);
         let bytes: Vec<u8> = command.chars().map(|c| c as u8).collect();
         let normalise = targets::page_query(config);
         if let Ok(command) = revalidate::parse(&bytes, config, &normalise) {
-            says(armed, command.targets, command.mode);
+            says(access, command.targets, command.mode);
         }
     });
 }
 
-fn means(armed: &Armed, status: u16, body: &str) {
-    let provider = armed.front_cache.provider;
+fn means(access: &FrontCacheAccess, status: u16, body: &str) {
+    let provider = access.front_cache.provider;
     let head = ResponseHead { status, fields: Fields::new() };
-    let answer = Answer { head, body: body.chars().map(|c| c as u8).collect() };
+    let answer = DeliveryAnswer { head, body: body.chars().map(|c| c as u8).collect() };
     let failed = !(200..=299).contains(&status) && !matches!(status, 404 | 412);
-    for means in [taken(provider, &answer, NOW), told(provider, &answer, NOW)] {
+    for means in [delivery_progress(provider, &answer, NOW), call_progress(provider, &answer, NOW)]
+    {
         assert!(!failed || means.is_err(), "{status} is no success");
-        if let Ok(Taken::InProgress(call)) = means {
+        if let Ok(DeliveryProgress::InProgress(call)) = means {
             assert_eq!(provider, Provider::Cloudfront);
-            let Ok(Some(request)) = asking(armed, &call, NOW) else {
+            let Ok(Some(request)) = progress_request(access, &call, NOW) else {
                 panic!("{call} can't be asked")
             };
             assert!(request.url.ends_with(&format!("/distribution/E1/invalidation/{call}")));
-            is_well_formed(armed, &request);
+            is_well_formed(access, &request);
         }
     }
 }
 
-fn says(armed: &Armed, targets: Vec<Target>, mode: edge_isr::journal::Mode) {
-    let owed = Owed { epochs: vec![Epoch(7)], targets, mode, at: NOW };
-    let Ok(said) = requests(armed, &owed, NOW) else { panic!("the secrets are of the right form") };
-    assert_eq!(requests(armed, &owed, NOW).as_ref(), Ok(&said), "the same is said again");
+fn says(access: &FrontCacheAccess, targets: Vec<Target>, mode: edge_isr::journal::Mode) {
+    let delivery = Delivery { epochs: vec![Epoch(7)], targets, mode, at: NOW };
+    let Ok(said) = requests(access, &delivery, NOW) else {
+        panic!("the secrets are of the right form")
+    };
+    assert_eq!(requests(access, &delivery, NOW).as_ref(), Ok(&said), "the same is said again");
     assert!(!said.is_empty());
-    said.iter().for_each(|request| is_well_formed(armed, request));
+    said.iter().for_each(|request| is_well_formed(access, request));
     let text: Vec<String> = said
         .iter()
         .map(|request| {
@@ -103,7 +109,7 @@ fn says(armed: &Armed, targets: Vec<Target>, mode: edge_isr::journal::Mode) {
     if everything.iter().any(|all| text.contains(all)) {
         return;
     }
-    for target in &owed.targets {
+    for target in &delivery.targets {
         // Where nothing is escaped, its name stands there; a page's may be cut to its path.
         let name = target.name();
         let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_./:".contains(&b));
@@ -113,8 +119,8 @@ fn says(armed: &Armed, targets: Vec<Target>, mode: edge_isr::journal::Mode) {
     }
 }
 
-fn is_well_formed(armed: &Armed, request: &Request) {
-    let base = armed.front_cache.url.join("");
+fn is_well_formed(access: &FrontCacheAccess, request: &DeliveryRequest) {
+    let base = access.front_cache.url.join("");
     assert!(request.url.starts_with(&base), "{request:?}");
     assert!(request.url.bytes().all(|b| b.is_ascii_graphic()), "{request:?}");
     assert!(url_host(&request.url) == url_host(&base), "{request:?}");

@@ -2,7 +2,7 @@
 
 use edge_isr::base::time::Seconds;
 use edge_isr::cache::tag_fields;
-use edge_isr::http::cache_control::{RequestDirectives, ResponseDirectives, Scope, without};
+use edge_isr::http::cache_control::{FieldScope, RequestDirectives, ResponseDirectives, without};
 use edge_isr::http::cache_status::{CacheStatus, Forward, is_upstream_hit};
 use edge_isr::http::date::DateField;
 use edge_isr::http::etag::{EntityTag, TagList};
@@ -33,7 +33,7 @@ pub(crate) fn cache_control(data: &[u8]) {
                 assert!(read.no_store && asked.no_store, "{fields:?}");
             }
             if member.eq_ignore_ascii_case("private") {
-                assert!(read.private == Scope::Whole, "{fields:?}");
+                assert!(read.private == FieldScope::Whole, "{fields:?}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use edge_isr::base::time::Timestamp;
 use edge_isr::http::{date, retry_after};
-use edge_isr::index::sitemap::{Kind, MAX_LOC_BYTES, Reader, SitemapError};
+use edge_isr::index::sitemap::{Kind, MAX_LOC_BYTES, SitemapError, SitemapReader};
 
 use super::lines_of;
 
@@ -31,7 +31,7 @@ pub(crate) fn sitemap(data: &[u8]) {
 type Read = (Vec<String>, Result<Kind, SitemapError>);
 
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
-    let (mut reader, mut found) = (Reader::default(), Vec::new());
+    let (mut reader, mut found) = (SitemapReader::default(), Vec::new());
     for piece in pieces {
         if let Err(error) = reader.feed(piece, &mut found) {
             return (found, Err(error));

@@ -36,7 +36,7 @@ rules! {
     ArrivalClock = "arrival_clock",
     /// With the journal out of reach nothing is fresh.
     BlindStale = "blind_stale",
-    /// With the journal out of reach for `blind_limit`, entries are validated.
+    /// With the journal out of reach for `journal_lost_limit`, entries are validated.
     BlindValidate = "blind_validate",
     /// A stamp is taken before the origin request begins.
     StampStart = "stamp_start",

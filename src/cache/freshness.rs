@@ -8,7 +8,7 @@ use crate::base::time::{Millis, Seconds, Timestamp};
 use crate::cache::entry::{Demand, Freshness, FreshnessSource};
 use crate::config::Route;
 use crate::http::age::{Age, age, lenient_age};
-use crate::http::cache_control::{ResponseDirectives, Scope};
+use crate::http::cache_control::{FieldScope, ResponseDirectives};
 use crate::http::date::{DateField, date};
 use crate::http::list::split;
 use crate::http::targeted::edge_directives;
@@ -49,7 +49,7 @@ fn demand(response: &ResponseHead, directives: &ResponseDirectives, has_window: 
             .flat_map(|line| split(line, b',').parts)
             .any(|p| p.eq_ignore_ascii_case("no-cache"))
         && directives.max_age.is_none();
-    if directives.no_cache == Scope::Whole || pragma {
+    if directives.no_cache == FieldScope::Whole || pragma {
         Demand::Always
     } else if directives.must_revalidate
         || directives.proxy_revalidate
@@ -80,7 +80,7 @@ fn lifetime(
     if !targeted && let Some(lifetime) = expires(response, response_time) {
         return (lifetime, FreshnessSource::Expires);
     }
-    if directives.no_cache == Scope::Whole {
+    if directives.no_cache == FieldScope::Whole {
         return (Seconds::ZERO, FreshnessSource::None);
     }
     if let Some((_, ttl)) = route.negative_ttl.iter().find(|(s, _)| *s == response.status) {

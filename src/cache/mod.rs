@@ -46,4 +46,4 @@ pub mod validation;
 pub mod validity;
 pub mod variant;
 
-pub use validity::Standing;
+pub use validity::Validity;

@@ -3,8 +3,8 @@
 //! | standing | answer |
 //! | --- | --- |
 //! | current | RFC 9111: fresh, stale within `stale-while-revalidate`, else validate |
-//! | blind | never fresh: stale within lifetime and window, else validate |
-//! | dark | validate |
+//! | the journal is lost | never fresh: stale within lifetime and window, else validate |
+//! | the journal is lost for too long | validate |
 //! | soft | stale while the window lasts, counted both from the fetch's lifetime and from the invalidation |
 //! | softly dropped | as soft, invalidated when it was fetched: what the journal dropped may have been later, not sooner |
 //! | hard, dropped | refetch; never an answer again, not even on errors |
@@ -19,7 +19,7 @@ use crate::config::Route;
 use crate::http::cache_control::RequestDirectives;
 use crate::http::cache_status::Forward;
 
-use super::validity::Standing;
+use super::validity::Validity;
 
 /// What is done with a stored response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub enum StaleWhy {
     /// It was invalidated softly.
     Invalidated,
     /// The journal is out of reach.
-    Blind,
+    JournalLost,
     /// Its lifetime is over, and the request takes that (`max-stale`).
     MaxStale,
 }
@@ -69,7 +69,7 @@ impl StaleWhy {
         match self {
             Self::WhileRevalidate => "stale-while-revalidate",
             Self::Invalidated => "invalidated",
-            Self::Blind => "journal-unreachable",
+            Self::JournalLost => "journal-unreachable",
             Self::MaxStale => "max-stale",
         }
     }
@@ -91,9 +91,9 @@ pub enum ValidateWhy {
     /// The journal can't say any more whether it is current.
     Dropped,
     /// The journal is out of reach, and no window is left.
-    Blind,
+    JournalLost,
     /// The journal has been out of reach for too long.
-    Dark,
+    JournalLostTooLong,
 }
 
 impl ValidateWhy {
@@ -107,7 +107,7 @@ impl ValidateWhy {
             Self::SoftInvalidated => "invalidated",
             Self::HardInvalidated => "invalidated-hard",
             Self::Dropped => "unprovable",
-            Self::Blind | Self::Dark => "journal-unreachable",
+            Self::JournalLost | Self::JournalLostTooLong => "journal-unreachable",
         }
     }
 
@@ -121,8 +121,8 @@ impl ValidateWhy {
             | Self::SoftInvalidated
             | Self::HardInvalidated
             | Self::Dropped
-            | Self::Blind
-            | Self::Dark => Forward::Stale,
+            | Self::JournalLost
+            | Self::JournalLostTooLong => Forward::Stale,
         }
     }
 }
@@ -131,31 +131,31 @@ impl ValidateWhy {
 #[must_use]
 pub fn reuse(
     entry: &Entry,
-    standing: Standing,
+    validity: Validity,
     directives: &RequestDirectives,
     route: &Route,
     now: Timestamp,
 ) -> Reuse {
     let facts = Facts::of(entry, now);
-    let decision = match standing {
-        Standing::Current => facts.current(directives),
-        Standing::Blind => facts.blind(directives),
-        Standing::Dark => Reuse::Validate {
-            why: ValidateWhy::Dark,
+    let decision = match validity {
+        Validity::Current => facts.current(directives),
+        Validity::JournalLost => facts.journal_lost(directives),
+        Validity::JournalLostTooLong => Reuse::Validate {
+            why: ValidateWhy::JournalLostTooLong,
             conditional: !directives.no_store,
             on_error: false,
         },
-        Standing::Soft { at, .. } => facts.soft(directives, route, at, now),
-        Standing::Hard { .. } => Reuse::Validate {
+        Validity::Soft { at, .. } => facts.soft(directives, route, at, now),
+        Validity::Hard { .. } => Reuse::Validate {
             why: ValidateWhy::HardInvalidated,
             conditional: route.trust_validators || !Rule::No304Restamp.holds(),
             on_error: !Rule::SieNotHard.holds() && facts.within_sie(),
         },
-        Standing::SoftlyDropped { .. } => facts.soft(directives, route, entry.request_time, now),
-        Standing::Dropped { .. } if !Rule::FloorNoSwr.holds() => {
+        Validity::SoftlyDropped { .. } => facts.soft(directives, route, entry.request_time, now),
+        Validity::Dropped { .. } if !Rule::FloorNoSwr.holds() => {
             facts.soft(directives, route, now, now)
         }
-        Standing::Dropped { .. } => Reuse::Validate {
+        Validity::Dropped { .. } => Reuse::Validate {
             why: ValidateWhy::Dropped,
             conditional: !Rule::FloorUncond.holds(),
             on_error: false,
@@ -172,19 +172,19 @@ pub fn reuse(
 /// requests under way as it may. RFC 9111 §4.2.4 allows that to a cache which is disconnected, unless the response
 /// forbids stale use; what was invalidated hard, or may have been, is no answer to anyone.
 #[must_use]
-pub fn stands_in_for_want_of_room(entry: &Entry, standing: Standing, now: Timestamp) -> bool {
+pub fn stands_in_for_want_of_room(entry: &Entry, validity: Validity, now: Timestamp) -> bool {
     let demand = entry.freshness.demand;
-    match standing {
-        Standing::Current
-        | Standing::Blind
-        | Standing::Soft { .. }
-        | Standing::SoftlyDropped { .. } => {
+    match validity {
+        Validity::Current
+        | Validity::JournalLost
+        | Validity::Soft { .. }
+        | Validity::SoftlyDropped { .. } => {
             let fresh = demand == Demand::WhenStale
-                && standing == Standing::Current
+                && validity == Validity::Current
                 && Facts::of(entry, now).is_fresh();
             demand == Demand::Nothing || fresh
         }
-        Standing::Dark | Standing::Hard { .. } | Standing::Dropped { .. } => false,
+        Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Dropped { .. } => false,
     }
 }
 
@@ -280,14 +280,14 @@ impl<'e> Facts<'e> {
 
     /// Nothing can be called fresh while it is not known what was invalidated; what is within its lifetime is as
     /// good as stale, even if it must not be used beyond.
-    fn blind(&self, directives: &RequestDirectives) -> Reuse {
+    fn journal_lost(&self, directives: &RequestDirectives) -> Reuse {
         let demand = self.entry.freshness.demand;
         let usable = demand != Demand::Always && (self.is_fresh() || self.within_swr());
         let taken = !Self::refused(directives) && self.takes_stale(directives);
         if usable && taken {
-            Reuse::Stale { ttl: self.ttl.min(0), why: StaleWhy::Blind }
+            Reuse::Stale { ttl: self.ttl.min(0), why: StaleWhy::JournalLost }
         } else {
-            self.validate(ValidateWhy::Blind, directives)
+            self.validate(ValidateWhy::JournalLost, directives)
         }
     }
 

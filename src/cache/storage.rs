@@ -14,7 +14,7 @@ use crate::cache::tag::TagSet;
 use crate::cache::tag_fields::{EDGE_FIELDS, TAG_FIELDS, TagsError, tags};
 use crate::config::Route;
 use crate::http::age::{Age, age};
-use crate::http::cache_control::{ResponseDirectives, Scope};
+use crate::http::cache_control::{FieldScope, ResponseDirectives};
 use crate::http::cache_status::is_upstream_hit;
 use crate::http::hop::remove_hop_by_hop;
 use crate::http::list::trim;
@@ -147,7 +147,7 @@ pub fn refusal(
     } else if directives.no_store && !directives.must_understand {
         // RFC 9111 §5.2.2.3: beside must-understand, no-store is for caches that don't understand the status.
         Some(NoStore::NoStoreDirective)
-    } else if directives.private == Scope::Whole {
+    } else if directives.private == FieldScope::Whole {
         Some(NoStore::Private)
     } else if fields.has("set-cookie") && !route.store_set_cookie {
         Some(NoStore::SetCookie)
@@ -197,8 +197,8 @@ pub fn cookie_refusal(
 ) -> Result<(), NoStore> {
     let limits = |directives: &ResponseDirectives| {
         directives.no_store
-            || directives.private != Scope::Absent
-            || directives.no_cache != Scope::Absent
+            || directives.private != FieldScope::Absent
+            || directives.no_cache != FieldScope::Absent
     };
     let plain = ResponseDirectives::of(&response.fields, "cache-control");
     let limited = limits(&edge.directives) || limits(&plain);
@@ -256,12 +256,12 @@ fn has_nonce(fields: &Fields) -> bool {
 /// Another cache behind the edge may hide a purge (design §3.2).
 fn is_from_cache(fields: &Fields) -> bool {
     let aged = matches!(age(fields), Age::Known(age) if age > Seconds::ZERO);
-    let told = fields.get("cf-cache-status").is_some_and(|status| {
+    let cdn_hit = fields.get("cf-cache-status").is_some_and(|status| {
         ["hit", "stale", "updating", "revalidated"]
             .iter()
             .any(|s| trim(status).eq_ignore_ascii_case(s))
     });
-    aged || told || is_upstream_hit(fields)
+    aged || cdn_hit || is_upstream_hit(fields)
 }
 
 /// Whether there will be a moment to reuse it: fresh or stale for a while, or validated by the origin's explicit

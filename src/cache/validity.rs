@@ -2,16 +2,16 @@
 
 use crate::base::time::{Epoch, Timestamp};
 
-/// A stored response's standing with the journal. Computed by the view, judged by [`super::reuse`].
+/// A stored response's validity by what the journal says. Computed by the view, judged by [`super::reuse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum Validity {
     /// No target of it was invalidated after its stamp, and the view is recent enough to say so.
     Current,
     /// As far as is known it is current, but the journal has been out of reach for longer than `max_lag`
-    /// (and less than `blind_limit`): never fresh, servable as stale within its windows.
-    Blind,
-    /// The journal has been out of reach for longer than `blind_limit`: nothing can be said, validate.
-    Dark,
+    /// (and less than `journal_lost_limit`): never fresh, servable as stale within its windows.
+    JournalLost,
+    /// The journal has been out of reach for longer than `journal_lost_limit`: nothing can be said, validate.
+    JournalLostTooLong,
     /// A target was invalidated softly after its stamp.
     Soft {
         /// The newest such invalidation.
@@ -37,12 +37,12 @@ pub enum Standing {
     },
 }
 
-impl Standing {
+impl Validity {
     /// The lowest stamp that a replacement must have; [`Epoch::ZERO`] if any will do.
     #[must_use]
     pub const fn need(self) -> Epoch {
         match self {
-            Self::Current | Self::Blind | Self::Dark => Epoch::ZERO,
+            Self::Current | Self::JournalLost | Self::JournalLostTooLong => Epoch::ZERO,
             Self::Soft { epoch, .. }
             | Self::Hard { epoch }
             | Self::SoftlyDropped { epoch }

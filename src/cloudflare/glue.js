@@ -257,7 +257,7 @@ const GATHER_MILLIS = 2;
 // Answers the requests of one object, those that have come together in one turn of the event loop: what a turn writes
 // is one commit, the runtime keeps every answer back until that is durable, and `after` is done once for all of them.
 // A request that is alone waits for nobody.
-export function desk(answer, after) {
+export function requestBatcher(answer, after) {
   let coming = 0;
   let waiting = [];
   let timer = null;
@@ -307,7 +307,7 @@ export function randomId() {
 }
 
 // Workers Caching of the entrypoint that runs: whether it did; null where there is no such call.
-export async function purgeBefore(verb, options) {
+export async function purgeWorkersCache(verb, options) {
   if (typeof workers.cache?.[verb] !== "function") return null;
   const result = await workers.cache[verb](JSON.parse(options));
   return result?.success !== false;

@@ -40,8 +40,8 @@ extern "C" {
         timeout: f64,
         sent: &Function,
     ) -> Promise;
-    #[wasm_bindgen(js_name = purgeBefore)]
-    fn purge_before_promise(verb: &str, options: &str) -> Promise;
+    #[wasm_bindgen(js_name = purgeWorkersCache)]
+    fn purge_workers_cache_promise(verb: &str, options: &str) -> Promise;
     #[wasm_bindgen(catch, js_name = readerOf)]
     pub(super) fn reader_of(
         response: &Response,
@@ -90,7 +90,8 @@ extern "C" {
         statement: &str,
         parameters: &str,
     ) -> Result<Option<String>, JsValue>;
-    pub(super) fn desk(answer: &JsValue, after: &JsValue) -> Function;
+    #[wasm_bindgen(js_name = requestBatcher)]
+    pub(super) fn request_batcher(answer: &JsValue, after: &JsValue) -> Function;
     pub(super) fn reply(status: u16, text: &str) -> Response;
     #[wasm_bindgen(js_name = settingText)]
     pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
@@ -170,8 +171,11 @@ pub(super) async fn upload(
 }
 
 /// Whether a call of Workers Caching did what it was to do; none where there is no such call.
-pub(super) async fn purge_before(verb: &str, options: &str) -> Result<Option<bool>, JsValue> {
-    JsFuture::from(purge_before_promise(verb, options)).await.map(|done| done.as_bool())
+pub(super) async fn purge_workers_cache(
+    verb: &str,
+    options: &str,
+) -> Result<Option<bool>, JsValue> {
+    JsFuture::from(purge_workers_cache_promise(verb, options)).await.map(|done| done.as_bool())
 }
 
 pub(super) async fn read_piece(

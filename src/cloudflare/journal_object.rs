@@ -9,7 +9,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::Response;
 use worker::Env;
 
-use crate::engine::invalidate::fan_out::{self, Ledger};
+use crate::engine::invalidate::fan_out::{self, JournalHost};
 use crate::journal::{Journal as Machine, JournalCall};
 
 use super::glue;
@@ -20,12 +20,12 @@ use super::sql::ObjectSql;
 #[wasm_bindgen]
 pub struct Journal {
     inner: Rc<Inner>,
-    desk: Function,
+    batcher: Function,
 }
 
 struct Inner {
     objects: Objects,
-    ledger: Rc<Ledger<ObjectSql>>,
+    journal_host: Rc<JournalHost<ObjectSql>>,
 }
 
 #[wasm_bindgen]
@@ -35,16 +35,17 @@ impl Journal {
     pub fn new(state: &JsValue, env: Env) -> Self {
         let objects = Objects::new(state, env);
         let machine = Machine::open(objects.sql(), objects.journal_config());
-        let ledger = Ledger::new(machine);
-        let ledger = Rc::new(ledger.telling(objects.front_caches(), objects.log_level()));
-        let inner = Rc::new(Inner { objects, ledger });
+        let journal_host = JournalHost::new(machine);
+        let journal_host =
+            Rc::new(journal_host.with_front_caches(objects.front_caches(), objects.log_level()));
+        let inner = Rc::new(Inner { objects, journal_host });
         let own = Rc::clone(&inner);
         let answer = Closure::<dyn Fn(String) -> Promise>::new(move |text: String| {
             let own = Rc::clone(&own);
             future_to_promise(async move { own.answer(&text).await.map(JsValue::from) })
         });
-        let desk = glue::desk(&answer.into_js_value(), &JsValue::UNDEFINED);
-        Self { inner, desk }
+        let batcher = glue::request_batcher(&answer.into_js_value(), &JsValue::UNDEFINED);
+        Self { inner, batcher }
     }
 
     /// Answers a call.
@@ -52,7 +53,7 @@ impl Journal {
     /// # Errors
     /// When the runtime fails.
     pub fn fetch(&self, request: &JsValue) -> Result<JsValue, JsValue> {
-        self.desk.call1(&JsValue::UNDEFINED, request)
+        self.batcher.call1(&JsValue::UNDEFINED, request)
     }
 
     /// Works on what is due.
@@ -68,8 +69,8 @@ impl Inner {
             Ok(call) => call,
             Err(response) => return Ok(response),
         };
-        let reply = fan_out::handle(&self.ledger, &self.objects.platform(), call).await;
-        if let Ok(next) = self.ledger.next_wake() {
+        let reply = fan_out::handle(&self.journal_host, &self.objects.platform(), call).await;
+        if let Ok(next) = self.journal_host.next_wake() {
             self.objects.alarm().wake_at(next).await?;
         }
         Ok(object::reply(reply))
@@ -78,7 +79,7 @@ impl Inner {
     async fn work(&self) -> Result<(), JsValue> {
         let alarm = self.objects.alarm();
         alarm.arm_retry().await?;
-        let done = fan_out::run_due(&self.ledger, &self.objects.platform()).await;
-        alarm.rearm(done.and_then(|()| self.ledger.next_wake())).await
+        let done = fan_out::run_due(&self.journal_host, &self.objects.platform()).await;
+        alarm.rearm(done.and_then(|()| self.journal_host.next_wake())).await
     }
 }

@@ -13,7 +13,7 @@ use worker::Env;
 
 use crate::base::json::{read_json, write_value};
 use crate::base::time::Timestamp;
-use crate::config::front_cache::Armed;
+use crate::config::front_cache::FrontCacheAccess;
 use crate::config::{Config, LogLevel};
 use crate::engine::wake::{self, RETRY};
 use crate::index::ShardConfig;
@@ -59,9 +59,9 @@ impl Objects {
     }
 
     /// Caches in front of the edge, with their secrets.
-    pub(super) fn front_caches(&self) -> Vec<Armed> {
+    pub(super) fn front_caches(&self) -> Vec<FrontCacheAccess> {
         let secrets = glue::setting_text(&self.env, "FRONT_CACHE_SECRETS").unwrap_or_default();
-        Armed::all(&self.config, &secrets)
+        FrontCacheAccess::all(&self.config, &secrets)
     }
 
     pub(super) const fn log_level(&self) -> LogLevel {

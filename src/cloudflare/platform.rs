@@ -213,11 +213,11 @@ impl Platform for Edge {
         answered(fetched.map_err(|error| origin_error(&error))?)
     }
 
-    async fn tell(
+    async fn call_front_cache(
         &self,
-        request: front_caches::Request,
+        request: front_caches::DeliveryRequest,
         timeout: Millis,
-    ) -> Result<front_caches::Answer, OriginError> {
+    ) -> Result<front_caches::DeliveryAnswer, OriginError> {
         let body = Uint8Array::from(request.body.as_slice()).unchecked_into();
         let body = Some(body).filter(|_| !request.body.is_empty());
         let fields = lines(&request.fields);
@@ -235,12 +235,12 @@ impl Platform for Edge {
             body.extend(piece.to_vec());
         }
         self.cancel(stream);
-        head.map(|head| front_caches::Answer { head, body }).ok_or(OriginError::Broken)
+        head.map(|head| front_caches::DeliveryAnswer { head, body }).ok_or(OriginError::Broken)
     }
 
-    async fn purge_before(&self, mark: bool, options: &str) -> Result<(), PurgeError> {
+    async fn purge_workers_cache(&self, mark: bool, options: &str) -> Result<(), PurgeError> {
         let verb = if mark { "invalidate" } else { "purge" };
-        match glue::purge_before(verb, options).await {
+        match glue::purge_workers_cache(verb, options).await {
             Ok(Some(true)) => Ok(()),
             Ok(Some(false)) => Err(PurgeError::Limited),
             Ok(None) => Err(PurgeError::Absent),

@@ -9,7 +9,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::Response;
 use worker::Env;
 
-use crate::engine::warm::{self, Depot};
+use crate::engine::warm::{self, ShardHost};
 use crate::index::{Shard, ShardCall};
 
 use super::glue;
@@ -22,12 +22,12 @@ use super::sql::ObjectSql;
 #[wasm_bindgen]
 pub struct IndexShard {
     inner: Rc<Inner>,
-    desk: Function,
+    batcher: Function,
 }
 
 struct Inner {
     objects: Objects,
-    depot: Depot<ObjectSql>,
+    shard_host: ShardHost<ObjectSql>,
 }
 
 #[wasm_bindgen]
@@ -36,15 +36,15 @@ impl IndexShard {
     #[wasm_bindgen(constructor)]
     pub fn new(state: &JsValue, env: Env) -> Self {
         let objects = Objects::new(state, env);
-        let depot = Depot::new(Shard::open(objects.sql(), objects.shard_config()));
-        let inner = Rc::new(Inner { objects, depot });
+        let shard_host = ShardHost::new(Shard::open(objects.sql(), objects.shard_config()));
+        let inner = Rc::new(Inner { objects, shard_host });
         let own = Rc::clone(&inner);
         let answer =
             Closure::<dyn Fn(String) -> Response>::new(move |text: String| own.answer(&text));
         let own = Rc::clone(&inner);
         let after = Closure::<dyn Fn() -> Option<Promise>>::new(move || Inner::wake(&own));
-        let desk = glue::desk(&answer.into_js_value(), &after.into_js_value());
-        Self { inner, desk }
+        let batcher = glue::request_batcher(&answer.into_js_value(), &after.into_js_value());
+        Self { inner, batcher }
     }
 
     /// Answers a call.
@@ -52,7 +52,7 @@ impl IndexShard {
     /// # Errors
     /// When the runtime fails.
     pub fn fetch(&self, request: &JsValue) -> Result<JsValue, JsValue> {
-        self.desk.call1(&JsValue::UNDEFINED, request)
+        self.batcher.call1(&JsValue::UNDEFINED, request)
     }
 
     /// Works on what is due.
@@ -65,7 +65,7 @@ impl IndexShard {
 impl Inner {
     fn answer(&self, text: &str) -> Response {
         match object::read::<ShardCall>(text) {
-            Ok(call) => object::reply(self.depot.handle(call, now())),
+            Ok(call) => object::reply(self.shard_host.handle(call, now())),
             Err(response) => response,
         }
     }
@@ -73,12 +73,12 @@ impl Inner {
     /// Sets the alarm after calls, in the turn that wrote for them: one commit holds both. Nothing to wait for where
     /// it need not be set.
     fn wake(own: &Rc<Self>) -> Option<Promise> {
-        let next = own.depot.next_wake().ok()?;
+        let next = own.shard_host.next_wake().ok()?;
         own.objects.alarm().missing(next)?;
         let own = Rc::clone(own);
         Some(future_to_promise(async move {
             // Asked again: work that ended since may have set it for something earlier.
-            let next = own.depot.next_wake().unwrap_or(next);
+            let next = own.shard_host.next_wake().unwrap_or(next);
             own.objects.alarm().wake_at(next).await.map(|()| JsValue::UNDEFINED)
         }))
     }
@@ -87,7 +87,7 @@ impl Inner {
         let alarm = self.objects.alarm();
         alarm.arm_retry().await?;
         let site = settings::site(self.objects.env());
-        let done = warm::run_slice(&self.depot, &site.engine, &self.objects.platform()).await;
-        alarm.rearm(done.and_then(|()| self.depot.next_wake())).await
+        let done = warm::run_slice(&self.shard_host, &site.engine, &self.objects.platform()).await;
+        alarm.rearm(done.and_then(|()| self.shard_host.next_wake())).await
     }
 }

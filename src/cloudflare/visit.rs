@@ -8,7 +8,7 @@ use web_sys::{Request, Response};
 
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
-use crate::engine::fill::shared::Reader;
+use crate::engine::fill::shared::BodyReader;
 use crate::engine::operate::Guard;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::RequestHead;
@@ -105,8 +105,8 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
         Body::Origin(EdgeStream::Request(stream, _)) => {
             glue::respond(answer.status, &head, &stream)
         }
-        Body::Flight(reader) => {
-            let stream = flight_stream(platform, reader);
+        Body::Fill(reader) => {
+            let stream = fill_stream(platform, reader);
             let length = answer.fields.get("content-length").and_then(|l| l.parse::<u64>().ok());
             let stream = match length {
                 Some(length) => glue::sized(&stream, length as f64)?,
@@ -117,8 +117,8 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
     }
 }
 
-/// A stream that the runtime pulls from a flight, in the I/O context of the request it answers.
-fn flight_stream(platform: &Rc<Edge>, reader: Reader<Edge>) -> web_sys::ReadableStream {
+/// A stream that the runtime pulls from a fill, in the I/O context of the request it answers.
+fn fill_stream(platform: &Rc<Edge>, reader: BodyReader<Edge>) -> web_sys::ReadableStream {
     let state = (Rc::clone(platform), reader);
     let pieces = stream::try_unfold(state, |(platform, mut reader)| async move {
         match reader.next(&*platform).await {

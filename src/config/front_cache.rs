@@ -100,7 +100,7 @@ pub struct FrontCache {
 
 /// A front cache and what it is proved to that we may.
 #[derive(Clone)]
-pub struct Armed {
+pub struct FrontCacheAccess {
     /// The front cache.
     pub front_cache: FrontCache,
     /// Its secret, unless that is missing.
@@ -109,7 +109,7 @@ pub struct Armed {
     pub aliases: Vec<(String, String)>,
 }
 
-impl Armed {
+impl FrontCacheAccess {
     /// The front caches with their secrets out of `FRONT_CACHE_SECRETS`.
     #[must_use]
     pub fn all(config: &Config, secrets: &str) -> Vec<Self> {
@@ -120,7 +120,7 @@ impl Armed {
                 |value: &&str| !value.is_empty() && value.bytes().all(|b| b.is_ascii_graphic());
             words.find_map(|word| word.strip_prefix(name)?.strip_prefix(':')).filter(good)
         };
-        let armed = |front_cache: &FrontCache| {
+        let access = |front_cache: &FrontCache| {
             let mut front_cache = front_cache.clone();
             if front_cache.provider == Provider::WorkersCache {
                 front_cache.id.clone_from(&config.control_prefix);
@@ -131,6 +131,6 @@ impl Armed {
                 aliases: config.host_aliases.clone(),
             }
         };
-        config.front_caches.iter().map(armed).collect()
+        config.front_caches.iter().map(access).collect()
     }
 }

@@ -29,7 +29,7 @@ pub struct Config {
     pub sync_interval: Millis,
     /// How long stored pages may be served as stale while the journal is unreachable. Default 30 s,
     /// or a longer `max_lag`.
-    pub blind_limit: Millis,
+    pub journal_lost_limit: Millis,
     /// Index shards of the site, 1 to 256. Default 8.
     pub shards: u16,
     /// Where the control API lives. Default `/__isr`. No trailing slash.
@@ -73,7 +73,7 @@ pub struct Config {
     /// What holds for paths that no rule matches.
     pub defaults: Route,
     /// Rules in order; the first match wins.
-    pub routes: Vec<Rule>,
+    pub routes: Vec<RouteRule>,
 }
 
 /// What is logged.
@@ -89,7 +89,7 @@ pub enum LogLevel {
 
 /// A rule: the settings of the paths (and host) it matches. What the rule leaves out comes from the defaults.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Rule {
+pub struct RouteRule {
     /// The host it is for; any if none.
     pub host: Option<String>,
     /// The paths it is for.
@@ -277,7 +277,7 @@ impl Default for Config {
         Self {
             max_lag: Millis(2_000),
             sync_interval: Millis(1_000),
-            blind_limit: Millis(30_000),
+            journal_lost_limit: Millis(30_000),
             shards: 8,
             control_prefix: "/__isr".to_owned(),
             host_aliases: Vec::new(),

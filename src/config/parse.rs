@@ -71,7 +71,7 @@ pub fn from_value(value: &Value) -> Result<Config, Vec<ConfigError>> {
 const SITE_KEYS: &[&str] = &[
     "max_lag",
     "sync_interval",
-    "blind_limit",
+    "journal_lost_limit",
     "origin_timeout",
     "shards",
     "control_prefix",
@@ -169,13 +169,13 @@ fn front_caches(section: &Section<'_>, problems: &mut Problems) -> Vec<FrontCach
     front_caches
 }
 
-/// `sync_interval ≤ max_lag ≤ blind_limit`: a view that asks less often than it must be recent would
+/// `sync_interval ≤ max_lag ≤ journal_lost_limit`: a view that asks less often than it must be recent would
 /// make requests wait for no gain. What is not set follows what is.
 fn bounds_of_age(section: &Section<'_>, config: &mut Config, problems: &mut Problems) {
     if let Some(lag) = section.millis("max_lag", (0, 300_000), problems) {
         config.max_lag = lag;
         config.sync_interval = config.sync_interval.min(Millis(lag.0 / 2));
-        config.blind_limit = config.blind_limit.max(lag);
+        config.journal_lost_limit = config.journal_lost_limit.max(lag);
     }
     if let Some(interval) = section.millis("sync_interval", (0, 300_000), problems) {
         config.sync_interval = interval;
@@ -186,11 +186,11 @@ fn bounds_of_age(section: &Section<'_>, config: &mut Config, problems: &mut Prob
             );
         }
     }
-    if let Some(limit) = section.millis("blind_limit", (0, 86_400_000), problems) {
-        config.blind_limit = limit;
+    if let Some(limit) = section.millis("journal_lost_limit", (0, 86_400_000), problems) {
+        config.journal_lost_limit = limit;
         if limit < config.max_lag {
             problems.add(
-                section.at("blind_limit"),
+                section.at("journal_lost_limit"),
                 format!("it is shorter than max_lag ({})", in_seconds(config.max_lag)),
             );
         }

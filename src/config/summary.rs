@@ -12,8 +12,8 @@ pub struct Summary {
     pub max_lag_ms: u64,
     /// `sync_interval`, in milliseconds.
     pub sync_interval_ms: u64,
-    /// `blind_limit`, in milliseconds.
-    pub blind_limit_ms: u64,
+    /// `journal_lost_limit`, in milliseconds.
+    pub journal_lost_limit_ms: u64,
     /// Index shards.
     pub shards: u16,
     /// Rules.
@@ -32,7 +32,7 @@ impl Config {
         Summary {
             max_lag_ms: self.max_lag.0,
             sync_interval_ms: self.sync_interval.0,
-            blind_limit_ms: self.blind_limit.0,
+            journal_lost_limit_ms: self.journal_lost_limit.0,
             shards: self.shards,
             routes: self.routes.len(),
             bypass_routes: bypass.count(),

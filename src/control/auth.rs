@@ -26,7 +26,7 @@ const MAX_SIGNATURES: usize = 32;
 
 /// What a token is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub enum TokenScope {
     /// Look at jobs, pages, tags and metrics.
     Read,
     /// Invalidate and warm.
@@ -35,7 +35,7 @@ pub enum Scope {
     Admin,
 }
 
-impl Scope {
+impl TokenScope {
     /// The scope's name.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -103,7 +103,7 @@ pub enum AuthError {
     /// The token is not one of ours.
     UnknownToken,
     /// The token is ours, without the scope that the call needs.
-    ScopeMissing(Scope),
+    ScopeMissing(TokenScope),
 }
 
 impl AuthError {
@@ -241,7 +241,7 @@ impl Claim {
 }
 
 impl Secrets {
-    /// Who makes a call that needs `scope`. A signature is good for [`Scope::Revalidate`] alone.
+    /// Who makes a call that needs `scope`. A signature is good for [`TokenScope::Revalidate`] alone.
     ///
     /// # Errors
     /// Says why the caller may not make it.
@@ -249,7 +249,7 @@ impl Secrets {
         &self,
         fields: &Fields,
         body: &[u8],
-        scope: Scope,
+        scope: TokenScope,
         now: Timestamp,
     ) -> Result<Caller, AuthError> {
         let mut claim = self.claim(fields, scope, now)?;
@@ -262,15 +262,20 @@ impl Secrets {
     ///
     /// # Errors
     /// Says why the caller may not make it.
-    pub fn claim(&self, fields: &Fields, scope: Scope, now: Timestamp) -> Result<Claim, AuthError> {
-        if scope == Scope::Revalidate && fields.has("webhook-signature") {
+    pub fn claim(
+        &self,
+        fields: &Fields,
+        scope: TokenScope,
+        now: Timestamp,
+    ) -> Result<Claim, AuthError> {
+        if scope == TokenScope::Revalidate && fields.has("webhook-signature") {
             return self.signed_by_webhook(fields, now).map(Claim::Signed);
         }
         if fields.has("authorization") {
             let caller = self.token(fields, scope).map(|name| Caller::Token { name });
             return caller.map(Claim::Proved);
         }
-        if scope == Scope::Revalidate {
+        if scope == TokenScope::Revalidate {
             for field in ["webhook-id", "webhook-timestamp"] {
                 if fields.has(field) {
                     return Err(AuthError::Malformed("webhook-signature"));
@@ -325,13 +330,13 @@ impl Secrets {
     ///
     /// # Errors
     /// Says which check failed first.
-    pub fn token(&self, fields: &Fields, scope: Scope) -> Result<String, AuthError> {
+    pub fn token(&self, fields: &Fields, scope: TokenScope) -> Result<String, AuthError> {
         let value = only(fields, "authorization").and_then(bearer);
         self.known(value.ok_or(AuthError::MalformedToken)?, scope)
     }
 
     /// The name of the token with a value, if it has the scope.
-    pub(super) fn known(&self, value: &str, scope: Scope) -> Result<String, AuthError> {
+    pub(super) fn known(&self, value: &str, scope: TokenScope) -> Result<String, AuthError> {
         if self.tokens.is_empty() {
             return Err(AuthError::NothingConfigured);
         }
@@ -348,8 +353,8 @@ impl Secrets {
 
 impl Token {
     /// The token's name, if it is good for a scope.
-    pub(super) fn name_if(&self, scope: Scope) -> Result<String, AuthError> {
-        let holds = self.scopes.iter().any(|held| *held == scope || *held == Scope::Admin);
+    pub(super) fn name_if(&self, scope: TokenScope) -> Result<String, AuthError> {
+        let holds = self.scopes.iter().any(|held| *held == scope || *held == TokenScope::Admin);
         if holds { Ok(self.name.clone()) } else { Err(AuthError::ScopeMissing(scope)) }
     }
 }

@@ -7,7 +7,7 @@
 
 use crate::http::Fields;
 
-use super::auth::{AuthError, Caller, Scope, bearer, only};
+use super::auth::{AuthError, Caller, TokenScope, bearer, only};
 use super::secret::{Secrets, decode_base64};
 
 /// Fields that carry a token: the first within credentials, the others as it is.
@@ -24,7 +24,7 @@ impl Secrets {
     ///
     /// # Errors
     /// Says which check failed first.
-    pub fn carried(&self, fields: &Fields, scope: Scope) -> Result<Caller, AuthError> {
+    pub fn carried(&self, fields: &Fields, scope: TokenScope) -> Result<Caller, AuthError> {
         let name = carrier(fields).ok_or(AuthError::Missing)?;
         let value = only(fields, name).and_then(|value| match name {
             "authorization" => bearer(value).map(str::to_owned).or_else(|| basic(value)),
@@ -42,7 +42,7 @@ impl Secrets {
     pub fn signed(
         &self,
         name: &str,
-        scope: Scope,
+        scope: TokenScope,
         made: impl Fn(&str) -> bool,
     ) -> Result<Caller, AuthError> {
         if self.tokens.is_empty() {

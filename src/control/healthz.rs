@@ -29,10 +29,10 @@ pub enum HealthReason {
     NothingCanInvalidate,
     /// The journal has been out of reach for longer than `max_lag`: pages are served within their
     /// stale windows.
-    Blind(Millis),
-    /// The journal has been out of reach for longer than `blind_limit`: every page is validated
+    JournalLost(Millis),
+    /// The journal has been out of reach for longer than `journal_lost_limit`: every page is validated
     /// with the origin.
-    Dark(Millis),
+    JournalLostTooLong(Millis),
     /// Caches in front of the edge that do not take what they are owed: a line for each.
     FrontCacheFailed(Vec<String>),
     /// The number of shards has changed, and so many shards have pages of others.
@@ -52,8 +52,8 @@ impl HealthReason {
             Self::Secrets(_) => "secrets-invalid",
             Self::BindingMissing(_) => "binding-missing",
             Self::NothingCanInvalidate => "nothing-can-invalidate",
-            Self::Blind(_) => "journal-unreachable",
-            Self::Dark(_) => "journal-lost",
+            Self::JournalLost(_) => "journal-unreachable",
+            Self::JournalLostTooLong(_) => "journal-lost",
             Self::FrontCacheFailed(_) => "front-cache-failed",
             Self::Resharding(_) => "resharding",
             Self::Cold => "cold",
@@ -69,9 +69,9 @@ impl HealthReason {
             | Self::OriginIsWorker
             | Self::Secrets(_)
             | Self::BindingMissing(_)
-            | Self::Dark(_) => true,
+            | Self::JournalLostTooLong(_) => true,
             Self::NothingCanInvalidate
-            | Self::Blind(_)
+            | Self::JournalLost(_)
             | Self::FrontCacheFailed(_)
             | Self::Resharding(_)
             | Self::Cold => false,
@@ -91,7 +91,7 @@ impl HealthReason {
             Self::NothingCanInvalidate => {
                 vec!["neither WEBHOOK_SECRETS nor TOKENS is set".to_owned()]
             }
-            Self::Blind(span) | Self::Dark(span) => {
+            Self::JournalLost(span) | Self::JournalLostTooLong(span) => {
                 vec![format!("the journal was last heard of {} s ago", span.0 / 1000)]
             }
             Self::FrontCacheFailed(lines) => lines.clone(),

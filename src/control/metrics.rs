@@ -109,9 +109,9 @@ pub enum Gauge {
     /// Bytes of their bodies.
     MemoryBytes,
     /// Fetches under way.
-    Flights,
+    Fills,
     /// Bytes that they hold.
-    FlightBytes,
+    FillBytes,
     /// Origin requests that may be under way at once, at present.
     OriginLimit,
     /// Origin requests under way.
@@ -215,8 +215,8 @@ const GAUGES: [(Gauge, Family, Unit); 13] = [
     (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
     (Gauge::MemoryEntries, ("edge_isr_memory_entries", "gauge", "Responses in memory."), Unit::One),
     (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
-    (Gauge::Flights, ("edge_isr_flights", "gauge", "Fetches under way."), Unit::One),
-    (Gauge::FlightBytes, ("edge_isr_flight_bytes", "gauge", "Bytes that fetches hold."), Unit::One),
+    (Gauge::Fills, ("edge_isr_fills", "gauge", "Fetches under way."), Unit::One),
+    (Gauge::FillBytes, ("edge_isr_fill_bytes", "gauge", "Bytes that fetches hold."), Unit::One),
     (
         Gauge::OriginLimit,
         ("edge_isr_origin_limit", "gauge", "Origin requests that may be under way at once."),

@@ -26,7 +26,7 @@ pub mod secret;
 pub mod targets;
 pub mod warm;
 
-pub use auth::{AuthError, Caller, Scope};
+pub use auth::{AuthError, Caller, TokenScope};
 pub use problem::{Problem, ProblemKind};
 pub use revalidate::RevalidateCommand;
 pub use route::ControlCall;

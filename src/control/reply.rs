@@ -70,7 +70,7 @@ pub struct JobReply {
     /// Taken over by a newer invalidation.
     pub superseded: u64,
     /// Why pages failed.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<FailedPage>,
     /// Caches in front of the edge that have not taken it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub front_caches: Vec<FrontCacheState>,
@@ -78,7 +78,7 @@ pub struct JobReply {
 
 /// A page whose warm was given up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Failure {
+pub struct FailedPage {
     /// The page.
     pub url: String,
     /// Why.

@@ -6,7 +6,7 @@
 use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
 
-use super::auth::{MAX_ID_BYTES, Scope};
+use super::auth::{MAX_ID_BYTES, TokenScope};
 use super::problem::{Problem, ProblemKind};
 
 /// A call to the control API.
@@ -54,16 +54,16 @@ pub enum ControlCall {
 impl ControlCall {
     /// What the caller's token must be good for; none if anyone may call.
     #[must_use]
-    pub const fn scope(&self) -> Option<Scope> {
+    pub const fn scope(&self) -> Option<TokenScope> {
         match self {
             Self::Revalidate | Self::Warm | Self::WorkersCache | Self::Replay { .. } => {
-                Some(Scope::Revalidate)
+                Some(TokenScope::Revalidate)
             }
             Self::Job { .. }
             | Self::JobEvents { .. }
             | Self::TagPages { .. }
             | Self::Pages { .. }
-            | Self::Metrics => Some(Scope::Read),
+            | Self::Metrics => Some(TokenScope::Read),
             Self::Healthz => None,
         }
     }

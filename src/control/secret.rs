@@ -10,7 +10,7 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest as _, Sha256};
 
-use super::auth::Scope;
+use super::auth::TokenScope;
 
 /// Everything that callers of the control API can prove themselves by.
 #[derive(Clone, Default)]
@@ -23,7 +23,7 @@ pub struct Secrets {
 #[derive(Clone)]
 pub(super) struct Token {
     pub(super) name: String,
-    pub(super) scopes: Vec<Scope>,
+    pub(super) scopes: Vec<TokenScope>,
     /// Digests have one length, so that comparing them tells nothing about a token's.
     pub(super) digest: [u8; 32],
     /// What its holder signs with, where an API asks for signatures.
@@ -59,7 +59,7 @@ pub enum SecretFault {
     /// A token's name with characters other than letters, digits, `.`, `_`, `-`.
     Name,
     /// A scope other than `read`, `revalidate`, `admin`.
-    Scope,
+    TokenScope,
     /// A token's value with characters that a `Bearer` field can't carry.
     Value,
     /// A token's value that another token has too.
@@ -88,7 +88,9 @@ impl std::fmt::Display for SecretError {
             SecretFault::Empty => "is empty",
             SecretFault::Form => "is not of the form NAME:SCOPES:VALUE",
             SecretFault::Name => "has a name with characters other than letters, digits, . _ -",
-            SecretFault::Scope => "has a scope other than read, revalidate, admin (joined by +)",
+            SecretFault::TokenScope => {
+                "has a scope other than read, revalidate, admin (joined by +)"
+            }
             SecretFault::Value => "has a value with characters that a header can't carry",
             SecretFault::Repeated => "has the value of another token",
             SecretFault::TooMany => "is one too many (32 are looked through)",
@@ -180,7 +182,10 @@ impl Secrets {
     #[must_use]
     pub fn can_invalidate(&self) -> bool {
         let may = |token: &Token| {
-            token.scopes.iter().any(|held| matches!(held, Scope::Revalidate | Scope::Admin))
+            token
+                .scopes
+                .iter()
+                .any(|held| matches!(held, TokenScope::Revalidate | TokenScope::Admin))
         };
         !self.keys.is_empty() || self.tokens.iter().any(may)
     }
@@ -226,8 +231,8 @@ fn token(text: &str) -> Result<Token, SecretFault> {
     if name.is_empty() || !name.bytes().all(plain) {
         return Err(SecretFault::Name);
     }
-    let scopes: Option<Vec<Scope>> = scopes.split('+').map(Scope::parse).collect();
-    let scopes = scopes.ok_or(SecretFault::Scope)?;
+    let scopes: Option<Vec<TokenScope>> = scopes.split('+').map(TokenScope::parse).collect();
+    let scopes = scopes.ok_or(SecretFault::TokenScope)?;
     if value.is_empty() {
         return Err(SecretFault::Empty);
     }

@@ -95,9 +95,9 @@ pub(super) enum NotArrived {
 }
 
 /// A body's place in the budget. Dropping it gives the body up.
-struct Held<'a, P: Platform>(&'a Engine<P>, BodyId);
+struct StoredRecord<'a, P: Platform>(&'a Engine<P>, BodyId);
 
-impl<P: Platform> Drop for Held<'_, P> {
+impl<P: Platform> Drop for StoredRecord<'_, P> {
     fn drop(&mut self) {
         self.0.isolate().borrow_mut().bodies.take(self.1);
     }
@@ -114,7 +114,7 @@ impl<P: Platform> Engine<P> {
     ) -> Result<P::Chunk, NotArrived> {
         let began = platform.now();
         let id = self.isolate().borrow_mut().bodies.begin(began);
-        let held = Held(self, id);
+        let held = StoredRecord(self, id);
         let mut length = 0;
         loop {
             let left = Millis(ARRIVAL_LIMIT.0.saturating_sub(platform.now().since(began).0));

@@ -1,4 +1,4 @@
-//! What one isolate keeps between requests: L0, its view of the journal, flights, and its limits.
+//! What one isolate keeps between requests: L0, its view of the journal, fills, and its limits.
 //!
 //! The runtime may end a request's tasks at any time without a word. So nothing here is a lock or a counter that
 //! must be given back: every claim carries the time it was made and lapses by itself.
@@ -14,7 +14,7 @@ use crate::journal::JournalStatus;
 use crate::journal::view::View;
 
 use super::bodies::Bodies;
-use super::fill::shared::Flight;
+use super::fill::shared::SharedFill;
 use super::invalidate::changes::Changes;
 use super::memory::Memory;
 use super::origin_limit::OriginLimit;
@@ -33,7 +33,7 @@ pub struct Isolate<P: Platform> {
     /// When the latest sync failed, if it did.
     pub sync_failed: Option<Timestamp>,
     /// Fetches under way, by the key that was asked for.
-    pub flights: HashMap<CacheKey, Flight<P>>,
+    pub fills: HashMap<CacheKey, SharedFill<P>>,
     /// Bodies of requests that arrive.
     pub bodies: Bodies<P::Chunk>,
     /// Origin requests under way, and those that wait.
@@ -70,7 +70,7 @@ impl<P: Platform> Isolate<P> {
             syncing: None,
             synced: None,
             sync_failed: None,
-            flights: HashMap::new(),
+            fills: HashMap::new(),
             bodies: Bodies::new(config.fill_memory / BODIES_SHARE),
             origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
             new_keys: HashMap::new(),
@@ -112,26 +112,31 @@ impl<P: Platform> Isolate<P> {
         true
     }
 
-    /// Bytes that flights hold.
+    /// Bytes that fills hold.
     #[must_use]
-    pub fn flight_bytes(&self) -> u64 {
-        self.flights.values().map(Flight::held).sum::<u64>() + self.bodies.bytes()
+    pub fn fill_bytes(&self) -> u64 {
+        self.fills.values().map(SharedFill::held).sum::<u64>() + self.bodies.bytes()
     }
 
-    /// The flight for a key, unless its task was ended by the runtime.
-    pub fn flight(&mut self, key: &CacheKey, now: Timestamp, limit: Millis) -> Option<Flight<P>> {
-        let flight = self.flights.get(key)?;
-        if flight.is_dead(now, limit) {
-            self.flights.remove(key);
+    /// The fill for a key, unless its task was ended by the runtime.
+    pub fn shared_fill(
+        &mut self,
+        key: &CacheKey,
+        now: Timestamp,
+        limit: Millis,
+    ) -> Option<SharedFill<P>> {
+        let fill = self.fills.get(key)?;
+        if fill.is_dead(now, limit) {
+            self.fills.remove(key);
             return None;
         }
-        Some(flight.clone())
+        Some(fill.clone())
     }
 
-    /// Takes a flight off the list, if it is still the one that stands there.
-    pub fn end_flight(&mut self, key: &CacheKey, flight: &Flight<P>) {
-        if self.flights.get(key).is_some_and(|listed| listed.is(flight)) {
-            self.flights.remove(key);
+    /// Takes a fill off the list, if it is still the one that stands there.
+    pub fn end_fill(&mut self, key: &CacheKey, fill: &SharedFill<P>) {
+        if self.fills.get(key).is_some_and(|listed| listed.is(fill)) {
+            self.fills.remove(key);
         }
     }
 }

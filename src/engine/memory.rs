@@ -20,7 +20,7 @@ pub struct StoredPage<C> {
 }
 
 /// What a look-up finds under one key.
-pub enum Held<C> {
+pub enum StoredRecord<C> {
     /// A stored response.
     Page(Rc<StoredPage<C>>),
     /// The page varies on these request fields.
@@ -29,7 +29,7 @@ pub enum Held<C> {
     Pass(Rc<str>, Timestamp),
 }
 
-impl<C> Clone for Held<C> {
+impl<C> Clone for StoredRecord<C> {
     fn clone(&self) -> Self {
         match self {
             Self::Page(page) => Self::Page(Rc::clone(page)),
@@ -41,7 +41,7 @@ impl<C> Clone for Held<C> {
 
 struct Slot<C> {
     key: Rc<CacheKey>,
-    held: Held<C>,
+    held: StoredRecord<C>,
     bytes: u64,
     /// Its last use. Uses are counted, not timed.
     used: u64,
@@ -73,7 +73,7 @@ impl<C> Memory<C> {
     }
 
     /// What stands under a key; counts as a use.
-    pub fn get(&mut self, key: &CacheKey) -> Option<Held<C>> {
+    pub fn get(&mut self, key: &CacheKey) -> Option<StoredRecord<C>> {
         let slot = self.slots.get_mut(key)?;
         self.uses += 1;
         slot.used = self.uses;
@@ -101,17 +101,17 @@ impl<C> Memory<C> {
 
     /// Puts a record under a key. A stored response never replaces one with a higher stamp, or of the same stamp and
     /// fetched later: a late fill must not hide a newer one.
-    pub fn put(&mut self, key: &CacheKey, held: Held<C>) {
+    pub fn put(&mut self, key: &CacheKey, held: StoredRecord<C>) {
         let bytes = match &held {
-            Held::Page(page) => {
+            StoredRecord::Page(page) => {
                 page.entry.body_length + HEAD_BYTES + 64 * page.entry.tags.len() as u64
             }
-            Held::Vary(_) | Held::Pass(..) => 256,
+            StoredRecord::Vary(_) | StoredRecord::Pass(..) => 256,
         };
         if bytes > self.budget / 4 {
             return;
         }
-        if let (Held::Page(new), Some(Held::Page(old))) =
+        if let (StoredRecord::Page(new), Some(StoredRecord::Page(old))) =
             (&held, self.slots.get(key).map(|slot| &slot.held))
             && Rule::StoreOrder.holds()
             && (old.entry.stamp, old.entry.response_time)
@@ -166,7 +166,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Held, Memory, SPARE_USES};
+    use super::{Memory, SPARE_USES, StoredRecord};
     use crate::base::json::read_json;
     use crate::cache::key::CacheKey;
 
@@ -196,7 +196,7 @@ mod tests {
                 let was_there = kept.contains(&number);
                 match step {
                     Step::Get => prop_assert_eq!(memory.get(&key).is_some(), was_there),
-                    Step::Put => memory.put(&key, Held::Vary(Rc::from([]))),
+                    Step::Put => memory.put(&key, StoredRecord::Vary(Rc::from([]))),
                     Step::Remove => memory.remove(&key),
                 }
                 kept.retain(|kept| *kept != number);

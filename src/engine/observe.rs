@@ -167,13 +167,13 @@ impl<P: Platform> Engine<P> {
 
     /// Counts an answer by what its Cache-Status says.
     pub(super) fn count_answer(&self, answer: &Answer<P>) {
-        let (status, told) = (answer.status, &answer.told);
-        let counter = match (told.hit, told.fwd) {
-            (true, _) if told.ttl.is_some_and(|ttl| ttl < 0) => Counter::Stale,
+        let (status, cache_status) = (answer.status, &answer.cache_status);
+        let counter = match (cache_status.hit, cache_status.fwd) {
+            (true, _) if cache_status.ttl.is_some_and(|ttl| ttl < 0) => Counter::Stale,
             (true, _) => Counter::Hit,
             (false, None) => Counter::Refused,
-            (false, Some(_)) if told.collapsed => Counter::Collapsed,
-            (false, Some(_)) if told.fwd_status == Some(304) => Counter::Revalidated,
+            (false, Some(_)) if cache_status.collapsed => Counter::Collapsed,
+            (false, Some(_)) if cache_status.fwd_status == Some(304) => Counter::Revalidated,
             (false, Some(Forward::Bypass | Forward::Method | Forward::Request)) => Counter::Pass,
             (
                 false,
@@ -191,7 +191,7 @@ impl<P: Platform> Engine<P> {
         };
         let metrics: &mut Metrics = &mut self.isolate().borrow_mut().metrics;
         metrics.count(counter, 1);
-        if let (true, Body::Whole(body)) = (told.hit, &answer.body) {
+        if let (true, Body::Whole(body)) = (cache_status.hit, &answer.body) {
             metrics.count(Counter::BytesStored, P::length(body) as u64);
         }
     }

@@ -10,7 +10,7 @@ use crate::engine::port::{OriginError, OriginResponse, Platform};
 
 use super::Engine;
 use super::origin_limit::{Ended, Place, RequestId, Sender};
-use crate::engine::fill::shared::{Flight, LOOK_INTERVAL};
+use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
 
 /// How often who stands far back in the queue looks.
 const LONGEST_LOOK: Millis = Millis(50);
@@ -40,7 +40,7 @@ impl<P: Platform> Permit<P> {
             }
             Err(OriginError::Broken | OriginError::Busy | OriginError::Upload) => Ended::GivenUp,
         };
-        self.give_back(ended);
+        self.release_lease(ended);
     }
 
     /// The request is an upload: it counts once its body was sent, which makes this false. None if too many uploads
@@ -51,7 +51,7 @@ impl<P: Platform> Permit<P> {
         origin.upload(self.id, Rc::clone(&under_way)).then_some(under_way)
     }
 
-    fn give_back(&mut self, ended: Ended) {
+    fn release_lease(&mut self, ended: Ended) {
         if !std::mem::replace(&mut self.ended, true) {
             let mut isolate = self.engine.isolate().borrow_mut();
             isolate.origin.end(self.id, self.platform.now(), ended);
@@ -61,7 +61,7 @@ impl<P: Platform> Permit<P> {
 
 impl<P: Platform> Drop for Permit<P> {
     fn drop(&mut self) {
-        self.give_back(Ended::GivenUp);
+        self.release_lease(Ended::GivenUp);
     }
 }
 
@@ -75,16 +75,16 @@ impl<P: Platform> Drop for Queued<'_, P> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Waits for leave to send a request, as long as the origin may take for an answer. `flight` is shown to be alive
+    /// Waits for permission to send a request, as long as the origin may take for an answer. `fill` is shown to be alive
     /// meanwhile.
     ///
     /// # Errors
-    /// [`OriginError::Busy`] when no leave came, or too many wait.
+    /// [`OriginError::Busy`] when no permission came, or too many wait.
     pub(crate) async fn permit(
         &self,
         platform: &Rc<P>,
         sender: Sender,
-        flight: Option<&Flight<P>>,
+        fill: Option<&SharedFill<P>>,
     ) -> Result<Permit<P>, OriginError> {
         let began = platform.now();
         let place = match sender {
@@ -117,8 +117,8 @@ impl<P: Platform> Engine<P> {
             if !std::mem::replace(&mut waited, true) {
                 self.count(Counter::OriginWaited);
             }
-            if let Some(flight) = flight {
-                flight.touch(now);
+            if let Some(fill) = fill {
+                fill.touch(now);
             }
             platform.sleep(look.min(LONGEST_LOOK)).await;
         }

@@ -237,15 +237,15 @@ pub trait Platform: 'static {
     ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
 
     /// Tells a cache in front of the edge, and reads as much of the answer as the request wants.
-    fn tell(
+    fn call_front_cache(
         &self,
-        request: front_caches::Request,
+        request: front_caches::DeliveryRequest,
         timeout: Millis,
-    ) -> impl Future<Output = Result<front_caches::Answer, OriginError>>;
+    ) -> impl Future<Output = Result<front_caches::DeliveryAnswer, OriginError>>;
 
     /// Purges what the platform keeps of this worker's responses before it runs, or marks it as stale, by the
     /// options of Workers Caching as JSON.
-    fn purge_before(
+    fn purge_workers_cache(
         &self,
         mark: bool,
         options: &str,

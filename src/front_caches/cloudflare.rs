@@ -9,17 +9,21 @@ use crate::base::json::write_value;
 use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
-use crate::journal::Owed;
+use crate::journal::Delivery;
 
-use super::Request;
+use super::DeliveryRequest;
 
 /// Names of one call: what every plan takes.
 const MOST: usize = 30;
 
-pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(
+    front_cache: &FrontCache,
+    secret: &str,
+    delivery: &Delivery,
+) -> Vec<DeliveryRequest> {
     let (mut tags, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     let mut everything = false;
-    for target in &owed.targets {
+    for target in &delivery.targets {
         match target {
             Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
             Target::Tag(_) | Target::All => everything = true,
@@ -33,7 +37,7 @@ pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> V
             }
         }
     }
-    let request = |body: &Value| Request {
+    let request = |body: &Value| DeliveryRequest {
         method: "POST",
         url: front_cache.url.join(&format!("/zones/{}/purge_cache", front_cache.id)),
         fields: Fields::from_iter([

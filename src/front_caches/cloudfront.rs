@@ -18,9 +18,9 @@ use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
 use crate::http::Fields;
-use crate::journal::Owed;
+use crate::journal::Delivery;
 
-use super::{Failure, Request, Taken, id_of, path_of};
+use super::{DeliveryFailure, DeliveryProgress, DeliveryRequest, id_of, path_of};
 
 /// The API's version.
 const VERSION: &str = "2020-05-31";
@@ -41,11 +41,11 @@ type Key<'a> = (&'a str, &'a str);
 pub(super) fn requests(
     front_cache: &FrontCache,
     key: Key<'_>,
-    owed: &Owed,
+    delivery: &Delivery,
     now: Timestamp,
-) -> Vec<Request> {
+) -> Vec<DeliveryRequest> {
     let mut items = String::new();
-    let paths = paths(front_cache, owed);
+    let paths = paths(front_cache, delivery);
     for path in &paths {
         // Writing to a String can't fail.
         let _ = write!(items, "<Path>{}</Path>", escape(path));
@@ -54,25 +54,25 @@ pub(super) fn requests(
         "<InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/{VERSION}/\"><Paths><Quantity>{}</Quantity>\
          <Items>{items}</Items></Paths><CallerReference>{}</CallerReference></InvalidationBatch>",
         paths.len(),
-        id_of(front_cache, owed, items.as_bytes()),
+        id_of(front_cache, delivery, items.as_bytes()),
     );
     vec![signed(front_cache, key, "POST", "", body.into_bytes(), now)]
 }
 
 /// Asks how far an invalidation is.
-pub(super) fn asking(
+pub(super) fn progress_request(
     front_cache: &FrontCache,
     key: Key<'_>,
     call: &str,
     now: Timestamp,
-) -> Request {
+) -> DeliveryRequest {
     signed(front_cache, key, "GET", &format!("/{call}"), Vec::new(), now)
 }
 
-fn paths(front_cache: &FrontCache, owed: &Owed) -> Vec<String> {
+fn paths(front_cache: &FrontCache, delivery: &Delivery) -> Vec<String> {
     let everything = || vec!["/*".to_owned()];
     let mut paths = Vec::new();
-    for target in &owed.targets {
+    for target in &delivery.targets {
         match target {
             Target::Tag(tag) if front_cache.tags && tag.as_str().len() <= MOST_TAG_BYTES => {
                 paths.push(format!("#{}", tag.as_str()));
@@ -102,7 +102,7 @@ fn signed(
     call: &str,
     body: Vec<u8>,
     now: Timestamp,
-) -> Request {
+) -> DeliveryRequest {
     let (url, distribution) = (&front_cache.url, &front_cache.id);
     let path = format!("/{VERSION}/distribution/{distribution}/invalidation{call}");
     let at = compact(now);
@@ -117,30 +117,30 @@ fn signed(
         ("content-type", "text/xml"),
         ("x-amz-date", &at),
     ]);
-    Request { method, url: url.join(&path), fields, body, reads: READS }
+    DeliveryRequest { method, url: url.join(&path), fields, body, reads: READS }
 }
 
 /// How far the invalidation is that an answer tells of; none if it can't be read.
-pub(super) fn progress(body: &[u8]) -> Option<Taken> {
+pub(super) fn progress(body: &[u8]) -> Option<DeliveryProgress> {
     if element(body, "Status")? == "Completed" {
-        return Some(Taken::Done);
+        return Some(DeliveryProgress::Done);
     }
     let id = element(body, "Id")?;
     // It becomes a part of a path; the edge's own have a colon.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_:".contains(&b);
     let good = (1..=128).contains(&id.len()) && id.bytes().all(plain);
-    good.then_some(Taken::InProgress(id))
+    good.then_some(DeliveryProgress::InProgress(id))
 }
 
 /// What an error's code says beyond its status.
-pub(super) fn failure(body: &[u8]) -> Option<Failure> {
+pub(super) fn failure(body: &[u8]) -> Option<DeliveryFailure> {
     match element(body, "Code")?.as_str() {
         "TooManyInvalidationsInProgress"
         | "Throttling"
         | "ThrottlingException"
-        | "RequestLimitExceeded" => Some(Failure::RateLimited),
+        | "RequestLimitExceeded" => Some(DeliveryFailure::RateLimited),
         "ExpiredToken" | "IncompleteSignature" | "InvalidSignature" | "RequestExpired" => {
-            Some(Failure::CredentialsRefused)
+            Some(DeliveryFailure::CredentialsRefused)
         }
         // The others say no more than their status.
         _ => None,

@@ -4,16 +4,20 @@
 use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
-use crate::journal::{Mode, Owed};
+use crate::journal::{Delivery, Mode};
 
-use super::Request;
+use super::DeliveryRequest;
 
 /// Keys of one call.
 const MOST: usize = 256;
 
-pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(
+    front_cache: &FrontCache,
+    secret: &str,
+    delivery: &Delivery,
+) -> Vec<DeliveryRequest> {
     let mut keys: Option<Vec<&str>> = Some(Vec::new());
-    for target in &owed.targets {
+    for target in &delivery.targets {
         match target {
             Target::Tag(tag) if front_cache.tags => {
                 if let Some(keys) = &mut keys {
@@ -29,12 +33,12 @@ pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> V
         let mut fields = Fields::from_iter([("fastly-key", secret)]);
         if let Some(keys) = keys {
             fields.set("surrogate-key", keys.join(" "));
-            if owed.mode == Mode::Soft {
+            if delivery.mode == Mode::Soft {
                 fields.set("fastly-soft-purge", "1");
             }
         }
         let url = front_cache.url.join(&format!("/service/{}/{action}", front_cache.id));
-        Request { method: "POST", url, fields, body: Vec::new(), reads: 0 }
+        DeliveryRequest { method: "POST", url, fields, body: Vec::new(), reads: 0 }
     };
     match keys {
         None => vec![request("purge_all", None)],

@@ -21,16 +21,16 @@ pub mod workers_cache;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Armed, FrontCache, Provider};
+use crate::config::front_cache::{FrontCache, FrontCacheAccess, Provider};
 use crate::control::revalidate::body_digest;
 use crate::control::secret::webhook_key;
 use crate::http::retry_after::retry_after;
 use crate::http::{Fields, ResponseHead};
-use crate::journal::Owed;
+use crate::journal::Delivery;
 
 /// A request to a front cache.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct DeliveryRequest {
     /// `GET`, `POST`, `PURGE`.
     pub method: &'static str,
     /// Where.
@@ -45,7 +45,7 @@ pub struct Request {
 
 /// What a front cache answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub struct DeliveryAnswer {
     /// Status and fields.
     pub head: ResponseHead,
     /// The beginning of the body, as far as the request wants it and it came.
@@ -54,7 +54,7 @@ pub struct Answer {
 
 /// Why a front cache has not taken what it is owed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
+pub enum DeliveryFailure {
     /// No secret is set for it: nothing was sent.
     CredentialsMissing,
     /// Its secret is not of the form that its provider needs: nothing was sent.
@@ -73,7 +73,7 @@ pub enum Failure {
     Unreachable,
 }
 
-impl Failure {
+impl DeliveryFailure {
     /// The reason's name in logs, jobs and `healthz`.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -92,22 +92,22 @@ impl Failure {
 
 /// What an answer means, if it does not mean that the call was taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Untaken {
+pub struct DeliveryError {
     /// Why.
-    pub failure: Failure,
+    pub failure: DeliveryFailure,
     /// When it wants to be asked again, if it says so.
     pub again: Option<Millis>,
 }
 
-impl From<Failure> for Untaken {
-    fn from(failure: Failure) -> Self {
+impl From<DeliveryFailure> for DeliveryError {
+    fn from(failure: DeliveryFailure) -> Self {
         Self { failure, again: None }
     }
 }
 
 /// How far a call is that was taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum DeliveryProgress {
     /// It is done.
     Done,
     /// The front cache is at it, and can be asked how far it is: the call's id there.
@@ -126,17 +126,17 @@ enum Credential<'a> {
     AccessKey(&'a str, &'a str),
 }
 
-fn credential(armed: &Armed) -> Result<Credential<'_>, Failure> {
-    let secret = armed.secret.as_deref().ok_or(Failure::CredentialsMissing)?;
-    match armed.front_cache.provider {
-        Provider::Webhook if secret.starts_with("whsec_") => {
-            webhook_key(secret).map(Credential::Webhook).map_err(|_| Failure::CredentialsMalformed)
-        }
+fn credential(access: &FrontCacheAccess) -> Result<Credential<'_>, DeliveryFailure> {
+    let secret = access.secret.as_deref().ok_or(DeliveryFailure::CredentialsMissing)?;
+    match access.front_cache.provider {
+        Provider::Webhook if secret.starts_with("whsec_") => webhook_key(secret)
+            .map(Credential::Webhook)
+            .map_err(|_| DeliveryFailure::CredentialsMalformed),
         Provider::Cloudfront => match secret.split_once('/') {
             Some((id, key)) if !id.is_empty() && !key.is_empty() => {
                 Ok(Credential::AccessKey(id, key))
             }
-            Some(_) | None => Err(Failure::CredentialsMalformed),
+            Some(_) | None => Err(DeliveryFailure::CredentialsMalformed),
         },
         Provider::Webhook
         | Provider::Cloudflare
@@ -148,37 +148,47 @@ fn credential(armed: &Armed) -> Result<Credential<'_>, Failure> {
 
 /// What keeps a front cache from being called at all.
 #[must_use]
-pub fn disarmed(armed: &Armed) -> Option<Failure> {
-    credential(armed).err()
+pub fn missing_credential(access: &FrontCacheAccess) -> Option<DeliveryFailure> {
+    credential(access).err()
 }
 
 /// The requests that say what is owed. Each can be repeated without harm.
 ///
 /// # Errors
 /// Without a credential that can be used.
-pub fn requests(armed: &Armed, owed: &Owed, now: Timestamp) -> Result<Vec<Request>, Failure> {
-    let front_cache = &armed.front_cache;
-    let owed = &under_every_name(armed, owed);
-    let credential = credential(armed)?;
+pub fn requests(
+    access: &FrontCacheAccess,
+    delivery: &Delivery,
+    now: Timestamp,
+) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+    let front_cache = &access.front_cache;
+    let delivery = &under_every_name(access, delivery);
+    let credential = credential(access)?;
     Ok(match (front_cache.provider, &credential) {
         (Provider::Cloudflare, Credential::Token(token)) => {
-            cloudflare::requests(front_cache, token, owed)
+            cloudflare::requests(front_cache, token, delivery)
         }
-        (Provider::Fastly, Credential::Token(token)) => fastly::requests(front_cache, token, owed),
-        (Provider::Purge, Credential::Token(token)) => purge::requests(front_cache, token, owed),
+        (Provider::Fastly, Credential::Token(token)) => {
+            fastly::requests(front_cache, token, delivery)
+        }
+        (Provider::Purge, Credential::Token(token)) => {
+            purge::requests(front_cache, token, delivery)
+        }
         (Provider::WorkersCache, Credential::Token(token)) => {
-            workers_cache::requests(front_cache, token, owed)
+            workers_cache::requests(front_cache, token, delivery)
         }
-        (Provider::Webhook, credential) => webhook::requests(front_cache, credential, owed, now),
+        (Provider::Webhook, credential) => {
+            webhook::requests(front_cache, credential, delivery, now)
+        }
         (Provider::Cloudfront, Credential::AccessKey(id, key)) => {
-            cloudfront::requests(front_cache, (id, key), owed, now)
+            cloudfront::requests(front_cache, (id, key), delivery, now)
         }
         (
             Provider::Cloudflare | Provider::Fastly | Provider::Purge | Provider::WorkersCache,
             Credential::Webhook(_) | Credential::AccessKey(..),
         )
         | (Provider::Cloudfront, Credential::Token(_) | Credential::Webhook(_)) => {
-            return Err(Failure::CredentialsMalformed);
+            return Err(DeliveryFailure::CredentialsMalformed);
         }
     })
 }
@@ -187,42 +197,46 @@ pub fn requests(armed: &Armed, owed: &Owed, now: Timestamp) -> Result<Vec<Reques
 ///
 /// # Errors
 /// Without a credential that can be used.
-pub fn asking(armed: &Armed, call: &str, now: Timestamp) -> Result<Option<Request>, Failure> {
-    match credential(armed)? {
+pub fn progress_request(
+    access: &FrontCacheAccess,
+    call: &str,
+    now: Timestamp,
+) -> Result<Option<DeliveryRequest>, DeliveryFailure> {
+    match credential(access)? {
         Credential::AccessKey(id, key) => {
-            Ok(Some(cloudfront::asking(&armed.front_cache, (id, key), call, now)))
+            Ok(Some(cloudfront::progress_request(&access.front_cache, (id, key), call, now)))
         }
         Credential::Token(_) | Credential::Webhook(_) => Ok(None),
     }
 }
 
 /// The same under each alias of a host.
-fn under_every_name(armed: &Armed, owed: &Owed) -> Owed {
-    let mut owed = owed.clone();
-    for at in 0..owed.targets.len() {
-        let Some(target) = owed.targets.get(at).cloned() else { break };
+fn under_every_name(access: &FrontCacheAccess, delivery: &Delivery) -> Delivery {
+    let mut delivery = delivery.clone();
+    for at in 0..delivery.targets.len() {
+        let Some(target) = delivery.targets.get(at).cloned() else { break };
         let (Target::Url(name) | Target::Prefix(name) | Target::Host(name)) = &target else {
             continue;
         };
         let (host, rest) = name.split_at(name.find('/').unwrap_or(name.len()));
-        for (alias, _) in armed.aliases.iter().filter(|(_, meant)| meant == host) {
+        for (alias, _) in access.aliases.iter().filter(|(_, meant)| meant == host) {
             let name = format!("{alias}{rest}");
-            owed.targets.push(match &target {
+            delivery.targets.push(match &target {
                 Target::Url(_) => Target::Url(name),
                 Target::Prefix(_) => Target::Prefix(name),
                 Target::Host(_) | Target::Tag(_) | Target::All => Target::Host(name),
             });
         }
     }
-    owed
+    delivery
 }
 
 /// The id of a call: the same when the same is sent again, and no other call's, also after the journal was restored
 /// and gives the same epochs to something else.
-fn id_of(front_cache: &FrontCache, owed: &Owed, content: &[u8]) -> String {
+fn id_of(front_cache: &FrontCache, delivery: &Delivery, content: &[u8]) -> String {
     let number = |epoch: Option<&Epoch>| epoch.map_or(0, |epoch| epoch.0);
-    let (first, last) = (number(owed.epochs.first()), number(owed.epochs.last()));
-    let mut digest = body_digest(&[&owed.at.as_millis().to_be_bytes(), content].concat());
+    let (first, last) = (number(delivery.epochs.first()), number(delivery.epochs.last()));
+    let mut digest = body_digest(&[&delivery.at.as_millis().to_be_bytes(), content].concat());
     digest.truncate(16);
     format!("front-cache-{}-{first}-{last}-{digest}", front_cache.name)
 }
@@ -236,16 +250,21 @@ fn path_of(name: &str) -> &str {
 ///
 /// # Errors
 /// Says why the call was not taken.
-pub fn taken(provider: Provider, answer: &Answer, now: Timestamp) -> Result<Taken, Untaken> {
+pub fn delivery_progress(
+    provider: Provider,
+    answer: &DeliveryAnswer,
+    now: Timestamp,
+) -> Result<DeliveryProgress, DeliveryError> {
     let status = answer.head.status;
     let failure = match provider {
         Provider::Cloudfront if (200..=299).contains(&status) => {
-            return cloudfront::progress(&answer.body).ok_or_else(|| Failure::ServerError.into());
+            return cloudfront::progress(&answer.body)
+                .ok_or_else(|| DeliveryFailure::ServerError.into());
         }
         Provider::Cloudfront => cloudfront::failure(&answer.body),
         // It holds nothing under that name.
-        Provider::Purge if matches!(status, 404 | 412) => return Ok(Taken::Done),
-        Provider::WorkersCache if status == 501 => Some(Failure::Unsupported),
+        Provider::Purge if matches!(status, 404 | 412) => return Ok(DeliveryProgress::Done),
+        Provider::WorkersCache if status == 501 => Some(DeliveryFailure::Unsupported),
         Provider::Purge
         | Provider::Cloudflare
         | Provider::Fastly
@@ -255,22 +274,26 @@ pub fn taken(provider: Provider, answer: &Answer, now: Timestamp) -> Result<Take
     let failure = match status {
         _ if failure.is_some() => failure,
         200..=299 => None,
-        401 | 403 => Some(Failure::CredentialsRefused),
-        429 => Some(Failure::RateLimited),
-        408 | 425 | 500..=599 => Some(Failure::ServerError),
-        _ => Some(Failure::Refused),
+        401 | 403 => Some(DeliveryFailure::CredentialsRefused),
+        429 => Some(DeliveryFailure::RateLimited),
+        408 | 425 | 500..=599 => Some(DeliveryFailure::ServerError),
+        _ => Some(DeliveryFailure::Refused),
     };
     let again = retry_after(&answer.head.fields, now);
-    failure.map_or(Ok(Taken::Done), |failure| Err(Untaken { failure, again }))
+    failure.map_or(Ok(DeliveryProgress::Done), |failure| Err(DeliveryError { failure, again }))
 }
 
 /// What the answer to [`asking`] means.
 ///
 /// # Errors
 /// Says why it tells nothing.
-pub fn told(provider: Provider, answer: &Answer, now: Timestamp) -> Result<Taken, Untaken> {
+pub fn call_progress(
+    provider: Provider,
+    answer: &DeliveryAnswer,
+    now: Timestamp,
+) -> Result<DeliveryProgress, DeliveryError> {
     if answer.head.status == 404 {
-        return Ok(Taken::Unknown);
+        return Ok(DeliveryProgress::Unknown);
     }
-    taken(provider, answer, now)
+    delivery_progress(provider, answer, now)
 }

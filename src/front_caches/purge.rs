@@ -9,19 +9,23 @@ use crate::base::sort::sort;
 use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
-use crate::journal::{Mode, Owed};
+use crate::journal::{Delivery, Mode};
 
-use super::{Request, path_of};
+use super::{DeliveryRequest, path_of};
 
 /// Paths named at once, a call each.
 const MOST: usize = 50;
 /// Tags of one call.
 const MOST_TAGS: usize = 100;
 
-pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(
+    front_cache: &FrontCache,
+    secret: &str,
+    delivery: &Delivery,
+) -> Vec<DeliveryRequest> {
     let (mut paths, mut tags) = (Vec::new(), Vec::new());
     let mut everything = false;
-    for target in &owed.targets {
+    for target in &delivery.targets {
         match target {
             Target::Tag(tag) if front_cache.tags => tags.push(tag.as_str()),
             Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
@@ -39,11 +43,11 @@ pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> V
         if !tags.is_empty() {
             fields.set("xkey", tags.join(" "));
         }
-        if owed.mode == Mode::Soft {
+        if delivery.mode == Mode::Soft {
             fields.set("soft", "1");
         }
         let url = front_cache.url.join(path);
-        Request { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
+        DeliveryRequest { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
     };
     let paths = paths.iter().map(|path| request(path, &[]));
     paths.chain(tags.chunks(MOST_TAGS).map(|tags| request("/", tags))).collect()

@@ -12,23 +12,23 @@ use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::control::auth::signature;
 use crate::http::Fields;
-use crate::journal::{Mode, Owed};
+use crate::journal::{Delivery, Mode};
 
-use super::{Credential, Request, id_of};
+use super::{Credential, DeliveryRequest, id_of};
 
 pub(super) fn requests(
     front_cache: &FrontCache,
     credential: &Credential<'_>,
-    owed: &Owed,
+    delivery: &Delivery,
     now: Timestamp,
-) -> Vec<Request> {
-    let mode = match owed.mode {
+) -> Vec<DeliveryRequest> {
+    let mode = match delivery.mode {
         Mode::Soft => "soft",
         Mode::Hard => "hard",
     };
     let (mut tags, mut urls, mut prefixes, mut hosts) = (vec![], vec![], vec![], vec![]);
     let mut all = false;
-    for target in &owed.targets {
+    for target in &delivery.targets {
         match target {
             Target::Tag(tag) => tags.push(tag.as_str().to_owned()),
             Target::Url(name) => urls.push(format!("https://{name}")),
@@ -50,7 +50,7 @@ pub(super) fn requests(
         }
     }
     let body = write_value(&command).into_bytes();
-    let id = id_of(front_cache, owed, &body);
+    let id = id_of(front_cache, delivery, &body);
     let mut fields = Fields::from_iter([("content-type", "application/json"), ("webhook-id", &id)]);
     match credential {
         Credential::Webhook(key) => {
@@ -62,5 +62,5 @@ pub(super) fn requests(
             fields.set("authorization", format!("Bearer {token}"));
         }
     }
-    vec![Request { method: "POST", url: front_cache.url.join(""), fields, body, reads: 0 }]
+    vec![DeliveryRequest { method: "POST", url: front_cache.url.join(""), fields, body, reads: 0 }]
 }

@@ -12,19 +12,23 @@ use crate::base::json::write_value;
 use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
-use crate::journal::{Mode, Owed};
+use crate::journal::{Delivery, Mode};
 
-use super::{Request, path_of};
+use super::{DeliveryRequest, path_of};
 
 /// The control API's call, below its prefix.
 pub const CALL: &str = "v1/workers-cache";
 /// Names of one call.
 const MOST: usize = 100;
 
-pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> Vec<Request> {
+pub(super) fn requests(
+    front_cache: &FrontCache,
+    secret: &str,
+    delivery: &Delivery,
+) -> Vec<DeliveryRequest> {
     let (mut tags, mut prefixes) = (Vec::new(), Vec::new());
     let mut everything = false;
-    for target in &owed.targets {
+    for target in &delivery.targets {
         match target {
             Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
             Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
@@ -34,11 +38,11 @@ pub(super) fn requests(front_cache: &FrontCache, secret: &str, owed: &Owed) -> V
             }
         }
     }
-    let mode = match owed.mode {
+    let mode = match delivery.mode {
         Mode::Soft => "soft",
         Mode::Hard => "hard",
     };
-    let request = |kind: &str, names: Value| Request {
+    let request = |kind: &str, names: Value| DeliveryRequest {
         method: "POST",
         url: front_cache.url.join(&format!("{}/{CALL}", front_cache.id)),
         fields: Fields::from_iter([

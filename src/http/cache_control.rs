@@ -26,7 +26,7 @@ use crate::base::time::Seconds;
 
 /// A directive that may be limited to some fields: `no-cache`, `private`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Scope {
+pub enum FieldScope {
     /// The directive is not there.
     #[default]
     Absent,
@@ -36,7 +36,7 @@ pub enum Scope {
     Whole,
 }
 
-impl Scope {
+impl FieldScope {
     /// Only a quoted list of field names limits (RFC 9111 §5.2.2.4): `private=true` means the whole response.
     fn add(&mut self, value: Option<&str>) {
         let list = value.filter(|v| v.starts_with('"')).and_then(unquote).unwrap_or_default();
@@ -78,9 +78,9 @@ pub struct ResponseDirectives {
     /// `no-store`.
     pub no_store: bool,
     /// `no-cache`.
-    pub no_cache: Scope,
+    pub no_cache: FieldScope,
     /// `private`.
-    pub private: Scope,
+    pub private: FieldScope,
     /// `public`.
     pub public: bool,
     /// `must-revalidate`.

@@ -13,7 +13,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
 use super::Fields;
 use super::age::delta_seconds;
-use super::cache_control::{ResponseDirectives, Scope};
+use super::cache_control::{FieldScope, ResponseDirectives};
 use super::list::{split, trim, unquote};
 use crate::base::time::Seconds;
 
@@ -49,8 +49,8 @@ pub fn edge_directives(fields: &Fields) -> EdgeDirectives {
         },
     };
     edge.directives.no_store |= refused.no_store;
-    if refused.private != Scope::Absent {
-        edge.directives.private = Scope::Whole;
+    if refused.private != FieldScope::Absent {
+        edge.directives.private = FieldScope::Whole;
     }
     edge
 }
@@ -104,8 +104,8 @@ fn seconds(item: &BareItem) -> Seconds {
     }
 }
 
-fn scope(item: Option<&BareItem>) -> Scope {
-    Scope::limited_to(item.and_then(|i| i.as_string()).map(|s| s.as_str()).unwrap_or_default())
+fn scope(item: Option<&BareItem>) -> FieldScope {
+    FieldScope::limited_to(item.and_then(|i| i.as_string()).map(|s| s.as_str()).unwrap_or_default())
 }
 
 /// Parses `Surrogate-Control`; none if it says nothing about storing or freshness to this edge.
@@ -167,11 +167,11 @@ impl Surrogate {
                 true
             }
             "private" => {
-                set.private = Scope::Whole;
+                set.private = FieldScope::Whole;
                 true
             }
             "no-cache" => {
-                set.no_cache = Scope::Whole;
+                set.no_cache = FieldScope::Whole;
                 true
             }
             "must-revalidate" => {

@@ -197,12 +197,12 @@ pub struct JobProgress {
     pub complete: bool,
     /// Some of its dead letters.
     #[serde(default)]
-    pub failures: Vec<Failure>,
+    pub failures: Vec<WarmFailure>,
 }
 
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Failure {
+pub struct WarmFailure {
     /// The page's URL.
     pub url: String,
     /// Why its last try failed.

@@ -43,7 +43,7 @@ impl<S: Sql> Work<'_, S> {
             self.expand(true)?;
         }
         let seen = self.state.seen;
-        let told = |(fanout, accepted): (&Fanout, Accepted)| {
+        let invalidated = |(fanout, accepted): (&Fanout, Accepted)| {
             if let Accepted::Counted { pages, complete } = accepted {
                 return Ok(Invalidated { pages, warming: 0, complete, seen });
             }
@@ -55,7 +55,7 @@ impl<S: Sql> Work<'_, S> {
                 seen,
             })
         };
-        fanouts.iter().zip(counts).map(told).collect()
+        fanouts.iter().zip(counts).map(invalidated).collect()
     }
 
     /// Notes an invalidation and what is to be expanded for it. Without a warm its pages are only

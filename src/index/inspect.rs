@@ -7,7 +7,7 @@ use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
 use super::tags::{Place, tag_number};
-use super::{Failure, JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, Work};
+use super::{JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, WarmFailure, Work};
 
 /// Pages of one answer.
 const MOST_PAGES: u32 = 1_000;
@@ -46,7 +46,7 @@ impl<S: Sql> Work<'_, S> {
         }))
     }
 
-    fn failures(&self, job: &str) -> Result<Vec<Failure>, SqlError> {
+    fn failures(&self, job: &str) -> Result<Vec<WarmFailure>, SqlError> {
         let rows = self.sql.exec(
             "SELECT coalesce(p.url, ''), d.reason, d.attempts, d.at FROM dead d
                     LEFT JOIN variant v ON v.id = d.variant LEFT JOIN page p ON p.id = v.page
@@ -58,7 +58,7 @@ impl<S: Sql> Work<'_, S> {
         rows.iter()
             .map(|row| {
                 let row = Row(row);
-                Ok(Failure {
+                Ok(WarmFailure {
                     url: row.text(0)?.to_owned(),
                     reason: row.text(1)?.to_owned(),
                     attempts: row.small(2)?,

@@ -93,8 +93,8 @@ pub fn decide(
 
 /// Whether a fetch's result replaces what stands. Equal is the same record come twice.
 #[must_use]
-pub fn replaces(new: Version, standing: Option<Version>) -> bool {
-    standing.is_none_or(|standing| new >= standing || !Rule::Fence.holds())
+pub fn replaces(new: Version, validity: Option<Version>) -> bool {
+    validity.is_none_or(|validity| new >= validity || !Rule::Fence.holds())
 }
 
 fn wait(until: Timestamp, now: Timestamp) -> LeaseDecision {

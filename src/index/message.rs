@@ -137,7 +137,7 @@ pub struct LeaseRequest {
     /// The variant, by the `Vary` names that the asker knows (none: empty).
     #[serde(default)]
     pub selection: Selection,
-    /// The lowest stamp that helps the asker: [`crate::cache::Standing::need`] of what it has.
+    /// The lowest stamp that helps the asker: [`crate::cache::Validity::need`] of what it has.
     #[serde(default)]
     pub need: Epoch,
     /// The fencing number of what the asker has; 0 for nothing. "Ready" must be newer.

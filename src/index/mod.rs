@@ -44,8 +44,8 @@ mod tags;
 pub mod warm;
 
 pub use answer::{
-    Failure, Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, ShardReply,
-    ShardStatus, VariantInfo,
+    Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, ShardReply,
+    ShardStatus, VariantInfo, WarmFailure,
 };
 use damage::is_damage;
 pub use inspect::MOST_COUNTED;
@@ -176,8 +176,8 @@ impl<S: Sql> Shard<S> {
                 })
                 .map(|()| ShardReply::Done),
             ShardCall::Invalidate(fanout) => {
-                let told = self.invalidate(std::slice::from_ref(&fanout), now)?;
-                Ok(ShardReply::Invalidated(told.first().copied().unwrap_or_default()))
+                let invalidated = self.invalidate(std::slice::from_ref(&fanout), now)?;
+                Ok(ShardReply::Invalidated(invalidated.first().copied().unwrap_or_default()))
             }
             ShardCall::InvalidateMany(fanouts) => {
                 self.invalidate(&fanouts, now).map(ShardReply::InvalidatedMany)

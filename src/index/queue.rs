@@ -35,10 +35,10 @@ impl<S: Sql> Work<'_, S> {
         job: &str,
     ) -> Result<bool, ShardError> {
         let id = Value::Integer(variant);
-        let standing = self
+        let validity = self
             .sql
             .exec("SELECT epoch, job FROM warm WHERE variant = ?", std::slice::from_ref(&id))?;
-        let Some(row) = standing.first() else {
+        let Some(row) = validity.first() else {
             self.sql.exec(
                 "INSERT INTO warm
                     (variant, epoch, above, job, state, attempts, not_before, fence, rank)

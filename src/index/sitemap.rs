@@ -34,7 +34,7 @@ pub enum Kind {
 
 /// A file that is being read.
 #[derive(Debug)]
-pub struct Reader {
+pub struct SitemapReader {
     /// What has arrived and is not read yet: the beginning of a token.
     rest: Vec<u8>,
     bytes: u64,
@@ -52,7 +52,7 @@ pub struct Reader {
     begun: bool,
 }
 
-impl Default for Reader {
+impl Default for SitemapReader {
     fn default() -> Self {
         Self {
             rest: Vec::new(),
@@ -69,7 +69,7 @@ impl Default for Reader {
     }
 }
 
-impl Reader {
+impl SitemapReader {
     /// Reads the next piece; the addresses that it completes are added to `found`.
     ///
     /// # Errors

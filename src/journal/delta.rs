@@ -21,7 +21,7 @@ pub use codec::DeltaError;
 
 /// One target's latest invalidations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Row {
+pub struct TargetRow {
     /// The target.
     pub hash: TargetHash,
     /// Its latest soft invalidation; [`Epoch::ZERO`] if there is none.
@@ -32,7 +32,7 @@ pub struct Row {
     pub soft_at: Timestamp,
 }
 
-impl Row {
+impl TargetRow {
     /// The later of both.
     #[must_use]
     pub fn epoch(&self) -> Epoch {
@@ -66,7 +66,7 @@ pub struct Delta {
     /// changed since a page was read is past that page only in the journal that it was read from.
     pub head: Epoch,
     /// The targets, in no particular order.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TargetRow>,
     /// The buckets.
     pub buckets: Vec<Bucket>,
 }
@@ -78,7 +78,7 @@ pub struct Found {
     /// The journal's head when it answered.
     pub head: Epoch,
     /// Those of the targets that were ever invalidated and are not dropped.
-    pub rows: Vec<Row>,
+    pub rows: Vec<TargetRow>,
     /// The targets' buckets, where a dropped target fell into one.
     pub buckets: Vec<Bucket>,
 }
@@ -171,7 +171,7 @@ fn pack_hard(buckets: &[Bucket]) -> String {
     STANDARD_NO_PAD.encode(codec::encode_hard(buckets))
 }
 
-fn unpack(rows: &str, hard: &str) -> Result<(Vec<Row>, Vec<Bucket>), DeltaError> {
+fn unpack(rows: &str, hard: &str) -> Result<(Vec<TargetRow>, Vec<Bucket>), DeltaError> {
     if rows.is_empty() {
         return Ok((Vec::new(), Vec::new()));
     }

@@ -33,7 +33,7 @@ const MOST_PAUSE: Millis = Millis(3_600_000);
 
 /// What a front cache is owed now.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owed {
+pub struct Delivery {
     /// The invalidations, in order.
     pub epochs: Vec<Epoch>,
     /// What they name, each once.
@@ -126,45 +126,45 @@ pub(super) fn due<S: Sql>(
     sql: &S,
     name: &str,
     now: Timestamp,
-) -> Result<Option<Owed>, JournalError> {
+) -> Result<Option<Delivery>, JournalError> {
     let rows = sql.exec(
         "SELECT u.epoch, u.whole, j.mode, j.at FROM front_cache u LEFT JOIN job j ON j.epoch = u.epoch
             WHERE u.name = ? AND u.not_before <= ? AND NOT EXISTS (SELECT 1 FROM front_cache_sent s
                 WHERE s.name = u.name AND s.epoch = u.epoch) ORDER BY u.epoch",
         &[text(name), timestamp(now)],
     )?;
-    let mut owed =
-        Owed { epochs: Vec::new(), targets: Vec::new(), mode: Mode::Soft, at: Timestamp::ZERO };
+    let mut delivery =
+        Delivery { epochs: Vec::new(), targets: Vec::new(), mode: Mode::Soft, at: Timestamp::ZERO };
     for row in &rows {
         let row = Row(row);
         let invalidation = row.epoch(0)?;
-        owed.epochs.push(invalidation);
+        delivery.epochs.push(invalidation);
         if mode_from(row.maybe_text(2)?.unwrap_or_default()) == Mode::Hard {
-            owed.mode = Mode::Hard;
+            delivery.mode = Mode::Hard;
         }
         let at = row.maybe_integer(3)?.map_or(Timestamp::ZERO, Timestamp::from_millis);
-        owed.at = owed.at.max(at);
-        if row.flag(1)? || owed.targets.len() > MOST_NAMES {
-            owed.targets.push(Target::All);
+        delivery.at = delivery.at.max(at);
+        if row.flag(1)? || delivery.targets.len() > MOST_NAMES {
+            delivery.targets.push(Target::All);
             continue;
         }
         match targets(sql, invalidation)? {
-            Some(mut named) if !named.is_empty() => owed.targets.append(&mut named),
+            Some(mut named) if !named.is_empty() => delivery.targets.append(&mut named),
             // What can't be read may have been anything.
-            Some(_) | None => owed.targets.push(Target::All),
+            Some(_) | None => delivery.targets.push(Target::All),
         }
     }
-    if owed.targets.len() > MOST_NAMES || owed.targets.contains(&Target::All) {
-        owed.targets = vec![Target::All];
+    if delivery.targets.len() > MOST_NAMES || delivery.targets.contains(&Target::All) {
+        delivery.targets = vec![Target::All];
     }
-    let mut unique: Vec<Target> = Vec::with_capacity(owed.targets.len());
-    for target in owed.targets {
+    let mut unique: Vec<Target> = Vec::with_capacity(delivery.targets.len());
+    for target in delivery.targets {
         if !unique.contains(&target) {
             unique.push(target);
         }
     }
-    owed.targets = unique;
-    Ok((!owed.epochs.is_empty()).then_some(owed))
+    delivery.targets = unique;
+    Ok((!delivery.epochs.is_empty()).then_some(delivery))
 }
 
 /// A front cache has taken them.

@@ -28,7 +28,7 @@ mod schema;
 mod upkeep;
 pub mod view;
 
-pub use front_caches::{FrontCacheState, Owed};
+pub use front_caches::{Delivery, FrontCacheState};
 pub use message::{
     Append, Appended, FannedOut, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus,
     LookupRequest, Mode, Place, SyncRequest,
@@ -300,7 +300,7 @@ impl<S: Sql> Journal<S> {
         &self,
         name: &str,
         now: Timestamp,
-    ) -> Result<Option<Owed>, JournalError> {
+    ) -> Result<Option<Delivery>, JournalError> {
         front_caches::due(&self.sql, name, now)
     }
 

@@ -6,7 +6,7 @@ use crate::base::sql::row::{Row, epoch, hash, marks, number, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
-use crate::journal::delta::{Bucket, Delta, Found, Row as DeltaRow};
+use crate::journal::delta::{Bucket, Delta, Found, TargetRow};
 
 use super::{JournalConfig, JournalError, SyncRequest};
 
@@ -48,7 +48,7 @@ fn page<S: Sql>(
     let limit = limit.max(1);
     let mut rows = stamps(sql, base, head, Some(limit))?;
     let mut buckets = dropped(sql, base, head, Some(limit))?;
-    let cut_rows = rows.get(limit - 1).filter(|_| rows.len() > limit).map(DeltaRow::epoch);
+    let cut_rows = rows.get(limit - 1).filter(|_| rows.len() > limit).map(TargetRow::epoch);
     let cut_buckets = buckets.get(limit - 1).filter(|_| buckets.len() > limit).map(|b| b.epoch);
     if !Rule::EpochCut.holds() {
         rows.truncate(limit);
@@ -77,7 +77,7 @@ fn stamps<S: Sql>(
     base: Epoch,
     to: Epoch,
     limit: Option<usize>,
-) -> Result<Vec<DeltaRow>, SqlError> {
+) -> Result<Vec<TargetRow>, SqlError> {
     sql.exec(
         "SELECT hash, soft, hard, soft_at FROM stamp
             WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT 0 + ?",
@@ -145,8 +145,8 @@ pub(super) fn found<S: Sql>(
     Ok(found)
 }
 
-fn delta_row(row: Row<'_>) -> Result<DeltaRow, SqlError> {
-    Ok(DeltaRow {
+fn delta_row(row: Row<'_>) -> Result<TargetRow, SqlError> {
+    Ok(TargetRow {
         hash: TargetHash(row.hash(0)?),
         soft: row.epoch(1)?,
         hard: row.epoch(2)?,

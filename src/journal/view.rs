@@ -1,7 +1,7 @@
 //! An isolate's view of the journal: the latest epochs per target, and how old that knowledge is.
 //!
-//! It decides how a stored response stands ([`View::standing`]), whether it may say so at all
-//! ([`View::sight`]), and what stamp a fetch that starts now carries ([`View::stamp`]). It refuses
+//! It decides how a stored response stands ([`View::validity`]), whether it may say so at all
+//! ([`View::health`]), and what stamp a fetch that starts now carries ([`View::stamp`]). It refuses
 //! news that it can't connect to what it has. It asks nobody: the engine sends [`View::request`]
 //! and hands the answer to [`View::apply`].
 //!
@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis, Timestamp};
-use crate::cache::Standing;
+use crate::cache::Validity;
 use crate::cache::tag::TargetHash;
 use crate::journal::delta::{Delta, Found};
 use crate::journal::{LookupRequest, SyncRequest};
@@ -33,27 +33,27 @@ const MAX_KNOWN: usize = 8_192;
 
 /// How far the view can be relied on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sight {
+pub enum ViewHealth {
     /// No snapshot yet: look up the targets at hand, load the snapshot meanwhile.
     Cold,
     /// Recent enough.
-    Clear {
+    Recent {
         /// Whether to sync in the background.
         refresh: bool,
     },
     /// Older than `max_lag`: sync before answering.
-    Behind,
-    /// The sync failed, and the view is not older than `blind_limit`.
-    Blind,
-    /// The sync failed, and the view is older than `blind_limit`.
-    Dark,
+    Outdated,
+    /// The sync failed, and the view is not older than `journal_lost_limit`.
+    JournalLost,
+    /// The sync failed, and the view is older than `journal_lost_limit`.
+    JournalLostTooLong,
 }
 
 /// How a stored response stands, if that can be said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// So.
-    Known(Standing),
+    Known(Validity),
     /// The view does not know all of its targets: look them up, then judge again.
     Unknown,
 }
@@ -83,7 +83,7 @@ pub struct View {
     /// The highest epoch of any answer of the journal.
     seen: Option<Epoch>,
     /// The highest epoch anyone spoke of.
-    heard: Epoch,
+    observed: Epoch,
     /// When the latest whole sync was asked for.
     as_of: Option<Timestamp>,
     /// When a target was looked up by itself. Counts where `as_of` does not reach.
@@ -99,7 +99,7 @@ impl View {
             since: None,
             page: None,
             seen: None,
-            heard: Epoch::ZERO,
+            observed: Epoch::ZERO,
             as_of: None,
             known: HashMap::new(),
         }
@@ -139,20 +139,20 @@ impl View {
     /// Notes an epoch that an entry or a shard spoke of. It changes no judgement and no stamp; the
     /// journal is told of it, so that it can notice that it was restored from an older backup
     /// (`incarnation`).
-    pub fn hear(&mut self, epoch: Epoch) {
-        self.heard = self.heard.max(epoch);
+    pub fn observe_epoch(&mut self, epoch: Epoch) {
+        self.observed = self.observed.max(epoch);
     }
 
     /// The sync to send now.
     #[must_use]
     pub fn request(&self) -> SyncRequest {
-        SyncRequest { since: self.since.max(self.page), seen: self.told() }
+        SyncRequest { since: self.since.max(self.page), seen: self.highest_seen() }
     }
 
     /// The look-up to send now for these targets.
     #[must_use]
     pub fn lookup_request(&self, targets: &[TargetHash]) -> LookupRequest {
-        LookupRequest { targets: targets.to_vec(), seen: self.told() }
+        LookupRequest { targets: targets.to_vec(), seen: self.highest_seen() }
     }
 
     /// Takes a delta in. `asked` is when the asker sent its request, by the asker's clock; `own` is
@@ -169,8 +169,8 @@ impl View {
             return Applied::Older;
         }
         self.table.merge(&delta.rows, &delta.buckets);
-        self.see(delta.to);
-        self.hear(delta.head);
+        self.confirm_epoch(delta.to);
+        self.observe_epoch(delta.head);
         if delta.more {
             // page_cursor: a page moves neither the base nor the age.
             if own {
@@ -199,7 +199,7 @@ impl View {
     /// (`overlay_since`).
     pub fn apply_lookup(&mut self, targets: &[TargetHash], found: &Found, asked: Timestamp) {
         self.table.merge(&found.rows, &found.buckets);
-        self.see(found.head);
+        self.confirm_epoch(found.head);
         if !Rule::OverlaySince.holds() {
             self.since = self.since.max(Some(found.head));
             self.as_of = self.as_of.max(Some(asked));
@@ -216,40 +216,40 @@ impl View {
     /// How far the view can be relied on at `now`. Read the clock after an I/O: a Worker's stands
     /// still between.
     #[must_use]
-    pub fn sight(&self, now: Timestamp, max_lag: Millis, sync_interval: Millis) -> Sight {
-        let Some(as_of) = self.as_of else { return Sight::Cold };
+    pub fn health(&self, now: Timestamp, max_lag: Millis, sync_interval: Millis) -> ViewHealth {
+        let Some(as_of) = self.as_of else { return ViewHealth::Cold };
         if !within(as_of, now, max_lag) {
-            return Sight::Behind;
+            return ViewHealth::Outdated;
         }
-        Sight::Clear { refresh: now.since(as_of) > sync_interval }
+        ViewHealth::Recent { refresh: now.since(as_of) > sync_interval }
     }
 
     /// How far the view can be relied on after a sync failed.
     #[must_use]
-    pub fn sight_after_failure(
+    pub fn health_after_failure(
         &self,
         now: Timestamp,
         max_lag: Millis,
-        blind_limit: Millis,
-    ) -> Sight {
-        let Some(as_of) = self.as_of else { return Sight::Cold };
+        journal_lost_limit: Millis,
+    ) -> ViewHealth {
+        let Some(as_of) = self.as_of else { return ViewHealth::Cold };
         if within(as_of, now, max_lag) {
             // Another request's sync came through.
-            Sight::Clear { refresh: false }
-        } else if within(as_of, now, blind_limit) || !Rule::BlindValidate.holds() {
-            Sight::Blind
+            ViewHealth::Recent { refresh: false }
+        } else if within(as_of, now, journal_lost_limit) || !Rule::BlindValidate.holds() {
+            ViewHealth::JournalLost
         } else {
-            Sight::Dark
+            ViewHealth::JournalLostTooLong
         }
     }
 
     /// How a stored response with these targets and this stamp stands.
     #[must_use]
-    pub fn standing(
+    pub fn validity(
         &self,
         targets: &[TargetHash],
         stamp: Epoch,
-        sight: Sight,
+        health: ViewHealth,
         now: Timestamp,
         max_lag: Millis,
     ) -> Verdict {
@@ -257,41 +257,41 @@ impl View {
         // What is known against it holds however old the view is.
         if let Some(epoch) = overtaken.hard {
             let epoch = overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch));
-            return Verdict::Known(Standing::Hard { epoch });
+            return Verdict::Known(Validity::Hard { epoch });
         }
         if let Some(epoch) = overtaken.dropped {
             let epoch = overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch));
-            return Verdict::Known(Standing::Dropped { epoch });
+            return Verdict::Known(Validity::Dropped { epoch });
         }
         let softly_dropped = overtaken
             .softly_dropped
             .map(|epoch| overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch)));
-        let otherwise = match sight {
-            Sight::Clear { .. } => Standing::Current,
-            Sight::Blind if !Rule::BlindStale.holds() => Standing::Current,
-            Sight::Blind => Standing::Blind,
-            Sight::Dark => {
-                // After `blind_limit` nothing is served as stale; an invalidated entry is not
+        let otherwise = match health {
+            ViewHealth::Recent { .. } => Validity::Current,
+            ViewHealth::JournalLost if !Rule::BlindStale.holds() => Validity::Current,
+            ViewHealth::JournalLost => Validity::JournalLost,
+            ViewHealth::JournalLostTooLong => {
+                // After `journal_lost_limit` nothing is served as stale; an invalidated entry is not
                 // validated either (no_304_restamp), so it stands as if the invalidation were hard.
-                let soft = overtaken.soft.map(|(epoch, _)| Standing::Hard { epoch });
-                let dropped = softly_dropped.map(|epoch| Standing::Dropped { epoch });
-                return Verdict::Known(dropped.or(soft).unwrap_or(Standing::Dark));
+                let soft = overtaken.soft.map(|(epoch, _)| Validity::Hard { epoch });
+                let dropped = softly_dropped.map(|epoch| Validity::Dropped { epoch });
+                return Verdict::Known(dropped.or(soft).unwrap_or(Validity::JournalLostTooLong));
             }
-            Sight::Cold | Sight::Behind => {
+            ViewHealth::Cold | ViewHealth::Outdated => {
                 // partial_known, paged_known: every single target must have been looked up within
                 // `max_lag`.
                 let known = targets.iter().all(|target| self.knows(*target, now, max_lag));
                 if !known && Rule::PartialKnown.holds() {
                     return Verdict::Unknown;
                 }
-                Standing::Current
+                Validity::Current
             }
         };
         // Of those that fell into a bucket it is not known when the first was accepted.
         if let Some(epoch) = softly_dropped {
-            return Verdict::Known(Standing::SoftlyDropped { epoch });
+            return Verdict::Known(Validity::SoftlyDropped { epoch });
         }
-        Verdict::Known(overtaken.soft.map_or(otherwise, |(epoch, at)| Standing::Soft { epoch, at }))
+        Verdict::Known(overtaken.soft.map_or(otherwise, |(epoch, at)| Validity::Soft { epoch, at }))
     }
 
     fn knows(&self, target: TargetHash, now: Timestamp, max_lag: Millis) -> bool {
@@ -302,13 +302,13 @@ impl View {
             .is_some_and(|asked| within(asked, now, max_lag))
     }
 
-    fn see(&mut self, epoch: Epoch) {
+    fn confirm_epoch(&mut self, epoch: Epoch) {
         self.seen = self.seen.max(Some(epoch));
-        self.hear(epoch);
+        self.observe_epoch(epoch);
     }
 
-    fn told(&self) -> Epoch {
-        self.seen.unwrap_or(Epoch::ZERO).max(self.heard)
+    fn highest_seen(&self) -> Epoch {
+        self.seen.unwrap_or(Epoch::ZERO).max(self.observed)
     }
 }
 

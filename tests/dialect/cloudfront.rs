@@ -2,7 +2,7 @@
 
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::control::Secrets;
-use edge_isr::control::auth::{AuthError, Caller, Scope};
+use edge_isr::control::auth::{AuthError, Caller, TokenScope};
 use edge_isr::control::purge_apis::sigv4::{
     KeyScope, Signed, authorization, compact, signature, verify,
 };
@@ -160,7 +160,7 @@ fn our_own_signatures_are_known_too_and_need_the_scope() {
         verify(&head, b"x", &secrets, NOW)
     };
     assert_eq!(sign("two"), Ok(Caller::Token { name: "ci".to_owned() }));
-    assert_eq!(sign("one"), Err(AuthError::ScopeMissing(Scope::Revalidate)));
+    assert_eq!(sign("one"), Err(AuthError::ScopeMissing(TokenScope::Revalidate)));
     assert_eq!(sign("three"), Err(AuthError::UnknownSignature));
 }
 
@@ -283,7 +283,7 @@ fn who_may_not_is_told_so() {
         (AuthError::NothingConfigured, 403, "InvalidClientTokenId"),
         (AuthError::UnknownSignature, 403, "SignatureDoesNotMatch"),
         (AuthError::TooOld, 403, "SignatureDoesNotMatch"),
-        (AuthError::ScopeMissing(Scope::Revalidate), 403, "AccessDenied"),
+        (AuthError::ScopeMissing(TokenScope::Revalidate), 403, "AccessDenied"),
     ];
     for (error, status, want) in rows {
         let reply = call(LINE).refused(&Refusal::Caller(error));

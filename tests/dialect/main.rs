@@ -14,7 +14,7 @@ use edge_isr::config::{Config, parse};
 use edge_isr::control::auth::{AuthError, Caller};
 use edge_isr::control::problem::Problem;
 use edge_isr::control::purge_apis::{Call, Dialect, Outcome, Purge, Refusal, Reply, route};
-use edge_isr::control::{ProblemKind, Scope, Secrets};
+use edge_isr::control::{ProblemKind, Secrets, TokenScope};
 use edge_isr::http::RequestHead;
 use edge_isr::journal::Mode;
 use proptest::prelude::*;
@@ -180,7 +180,7 @@ fn a_token_is_found_where_the_client_carries_it() {
         (&[("authorization", "Basic !")], malformed.clone()),
         (&[("authorization", TOKEN)], malformed.clone()),
         (&[("fastly-key", "")], malformed),
-        (&[("fastly-key", READER)], Err(AuthError::ScopeMissing(Scope::Revalidate))),
+        (&[("fastly-key", READER)], Err(AuthError::ScopeMissing(TokenScope::Revalidate))),
         (&[], Err(AuthError::Missing)),
     ];
     for (fields, want) in rows {

@@ -8,7 +8,7 @@ const GLUE = readFileSync(new URL("../../src/cloudflare/glue.js", import.meta.ur
 
 const WORKER = `
 import { DurableObject } from "cloudflare:workers";
-import { desk, reply, sqlExec } from "./glue.js";
+import { requestBatcher, reply, sqlExec } from "./glue.js";
 
 // Every object tells in which of its turns a call was answered.
 export class Counted extends DurableObject {
@@ -24,12 +24,12 @@ export class Counted extends DurableObject {
       turns += 1;
       return state.id.name === "unset" ? Promise.reject(new Error("no alarm")) : undefined;
     };
-    this.desk = desk(answer, after);
+    this.answer = requestBatcher(answer, after);
     this.sql = state.storage.sql;
   }
 
   fetch(request) {
-    return this.desk(request);
+    return this.answer(request);
   }
 
   rows(statement, parameters) {

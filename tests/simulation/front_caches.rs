@@ -14,7 +14,7 @@ use edge_isr::cache::tag::Target;
 use edge_isr::config::OriginUrl;
 use edge_isr::config::front_cache::{FrontCache, Provider};
 use edge_isr::engine::port::OriginError;
-use edge_isr::front_caches::{Answer, Request};
+use edge_isr::front_caches::{DeliveryAnswer, DeliveryRequest};
 use edge_isr::http::{Fields, ResponseHead};
 
 use crate::sched::{DAWN, Sched, sleep};
@@ -101,9 +101,9 @@ impl FrontCaches {
     pub(crate) async fn tell(
         &self,
         sched: &Rc<Sched>,
-        request: Request,
+        request: DeliveryRequest,
         healed: bool,
-    ) -> Result<Answer, OriginError> {
+    ) -> Result<DeliveryAnswer, OriginError> {
         self.calls.set(self.calls.get() + 1);
         let who = usize::from(!request.url.contains("hook"));
         sleep(sched, 1 + self.below(if self.below(8) == 0 { 4_000 } else { 100 })).await;
@@ -135,7 +135,7 @@ impl FrontCaches {
     }
 
     /// A webhook: an id that it has had before is the same delivery.
-    fn hook(&self, request: &Request, now: i64) -> Answer {
+    fn hook(&self, request: &DeliveryRequest, now: i64) -> DeliveryAnswer {
         let id = request.fields.get("webhook-id").unwrap().to_owned();
         let body = String::from_utf8(request.body.clone()).unwrap();
         match self.ids.borrow_mut().insert(id, body.clone()) {
@@ -157,7 +157,7 @@ impl FrontCaches {
     }
 
     /// CloudFront: the same reference with the same paths is the same invalidation.
-    fn front(&self, request: &Request, now: i64, healed: bool) -> Answer {
+    fn front(&self, request: &DeliveryRequest, now: i64, healed: bool) -> DeliveryAnswer {
         let mut progress = self.progress.borrow_mut();
         if request.method == "GET" {
             let id = request.url.rsplit('/').next().unwrap().to_owned();
@@ -215,9 +215,9 @@ impl FrontCaches {
     }
 }
 
-fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> Answer {
+fn answer(status: u16, fields: &[(&str, &str)], body: &str) -> DeliveryAnswer {
     let fields: Fields = fields.iter().copied().collect();
-    Answer { head: ResponseHead { status, fields }, body: body.as_bytes().to_vec() }
+    DeliveryAnswer { head: ResponseHead { status, fields }, body: body.as_bytes().to_vec() }
 }
 
 fn invalidation(id: &str, completed: bool) -> String {

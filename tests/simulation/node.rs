@@ -11,7 +11,7 @@ use edge_isr::engine::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
     Stored,
 };
-use edge_isr::front_caches::{Answer, Request};
+use edge_isr::front_caches::{DeliveryAnswer, DeliveryRequest};
 use edge_isr::http::{Fields, ResponseHead};
 use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
 use edge_isr::journal::delta::SharedDelta;
@@ -280,11 +280,15 @@ impl Platform for Node {
         Ok(())
     }
 
-    async fn purge_before(&self, _mark: bool, _options: &str) -> Result<(), PurgeError> {
+    async fn purge_workers_cache(&self, _mark: bool, _options: &str) -> Result<(), PurgeError> {
         Err(PurgeError::Absent)
     }
 
-    async fn tell(&self, request: Request, _timeout: Millis) -> Result<Answer, OriginError> {
+    async fn call_front_cache(
+        &self,
+        request: DeliveryRequest,
+        _timeout: Millis,
+    ) -> Result<DeliveryAnswer, OriginError> {
         let world = &self.place.world;
         let Some(front_caches) = &world.front_caches else {
             world.violate(Property::Objects, format!("told {}", request.url));

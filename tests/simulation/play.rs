@@ -9,7 +9,7 @@ use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::key::Selection;
 use edge_isr::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets};
 use edge_isr::engine::Incoming;
-use edge_isr::engine::memory::Held;
+use edge_isr::engine::memory::StoredRecord;
 use edge_isr::engine::port::Platform as _;
 use edge_isr::engine::serve::response::Body;
 use edge_isr::http::{Fields, RequestHead};
@@ -158,7 +158,7 @@ async fn visit(world: &Rc<World>, isolate: usize, page: usize, german: bool) -> 
                 whole.extend_from_slice(&chunk);
                 Ok(())
             }
-            Body::Flight(mut reader) => loop {
+            Body::Fill(mut reader) => loop {
                 match reader.next(&*node).await {
                     Ok(Some(piece)) => whole.extend_from_slice(&piece),
                     Ok(None) => break Ok(()),
@@ -232,8 +232,9 @@ fn judge(
     }
     let served =
         Served { who: who.to_owned(), arrived, label, shows: &read.shown, blind: seen.blind };
-    let (max_lag, blind_limit) = (bound(world, page).0 as i64, world.config.blind_limit.0 as i64);
-    world.watch.borrow_mut().judge(&served, max_lag, blind_limit);
+    let (max_lag, journal_lost_limit) =
+        (bound(world, page).0 as i64, world.config.journal_lost_limit.0 as i64);
+    world.watch.borrow_mut().judge(&served, max_lag, journal_lost_limit);
 }
 
 /// `max_lag` of a page's route.
@@ -253,13 +254,13 @@ fn in_memory(world: &Rc<World>, isolate: usize, page: usize, german: bool) {
     let memory = &mut engine.isolate().borrow_mut().memory;
     let lang = if german { "de" } else { "en" };
     let held = match memory.get(&admitted.key) {
-        Some(Held::Vary(_)) => {
+        Some(StoredRecord::Vary(_)) => {
             let selection = Selection(vec![("accept-language".to_owned(), lang.to_owned())]);
             memory.get(&admitted.key.variant(&selection))
         }
         held => held,
     };
-    let Some(Held::Page(held)) = held else { return };
+    let Some(StoredRecord::Page(held)) = held else { return };
     let now = (held.entry.stamp, held.entry.response_time);
     let before = world.held.borrow_mut().insert((isolate, page, german), now);
     if before.is_some_and(|before| before > now) {

@@ -11,7 +11,7 @@ use crate::origin::NAMES;
 pub(crate) enum Property {
     /// Invariant 1. A request that arrives more than `max_lag` after an invalidation was acknowledged gets nothing older as
     /// fresh, and nothing older at all if it was hard. For what is served as stale by a view that is older than
-    /// `max_lag`, the bound is `blind_limit`. With a lagging replica it counts from the second epoch; what a restore
+    /// `max_lag`, the bound is `journal_lost_limit`. With a lagging replica it counts from the second epoch; what a restore
     /// lost counts again from its repair.
     Bound,
     /// Invariant 1. Nothing is served under stale-while-revalidate beyond its lifetime and window.
@@ -126,9 +126,9 @@ impl Watch {
         *self.counts.entry(what).or_default() += 1;
     }
 
-    pub(crate) fn judge(&mut self, served: &Served<'_>, max_lag: i64, blind_limit: i64) {
+    pub(crate) fn judge(&mut self, served: &Served<'_>, max_lag: i64, journal_lost_limit: i64) {
         let stale = served.label != Label::Fresh;
-        let bound = if stale && served.blind { blind_limit } else { max_lag };
+        let bound = if stale && served.blind { journal_lost_limit } else { max_lag };
         for (item, version) in served.shows {
             for need in self.needs.iter().filter(|need| need.item == *item && !need.lost) {
                 let late = served.arrived - need.at;

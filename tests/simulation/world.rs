@@ -8,13 +8,13 @@ use std::rc::{Rc, Weak};
 
 use edge_isr::base::sql::Value;
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
-use edge_isr::config::front_cache::Armed;
+use edge_isr::config::front_cache::FrontCacheAccess;
 use edge_isr::config::pattern::PathPattern;
-use edge_isr::config::{Config, LogLevel, Route, Rule};
+use edge_isr::config::{Config, LogLevel, Route, RouteRule};
 use edge_isr::engine::Engine;
-use edge_isr::engine::invalidate::fan_out::{self, Ledger};
+use edge_isr::engine::invalidate::fan_out::{self, JournalHost};
 use edge_isr::engine::port::CallError;
-use edge_isr::engine::warm::{self, Depot};
+use edge_isr::engine::warm::{self, ShardHost};
 use edge_isr::index::{LeaseReply, Shard, ShardCall, ShardConfig, ShardReply};
 use edge_isr::journal::delta::SharedDelta;
 use edge_isr::journal::{Journal, JournalCall, JournalConfig, JournalReply};
@@ -49,8 +49,8 @@ pub(crate) struct Colo {
 }
 
 enum Machine {
-    Journal(Rc<Ledger<Spy>>),
-    Shard(Rc<Depot<Spy>>),
+    Journal(Rc<JournalHost<Spy>>),
+    Shard(Rc<ShardHost<Spy>>),
 }
 
 /// A Durable Object: what is durable, and what is not.
@@ -119,7 +119,7 @@ impl World {
     pub(crate) fn new(seed: u64, plan: Plan, trace: bool) -> Rc<Self> {
         let mut config = Config {
             shards: SHARDS,
-            blind_limit: Millis(6_000),
+            journal_lost_limit: Millis(6_000),
             origin_timeout: Millis(6_000),
             journal_targets: plan.targets,
             memory: plan.memory,
@@ -133,7 +133,7 @@ impl World {
         if let Some(tight) = plan.tight {
             let route = Route { max_lag: Some(Millis(tight)), ..config.defaults.clone() };
             let path = PathPattern::parse("/*").unwrap();
-            config.routes.push(Rule { host: Some("other.example".to_owned()), path, route });
+            config.routes.push(RouteRule { host: Some("other.example".to_owned()), path, route });
         }
         let world = Rc::new(Self {
             sched: Rc::new(Sched::new(Rng::with_seed(seed))),
@@ -247,12 +247,12 @@ impl World {
                 front_caches: JournalConfig::of(&self.config).front_caches,
                 ..JournalConfig::default()
             };
-            let ledger = Ledger::new(Journal::open(spy, journal));
-            let front_caches = Armed::all(&self.config, front_caches::SECRETS);
-            Machine::Journal(Rc::new(ledger.telling(front_caches, self.config.log)))
+            let journal_host = JournalHost::new(Journal::open(spy, journal));
+            let front_caches = FrontCacheAccess::all(&self.config, front_caches::SECRETS);
+            Machine::Journal(Rc::new(journal_host.with_front_caches(front_caches, self.config.log)))
         } else {
             let shard = ShardConfig { lease: Millis(9_000), ..ShardConfig::default() };
-            Machine::Shard(Rc::new(Depot::new(Shard::open(spy, shard))))
+            Machine::Shard(Rc::new(ShardHost::new(Shard::open(spy, shard))))
         };
         let mut objects = self.objects.borrow_mut();
         objects[object].machine = Some(machine);
@@ -365,15 +365,15 @@ impl World {
             sleep(&world.sched, world.sched.below(5)).await;
             let node = Rc::new(Node::object(&world, object));
             let next = match world.machine(object) {
-                Some(Machine::Journal(ledger)) => fan_out::run_due(&ledger, &node)
+                Some(Machine::Journal(journal_host)) => fan_out::run_due(&journal_host, &node)
                     .await
-                    .and_then(|()| ledger.next_wake())
+                    .and_then(|()| journal_host.next_wake())
                     .map_err(|error| error.to_string()),
-                Some(Machine::Shard(depot)) => {
+                Some(Machine::Shard(shard_host)) => {
                     let engine = world.objects.borrow()[object].engine.clone();
-                    warm::run_slice(&depot, &engine, &node)
+                    warm::run_slice(&shard_host, &engine, &node)
                         .await
-                        .and_then(|()| depot.next_wake())
+                        .and_then(|()| shard_host.next_wake())
                         .map_err(|error| error.to_string())
                 }
                 None => return,
@@ -399,8 +399,8 @@ impl World {
 
     fn machine(&self, object: usize) -> Option<Machine> {
         match self.objects.borrow().get(object)?.machine.as_ref()? {
-            Machine::Journal(ledger) => Some(Machine::Journal(Rc::clone(ledger))),
-            Machine::Shard(depot) => Some(Machine::Shard(Rc::clone(depot))),
+            Machine::Journal(journal_host) => Some(Machine::Journal(Rc::clone(journal_host))),
+            Machine::Shard(shard_host) => Some(Machine::Shard(Rc::clone(shard_host))),
         }
     }
 
@@ -429,10 +429,12 @@ impl World {
         let work = move |world: Rc<Self>| -> Handled<JournalReply> {
             let call = call.clone();
             Box::pin(async move {
-                let Some(Machine::Journal(ledger)) = world.machine(0) else { return Err(gone()) };
+                let Some(Machine::Journal(journal_host)) = world.machine(0) else {
+                    return Err(gone());
+                };
                 let node = Rc::new(Node::object(&world, 0));
-                let reply = fan_out::handle(&ledger, &node, call).await;
-                if let Ok(next) = ledger.next_wake() {
+                let reply = fan_out::handle(&journal_host, &node, call).await;
+                if let Ok(next) = journal_host.next_wake() {
                     world.wake_at(0, next);
                 }
                 reply.map_err(|error| CallError::Failed(error.to_string()))
@@ -458,7 +460,7 @@ impl World {
         let work = move |world: Rc<Self>| -> Handled<ShardReply> {
             let call = call.clone();
             Box::pin(async move {
-                let Some(Machine::Shard(depot)) = world.machine(object) else {
+                let Some(Machine::Shard(shard_host)) = world.machine(object) else {
                     return Err(gone());
                 };
                 let need = if let ShardCall::Lease(ask) = &call { Some(ask.need.0) } else { None };
@@ -469,7 +471,7 @@ impl World {
                 } else {
                     None
                 };
-                let reply = depot.handle(call, Timestamp::from_millis(world.clock(object)));
+                let reply = shard_host.handle(call, Timestamp::from_millis(world.clock(object)));
                 world.asking.set(None);
                 if let (Ok(ShardReply::Lease(LeaseReply::Wait { .. })), Some((ask, variant))) =
                     (&reply, &asked)
@@ -477,7 +479,7 @@ impl World {
                 {
                     world.waits(object, variant, ask.need.0);
                 }
-                if let Ok(next) = depot.next_wake() {
+                if let Ok(next) = shard_host.next_wake() {
                     world.wake_at(object, next);
                 }
                 reply.map_err(|error| CallError::Failed(error.to_string()))

@@ -18,17 +18,17 @@ use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::cache::envelope::{self, Record};
 use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::config::Config;
-use edge_isr::config::front_cache::Armed;
+use edge_isr::config::front_cache::FrontCacheAccess;
 use edge_isr::control::Secrets;
 use edge_isr::control::healthz::HealthReason;
-use edge_isr::engine::invalidate::fan_out::{self, Ledger};
+use edge_isr::engine::invalidate::fan_out::{self, JournalHost};
 use edge_isr::engine::operate::Guard;
 use edge_isr::engine::port::{
     CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store,
     StoreError, Stored,
 };
 use edge_isr::engine::serve::response::{Answer, Body};
-use edge_isr::engine::warm::{self, Depot};
+use edge_isr::engine::warm::{self, ShardHost};
 use edge_isr::engine::{Engine, Incoming};
 use edge_isr::front_caches;
 use edge_isr::http::{Fields, RequestHead, ResponseHead};
@@ -83,8 +83,8 @@ pub struct Reached {
 }
 
 type PurgeScript = Box<dyn Fn(bool) -> Result<(), PurgeError>>;
-type BodyScript = Box<dyn Fn(&front_caches::Request) -> String>;
-type FrontCacheScript = Box<dyn Fn(&front_caches::Request) -> Told>;
+type BodyScript = Box<dyn Fn(&front_caches::DeliveryRequest) -> String>;
+type FrontCacheScript = Box<dyn Fn(&front_caches::DeliveryRequest) -> Told>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
 /// What a cache in front of the edge answers: status and fields.
@@ -117,7 +117,7 @@ pub struct World {
     /// The body of that.
     pub front_cache_body: RefCell<BodyScript>,
     /// What it was told.
-    pub told: RefCell<Vec<front_caches::Request>>,
+    pub told: RefCell<Vec<front_caches::DeliveryRequest>>,
     /// What Workers Caching answers to a purge (`false`) and to a mark (`true`).
     pub before: RefCell<PurgeScript>,
     /// What it was asked, and did not lack.
@@ -128,8 +128,8 @@ pub struct World {
     pub global_most: Cell<u64>,
     /// Shards of the version before, that don't know how to move pages.
     pub shards_before: Cell<bool>,
-    ledger: RefCell<Rc<Ledger<Sqlite>>>,
-    depots: RefCell<Vec<Rc<Depot<Sqlite>>>>,
+    journal_host: RefCell<Rc<JournalHost<Sqlite>>>,
+    shard_hosts: RefCell<Vec<Rc<ShardHost<Sqlite>>>>,
     /// What survives a deploy: the journal's database, and the shards'.
     databases: RefCell<Vec<Sqlite>>,
     shard_engine: RefCell<Option<Engine<Node>>>,
@@ -208,8 +208,8 @@ impl World {
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
             shards_before: Cell::new(false),
-            ledger: RefCell::new(ledger(&databases[0], config)),
-            depots: RefCell::default(),
+            journal_host: RefCell::new(journal_host(&databases[0], config)),
+            shard_hosts: RefCell::default(),
             databases: RefCell::new(databases),
             shard_engine: RefCell::new(None),
         });
@@ -222,10 +222,11 @@ impl World {
         let mut databases = self.databases.borrow_mut();
         let most = databases.len().max(usize::from(config.shards) + 1);
         databases.resize_with(most, Sqlite::memory);
-        *self.ledger.borrow_mut() = ledger(&databases[0], config);
-        let depot =
-            |sql: &Sqlite| Rc::new(Depot::new(Shard::open(sql.clone(), ShardConfig::of(config))));
-        *self.depots.borrow_mut() = databases[1..].iter().map(depot).collect();
+        *self.journal_host.borrow_mut() = journal_host(&databases[0], config);
+        let shard_host = |sql: &Sqlite| {
+            Rc::new(ShardHost::new(Shard::open(sql.clone(), ShardConfig::of(config))))
+        };
+        *self.shard_hosts.borrow_mut() = databases[1..].iter().map(shard_host).collect();
         *self.shard_engine.borrow_mut() = Some(Engine::new(config.clone(), None));
     }
 
@@ -336,12 +337,12 @@ impl World {
 
     async fn run_alarms(self: &Rc<Self>) {
         let node = Rc::new(Node::new(self, "objects"));
-        let ledger = Rc::clone(&self.ledger.borrow());
-        fan_out::run_due(&ledger, &node).await.unwrap();
+        let journal_host = Rc::clone(&self.journal_host.borrow());
+        fan_out::run_due(&journal_host, &node).await.unwrap();
         let engine = self.shard_engine.borrow().clone().unwrap();
-        let depots = self.depots.borrow().clone();
-        for depot in &depots {
-            warm::run_slice(depot, &engine, &node).await.unwrap();
+        let shard_hosts = self.shard_hosts.borrow().clone();
+        for shard_host in &shard_hosts {
+            warm::run_slice(shard_host, &engine, &node).await.unwrap();
         }
     }
 
@@ -366,16 +367,19 @@ impl World {
             unsafe_method: false,
         };
         let node = Rc::new(Node::new(self, "objects"));
-        let ledger = Rc::clone(&self.ledger.borrow());
+        let journal_host = Rc::clone(&self.journal_host.borrow());
         self.run(async move {
-            fan_out::handle(&ledger, &node, JournalCall::Append(append)).await.unwrap()
+            fan_out::handle(&journal_host, &node, JournalCall::Append(append)).await.unwrap()
         })
     }
 }
 
-fn ledger(sql: &Sqlite, config: &Config) -> Rc<Ledger<Sqlite>> {
+fn journal_host(sql: &Sqlite, config: &Config) -> Rc<JournalHost<Sqlite>> {
     let journal = Journal::open(sql.clone(), JournalConfig::of(config));
-    Rc::new(Ledger::new(journal).telling(Armed::all(config, FRONT_CACHE_SECRETS), config.log))
+    Rc::new(
+        JournalHost::new(journal)
+            .with_front_caches(FrontCacheAccess::all(config, FRONT_CACHE_SECRETS), config.log),
+    )
 }
 
 struct Sleep {
@@ -584,7 +588,7 @@ impl Platform for Node {
         })
     }
 
-    async fn purge_before(&self, mark: bool, options: &str) -> Result<(), PurgeError> {
+    async fn purge_workers_cache(&self, mark: bool, options: &str) -> Result<(), PurgeError> {
         let done = (self.world.before.borrow())(mark);
         if done != Err(PurgeError::Absent) {
             self.world.purged.borrow_mut().push((mark, options.to_owned()));
@@ -592,11 +596,11 @@ impl Platform for Node {
         done
     }
 
-    async fn tell(
+    async fn call_front_cache(
         &self,
-        request: front_caches::Request,
+        request: front_caches::DeliveryRequest,
         timeout: Millis,
-    ) -> Result<front_caches::Answer, OriginError> {
+    ) -> Result<front_caches::DeliveryAnswer, OriginError> {
         let answer = (self.world.front_cache.borrow())(&request);
         let body = (self.world.front_cache_body.borrow())(&request).into_bytes();
         self.world.told.borrow_mut().push(request);
@@ -604,7 +608,7 @@ impl Platform for Node {
             Ok((status, fields)) => {
                 self.world.sleep(3).await;
                 let head = ResponseHead { status, fields: fields.iter().copied().collect() };
-                Ok(front_caches::Answer { head, body })
+                Ok(front_caches::DeliveryAnswer { head, body })
             }
             Err(OriginError::Timeout) => {
                 self.world.sleep(timeout.0).await;
@@ -661,8 +665,8 @@ impl Platform for Node {
             return Err(CallError::Unreachable("the journal is down".to_owned()));
         }
         let node = Rc::new(Node::new(&self.world, "objects"));
-        let ledger = Rc::clone(&self.world.ledger.borrow());
-        fan_out::handle(&ledger, &node, call)
+        let journal_host = Rc::clone(&self.world.journal_host.borrow());
+        fan_out::handle(&journal_host, &node, call)
             .await
             .map_err(|error| CallError::Failed(error.to_string()))
     }
@@ -676,8 +680,10 @@ impl Platform for Node {
         if self.world.shards_before.get() && matches!(call, ShardCall::Move(_)) {
             return Err(CallError::Unreachable("400: unknown variant `move`".to_owned()));
         }
-        let depot = Rc::clone(&self.world.depots.borrow()[usize::from(shard)]);
-        depot.handle(call, self.world.now()).map_err(|error| CallError::Failed(error.to_string()))
+        let shard_host = Rc::clone(&self.world.shard_hosts.borrow()[usize::from(shard)]);
+        shard_host
+            .handle(call, self.world.now())
+            .map_err(|error| CallError::Failed(error.to_string()))
     }
 }
 
@@ -806,7 +812,7 @@ impl Isolate {
         let body = match answer.body {
             Body::Empty => Ok(Vec::new()),
             Body::Whole(chunk) => Ok(chunk.to_vec()),
-            Body::Flight(mut reader) => {
+            Body::Fill(mut reader) => {
                 let mut whole = Vec::new();
                 loop {
                     match reader.next(&**node).await {

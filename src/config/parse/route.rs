@@ -6,8 +6,8 @@ use crate::base::sort::sort;
 use crate::base::time::Seconds;
 use crate::config::host::parse_host;
 use crate::config::{
-    Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, Rule, TRACKING_PARAMETERS,
-    VaryOn,
+    Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, RouteRule,
+    TRACKING_PARAMETERS, VaryOn,
 };
 
 use super::names::{cookie_name, cookie_pattern, field_name, language, parameter};
@@ -60,12 +60,12 @@ pub(super) fn rules(
     value: &Value,
     config: &Config,
     problems: &mut Problems,
-) -> Vec<Rule> {
+) -> Vec<RouteRule> {
     let Value::Array(values) = value else {
         problems.expected(path, "a list of rules", value);
         return Vec::new();
     };
-    let mut rules: Vec<(usize, Rule)> = Vec::with_capacity(values.len());
+    let mut rules: Vec<(usize, RouteRule)> = Vec::with_capacity(values.len());
     for (at, value) in values.iter().enumerate() {
         let path = format!("{path}[{at}]");
         let Some(rule) = rule(&path, value, config, problems) else { continue };
@@ -80,13 +80,13 @@ pub(super) fn rules(
 
 /// Whether everything that `later` matches is seen to be matched by `earlier`: same pattern or all
 /// paths.
-fn covers(earlier: &Rule, later: &Rule) -> bool {
+fn covers(earlier: &RouteRule, later: &RouteRule) -> bool {
     let host = earlier.host.is_none() || earlier.host == later.host;
     let path = earlier.path == later.path || matches!(earlier.path.as_str(), "*" | "/*");
     host && path
 }
 
-fn rule(path: &str, value: &Value, config: &Config, problems: &mut Problems) -> Option<Rule> {
+fn rule(path: &str, value: &Value, config: &Config, problems: &mut Problems) -> Option<RouteRule> {
     let section = Section::open(path.to_owned(), value, problems)?;
     let known: Vec<&str> = ["path", "host"].iter().chain(ROUTE_KEYS).copied().collect();
     section.refuse_unknown(&known, problems);
@@ -100,7 +100,7 @@ fn rule(path: &str, value: &Value, config: &Config, problems: &mut Problems) -> 
     };
     let route = route(&section, &config.defaults, config, problems);
     let pattern = pattern(&section, config, problems)?;
-    Some(Rule { host, path: pattern, route })
+    Some(RouteRule { host, path: pattern, route })
 }
 
 fn pattern(section: &Section<'_>, config: &Config, problems: &mut Problems) -> Option<PathPattern> {
@@ -182,8 +182,8 @@ fn lifetimes(section: &Section<'_>, route: &mut Route, config: &Config, problems
     }
     if let Some(lag) = section.millis("max_lag", (0, 300_000), problems) {
         route.max_lag = Some(lag);
-        if lag > config.blind_limit {
-            problems.add(section.at("max_lag"), "it is longer than blind_limit");
+        if lag > config.journal_lost_limit {
+            problems.add(section.at("max_lag"), "it is longer than journal_lost_limit");
         }
     }
     let Some(value) = section.get("negative_ttl") else { return };

@@ -28,7 +28,7 @@ mod xml;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::tag::url_name;
 use crate::config::Config;
-use crate::control::auth::{AuthError, Caller, Scope};
+use crate::control::auth::{AuthError, Caller, TokenScope};
 use crate::control::carried::carrier;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::RevalidateCommand;
@@ -181,7 +181,9 @@ pub fn trusted_or_carried(
         Some(address) if config.trusts(Some(address)) && !from_browser => {
             Ok(Caller::Trusted { address: address.clone() })
         }
-        Some(_) | None if carrier(fields).is_some() => secrets.carried(fields, Scope::Revalidate),
+        Some(_) | None if carrier(fields).is_some() => {
+            secrets.carried(fields, TokenScope::Revalidate)
+        }
         Some(_) | None => Err(AuthError::Missing),
     }
 }
@@ -201,7 +203,7 @@ impl Call {
     ) -> Result<Caller, AuthError> {
         match self.dialect {
             Dialect::Cloudflare | Dialect::Fastly | Dialect::Keycdn => {
-                secrets.carried(&request.fields, Scope::Revalidate)
+                secrets.carried(&request.fields, TokenScope::Revalidate)
             }
             Dialect::Cloudfront => sigv4::verify(request, body, secrets, now),
             Dialect::Purge | Dialect::Ban => trusted_or_carried(request, secrets, config),

@@ -13,7 +13,7 @@ use subtle::ConstantTimeEq as _;
 
 use crate::base::sort::sort;
 use crate::base::time::Timestamp;
-use crate::control::auth::{AuthError, Caller, Scope, TOLERANCE};
+use crate::control::auth::{AuthError, Caller, TOLERANCE, TokenScope};
 use crate::control::secret::Secrets;
 use crate::http::RequestHead;
 use crate::http::date::{format as http_date, parse as parse_http_date};
@@ -114,7 +114,7 @@ pub fn verify(
         let made = signature(secret, &claim.scope, &request);
         bool::from(made.as_bytes().ct_eq(claim.signature.as_bytes()))
     };
-    let caller = secrets.signed(claim.id, Scope::Revalidate, made)?;
+    let caller = secrets.signed(claim.id, TokenScope::Revalidate, made)?;
     if now.since(sent) > TOLERANCE {
         return Err(AuthError::TooOld);
     }
@@ -133,7 +133,7 @@ pub fn claimed(request: &RequestHead, secrets: &Secrets, now: Timestamp) -> Resu
     let claim = claim(fields.get("authorization").ok_or(AuthError::Missing)?);
     let claim = claim.ok_or(AuthError::MalformedToken)?;
     // The signature is not looked at yet: it is the body's too.
-    match secrets.signed(claim.id, Scope::Revalidate, |_| true) {
+    match secrets.signed(claim.id, TokenScope::Revalidate, |_| true) {
         Ok(_) | Err(AuthError::ScopeMissing(_)) => {}
         Err(error) => return Err(error),
     }

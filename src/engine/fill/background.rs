@@ -11,9 +11,9 @@ use crate::engine::port::{OriginError, Platform};
 use crate::index::{ReleaseRequest, ShardCall, WarmRequest};
 
 use crate::engine::Engine;
-use crate::engine::fill::Errand;
-use crate::engine::fill::permission::{Lease, Scope};
-use crate::engine::fill::shared::{Flight, Landing, Work};
+use crate::engine::fill::FillRequest;
+use crate::engine::fill::permission::{Lease, StoreScope};
+use crate::engine::fill::shared::{FillOutcome, SharedFill, Work};
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
 
@@ -26,33 +26,32 @@ const RENEW_AFTER: Millis = Millis(4_000);
 
 impl<P: Platform> Engine<P> {
     /// Whether a refresh may begin now, be queued, or be put off.
-    pub(crate) fn room_for_refresh(&self, errand: &Errand<P>) -> Option<Work> {
+    pub(crate) fn room_for_refresh(&self, fill_request: &FillRequest<P>) -> Option<Work> {
         let isolate = self.isolate().borrow();
-        let at_work =
-            |work| isolate.flights.values().filter(|flight| flight.work() == work).count();
+        let at_work = |work| isolate.fills.values().filter(|fill| fill.work() == work).count();
         if at_work(Work::Refresh) < isolate.origin.background_share() {
             return Some(Work::Refresh);
         }
         // A page that the index does not have is not put there: that would go round the budget of new keys.
-        let known = errand.have.page.as_ref().is_some_and(|page| page.entry.fence > 0);
+        let known = fill_request.candidate.page.as_ref().is_some_and(|page| page.entry.fence > 0);
         (known && at_work(Work::Queue) < QUEUING_AT_ONCE).then_some(Work::Queue)
     }
 
-    /// Leave to fetch for a flight; none if it is a refresh for which there is no room.
+    /// Permission to fetch for a fill; none if it is a refresh for which there is no room.
     pub(crate) async fn permit_for(
         &self,
         platform: &Rc<P>,
-        errand: &Errand<P>,
+        fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
-        flight: &Flight<P>,
+        fill: &SharedFill<P>,
         lease: &Lease,
     ) -> Option<Result<Permit<P>, OriginError>> {
-        if errand.background {
+        if fill_request.background {
             return self.background_permit(platform).map(Ok);
         }
         let asked = platform.now();
-        let permit = self.permit(platform, Sender::Visitor, Some(flight)).await;
-        if platform.now().since(asked) > RENEW_AFTER && lease.scope == Scope::World {
+        let permit = self.permit(platform, Sender::Visitor, Some(fill)).await;
+        if platform.now().since(asked) > RENEW_AFTER && lease.scope == StoreScope::World {
             let request = ReleaseRequest {
                 key: admitted.key.clone(),
                 selection: lease.leased.clone(),
@@ -66,16 +65,16 @@ impl<P: Platform> Engine<P> {
         Some(permit)
     }
 
-    /// Leaves a refresh to the warm queue of the page's shard, and ends its flight for those who ask meanwhile.
+    /// Leaves a refresh to the warm queue of the page's shard, and ends its fill for those who ask meanwhile.
     pub(crate) async fn queue_refresh(
         &self,
         platform: &Rc<P>,
-        errand: &Errand<P>,
-        flight: &Flight<P>,
+        fill_request: &FillRequest<P>,
+        fill: &SharedFill<P>,
     ) {
-        flight.land(Landing::Elsewhere, platform.now());
-        if let Admission::Serve(admitted) = admit(&errand.incoming.head, self.config()) {
-            self.queue_warm(platform, errand, &admitted).await;
+        fill.resolve(FillOutcome::InProgressElsewhere, platform.now());
+        if let Admission::Serve(admitted) = admit(&fill_request.incoming.head, self.config()) {
+            self.queue_warm(platform, fill_request, &admitted).await;
         }
     }
 
@@ -83,23 +82,24 @@ impl<P: Platform> Engine<P> {
     pub(crate) async fn queue_warm(
         &self,
         platform: &Rc<P>,
-        errand: &Errand<P>,
+        fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
     ) {
-        let Some(page) = errand.have.page.as_ref().filter(|page| page.entry.fence > 0) else {
+        let Some(page) = fill_request.candidate.page.as_ref().filter(|page| page.entry.fence > 0)
+        else {
             return self.count(Counter::RefreshPutOff);
         };
         self.count(Counter::RefreshQueued);
-        let facts = self.facts(&errand.incoming, false);
-        let sent = cacheable_request_fields(&errand.incoming.head, admitted, &facts);
+        let facts = self.facts(&fill_request.incoming, false);
+        let sent = cacheable_request_fields(&fill_request.incoming.head, admitted, &facts);
         let entry = &page.entry;
         let request = WarmRequest {
             job: JOB.to_owned(),
             page: entry.page.clone(),
             key: entry.key.clone(),
             selection: entry.selection.clone(),
-            request: warm_fields(&errand.incoming.head, admitted, &sent),
-            need: errand.have.need,
+            request: warm_fields(&fill_request.incoming.head, admitted, &sent),
+            need: fill_request.candidate.need,
         };
         let shard = entry.key.digest().shard(self.config().shards);
         if let Err(error) = platform.shard(shard, ShardCall::Warm(request)).await {

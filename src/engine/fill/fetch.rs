@@ -1,10 +1,10 @@
-//! The task of a flight: leave, origin, and what becomes of the answer.
+//! The task of a fill: leave, origin, and what becomes of the answer.
 
 use std::rc::Rc;
 
 use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis};
-use crate::cache::Standing;
+use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::errors::is_origin_failure;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
@@ -14,92 +14,93 @@ use crate::control::metrics::Counter;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::targeted::edge_directives;
 use crate::http::{Fields, ResponseHead};
-use crate::journal::view::{Sight, Verdict};
+use crate::journal::view::{Verdict, ViewHealth};
 
-use super::leader_only::{OwnSlot, PrivateAnswer};
-use super::permission::Leave;
-use super::shared::{Flight, Landing, Source};
-use super::store::Terms;
+use super::leader_only::{LeaderOnlySlot, NotStoredAnswer};
+use super::permission::FillPermission;
+use super::shared::{FillOutcome, SharedFill, Source};
+use super::store::FetchContext;
 use crate::engine::Engine;
-use crate::engine::fill::{Errand, Trip};
-use crate::engine::memory::{Held, StoredPage};
+use crate::engine::fill::{FillContext, FillRequest};
+use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
 
 impl<P: Platform> Engine<P> {
-    /// Runs a flight to its end.
-    pub(crate) async fn fly(
+    /// Runs a fill to its end.
+    pub(crate) async fn run_fill(
         &self,
         platform: &Rc<P>,
-        errand: &Errand<P>,
-        flight: &Flight<P>,
-        own: &OwnSlot<P>,
+        fill_request: &FillRequest<P>,
+        fill: &SharedFill<P>,
+        leader_only: &LeaderOnlySlot<P>,
     ) {
-        let Admission::Serve(admitted) = admit(&errand.incoming.head, self.config()) else {
-            return flight.land(Landing::Failed(OriginError::Broken), platform.now());
+        let Admission::Serve(admitted) = admit(&fill_request.incoming.head, self.config()) else {
+            return fill.resolve(FillOutcome::Failed(OriginError::Broken), platform.now());
         };
-        let lease = match self.leave(platform, errand, &admitted, flight).await {
-            Leave::Stored(page, source) => {
+        let lease = match self.request_permission(platform, fill_request, &admitted, fill).await {
+            FillPermission::Stored(page, source) => {
                 self.count(Counter::FillShared);
-                return flight.land(Landing::Complete(page, source), platform.now());
+                return fill.resolve(FillOutcome::Complete(page, source), platform.now());
             }
-            Leave::Elsewhere => {
-                return flight.land(Landing::Elsewhere, platform.now());
+            FillPermission::InProgressElsewhere => {
+                return fill.resolve(FillOutcome::InProgressElsewhere, platform.now());
             }
-            Leave::Fetch(lease) => lease,
+            FillPermission::Fetch(lease) => lease,
         };
-        let facts = self.facts(&errand.incoming, false);
-        let mut sent = cacheable_request_fields(&errand.incoming.head, &admitted, &facts);
-        let known = errand.have.vary.as_deref().unwrap_or_default();
-        add_selecting(&mut sent, &errand.incoming.head, known);
-        add_selecting(&mut sent, &errand.incoming.head, &lease.vary);
+        let facts = self.facts(&fill_request.incoming, false);
+        let mut sent = cacheable_request_fields(&fill_request.incoming.head, &admitted, &facts);
+        let known = fill_request.candidate.vary.as_deref().unwrap_or_default();
+        add_selecting(&mut sent, &fill_request.incoming.head, known);
+        add_selecting(&mut sent, &fill_request.incoming.head, &lease.vary);
         let early =
-            (!Rule::SameStep.holds()).then(|| self.may_validate(platform, errand, &admitted));
+            (!Rule::SameStep.holds()).then(|| self.may_validate(platform, fill_request, &admitted));
         if early.is_some() {
             platform.sleep(Millis(400)).await;
         }
         let view_stamp = self.ensure_stamp(platform).await;
-        let mut permit = match self.permit_for(platform, errand, &admitted, flight, &lease).await {
-            Some(permit) => permit,
-            None => {
-                flight.land(Landing::Elsewhere, platform.now());
-                self.give_back(platform, &admitted, &lease).await;
-                return self.queue_warm(platform, errand, &admitted).await;
-            }
-        };
+        let mut permit =
+            match self.permit_for(platform, fill_request, &admitted, fill, &lease).await {
+                Some(permit) => permit,
+                None => {
+                    fill.resolve(FillOutcome::InProgressElsewhere, platform.now());
+                    self.release_lease(platform, &admitted, &lease).await;
+                    return self.queue_warm(platform, fill_request, &admitted).await;
+                }
+            };
         // From here to the request nothing is awaited: check and stamp read one state of the view.
         let view_stamp = self.isolate().borrow().view.stamp().unwrap_or(view_stamp);
         let stamp = view_stamp.max(lease.stamp);
         let mut validate = match early {
             Some(early) => early.and(self.isolate().borrow().view.since()),
-            None => self.may_validate(platform, errand, &admitted),
+            None => self.may_validate(platform, fill_request, &admitted),
         };
         let now = platform.now();
-        let trip = Trip { platform, errand, admitted: &admitted, flight };
-        let mut terms = Terms { lease, stamp, sent, began: now, arrived: now };
-        let mut rest = self.lacks(platform, &errand.have, admitted.route);
+        let context = FillContext { platform, fill_request, admitted: &admitted, fill };
+        let mut fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
+        let mut rest = self.lacks(platform, &fill_request.candidate, admitted.route);
         loop {
-            let mut fields = terms.sent.clone();
+            let mut fields = fetch.sent.clone();
             for (name, value) in rest.iter().flat_map(|(_, fields)| fields.iter()) {
                 fields.set(name, value);
             }
-            if let (Some(_), Some(page)) = (validate, &errand.have.page) {
+            if let (Some(_), Some(page)) = (validate, &fill_request.candidate.page) {
                 for (name, value) in conditional_fields(&page.entry).iter() {
                     fields.set(name, value);
                 }
             }
-            terms.began = platform.now();
-            flight.touch(terms.began);
+            fetch.began = platform.now();
+            fill.touch(fetch.began);
             let response = match permit {
                 Ok(permit) => self.ask_as_edge(platform, &admitted, fields, permit).await,
                 Err(error) => Err(error),
             };
-            terms.arrived = platform.now();
+            fetch.arrived = platform.now();
             if !Rule::StampStart.holds() {
-                terms.stamp = terms.stamp.max(self.ensure_stamp(platform).await);
+                fetch.stamp = fetch.stamp.max(self.ensure_stamp(platform).await);
             }
             let response = match response {
-                Ok(response) if self.counts_as_failure(errand, &response) => {
+                Ok(response) if self.counts_as_failure(fill_request, &response) => {
                     platform.cancel(response.body);
                     Err(OriginError::Status(response.head.status))
                 }
@@ -110,15 +111,15 @@ impl<P: Platform> Engine<P> {
                 Ok(response) => response,
                 Err(error) => {
                     self.origin_failed(platform, &admitted.page.url(), error);
-                    flight.land(Landing::Failed(error), terms.arrived);
-                    if !errand.background {
-                        self.isolate().borrow_mut().end_flight(&errand.key, flight);
+                    fill.resolve(FillOutcome::Failed(error), fetch.arrived);
+                    if !fill_request.background {
+                        self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
                     }
-                    return self.give_back(platform, &admitted, &terms.lease).await;
+                    return self.release_lease(platform, &admitted, &fetch.lease).await;
                 }
             };
             if let (Some(proved), 304, Some(page)) =
-                (validate, response.head.status, &errand.have.page)
+                (validate, response.head.status, &fill_request.candidate.page)
             {
                 let renewed = if Rule::RestampSame.holds() {
                     None
@@ -130,100 +131,105 @@ impl<P: Platform> Engine<P> {
                 platform.cancel(response.body);
                 let renewal = UpdateInput {
                     not_modified: &head,
-                    sent: &terms.sent,
-                    request_time: terms.began,
-                    response_time: terms.arrived,
+                    sent: &fetch.sent,
+                    request_time: fetch.began,
+                    response_time: fetch.arrived,
                     route: admitted.route,
                 };
                 match update(&page.entry, &renewal) {
                     Update::Renewed(mut entry) => {
-                        own.borrow_mut().fields = limited(&head, &entry.fields);
+                        leader_only.borrow_mut().fields = limited(&head, &entry.fields);
                         // A 304 renews an entry only up to the epoch that was proved for it.
-                        let proved = if Rule::Cap304.holds() { proved } else { terms.stamp };
+                        let proved = if Rule::Cap304.holds() { proved } else { fetch.stamp };
                         entry.stamp = page.entry.stamp.max(proved);
-                        entry.fence = terms.lease.fence.max(page.entry.fence);
-                        terms.stamp = entry.stamp;
+                        entry.fence = fetch.lease.fence.max(page.entry.fence);
+                        fetch.stamp = entry.stamp;
                         let page = Rc::new(StoredPage { entry: *entry, body: page.body.clone() });
-                        flight.land(
-                            Landing::Complete(Rc::clone(&page), Source::Validated),
-                            terms.arrived,
+                        fill.resolve(
+                            FillOutcome::Complete(Rc::clone(&page), Source::Validated),
+                            fetch.arrived,
                         );
-                        return self.keep(&trip, &page, &terms).await;
+                        return self.store(&context, &page, &fetch).await;
                     }
                     // It is about another representation: fetch without conditions.
                     Update::Mismatch => {
                         validate = None;
-                        permit = self.permit(platform, Sender::Visitor, Some(flight)).await;
+                        permit = self.permit(platform, Sender::Visitor, Some(fill)).await;
                         continue;
                     }
                 }
             }
             let Some((part, _)) = rest.take().filter(|_| is_about_a_range(&response)) else {
-                return self.settle(&trip, response, terms, own).await;
+                return self.store_or_mark(&context, response, fetch, leader_only).await;
             };
-            own.borrow_mut().fields = limited(&response.head, &response.head.fields);
-            let epoch = terms.stamp;
-            terms.stamp = epoch.min(part.entry.stamp);
-            let Some(response) = self.complete(&trip, &part, response, &terms).await else {
+            leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
+            let epoch = fetch.stamp;
+            fetch.stamp = epoch.min(part.entry.stamp);
+            let Some(response) = self.complete(&context, &part, response, &fetch).await else {
                 return;
             };
             // It proves nothing of the part, so the part is of no use: fetch the whole.
             platform.cancel(response.body);
-            own.borrow_mut().fields = Fields::new();
-            terms.stamp = epoch;
-            permit = self.permit(platform, Sender::Visitor, Some(flight)).await;
+            leader_only.borrow_mut().fields = Fields::new();
+            fetch.stamp = epoch;
+            permit = self.permit(platform, Sender::Visitor, Some(fill)).await;
         }
     }
 
-    async fn settle(
+    async fn store_or_mark(
         &self,
-        trip: &Trip<'_, P>,
+        context: &FillContext<'_, P>,
         response: OriginResponse<P::Stream>,
-        terms: Terms,
-        own: &OwnSlot<P>,
+        fetch: FetchContext,
+        leader_only: &LeaderOnlySlot<P>,
     ) {
-        let Trip { platform, errand, admitted, flight } = *trip;
+        let FillContext { platform, fill_request, admitted, fill } = *context;
         let decision = storage(&StorageInput {
-            request: &errand.incoming.head,
+            request: &fill_request.incoming.head,
             admitted,
-            sent: &terms.sent,
+            sent: &fetch.sent,
             response: &response.head,
-            request_time: terms.began,
-            response_time: terms.arrived,
+            request_time: fetch.began,
+            response_time: fetch.arrived,
         });
         match decision {
             Storage::Store(storable) => {
-                own.borrow_mut().fields = limited(&response.head, &response.head.fields);
-                self.note_stored(admitted, terms.arrived);
-                self.take_in(trip, storable, response, &terms, None).await;
+                leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
+                self.note_stored(admitted, fetch.arrived);
+                self.store_streamed(context, storable, response, &fetch, None).await;
             }
             Storage::Share(storable, reason) => {
-                own.borrow_mut().fields = limited(&response.head, &response.head.fields);
+                leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
                 self.not_stored(platform, &admitted.page, reason);
                 let head = response.head.clone();
-                self.share_unstored(trip, storable, response, &terms, reason).await;
-                self.not_stored_now(trip, terms, head, reason).await;
+                self.share_unstored(context, storable, response, &fetch, reason).await;
+                self.not_stored_now(context, fetch, head, reason).await;
             }
-            Storage::Refuse(_) if errand.background && response.head.status >= 500 => {
+            Storage::Refuse(_) if fill_request.background && response.head.status >= 500 => {
                 let error = OriginError::Status(response.head.status);
                 platform.cancel(response.body);
                 self.origin_failed(platform, &admitted.page.url(), error);
-                flight.land(Landing::Failed(error), terms.arrived);
-                self.give_back(platform, admitted, &terms.lease).await;
+                fill.resolve(FillOutcome::Failed(error), fetch.arrived);
+                self.release_lease(platform, admitted, &fetch.lease).await;
             }
             Storage::Refuse(reason) => {
                 self.not_stored(platform, &admitted.page, reason);
                 let head = response.head.clone();
-                own.borrow_mut().answer = Some(PrivateAnswer { response, reason });
-                flight.land(Landing::Private(reason), terms.arrived);
-                self.isolate().borrow_mut().end_flight(&errand.key, flight);
-                self.not_stored_now(trip, terms, head, reason).await;
+                leader_only.borrow_mut().answer = Some(NotStoredAnswer { response, reason });
+                fill.resolve(FillOutcome::NotStored(reason), fetch.arrived);
+                self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+                self.not_stored_now(context, fetch, head, reason).await;
             }
         }
     }
 
-    fn counts_as_failure(&self, errand: &Errand<P>, response: &OriginResponse<P::Stream>) -> bool {
-        is_origin_failure(response.head.status) && (errand.have.on_error || errand.background)
+    fn counts_as_failure(
+        &self,
+        fill_request: &FillRequest<P>,
+        response: &OriginResponse<P::Stream>,
+    ) -> bool {
+        is_origin_failure(response.head.status)
+            && (fill_request.candidate.on_error || fill_request.background)
     }
 
     /// Whether the stored response may be validated, and the epoch that a 304 would prove. An invalidated one is
@@ -232,38 +238,41 @@ impl<P: Platform> Engine<P> {
     fn may_validate(
         &self,
         platform: &Rc<P>,
-        errand: &Errand<P>,
+        fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
     ) -> Option<Epoch> {
-        let page = errand.have.page.as_ref().filter(|_| errand.have.conditional)?;
+        let page =
+            fill_request.candidate.page.as_ref().filter(|_| fill_request.candidate.conditional)?;
         let config = self.config();
         let view = &self.isolate().borrow().view;
         let lag = self.max_lag(admitted);
-        let sight = view.sight(platform.now(), lag, config.sync_interval);
+        let health = view.health(platform.now(), lag, config.sync_interval);
         let entry = &page.entry;
-        let clear = matches!(sight, Sight::Clear { .. });
+        let clear = matches!(health, ViewHealth::Recent { .. });
         // A mutant: a view that is too old counts as if it were not.
-        let (clear, sight) = if Rule::Proved304.holds() {
-            (clear, sight)
+        let (clear, health) = if Rule::Proved304.holds() {
+            (clear, health)
         } else {
-            (true, Sight::Clear { refresh: false })
+            (true, ViewHealth::Recent { refresh: false })
         };
-        let current = Verdict::Known(Standing::Current);
-        let standing = view.standing(&entry.targets, entry.stamp, sight, platform.now(), lag);
-        let mutant = match standing {
-            Verdict::Known(Standing::Soft { .. } | Standing::Hard { .. }) => {
+        let current = Verdict::Known(Validity::Current);
+        let validity = view.validity(&entry.targets, entry.stamp, health, platform.now(), lag);
+        let mutant = match validity {
+            Verdict::Known(Validity::Soft { .. } | Validity::Hard { .. }) => {
                 !Rule::No304Restamp.holds()
             }
-            Verdict::Known(Standing::Dropped { .. } | Standing::SoftlyDropped { .. }) => {
+            Verdict::Known(Validity::Dropped { .. } | Validity::SoftlyDropped { .. }) => {
                 !Rule::FloorUncond.holds()
             }
-            Verdict::Known(Standing::Current | Standing::Blind | Standing::Dark)
+            Verdict::Known(
+                Validity::Current | Validity::JournalLost | Validity::JournalLostTooLong,
+            )
             | Verdict::Unknown => false,
         };
         if mutant {
             return Some(view.stamp().unwrap_or(Epoch::ZERO));
         }
-        if clear && standing == current {
+        if clear && validity == current {
             return Some(view.since().unwrap_or(Epoch::ZERO));
         }
         admitted.route.trust_validators.then(|| view.stamp().unwrap_or(Epoch::ZERO))
@@ -277,8 +286,8 @@ impl<P: Platform> Engine<P> {
     ) -> Option<Rc<StoredPage<P::Chunk>>> {
         let key = page.entry.key.variant(&page.entry.selection);
         match self.read_l1(platform, &key).await {
-            Some(Held::Page(page)) => Some(page),
-            Some(Held::Vary(_) | Held::Pass(..)) | None => None,
+            Some(StoredRecord::Page(page)) => Some(page),
+            Some(StoredRecord::Vary(_) | StoredRecord::Pass(..)) | None => None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a flight brings for the request that began it, and for none of those that wait for it: an answer that may not be
+//! What a fill brings for the request that began it, and for none of those that wait for it: an answer that may not be
 //! stored, and the fields of a stored one that are not stored with it.
 
 use std::cell::RefCell;
@@ -16,24 +16,24 @@ use crate::http::cache_status::CacheStatus;
 use crate::engine::serve::response::{Answer, Body};
 use crate::engine::{Engine, Incoming};
 
-/// What only the request which began the flight may have.
-pub(crate) struct Own<P: Platform> {
+/// What only the request which began the fill may have.
+pub(crate) struct LeaderOnly<P: Platform> {
     /// The answer, if it is not stored.
-    pub(crate) answer: Option<PrivateAnswer<P>>,
+    pub(crate) answer: Option<NotStoredAnswer<P>>,
     /// The fields that the stored answer lacks.
     pub(crate) fields: Fields,
 }
 
 /// An answer that is not stored, with the reason.
-pub(crate) struct PrivateAnswer<P: Platform> {
+pub(crate) struct NotStoredAnswer<P: Platform> {
     pub(crate) response: OriginResponse<P::Stream>,
     pub(crate) reason: NoStore,
 }
 
-/// Where the flight's task leaves it.
-pub(crate) type OwnSlot<P> = Rc<RefCell<Own<P>>>;
+/// Where the fill's task leaves it.
+pub(crate) type LeaderOnlySlot<P> = Rc<RefCell<LeaderOnly<P>>>;
 
-impl<P: Platform> Default for Own<P> {
+impl<P: Platform> Default for LeaderOnly<P> {
     fn default() -> Self {
         Self { answer: None, fields: Fields::new() }
     }
@@ -42,18 +42,18 @@ impl<P: Platform> Default for Own<P> {
 impl<P: Platform> Engine<P> {
     /// The answer that is not stored: as it is, or asked for once more with all that was left out. What tells of the
     /// moment is not asked for twice.
-    pub(crate) async fn private(
+    pub(crate) async fn answer_not_stored(
         &self,
         platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        answer: PrivateAnswer<P>,
-        told: CacheStatus,
+        answer: NotStoredAnswer<P>,
+        cache_status: CacheStatus,
     ) -> Answer<P> {
-        let told = told.detail(answer.reason.as_str());
+        let cache_status = cache_status.detail(answer.reason.as_str());
         let whole = self.left_out(&incoming, admitted) == LeftOut::Nothing;
         if whole || is_of_the_moment(answer.response.head.status) {
-            let mut passed = self.passed(Ok(answer.response), admitted.route, told);
+            let mut passed = self.passed(Ok(answer.response), admitted.route, cache_status);
             // The origin was asked with GET; a HEAD has no body.
             if admitted.head_only
                 && let Body::Origin(body) = std::mem::replace(&mut passed.body, Body::Empty)
@@ -65,6 +65,6 @@ impl<P: Platform> Engine<P> {
         platform.cancel(answer.response.body);
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let response = self.ask(platform, incoming, fields).await;
-        self.passed(response, admitted.route, told)
+        self.passed(response, admitted.route, cache_status)
     }
 }

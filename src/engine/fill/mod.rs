@@ -1,6 +1,6 @@
 //! A fill: from "nothing usable is stored here" to a stored response, or to an answer that is not stored.
 //!
-//! A fill runs as a [`Flight`] in a task of its own. It asks the page's shard for a lease, so that one refresh of a
+//! A fill runs as a [`SharedFill`] in a task of its own. It asks the page's shard for a lease, so that one refresh of a
 //! variant runs at a time in the world; takes the copy in L2 if the shard names one that is recent enough; else asks
 //! the origin, and stores and records what comes. Without a shard it goes to the origin all the same, and what comes
 //! stays in this colo.
@@ -29,9 +29,9 @@ use crate::engine::port::{OriginError, Platform};
 use crate::http::cache_status::{CacheStatus, Forward};
 use crate::journal::view::Verdict;
 
-use super::fill::leader_only::OwnSlot;
-use super::fill::shared::{Flight, Landing, Source};
-use super::fill::wait::{Followed, Waiting};
+use super::fill::leader_only::LeaderOnlySlot;
+use super::fill::shared::{FillOutcome, SharedFill, Source};
+use super::fill::wait::{FollowOutcome, Follower};
 use super::memory::StoredPage;
 use super::serve::response::{Answer, Asked};
 use super::serve::whole::Whole;
@@ -42,7 +42,7 @@ use crate::engine::fill::shared::Work;
 const REFRESH_PAUSE: Millis = Millis(2_000);
 
 /// What is stored already, and what may be done with it.
-pub struct Have<P: Platform> {
+pub struct Candidate<P: Platform> {
     /// The stored response, if any.
     pub page: Option<Rc<StoredPage<P::Chunk>>>,
     /// The fields that the page is known to vary on.
@@ -61,14 +61,14 @@ pub struct Have<P: Platform> {
     pub why: Option<&'static str>,
 }
 
-impl<P: Platform> Clone for Have<P> {
+impl<P: Platform> Clone for Candidate<P> {
     fn clone(&self) -> Self {
         let (page, vary, part) = (self.page.clone(), self.vary.clone(), self.part.clone());
         Self { page, vary, part, ..*self }
     }
 }
 
-impl<P: Platform> Have<P> {
+impl<P: Platform> Candidate<P> {
     /// Nothing is stored.
     #[must_use]
     pub fn nothing(vary: Option<Rc<[String]>>) -> Self {
@@ -122,19 +122,19 @@ impl<P: Platform> Have<P> {
 }
 
 /// A fill's request, in the form that its task can own.
-pub(crate) struct Errand<P: Platform> {
+pub(crate) struct FillRequest<P: Platform> {
     pub(crate) incoming: Incoming<P>,
-    pub(crate) have: Have<P>,
+    pub(crate) candidate: Candidate<P>,
     pub(crate) key: CacheKey,
     pub(crate) background: bool,
 }
 
 /// A fill under way: what its steps share.
-pub(crate) struct Trip<'a, P: Platform> {
+pub(crate) struct FillContext<'a, P: Platform> {
     pub(crate) platform: &'a Rc<P>,
-    pub(crate) errand: &'a Errand<P>,
+    pub(crate) fill_request: &'a FillRequest<P>,
     pub(crate) admitted: &'a Admitted<'a>,
-    pub(crate) flight: &'a Flight<P>,
+    pub(crate) fill: &'a SharedFill<P>,
 }
 
 impl<P: Platform> Engine<P> {
@@ -144,79 +144,91 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        have: Have<P>,
+        candidate: Candidate<P>,
         now: Timestamp,
     ) -> Answer<P> {
-        let key = self.flight_key(&incoming, admitted, &have);
+        let key = self.fill_key(&incoming, admitted, &candidate);
         let limit = Millis(self.config().origin_timeout.0 * 2);
-        let listed = self.isolate().borrow_mut().flight(&key, now, limit);
+        let listed = self.isolate().borrow_mut().shared_fill(&key, now, limit);
         // A refresh that has failed stays listed for its pause alone: its failure is of before this request.
-        let failed = |flight: &Flight<P>| matches!(flight.landing(), Some(Landing::Failed(_)));
-        if let Some(flight) = listed.filter(|flight| !failed(flight)) {
-            let waiting = Waiting { incoming: &incoming, admitted, have: &have, came: now };
-            match self.follow(platform, &waiting, &flight, limit).await {
-                Followed::Answer(answer) => return answer,
-                Followed::Private(reason) => {
+        let failed = |fill: &SharedFill<P>| matches!(fill.outcome(), Some(FillOutcome::Failed(_)));
+        if let Some(fill) = listed.filter(|fill| !failed(fill)) {
+            let waiting =
+                Follower { incoming: &incoming, admitted, candidate: &candidate, came: now };
+            match self.follow(platform, &waiting, &fill, limit).await {
+                FollowOutcome::Answer(answer) => return answer,
+                FollowOutcome::NotStored(reason) => {
                     let why = Whole::Marked(reason.as_str().into());
                     return self.whole(platform, incoming, admitted, &why).await;
                 }
-                Followed::Foreign => {
+                FollowOutcome::Foreign => {
                     return self.whole(platform, incoming, admitted, &Whole::Vary).await;
                 }
-                Followed::Own => {}
+                FollowOutcome::FetchItself => {}
             }
         }
-        let errand =
-            Errand { incoming: incoming.share(), have: have.clone(), key, background: false };
-        // Not the time of arrival: who waited for another's flight first would begin one that looks dead.
-        let (flight, own) = self.take_off(platform, errand, Work::Fetch, platform.now());
-        let told = CacheStatus::forwarded(have.forward).maybe_detail(have.why);
+        let fill_request = FillRequest {
+            incoming: incoming.share(),
+            candidate: candidate.clone(),
+            key,
+            background: false,
+        };
+        // Not the time of arrival: who waited for another's fill first would begin one that looks dead.
+        let (fill, leader_only) =
+            self.start_fill(platform, fill_request, Work::Fetch, platform.now());
+        let cache_status = CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why);
         let asked = Asked::of(&incoming.head, admitted);
-        let landed = flight.landed(&**platform, true, limit).await;
-        if let Ok(Landing::Streaming(entry, _)) = &landed
+        let wait_outcome = fill.wait_outcome(&**platform, true, limit).await;
+        if let Ok(FillOutcome::Streaming(entry, _)) = &wait_outcome
             && self.is_of_another(&incoming, admitted, &entry.selection)
         {
             return self.whole(platform, incoming, admitted, &Whole::Vary).await;
         }
-        if let Ok(Landing::Complete(page, _)) = &landed
+        if let Ok(FillOutcome::Complete(page, _)) = &wait_outcome
             && self.is_of_another(&incoming, admitted, &page.entry.selection)
         {
             return self.whole(platform, incoming, admitted, &Whole::Vary).await;
         }
-        match landed {
-            Ok(Landing::Streaming(entry, note)) => {
-                let told = note.tell(told.fwd_status(entry.status));
-                match flight.reader(true, limit) {
-                    Some(reader) => Answer::flying(&asked, &entry, reader, platform.now(), told)
-                        .with(&own.borrow().fields),
-                    None => Answer::origin_failed(OriginError::Broken, told),
+        match wait_outcome {
+            Ok(FillOutcome::Streaming(entry, note)) => {
+                let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
+                match fill.reader(true, limit) {
+                    Some(reader) => {
+                        Answer::streaming(&asked, &entry, reader, platform.now(), cache_status)
+                            .with(&leader_only.borrow().fields)
+                    }
+                    None => Answer::origin_failed(OriginError::Broken, cache_status),
                 }
             }
-            Ok(Landing::Complete(page, source)) => {
-                let told = match source {
+            Ok(FillOutcome::Complete(page, source)) => {
+                let cache_status = match source {
                     Source::Colo => {
                         CacheStatus::hit(ttl(&page.entry, platform.now())).detail("colo")
                     }
                     Source::Global => {
                         CacheStatus::hit(ttl(&page.entry, platform.now())).detail("global")
                     }
-                    Source::Validated => told.fwd_status(304).stored(),
+                    Source::Validated => cache_status.fwd_status(304).stored(),
                 };
-                Answer::stored(&asked, &page, platform.now(), told).with(&own.borrow().fields)
+                Answer::stored(&asked, &page, platform.now(), cache_status)
+                    .with(&leader_only.borrow().fields)
             }
-            Ok(Landing::Private(_)) => {
-                let answer = own.borrow_mut().answer.take();
+            Ok(FillOutcome::NotStored(_)) => {
+                let answer = leader_only.borrow_mut().answer.take();
                 match answer {
-                    Some(answer) => self.private(platform, incoming, admitted, answer, told).await,
-                    None => Answer::origin_failed(OriginError::Broken, told),
+                    Some(answer) => {
+                        self.answer_not_stored(platform, incoming, admitted, answer, cache_status)
+                            .await
+                    }
+                    None => Answer::origin_failed(OriginError::Broken, cache_status),
                 }
             }
             // Only a background refresh leaves it to others.
-            Ok(Landing::Elsewhere) => {
-                self.failed(platform, &asked, admitted, &have, OriginError::Busy, told)
+            Ok(FillOutcome::InProgressElsewhere) => {
+                self.failed(platform, &asked, admitted, &candidate, OriginError::Busy, cache_status)
             }
-            Ok(Landing::Failed(error)) | Err(error) => {
-                self.failed(platform, &asked, admitted, &have, error, told)
+            Ok(FillOutcome::Failed(error)) | Err(error) => {
+                self.failed(platform, &asked, admitted, &candidate, error, cache_status)
             }
         }
     }
@@ -227,66 +239,70 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        have: Have<P>,
+        candidate: Candidate<P>,
         now: Timestamp,
     ) {
-        let key = self.flight_key(incoming, admitted, &have);
+        let key = self.fill_key(incoming, admitted, &candidate);
         let limit = Millis(self.config().origin_timeout.0 * 2);
-        if self.isolate().borrow_mut().flight(&key, now, limit).is_none() {
-            let errand = Errand { incoming: incoming.share(), have, key, background: true };
-            match self.room_for_refresh(&errand) {
-                Some(work) => drop(self.take_off(platform, errand, work, now)),
+        if self.isolate().borrow_mut().shared_fill(&key, now, limit).is_none() {
+            let fill_request =
+                FillRequest { incoming: incoming.share(), candidate, key, background: true };
+            match self.room_for_refresh(&fill_request) {
+                Some(work) => drop(self.start_fill(platform, fill_request, work, now)),
                 None => self.count(Counter::RefreshPutOff),
             }
         }
     }
 
-    fn take_off(
+    fn start_fill(
         &self,
         platform: &Rc<P>,
-        errand: Errand<P>,
+        fill_request: FillRequest<P>,
         work: Work,
         now: Timestamp,
-    ) -> (Flight<P>, OwnSlot<P>) {
-        let flight = Flight::begin(work, now);
-        let own = self.take_off_as(platform, errand, work, flight.clone());
-        (flight, own)
+    ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
+        let fill = SharedFill::begin(work, now);
+        let leader_only = self.take_off_as(platform, fill_request, work, fill.clone());
+        (fill, leader_only)
     }
 
-    /// The same as a flight that has begun.
+    /// The same as a fill that has begun.
     pub(crate) fn take_off_as(
         &self,
         platform: &Rc<P>,
-        errand: Errand<P>,
+        fill_request: FillRequest<P>,
         work: Work,
-        flight: Flight<P>,
-    ) -> OwnSlot<P> {
-        let own = OwnSlot::default();
-        self.isolate().borrow_mut().flights.insert(errand.key.clone(), flight.clone());
-        let (engine, flying, slot) = (self.clone(), flight.clone(), Rc::clone(&own));
+        fill: SharedFill<P>,
+    ) -> LeaderOnlySlot<P> {
+        let leader_only = LeaderOnlySlot::default();
+        self.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
+        let (engine, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
         let on = Rc::clone(platform);
         platform.spawn(async move {
             match work {
-                Work::Queue => engine.queue_refresh(&on, &errand, &flying).await,
+                Work::Queue => engine.queue_refresh(&on, &fill_request, &running).await,
                 Work::Fetch | Work::Refresh | Work::Ended => {
-                    engine.fly(&on, &errand, &flying, &slot).await;
+                    engine.run_fill(&on, &fill_request, &running, &slot).await;
                 }
             }
-            flying.retire();
+            running.retire();
             // Nobody is there to take it.
             if Rc::strong_count(&slot) == 1
                 && let Some(unread) = slot.borrow_mut().answer.take()
             {
                 on.cancel(unread.response.body);
             }
-            if errand.background
-                && matches!(flying.landing(), Some(Landing::Failed(_) | Landing::Elsewhere) | None)
+            if fill_request.background
+                && matches!(
+                    running.outcome(),
+                    Some(FillOutcome::Failed(_) | FillOutcome::InProgressElsewhere) | None
+                )
             {
                 on.sleep(REFRESH_PAUSE).await;
             }
-            engine.isolate().borrow_mut().end_flight(&errand.key, &flying);
+            engine.isolate().borrow_mut().end_fill(&fill_request.key, &running);
         });
-        own
+        leader_only
     }
 
     /// Whether a variant can't be known to be the one for the request.
@@ -338,13 +354,13 @@ impl<P: Platform> Engine<P> {
         selection(names, &incoming.head, admitted, &sent)
     }
 
-    pub(crate) fn flight_key(
+    pub(crate) fn fill_key(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
     ) -> CacheKey {
-        match &have.vary {
+        match &candidate.vary {
             Some(names) => admitted.key.variant(&self.select(incoming, admitted, names)),
             None => admitted.key.clone(),
         }
@@ -356,33 +372,33 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         asked: &Asked<'_>,
         admitted: &Admitted<'_>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
         error: OriginError,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Answer<P> {
         if error == OriginError::Busy
-            && let Some(page) = &have.page
+            && let Some(page) = &candidate.page
             && !admitted.directives.no_cache
             && self.stands_in_for_want_of_room(platform, page)
         {
             let now = platform.now();
-            let told = CacheStatus::hit(ttl(&page.entry, now)).detail(error.as_str());
-            return Answer::stored(asked, page, now, told);
+            let cache_status = CacheStatus::hit(ttl(&page.entry, now)).detail(error.as_str());
+            return Answer::stored(asked, page, now, cache_status);
         }
-        let told = told.fwd_status(error.status());
-        match &have.page {
-            Some(page) if have.on_error && self.stands_in(platform, admitted, page) => {
-                let told = told.detail("stale-if-error");
-                Answer::stored(asked, page, platform.now(), told)
+        let cache_status = cache_status.fwd_status(error.status());
+        match &candidate.page {
+            Some(page) if candidate.on_error && self.stands_in(platform, admitted, page) => {
+                let cache_status = cache_status.detail("stale-if-error");
+                Answer::stored(asked, page, platform.now(), cache_status)
             }
-            Some(_) | None => Answer::origin_failed(error, told.detail(error.as_str())),
+            Some(_) | None => Answer::origin_failed(error, cache_status.detail(error.as_str())),
         }
     }
 
     fn stands_in_for_want_of_room(&self, platform: &Rc<P>, page: &StoredPage<P::Chunk>) -> bool {
-        match self.against(platform, &page.entry) {
-            Verdict::Known(standing) => {
-                stands_in_for_want_of_room(&page.entry, standing, platform.now())
+        match self.validity_now(platform, &page.entry) {
+            Verdict::Known(validity) => {
+                stands_in_for_want_of_room(&page.entry, validity, platform.now())
             }
             Verdict::Unknown => false,
         }
@@ -397,10 +413,10 @@ impl<P: Platform> Engine<P> {
         page: &StoredPage<P::Chunk>,
     ) -> bool {
         let entry = &page.entry;
-        match self.against(platform, entry) {
-            Verdict::Known(standing) => {
+        match self.validity_now(platform, entry) {
+            Verdict::Known(validity) => {
                 let now = platform.now();
-                match reuse(entry, standing, &admitted.directives, admitted.route, now) {
+                match reuse(entry, validity, &admitted.directives, admitted.route, now) {
                     Reuse::Fresh { .. } | Reuse::Stale { .. } => true,
                     Reuse::Validate { on_error, .. } => on_error,
                     Reuse::Unsatisfiable => false,

@@ -1,4 +1,4 @@
-//! Leave to fetch: the page's shard says who refreshes a variant, and where L2 has it.
+//! Permission to fetch: the page's shard says who refreshes a variant, and where L2 has it.
 
 use std::rc::Rc;
 
@@ -12,18 +12,18 @@ use crate::cache::tag::TagSet;
 use crate::engine::port::{CallError, Platform, Store as _};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
 
-use super::Errand;
-use super::shared::{Flight, Source};
+use super::FillRequest;
+use super::shared::{SharedFill, Source};
 use crate::engine::Engine;
-use crate::engine::memory::{Held, StoredPage};
+use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
 
 /// What a fill may do.
-pub(crate) enum Leave<P: Platform> {
+pub(crate) enum FillPermission<P: Platform> {
     /// Another has fetched it already.
     Stored(Rc<StoredPage<P::Chunk>>, Source),
     /// Another is at it, and nobody waits here.
-    Elsewhere,
+    InProgressElsewhere,
     /// Fetch.
     Fetch(Lease),
 }
@@ -31,7 +31,7 @@ pub(crate) enum Leave<P: Platform> {
 /// The terms of a fetch.
 pub(crate) struct Lease {
     /// Where its result may go.
-    pub(crate) scope: Scope,
+    pub(crate) scope: StoreScope,
     /// Its fencing number; 0 without a lease.
     pub(crate) fence: u64,
     /// The highest epoch that the shard knew.
@@ -48,7 +48,7 @@ pub(crate) struct Lease {
 
 /// Where a fetch's result may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Scope {
+pub(crate) enum StoreScope {
     /// To L2 and the index, and so to the world.
     World,
     /// To this colo alone, with the reason.
@@ -58,7 +58,7 @@ pub(crate) enum Scope {
 impl Lease {
     pub(crate) fn alone(why: &'static str, leased: Selection, tags: TagSet) -> Self {
         Self {
-            scope: Scope::Colo(why),
+            scope: StoreScope::Colo(why),
             fence: 0,
             stamp: Epoch::ZERO,
             tags,
@@ -70,40 +70,41 @@ impl Lease {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Asks the page's shard until there is leave to fetch, or a copy that is recent enough.
-    pub(crate) async fn leave(
+    /// Asks the page's shard until there is permission to fetch, or a copy that is recent enough.
+    pub(crate) async fn request_permission(
         &self,
         platform: &Rc<P>,
-        errand: &Errand<P>,
+        fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
-        flight: &Flight<P>,
-    ) -> Leave<P> {
-        let have = &errand.have;
-        let mut selected = match &have.vary {
-            Some(names) => self.select(&errand.incoming, admitted, names),
+        fill: &SharedFill<P>,
+    ) -> FillPermission<P> {
+        let candidate = &fill_request.candidate;
+        let mut selected = match &candidate.vary {
+            Some(names) => self.select(&fill_request.incoming, admitted, names),
             None => Selection::default(),
         };
-        if have.page.is_some()
+        if candidate.page.is_some()
             && let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await
         {
-            return Leave::Stored(page, Source::Colo);
+            return FillPermission::Stored(page, Source::Colo);
         }
-        let mut tags = have.page.as_ref().map_or_else(TagSet::default, |p| p.entry.tags.clone());
+        let mut tags =
+            candidate.page.as_ref().map_or_else(TagSet::default, |p| p.entry.tags.clone());
         let began = platform.now();
         let budget = self.config().new_keys_per_second;
-        if have.page.is_none()
+        if candidate.page.is_none()
             && !self.isolate().borrow_mut().claim_new_key(&admitted.page.host, began, budget)
         {
-            return Leave::Fetch(Lease::alone("key-budget", selected, tags));
+            return FillPermission::Fetch(Lease::alone("key-budget", selected, tags));
         }
         let shard = admitted.key.digest().shard(self.config().shards);
-        let mut need = have.need;
-        let mut have_fence = have.page.as_ref().map_or(0, |page| page.entry.fence);
+        let mut need = candidate.need;
+        let mut have_fence = candidate.page.as_ref().map_or(0, |page| page.entry.fence);
         let mut first_fence = None;
         let mut lagged = false;
         let mut hits = self.isolate().borrow_mut().memory.take_hits(&admitted.key, &selected);
         while platform.now().since(began) < self.config().origin_timeout {
-            flight.touch(platform.now());
+            fill.touch(platform.now());
             let request = LeaseRequest {
                 page: admitted.page.clone(),
                 key: admitted.key.clone(),
@@ -113,7 +114,7 @@ impl<P: Platform> Engine<P> {
                 seen: self.ensure_stamp(platform).await,
                 lagged,
                 colo: platform.colo_name(),
-                background: errand.background,
+                background: fill_request.background,
                 hits: std::mem::take(&mut hits),
             };
             let reply = match platform.shard(shard, ShardCall::Lease(request)).await {
@@ -121,18 +122,22 @@ impl<P: Platform> Engine<P> {
                 Ok(other) => {
                     let error = CallError::Unknown(other.name().into());
                     self.shard_failed(platform, "lease", &error);
-                    return Leave::Fetch(Lease::alone("index-failed", selected, tags));
+                    return FillPermission::Fetch(Lease::alone("index-failed", selected, tags));
                 }
                 Err(error) => {
                     self.shard_failed(platform, "lease", &error);
-                    return Leave::Fetch(Lease::alone("index-unreachable", selected, tags));
+                    return FillPermission::Fetch(Lease::alone(
+                        "index-unreachable",
+                        selected,
+                        tags,
+                    ));
                 }
             };
             match reply {
                 LeaseReply::Grant(grant) => {
-                    self.isolate().borrow_mut().view.hear(grant.stamp);
-                    return Leave::Fetch(Lease {
-                        scope: Scope::World,
+                    self.isolate().borrow_mut().view.observe_epoch(grant.stamp);
+                    return FillPermission::Fetch(Lease {
+                        scope: StoreScope::World,
                         fence: grant.fence,
                         stamp: grant.stamp,
                         // A shard that does not have the page yet, because it was another's, knows none.
@@ -143,8 +148,8 @@ impl<P: Platform> Engine<P> {
                     });
                 }
                 LeaseReply::Ticket(grant) => {
-                    return Leave::Fetch(Lease {
-                        scope: Scope::Colo("l2-lags"),
+                    return FillPermission::Fetch(Lease {
+                        scope: StoreScope::Colo("l2-lags"),
                         fence: grant.fence,
                         stamp: grant.stamp,
                         tags: grant.tags,
@@ -154,47 +159,50 @@ impl<P: Platform> Engine<P> {
                     });
                 }
                 LeaseReply::Vary { names } => {
-                    selected = self.select(&errand.incoming, admitted, &names);
-                    self.note_vary(platform, &admitted.key, &names).await;
+                    selected = self.select(&fill_request.incoming, admitted, &names);
+                    self.store_vary(platform, &admitted.key, &names).await;
                     if let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await {
-                        return Leave::Stored(page, Source::Colo);
+                        return FillPermission::Stored(page, Source::Colo);
                     }
                 }
                 LeaseReply::Ready(ready) => {
                     let after = *first_fence.get_or_insert(ready.latest_fence);
                     let page = self.read_l2(platform, &ready.l2_key).await;
-                    let Some(page) = page.filter(|p| self.is_variant(p, errand, admitted)) else {
+                    let Some(page) = page.filter(|p| self.is_variant(p, fill_request, admitted))
+                    else {
                         lagged = true;
                         continue;
                     };
                     if !page.entry.tags.is_empty() {
                         tags = page.entry.tags.clone();
                     }
-                    let (fresh, standing) = self.judge(platform, admitted, &page).await;
+                    let (fresh, validity) = self.judge(platform, admitted, &page).await;
                     // A fetch that began after this request asked can't be older than what it waits for.
                     let after = page.entry.fence > after && Rule::DarkFence.holds();
                     if fresh || after || !Rule::ReadyRecheck.holds() {
-                        self.hold(platform, &page).await;
-                        return Leave::Stored(page, Source::Global);
+                        self.store_in_colo(platform, &page).await;
+                        return FillPermission::Stored(page, Source::Global);
                     }
-                    need = need.max(standing.need());
+                    need = need.max(validity.need());
                     have_fence = have_fence.max(page.entry.fence).max(ready.fence);
                 }
                 // Whoever holds it refreshes the page for all.
-                LeaseReply::Wait { .. } if errand.background => return Leave::Elsewhere,
+                LeaseReply::Wait { .. } if fill_request.background => {
+                    return FillPermission::InProgressElsewhere;
+                }
                 LeaseReply::Wait { retry, latest_fence } => {
                     first_fence.get_or_insert(latest_fence);
                     platform.sleep(retry.max(Millis(20))).await;
                     if let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await {
-                        return Leave::Stored(page, Source::Colo);
+                        return FillPermission::Stored(page, Source::Colo);
                     }
                 }
             }
         }
-        if errand.background {
-            return Leave::Elsewhere;
+        if fill_request.background {
+            return FillPermission::InProgressElsewhere;
         }
-        Leave::Fetch(Lease::alone("lease-timeout", selected, tags))
+        FillPermission::Fetch(Lease::alone("lease-timeout", selected, tags))
     }
 
     /// The variant as this colo's L1 has it, if it is fresh.
@@ -205,13 +213,13 @@ impl<P: Platform> Engine<P> {
         selected: &Selection,
     ) -> Option<Rc<StoredPage<P::Chunk>>> {
         let key = admitted.key.variant(selected);
-        let Held::Page(page) = self.read_l1(platform, &key).await? else { return None };
+        let StoredRecord::Page(page) = self.read_l1(platform, &key).await? else { return None };
         if page.entry.key != admitted.key || page.entry.selection != *selected {
             return None;
         }
         let (fresh, _) = self.judge(platform, admitted, &page).await;
         if fresh {
-            self.isolate().borrow_mut().memory.put(&key, Held::Page(Rc::clone(&page)));
+            self.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(&page)));
         }
         fresh.then_some(page)
     }
@@ -222,23 +230,23 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
-    ) -> (bool, crate::cache::Standing) {
+    ) -> (bool, crate::cache::Validity) {
         let max_lag = self.max_lag(admitted);
-        let sight = (self.see(platform, max_lag).await, max_lag);
+        let health = (self.ensure_recent(platform, max_lag).await, max_lag);
         let entry = &page.entry;
-        let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
-        let decision = reuse(entry, standing, &admitted.directives, admitted.route, platform.now());
-        (matches!(decision, Reuse::Fresh { .. }), standing)
+        let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
+        let decision = reuse(entry, validity, &admitted.directives, admitted.route, platform.now());
+        (matches!(decision, Reuse::Fresh { .. }), validity)
     }
 
     fn is_variant(
         &self,
         page: &Rc<StoredPage<P::Chunk>>,
-        errand: &Errand<P>,
+        fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
     ) -> bool {
         page.entry.key == admitted.key
-            && self.selects(&errand.incoming, admitted, &page.entry.selection)
+            && self.selects(&fill_request.incoming, admitted, &page.entry.selection)
     }
 
     async fn read_l2(&self, platform: &Rc<P>, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {

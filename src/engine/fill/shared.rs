@@ -1,7 +1,7 @@
 //! A fetch in flight, shared by the requests that wait for it (RFC 9111 §4: collapsed requests).
 //!
-//! The request that begins a flight runs it in a background task of its own, so that a visitor who leaves does not
-//! end it. The task *lands* the flight once it knows what the answer is, and then appends the body's pieces. Waiting
+//! The request that begins a fill runs it in a background task of its own, so that a visitor who leaves does not
+//! end it. The task resolves it once it knows what the answer is, and then appends the body's pieces. Waiting
 //! requests read both from isolate memory. Two requests of one isolate can't share I/O, and waking another request's
 //! task would run it in the wrong I/O context: only the beginner is woken, all others look every few milliseconds
 //! with timers of their own.
@@ -20,7 +20,7 @@ use crate::cache::entry::Entry;
 use crate::cache::storage::NoStore;
 use crate::engine::port::{OriginError, Platform};
 
-use super::store::Note;
+use super::store::StorageNote;
 use crate::engine::memory::StoredPage;
 
 /// How often a waiting request of another I/O context looks.
@@ -28,17 +28,17 @@ pub const LOOK_INTERVAL: Millis = Millis(4);
 /// Bytes that a window holds for its slowest reader.
 pub const WINDOW_BYTES: u64 = 1 << 20;
 
-/// What a flight turned out to bring.
-pub enum Landing<P: Platform> {
-    /// A storable response, whose body arrives through the flight; and how it is kept.
-    Streaming(Rc<Entry>, Note),
+/// What a fill turned out to bring.
+pub enum FillOutcome<P: Platform> {
+    /// A storable response, whose body arrives through the fill; and how it is kept.
+    Streaming(Rc<Entry>, StorageNote),
     /// A complete stored response: from another tier, or renewed by a 304.
     Complete(Rc<StoredPage<P::Chunk>>, Source),
-    /// An answer that is for its asker alone, with the reason: who began the flight takes it, all others go on their
+    /// An answer that is for its asker alone, with the reason: who began the fill takes it, all others go on their
     /// own.
-    Private(NoStore),
+    NotStored(NoStore),
     /// Another isolate is at it, and nobody waited here: who does, goes on its own.
-    Elsewhere,
+    InProgressElsewhere,
     /// No answer; stale-if-error may apply.
     Failed(OriginError),
 }
@@ -54,19 +54,19 @@ pub enum Source {
     Validated,
 }
 
-impl<P: Platform> Clone for Landing<P> {
+impl<P: Platform> Clone for FillOutcome<P> {
     fn clone(&self) -> Self {
         match self {
             Self::Streaming(entry, note) => Self::Streaming(Rc::clone(entry), *note),
             Self::Complete(page, source) => Self::Complete(Rc::clone(page), *source),
-            Self::Private(reason) => Self::Private(*reason),
-            Self::Elsewhere => Self::Elsewhere,
+            Self::NotStored(reason) => Self::NotStored(*reason),
+            Self::InProgressElsewhere => Self::InProgressElsewhere,
             Self::Failed(error) => Self::Failed(*error),
         }
     }
 }
 
-/// What a flight's task is at.
+/// What a fill's task is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
     /// It fetches for a visitor who waits.
@@ -79,9 +79,9 @@ pub enum Work {
     Ended,
 }
 
-struct State<P: Platform> {
+struct FillState<P: Platform> {
     work: Work,
-    landing: Option<Landing<P>>,
+    outcome: Option<FillOutcome<P>>,
     pieces: VecDeque<P::Chunk>,
     /// Index of the first piece still held.
     first: usize,
@@ -97,21 +97,21 @@ struct State<P: Platform> {
 }
 
 /// A fetch in flight. Cloning shares it.
-pub struct Flight<P: Platform>(Rc<RefCell<State<P>>>);
+pub struct SharedFill<P: Platform>(Rc<RefCell<FillState<P>>>);
 
-impl<P: Platform> Clone for Flight<P> {
+impl<P: Platform> Clone for SharedFill<P> {
     fn clone(&self) -> Self {
         Self(Rc::clone(&self.0))
     }
 }
 
-impl<P: Platform> Flight<P> {
-    /// A flight that begins now.
+impl<P: Platform> SharedFill<P> {
+    /// A fill that begins now.
     #[must_use]
     pub fn begin(work: Work, now: Timestamp) -> Self {
-        Self(Rc::new(RefCell::new(State {
+        Self(Rc::new(RefCell::new(FillState {
             work,
-            landing: None,
+            outcome: None,
             pieces: VecDeque::new(),
             first: 0,
             held: 0,
@@ -124,7 +124,7 @@ impl<P: Platform> Flight<P> {
         })))
     }
 
-    /// Whether this and the other are the same flight.
+    /// Whether this and the other are the same fill.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
@@ -142,10 +142,10 @@ impl<P: Platform> Flight<P> {
     }
 
     /// Tells the waiting requests what came of it. The first word stands.
-    pub fn land(&self, landing: Landing<P>, now: Timestamp) {
+    pub fn resolve(&self, outcome: FillOutcome<P>, now: Timestamp) {
         let mut state = self.0.borrow_mut();
-        if state.landing.is_none() {
-            state.landing = Some(landing);
+        if state.outcome.is_none() {
+            state.outcome = Some(outcome);
         }
         state.touched = now;
         wake(state);
@@ -204,8 +204,8 @@ impl<P: Platform> Flight<P> {
 
     /// What came of it, if that is known.
     #[must_use]
-    pub fn landing(&self) -> Option<Landing<P>> {
-        self.0.borrow().landing.clone()
+    pub fn outcome(&self) -> Option<FillOutcome<P>> {
+        self.0.borrow().outcome.clone()
     }
 
     /// Bytes of the body so far.
@@ -233,30 +233,30 @@ impl<P: Platform> Flight<P> {
         now.since(self.0.borrow().touched) > limit
     }
 
-    /// Waits for the landing. `own` is whether the caller's request began the flight.
+    /// Waits for the outcome. `is_leader` is whether the caller's request began the fill.
     ///
     /// # Errors
     /// [`OriginError::Timeout`] when nothing has moved for `limit`.
-    pub async fn landed(
+    pub async fn wait_outcome(
         &self,
         platform: &P,
-        own: bool,
+        is_leader: bool,
         limit: Millis,
-    ) -> Result<Landing<P>, OriginError> {
+    ) -> Result<FillOutcome<P>, OriginError> {
         loop {
-            if let Some(landing) = self.0.borrow().landing.clone() {
-                return Ok(landing);
+            if let Some(outcome) = self.0.borrow().outcome.clone() {
+                return Ok(outcome);
             }
             if self.is_dead(platform.now(), limit) {
                 return Err(OriginError::Timeout);
             }
-            self.moved(platform, own).await;
+            self.moved(platform, is_leader).await;
         }
     }
 
     /// A reader of the body from its beginning; none once the window has let pieces go.
     #[must_use]
-    pub fn reader(&self, own: bool, limit: Millis) -> Option<Reader<P>> {
+    pub fn reader(&self, is_leader: bool, limit: Millis) -> Option<BodyReader<P>> {
         let mut state = self.0.borrow_mut();
         if state.first > 0 {
             return None;
@@ -264,11 +264,11 @@ impl<P: Platform> Flight<P> {
         let next = Rc::new(Cell::new(0));
         state.readers.push(Rc::downgrade(&next));
         drop(state);
-        Some(Reader { flight: self.clone(), next, own, limit })
+        Some(BodyReader { fill: self.clone(), next, is_leader, limit })
     }
 
-    async fn moved(&self, platform: &P, own: bool) {
-        if !own {
+    async fn moved(&self, platform: &P, is_leader: bool) {
+        if !is_leader {
             return platform.sleep(LOOK_INTERVAL).await;
         }
         let mut waited = false;
@@ -284,7 +284,7 @@ impl<P: Platform> Flight<P> {
     }
 }
 
-fn wake<P: Platform>(mut state: std::cell::RefMut<'_, State<P>>) {
+fn wake<P: Platform>(mut state: std::cell::RefMut<'_, FillState<P>>) {
     let wakers = std::mem::take(&mut state.wakers);
     drop(state);
     for waker in wakers {
@@ -292,15 +292,15 @@ fn wake<P: Platform>(mut state: std::cell::RefMut<'_, State<P>>) {
     }
 }
 
-/// Reads a flight's body as it arrives.
-pub struct Reader<P: Platform> {
-    flight: Flight<P>,
+/// Reads a fill's body as it arrives.
+pub struct BodyReader<P: Platform> {
+    fill: SharedFill<P>,
     next: Rc<Cell<usize>>,
-    own: bool,
+    is_leader: bool,
     limit: Millis,
 }
 
-impl<P: Platform> Reader<P> {
+impl<P: Platform> BodyReader<P> {
     /// The next piece; none at the end.
     ///
     /// # Errors
@@ -308,7 +308,7 @@ impl<P: Platform> Reader<P> {
     pub async fn next(&mut self, platform: &P) -> Result<Option<P::Chunk>, OriginError> {
         loop {
             {
-                let state = self.flight.0.borrow();
+                let state = self.fill.0.borrow();
                 if let Some(piece) = state.pieces.get(self.next.get() - state.first) {
                     self.next.set(self.next.get() + 1);
                     return Ok(Some(piece.clone()));
@@ -317,10 +317,10 @@ impl<P: Platform> Reader<P> {
                     return end.map(|()| None);
                 }
             }
-            if self.flight.is_dead(platform.now(), self.limit) {
+            if self.fill.is_dead(platform.now(), self.limit) {
                 return Err(OriginError::Timeout);
             }
-            self.flight.moved(platform, self.own).await;
+            self.fill.moved(platform, self.is_leader).await;
         }
     }
 }

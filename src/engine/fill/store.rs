@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::base::rule::Rule;
 use crate::base::sort::sort;
 use crate::base::time::{Epoch, Timestamp};
-use crate::cache::Standing;
+use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::errors::{decides, may_be_of_the_request};
@@ -21,16 +21,16 @@ use crate::http::{Fields, RequestHead};
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 use crate::journal::view::Verdict;
 
-use super::Trip;
-use super::permission::{Lease, Scope};
-use super::shared::Landing;
+use super::FillContext;
+use super::permission::{Lease, StoreScope};
+use super::shared::FillOutcome;
 use super::stored::{fresh_until, is_beyond_l2, l2_key, stated_length};
 use crate::engine::memory::StoredPage;
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::{Engine, keep_until};
 
 /// The terms under which a response was fetched.
-pub(crate) struct Terms {
+pub(crate) struct FetchContext {
     /// The lease.
     pub(crate) lease: Lease,
     /// The stamp it carries.
@@ -53,7 +53,7 @@ pub(crate) struct Around<P: Platform> {
 
 /// What Cache-Status says of how a response is kept.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Note {
+pub struct StorageNote {
     /// Whether it is stored at all.
     pub stored: bool,
     /// Why it is not stored everywhere.
@@ -62,120 +62,121 @@ pub struct Note {
     pub came: Option<u16>,
 }
 
-impl Note {
+impl StorageNote {
     /// Says it.
     #[must_use]
-    pub fn tell(self, told: CacheStatus) -> CacheStatus {
-        let told = if self.stored { told.stored() } else { told };
-        let told = self.came.map_or(told.clone(), |status| told.fwd_status(status));
+    pub fn apply_to(self, cache_status: CacheStatus) -> CacheStatus {
+        let cache_status = if self.stored { cache_status.stored() } else { cache_status };
+        let cache_status =
+            self.came.map_or(cache_status.clone(), |status| cache_status.fwd_status(status));
         match self.detail {
-            Some(detail) => told.detail(detail),
-            None => told,
+            Some(detail) => cache_status.detail(detail),
+            None => cache_status,
         }
     }
 }
 
 impl<P: Platform> Engine<P> {
     /// Takes a storable response in: its body streams to all who wait, and is stored once it is whole.
-    pub(crate) async fn take_in(
+    pub(crate) async fn store_streamed(
         &self,
-        trip: &Trip<'_, P>,
+        context: &FillContext<'_, P>,
         storable: Storable,
         response: OriginResponse<P::Stream>,
-        terms: &Terms,
+        fetch: &FetchContext,
         around: Option<Around<P>>,
     ) {
-        let Trip { platform, errand, admitted, flight } = *trip;
+        let FillContext { platform, fill_request, admitted, fill } = *context;
         let unsent = never_forwarded(&storable.selection_names, admitted);
         self.vary_not_forwarded(platform, &admitted.page, &unsent);
-        let head = &errand.incoming.head;
+        let head = &fill_request.incoming.head;
         // A part that was completed is the whole.
         let came = around.is_some().then_some(response.head.status);
         let status = if came.is_some() { 200 } else { response.head.status };
-        let mut entry = self.entry(head, admitted, storable, status, terms);
+        let mut entry = self.entry(head, admitted, storable, status, fetch);
         if let Some(around) = &around {
             entry.request_time = around.since;
         }
         let had = around.as_ref().map_or(0, |around| P::length(&around.before) as u64);
         let stated = stated_length(&response.head.fields).map(|length| length + had);
-        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().flight_bytes());
+        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().fill_bytes());
         let too_large = stated.is_some_and(|length| length > self.config().max_body.min(room));
         let most_bytes = platform.global().most_bytes();
         let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(&entry, length, most_bytes));
-        let (stored, detail) = match terms.lease.scope {
+        let (stored, detail) = match fetch.lease.scope {
             _ if too_large => (false, Some("body-too-large")),
-            Scope::World if beyond_l2 => (true, Some("l2-too-large")),
-            Scope::World => (true, None),
-            Scope::Colo(why) => (true, Some(why)),
+            StoreScope::World if beyond_l2 => (true, Some("l2-too-large")),
+            StoreScope::World => (true, None),
+            StoreScope::Colo(why) => (true, Some(why)),
         };
-        let note = Note { stored, detail, came };
+        let note = StorageNote { stored, detail, came };
         if too_large {
-            flight.open_window();
+            fill.open_window();
         }
         let mut arriving = entry.clone();
         // RFC 9111 §5.1: until it is stored, its age is the one it came with.
         if let Some(age) = response.head.fields.get("age") {
             arriving.fields.set("age", age);
         }
-        flight.land(Landing::Streaming(Rc::new(arriving), note), platform.now());
+        fill.resolve(FillOutcome::Streaming(Rc::new(arriving), note), platform.now());
         if let Some(around) = &around {
-            flight.push(around.before.clone(), platform.now());
+            fill.push(around.before.clone(), platform.now());
         }
-        let end = self.read_body(platform, response.body, stated, flight).await;
+        let end = self.read_body(platform, response.body, stated, fill).await;
         if let (Ok(()), Some(around)) = (end, around) {
-            flight.push(around.after, platform.now());
+            fill.push(around.after, platform.now());
         }
-        flight.finish(end, platform.now());
-        let body = match (end, flight.body()) {
+        fill.finish(end, platform.now());
+        let body = match (end, fill.body()) {
             (Ok(()), Some(body)) => body,
             (Ok(()), None) => {
-                self.isolate().borrow_mut().end_flight(&errand.key, flight);
-                return self.give_back(platform, admitted, &terms.lease).await;
+                self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+                return self.release_lease(platform, admitted, &fetch.lease).await;
             }
             (Err(error), _) => {
                 // Who asks from now on is not to share what is broken.
-                self.isolate().borrow_mut().end_flight(&errand.key, flight);
+                self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
                 self.origin_failed(platform, &admitted.page.url(), error);
-                return self.give_back(platform, admitted, &terms.lease).await;
+                return self.release_lease(platform, admitted, &fetch.lease).await;
             }
         };
-        entry.body_length = flight.total();
+        entry.body_length = fill.total();
         let page = Rc::new(StoredPage { entry, body });
-        self.keep(trip, &page, terms).await;
+        self.store(context, &page, fetch).await;
     }
 
     /// Gives a response that is not stored to all who wait for it now, and to nobody who comes later.
     pub(crate) async fn share_unstored(
         &self,
-        trip: &Trip<'_, P>,
+        context: &FillContext<'_, P>,
         storable: Storable,
         response: OriginResponse<P::Stream>,
-        terms: &Terms,
+        fetch: &FetchContext,
         reason: NoStore,
     ) {
-        let Trip { platform, errand, admitted, flight } = *trip;
-        let head = &errand.incoming.head;
-        let mut entry = self.entry(head, admitted, storable, response.head.status, terms);
+        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let head = &fill_request.incoming.head;
+        let mut entry = self.entry(head, admitted, storable, response.head.status, fetch);
         if let Some(age) = response.head.fields.get("age") {
             entry.fields.set("age", age);
         }
-        let note = Note { stored: false, detail: Some(reason.as_str()), came: None };
+        let note = StorageNote { stored: false, detail: Some(reason.as_str()), came: None };
         let stated = stated_length(&response.head.fields);
-        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().flight_bytes());
+        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().fill_bytes());
         if stated.is_some_and(|length| length > self.config().max_body.min(room)) {
-            flight.open_window();
+            fill.open_window();
         }
         // From now on it is listed for its bytes alone, and nobody joins it.
         let listed = CacheKey::from_stored(platform.unique());
         {
             let mut isolate = self.isolate().borrow_mut();
-            isolate.end_flight(&errand.key, flight);
-            isolate.flights.insert(listed.clone(), flight.clone());
+            isolate.end_fill(&fill_request.key, fill);
+            isolate.fills.insert(listed.clone(), fill.clone());
         }
-        flight.land(Landing::Streaming(Rc::new(entry), note), platform.now());
-        let end = self.read_body(platform, response.body, stated, flight).await;
-        flight.finish(end, platform.now());
-        self.isolate().borrow_mut().end_flight(&listed, flight);
+        fill.resolve(FillOutcome::Streaming(Rc::new(entry), note), platform.now());
+        let end = self.read_body(platform, response.body, stated, fill).await;
+        fill.finish(end, platform.now());
+        self.isolate().borrow_mut().end_fill(&listed, fill);
         if let Err(error) = end {
             self.origin_failed(platform, &admitted.page.url(), error);
         }
@@ -187,19 +188,19 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         storable: Storable,
         status: u16,
-        terms: &Terms,
+        fetch: &FetchContext,
     ) -> Entry {
         // A response without tags inherits the known ones: a cache in front of the origin may have dropped them.
         let tags: TagSet = if storable.tags.is_empty() && Rule::InheritTags.holds() {
-            terms.lease.tags.clone()
+            fetch.lease.tags.clone()
         } else {
             storable.tags
         };
         let mut names = storable.selection_names;
-        names.extend(terms.lease.vary.iter().cloned());
+        names.extend(fetch.lease.vary.iter().cloned());
         sort(&mut names);
         names.dedup();
-        let selected = selection(&names, request, admitted, &terms.sent);
+        let selected = selection(&names, request, admitted, &fetch.sent);
         Entry {
             key: admitted.key.clone(),
             page: admitted.page.clone(),
@@ -208,10 +209,10 @@ impl<P: Platform> Engine<P> {
             fields: storable.fields,
             targets: admitted.page.targets(&tags),
             tags,
-            stamp: terms.stamp,
-            fence: terms.lease.fence,
-            request_time: terms.began,
-            response_time: terms.arrived,
+            stamp: fetch.stamp,
+            fence: fetch.lease.fence,
+            request_time: fetch.began,
+            response_time: fetch.arrived,
             initial_age: storable.initial_age,
             freshness: storable.freshness,
             body_length: 0,
@@ -220,49 +221,51 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Keeps a whole response: L0 and L1 first, then L2 and the index, so that the next visitor need not wait.
-    pub(crate) async fn keep(
+    pub(crate) async fn store(
         &self,
-        trip: &Trip<'_, P>,
+        context: &FillContext<'_, P>,
         page: &Rc<StoredPage<P::Chunk>>,
-        terms: &Terms,
+        fetch: &FetchContext,
     ) {
-        let Trip { platform, errand, admitted, flight } = *trip;
+        let FillContext { platform, fill_request, admitted, fill } = *context;
         self.count(Counter::FillStored);
         let entry = &page.entry;
-        let lease = &terms.lease;
+        let lease = &fetch.lease;
         let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
-        // What a hard invalidation overtook while it was fetched is for those who asked before, and nobody else.
-        if self.is_void(platform, entry) {
-            self.isolate().borrow_mut().end_flight(&errand.key, flight);
-            return self.give_back(platform, admitted, lease).await;
+        // Hard-invalidated during the fetch: answer the waiting requests, don't store.
+        if self.is_hard_invalidated(platform, entry) {
+            self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+            return self.release_lease(platform, admitted, lease).await;
         }
-        self.hold_here(page);
-        self.isolate().borrow_mut().end_flight(&errand.key, flight);
+        self.store_in_memory(page);
+        self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
         if !names.is_empty() {
-            self.note_vary(platform, &admitted.key, &names).await;
+            self.store_vary(platform, &admitted.key, &names).await;
         }
-        self.hold(platform, page).await;
+        self.store_in_colo(platform, page).await;
         let untagged_newcomer = lease.first && entry.tags.is_empty();
         match lease.scope {
-            Scope::World if untagged_newcomer => self.give_back(platform, admitted, lease).await,
-            Scope::World => {
-                self.publish(platform, admitted, &errand.incoming.head, page, terms).await
+            StoreScope::World if untagged_newcomer => {
+                self.release_lease(platform, admitted, lease).await
             }
-            Scope::Colo(_) => {}
+            StoreScope::World => {
+                self.publish(platform, admitted, &fill_request.incoming.head, page, fetch).await
+            }
+            StoreScope::Colo(_) => {}
         }
     }
 
-    pub(crate) fn is_void(&self, platform: &Rc<P>, entry: &Entry) -> bool {
-        match self.against(platform, entry) {
-            Verdict::Known(Standing::Hard { .. } | Standing::Dropped { .. }) | Verdict::Unknown => {
+    pub(crate) fn is_hard_invalidated(&self, platform: &Rc<P>, entry: &Entry) -> bool {
+        match self.validity_now(platform, entry) {
+            Verdict::Known(Validity::Hard { .. } | Validity::Dropped { .. }) | Verdict::Unknown => {
                 true
             }
             Verdict::Known(
-                Standing::Current
-                | Standing::Blind
-                | Standing::Dark
-                | Standing::Soft { .. }
-                | Standing::SoftlyDropped { .. },
+                Validity::Current
+                | Validity::JournalLost
+                | Validity::JournalLostTooLong
+                | Validity::Soft { .. }
+                | Validity::SoftlyDropped { .. },
             ) => false,
         }
     }
@@ -274,7 +277,7 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         request: &RequestHead,
         page: &Rc<StoredPage<P::Chunk>>,
-        terms: &Terms,
+        fetch: &FetchContext,
     ) {
         let entry = &page.entry;
         let until = keep_until(entry);
@@ -286,7 +289,7 @@ impl<P: Platform> Engine<P> {
             Err(error) => {
                 self.store_failed(platform, Tier::Global, Operation::Put, &error);
                 if !matches!(error, StoreError::TooLarge) {
-                    return self.give_back(platform, admitted, &terms.lease).await;
+                    return self.release_lease(platform, admitted, &fetch.lease).await;
                 }
                 None
             }
@@ -295,8 +298,8 @@ impl<P: Platform> Engine<P> {
             page: entry.page.clone(),
             key: entry.key.clone(),
             selection: entry.selection.clone(),
-            leased: terms.lease.leased.clone(),
-            request: warm_fields(request, admitted, &terms.sent),
+            leased: fetch.lease.leased.clone(),
+            request: warm_fields(request, admitted, &fetch.sent),
             tags: entry.tags.clone(),
             stamp: entry.stamp,
             fence: entry.fence,
@@ -311,21 +314,21 @@ impl<P: Platform> Engine<P> {
 
     /// Tells the shard that a page's answers can't be stored (any more), or that it is gone; whether it had it. An answer
     /// that tells of one moment or one request says neither: what is known of the page stays.
-    pub(crate) async fn forget(
+    pub(crate) async fn record_not_stored(
         &self,
-        trip: &Trip<'_, P>,
-        terms: &Terms,
+        context: &FillContext<'_, P>,
+        fetch: &FetchContext,
         status: u16,
         reason: NoStore,
     ) -> bool {
-        let Trip { platform, errand, admitted, .. } = *trip;
-        if terms.lease.scope != Scope::World {
+        let FillContext { platform, fill_request, admitted, .. } = *context;
+        if fetch.lease.scope != StoreScope::World {
             return false;
         }
         // What is stored was compared with the answer to an impersonal request; where nothing is, the status tells.
-        let personal = errand.have.page.is_none() && may_be_of_the_request(status);
+        let personal = fill_request.candidate.page.is_none() && may_be_of_the_request(status);
         if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
-            self.give_back(platform, admitted, &terms.lease).await;
+            self.release_lease(platform, admitted, &fetch.lease).await;
             return false;
         }
         let outcome = match status {
@@ -335,12 +338,12 @@ impl<P: Platform> Engine<P> {
         let request = RecordRequest {
             page: admitted.page.clone(),
             key: admitted.key.clone(),
-            selection: terms.lease.leased.clone(),
-            leased: terms.lease.leased.clone(),
+            selection: fetch.lease.leased.clone(),
+            leased: fetch.lease.leased.clone(),
             request: Fields::new(),
             tags: TagSet::default(),
-            stamp: terms.stamp,
-            fence: terms.lease.fence,
+            stamp: fetch.stamp,
+            fence: fetch.lease.fence,
             l2_key: None,
             status,
             fresh_until: Timestamp::ZERO,
@@ -369,8 +372,13 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Gives a lease back with nothing to record.
-    pub(crate) async fn give_back(&self, platform: &Rc<P>, admitted: &Admitted<'_>, lease: &Lease) {
-        if lease.scope != Scope::World {
+    pub(crate) async fn release_lease(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        lease: &Lease,
+    ) {
+        if lease.scope != StoreScope::World {
             return;
         }
         let release = ReleaseRequest {

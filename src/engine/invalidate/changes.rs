@@ -76,7 +76,7 @@ impl Changes {
         let waits = self.waiting.is_some_and(|since| now.since(since) < LAPSE);
         let rested = self.carried.is_none_or(|at| now.since(at) >= INTERVAL);
         let next = match (waits, rested) {
-            (true, _) => Next::Leave,
+            (true, _) => Next::FillPermission,
             (false, true) => Next::Carry(self.take(now)),
             (false, false) => {
                 self.waiting = Some(now);
@@ -124,7 +124,7 @@ enum Next {
     /// Wait so long, then carry what is there.
     Wait(Millis),
     /// Another waits.
-    Leave,
+    FillPermission,
 }
 
 /// What a visitor who changed a page gets of what is stored.
@@ -167,7 +167,7 @@ impl<P: Platform> Engine<P> {
         };
         self.count_many(Counter::UnsafeDropped, gathered.dropped);
         match gathered.next {
-            Next::Leave => {}
+            Next::FillPermission => {}
             Next::Wait(span) => {
                 let (engine, on) = (self.clone(), Rc::clone(platform));
                 platform.spawn(async move {
@@ -178,10 +178,10 @@ impl<P: Platform> Engine<P> {
             }
             Next::Carry(pages) => {
                 let done = Rc::new(Cell::new(false));
-                let (engine, on, told) = (self.clone(), Rc::clone(platform), Rc::clone(&done));
+                let (engine, on, done_too) = (self.clone(), Rc::clone(platform), Rc::clone(&done));
                 platform.spawn(async move {
                     engine.carry_changes(&on, pages).await;
-                    told.set(true);
+                    done_too.set(true);
                 });
                 while !done.get() && platform.now().since(now) < JOURNAL_WAIT {
                     platform.sleep(LOOK_INTERVAL).await;

@@ -18,9 +18,9 @@ use futures_util::future::select;
 use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::config::LogLevel;
-use crate::config::front_cache::Armed;
+use crate::config::front_cache::FrontCacheAccess;
 use crate::engine::port::Platform;
-use crate::front_caches::disarmed;
+use crate::front_caches::missing_credential;
 use crate::index::{Invalidated, ShardCall, ShardReply};
 use crate::journal::{
     Appended, Fanout, Journal, JournalCall, JournalError, JournalReply, MOST_EPOCHS,
@@ -39,16 +39,16 @@ const GATHER: Millis = Millis(50);
 const LOOK: Millis = Millis(50);
 
 /// A journal in its object.
-pub struct Ledger<S: Sql> {
+pub struct JournalHost<S: Sql> {
     journal: Result<RefCell<Journal<S>>, JournalError>,
     /// The shards that somebody carries to, and the last sign of each carrier.
     carried: RefCell<HashMap<u16, Timestamp>>,
     /// What the shards told of the appends that wait for it.
     counts: RefCell<HashMap<Epoch, Count>>,
     /// Caches in front of the edge.
-    pub(crate) front_caches: Vec<Armed>,
+    pub(crate) front_caches: Vec<FrontCacheAccess>,
     /// The last sign of the carrier to each, while it has one.
-    told: RefCell<Vec<Option<Timestamp>>>,
+    carrier_signs: RefCell<Vec<Option<Timestamp>>>,
     /// What is logged.
     pub(crate) log: LogLevel,
 }
@@ -61,7 +61,7 @@ struct Count {
     waker: Option<Waker>,
 }
 
-impl<S: Sql> Ledger<S> {
+impl<S: Sql> JournalHost<S> {
     /// A journal, or why it could not be opened.
     #[must_use]
     pub fn new(journal: Result<Journal<S>, JournalError>) -> Self {
@@ -70,16 +70,16 @@ impl<S: Sql> Ledger<S> {
             carried: RefCell::default(),
             counts: RefCell::default(),
             front_caches: Vec::new(),
-            told: RefCell::default(),
+            carrier_signs: RefCell::default(),
             log: LogLevel::Problems,
         }
     }
 
     /// The same with caches in front of the edge to tell.
     #[must_use]
-    pub fn telling(self, front_caches: Vec<Armed>, log: LogLevel) -> Self {
-        let told = RefCell::new(vec![None; front_caches.len()]);
-        Self { front_caches, log, told, ..self }
+    pub fn with_front_caches(self, front_caches: Vec<FrontCacheAccess>, log: LogLevel) -> Self {
+        let carrier_signs = RefCell::new(vec![None; front_caches.len()]);
+        Self { front_caches, log, carrier_signs, ..self }
     }
 
     pub(crate) fn act<T>(
@@ -112,14 +112,14 @@ impl<S: Sql> Ledger<S> {
 
     /// A sign of a front cache's carrier; none: it has ended.
     pub(crate) fn sign_front_cache(&self, at: usize, sign: Option<Timestamp>) {
-        if let Some(slot) = self.told.borrow_mut().get_mut(at) {
+        if let Some(slot) = self.carrier_signs.borrow_mut().get_mut(at) {
             *slot = sign;
         }
     }
 
     /// Until when a front cache's carrier counts as alive, if it has one.
     pub(crate) fn front_cache_sign(&self, at: usize) -> Option<Timestamp> {
-        self.told.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
+        self.carrier_signs.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
     }
 
     fn is_carried(&self, shard: u16, now: Timestamp) -> bool {
@@ -127,15 +127,15 @@ impl<S: Sql> Ledger<S> {
     }
 
     /// What a shard told of an invalidation; none: it could not be asked.
-    fn tell(&self, epoch: Epoch, told: Option<&Invalidated>) {
+    fn add_counts(&self, epoch: Epoch, reply: Option<&Invalidated>) {
         let mut counts = self.counts.borrow_mut();
         let Some(count) = counts.get_mut(&epoch) else { return };
         count.left = count.left.saturating_sub(1);
-        match told {
-            Some(told) => {
-                count.sum.pages += told.pages;
-                count.sum.warming += told.warming;
-                count.sum.complete &= told.complete;
+        match reply {
+            Some(reply) => {
+                count.sum.pages += reply.pages;
+                count.sum.warming += reply.warming;
+                count.sum.complete &= reply.complete;
             }
             None => count.sum.complete = false,
         }
@@ -150,17 +150,17 @@ impl<S: Sql> Ledger<S> {
 /// # Errors
 /// The journal's: nothing was recorded, and a retry is safe.
 pub async fn handle<P: Platform, S: Sql + 'static>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     call: JournalCall,
 ) -> Result<JournalReply, JournalError> {
     let now = platform.now();
     let uncounted = matches!(&call, JournalCall::Append(append) if append.uncounted);
-    let mut reply = ledger.act(|journal| journal.handle(call, now))?;
+    let mut reply = journal_host.act(|journal| journal.handle(call, now))?;
     if let JournalReply::Status(status) = &mut reply {
-        for (state, armed) in status.front_caches.iter_mut().zip(&ledger.front_caches) {
+        for (state, access) in status.front_caches.iter_mut().zip(&journal_host.front_caches) {
             // Told before anything is owed.
-            if let Some(failure) = disarmed(armed) {
+            if let Some(failure) = missing_credential(access) {
                 state.failure = Some(failure.as_str().to_owned());
             }
         }
@@ -168,20 +168,20 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     let JournalReply::Appended(Appended::New { epoch, before, .. }) = reply else {
         return Ok(reply);
     };
-    let due = ledger.act(|journal| journal.due_shards_of(epoch, now))?;
-    let shards = ledger.act(|journal| journal.reach(now))?;
+    let due = journal_host.act(|journal| journal.due_shards_of(epoch, now))?;
+    let shards = journal_host.act(|journal| journal.reach(now))?;
     let left = due.len();
     let sum = Invalidated { complete: true, ..Invalidated::default() };
-    ledger.counts.borrow_mut().insert(epoch, Count { sum, left, waker: None });
-    for shard in due.into_iter().filter(|shard| !ledger.is_carried(*shard, now)) {
-        ledger.carried.borrow_mut().insert(shard, now);
-        let (ledger, on) = (Rc::clone(ledger), Rc::clone(platform));
+    journal_host.counts.borrow_mut().insert(epoch, Count { sum, left, waker: None });
+    for shard in due.into_iter().filter(|shard| !journal_host.is_carried(*shard, now)) {
+        journal_host.carried.borrow_mut().insert(shard, now);
+        let (journal_host, on) = (Rc::clone(journal_host), Rc::clone(platform));
         platform.spawn(async move {
             // What fails here is due again: the alarm tells of it.
-            let _ = carry(&ledger, &on, shard).await;
+            let _ = carry(&journal_host, &on, shard).await;
         });
     }
-    let told = poll_fn(|context| match ledger.counts.borrow_mut().get_mut(&epoch) {
+    let counted = poll_fn(|context| match journal_host.counts.borrow_mut().get_mut(&epoch) {
         Some(count) if count.left > 0 => {
             count.waker = Some(context.waker().clone());
             Poll::Pending
@@ -191,9 +191,9 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     // With a shard that could not be reached lately there is nothing to wait for; nor if nobody asks.
     let all = left == usize::from(shards) && !uncounted;
     if all {
-        select(told, Box::pin(platform.sleep(COUNT_WAIT))).await;
+        select(counted, Box::pin(platform.sleep(COUNT_WAIT))).await;
     }
-    let count = ledger.counts.borrow_mut().remove(&epoch);
+    let count = journal_host.counts.borrow_mut().remove(&epoch);
     let whole = count.filter(|count| all && count.left == 0 && count.sum.complete);
     let whole = whole.map(|count| count.sum);
     let (pages, warming) = (whole.map(|sum| sum.pages), whole.map(|sum| sum.warming));
@@ -205,44 +205,46 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
 /// # Errors
 /// The journal's.
 pub async fn run_due<P: Platform, S: Sql + 'static>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
 ) -> Result<(), JournalError> {
     let now = platform.now();
-    let done =
-        ledger.act(|journal| journal.run_due(now)).and(front_caches::start(ledger, platform));
-    let shards = ledger.act(|journal| journal.due_shards(now))?;
+    let done = journal_host
+        .act(|journal| journal.run_due(now))
+        .and(front_caches::start(journal_host, platform));
+    let shards = journal_host.act(|journal| journal.due_shards(now))?;
     let carried = shards.into_iter().map(|shard| async move {
         // Another's work: when it has ended there may be nothing left.
-        while ledger.is_carried(shard, platform.now()) {
+        while journal_host.is_carried(shard, platform.now()) {
             platform.sleep(LOOK).await;
         }
-        carry(ledger, platform, shard).await
+        carry(journal_host, platform, shard).await
     });
     let done = join_all(carried).await.into_iter().fold(done, Result::and);
-    done.and(reshard::tell(ledger, platform).await)
+    done.and(reshard::announce_places(journal_host, platform).await)
 }
 
 /// Carries to one shard what is due to it, until nothing is.
 async fn carry<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     shard: u16,
 ) -> Result<(), JournalError> {
     loop {
         let now = platform.now();
-        let batch = ledger.act(|journal| journal.pending_fanouts(shard, now))?;
+        let batch = journal_host.act(|journal| journal.pending_fanouts(shard, now))?;
         if batch.is_empty() {
-            ledger.carried.borrow_mut().remove(&shard);
+            journal_host.carried.borrow_mut().remove(&shard);
             return Ok(());
         }
-        ledger.carried.borrow_mut().insert(shard, now);
+        journal_host.carried.borrow_mut().insert(shard, now);
         let is_full = batch.len() as u64 >= MOST_EPOCHS;
-        let told = hand_over(platform, shard, &batch).await;
+        let replies = hand_over(platform, shard, &batch).await;
         let now = platform.now();
-        let taken: Vec<Epoch> = batch.iter().take(told.len()).map(|fanout| fanout.epoch).collect();
-        let seen = told.iter().map(|told| told.seen).max().unwrap_or_default();
-        let noted = ledger.act(|journal| {
+        let taken: Vec<Epoch> =
+            batch.iter().take(replies.len()).map(|fanout| fanout.epoch).collect();
+        let seen = replies.iter().map(|reply| reply.seen).max().unwrap_or_default();
+        let noted = journal_host.act(|journal| {
             if taken.is_empty() {
                 journal.fanout_failed(shard, now)
             } else {
@@ -250,14 +252,14 @@ async fn carry<P: Platform, S: Sql>(
             }
         });
         if noted.is_err() {
-            ledger.carried.borrow_mut().remove(&shard);
+            journal_host.carried.borrow_mut().remove(&shard);
             return noted;
         }
-        if told.is_empty() {
-            batch.iter().for_each(|fanout| ledger.tell(fanout.epoch, None));
+        if replies.is_empty() {
+            batch.iter().for_each(|fanout| journal_host.add_counts(fanout.epoch, None));
         }
-        for (epoch, told) in taken.iter().zip(&told) {
-            ledger.tell(*epoch, Some(told));
+        for (epoch, reply) in taken.iter().zip(&replies) {
+            journal_host.add_counts(*epoch, Some(reply));
         }
         if !is_full {
             platform.sleep(GATHER).await;
@@ -272,15 +274,15 @@ async fn hand_over<P: Platform>(
     batch: &[Fanout],
 ) -> Vec<Invalidated> {
     if batch.len() > 1
-        && let Ok(ShardReply::InvalidatedMany(told)) =
+        && let Ok(ShardReply::InvalidatedMany(replies)) =
             platform.shard(shard, ShardCall::InvalidateMany(batch.to_vec())).await
     {
-        return told;
+        return replies;
     }
     // A shard of the version before takes one at a time.
     let Some(first) = batch.first() else { return Vec::new() };
     match platform.shard(shard, ShardCall::Invalidate(first.clone())).await {
-        Ok(ShardReply::Invalidated(told)) => vec![told],
+        Ok(ShardReply::Invalidated(reply)) => vec![reply],
         Ok(_) | Err(_) => Vec::new(),
     }
 }

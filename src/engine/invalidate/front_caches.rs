@@ -9,15 +9,16 @@ use std::rc::Rc;
 use crate::base::sql::Sql;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::tag::Target;
-use crate::config::front_cache::Armed;
+use crate::config::front_cache::FrontCacheAccess;
 use crate::control::log::Event;
 use crate::engine::port::Platform;
 use crate::front_caches::{
-    Answer, Failure, Request, Taken, Untaken, asking, requests, taken, told,
+    DeliveryAnswer, DeliveryError, DeliveryFailure, DeliveryProgress, DeliveryRequest,
+    call_progress, delivery_progress, progress_request, requests,
 };
-use crate::journal::{JournalError, Owed};
+use crate::journal::{Delivery, JournalError};
 
-use super::fan_out::Ledger;
+use super::fan_out::JournalHost;
 
 /// How long a call may take: shorter than a carrier counts as alive without a sign.
 const TIMEOUT: Millis = Millis(10_000);
@@ -31,43 +32,45 @@ const MEND: Millis = Millis(60_000);
 /// # Errors
 /// The journal's.
 pub(crate) fn start<P: Platform, S: Sql + 'static>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
 ) -> Result<(), JournalError> {
     let now = platform.now();
-    for (at, armed) in ledger.front_caches.iter().enumerate() {
-        let wake = ledger.act(|journal| journal.front_cache_wake(&armed.front_cache.name))?;
-        if wake.is_none_or(|wake| wake > now) || !ledger.claim_front_cache(at, now) {
+    for (at, access) in journal_host.front_caches.iter().enumerate() {
+        let wake =
+            journal_host.act(|journal| journal.front_cache_wake(&access.front_cache.name))?;
+        if wake.is_none_or(|wake| wake > now) || !journal_host.claim_front_cache(at, now) {
             continue;
         }
-        let (ledger, on) = (Rc::clone(ledger), Rc::clone(platform));
+        let (journal_host, on) = (Rc::clone(journal_host), Rc::clone(platform));
         platform.spawn(async move {
             // What fails here is due again; the journal's own failures are told by the alarm.
-            if let Some(armed) = ledger.front_caches.get(at) {
-                let _ = carry(&ledger, &on, at, armed).await;
+            if let Some(access) = journal_host.front_caches.get(at) {
+                let _ = carry(&journal_host, &on, at, access).await;
             }
-            ledger.sign_front_cache(at, None);
+            journal_host.sign_front_cache(at, None);
         });
     }
     Ok(())
 }
 
 async fn carry<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     at: usize,
-    armed: &Armed,
+    access: &FrontCacheAccess,
 ) -> Result<(), JournalError> {
-    let name = &armed.front_cache.name;
+    let name = &access.front_cache.name;
     loop {
         let now = platform.now();
-        ledger.sign_front_cache(at, Some(now));
-        if let Some(call) = ledger.act(|journal| journal.front_cache_call(name, now))? {
-            look_after(ledger, platform, at, armed, (&call.0, call.1)).await?;
+        journal_host.sign_front_cache(at, Some(now));
+        if let Some(call) = journal_host.act(|journal| journal.front_cache_call(name, now))? {
+            look_after(journal_host, platform, at, access, (&call.0, call.1)).await?;
             continue;
         }
-        let Some(mut owed) = ledger.act(|journal| journal.front_cache_due(name, now))? else {
-            match ledger.act(|journal| journal.front_cache_wake(name))? {
+        let Some(mut delivery) = journal_host.act(|journal| journal.front_cache_due(name, now))?
+        else {
+            match journal_host.act(|journal| journal.front_cache_wake(name))? {
                 Some(wake) if wake.since(now) <= LINGER => {
                     platform.sleep(Millis(wake.since(now).0.max(1))).await;
                     continue;
@@ -75,38 +78,41 @@ async fn carry<P: Platform, S: Sql>(
                 Some(_) | None => return Ok(()),
             }
         };
-        let told = loop {
-            let told = send(ledger, platform, at, armed, &owed).await;
-            match told {
+        let outcome = loop {
+            let outcome = send(journal_host, platform, at, access, &delivery).await;
+            match outcome {
                 // Names that a front cache does not take must not keep their pages there.
-                Err(Untaken { failure: Failure::Refused, .. }) if owed.targets != [Target::All] => {
-                    owed.targets = vec![Target::All];
+                Err(DeliveryError { failure: DeliveryFailure::Refused, .. })
+                    if delivery.targets != [Target::All] =>
+                {
+                    delivery.targets = vec![Target::All];
                 }
-                told => break told,
+                outcome => break outcome,
             }
         };
         let now = platform.now();
-        match told {
-            Ok(Taken::InProgress(call)) => {
-                ledger.act(|journal| journal.front_cache_sent(name, &owed.epochs, &call, now))?;
+        match outcome {
+            Ok(DeliveryProgress::InProgress(call)) => {
+                journal_host
+                    .act(|journal| journal.front_cache_sent(name, &delivery.epochs, &call, now))?;
             }
-            Ok(Taken::Done | Taken::Unknown) => {
-                ledger.act(|journal| journal.front_cache_done(name, &owed.epochs))?;
+            Ok(DeliveryProgress::Done | DeliveryProgress::Unknown) => {
+                journal_host.act(|journal| journal.front_cache_done(name, &delivery.epochs))?;
             }
-            Err(Untaken { failure, again }) => {
-                failed(ledger, platform, name, failure, owed.epochs.len());
+            Err(DeliveryError { failure, again }) => {
+                failed(journal_host, platform, name, failure, delivery.epochs.len());
                 let again = match failure {
-                    Failure::CredentialsMissing
-                    | Failure::CredentialsMalformed
-                    | Failure::CredentialsRefused
-                    | Failure::Unsupported => Some(MEND),
-                    Failure::RateLimited
-                    | Failure::Refused
-                    | Failure::ServerError
-                    | Failure::Unreachable => again,
+                    DeliveryFailure::CredentialsMissing
+                    | DeliveryFailure::CredentialsMalformed
+                    | DeliveryFailure::CredentialsRefused
+                    | DeliveryFailure::Unsupported => Some(MEND),
+                    DeliveryFailure::RateLimited
+                    | DeliveryFailure::Refused
+                    | DeliveryFailure::ServerError
+                    | DeliveryFailure::Unreachable => again,
                 };
                 let reason = failure.as_str();
-                ledger.act(|journal| journal.front_cache_failed(name, reason, again, now))?;
+                journal_host.act(|journal| journal.front_cache_failed(name, reason, again, now))?;
             }
         }
     }
@@ -114,48 +120,50 @@ async fn carry<P: Platform, S: Sql>(
 
 /// Asks how far a call is.
 async fn look_after<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     at: usize,
-    armed: &Armed,
+    access: &FrontCacheAccess,
     (call, carried): (&str, usize),
 ) -> Result<(), JournalError> {
-    let name = &armed.front_cache.name;
-    let told = match asking(armed, call, platform.now()) {
+    let name = &access.front_cache.name;
+    let outcome = match progress_request(access, call, platform.now()) {
         Ok(Some(request)) => {
-            let answer = exchange(ledger, platform, at, request).await;
-            answer.and_then(|answer| told(armed.front_cache.provider, &answer, platform.now()))
+            let answer = exchange(journal_host, platform, at, request).await;
+            answer.and_then(|answer| {
+                call_progress(access.front_cache.provider, &answer, platform.now())
+            })
         }
         // The settings give the name to another provider now.
-        Ok(None) => Ok(Taken::Unknown),
+        Ok(None) => Ok(DeliveryProgress::Unknown),
         Err(failure) => Err(failure.into()),
     };
     let now = platform.now();
-    let failure = match told {
-        Ok(Taken::Done) => {
-            return ledger.act(|journal| journal.front_cache_call_done(name, call));
+    let failure = match outcome {
+        Ok(DeliveryProgress::Done) => {
+            return journal_host.act(|journal| journal.front_cache_call_done(name, call));
         }
-        Ok(Taken::Unknown) => {
-            return ledger.act(|journal| journal.front_cache_call_lost(name, call));
+        Ok(DeliveryProgress::Unknown) => {
+            return journal_host.act(|journal| journal.front_cache_call_lost(name, call));
         }
-        Ok(Taken::InProgress(_)) => None,
-        Err(Untaken { failure, .. }) => {
-            failed(ledger, platform, name, failure, carried);
+        Ok(DeliveryProgress::InProgress(_)) => None,
+        Err(DeliveryError { failure, .. }) => {
+            failed(journal_host, platform, name, failure, carried);
             Some(failure.as_str())
         }
     };
-    ledger.act(|journal| journal.front_cache_call_waits(name, call, failure, now))
+    journal_host.act(|journal| journal.front_cache_call_waits(name, call, failure, now))
 }
 
 fn failed<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     name: &str,
-    failure: Failure,
+    failure: DeliveryFailure,
     waiting: usize,
 ) {
     let event = Event::FrontCacheFailed { name, reason: failure.as_str(), waiting };
-    if let Some(line) = event.line(platform.now(), ledger.log) {
+    if let Some(line) = event.line(platform.now(), journal_host.log) {
         platform.log(&line);
     }
 }
@@ -163,39 +171,39 @@ fn failed<P: Platform, S: Sql>(
 /// Sends what is owed, in as many calls as it takes. Of several the last tells how far it is: a provider that is asked
 /// after takes all in one.
 async fn send<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     at: usize,
-    armed: &Armed,
-    owed: &Owed,
-) -> Result<Taken, Untaken> {
-    let mut progress = Taken::Done;
-    for request in requests(armed, owed, platform.now())? {
-        let answer = exchange(ledger, platform, at, request).await?;
-        progress = taken(armed.front_cache.provider, &answer, platform.now())?;
+    access: &FrontCacheAccess,
+    delivery: &Delivery,
+) -> Result<DeliveryProgress, DeliveryError> {
+    let mut progress = DeliveryProgress::Done;
+    for request in requests(access, delivery, platform.now())? {
+        let answer = exchange(journal_host, platform, at, request).await?;
+        progress = delivery_progress(access.front_cache.provider, &answer, platform.now())?;
     }
     Ok(progress)
 }
 
 async fn exchange<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     at: usize,
-    request: Request,
-) -> Result<Answer, Untaken> {
-    let answer = platform.tell(request, TIMEOUT).await;
-    ledger.sign_front_cache(at, Some(platform.now()));
-    answer.map_err(|_| Failure::Unreachable.into())
+    request: DeliveryRequest,
+) -> Result<DeliveryAnswer, DeliveryError> {
+    let answer = platform.call_front_cache(request, TIMEOUT).await;
+    journal_host.sign_front_cache(at, Some(platform.now()));
+    answer.map_err(|_| DeliveryFailure::Unreachable.into())
 }
 
-impl<S: Sql> Ledger<S> {
+impl<S: Sql> JournalHost<S> {
     /// When a front cache is to be asked next. One that is being told is looked after until its carrier's sign lapses.
     pub(crate) fn next_front_cache(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut next = None;
-        for (at, armed) in self.front_caches.iter().enumerate() {
+        for (at, access) in self.front_caches.iter().enumerate() {
             let wake = match self.front_cache_sign(at) {
                 Some(lapse) => Some(lapse),
-                None => self.act(|journal| journal.front_cache_wake(&armed.front_cache.name))?,
+                None => self.act(|journal| journal.front_cache_wake(&access.front_cache.name))?,
             };
             next = [next, wake].into_iter().flatten().min();
         }

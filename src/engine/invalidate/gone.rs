@@ -19,9 +19,9 @@ use crate::http::ResponseHead;
 use crate::journal::{Append, Appended, Mode};
 
 use crate::engine::Engine;
-use crate::engine::fill::Trip;
-use crate::engine::fill::shared::{Flight, Work};
-use crate::engine::fill::store::Terms;
+use crate::engine::fill::FillContext;
+use crate::engine::fill::shared::{SharedFill, Work};
+use crate::engine::fill::store::FetchContext;
 
 /// How a stored page came to be no answer any more.
 #[derive(Clone, Copy, Debug)]
@@ -88,27 +88,27 @@ impl<P: Platform> Engine<P> {
     /// What follows from an answer that is not stored, for what is stored of the page.
     pub(crate) async fn not_stored_now(
         &self,
-        trip: &Trip<'_, P>,
-        mut terms: Terms,
+        context: &FillContext<'_, P>,
+        mut fetch: FetchContext,
         mut head: ResponseHead,
         mut reason: NoStore,
     ) {
-        let Trip { platform, errand, admitted, .. } = *trip;
-        let stored = errand.have.page.as_ref();
+        let FillContext { platform, fill_request, admitted, .. } = *context;
+        let stored = fill_request.candidate.page.as_ref();
         if stored.is_some() && decides(head.status) && reason.is_of_the_origin() {
-            match self.confirm(trip, &mut terms).await {
+            match self.confirm(context, &mut fetch).await {
                 Confirmed::Same => {}
                 Confirmed::Other(other, why) => (head, reason) = (other, why),
                 Confirmed::Stored => return,
                 Confirmed::Unknown => {
-                    return self.give_back(platform, admitted, &terms.lease).await;
+                    return self.release_lease(platform, admitted, &fetch.lease).await;
                 }
             }
         }
-        self.mark(trip, &terms, &head, reason).await;
-        let was_there = self.forget(trip, &terms, head.status, reason).await;
+        self.mark_hit_for_pass(context, &fetch, &head, reason).await;
+        let was_there = self.record_not_stored(context, &fetch, head.status, reason).await;
         if decides(head.status) && reason.is_of_the_origin() && (stored.is_some() || was_there) {
-            let stamp = stored.map_or(terms.stamp, |page| page.entry.stamp);
+            let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
             let (status, reason) = (head.status, reason.as_str());
             let gone = Gone { status, reason, stamp, via: "refresh" };
             // An error is told; the next refresh tries again.
@@ -118,30 +118,30 @@ impl<P: Platform> Engine<P> {
 
     /// Asks the origin once more, without what the visitor said beyond the key, if they said anything: before a stored
     /// page is given up for all.
-    async fn confirm(&self, trip: &Trip<'_, P>, terms: &mut Terms) -> Confirmed {
-        let Trip { platform, errand, admitted, .. } = *trip;
-        let names = errand.have.vary.as_deref().unwrap_or_default();
-        let fields = impersonal_fields(&terms.sent, admitted, names);
-        if fields == terms.sent {
+    async fn confirm(&self, context: &FillContext<'_, P>, fetch: &mut FetchContext) -> Confirmed {
+        let FillContext { platform, fill_request, admitted, .. } = *context;
+        let names = fill_request.candidate.vary.as_deref().unwrap_or_default();
+        let fields = impersonal_fields(&fetch.sent, admitted, names);
+        if fields == fetch.sent {
             return Confirmed::Same;
         }
-        terms.began = platform.now();
-        terms.sent = fields.clone();
+        fetch.began = platform.now();
+        fetch.sent = fields.clone();
         let Some(permit) = self.background_permit(platform) else { return Confirmed::Unknown };
         let Ok(response) = self.ask_as_edge(platform, admitted, fields, permit).await else {
             return Confirmed::Unknown;
         };
-        terms.arrived = platform.now();
+        fetch.arrived = platform.now();
         if is_of_the_moment(response.head.status) {
             platform.cancel(response.body);
             return Confirmed::Unknown;
         }
-        match storage(&self.input(&errand.incoming, admitted, &response.head, terms)) {
+        match storage(&self.input(&fill_request.incoming, admitted, &response.head, fetch)) {
             Storage::Store(storable) => {
                 // Nobody waits for it.
-                let flight = Flight::begin(Work::Refresh, terms.arrived);
-                let trip = Trip { flight: &flight, ..*trip };
-                self.take_in(&trip, storable, response, terms, None).await;
+                let fill = SharedFill::begin(Work::Refresh, fetch.arrived);
+                let context = FillContext { fill: &fill, ..*context };
+                self.store_streamed(&context, storable, response, fetch, None).await;
                 Confirmed::Stored
             }
             Storage::Share(..) => {

@@ -17,14 +17,14 @@ use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
 use crate::control::revalidate::RevalidateCommand;
 use crate::engine::port::{CallError, Platform};
-use crate::journal::delta::{Found, Row};
+use crate::journal::delta::{Found, TargetRow};
 use crate::journal::{Append, Appended, JournalCall, JournalReply, Mode};
 
 use super::Engine;
 
 /// Who asked, and through which API: for the log.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Told<'a> {
+pub(crate) struct Requester<'a> {
     /// The webhook, token or address.
     pub(crate) caller: &'a str,
     /// The API.
@@ -35,7 +35,7 @@ pub(crate) struct Told<'a> {
 
 /// An invalidation that the journal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Recorded {
+pub(crate) enum InvalidationReceipt {
     /// Since now.
     New {
         /// Its epoch.
@@ -60,8 +60,8 @@ impl<P: Platform> Engine<P> {
         command: &RevalidateCommand,
         id: String,
         body_digest: String,
-        told: Told<'_>,
-    ) -> Result<Recorded, Problem> {
+        requester: Requester<'_>,
+    ) -> Result<InvalidationReceipt, Problem> {
         let append = Append {
             id: id.clone(),
             body_digest,
@@ -71,14 +71,14 @@ impl<P: Platform> Engine<P> {
             settle: command.settle,
             reason: command.reason.clone(),
             watch: Vec::new(),
-            uncounted: !told.counted,
+            uncounted: !requester.counted,
             unsafe_method: false,
         };
         let recorded = match self.append(platform, append).await {
             Ok(Appended::New { epoch, pages, warming, .. }) => {
-                Recorded::New { epoch, pages, warming }
+                InvalidationReceipt::New { epoch, pages, warming }
             }
-            Ok(Appended::Repeated { epoch }) => Recorded::Repeated { epoch },
+            Ok(Appended::Repeated { epoch }) => InvalidationReceipt::Repeated { epoch },
             Ok(Appended::Conflict) => return Err(Problem::id_conflict()),
             Err(error) => {
                 self.journal_failed(platform, "append", &error);
@@ -90,14 +90,15 @@ impl<P: Platform> Engine<P> {
             Mode::Hard => (Counter::RevalidateHard, "hard"),
         };
         self.count(counter);
-        let (Recorded::New { epoch, .. } | Recorded::Repeated { epoch }) = recorded;
+        let (InvalidationReceipt::New { epoch, .. } | InvalidationReceipt::Repeated { epoch }) =
+            recorded;
         let event = Event::Revalidated {
             id: &id,
             epoch,
             targets: command.targets.len(),
             mode,
-            caller: told.caller,
-            via: told.via,
+            caller: requester.caller,
+            via: requester.via,
             reason: &command.reason,
         };
         self.log(platform, &event);
@@ -119,10 +120,15 @@ impl<P: Platform> Engine<P> {
         };
         if let Appended::New { epoch, .. } = appended {
             let row = |hash: &TargetHash| match mode {
-                Mode::Soft => Row { hash: *hash, soft: epoch, hard: Epoch::ZERO, soft_at: asked },
-                Mode::Hard => {
-                    Row { hash: *hash, soft: Epoch::ZERO, hard: epoch, soft_at: Timestamp::ZERO }
+                Mode::Soft => {
+                    TargetRow { hash: *hash, soft: epoch, hard: Epoch::ZERO, soft_at: asked }
                 }
+                Mode::Hard => TargetRow {
+                    hash: *hash,
+                    soft: Epoch::ZERO,
+                    hard: epoch,
+                    soft_at: Timestamp::ZERO,
+                },
             };
             let rows = targets.iter().map(row).collect();
             let found = Found { head: epoch, rows, buckets: Vec::new() };

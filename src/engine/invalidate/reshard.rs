@@ -9,27 +9,29 @@ use crate::engine::port::{CallError, Platform};
 use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
 use crate::journal::JournalError;
 
-use super::fan_out::Ledger;
+use super::fan_out::JournalHost;
 use crate::engine::Engine;
-use crate::engine::warm::Depot;
+use crate::engine::warm::ShardHost;
 
 /// Tells the shards that it is due to their places, and asks how far they are.
-pub(crate) async fn tell<P: Platform, S: Sql>(
-    ledger: &Rc<Ledger<S>>,
+pub(crate) async fn announce_places<P: Platform, S: Sql>(
+    journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
 ) -> Result<(), JournalError> {
     let now = platform.now();
-    let places = ledger.act(|journal| journal.due_moves(now))?;
+    let places = journal_host.act(|journal| journal.due_moves(now))?;
     let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
     for place in places {
         let call = ShardCall::Move(Move::to(place));
-        let told = platform.shard(place.own, call).await;
+        let reply = platform.shard(place.own, call).await;
         // One of the version before does not understand it: it is told again.
-        let done = matches!(told, Ok(ShardReply::Moved { done: true }));
-        ledger.act(|journal| journal.moved(place, done, platform.now()))?;
+        let done = matches!(reply, Ok(ShardReply::Moved { done: true }));
+        journal_host.act(|journal| journal.moved(place, done, platform.now()))?;
     }
-    let moving = ledger.act(|journal| journal.moving())?;
-    if let Some(line) = (Event::Resharding { shards, moving }).line(platform.now(), ledger.log) {
+    let moving = journal_host.act(|journal| journal.moving())?;
+    if let Some(line) =
+        (Event::Resharding { shards, moving }).line(platform.now(), journal_host.log)
+    {
         platform.log(&line);
     }
     Ok(())
@@ -40,7 +42,7 @@ impl<P: Platform> Engine<P> {
     pub(crate) async fn hand_over<S: Sql>(
         &self,
         platform: &Rc<P>,
-        depot: &Depot<S>,
+        shard_host: &ShardHost<S>,
         task: MoveTask,
     ) -> Result<(), ShardError> {
         let call = ShardCall::Move(task.message.clone());
@@ -53,6 +55,6 @@ impl<P: Platform> Engine<P> {
             Ok(other) => failed(&CallError::Unknown(other.name().into())),
             Err(error) => failed(&error),
         };
-        depot.act(|shard| shard.note_move(&task, taken, platform.now()))
+        shard_host.act(|shard| shard.note_move(&task, taken, platform.now()))
     }
 }

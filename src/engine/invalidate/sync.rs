@@ -12,14 +12,14 @@ use siphasher::sip::SipHasher13;
 
 use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis, Timestamp};
-use crate::cache::Standing;
+use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::tag::TargetHash;
 use crate::control::metrics::Counter;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Delta, SharedDelta};
-use crate::journal::view::{Applied, SKEW_MARGIN, Sight, Verdict};
+use crate::journal::view::{Applied, SKEW_MARGIN, Verdict, ViewHealth};
 use crate::journal::{JournalCall, JournalReply};
 
 use crate::engine::Engine;
@@ -42,12 +42,12 @@ impl<P: Platform> Engine<P> {
     }
 
     /// How far the view can be relied on for this request, after a sync if one is due.
-    pub(crate) async fn see(&self, platform: &Rc<P>, max_lag: Millis) -> Sight {
+    pub(crate) async fn ensure_recent(&self, platform: &Rc<P>, max_lag: Millis) -> ViewHealth {
         let config = self.config();
         let now = clock(platform);
-        let sight = self.isolate().borrow().view.sight(now, max_lag, config.sync_interval);
-        match sight {
-            Sight::Clear { refresh } => {
+        let health = self.isolate().borrow().view.health(now, max_lag, config.sync_interval);
+        match health {
+            ViewHealth::Recent { refresh } => {
                 // Shared news may be so old already that the next are due: then half an interval passes first.
                 let pause = Millis(config.sync_interval.0 / 2);
                 let synced = self.isolate().borrow().synced;
@@ -59,13 +59,16 @@ impl<P: Platform> Engine<P> {
                         engine.sync(&on, max_lag).await;
                     });
                 }
-                sight
+                health
             }
-            Sight::Cold | Sight::Behind | Sight::Blind | Sight::Dark => {
+            ViewHealth::Cold
+            | ViewHealth::Outdated
+            | ViewHealth::JournalLost
+            | ViewHealth::JournalLostTooLong => {
                 self.sync_before_answering(platform, now, max_lag).await;
                 let now = clock(platform);
                 let view = &self.isolate().borrow().view;
-                view.sight_after_failure(now, max_lag, config.blind_limit)
+                view.health_after_failure(now, max_lag, config.journal_lost_limit)
             }
         }
     }
@@ -93,8 +96,8 @@ impl<P: Platform> Engine<P> {
 
     fn is_clear(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
         let sync_interval = self.config().sync_interval;
-        let sight = self.isolate().borrow().view.sight(clock(platform), max_lag, sync_interval);
-        matches!(sight, Sight::Clear { .. })
+        let health = self.isolate().borrow().view.health(clock(platform), max_lag, sync_interval);
+        matches!(health, ViewHealth::Recent { .. })
     }
 
     fn claim_sync(&self, now: Timestamp) -> bool {
@@ -196,23 +199,23 @@ impl<P: Platform> Engine<P> {
     }
 
     /// How a stored response stands, after a look-up of its targets if the view does not know them. What can't be
-    /// said is [`Standing::Dark`].
-    pub(crate) async fn standing(
+    /// said is [`Validity::JournalLostTooLong`].
+    pub(crate) async fn validity(
         &self,
         platform: &Rc<P>,
         targets: &[TargetHash],
         stamp: Epoch,
-        (sight, max_lag): (Sight, Millis),
-    ) -> Standing {
+        (health, max_lag): (ViewHealth, Millis),
+    ) -> Validity {
         // A stamp that the journal does not know tells it, at the next sync, that it was restored from a backup.
-        self.isolate().borrow_mut().view.hear(stamp);
-        match self.verdict(platform, targets, stamp, (sight, max_lag)) {
-            Verdict::Known(standing) => standing,
+        self.isolate().borrow_mut().view.observe_epoch(stamp);
+        match self.verdict(platform, targets, stamp, (health, max_lag)) {
+            Verdict::Known(validity) => validity,
             Verdict::Unknown => {
                 self.look_up_targets(platform, targets).await;
-                match self.verdict(platform, targets, stamp, (sight, max_lag)) {
-                    Verdict::Known(standing) => standing,
-                    Verdict::Unknown => Standing::Dark,
+                match self.verdict(platform, targets, stamp, (health, max_lag)) {
+                    Verdict::Known(validity) => validity,
+                    Verdict::Unknown => Validity::JournalLostTooLong,
                 }
             }
         }
@@ -223,15 +226,15 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         targets: &[TargetHash],
         stamp: Epoch,
-        (sight, max_lag): (Sight, Millis),
+        (health, max_lag): (ViewHealth, Millis),
     ) -> Verdict {
-        self.isolate().borrow().view.standing(targets, stamp, sight, clock(platform), max_lag)
+        self.isolate().borrow().view.validity(targets, stamp, health, clock(platform), max_lag)
     }
 
     /// What this view knows against a stored response, however old the view is.
-    pub(crate) fn against(&self, platform: &Rc<P>, entry: &Entry) -> Verdict {
-        let sight = (Sight::Clear { refresh: false }, self.config().max_lag);
-        self.verdict(platform, &entry.targets, entry.stamp, sight)
+    pub(crate) fn validity_now(&self, platform: &Rc<P>, entry: &Entry) -> Verdict {
+        let health = (ViewHealth::Recent { refresh: false }, self.config().max_lag);
+        self.verdict(platform, &entry.targets, entry.stamp, health)
     }
 
     /// The stamp of a fetch that starts now. Without any answer of the journal it is zero: what is fetched then

@@ -14,7 +14,7 @@ use crate::engine::serve::response::Answer;
 
 impl<P: Platform> Engine<P> {
     /// Purges by the options in a call's body; what is soft is marked as stale, where the platform can do that.
-    pub(crate) async fn purge_before(
+    pub(crate) async fn purge_workers_cache(
         &self,
         platform: &Rc<P>,
         body: &[u8],
@@ -25,18 +25,18 @@ impl<P: Platform> Engine<P> {
         };
         let soft = options.remove("mode").is_some_and(|mode| mode.as_str() == Some("soft"));
         let options = write_value(&Value::Object(options));
-        let mut done = platform.purge_before(soft, &options).await;
+        let mut done = platform.purge_workers_cache(soft, &options).await;
         if soft && done == Err(PurgeError::Absent) {
-            done = platform.purge_before(false, &options).await;
+            done = platform.purge_workers_cache(false, &options).await;
         }
-        let told = |kind, detail: &str| Err(Problem::new(kind, detail));
+        let failed = |kind, detail: &str| Err(Problem::new(kind, detail));
         match done {
             Ok(()) => Ok(answer(204, Vec::new())),
             Err(PurgeError::Absent) => {
-                told(ProblemKind::Unsupported, "The runtime has no Workers Caching.")
+                failed(ProblemKind::Unsupported, "The runtime has no Workers Caching.")
             }
             Err(PurgeError::Limited) => {
-                told(ProblemKind::TooManyRequests, "Workers Caching did not purge.")
+                failed(ProblemKind::TooManyRequests, "Workers Caching did not purge.")
             }
             Err(PurgeError::Failed) => Err(Problem::not_recorded("workers-cache-failed")),
         }

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::cache::tag::Tag;
 use crate::control::problem::{Problem, ProblemKind};
-use crate::control::reply::{Failure, JobReply, PageRow, PagesReply, VariantRow};
+use crate::control::reply::{FailedPage, JobReply, PageRow, PagesReply, VariantRow};
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
 use crate::engine::port::Platform;
@@ -128,7 +128,7 @@ impl<P: Platform> Engine<P> {
             sum.failed += part.failed;
             sum.superseded += part.superseded;
             sum.complete &= part.complete;
-            sum.failures.extend(part.failures.into_iter().map(|failure| Failure {
+            sum.failures.extend(part.failures.into_iter().map(|failure| FailedPage {
                 url: failure.url,
                 reason: failure.reason,
                 attempts: failure.attempts,

@@ -24,9 +24,9 @@ use crate::index::{ShardCall, ShardReply};
 use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
 
 use super::bodies::NotArrived;
-use super::fill::shared::Flight;
+use super::fill::shared::SharedFill;
 use super::fill::stored::stated_length;
-use super::invalidate::{Recorded, Told};
+use super::invalidate::{InvalidationReceipt, Requester};
 use super::serve::response::{Answer, Body};
 use super::together::join_all;
 use super::{Engine, Incoming};
@@ -142,7 +142,7 @@ impl<P: Platform> Engine<P> {
                 let pages = self.pages_of(platform, &url).await?;
                 Ok(answer(200, json(&pages)))
             }
-            (ControlCall::WorkersCache, _) => self.purge_before(platform, &body).await,
+            (ControlCall::WorkersCache, _) => self.purge_workers_cache(platform, &body).await,
             (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
             (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
             (ControlCall::Healthz, _) => {
@@ -200,11 +200,12 @@ impl<P: Platform> Engine<P> {
             Caller::Token { .. } | Caller::Trusted { .. } => platform.unique(),
         };
         let body_digest = revalidate::body_digest(body);
-        let told = Told { caller: caller.name(), via: "control", counted: true };
-        let recorded = self.invalidate(platform, &command, id.clone(), body_digest, told).await?;
+        let requester = Requester { caller: caller.name(), via: "control", counted: true };
+        let recorded =
+            self.invalidate(platform, &command, id.clone(), body_digest, requester).await?;
         let (epoch, pages, warming, repeated) = match recorded {
-            Recorded::New { epoch, pages, warming } => (epoch, pages, warming, false),
-            Recorded::Repeated { epoch } => (epoch, None, None, true),
+            InvalidationReceipt::New { epoch, pages, warming } => (epoch, pages, warming, false),
+            InvalidationReceipt::Repeated { epoch } => (epoch, None, None, true),
         };
         let (pages, warming) = self.wait(platform, &id, command.wait, (pages, warming)).await;
         let notes = command.notes;
@@ -262,11 +263,11 @@ impl<P: Platform> Engine<P> {
     async fn stream_progress(&self, platform: &Rc<P>, id: String) -> Result<Answer<P>, Problem> {
         let first = self.progress(platform, &id).await?;
         let began = platform.now();
-        let flight = Flight::begin(Work::Fetch, began);
-        let reader = flight.reader(true, STREAM_LIMIT);
-        flight.open_window();
-        flight.push(P::chunk(&first.event()), began);
-        let (engine, on, stream) = (self.clone(), Rc::clone(platform), flight);
+        let fill = SharedFill::begin(Work::Fetch, began);
+        let reader = fill.reader(true, STREAM_LIMIT);
+        fill.open_window();
+        fill.push(P::chunk(&first.event()), began);
+        let (engine, on, stream) = (self.clone(), Rc::clone(platform), fill);
         platform.spawn(async move {
             let mut last = first;
             // Nobody reads any more: nothing is told any more.
@@ -284,9 +285,9 @@ impl<P: Platform> Engine<P> {
             }
             stream.finish(Ok(()), on.now());
         });
-        let told = CacheStatus::default().detail("control");
-        let body = reader.map_or(Body::Empty, Body::Flight);
-        Ok(Answer::told(200, reply::event_stream_fields(), body, told))
+        let cache_status = CacheStatus::default().detail("control");
+        let body = reader.map_or(Body::Empty, Body::Fill);
+        Ok(Answer::new(200, reply::event_stream_fields(), body, cache_status))
     }
 
     /// Asks every shard the same.
@@ -337,8 +338,8 @@ impl<P: Platform> Engine<P> {
         let waiting = front_caches.iter().map(|front_cache| front_cache.waiting).sum();
         let mut isolate = self.isolate().borrow_mut();
         let now = platform.now();
-        let flights = isolate.flights.len() as u64;
-        let flight_bytes = isolate.flight_bytes();
+        let fills = isolate.fills.len() as u64;
+        let fill_bytes = isolate.fill_bytes();
         let (entries, bytes) = (isolate.memory.len() as u64, isolate.memory.bytes());
         let (targets, epoch) = (isolate.view.len() as u64, isolate.view.stamp());
         let age = isolate.view.as_of().map(|as_of| now.since(as_of).0);
@@ -348,8 +349,8 @@ impl<P: Platform> Engine<P> {
             (Gauge::ViewAge, age),
             (Gauge::MemoryEntries, Some(entries)),
             (Gauge::MemoryBytes, Some(bytes)),
-            (Gauge::Flights, Some(flights)),
-            (Gauge::FlightBytes, Some(flight_bytes)),
+            (Gauge::Fills, Some(fills)),
+            (Gauge::FillBytes, Some(fill_bytes)),
             (Gauge::OriginLimit, Some(u64::from(isolate.origin.limit()))),
             (Gauge::OriginRequests, Some(u64::from(isolate.origin.under_way()))),
             (Gauge::OriginWaiting, Some(u64::from(isolate.origin.waiting()))),
@@ -369,13 +370,13 @@ impl<P: Platform> Engine<P> {
             [("content-type", metrics::CONTENT_TYPE), ("cache-control", "no-store")]
                 .into_iter()
                 .collect();
-        let told = CacheStatus::default().detail("control");
-        Answer::told(200, fields, Body::Whole(P::chunk(text.as_bytes())), told)
+        let cache_status = CacheStatus::default().detail("control");
+        Answer::new(200, fields, Body::Whole(P::chunk(text.as_bytes())), cache_status)
     }
 
     async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
         let mut reasons = guard.problems.to_vec();
-        self.see(platform, self.config().max_lag).await;
+        self.ensure_recent(platform, self.config().max_lag).await;
         let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
         if shards_moving > 0 {
             reasons.push(HealthReason::Resharding(shards_moving));
@@ -394,8 +395,10 @@ impl<P: Platform> Engine<P> {
         let view_age = view.as_of().map(|as_of| now.since(as_of));
         match view_age {
             None => reasons.push(HealthReason::Cold),
-            Some(age) if age > config.blind_limit => reasons.push(HealthReason::Dark(age)),
-            Some(age) if age > config.max_lag => reasons.push(HealthReason::Blind(age)),
+            Some(age) if age > config.journal_lost_limit => {
+                reasons.push(HealthReason::JournalLostTooLong(age))
+            }
+            Some(age) if age > config.max_lag => reasons.push(HealthReason::JournalLost(age)),
             Some(_) => {}
         }
         if !guard.secrets.can_invalidate() {
@@ -406,6 +409,6 @@ impl<P: Platform> Engine<P> {
 }
 
 pub(crate) fn answer<P: Platform>(status: u16, body: Vec<u8>) -> Answer<P> {
-    let told = CacheStatus::default().detail("control");
-    Answer::told(status, json_fields(), Body::Whole(P::chunk(&body)), told)
+    let cache_status = CacheStatus::default().detail("control");
+    Answer::new(status, json_fields(), Body::Whole(P::chunk(&body)), cache_status)
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::base::time::Epoch;
 use crate::cache::admission;
 use crate::cache::tag::Target;
-use crate::control::auth::Scope;
+use crate::control::auth::TokenScope;
 use crate::control::carried::carrier;
 use crate::control::problem::Problem;
 use crate::control::purge_apis::{Call, Outcome, Purge, Refusal, Reply, trusted_or_carried};
@@ -15,7 +15,7 @@ use crate::http::cache_status::CacheStatus;
 use crate::journal::Mode;
 
 use super::Guard;
-use crate::engine::invalidate::{Recorded, Told};
+use crate::engine::invalidate::{InvalidationReceipt, Requester};
 use crate::engine::serve::response::{Answer, Body};
 use crate::engine::{Engine, Incoming};
 
@@ -38,8 +38,8 @@ impl<P: Platform> Engine<P> {
                 call.refused(&refusal)
             }
         };
-        let told = CacheStatus::default().detail("control");
-        Answer::told(reply.status, reply.fields, Body::Whole(P::chunk(&reply.body)), told)
+        let cache_status = CacheStatus::default().detail("control");
+        Answer::new(reply.status, reply.fields, Body::Whole(P::chunk(&reply.body)), cache_status)
     }
 
     async fn translated(
@@ -64,8 +64,9 @@ impl<P: Platform> Engine<P> {
             Some(receipt) => format!("{}:{receipt}", call.dialect.as_str()),
             None => platform.unique(),
         };
-        let told = Told { caller: caller.name(), via: call.dialect.as_str(), counted: false };
-        let epoch = self.record_purge(platform, &purge, &id, told).await?;
+        let requester =
+            Requester { caller: caller.name(), via: call.dialect.as_str(), counted: false };
+        let epoch = self.record_purge(platform, &purge, &id, requester).await?;
         Ok(purge.accepted(&Outcome { id: &id, epoch, at: platform.now() }))
     }
 
@@ -74,14 +75,15 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         purge: &Purge,
         id: &str,
-        told: Told<'_>,
+        requester: Requester<'_>,
     ) -> Result<Epoch, Problem> {
         let command = &purge.command;
         // The body may differ in its form where it asks for the same.
         let asked = serde_json::to_vec(&(&command.targets, command.mode)).unwrap_or_default();
         let digest = body_digest(&asked);
-        let recorded = self.invalidate(platform, command, id.to_owned(), digest, told).await?;
-        let (Recorded::New { epoch, .. } | Recorded::Repeated { epoch }) = recorded;
+        let recorded = self.invalidate(platform, command, id.to_owned(), digest, requester).await?;
+        let (InvalidationReceipt::New { epoch, .. } | InvalidationReceipt::Repeated { epoch }) =
+            recorded;
         Ok(epoch)
     }
 
@@ -110,14 +112,14 @@ impl<P: Platform> Engine<P> {
                 reason: "warm-up".to_owned(),
                 ..RevalidateCommand::of(vec![Target::Url(name)])
             };
-            let told = Told { caller: caller.name(), via: "warm-up", counted: false };
+            let requester = Requester { caller: caller.name(), via: "warm-up", counted: false };
             let (id, digest) = (platform.unique(), String::new());
             // A journal out of reach was told, and the request is answered all the same.
-            let _ = self.invalidate(platform, &command, id, digest, told).await;
+            let _ = self.invalidate(platform, &command, id, digest, requester).await;
         }
         // Credentials for the edge are none for the page.
         let mut head = (*incoming.head).clone();
-        if guard.secrets.carried(&head.fields, Scope::Revalidate).is_ok()
+        if guard.secrets.carried(&head.fields, TokenScope::Revalidate).is_ok()
             && let Some(name) = carrier(&head.fields)
         {
             head.fields.remove(name);

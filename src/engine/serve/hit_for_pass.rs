@@ -16,8 +16,8 @@ use crate::http::retry_after::retry_after;
 use crate::http::vary::{Vary, vary};
 
 use crate::engine::Engine;
-use crate::engine::fill::Trip;
-use crate::engine::fill::store::Terms;
+use crate::engine::fill::FillContext;
+use crate::engine::fill::store::FetchContext;
 
 use super::uncacheable::{MARK, MOMENT, NewMark, place};
 
@@ -27,14 +27,14 @@ const LONGEST_MOMENT: Millis = Millis(60_000);
 impl<P: Platform> Engine<P> {
     /// Marks a page hit-for-pass, if the reason is one that may hold for the next request too. A page that varies is
     /// marked for the variant alone: one visitor's odd request must not send all others to the origin.
-    pub(crate) async fn mark(
+    pub(crate) async fn mark_hit_for_pass(
         &self,
-        trip: &Trip<'_, P>,
-        terms: &Terms,
+        context: &FillContext<'_, P>,
+        fetch: &FetchContext,
         response: &ResponseHead,
         reason: NoStore,
     ) {
-        let Trip { platform, errand, admitted, .. } = *trip;
+        let FillContext { platform, fill_request, admitted, .. } = *context;
         let status = response.status;
         if reason.is_of_the_request() || reason == NoStore::Late {
             return;
@@ -47,47 +47,49 @@ impl<P: Platform> Engine<P> {
             reason: reason.as_str(),
             may_pass_soon: !of_the_page,
         };
-        let names = self.selecting_names(trip, terms, response);
+        let names = self.selecting_names(context, fetch, response);
         let key = if names.is_empty() {
             admitted.key.clone()
         } else {
-            let sent = &terms.sent;
-            admitted.key.variant(&selection(&names, &errand.incoming.head, admitted, sent))
+            let sent = &fetch.sent;
+            admitted.key.variant(&selection(&names, &fill_request.incoming.head, admitted, sent))
         };
         let page = place(&key);
-        let marked = self.isolate().borrow_mut().uncacheable.mark(page, &new, terms.arrived);
+        let marked = self.isolate().borrow_mut().uncacheable.mark(page, &new, fetch.arrived);
         if !moment && status < 500 {
-            self.note_refused(admitted, terms.arrived);
+            self.note_refused(admitted, fetch.arrived);
         }
-        let overrules = moment && status < 500 && errand.have.page.is_some();
+        let overrules = moment && status < 500 && fill_request.candidate.page.is_some();
         if !of_the_page && !overrules {
             return;
         }
         let until = if overrules {
-            let after = retry_after(&response.fields, terms.arrived).unwrap_or(MOMENT);
-            terms.arrived.plus(after.clamp(MOMENT, LONGEST_MOMENT))
+            let after = retry_after(&response.fields, fetch.arrived).unwrap_or(MOMENT);
+            fetch.arrived.plus(after.clamp(MOMENT, LONGEST_MOMENT))
         } else {
             marked
         };
         if !names.is_empty() {
-            self.note_vary(platform, &admitted.key, &names).await;
+            self.store_vary(platform, &admitted.key, &names).await;
         }
-        self.note_pass(platform, &key, reason.as_str(), until).await;
+        self.store_hit_for_pass(platform, &key, reason.as_str(), until).await;
     }
 
     /// The fields that select a page's answers, as far as is known.
     fn selecting_names(
         &self,
-        trip: &Trip<'_, P>,
-        terms: &Terms,
+        context: &FillContext<'_, P>,
+        fetch: &FetchContext,
         response: &ResponseHead,
     ) -> Vec<String> {
         let mut names = match vary(&response.fields) {
             Vary::Names(names) => names,
             Vary::Any => Vec::new(),
         };
-        names.extend(trip.errand.have.vary.iter().flat_map(|known| known.iter().cloned()));
-        names.extend(terms.lease.vary.iter().cloned());
+        names.extend(
+            context.fill_request.candidate.vary.iter().flat_map(|known| known.iter().cloned()),
+        );
+        names.extend(fetch.lease.vary.iter().cloned());
         sort(&mut names);
         names.dedup();
         names

@@ -8,12 +8,12 @@ use crate::cache::envelope::Record;
 use crate::cache::key::CacheKey;
 use crate::engine::port::{Platform, Store as _};
 
-use crate::engine::memory::{Held, StoredPage};
+use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::{Engine, Incoming, keep_until};
 
 /// What is stored for a request.
-pub(crate) enum Found<C> {
+pub(crate) enum LookUp<C> {
     /// A stored response that the request selects.
     Page(Rc<StoredPage<C>>),
     /// Hit-for-pass, with the reason.
@@ -34,34 +34,39 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-    ) -> Found<P::Chunk> {
+    ) -> LookUp<P::Chunk> {
         let now = platform.now();
         match self.get(platform, &admitted.key).await {
-            Some(Held::Page(page)) if page.entry.key == admitted.key => Found::Page(page),
-            Some(Held::Pass(reason, until)) if until > now => Found::Pass(reason),
-            Some(Held::Vary(names)) if self.selects_by_more(incoming, admitted, &names) => {
-                Found::Foreign
+            Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
+            Some(StoredRecord::Pass(reason, until)) if until > now => LookUp::Pass(reason),
+            Some(StoredRecord::Vary(names)) if self.selects_by_more(incoming, admitted, &names) => {
+                LookUp::Foreign
             }
-            Some(Held::Vary(names)) => {
+            Some(StoredRecord::Vary(names)) => {
                 let selected = self.select(incoming, admitted, &names);
                 let key = admitted.key.variant(&selected);
                 match self.get(platform, &key).await {
-                    Some(Held::Page(page))
+                    Some(StoredRecord::Page(page))
                         if page.entry.key == admitted.key && page.entry.selection == selected =>
                     {
-                        Found::Page(page)
+                        LookUp::Page(page)
                     }
-                    Some(Held::Pass(reason, until)) if until > now => Found::Pass(reason),
-                    Some(Held::Page(_) | Held::Pass(..) | Held::Vary(_)) | None => {
-                        Found::Nothing(Some(names))
-                    }
+                    Some(StoredRecord::Pass(reason, until)) if until > now => LookUp::Pass(reason),
+                    Some(
+                        StoredRecord::Page(_) | StoredRecord::Pass(..) | StoredRecord::Vary(_),
+                    )
+                    | None => LookUp::Nothing(Some(names)),
                 }
             }
-            Some(Held::Page(_) | Held::Pass(..)) | None => Found::Nothing(None),
+            Some(StoredRecord::Page(_) | StoredRecord::Pass(..)) | None => LookUp::Nothing(None),
         }
     }
 
-    pub(crate) async fn get(&self, platform: &Rc<P>, key: &CacheKey) -> Option<Held<P::Chunk>> {
+    pub(crate) async fn get(
+        &self,
+        platform: &Rc<P>,
+        key: &CacheKey,
+    ) -> Option<StoredRecord<P::Chunk>> {
         let held = self.isolate().borrow_mut().memory.get(key);
         if held.is_some() {
             return held;
@@ -72,14 +77,18 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Reads L1. What can't be read counts as nothing, and is told.
-    pub(crate) async fn read_l1(&self, platform: &Rc<P>, key: &CacheKey) -> Option<Held<P::Chunk>> {
+    pub(crate) async fn read_l1(
+        &self,
+        platform: &Rc<P>,
+        key: &CacheKey,
+    ) -> Option<StoredRecord<P::Chunk>> {
         match platform.colo().get(key.digest().as_str()).await {
             Ok(Some(stored)) => Some(match stored.record {
                 Record::Entry(entry) => {
-                    Held::Page(Rc::new(StoredPage { entry: *entry, body: stored.body }))
+                    StoredRecord::Page(Rc::new(StoredPage { entry: *entry, body: stored.body }))
                 }
-                Record::Vary(names) => Held::Vary(names.into()),
-                Record::Pass { reason, until } => Held::Pass(reason.into(), until),
+                Record::Vary(names) => StoredRecord::Vary(names.into()),
+                Record::Pass { reason, until } => StoredRecord::Pass(reason.into(), until),
             }),
             Ok(None) => None,
             Err(error) => {
@@ -90,22 +99,22 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Keeps in L0 and L1 which fields a page varies on.
-    pub(crate) async fn note_vary(&self, platform: &Rc<P>, key: &CacheKey, names: &[String]) {
-        let held = Held::Vary(names.into());
+    pub(crate) async fn store_vary(&self, platform: &Rc<P>, key: &CacheKey, names: &[String]) {
+        let held = StoredRecord::Vary(names.into());
         self.isolate().borrow_mut().memory.put(key, held);
         let record = Record::Vary(names.to_vec());
         self.write_l1(platform, key, &record, &P::chunk(&[]), VARY_KEEP).await;
     }
 
     /// Keeps a stored response in L0.
-    pub(crate) fn hold_here(&self, page: &Rc<StoredPage<P::Chunk>>) {
+    pub(crate) fn store_in_memory(&self, page: &Rc<StoredPage<P::Chunk>>) {
         let key = page.entry.key.variant(&page.entry.selection);
-        self.isolate().borrow_mut().memory.put(&key, Held::Page(Rc::clone(page)));
+        self.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(page)));
     }
 
     /// Keeps a stored response in L0 and L1, under the key of its variant.
-    pub(crate) async fn hold(&self, platform: &Rc<P>, page: &Rc<StoredPage<P::Chunk>>) {
-        self.hold_here(page);
+    pub(crate) async fn store_in_colo(&self, platform: &Rc<P>, page: &Rc<StoredPage<P::Chunk>>) {
+        self.store_in_memory(page);
         let entry = &page.entry;
         let key = entry.key.variant(&entry.selection);
         let keep = keep_until(entry).since(platform.now());
@@ -114,14 +123,14 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Keeps in L0 and L1 that a page's answers can't be stored.
-    pub(crate) async fn note_pass(
+    pub(crate) async fn store_hit_for_pass(
         &self,
         platform: &Rc<P>,
         key: &CacheKey,
         reason: &str,
         until: Timestamp,
     ) {
-        self.isolate().borrow_mut().memory.put(key, Held::Pass(reason.into(), until));
+        self.isolate().borrow_mut().memory.put(key, StoredRecord::Pass(reason.into(), until));
         let record = Record::Pass { reason: reason.to_owned(), until };
         let keep = until.since(platform.now());
         self.write_l1(platform, key, &record, &P::chunk(&[]), keep).await;

@@ -15,14 +15,14 @@ use crate::cache::admission::{Admission, Admitted, Refusal, admit};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::control::log::Event;
 use crate::control::problem::Problem;
-use crate::engine::fill::Have;
+use crate::engine::fill::Candidate;
 use crate::engine::invalidate::changes::OwnChange;
 use crate::engine::port::Platform;
 use crate::engine::{Engine, Incoming};
 use crate::http::RequestHead;
 use crate::http::cache_status::{CacheStatus, Forward};
 
-use lookup::Found;
+use lookup::LookUp;
 use response::{Answer, Asked};
 use whole::Whole;
 
@@ -51,22 +51,22 @@ impl<P: Platform> Engine<P> {
     ) -> Answer<P> {
         let asked = Asked::of(&incoming.head, admitted);
         let max_lag = self.max_lag(admitted);
-        let sight = (self.see(platform, max_lag).await, max_lag);
+        let health = (self.ensure_recent(platform, max_lag).await, max_lag);
         let found = self.find(platform, &incoming, admitted).await;
         // The clock is read after the first I/O: within a request it stands still before.
         let now = platform.now();
-        let have = match found {
-            Found::Pass(reason) => {
+        let candidate = match found {
+            LookUp::Pass(reason) => {
                 return self.whole(platform, incoming, admitted, &Whole::Marked(reason)).await;
             }
-            Found::Foreign => {
+            LookUp::Foreign => {
                 return self.whole(platform, incoming, admitted, &Whole::Vary).await;
             }
-            Found::Nothing(vary) => Have::nothing(vary),
-            Found::Page(page) => {
+            LookUp::Nothing(vary) => Candidate::nothing(vary),
+            LookUp::Page(page) => {
                 let entry = &page.entry;
-                let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
-                let invalidated = standing.need().0 > 0;
+                let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
+                let invalidated = validity.need().0 > 0;
                 let mut directives = admitted.directives.clone();
                 let fetched = entry.request_time;
                 match self.own_change(&incoming.head, &admitted.page, fetched, invalidated, now) {
@@ -77,54 +77,54 @@ impl<P: Platform> Engine<P> {
                         return self.whole(platform, incoming, admitted, &why).await;
                     }
                 }
-                match reuse(entry, standing, &directives, admitted.route, now) {
+                match reuse(entry, validity, &directives, admitted.route, now) {
                     Reuse::Fresh { ttl } => {
                         return Answer::stored(&asked, &page, now, CacheStatus::hit(ttl));
                     }
                     Reuse::Stale { ttl, why } => {
-                        let have = Have::of(&page, false, true, standing.need());
-                        self.refresh(platform, &incoming, admitted, have, now);
-                        let told = CacheStatus::hit(ttl).detail(why.as_str());
-                        return Answer::stored(&asked, &page, now, told);
+                        let candidate = Candidate::of(&page, false, true, validity.need());
+                        self.refresh(platform, &incoming, admitted, candidate, now);
+                        let cache_status = CacheStatus::hit(ttl).detail(why.as_str());
+                        return Answer::stored(&asked, &page, now, cache_status);
                     }
                     Reuse::Validate { why, conditional, on_error } => {
                         let forward =
-                            if standing.need().0 > 0 { Forward::Stale } else { why.forward() };
-                        Have::of(&page, conditional, on_error, standing.need())
+                            if validity.need().0 > 0 { Forward::Stale } else { why.forward() };
+                        Candidate::of(&page, conditional, on_error, validity.need())
                             .because(forward, why.as_str())
                     }
                     Reuse::Unsatisfiable => return Self::only_if_cached(),
                 }
             }
         };
-        let part = self.find_part(platform, &incoming, admitted, &have, sight).await;
-        let have = have.with_part(part);
-        if let Some(answer) = self.out_of_part(platform, &asked, &have) {
+        let part = self.find_part(platform, &incoming, admitted, &candidate, health).await;
+        let candidate = candidate.with_part(part);
+        if let Some(answer) = self.out_of_part(platform, &asked, &candidate) {
             return answer;
         }
         if admitted.directives.only_if_cached {
             return Self::only_if_cached();
         }
-        if let Some(why) = self.goes_whole(&incoming, admitted, &have, now) {
+        if let Some(why) = self.goes_whole(&incoming, admitted, &candidate, now) {
             return self.whole(platform, incoming, admitted, &why).await;
         }
         if admitted.range.is_some() {
-            return self.fetch_range(platform, incoming, admitted, have).await;
+            return self.fetch_range(platform, incoming, admitted, candidate).await;
         }
-        self.fetch_for(platform, incoming, admitted, have, now).await
+        self.fetch_for(platform, incoming, admitted, candidate, now).await
     }
 
     fn refused(&self, platform: &Rc<P>, request: &RequestHead, refusal: Refusal) -> Answer<P> {
         let url = format!("{}://{}{}", request.scheme, request.host, request.path);
         let event = Event::RequestRefused { url: &url, reason: refusal.as_str() };
         self.log(platform, &event);
-        let told = CacheStatus::default().detail(refusal.as_str());
-        Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), told)
+        let cache_status = CacheStatus::default().detail(refusal.as_str());
+        Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), cache_status)
     }
 
     /// RFC 9111 §5.2.1.7: 504 where nothing stored may answer.
     fn only_if_cached() -> Answer<P> {
-        let told = CacheStatus::default().detail("only-if-cached");
-        Answer::problem(&Problem::refused(504, "only-if-cached"), told)
+        let cache_status = CacheStatus::default().detail("only-if-cached");
+        Answer::problem(&Problem::refused(504, "only-if-cached"), cache_status)
     }
 }

@@ -39,9 +39,10 @@ impl<P: Platform> Engine<P> {
         incoming: Incoming<P>,
         pass: &Pass<'_>,
     ) -> Answer<P> {
-        let told = CacheStatus::forwarded(pass.reason.forward()).detail(pass.reason.as_str());
+        let cache_status =
+            CacheStatus::forwarded(pass.reason.forward()).detail(pass.reason.as_str());
         if let Some(admitted) = &pass.post {
-            return self.post(platform, incoming, admitted, told).await;
+            return self.post(platform, incoming, admitted, cache_status).await;
         }
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let head = Rc::clone(&incoming.head);
@@ -53,7 +54,7 @@ impl<P: Platform> Engine<P> {
             let pages = changed_by(&head, &response.head, self.config());
             self.note_changes(platform, &head, pages, invalidation(&response.head)).await;
         }
-        self.passed(response, pass.route, told)
+        self.passed(response, pass.route, cache_status)
     }
 
     /// Passes a request of a worker whose settings are wrong: uncached, and said so.
@@ -64,23 +65,23 @@ impl<P: Platform> Engine<P> {
         problem: &HealthReason,
     ) -> Answer<P> {
         let reason = problem.as_str();
-        let told = CacheStatus::forwarded(Forward::Bypass).detail(reason);
+        let cache_status = CacheStatus::forwarded(Forward::Bypass).detail(reason);
         match problem {
             // RFC 5842 §7.2: the worker would ask itself.
             HealthReason::OriginIsWorker => {
-                return Answer::problem(&Problem::refused(508, reason), told);
+                return Answer::problem(&Problem::refused(508, reason), cache_status);
             }
             HealthReason::Origin(_) => {
                 let detail = "The worker's settings are wrong; its healthz says which.";
                 let problem = Problem::new(ProblemKind::Misconfigured, detail).because(reason);
-                return Answer::problem(&problem, told);
+                return Answer::problem(&problem, cache_status);
             }
             HealthReason::Config(_)
             | HealthReason::Secrets(_)
             | HealthReason::BindingMissing(_)
             | HealthReason::NothingCanInvalidate
-            | HealthReason::Blind(_)
-            | HealthReason::Dark(_)
+            | HealthReason::JournalLost(_)
+            | HealthReason::JournalLostTooLong(_)
             | HealthReason::FrontCacheFailed(_)
             | HealthReason::Resharding(_)
             | HealthReason::Cold => {}
@@ -90,7 +91,7 @@ impl<P: Platform> Engine<P> {
         }
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let response = self.ask(platform, incoming, fields).await;
-        self.passed(response, &self.config().defaults, told)
+        self.passed(response, &self.config().defaults, cache_status)
     }
 
     /// Sends a visitor's own request to the origin, within the limit of requests under way.
@@ -158,15 +159,15 @@ impl<P: Platform> Engine<P> {
         &self,
         response: Result<OriginResponse<P::Stream>, OriginError>,
         route: &Route,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Answer<P> {
         match response {
             Ok(response) => {
-                let told = told.fwd_status(response.head.status);
+                let cache_status = cache_status.fwd_status(response.head.status);
                 let fields = visitor_fields(&response.head.fields, route, FreshnessSource::None);
-                Answer::told(response.head.status, fields, Body::Origin(response.body), told)
+                Answer::new(response.head.status, fields, Body::Origin(response.body), cache_status)
             }
-            Err(error) => Answer::origin_failed(error, told.detail(error.as_str())),
+            Err(error) => Answer::origin_failed(error, cache_status.detail(error.as_str())),
         }
     }
 

@@ -18,9 +18,9 @@ use crate::http::{RequestHead, ResponseHead};
 use crate::journal::{Appended, Mode};
 
 use super::response::Answer;
-use crate::engine::fill::Have;
+use crate::engine::fill::Candidate;
 use crate::engine::fill::permission::Lease;
-use crate::engine::fill::store::Terms;
+use crate::engine::fill::store::FetchContext;
 use crate::engine::{Engine, Incoming};
 
 impl<P: Platform> Engine<P> {
@@ -30,7 +30,7 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Answer<P> {
         let asked = incoming.share();
         let sent = cacheable_request_fields(&asked.head, admitted, &self.facts(&asked, false));
@@ -38,14 +38,14 @@ impl<P: Platform> Engine<P> {
         let began = platform.now();
         let response = match self.ask(platform, incoming, sent.clone()).await {
             Ok(response) => response,
-            Err(error) => return self.passed(Err(error), admitted.route, told),
+            Err(error) => return self.passed(Err(error), admitted.route, cache_status),
         };
         let arrived = platform.now();
         let lease = Lease::alone("method", Selection::default(), TagSet::default());
-        let terms = Terms { lease, stamp, sent, began, arrived };
-        let input = self.input(&asked, admitted, &response.head, &terms);
+        let fetch = FetchContext { lease, stamp, sent, began, arrived };
+        let input = self.input(&asked, admitted, &response.head, &fetch);
         let mut entry = post_storage(&input).map(|storable| {
-            self.entry(&asked.head, admitted, storable, response.head.status, &terms)
+            self.entry(&asked.head, admitted, storable, response.head.status, &fetch)
         });
         if admitted.route.unsafe_invalidates {
             let (targets, mode) = match invalidation(&response.head) {
@@ -60,12 +60,13 @@ impl<P: Platform> Engine<P> {
             };
             entry = entry.zip(stamp).map(|(entry, stamp)| Entry { stamp, ..entry });
         }
-        let have = Have::nothing(None);
-        let part = entry
-            .and_then(|entry| self.arriving(admitted, &have, entry, None, &response.head.fields));
+        let candidate = Candidate::nothing(None);
+        let part = entry.and_then(|entry| {
+            self.arriving(admitted, &candidate, entry, None, &response.head.fields)
+        });
         match part {
-            Some(part) => self.take_part(platform, admitted, part, response, told),
-            None => self.passed(Ok(response), admitted.route, told),
+            Some(part) => self.take_part(platform, admitted, part, response, cache_status),
+            None => self.passed(Ok(response), admitted.route, cache_status),
         }
     }
 

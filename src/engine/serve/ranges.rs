@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::base::time::Millis;
-use crate::cache::Standing;
+use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::envelope::Record;
@@ -23,16 +23,16 @@ use crate::config::Route;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, ResponseHead};
-use crate::journal::view::{Sight, Verdict};
+use crate::journal::view::{Verdict, ViewHealth};
 
 use super::response::{Answer, Asked, Body};
-use crate::engine::fill::leader_only::PrivateAnswer;
+use crate::engine::fill::leader_only::NotStoredAnswer;
 use crate::engine::fill::permission::Lease;
-use crate::engine::fill::shared::{Flight, Work};
-use crate::engine::fill::store::{Around, Terms};
+use crate::engine::fill::shared::{SharedFill, Work};
+use crate::engine::fill::store::{Around, FetchContext};
 use crate::engine::fill::stored::stated_length;
-use crate::engine::fill::{Errand, Have, Trip};
-use crate::engine::memory::{Held, StoredPage};
+use crate::engine::fill::{Candidate, FillContext, FillRequest};
+use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::origin_limit::Sender;
 use crate::engine::{Engine, Incoming};
 
@@ -53,22 +53,22 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        have: &Have<P>,
-        sight: (Sight, Millis),
+        candidate: &Candidate<P>,
+        health: (ViewHealth, Millis),
     ) -> Option<Rc<StoredPage<P::Chunk>>> {
         if !admitted.route.store_partial {
             return None;
         }
-        let selected = self.selected(incoming, admitted, have);
+        let selected = self.selected(incoming, admitted, candidate);
         let held = self.get(platform, &admitted.key.variant(&selected).part()).await?;
-        let Held::Page(page) = held else { return None };
+        let StoredRecord::Page(page) = held else { return None };
         let entry = &page.entry;
         if entry.part.is_none() || entry.key != admitted.key || entry.selection != selected {
             return None;
         }
-        let standing = self.standing(platform, &entry.targets, entry.stamp, sight).await;
+        let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
         let now = platform.now();
-        match reuse(entry, standing, &admitted.directives, admitted.route, now) {
+        match reuse(entry, validity, &admitted.directives, admitted.route, now) {
             Reuse::Fresh { .. } => Some(page),
             Reuse::Stale { .. } | Reuse::Validate { .. } | Reuse::Unsatisfiable => None,
         }
@@ -78,9 +78,9 @@ impl<P: Platform> Engine<P> {
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
     ) -> Selection {
-        match &have.vary {
+        match &candidate.vary {
             Some(names) => self.select(incoming, admitted, names),
             None => Selection::default(),
         }
@@ -92,12 +92,12 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        have: Have<P>,
+        candidate: Candidate<P>,
     ) -> Answer<P> {
-        let told = CacheStatus::forwarded(have.forward).detail("range");
+        let cache_status = CacheStatus::forwarded(candidate.forward).detail("range");
         let mut sent =
             cacheable_request_fields(&incoming.head, admitted, &self.facts(&incoming, false));
-        add_selecting(&mut sent, &incoming.head, have.vary.as_deref().unwrap_or_default());
+        add_selecting(&mut sent, &incoming.head, candidate.vary.as_deref().unwrap_or_default());
         let mut fields = sent.clone();
         for name in ["range", "if-range"] {
             if let Some(value) = incoming.head.fields.get(name) {
@@ -115,18 +115,18 @@ impl<P: Platform> Engine<P> {
             Ok(response) => response,
             Err(error) => {
                 self.origin_failed(platform, &admitted.page.url(), error);
-                return self.passed(Err(error), admitted.route, told);
+                return self.passed(Err(error), admitted.route, cache_status);
             }
         };
-        let selected = self.selected(&incoming, admitted, &have);
-        let seen = have.page.as_ref().or(have.part.as_ref());
+        let selected = self.selected(&incoming, admitted, &candidate);
+        let seen = candidate.page.as_ref().or(candidate.part.as_ref());
         let tags = seen.map_or_else(TagSet::default, |page| page.entry.tags.clone());
         let mut lease = Lease::alone("range", selected, tags);
-        lease.vary = have.vary.iter().flat_map(|names| names.iter().cloned()).collect();
-        let mut terms = Terms { lease, stamp, sent, began, arrived: platform.now() };
-        let stored = have.part.clone();
+        lease.vary = candidate.vary.iter().flat_map(|names| names.iter().cloned()).collect();
+        let mut fetch = FetchContext { lease, stamp, sent, began, arrived: platform.now() };
+        let stored = candidate.part.clone();
         let decision = range_storage(
-            &self.input(&incoming, admitted, &response.head, &terms),
+            &self.input(&incoming, admitted, &response.head, &fetch),
             stated_length(&response.head.fields),
             stored.as_ref().map(|page| &page.entry),
         );
@@ -134,21 +134,28 @@ impl<P: Platform> Engine<P> {
             RangeStorage::Keep(kept) => {
                 let joined = stored.zip(kept.seam);
                 if let Some((stored, _)) = &joined {
-                    terms.stamp = terms.stamp.min(stored.entry.stamp);
+                    fetch.stamp = fetch.stamp.min(stored.entry.stamp);
                 }
-                let mut entry = self.part_entry(&incoming, admitted, *kept, &terms);
+                let mut entry = self.part_entry(&incoming, admitted, *kept, &fetch);
                 if let Some((stored, _)) = &joined {
                     entry.request_time = stored.entry.request_time;
                 }
-                match self.arriving(admitted, &have, entry, joined, &response.head.fields) {
-                    Some(part) => self.take_part(platform, admitted, part, response, told),
-                    None => self.passed(Ok(response), admitted.route, told),
+                match self.arriving(admitted, &candidate, entry, joined, &response.head.fields) {
+                    Some(part) => self.take_part(platform, admitted, part, response, cache_status),
+                    None => self.passed(Ok(response), admitted.route, cache_status),
                 }
             }
-            RangeStorage::Leave(_) => self.passed(Ok(response), admitted.route, told),
+            RangeStorage::Leave(_) => self.passed(Ok(response), admitted.route, cache_status),
             RangeStorage::Refuse(reason) => {
-                self.refuse_range(platform, incoming, admitted, have, &terms, (response, reason))
-                    .await
+                self.refuse_range(
+                    platform,
+                    incoming,
+                    admitted,
+                    candidate,
+                    &fetch,
+                    (response, reason),
+                )
+                .await
             }
         }
     }
@@ -160,28 +167,29 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        have: Have<P>,
-        terms: &Terms,
+        candidate: Candidate<P>,
+        fetch: &FetchContext,
         refused: (OriginResponse<P::Stream>, NoStore),
     ) -> Answer<P> {
         let (response, reason) = refused;
-        let told = CacheStatus::forwarded(have.forward).detail("range");
+        let cache_status = CacheStatus::forwarded(candidate.forward).detail("range");
         let now = platform.now();
-        if let (Some(_), true) = (&have.page, decides(response.head.status)) {
-            self.refresh(platform, &incoming, admitted, have.clone(), now);
+        if let (Some(_), true) = (&candidate.page, decides(response.head.status)) {
+            self.refresh(platform, &incoming, admitted, candidate.clone(), now);
         }
         let status = response.head.status;
         let whole = self.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
         if whole || is_of_the_moment(status) || status == 416 {
-            return self.passed(Ok(response), admitted.route, told);
+            return self.passed(Ok(response), admitted.route, cache_status);
         }
         let key = admitted.key.clone();
-        let errand = Errand { incoming: incoming.share(), have, key, background: false };
-        let flight = Flight::begin(Work::Fetch, terms.arrived);
-        let trip = Trip { platform, errand: &errand, admitted, flight: &flight };
-        self.mark(&trip, terms, &response.head, reason).await;
-        let answer = PrivateAnswer { response, reason };
-        self.private(platform, incoming, admitted, answer, told).await
+        let fill_request =
+            FillRequest { incoming: incoming.share(), candidate, key, background: false };
+        let fill = SharedFill::begin(Work::Fetch, fetch.arrived);
+        let context = FillContext { platform, fill_request: &fill_request, admitted, fill: &fill };
+        self.mark_hit_for_pass(&context, fetch, &response.head, reason).await;
+        let answer = NotStoredAnswer { response, reason };
+        self.answer_not_stored(platform, incoming, admitted, answer, cache_status).await
     }
 
     pub(crate) fn input<'a>(
@@ -189,15 +197,15 @@ impl<P: Platform> Engine<P> {
         incoming: &'a Incoming<P>,
         admitted: &'a Admitted<'_>,
         response: &'a ResponseHead,
-        terms: &'a Terms,
+        fetch: &'a FetchContext,
     ) -> StorageInput<'a> {
         StorageInput {
             request: &incoming.head,
             admitted,
-            sent: &terms.sent,
+            sent: &fetch.sent,
             response,
-            request_time: terms.began,
-            response_time: terms.arrived,
+            request_time: fetch.began,
+            response_time: fetch.arrived,
         }
     }
 
@@ -206,10 +214,10 @@ impl<P: Platform> Engine<P> {
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         kept: Kept,
-        terms: &Terms,
+        fetch: &FetchContext,
     ) -> Entry {
         let status = if kept.part.is_some() { 206 } else { 200 };
-        let mut entry = self.entry(&incoming.head, admitted, kept.storable, status, terms);
+        let mut entry = self.entry(&incoming.head, admitted, kept.storable, status, fetch);
         entry.part = kept.part;
         entry
     }
@@ -218,7 +226,7 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn arriving(
         &self,
         admitted: &Admitted<'_>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
         mut entry: Entry,
         joined: Option<(Rc<StoredPage<P::Chunk>>, Seam)>,
         came: &Fields,
@@ -227,15 +235,15 @@ impl<P: Platform> Engine<P> {
             seam.before + stored.entry.body_length.saturating_sub(seam.after)
         });
         entry.body_length = stated_length(came)?.saturating_add(kept);
-        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().flight_bytes());
+        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().fill_bytes());
         if entry.body_length > self.config().max_body.min(room) {
             return None;
         }
         let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
-        let known = have.vary.as_deref().unwrap_or_default();
+        let known = candidate.vary.as_deref().unwrap_or_default();
         let news = names != known;
         // The note of the names would stand in the place of the page itself.
-        if news && have.page.is_some() {
+        if news && candidate.page.is_some() {
             return None;
         }
         let vary = news.then_some(names);
@@ -249,34 +257,34 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         part: Arriving<P>,
         response: OriginResponse<P::Stream>,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Answer<P> {
-        let told = told.fwd_status(response.head.status).stored();
+        let cache_status = cache_status.fwd_status(response.head.status).stored();
         let source = part.entry.freshness.source;
         let fields = visitor_fields(&response.head.fields, admitted.route, source);
         let stated = stated_length(&response.head.fields);
-        let flight = Flight::begin(Work::Fetch, platform.now());
+        let fill = SharedFill::begin(Work::Fetch, platform.now());
         let limit = Millis(self.config().origin_timeout.0 * 2);
-        let Some(reader) = flight.reader(true, limit) else {
-            return Answer::origin_failed(OriginError::Broken, told);
+        let Some(reader) = fill.reader(true, limit) else {
+            return Answer::origin_failed(OriginError::Broken, cache_status);
         };
         // A name of its own: it is listed for its bytes alone, and nobody joins it.
         let listed = CacheKey::from_stored(platform.unique());
-        self.isolate().borrow_mut().flights.insert(listed.clone(), flight.clone());
+        self.isolate().borrow_mut().fills.insert(listed.clone(), fill.clone());
         let (engine, on) = (self.clone(), Rc::clone(platform));
         platform.spawn(async move {
-            let end = engine.read_body(&on, response.body, stated, &flight).await;
-            flight.finish(end, on.now());
-            match (end, flight.body()) {
+            let end = engine.read_body(&on, response.body, stated, &fill).await;
+            fill.finish(end, on.now());
+            match (end, fill.body()) {
                 (Ok(()), Some(body)) => engine.keep_part(&on, part, body).await,
                 (Ok(()), None) => {}
                 (Err(error), _) => {
                     engine.origin_failed(&on, &part.entry.page.url(), error);
                 }
             }
-            engine.isolate().borrow_mut().end_flight(&listed, &flight);
+            engine.isolate().borrow_mut().end_fill(&listed, &fill);
         });
-        Answer::told(response.head.status, fields, Body::Flight(reader), told)
+        Answer::new(response.head.status, fields, Body::Fill(reader), cache_status)
     }
 
     /// Stores a part that is there, in this colo.
@@ -290,19 +298,21 @@ impl<P: Platform> Engine<P> {
             }
             None => body,
         };
-        if P::length(&body) as u64 != entry.body_length || self.is_void(platform, &entry) {
+        if P::length(&body) as u64 != entry.body_length
+            || self.is_hard_invalidated(platform, &entry)
+        {
             return;
         }
         if let Some(names) = vary {
-            self.note_vary(platform, &key, &names).await;
+            self.store_vary(platform, &key, &names).await;
         }
         let page = Rc::new(StoredPage { entry, body });
         if page.entry.part.is_none() {
-            return self.hold(platform, &page).await;
+            return self.store_in_colo(platform, &page).await;
         }
         let entry = &page.entry;
         let key = entry.key.variant(&entry.selection).part();
-        self.isolate().borrow_mut().memory.put(&key, Held::Page(Rc::clone(&page)));
+        self.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(&page)));
         let record = Record::Entry(Box::new(entry.clone()));
         self.write_l1(platform, &key, &record, &page.body, keep(entry).into()).await;
     }
@@ -312,12 +322,12 @@ impl<P: Platform> Engine<P> {
     pub(crate) fn lacks(
         &self,
         platform: &Rc<P>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
         route: &Route,
     ) -> Option<(Rc<StoredPage<P::Chunk>>, Fields)> {
-        let page = have.part.as_ref().filter(|_| have.page.is_none())?;
+        let page = candidate.part.as_ref().filter(|_| candidate.page.is_none())?;
         let fields = rest(&page.entry, route, self.config().max_body)?;
-        if self.against(platform, &page.entry) != Verdict::Known(Standing::Current) {
+        if self.validity_now(platform, &page.entry) != Verdict::Known(Validity::Current) {
             return None;
         }
         Some((Rc::clone(page), fields))
@@ -327,12 +337,13 @@ impl<P: Platform> Engine<P> {
     /// does not make it.
     pub(crate) async fn complete(
         &self,
-        trip: &Trip<'_, P>,
+        context: &FillContext<'_, P>,
         stored: &Rc<StoredPage<P::Chunk>>,
         response: OriginResponse<P::Stream>,
-        terms: &Terms,
+        fetch: &FetchContext,
     ) -> Option<OriginResponse<P::Stream>> {
-        let input = self.input(&trip.errand.incoming, trip.admitted, &response.head, terms);
+        let input =
+            self.input(&context.fill_request.incoming, context.admitted, &response.head, fetch);
         let length = stated_length(&response.head.fields);
         let kept = completed(&input, length, &stored.entry);
         let Some((kept, seam)) = kept.and_then(|kept| kept.seam.map(|seam| (kept, seam))) else {
@@ -343,7 +354,7 @@ impl<P: Platform> Engine<P> {
             after: P::slice(&stored.body, seam.after, stored.entry.body_length),
             since: stored.entry.request_time,
         };
-        self.take_in(trip, kept.storable, response, terms, Some(around)).await;
+        self.store_streamed(context, kept.storable, response, fetch, Some(around)).await;
         None
     }
 
@@ -352,11 +363,12 @@ impl<P: Platform> Engine<P> {
         &self,
         platform: &Rc<P>,
         asked: &Asked<'_>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
     ) -> Option<Answer<P>> {
-        let page = have.part.as_ref()?;
+        let page = candidate.part.as_ref()?;
         let now = platform.now();
-        let told = CacheStatus::hit(crate::engine::fill::ttl(&page.entry, now)).detail("part");
-        Answer::out_of_part(asked, page, now, told)
+        let cache_status =
+            CacheStatus::hit(crate::engine::fill::ttl(&page.entry, now)).detail("part");
+        Answer::out_of_part(asked, page, now, cache_status)
     }
 }

@@ -1,4 +1,4 @@
-//! Answers to visitors: from a stored response, from a flight, from the origin, or of the edge's own making.
+//! Answers to visitors: from a stored response, from a fill, from the origin, or of the edge's own making.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ use crate::engine::port::{OriginError, Platform};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 
-use crate::engine::fill::shared::Reader;
+use crate::engine::fill::shared::BodyReader;
 use crate::engine::memory::StoredPage;
 
 /// An answer to a visitor.
@@ -27,7 +27,7 @@ pub struct Answer<P: Platform> {
     /// The body.
     pub body: Body<P>,
     /// What Cache-Status, logs and metrics say.
-    pub told: CacheStatus,
+    pub cache_status: CacheStatus,
 }
 
 /// The body of an answer.
@@ -36,8 +36,8 @@ pub enum Body<P: Platform> {
     Empty,
     /// A stored body, whole.
     Whole(P::Chunk),
-    /// A body that arrives through a flight.
-    Flight(Reader<P>),
+    /// A body that arrives through a fill.
+    Fill(BodyReader<P>),
     /// The origin's own, unread: WebSockets too.
     Origin(P::Stream),
 }
@@ -146,7 +146,7 @@ impl<P: Platform> Answer<P> {
         asked: &Asked<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
         now: Timestamp,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Self {
         let shaped = shape(asked, &page.entry, now, true);
         let body = match shaped.part {
@@ -163,7 +163,7 @@ impl<P: Platform> Answer<P> {
                 Body::Whole(P::concat(&pieces))
             }
         };
-        Self::told(shaped.status, shaped.fields, body, told)
+        Self::new(shaped.status, shaped.fields, body, cache_status)
     }
 
     /// An answer out of a stored part; none if it does not have what was asked for.
@@ -172,35 +172,35 @@ impl<P: Platform> Answer<P> {
         asked: &Asked<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
         now: Timestamp,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Option<Self> {
         let cut = cut(asked.request, &page.entry)?;
         let mut fields = entry_fields(asked, &page.entry);
         fields.set("age", page.entry.age(now).0.to_string());
         if not_modified(asked.request, &page.entry) {
-            return Some(Self::told(304, not_modified_fields(&fields), Body::Empty, told));
+            return Some(Self::new(304, not_modified_fields(&fields), Body::Empty, cache_status));
         }
         fields.set("content-range", cut.content_range);
         fields.set("content-length", (cut.to - cut.from).to_string());
         let body = Body::Whole(P::slice(&page.body, cut.from, cut.to));
-        Some(Self::told(206, fields, body, told))
+        Some(Self::new(206, fields, body, cache_status))
     }
 
     /// An answer out of a response whose body still arrives.
     #[must_use]
-    pub fn flying(
+    pub fn streaming(
         asked: &Asked<'_>,
         entry: &Entry,
-        reader: Reader<P>,
+        reader: BodyReader<P>,
         now: Timestamp,
-        told: CacheStatus,
+        cache_status: CacheStatus,
     ) -> Self {
         let shaped = shape(asked, entry, now, false);
         let body = match shaped.part {
-            Part::Whole => Body::Flight(reader),
+            Part::Whole => Body::Fill(reader),
             Part::None | Part::Slice(..) | Part::Multi(..) => Body::Empty,
         };
-        Self::told(shaped.status, shaped.fields, body, told)
+        Self::new(shaped.status, shaped.fields, body, cache_status)
     }
 
     /// The same with these fields besides, in the place of those of the same name.
@@ -215,22 +215,22 @@ impl<P: Platform> Answer<P> {
 
     /// An answer of the edge's own making: a problem document (RFC 9457).
     #[must_use]
-    pub fn problem(problem: &Problem, told: CacheStatus) -> Self {
+    pub fn problem(problem: &Problem, cache_status: CacheStatus) -> Self {
         let mut fields = problem.fields();
         fields.set("cache-control", "no-store");
-        Self::told(problem.status(), fields, Body::Whole(P::chunk(&problem.body())), told)
+        Self::new(problem.status(), fields, Body::Whole(P::chunk(&problem.body())), cache_status)
     }
 
     /// What a visitor gets when the origin gave no answer and nothing stored may stand in.
     #[must_use]
-    pub fn origin_failed(error: OriginError, told: CacheStatus) -> Self {
-        Self::problem(&Problem::origin(error.status(), error.as_str()), told)
+    pub fn origin_failed(error: OriginError, cache_status: CacheStatus) -> Self {
+        Self::problem(&Problem::origin(error.status(), error.as_str()), cache_status)
     }
 
     /// An answer with its Cache-Status.
     #[must_use]
-    pub fn told(status: u16, mut fields: Fields, body: Body<P>, told: CacheStatus) -> Self {
-        told.append_to(&mut fields);
-        Self { status, fields, body, told }
+    pub fn new(status: u16, mut fields: Fields, body: Body<P>, cache_status: CacheStatus) -> Self {
+        cache_status.append_to(&mut fields);
+        Self { status, fields, body, cache_status }
     }
 }

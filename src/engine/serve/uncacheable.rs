@@ -120,8 +120,8 @@ impl Uncacheable {
     pub fn mark(&mut self, page: u64, new: &NewMark, now: Timestamp) -> Timestamp {
         let again = self.marks.get(&page).filter(|old| now < old.until.plus(old.length));
         let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.length.0 * 2));
-        let standing = again.filter(|old| now < old.until).map(|old| old.length);
-        let length = longer.or(standing).unwrap_or(new.length).max(new.length).min(LONGEST_MARK);
+        let validity = again.filter(|old| now < old.until).map(|old| old.length);
+        let length = longer.or(validity).unwrap_or(new.length).max(new.length).min(LONGEST_MARK);
         let first = again.is_none();
         make_room(&mut self.marks, |mark| now < mark.until.plus(mark.length));
         let until = now.plus(length);

@@ -23,8 +23,8 @@ use crate::http::origin::origin;
 
 use super::response::Answer;
 use super::uncacheable::{place, prefixes};
-use crate::engine::fill::shared::{Flight, Landing, Work};
-use crate::engine::fill::{Errand, Have};
+use crate::engine::fill::shared::{FillOutcome, SharedFill, Work};
+use crate::engine::fill::{Candidate, FillRequest};
 use crate::engine::{Engine, Incoming};
 
 /// Why a request goes whole.
@@ -67,7 +67,7 @@ impl Whole {
 struct Lead<P: Platform> {
     engine: Engine<P>,
     key: CacheKey,
-    flight: Flight<P>,
+    fill: SharedFill<P>,
     now: Timestamp,
     /// A fetch of the page goes on with it.
     goes_on: bool,
@@ -78,10 +78,10 @@ impl<P: Platform> Drop for Lead<P> {
         if self.goes_on {
             return;
         }
-        if self.flight.landing().is_none() {
-            self.flight.land(Landing::Elsewhere, self.now);
+        if self.fill.outcome().is_none() {
+            self.fill.resolve(FillOutcome::InProgressElsewhere, self.now);
         }
-        self.engine.isolate().borrow_mut().end_flight(&self.key, &self.flight);
+        self.engine.isolate().borrow_mut().end_fill(&self.key, &self.fill);
     }
 }
 
@@ -111,7 +111,7 @@ impl<P: Platform> Engine<P> {
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        have: &Have<P>,
+        candidate: &Candidate<P>,
         now: Timestamp,
     ) -> Option<Whole> {
         let left = self.left_out(incoming, admitted);
@@ -121,14 +121,18 @@ impl<P: Platform> Engine<P> {
         if admitted.directives.no_store {
             return Some(Whole::NoStore);
         }
-        let key = self.flight_key(incoming, admitted, have);
+        let key = self.fill_key(incoming, admitted, candidate);
         let under_way = self.is_under_way(&key, now);
         let uncacheable = &self.isolate().borrow().uncacheable;
         if let Some(reason) = uncacheable.marked(place(&key), left, now) {
             return Some(Whole::Marked(reason.into()));
         }
         // Who asks for the same page now tells whether it may be stored.
-        if under_way || have.page.is_some() || have.vary.is_some() || have.part.is_some() {
+        if under_way
+            || candidate.page.is_some()
+            || candidate.vary.is_some()
+            || candidate.part.is_some()
+        {
             return None;
         }
         if left == LeftOut::Other {
@@ -143,8 +147,8 @@ impl<P: Platform> Engine<P> {
     /// Whether the page is being fetched, or asked for by a request that goes whole and leads.
     pub(crate) fn is_under_way(&self, key: &CacheKey, now: Timestamp) -> bool {
         let limit = Millis(self.config().origin_timeout.0 * 2);
-        let flight = self.isolate().borrow_mut().flight(key, now, limit);
-        flight.is_some_and(|flight| !matches!(flight.landing(), Some(Landing::Failed(_))))
+        let fill = self.isolate().borrow_mut().shared_fill(key, now, limit);
+        fill.is_some_and(|fill| !matches!(fill.outcome(), Some(FillOutcome::Failed(_))))
     }
 
     /// Whether a response with this selection can't be known to be the one for the request.
@@ -167,7 +171,7 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         why: &Whole,
     ) -> Answer<P> {
-        let told = CacheStatus::forwarded(Forward::Bypass).detail(&why.detail());
+        let cache_status = CacheStatus::forwarded(Forward::Bypass).detail(&why.detail());
         let lead = why.leads().then(|| self.lead(platform, admitted));
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let asked = incoming.share();
@@ -180,18 +184,18 @@ impl<P: Platform> Engine<P> {
             Ok(_) => {}
             Err(error) => {
                 if let Some(lead) = lead {
-                    lead.flight.land(Landing::Failed(*error), platform.now());
+                    lead.fill.resolve(FillOutcome::Failed(*error), platform.now());
                 }
             }
         }
-        self.passed(response, admitted.route, told)
+        self.passed(response, admitted.route, cache_status)
     }
 
     fn lead(&self, platform: &Rc<P>, admitted: &Admitted<'_>) -> Lead<P> {
         let (key, now) = (admitted.key.clone(), platform.now());
-        let flight = Flight::begin(Work::Fetch, now);
-        self.isolate().borrow_mut().flights.insert(key.clone(), flight.clone());
-        Lead { engine: self.clone(), key, flight, now, goes_on: false }
+        let fill = SharedFill::begin(Work::Fetch, now);
+        self.isolate().borrow_mut().fills.insert(key.clone(), fill.clone());
+        Lead { engine: self.clone(), key, fill, now, goes_on: false }
     }
 
     /// What the answer to a whole request tells of the page: as the one to a request without what no key has.
@@ -228,7 +232,7 @@ impl<P: Platform> Engine<P> {
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 self.note_refused(admitted, now);
                 if let Some(lead) = lead {
-                    lead.flight.land(Landing::Private(reason), now);
+                    lead.fill.resolve(FillOutcome::NotStored(reason), now);
                 }
             }
         }
@@ -256,16 +260,17 @@ impl<P: Platform> Engine<P> {
         now: Timestamp,
     ) {
         let key = admitted.key.clone();
-        let flight = match lead {
+        let fill = match lead {
             Some(mut lead) => {
                 lead.goes_on = true;
-                lead.flight.clone()
+                lead.fill.clone()
             }
             None if self.is_under_way(&key, now) => return,
-            None => Flight::begin(Work::Fetch, now),
+            None => SharedFill::begin(Work::Fetch, now),
         };
         // Nobody waits for it but those who asked for the same page: it is no refresh in the background.
-        let errand = Errand { incoming, have: Have::nothing(None), key, background: false };
-        self.take_off_as(platform, errand, Work::Fetch, flight);
+        let fill_request =
+            FillRequest { incoming, candidate: Candidate::nothing(None), key, background: false };
+        self.take_off_as(platform, fill_request, Work::Fetch, fill);
     }
 }

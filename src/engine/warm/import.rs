@@ -16,12 +16,12 @@ use crate::cache::key::{CacheKey, Page, Selection};
 use crate::config::Config;
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
 use crate::http::Fields;
-use crate::index::sitemap::{Kind, Reader, SitemapError};
+use crate::index::sitemap::{Kind, SitemapError, SitemapReader};
 use crate::index::{
     ImportNews, ImportTask, Listed, ShardCall, ShardError, SitemapFile, WarmRequest,
 };
 
-use super::Depot;
+use super::ShardHost;
 use crate::engine::together::join_all;
 use crate::engine::{Engine, USER_AGENT, own_request};
 
@@ -48,12 +48,12 @@ impl<P: Platform> Engine<P> {
     pub(crate) async fn import<S: Sql>(
         &self,
         platform: &Rc<P>,
-        depot: &Depot<S>,
+        shard_host: &ShardHost<S>,
         task: ImportTask,
     ) -> Result<(), ShardError> {
         let (file, news) = match task {
             ImportTask::Read(file) => {
-                let news = match self.read_sitemap(platform, depot, &file).await? {
+                let news = match self.read_sitemap(platform, shard_host, &file).await? {
                     Ok(kind) => ImportNews::Read(kind),
                     Err((reason, again)) => {
                         self.import_failed(platform, &file, &reason);
@@ -67,14 +67,14 @@ impl<P: Platform> Engine<P> {
                 (file, news)
             }
         };
-        depot.act(|shard| shard.note_import(&file, &news, platform.now()))
+        shard_host.act(|shard| shard.note_import(&file, &news, platform.now()))
     }
 
     /// Reads a file; the outer error is the shard's.
     async fn read_sitemap<S: Sql>(
         &self,
         platform: &Rc<P>,
-        depot: &Depot<S>,
+        shard_host: &ShardHost<S>,
         file: &SitemapFile,
     ) -> Result<Result<Kind, Fault>, ShardError> {
         let began = platform.now();
@@ -82,7 +82,7 @@ impl<P: Platform> Engine<P> {
             Ok(body) => body,
             Err(fault) => return Ok(Err(fault)),
         };
-        let (mut reader, mut found) = (Reader::default(), Vec::new());
+        let (mut reader, mut found) = (SitemapReader::default(), Vec::new());
         loop {
             let left = MOST_TIME.0.saturating_sub(platform.now().since(began).0);
             let timeout = Millis(left).min(self.config().origin_timeout);
@@ -102,11 +102,11 @@ impl<P: Platform> Engine<P> {
             }
             if found.len() >= NOTED {
                 let news = ImportNews::Lists(std::mem::take(&mut found));
-                depot.act(|shard| shard.note_import(file, &news, platform.now()))?;
+                shard_host.act(|shard| shard.note_import(file, &news, platform.now()))?;
             }
         }
         let news = ImportNews::Lists(found);
-        depot.act(|shard| shard.note_import(file, &news, platform.now()))?;
+        shard_host.act(|shard| shard.note_import(file, &news, platform.now()))?;
         Ok(reader.end().map_err(|error| fault(&error)))
     }
 

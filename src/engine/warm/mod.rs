@@ -28,8 +28,8 @@ use crate::index::{
     Outcome, RecordRequest, Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask,
 };
 
-use super::fill::permission::{Lease, Scope};
-use super::fill::store::Terms;
+use super::fill::permission::{Lease, StoreScope};
+use super::fill::store::FetchContext;
 use super::fill::stored::{fresh_until, l2_key, stated_length};
 use super::invalidate::gone::Gone;
 use super::memory::StoredPage;
@@ -47,11 +47,11 @@ const LOOK: Millis = Millis(1_000);
 const BREATH: Millis = Millis(5);
 
 /// A shard in its object.
-pub struct Depot<S: Sql> {
+pub struct ShardHost<S: Sql> {
     shard: Result<RefCell<Shard<S>>, ShardError>,
 }
 
-impl<S: Sql> Depot<S> {
+impl<S: Sql> ShardHost<S> {
     /// A shard, or why it could not be opened.
     #[must_use]
     pub fn new(shard: Result<Shard<S>, ShardError>) -> Self {
@@ -100,7 +100,7 @@ enum Done {
 /// # Errors
 /// The shard's.
 pub async fn run_slice<P: Platform, S: Sql>(
-    depot: &Depot<S>,
+    shard_host: &ShardHost<S>,
     engine: &Engine<P>,
     platform: &Rc<P>,
 ) -> Result<(), ShardError> {
@@ -114,24 +114,24 @@ pub async fn run_slice<P: Platform, S: Sql>(
         let mut wait = LOOK;
         if open {
             // A full database may refuse this, and still note what was fetched.
-            failed = failed.and(depot.act(|shard| shard.run_due(now)));
-            if !beside && let Some(task) = depot.act(|shard| shard.take_import(now))? {
+            failed = failed.and(shard_host.act(|shard| shard.run_due(now)));
+            if !beside && let Some(task) = shard_host.act(|shard| shard.take_import(now))? {
                 beside = true;
-                let import = engine.import(platform, depot, task);
+                let import = engine.import(platform, shard_host, task);
                 jobs.push(Box::pin(async move { Done::Beside(import.await) }));
             }
-            if !beside && let Some(task) = depot.act(|shard| shard.take_move(now))? {
+            if !beside && let Some(task) = shard_host.act(|shard| shard.take_move(now))? {
                 beside = true;
-                let moved = engine.hand_over(platform, depot, task);
+                let moved = engine.hand_over(platform, shard_host, task);
                 jobs.push(Box::pin(async move { Done::Beside(moved.await) }));
             }
-            for task in depot.act(|shard| shard.take_warms(now, MOST_AT_ONCE))? {
+            for task in shard_host.act(|shard| shard.take_warms(now, MOST_AT_ONCE))? {
                 jobs.push(Box::pin(async move {
                     let result = engine.warm(platform, &task).await;
                     Done::Warm(Box::new((task, result)))
                 }));
             }
-            let next = depot.next_wake()?;
+            let next = shard_host.next_wake()?;
             wait = next.map_or(LOOK, |at| at.since(now).clamp(BREATH, LOOK));
             if jobs.is_empty() {
                 // What is due now but was not taken, and what is due later, is the next alarm's.
@@ -149,7 +149,7 @@ pub async fn run_slice<P: Platform, S: Sql>(
             Either::Right(((), working)) => working.into_inner(),
             Either::Left(((done, _, rest), _)) => {
                 match done {
-                    Done::Warm(ended) => note(depot, engine, platform, *ended)?,
+                    Done::Warm(ended) => note(shard_host, engine, platform, *ended)?,
                     Done::Beside(done) => {
                         beside = false;
                         done?;
@@ -162,7 +162,7 @@ pub async fn run_slice<P: Platform, S: Sql>(
 }
 
 fn note<P: Platform, S: Sql>(
-    depot: &Depot<S>,
+    shard_host: &ShardHost<S>,
     engine: &Engine<P>,
     platform: &Rc<P>,
     (task, result): (WarmTask, WarmResult),
@@ -171,7 +171,7 @@ fn note<P: Platform, S: Sql>(
         WarmResult::Failed { reason, .. } => engine.warm_failed(platform, &task, reason),
         WarmResult::Fetched(_) => engine.count(Counter::WarmDone),
     }
-    depot.act(|shard| shard.finish_warm(&task, result, platform.now()))
+    shard_host.act(|shard| shard.finish_warm(&task, result, platform.now()))
 }
 
 impl<P: Platform> Engine<P> {
@@ -207,7 +207,7 @@ impl<P: Platform> Engine<P> {
             Err(error) => return failed(error, None),
         };
         let lease = Lease {
-            scope: Scope::World,
+            scope: StoreScope::World,
             fence: task.fence,
             stamp: task.stamp,
             tags: task.tags.clone(),
@@ -216,11 +216,11 @@ impl<P: Platform> Engine<P> {
             leased: task.selection.clone(),
         };
         let arrived = platform.now();
-        let terms = Terms { lease, stamp: task.stamp, sent, began, arrived };
+        let fetch = FetchContext { lease, stamp: task.stamp, sent, began, arrived };
         let decision = storage(&StorageInput {
             request: &request,
             admitted: &admitted,
-            sent: &terms.sent,
+            sent: &fetch.sent,
             response: &response.head,
             request_time: began,
             response_time: arrived,
@@ -228,8 +228,8 @@ impl<P: Platform> Engine<P> {
         match decision {
             Storage::Store(storable) => {
                 let status = response.head.status;
-                let entry = self.entry(&request, &admitted, storable, status, &terms);
-                let fields = warm_fields(&request, &admitted, &terms.sent);
+                let entry = self.entry(&request, &admitted, storable, status, &fetch);
+                let fields = warm_fields(&request, &admitted, &fetch.sent);
                 self.store_warm(platform, task, entry, fields, response).await
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
@@ -290,7 +290,7 @@ impl<P: Platform> Engine<P> {
                 return WarmResult::Failed { reason: "l2-failed".to_owned(), after: None };
             }
         };
-        self.hold(platform, &page).await;
+        self.store_in_colo(platform, &page).await;
         WarmResult::Fetched(Box::new(RecordRequest {
             page: entry.page.clone(),
             key: entry.key.clone(),

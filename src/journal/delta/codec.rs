@@ -13,7 +13,7 @@
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
 
-use super::{Bucket, Row};
+use super::{Bucket, TargetRow};
 
 const VERSION: u8 = 1;
 const SMALLEST_ROW_BYTES: usize = 10;
@@ -46,7 +46,7 @@ impl std::fmt::Display for DeltaError {
 impl std::error::Error for DeltaError {}
 
 /// Writes rows and buckets.
-pub(super) fn encode(rows: &[Row], buckets: &[Bucket]) -> Vec<u8> {
+pub(super) fn encode(rows: &[TargetRow], buckets: &[Bucket]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(8 + rows.len() * 17 + buckets.len() * 6);
     bytes.push(VERSION);
     put(&mut bytes, rows.len() as u64);
@@ -72,7 +72,7 @@ pub(super) fn encode(rows: &[Row], buckets: &[Bucket]) -> Vec<u8> {
 }
 
 /// Reads rows and buckets.
-pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<Row>, Vec<Bucket>), DeltaError> {
+pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<TargetRow>, Vec<Bucket>), DeltaError> {
     let mut input = Input(bytes);
     let version = input.byte()?;
     if version != VERSION {
@@ -90,7 +90,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<(Vec<Row>, Vec<Bucket>), DeltaError
             at = at.wrapping_add(unzigzag(input.number()?));
             soft_at = Timestamp::from_millis(at);
         }
-        rows.push(Row { hash, soft, hard, soft_at });
+        rows.push(TargetRow { hash, soft, hard, soft_at });
     }
     let count = input.count(SMALLEST_BUCKET_BYTES)?;
     let mut buckets = Vec::with_capacity(count);

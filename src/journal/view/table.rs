@@ -9,7 +9,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
-use crate::journal::delta::{Bucket, Row};
+use crate::journal::delta::{Bucket, TargetRow};
 
 const BUCKETS: usize = 1 << 16;
 
@@ -81,7 +81,7 @@ impl Table {
         self.rows.len()
     }
 
-    pub(super) fn merge(&mut self, rows: &[Row], buckets: &[Bucket]) {
+    pub(super) fn merge(&mut self, rows: &[TargetRow], buckets: &[Bucket]) {
         for row in rows {
             let held = self.rows.entry(row.hash).or_insert(Held {
                 soft: Epoch::ZERO,
