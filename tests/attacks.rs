@@ -656,7 +656,7 @@ fn a_csrf_token_without_set_cookie_needs_a_cookie_that_the_origin_does_not_get()
     }
 }
 
-/// Denial of wallet (design §4, "Money"): invented URLs cost neither index nor global store beyond the budget.
+/// Denial of wallet: invented URLs cost neither index nor global store beyond the budget.
 #[test]
 fn invented_query_strings_cost_no_more_than_the_budget() {
     let config = Config { new_keys_per_second: 5, ..config() };

@@ -167,7 +167,7 @@ fn a_head_renews_what_is_stored_as_a_get_does() {
     }
 }
 
-/// §4.2.1, design §8: errors are kept for as long as the route or the origin says, and then no longer.
+/// §4.2.1: errors are kept for as long as the route or the origin says, and then no longer.
 #[test]
 fn negative_answers_are_kept_where_the_route_or_the_origin_says_so() {
     let route = Route { negative_ttl: vec![(404, Seconds(10))], ..Route::default() };

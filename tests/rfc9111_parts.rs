@@ -116,10 +116,10 @@ fn what_may_be_stored_of_the_answer_to_a_range_request() {
         ("nothing-stated", "9111 §3", 206, "", Some(5), Refuse(NoStore::NoFreshness)),
         ("no-store", "9111 §5.2.2.5", 206, "Cache-Control: no-store", Some(5), Refuse(NoStore::NoStoreDirective)),
         ("private", "9111 §5.2.2.7", 206, "Cache-Control: private, max-age=60", Some(5), Refuse(NoStore::Private)),
-        ("set-cookie", "design §3.5", 206, "Cache-Control: max-age=60|Set-Cookie: a=b", Some(5), Refuse(NoStore::SetCookie)),
+        ("set-cookie", "contract", 206, "Cache-Control: max-age=60|Set-Cookie: a=b", Some(5), Refuse(NoStore::SetCookie)),
         ("vary-any", "9111 §4.1", 206, "Cache-Control: max-age=60|Vary: *", Some(5), Refuse(NoStore::VaryAny)),
-        ("front_cache", "design §3.2", 206, "Cache-Control: max-age=60|Age: 9", Some(5), Refuse(NoStore::UpstreamCache)),
-        ("bad-tags", "design §6", 206, "Cache-Control: max-age=60|xkey: caf\u{e9}", Some(5), Refuse(NoStore::BadTags)),
+        ("front_cache", "contract", 206, "Cache-Control: max-age=60|Age: 9", Some(5), Refuse(NoStore::UpstreamCache)),
+        ("bad-tags", "contract", 206, "Cache-Control: max-age=60|xkey: caf\u{e9}", Some(5), Refuse(NoStore::BadTags)),
         // Nothing asks for a part's leave, so what needs leave is of no use.
         ("no-cache", "9111 §5.2.2.4", 206, "Cache-Control: no-cache, max-age=60|ETag: \"1\"", Some(5), Leave),
         ("stale", "9111 §4.2", 206, "Cache-Control: max-age=0|ETag: \"1\"", Some(5), Leave),

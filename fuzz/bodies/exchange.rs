@@ -249,7 +249,7 @@ fn check_warm(request: &RequestHead, admitted: &Admitted<'_>, sent: &Fields, con
     }
 }
 
-/// Invariant 5 (design §3): what a shared cache must not store is not stored.
+/// Invariant 5 (docs/architecture.md): what a shared cache must not store is not stored.
 fn check_stored(storable: &Storable, response: &ResponseHead, sent: &Fields, route: &Route) {
     let fields = &response.fields;
     assert!((200..600).contains(&response.status) && response.status != 206);

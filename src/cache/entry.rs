@@ -24,7 +24,7 @@ pub struct Entry {
     pub tags: TagSet,
     /// The hashes of everything that invalidates it: follows from page and tags.
     pub targets: Vec<TargetHash>,
-    /// The epoch that the filler's view had before the origin request began (design §3.2).
+    /// The epoch that the filler's view had before the origin request began.
     pub stamp: Epoch,
     /// The fencing number of the lease it was filled under; 0 without a lease.
     pub fence: u64,

@@ -1,7 +1,7 @@
 //! Which answers are failures of the origin, so that a stale response may stand in (RFC 5861 §4).
 //!
 //! 500, 502, 503 and 504 are named there; 520 to 530 are how Cloudflare tells that the way to the origin failed
-//! (design §6), and are never stored.
+//!, and are never stored.
 
 /// Whether a status tells that the origin, or the way to it, failed.
 #[must_use]

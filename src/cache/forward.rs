@@ -1,7 +1,7 @@
 //! Which fields go on: from the visitor to the origin, and from the origin to the visitor.
 //!
 //! On a request whose answer may be stored the origin sees a short list, because whatever it sees the answer may
-//! depend on (design §3.5): `Accept`, `Accept-Language`, what the route lists (which is in the key), the cookies of the
+//! depend on: `Accept`, `Accept-Language`, what the route lists (which is in the key), the cookies of the
 //! key, `Origin` where the page is known to vary on it, and what the edge says itself. A route with
 //! [`ForwardHeaders::All`] forwards all but what belongs to the hop, what only proxies may say, and conditions and
 //! ranges, which are the edge's own; its origin's `Vary` must then be right.
@@ -172,7 +172,7 @@ pub fn pass_request_fields(request: &RequestHead, edge: &EdgeFacts<'_>) -> Field
     fields
 }
 
-/// What the edge says itself (design §6).
+/// What the edge says itself.
 fn own_fields(fields: &mut Fields, request: &RequestHead, edge: &EdgeFacts<'_>) {
     fields.set("x-forwarded-host", request.host.as_str());
     fields.set("x-forwarded-proto", request.scheme.as_str());
@@ -289,7 +289,7 @@ pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
     }
 }
 
-/// The edge's freshness is the edge's: it knows of invalidations, browsers don't (design §6).
+/// The edge's freshness is the edge's: it knows of invalidations, browsers don't.
 fn derive_cache_control(fields: &mut Fields) {
     const EDGE_ONLY: &[&str] =
         &["s-maxage", "stale-while-revalidate", "stale-if-error", "proxy-revalidate"];

@@ -38,7 +38,7 @@ pub fn freshness(response: &ResponseHead, route: &Route, response_time: Timestam
 }
 
 /// What the response demands before a reuse. `s-maxage` means `proxy-revalidate` (RFC 9111 §5.2.2.10), unless a
-/// stale window stands beside it: that window could mean nothing else (design §6). A route's `sie` is no such word:
+/// stale window stands beside it: that window could mean nothing else. A route's `sie` is no such word:
 /// it is for failures, and says nothing of the responses that may not be served stale then.
 fn demand(response: &ResponseHead, directives: &ResponseDirectives, has_window: bool) -> Demand {
     // RFC 9111 §5.4: Pragma has no meaning in responses; where it stands alone, its wish is plain all the same.

@@ -152,7 +152,7 @@ impl KeyDigest {
         Self(hex)
     }
 
-    /// Which of `shards` index shards holds the page (design §4: hash(page key) mod N).
+    /// Which of `shards` index shards holds the page (hash of the page's key modulo their number).
     #[must_use]
     pub fn shard(&self, shards: u16) -> u16 {
         let head = self.0.get(..8).and_then(|h| u32::from_str_radix(h, 16).ok()).unwrap_or(0);

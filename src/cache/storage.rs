@@ -1,6 +1,6 @@
 //! Storage: may a response be stored in a shared cache (RFC 9111 §3), and as what?
 //!
-//! Refused is whatever could be one visitor's own, whatever the route's settings (design §3.5), and what nobody could
+//! Refused is whatever could be one visitor's own, whatever the route's settings, and what nobody could
 //! reuse. What a request said or carried that is not in the page's key may not have shaped what is stored:
 //! credentials and cookies that reached the origin need the origin's explicit word. The origin request was a GET.
 //!
@@ -253,7 +253,7 @@ fn has_nonce(fields: &Fields) -> bool {
         .any(|name| fields.all(name).any(|policy| policy.to_ascii_lowercase().contains("'nonce-")))
 }
 
-/// Another cache behind the edge may hide a purge (design §3.2).
+/// Another cache behind the edge may hide a purge.
 fn is_from_cache(fields: &Fields) -> bool {
     let aged = matches!(age(fields), Age::Known(age) if age > Seconds::ZERO);
     let cdn_hit = fields.get("cf-cache-status").is_some_and(|status| {

@@ -1,4 +1,4 @@
-//! The fields that carry a page's tags (design §6): `X-Edge-ISR-Tags`, `Surrogate-Key`, `xkey`, `Cache-Tag`.
+//! The fields that carry a page's tags: `X-Edge-ISR-Tags`, `Surrogate-Key`, `xkey`, `Cache-Tag`.
 //!
 //! Tags are cut at commas and at white space; all fields are united. A text that is no tag, or more than
 //! [`MAX_TAGS`], is an error: a page whose tags are not all known could outlive its purge, so it is not stored.

@@ -23,7 +23,7 @@ pub use pattern::PathPattern;
 /// Settings of one site (`[vars.EDGE_ISR]` in `wrangler.toml`).
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// How long an acknowledged invalidation may stay unseen by an isolate (design §3.1). Default 2 s.
+    /// How long an acknowledged invalidation may stay unseen by an isolate. Default 2 s.
     pub max_lag: Millis,
     /// How often a view asks for news, at most. Default 1 s, or half of a shorter `max_lag`.
     pub sync_interval: Millis,
@@ -132,7 +132,7 @@ pub struct Route {
     pub visitor_tags: Vec<front_cache::Provider>,
     /// The route's own `max_lag`, if any.
     pub max_lag: Option<Millis>,
-    /// Store answers that came out of another cache (design §3.2). Default off.
+    /// Store answers that came out of another cache. Default off.
     pub upstream_cache: bool,
     /// Obey `Cache-Control` and `Pragma` of requests. Default off: a visitor must not be able to force origin load.
     pub request_directives: bool,

@@ -1,4 +1,4 @@
-//! The control API (design §7): who may call, what a call says, and what is answered. Pure and
+//! The control API: who may call, what a call says, and what is answered. Pure and
 //! synchronous; the engine performs the calls.
 //!
 //! | file | what it decides |

@@ -1,4 +1,4 @@
-//! The JSON of the control API's answers (design §7). Fields are only ever added.
+//! The JSON of the control API's answers. Fields are only ever added.
 
 use serde::Serialize;
 

@@ -1,4 +1,4 @@
-//! The body of `POST {prefix}/v1/revalidate` (design §7): JSON becomes a command, or the problem
+//! The body of `POST {prefix}/v1/revalidate`: JSON becomes a command, or the problem
 //! with its first fault.
 //!
 //! Nothing is ignored: an unknown or repeated field, a wrong type or a name that can't be a target

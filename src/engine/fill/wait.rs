@@ -114,7 +114,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Whether a fill's result is this request's variant, and began after every invalidation of its targets that
-    /// this isolate's view holds (design §3.2). A view that can't say so leaves it to the time of the fetch: one that
+    /// this isolate's view holds. A view that can't say so leaves it to the time of the fetch: one that
     /// began within `max_lag` before the request came is as good as any answer within the bound (`timely`).
     async fn may_follow(
         &self,
