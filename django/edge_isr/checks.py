@@ -10,9 +10,11 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.checks import Error, Tags, Warning, register
 
+from .client import Client, WorkerError
 from .conf import SUPERSEDED, Settings, load
 from .delivery.queues import missing_package
 from .registry import registered
+from .routes import problems_at
 from .targets import build
 
 MIDDLEWARE = "edge_isr.middleware.EdgeISRMiddleware"
@@ -25,6 +27,19 @@ INSIDE = (
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.locale.LocaleMiddleware",
 )
+
+# Django's own caches are seen (see `caching`), and with them most packages'.
+PACKAGES = {
+    "cacheops": (
+        "keeps querysets in Redis by a client of its own, beside Django's caches",
+        "Leave cached views' models out of CACHEOPS, or name their tags.",
+    ),
+    "caching": (
+        "(cache-machine) keeps querysets by keys of its own",
+        "Leave cached views' models out, or name their tags.",
+    ),
+    "johnny": ("keeps tables by a patch of its own", "Name the tags of cached views."),
+}
 
 Found = list[Any]
 
@@ -111,6 +126,39 @@ def check_middleware(app_configs: Any = None, **kwargs: Any) -> Found:
                     "MIDDLEWARE: nobody is refused", id="edge_isr.W003")
         )  # fmt: skip
     return found
+
+
+@register(Tags.caches)
+def check_packages(app_configs: Any = None, **kwargs: Any) -> Found:
+    """Packages that keep what they have loaded where nobody sees it change."""
+    settings, problems = load()
+    if problems or not settings.auto_tags:
+        return []
+    found: Found = []
+    for name, (what, hint) in PACKAGES.items():
+        if apps.is_installed(name):
+            found.append(Warning(f"{name} {what}", hint=hint, id="edge_isr.W006"))
+    backend = str(getattr(django_settings, "CONSTANCE_BACKEND", ""))
+    if apps.is_installed("constance") and "memory" in backend:
+        found.append(
+            Warning(f"constance keeps its values in each process's memory ({backend})",
+                    hint="Use its database backend.", id="edge_isr.W006")
+        )  # fmt: skip
+    return found
+
+
+@register(deploy=True)
+def check_routes(app_configs: Any = None, **kwargs: Any) -> Found:
+    """Whether the worker's routes have what the views ask; asked with TOKEN, where it is set."""
+    settings, problems = load()
+    if problems or not settings.token or not settings.worker_url:
+        return []
+    try:
+        lacking = problems_at(Client(settings).health(), settings)
+    except WorkerError as error:
+        lacking = [f"its routes could not be asked: {error}"]
+    hint = "manage.py edge_isr_routes prints what they need."
+    return [Warning(f"The worker: {one}", hint=hint, id="edge_isr.W007") for one in lacking]
 
 
 @register(Tags.database)

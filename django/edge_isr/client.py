@@ -32,8 +32,10 @@ class Client:
         self._base = self._settings.worker_url + self._settings.control_prefix
 
     def health(self) -> dict[str, Any]:
-        """`healthz`, whatever its status."""
-        told: dict[str, Any] = self._call("GET", "/healthz", {}).json()
+        """`healthz`, whatever its status; with the token, it tells more."""
+        token = self._settings.token
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        told: dict[str, Any] = self._call("GET", "/healthz", headers).json()
         return told
 
     def pages_of_url(self, url: str) -> list[dict[str, Any]]:

@@ -188,6 +188,8 @@ class PageContext:
         self.request: HttpRequest | None = None
         # Why it is not public, of a page out of a cache of the site.
         self.refused: Why | None = None
+        # Why its response was not made public, when that is known.
+        self.why: Why | None = None
         # Set when the page's tags could not all be told: it must not be stored.
         self.failed = False
         # Whether its view named tags itself.

@@ -84,23 +84,29 @@ class _Declared:
     def __call__(self, view: V) -> V:
         if isinstance(view, type) and issubclass(view, View):
             return cast(V, self._on_class(view))
+        if isinstance(view, type) or not callable(view):
+            name = view.__name__ if isinstance(view, type) else repr(view)
+            raise TypeError(
+                "isr() goes on views: functions, coroutine functions, classes of Django's View "
+                f"(also Django REST framework's) and what as_view() returns; not on {name}"
+            )
         wrapper: Any
         if iscoroutinefunction(view):
 
             @wraps(cast(Any, view))
-            async def async_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                page = self.begin(request, args, kwargs)
+            async def async_wrapper(*args: Any, **kwargs: Any) -> Any:
+                page = self.begin(*_request_of(args, kwargs))
                 with recording(page.recorder):
-                    return page.returned(await cast(Any, view)(request, *args, **kwargs))
+                    return page.returned(await cast(Any, view)(*args, **kwargs))
 
             wrapper = markcoroutinefunction(async_wrapper)
         else:
 
             @wraps(cast(Any, view))
-            def sync_wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-                page = self.begin(request, args, kwargs)
+            def sync_wrapper(*args: Any, **kwargs: Any) -> Any:
+                page = self.begin(*_request_of(args, kwargs))
                 with recording(page.recorder):
-                    response = cast(Any, view)(request, *args, **kwargs)
+                    response = cast(Any, view)(*args, **kwargs)
                 # The dispatch of an asynchronous class is a function that returns a coroutine.
                 if inspect.isawaitable(response):
                     return _awaited(response, page)
@@ -114,8 +120,9 @@ class _Declared:
         inner = view.as_view.__func__
 
         @wraps(inner)
-        def as_view(cls: type[View], **initkwargs: Any) -> Any:
-            return self(inner(cls, **initkwargs))
+        def as_view(cls: type[View], *args: Any, **initkwargs: Any) -> Any:
+            # Django REST framework's view sets take their actions by position.
+            return self(inner(cls, *args, **initkwargs))
 
         view.as_view = classmethod(as_view)
         return view
@@ -139,6 +146,19 @@ class _Declared:
             page.failed = True
             logger.exception("the tags of %s could not be told; it is not cached", request.path)
         return page
+
+
+def _request_of(args: Any, kwargs: Any) -> tuple[HttpRequest, Any, Any]:
+    """The request, and the arguments after it; before it a method has its instance."""
+    for at, argument in enumerate(args[:2]):
+        if hasattr(argument, "META"):
+            # Django REST framework's has Django's own inside.
+            return getattr(argument, "_request", argument), args[at + 1 :], kwargs
+    named = dict(kwargs)
+    argument = named.pop("request", None)
+    if hasattr(argument, "META"):
+        return getattr(argument, "_request", argument), (), named
+    raise TypeError("isr() found no request among the arguments of its view")
 
 
 def keep_query(request: HttpRequest, policy: Policy) -> None:

@@ -119,8 +119,10 @@ def finish(
         # A 304 says nothing of the stored page but that it is still good.
         if not rules.states_freshness(response) and response.status_code != 304:
             rules.keep_out(response)
-        return _told(response, Why.NO_POLICY.value)
+        page.why = Why.NO_POLICY
+        return _told(response, page.why.value)
     why = _refusal(request, response, page, policy, rule, settings)
+    page.why = why
     if why is not None:
         rules.make_private(response)
         return _told(response, why.value)
