@@ -73,7 +73,10 @@ pub fn left_out(admitted: &Admitted<'_>, sent: &Fields, whole: &Fields) -> LeftO
         }
     };
     let fields = whole.iter().filter(|(name, _)| !is_said_by_edge(name));
-    fields.map(|(name, value)| of(name, value)).max().unwrap_or(LeftOut::Nothing)
+    // The edge speaks in its own name where a visitor has none.
+    let added = sent.has("user-agent") && !whole.has("user-agent");
+    let least = if added { LeftOut::Usual } else { LeftOut::Nothing };
+    fields.map(|(name, value)| of(name, value)).fold(least, LeftOut::max)
 }
 
 /// Whether the origin learns the same of a field from both.

@@ -13,7 +13,7 @@ use crate::engine::port::{OriginResponse, Platform};
 use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
 
-use crate::engine::serve::response::{Answer, Body};
+use crate::engine::serve::response::Answer;
 use crate::engine::{Engine, Incoming};
 
 /// What only the request which began the fill may have.
@@ -53,18 +53,13 @@ impl<P: Platform> Engine<P> {
         let cache_status = cache_status.detail(answer.reason.as_str());
         let whole = self.left_out(&incoming, admitted) == LeftOut::Nothing;
         if whole || is_of_the_moment(answer.response.head.status) {
-            let mut passed = self.passed(Ok(answer.response), admitted.route, cache_status);
             // The origin was asked with GET; a HEAD has no body.
-            if admitted.head_only
-                && let Body::Origin(body) = std::mem::replace(&mut passed.body, Body::Empty)
-            {
-                platform.cancel(body);
-            }
-            return passed;
+            let passed = self.passed(Ok(answer.response), admitted.route, cache_status);
+            return Self::as_asked(platform, admitted, passed);
         }
         platform.cancel(answer.response.body);
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let response = self.ask(platform, incoming, fields).await;
-        self.passed(response, admitted.route, cache_status)
+        Self::as_asked(platform, admitted, self.passed(response, admitted.route, cache_status))
     }
 }

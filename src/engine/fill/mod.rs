@@ -318,7 +318,7 @@ impl<P: Platform> Engine<P> {
 
     /// Whether a variant that was fetched for a request is not the one for it: it turned out to be selected by what was
     /// left out.
-    fn is_of_another(
+    pub(crate) fn is_of_another(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,

@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::base::time::Millis;
-use crate::cache::admission::{Admission, Pass, admit};
+use crate::cache::admission::{Admission, Admitted, Pass, admit};
 use crate::cache::entry::FreshnessSource;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
 use crate::cache::tag::{Target, TargetHash};
@@ -152,6 +152,20 @@ impl<P: Platform> Engine<P> {
             Millis(ARRIVAL_LIMIT.0.saturating_add(length / SLOWEST_UPLOAD))
         });
         Ok((permit, Content::Upload(Upload { body, length, under_way, limit })))
+    }
+
+    /// An answer without its body, if a HEAD asked for it.
+    pub(crate) fn as_asked(
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        mut answer: Answer<P>,
+    ) -> Answer<P> {
+        if admitted.head_only
+            && let Body::Origin(body) = std::mem::replace(&mut answer.body, Body::Empty)
+        {
+            platform.cancel(body);
+        }
+        answer
     }
 
     /// The answer that a passed response makes.

@@ -19,13 +19,16 @@ use crate::cache::part::{Kept, RangeStorage, Seam, completed, keep, range_storag
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::storage::{NoStore, StorageInput};
 use crate::cache::tag::TagSet;
+use crate::cache::variant::selection;
 use crate::config::Route;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::http::cache_status::CacheStatus;
+use crate::http::vary::{Vary, vary};
 use crate::http::{Fields, ResponseHead};
 use crate::journal::view::{Verdict, ViewHealth};
 
 use super::response::{Answer, Asked, Body};
+use super::whole::Whole;
 use crate::engine::fill::leader_only::NotStoredAnswer;
 use crate::engine::fill::permission::Lease;
 use crate::engine::fill::shared::{SharedFill, Work};
@@ -118,6 +121,13 @@ impl<P: Platform> Engine<P> {
                 return self.passed(Err(error), admitted.route, cache_status);
             }
         };
+        if let Vary::Names(names) = vary(&response.head.fields) {
+            let chosen = selection(&names, &incoming.head, admitted, &sent);
+            if self.is_of_another(&incoming, admitted, &chosen) {
+                platform.cancel(response.body);
+                return self.whole(platform, incoming, admitted, &Whole::Vary).await;
+            }
+        }
         let selected = self.selected(&incoming, admitted, &candidate);
         let seen = candidate.page.as_ref().or(candidate.part.as_ref());
         let tags = seen.map_or_else(TagSet::default, |page| page.entry.tags.clone());

@@ -188,7 +188,7 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
-        self.passed(response, admitted.route, cache_status)
+        Self::as_asked(platform, admitted, self.passed(response, admitted.route, cache_status))
     }
 
     fn lead(&self, platform: &Rc<P>, admitted: &Admitted<'_>) -> Lead<P> {
