@@ -15,6 +15,7 @@ from typing import Any
 
 from django.apps import apps
 from django.conf import settings as django_settings
+from django.core.exceptions import ValidationError
 from django.db.models import Model
 
 from .conf import load
@@ -147,8 +148,20 @@ def of_models(model: type[Model], pks: Iterable[Any] = ()) -> Invalidation:
     """The model as a whole, and some of its instances."""
     found = Invalidation(tags=set(labels_of(model)))
     for pk in pks:
-        found.tags.update(clean(f"{label}:{pk}") for label in labels_of(model))
+        key = _key(model, pk)
+        found.tags.update(clean(f"{label}:{key}") for label in labels_of(model))
     return found
+
+
+def _key(model: type[Model], pk: Any) -> Any:
+    """A key in the form in which the database gives it: an instance may have been made with its
+    text, such as a UUID without dashes."""
+    if not isinstance(pk, str):
+        return pk
+    try:
+        return model._meta.pk.to_python(pk)
+    except ValidationError:
+        return pk
 
 
 def of_every(model: type[Model]) -> Invalidation:
