@@ -169,6 +169,9 @@ def _refusal(
             "the tags of %s exceed the limits even when folded; it is not cached", request.path
         )
         return Why.TAGS_LIMIT
+    # Also what looks at the session after its middleware: the answer depends on the cookie.
+    if getattr(getattr(request, "session", None), "accessed", False):
+        patch_vary_headers(response, ["Cookie"])
     policy, ttl = rules.capped(policy, ttl, ANYTHING in tags, page.seconds_left())
     rules.make_public(response, policy, ttl, settings.cache_header)
     # The stored page keeps its own: what the view has looked at for a 304 is not all of its data.
@@ -188,9 +191,6 @@ def _allowed(request: HttpRequest, response: HttpResponseBase, policy: rules.Pol
             raise
         logger.exception("the policy of %s failed; it is not cached", request.path)
         return Why.POLICY_FAILED
-    # It may be the first to look at the session, and then the answer depends on the cookie.
-    if getattr(getattr(request, "session", None), "accessed", False):
-        patch_vary_headers(response, ["Cookie"])
     return None if allowed else Why.ONLY_IF
 
 

@@ -175,7 +175,8 @@ def refusal(request: HttpRequest, response: HttpResponseBase, policy: Policy) ->
         return Why.DO_NOT_CACHE
     if status_of(response) not in (policy.statuses or {200: None}):
         return Why.STATUS
-    if request.META.get("HTTP_AUTHORIZATION"):
+    # Also an empty one: it was sent by somebody.
+    if "HTTP_AUTHORIZATION" in request.META:
         return Why.AUTHORIZATION
     if response.cookies or response.has_header("Set-Cookie"):
         return Why.SET_COOKIE
@@ -239,22 +240,23 @@ def capped(policy: Policy, ttl: int, unknown: bool, left: float | None) -> tuple
         whole = max(0, int(left))
         ttl = min(ttl, whole)
         policy = replace(policy, swr=min(policy.swr, whole - ttl))
-    return replace(
-        policy, max_age=min(policy.max_age, ttl)
-    ) if unknown or left is not None else policy, ttl
+    if unknown or left is not None:
+        policy = replace(policy, max_age=min(policy.max_age, ttl))
+    return policy, ttl
 
 
 def make_public(response: HttpResponseBase, policy: Policy, ttl: int, header: str) -> None:
     """Says for how long the edge may keep the answer; browsers ask again unless told otherwise."""
     stated = [f"stale-while-revalidate={policy.swr}", f"stale-if-error={policy.sie}"]
-    own = response.get("Cache-Control")
+    # What is empty states nothing.
+    own = response.get("Cache-Control", "").strip()
     if header == "Cache-Control":
         response["Cache-Control"] = ", ".join(
             ["public", f"max-age={policy.max_age}", f"s-maxage={ttl}", *stated]
         )
     else:
         response[header] = ", ".join([f"max-age={ttl}", *stated])
-        if own is None:
+        if not own:
             response["Cache-Control"] = f"public, max-age={policy.max_age}"
     if policy.vary:
         patch_vary_headers(response, policy.vary)
@@ -262,7 +264,7 @@ def make_public(response: HttpResponseBase, policy: Policy, ttl: int, header: st
 
 def make_private(response: HttpResponseBase) -> None:
     """The answer of a cached view that is for one visitor: no shared cache may keep it."""
-    if not response.has_header("Cache-Control"):
+    if not response.get("Cache-Control", "").strip():
         response["Cache-Control"] = "private, no-cache"
     keep_out(response)
 
@@ -274,4 +276,4 @@ def keep_out(response: HttpResponseBase) -> None:
 
 def states_freshness(response: HttpResponseBase) -> bool:
     """Whether a view that is none of ours said itself how its answer is cached."""
-    return any(response.has_header(name) for name in (*CONTROL_FIELDS, "Expires"))
+    return any(response.get(name, "").strip() for name in (*CONTROL_FIELDS, "Expires"))
