@@ -4,8 +4,8 @@
 use edge_isr::base::time::{Millis, Seconds};
 use edge_isr::config::host::{HostError, parse_host};
 use edge_isr::config::{
-    Action, Config, ForwardHeaders, LogLevel, Network, OriginUrl, OriginUrlError, PathPattern,
-    QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn, parse,
+    Action, Config, ErrorPage, ForwardHeaders, LogLevel, Network, OriginUrl, OriginUrlError,
+    PathPattern, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn, parse,
 };
 use proptest::prelude::*;
 
@@ -37,6 +37,7 @@ fn every_setting_arrives() {
         "warm_concurrency": 5, "warm_origin_concurrency": 4, "warm_rate": 20, "warm_attempts": 1,
         "location_hint": "weur", "jurisdiction": "eu",
         "log": "events",
+        "error_page": {"title": "Closed", "text": "We are back at nine.", "style": "h1{color:red}"},
         "defaults": {
             "ttl": 60, "swr": 600, "sie": 86400, "negative_ttl": {"404": 10, "410": 0},
             "heuristics": true, "query": {"allow": ["page", "q", "page"]},
@@ -76,6 +77,11 @@ fn every_setting_arrives() {
         location_hint: Some("weur".into()),
         jurisdiction: Some("eu".into()),
         log: LogLevel::Events,
+        error_page: ErrorPage {
+            title: "Closed".into(),
+            text: "We are back at nine.".into(),
+            style: "h1{color:red}".into(),
+        },
         defaults: Route {
             action: Action::Cache,
             ttl: Some(Seconds(60)),
@@ -247,6 +253,9 @@ const WRONG: &[(&str, &[(&str, &str)])] = &[
     (r#"{"defaults": {"negative_ttl": 10}}"#, &[("defaults.negative_ttl", "object")]),
     (r#"{"defaults": {"action": "cached"}}"#, &[("defaults.action", r#""cache" or "bypass""#)]),
     (r#"{"defaults": {"vary_on": ["colour"]}}"#, &[("defaults.vary_on[0]", "\"device\"")]),
+    (r#"{"error_page": {"text": 1}}"#, &[("error_page.text", "a text")]),
+    (r#"{"error_page": {"titel": ""}}"#, &[("error_page.titel", "title")]),
+    (r#"{"error_page": {"style": "</style><script>"}}"#, &[("error_page.style", "</")]),
     (r#"{"log": "debug"}"#, &[("log", "\"off\" or \"problems\" or \"events\"")]),
     (r#"{"location_hint": "europe"}"#, &[("location_hint", "\"weur\"")]),
     (r#"{"jurisdiction": "us"}"#, &[("jurisdiction", "\"eu\" or \"fedramp\"")]),

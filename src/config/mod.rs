@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use crate::base::time::{Millis, Seconds};
 
 pub mod address;
+pub mod error_page;
 pub mod front_cache;
 pub mod host;
 pub mod origin;
@@ -16,6 +17,7 @@ pub mod reading;
 pub mod summary;
 
 pub use address::Network;
+pub use error_page::ErrorPage;
 pub use origin::{OriginUrl, OriginUrlError};
 pub use parse::{ConfigError, from_value, parse};
 pub use pattern::PathPattern;
@@ -70,6 +72,8 @@ pub struct Config {
     pub jurisdiction: Option<String>,
     /// What is logged. Default: problems.
     pub log: LogLevel,
+    /// What visitors with a browser get where the edge itself has to answer.
+    pub error_page: ErrorPage,
     /// What holds for paths that no rule matches.
     pub defaults: Route,
     /// Rules in order; the first match wins.
@@ -298,6 +302,7 @@ impl Default for Config {
             location_hint: None,
             jurisdiction: None,
             log: LogLevel::Problems,
+            error_page: ErrorPage::default(),
             defaults: Route::default(),
             routes: Vec::new(),
         }

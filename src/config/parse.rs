@@ -5,6 +5,7 @@
 //! another; nothing is guessed or ignored. Limits: the values stand for themselves, so whether the
 //! origin agrees is not checked here.
 
+mod error_page;
 mod front_cache;
 mod names;
 mod reader;
@@ -92,6 +93,7 @@ const SITE_KEYS: &[&str] = &[
     "location_hint",
     "jurisdiction",
     "log",
+    "error_page",
     "defaults",
     "routes",
 ];
@@ -147,6 +149,9 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
     config.front_caches = front_caches(section, problems);
     let tagged = config.front_caches.iter().filter(|front_cache| front_cache.tags);
     config.defaults.visitor_tags = tagged.map(|front_cache| front_cache.provider).collect();
+    if let Some(value) = section.get("error_page") {
+        config.error_page = error_page::error_page(section.at("error_page"), value, problems);
+    }
     if let Some(value) = section.get("defaults") {
         config.defaults = route::defaults(section.at("defaults"), value, &config, problems);
     }

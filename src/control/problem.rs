@@ -253,6 +253,12 @@ impl Problem {
         &self.detail
     }
 
+    /// Why, in a word that logs and metrics use too.
+    #[must_use]
+    pub fn reason(&self) -> &str {
+        self.reason.as_deref().unwrap_or(self.kind.as_str())
+    }
+
     /// The field at fault.
     #[must_use]
     pub fn field(&self) -> Option<&str> {

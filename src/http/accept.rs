@@ -14,7 +14,7 @@
 //! `Accept` goes on in one form for one meaning: types and names of parameters in lower case, no white space, quotes
 //! only around what is no token, weights without needless digits.
 
-use super::list::{is_token, quality, split, trim, unquote};
+use super::list::{is_token, quality, split, trim, unquote, weighted};
 
 /// The longest field that is forwarded. Browsers send less than 200 bytes.
 pub const MAX_BYTES: usize = 1024;
@@ -28,6 +28,19 @@ pub fn accept(value: &str) -> Option<String> {
     let members = split(value, b',').parts;
     let kept: Vec<String> = members.into_iter().filter_map(media_range).collect();
     (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// Whether a visitor would rather have HTML than JSON: `text/html` by its name, with no lower weight. `*/*` is what
+/// programs send.
+#[must_use]
+pub fn prefers_html(value: &str) -> bool {
+    let ranges = weighted(value);
+    let weight = |names: &[&str]| {
+        let named = ranges.iter().filter(|(range, _)| names.contains(&range.as_str()));
+        named.map(|(_, weight)| *weight).max().unwrap_or(0)
+    };
+    let html = weight(&["text/html", "application/xhtml+xml"]);
+    html > 0 && html >= weight(&["application/json", "application/problem+json"])
 }
 
 /// Whether [`accept`] takes every member of the value.

@@ -29,7 +29,9 @@ use whole::Whole;
 impl<P: Platform> Engine<P> {
     /// Answers a visitor.
     pub async fn serve(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
+        let head = Rc::clone(&incoming.head);
         let answer = self.decide(platform, incoming).await;
+        let answer = answer.for_people(&head, &self.config().error_page);
         self.count_answer(&answer);
         answer
     }

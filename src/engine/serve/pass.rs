@@ -64,6 +64,17 @@ impl<P: Platform> Engine<P> {
         incoming: Incoming<P>,
         problem: &HealthReason,
     ) -> Answer<P> {
+        let head = Rc::clone(&incoming.head);
+        let answer = self.answer_unconfigured(platform, incoming, problem).await;
+        answer.for_people(&head, &self.config().error_page)
+    }
+
+    async fn answer_unconfigured(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        problem: &HealthReason,
+    ) -> Answer<P> {
         let reason = problem.as_str();
         let cache_status = CacheStatus::forwarded(Forward::Bypass).detail(reason);
         match problem {

@@ -9,9 +9,10 @@ use crate::cache::forward::{pass_tags, visitor_fields};
 use crate::cache::part::cut;
 use crate::cache::range::{RangeAnswer, range_answer};
 use crate::cache::validation::{not_modified, not_modified_fields};
-use crate::config::Route;
+use crate::config::{ErrorPage, Route};
 use crate::control::problem::Problem;
 use crate::engine::port::{OriginError, Platform};
+use crate::http::accept::prefers_html;
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 
@@ -28,6 +29,8 @@ pub struct Answer<P: Platform> {
     pub body: Body<P>,
     /// What Cache-Status, logs and metrics say.
     pub cache_status: CacheStatus,
+    /// Why the edge itself answers, if it does.
+    pub problem: Option<Problem>,
 }
 
 /// The body of an answer.
@@ -218,7 +221,28 @@ impl<P: Platform> Answer<P> {
     pub fn problem(problem: &Problem, cache_status: CacheStatus) -> Self {
         let mut fields = problem.fields();
         fields.set("cache-control", "no-store");
-        Self::new(problem.status(), fields, Body::Whole(P::chunk(&problem.body())), cache_status)
+        let body = Body::Whole(P::chunk(&problem.body()));
+        let answer = Self::new(problem.status(), fields, body, cache_status);
+        Self { problem: Some(problem.clone()), ..answer }
+    }
+
+    /// The same as a page for people, if it is a problem and its visitor has a browser.
+    #[must_use]
+    pub fn for_people(mut self, request: &RequestHead, page: &ErrorPage) -> Self {
+        let Some(problem) = &self.problem else { return self };
+        if request.fields.joined("accept").is_some_and(|accept| prefers_html(&accept)) {
+            let html = page.html(self.status, problem.reason());
+            self.fields.set("content-type", "text/html; charset=utf-8");
+            self.fields.set(
+                "content-security-policy",
+                "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+            );
+            self.body = Body::Whole(P::chunk(html.as_bytes()));
+        }
+        if request.method == "HEAD" {
+            self.body = Body::Empty;
+        }
+        self
     }
 
     /// What a visitor gets when the origin gave no answer and nothing stored may stand in.
@@ -231,6 +255,6 @@ impl<P: Platform> Answer<P> {
     #[must_use]
     pub fn new(status: u16, mut fields: Fields, body: Body<P>, cache_status: CacheStatus) -> Self {
         cache_status.append_to(&mut fields);
-        Self { status, fields, body, cache_status }
+        Self { status, fields, body, cache_status, problem: None }
     }
 }
