@@ -45,6 +45,10 @@ pub enum NoStore {
     NoFreshness,
     /// Its lifetime was over when it came, because it took so long.
     Late,
+    /// Its body is larger than what is stored.
+    BodyTooLarge,
+    /// The isolate has no memory for its body at this moment.
+    NoRoom,
 }
 
 impl NoStore {
@@ -73,6 +77,8 @@ impl NoStore {
             Self::MediaType => "media-type",
             Self::NoFreshness => "no-freshness",
             Self::Late => "late",
+            Self::BodyTooLarge => "body-too-large",
+            Self::NoRoom => "no-room",
         }
     }
 
@@ -91,7 +97,8 @@ impl NoStore {
             | Self::BadTags
             | Self::TooManyTags
             | Self::MediaType
-            | Self::NoFreshness => true,
+            | Self::NoFreshness
+            | Self::BodyTooLarge => true,
             Self::Method
             | Self::RequestNoStore
             | Self::Status
@@ -101,7 +108,8 @@ impl NoStore {
             | Self::Cookie
             | Self::UpstreamCache
             | Self::BadAge
-            | Self::Late => false,
+            | Self::Late
+            | Self::NoRoom => false,
         }
     }
 
@@ -110,12 +118,22 @@ impl NoStore {
     #[must_use]
     pub const fn is_of_the_origin(self) -> bool {
         !self.is_of_the_request()
+            && !self.is_of_the_size()
             && !matches!(self, Self::UpstreamCache | Self::BadAge | Self::Late | Self::EdgeError)
     }
 
-    /// Whether the reason lies in what this request said or carried: it tells nothing of the page.
+    /// Whether the reason lies in what this request said or carried, or in this isolate: it tells nothing of the page.
     #[must_use]
     pub const fn is_of_the_request(self) -> bool {
-        matches!(self, Self::Method | Self::RequestNoStore | Self::Authorization | Self::Cookie)
+        matches!(
+            self,
+            Self::Method | Self::RequestNoStore | Self::Authorization | Self::Cookie | Self::NoRoom
+        )
+    }
+
+    /// Whether the answer is everyone's all the same: only its size speaks against storing it.
+    #[must_use]
+    pub const fn is_of_the_size(self) -> bool {
+        matches!(self, Self::BodyTooLarge | Self::NoRoom)
     }
 }

@@ -8,7 +8,7 @@ use web_sys::{Request, Response};
 
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
-use crate::engine::fill::shared::BodyReader;
+use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::Guard;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::RequestHead;

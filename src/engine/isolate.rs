@@ -4,6 +4,7 @@
 //! must be given back: every claim carries the time it was made and lapses by itself.
 
 use std::collections::HashMap;
+use std::rc::{Rc, Weak};
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::key::CacheKey;
@@ -14,9 +15,10 @@ use crate::journal::JournalStatus;
 use crate::journal::view::View;
 
 use super::bodies::Bodies;
-use super::fill::shared::SharedFill;
+use super::fill::reader::{BodyReader, ReaderState};
+use super::fill::shared::{STALLED, SharedFill, WeakFill};
 use super::invalidate::changes::Changes;
-use super::memory::Memory;
+use super::memory::{Memory, StoredPage};
 use super::origin_limit::OriginLimit;
 use super::serve::uncacheable::Uncacheable;
 
@@ -34,6 +36,10 @@ pub struct Isolate<P: Platform> {
     pub sync_failed: Option<Timestamp>,
     /// Fetches under way, by the key that was asked for.
     pub fills: HashMap<CacheKey, SharedFill<P>>,
+    /// Every fetch that somebody still has to do with, be it listed or not.
+    all_fills: Vec<WeakFill<P>>,
+    /// Readers of stored bodies.
+    readers: Vec<Weak<ReaderState<P>>>,
     /// Bodies of requests that arrive.
     pub bodies: Bodies<P::Chunk>,
     /// Origin requests under way, and those that wait.
@@ -54,6 +60,8 @@ pub struct Isolate<P: Platform> {
 
 /// The part of `fill_memory` that bodies of requests may hold.
 const BODIES_SHARE: u64 = 4;
+/// A reader that has taken nothing for so long may be let go for others.
+const SHED_AFTER: Millis = Millis(2_000);
 /// Forced refreshes in a second: each is a write of the journal.
 const FORCED_PER_SECOND: usize = 20;
 
@@ -71,6 +79,8 @@ impl<P: Platform> Isolate<P> {
             synced: None,
             sync_failed: None,
             fills: HashMap::new(),
+            all_fills: Vec::new(),
+            readers: Vec::new(),
             bodies: Bodies::new(config.fill_memory / BODIES_SHARE),
             origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
             new_keys: HashMap::new(),
@@ -112,10 +122,68 @@ impl<P: Platform> Isolate<P> {
         true
     }
 
-    /// Bytes that fills hold.
+    /// A fetch begins: what it holds counts until its last reader is done.
+    pub fn watch_fill(&mut self, fill: &SharedFill<P>) {
+        let mut known = false;
+        self.all_fills.retain(|other| {
+            let other = other.upgrade();
+            known |= other.as_ref().is_some_and(|other| other.is(fill));
+            other.is_some()
+        });
+        if !known {
+            self.all_fills.push(fill.downgrade());
+        }
+    }
+
+    /// A reader of a stored body begins: what it holds, and L0 does not, counts until it is done.
+    pub fn watch_reader(&mut self, reader: &BodyReader<P>) {
+        self.readers.retain(|reader| reader.strong_count() > 0);
+        self.readers.push(Rc::downgrade(reader.state()));
+    }
+
+    fn all_fills(&self) -> impl Iterator<Item = SharedFill<P>> {
+        self.all_fills.iter().filter_map(WeakFill::upgrade)
+    }
+
+    /// Bytes of bodies beside L0: those of fetches, of responses that left L0 while they are read, of requests.
     #[must_use]
     pub fn fill_bytes(&self) -> u64 {
-        self.fills.values().map(SharedFill::held).sum::<u64>() + self.bodies.bytes()
+        let mut read: Vec<Rc<StoredPage<P::Chunk>>> = Vec::new();
+        let mut bytes = self.bodies.bytes();
+        let readers = self.readers.iter().filter_map(Weak::upgrade);
+        let pages = readers.filter_map(|reader| {
+            bytes += reader.own_bytes();
+            reader.page()
+        });
+        read.extend(pages);
+        for fill in self.all_fills() {
+            bytes += fill.held();
+            read.extend(fill.page());
+        }
+        read.sort_unstable_by_key(Rc::as_ptr);
+        read.dedup_by(|one, other| Rc::ptr_eq(one, other));
+        let alone = read.iter().filter(|page| !self.memory.has(page));
+        bytes + alone.map(|page| page.entry.body_length).sum::<u64>()
+    }
+
+    /// Lets go readers that have stalled, and while more than `most` bytes are held those that are furthest behind.
+    pub fn shed(&mut self, now: Timestamp, most: u64) {
+        let mut readers: Vec<_> = self.all_fills().flat_map(|fill| fill.readers()).collect();
+        readers.extend(self.readers.iter().filter_map(Weak::upgrade));
+        readers.sort_by_key(|reader| reader.moved());
+        let mut readers = readers.into_iter();
+        let mut stalled = readers.next();
+        while let Some(reader) = stalled {
+            let idle = now.since(reader.moved());
+            if idle < SHED_AFTER || (idle < STALLED && self.fill_bytes() <= most) {
+                break;
+            }
+            reader.let_go();
+            stalled = readers.next();
+        }
+        for fill in self.all_fills() {
+            while self.fill_bytes() > most && fill.drop_slowest() {}
+        }
     }
 
     /// The fill for a key, unless its task was ended by the runtime.

@@ -135,7 +135,9 @@ impl<P: Platform> Engine<P> {
             | NoStore::Cookie
             | NoStore::EventStream
             | NoStore::NoFreshness
-            | NoStore::Late => {}
+            | NoStore::Late
+            | NoStore::BodyTooLarge
+            | NoStore::NoRoom => {}
         }
     }
 
@@ -191,8 +193,15 @@ impl<P: Platform> Engine<P> {
         };
         let metrics: &mut Metrics = &mut self.isolate().borrow_mut().metrics;
         metrics.count(counter, 1);
-        if let (true, Body::Whole(body)) = (cache_status.hit, &answer.body) {
-            metrics.count(Counter::BytesStored, P::length(body) as u64);
+        match (cache_status.hit, &answer.body) {
+            (true, Body::Whole(body)) => {
+                metrics.count(Counter::BytesStored, P::length(body) as u64);
+            }
+            (true, Body::Fill(_)) => {
+                let length = answer.fields.get("content-length").and_then(|l| l.parse().ok());
+                metrics.count(Counter::BytesStored, length.unwrap_or(0));
+            }
+            (true | false, _) => {}
         }
     }
 }

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::control::metrics::Counter;
 use crate::engine::port::{OriginError, Platform};
 
-use super::shared::{LOOK_INTERVAL, SharedFill, WINDOW_BYTES};
+use super::shared::{LOOK_INTERVAL, PIECE_BYTES, SharedFill, WINDOW_BYTES};
 use crate::engine::Engine;
 
 impl<P: Platform> Engine<P> {
@@ -18,15 +18,21 @@ impl<P: Platform> Engine<P> {
         fill: &SharedFill<P>,
     ) -> Result<(), OriginError> {
         let timeout = self.config().origin_timeout;
+        self.isolate().borrow_mut().watch_fill(fill);
         loop {
             let Some(piece) = platform.read(&mut body, timeout).await? else { break };
             let bytes = P::length(&piece) as u64;
             self.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
             fill.push(piece, platform.now());
-            let held = self.isolate().borrow().fill_bytes();
-            if fill.total() > self.config().max_body || held > self.config().fill_memory {
+            let most = self.config().fill_memory;
+            let mut isolate = self.isolate().borrow_mut();
+            if isolate.fill_bytes() > most {
+                isolate.shed(platform.now(), most);
+            }
+            if fill.total() > self.config().max_body || isolate.fill_bytes() > most {
                 fill.open_window();
             }
+            drop(isolate);
             if fill.is_window() && !self.drain(platform, fill).await {
                 platform.cancel(body);
                 return Err(OriginError::Broken);
@@ -38,12 +44,21 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Waits until the slowest reader of a window has caught up; false when nobody reads any more.
+    /// Waits until the quickest reader of a window has caught up; false when nobody reads any more.
     async fn drain(&self, platform: &Rc<P>, fill: &SharedFill<P>) -> bool {
         let began = platform.now();
         loop {
-            match fill.backlog() {
-                Some(bytes) if bytes <= WINDOW_BYTES => return true,
+            let backlog = fill.backlog();
+            let most = self.config().fill_memory;
+            let over = {
+                let mut isolate = self.isolate().borrow_mut();
+                isolate.shed(platform.now(), most);
+                isolate.fill_bytes() > most
+            };
+            // Where memory is short, a piece at a time.
+            let ahead = if over { PIECE_BYTES } else { WINDOW_BYTES };
+            match backlog {
+                Some(bytes) if bytes <= ahead => return true,
                 Some(_) if platform.now().since(began) < self.config().origin_timeout => {
                     platform.sleep(LOOK_INTERVAL).await;
                 }

@@ -8,7 +8,7 @@ use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::errors::is_origin_failure;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
-use crate::cache::storage::{Storage, StorageInput, limited_fields, storage};
+use crate::cache::storage::{NoStore, Storage, StorageInput, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
@@ -20,6 +20,7 @@ use super::leader_only::{LeaderOnlySlot, NotStoredAnswer};
 use super::permission::FillPermission;
 use super::shared::{FillOutcome, SharedFill, Source};
 use super::store::FetchContext;
+use super::stored::stated_length;
 use crate::engine::Engine;
 use crate::engine::fill::{FillContext, FillRequest};
 use crate::engine::memory::{StoredPage, StoredRecord};
@@ -192,7 +193,8 @@ impl<P: Platform> Engine<P> {
             request_time: fetch.began,
             response_time: fetch.arrived,
         });
-        match decision {
+        let length = stated_length(&response.head.fields);
+        match self.fits(platform, length, decision) {
             Storage::Store(storable) => {
                 leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
                 self.note_stored(admitted, fetch.arrived);
@@ -221,6 +223,23 @@ impl<P: Platform> Engine<P> {
                 self.not_stored_now(context, fetch, head, reason).await;
             }
         }
+    }
+
+    /// What states a length for which there is no room goes through as the runtime's own stream, unshared.
+    pub(crate) fn fits(&self, platform: &Rc<P>, length: Option<u64>, decision: Storage) -> Storage {
+        let (Storage::Store(_) | Storage::Share(..), Some(length)) = (&decision, length) else {
+            return decision;
+        };
+        let most = self.config().fill_memory;
+        let mut isolate = self.isolate().borrow_mut();
+        if length > self.config().max_body {
+            return Storage::Refuse(NoStore::BodyTooLarge);
+        }
+        isolate.shed(platform.now(), most.saturating_sub(length));
+        if isolate.fill_bytes() + length > most {
+            return Storage::Refuse(NoStore::NoRoom);
+        }
+        decision
     }
 
     fn counts_as_failure(

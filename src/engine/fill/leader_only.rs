@@ -52,7 +52,8 @@ impl<P: Platform> Engine<P> {
     ) -> Answer<P> {
         let cache_status = cache_status.detail(answer.reason.as_str());
         let whole = self.left_out(&incoming, admitted) == LeftOut::Nothing;
-        if whole || is_of_the_moment(answer.response.head.status) {
+        if whole || answer.reason.is_of_the_size() || is_of_the_moment(answer.response.head.status)
+        {
             // The origin was asked with GET; a HEAD has no body.
             let passed = self.passed(Ok(answer.response), admitted.route, cache_status);
             return Self::as_asked(platform, admitted, passed);

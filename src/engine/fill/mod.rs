@@ -10,6 +10,7 @@ mod body;
 mod fetch;
 pub(crate) mod leader_only;
 pub(crate) mod permission;
+pub mod reader;
 pub mod shared;
 pub mod store;
 pub(crate) mod stored;
@@ -192,7 +193,7 @@ impl<P: Platform> Engine<P> {
         match wait_outcome {
             Ok(FillOutcome::Streaming(entry, note)) => {
                 let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
-                match fill.reader(true, limit) {
+                match fill.reader(true, limit, platform.now()) {
                     Some(reader) => {
                         Answer::streaming(&asked, &entry, reader, platform.now(), cache_status)
                             .with(&leader_only.borrow().fields)
@@ -275,6 +276,7 @@ impl<P: Platform> Engine<P> {
         fill: SharedFill<P>,
     ) -> LeaderOnlySlot<P> {
         let leader_only = LeaderOnlySlot::default();
+        self.isolate().borrow_mut().watch_fill(&fill);
         self.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
         let (engine, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
         let on = Rc::clone(platform);

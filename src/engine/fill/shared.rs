@@ -6,10 +6,12 @@
 //! task would run it in the wrong I/O context: only the beginner is woken, all others look every few milliseconds
 //! with timers of their own.
 //!
-//! A body that outgrows what may be stored turns into a window: pieces are let go once every reader has them, and
-//! the task waits for the slowest.
+//! A body that outgrows what may be stored turns into a window: pieces are let go once every reader has them. The task
+//! waits for the quickest reader alone; one that falls behind by more than there is memory for is let go, and its
+//! answer breaks off. What readers still have to take counts as memory until they have it, also after the task's end:
+//! then out of the stored response that was made of it.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
@@ -20,13 +22,19 @@ use crate::cache::entry::Entry;
 use crate::cache::storage::NoStore;
 use crate::engine::port::{OriginError, Platform};
 
+use super::reader::{BodyReader, BodySource, Next, ReaderState, piece_of};
 use super::store::StorageNote;
+use crate::engine::bodies;
 use crate::engine::memory::StoredPage;
 
 /// How often a waiting request of another I/O context looks.
 pub const LOOK_INTERVAL: Millis = Millis(4);
-/// Bytes that a window holds for its slowest reader.
+/// Bytes that a window holds for its quickest reader.
 pub const WINDOW_BYTES: u64 = 1 << 20;
+/// A reader takes no more of a stored body at once: what it has taken is the runtime's, and counted no more.
+pub const PIECE_BYTES: u64 = 64 << 10;
+/// A reader that has taken nothing for so long is let go.
+pub const STALLED: Millis = Millis(60_000);
 
 /// What a fill turned out to bring.
 pub enum FillOutcome<P: Platform> {
@@ -82,16 +90,17 @@ pub enum Work {
 struct FillState<P: Platform> {
     work: Work,
     outcome: Option<FillOutcome<P>>,
-    pieces: VecDeque<P::Chunk>,
-    /// Index of the first piece still held.
-    first: usize,
+    /// Each with the place of its first byte in the body.
+    pieces: VecDeque<(u64, P::Chunk)>,
+    /// What the pieces became.
+    page: Option<Rc<StoredPage<P::Chunk>>>,
     /// Bytes held.
     held: u64,
     /// Bytes seen.
     total: u64,
     end: Option<Result<(), OriginError>>,
     window: bool,
-    readers: Vec<Weak<Cell<usize>>>,
+    readers: Vec<Weak<ReaderState<P>>>,
     wakers: Vec<Waker>,
     touched: Timestamp,
 }
@@ -113,7 +122,7 @@ impl<P: Platform> SharedFill<P> {
             work,
             outcome: None,
             pieces: VecDeque::new(),
-            first: 0,
+            page: None,
             held: 0,
             total: 0,
             end: None,
@@ -160,9 +169,10 @@ impl<P: Platform> SharedFill<P> {
     pub fn push(&self, piece: P::Chunk, now: Timestamp) {
         let mut state = self.0.borrow_mut();
         let length = P::length(&piece) as u64;
-        state.held += length;
+        let at = state.total;
+        state.held += length + bodies::PIECE_BYTES;
         state.total += length;
-        state.pieces.push_back(piece);
+        state.pieces.push_back((at, piece));
         state.touched = now;
         wake(state);
     }
@@ -182,18 +192,72 @@ impl<P: Platform> SharedFill<P> {
         self.0.borrow_mut().window = true;
     }
 
-    /// Bytes that the slowest reader has still to take, after letting go what all have; none without a reader.
+    /// Bytes that the quickest reader has still to take, after letting go what all have; none without a reader.
     #[must_use]
     pub fn backlog(&self) -> Option<u64> {
+        self.let_go();
+        let state = self.0.borrow();
+        let quickest = state.living().map(|reader| reader.at.get()).max()?;
+        Some(state.total.saturating_sub(quickest))
+    }
+
+    /// Lets go what all readers of a window have.
+    fn let_go(&self) {
+        let state = &mut *self.0.borrow_mut();
+        if !state.window {
+            return;
+        }
+        let slowest = state.living().map(|reader| reader.at.get()).min().unwrap_or(state.total);
+        while let Some((at, piece)) = state.pieces.front() {
+            let length = P::length(piece) as u64;
+            if at + length > slowest {
+                break;
+            }
+            state.held -= length + bodies::PIECE_BYTES;
+            state.pieces.pop_front();
+        }
+    }
+
+    /// Lets go the reader that is furthest behind in a window; false if that would help nobody.
+    pub fn drop_slowest(&self) -> bool {
+        let slowest = {
+            let state = self.0.borrow();
+            let readers: Vec<_> = state.living().collect();
+            let behind = readers.into_iter().min_by_key(|reader| reader.at.get());
+            behind.filter(|reader| state.window && state.total - reader.at.get() > WINDOW_BYTES)
+        };
+        let Some(slowest) = slowest else { return false };
+        slowest.let_go();
+        self.let_go();
+        true
+    }
+
+    /// Its readers, but for those that have ended.
+    #[must_use]
+    pub fn readers(&self) -> Vec<Rc<ReaderState<P>>> {
         let state = &mut *self.0.borrow_mut();
         state.readers.retain(|reader| reader.strong_count() > 0);
-        let slowest = state.readers.iter().filter_map(Weak::upgrade).map(|at| at.get()).min()?;
-        while state.window && state.first < slowest {
-            let Some(piece) = state.pieces.pop_front() else { break };
-            state.held -= P::length(&piece) as u64;
-            state.first += 1;
-        }
-        Some(state.held)
+        state.living().collect()
+    }
+
+    /// Its pieces are a stored response's body now.
+    pub fn became(&self, page: &Rc<StoredPage<P::Chunk>>) {
+        let state = &mut *self.0.borrow_mut();
+        state.pieces.clear();
+        state.held = 0;
+        state.page = Some(Rc::clone(page));
+    }
+
+    /// The stored response that its readers read.
+    #[must_use]
+    pub fn page(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
+        self.0.borrow().page.clone()
+    }
+
+    /// One that goes when nobody has it any more.
+    #[must_use]
+    pub fn downgrade(&self) -> WeakFill<P> {
+        WeakFill(Rc::downgrade(&self.0))
     }
 
     /// Whether pieces are let go once read.
@@ -223,8 +287,9 @@ impl<P: Platform> SharedFill<P> {
     /// The whole body in one piece; only before a window was opened.
     #[must_use]
     pub fn body(&self) -> Option<P::Chunk> {
-        let state = &mut *self.0.borrow_mut();
-        (!state.window).then(|| P::concat(state.pieces.make_contiguous()))
+        let state = self.0.borrow();
+        let pieces = || state.pieces.iter().map(|(_, piece)| piece.clone()).collect::<Vec<_>>();
+        (!state.window).then(|| P::concat(&pieces()))
     }
 
     /// Whether nothing has moved for `limit`: its task was ended by the runtime.
@@ -256,18 +321,38 @@ impl<P: Platform> SharedFill<P> {
 
     /// A reader of the body from its beginning; none once the window has let pieces go.
     #[must_use]
-    pub fn reader(&self, is_leader: bool, limit: Millis) -> Option<BodyReader<P>> {
+    pub fn reader(&self, is_leader: bool, limit: Millis, now: Timestamp) -> Option<BodyReader<P>> {
         let mut state = self.0.borrow_mut();
-        if state.first > 0 {
+        let whole = state.page.is_some() || state.pieces.front().is_none_or(|(at, _)| *at == 0);
+        if !whole || (state.pieces.is_empty() && state.page.is_none() && state.total > 0) {
             return None;
         }
-        let next = Rc::new(Cell::new(0));
-        state.readers.push(Rc::downgrade(&next));
-        drop(state);
-        Some(BodyReader { fill: self.clone(), next, is_leader, limit })
+        let reader = ReaderState::new(BodySource::Fill(self.clone()), 0, now);
+        state.readers.push(Rc::downgrade(&reader));
+        Some(BodyReader { state: reader, is_leader, limit })
     }
 
-    async fn moved(&self, platform: &P, is_leader: bool) {
+    /// What stands at a place of the body.
+    pub(super) fn at(&self, at: u64) -> Next<P> {
+        let state = self.0.borrow();
+        if let Some(page) = &state.page {
+            return piece_of::<P>(&page.body, at, page.entry.body_length);
+        }
+        let index = state.pieces.partition_point(|(start, _)| *start <= at);
+        if let Some((start, piece)) = index.checked_sub(1).and_then(|index| state.pieces.get(index))
+            && at == *start
+            && P::length(piece) > 0
+        {
+            return Next::Piece(piece.clone());
+        }
+        match state.end {
+            Some(end) if at >= state.total || end.is_err() => Next::End(end),
+            Some(_) => Next::End(Err(OriginError::Broken)),
+            None => Next::NotYet,
+        }
+    }
+
+    pub(super) async fn moved(&self, platform: &P, is_leader: bool) {
         if !is_leader {
             return platform.sleep(LOOK_INTERVAL).await;
         }
@@ -292,35 +377,19 @@ fn wake<P: Platform>(mut state: std::cell::RefMut<'_, FillState<P>>) {
     }
 }
 
-/// Reads a fill's body as it arrives.
-pub struct BodyReader<P: Platform> {
-    fill: SharedFill<P>,
-    next: Rc<Cell<usize>>,
-    is_leader: bool,
-    limit: Millis,
+impl<P: Platform> FillState<P> {
+    fn living(&self) -> impl Iterator<Item = Rc<ReaderState<P>>> {
+        self.readers.iter().filter_map(Weak::upgrade).filter(|reader| reader.reads())
+    }
 }
 
-impl<P: Platform> BodyReader<P> {
-    /// The next piece; none at the end.
-    ///
-    /// # Errors
-    /// What broke the body, or [`OriginError::Timeout`] when nothing has moved for the limit.
-    pub async fn next(&mut self, platform: &P) -> Result<Option<P::Chunk>, OriginError> {
-        loop {
-            {
-                let state = self.fill.0.borrow();
-                if let Some(piece) = state.pieces.get(self.next.get() - state.first) {
-                    self.next.set(self.next.get() + 1);
-                    return Ok(Some(piece.clone()));
-                }
-                if let Some(end) = state.end {
-                    return end.map(|()| None);
-                }
-            }
-            if self.fill.is_dead(platform.now(), self.limit) {
-                return Err(OriginError::Timeout);
-            }
-            self.fill.moved(platform, self.is_leader).await;
-        }
+/// A fill that goes when nobody has it any more.
+pub struct WeakFill<P: Platform>(Weak<RefCell<FillState<P>>>);
+
+impl<P: Platform> WeakFill<P> {
+    /// The fill, if somebody has it.
+    #[must_use]
+    pub fn upgrade(&self) -> Option<SharedFill<P>> {
+        self.0.upgrade().map(SharedFill)
     }
 }

@@ -99,20 +99,14 @@ impl<P: Platform> Engine<P> {
         }
         let had = around.as_ref().map_or(0, |around| P::length(&around.before) as u64);
         let stated = stated_length(&response.head.fields).map(|length| length + had);
-        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().fill_bytes());
-        let too_large = stated.is_some_and(|length| length > self.config().max_body.min(room));
         let most_bytes = platform.global().most_bytes();
         let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(&entry, length, most_bytes));
         let (stored, detail) = match fetch.lease.scope {
-            _ if too_large => (false, Some("body-too-large")),
             StoreScope::World if beyond_l2 => (true, Some("l2-too-large")),
             StoreScope::World => (true, None),
             StoreScope::Colo(why) => (true, Some(why)),
         };
         let note = StorageNote { stored, detail, came };
-        if too_large {
-            fill.open_window();
-        }
         let mut arriving = entry.clone();
         // RFC 9111 §5.1: until it is stored, its age is the one it came with.
         if let Some(age) = response.head.fields.get("age") {
@@ -142,6 +136,7 @@ impl<P: Platform> Engine<P> {
         };
         entry.body_length = fill.total();
         let page = Rc::new(StoredPage { entry, body });
+        fill.became(&page);
         self.store(context, &page, fetch).await;
     }
 
@@ -162,10 +157,6 @@ impl<P: Platform> Engine<P> {
         }
         let note = StorageNote { stored: false, detail: Some(reason.as_str()), came: None };
         let stated = stated_length(&response.head.fields);
-        let room = self.config().fill_memory.saturating_sub(self.isolate().borrow().fill_bytes());
-        if stated.is_some_and(|length| length > self.config().max_body.min(room)) {
-            fill.open_window();
-        }
         // From now on it is listed for its bytes alone, and nobody joins it.
         let listed = CacheKey::from_stored(platform.unique());
         {

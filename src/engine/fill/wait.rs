@@ -70,7 +70,7 @@ impl<P: Platform> Engine<P> {
             }
             FillOutcome::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
-                let reader = fill.reader(false, limit);
+                let reader = fill.reader(false, limit, platform.now());
                 let timely = came.since(entry.request_time) <= max_lag;
                 let follows = self.may_follow(platform, incoming, admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {

@@ -264,7 +264,8 @@ impl<P: Platform> Engine<P> {
         let first = self.progress(platform, &id).await?;
         let began = platform.now();
         let fill = SharedFill::begin(Work::Fetch, began);
-        let reader = fill.reader(true, STREAM_LIMIT);
+        self.isolate().borrow_mut().watch_fill(&fill);
+        let reader = fill.reader(true, STREAM_LIMIT, began);
         fill.open_window();
         fill.push(P::chunk(&first.event()), began);
         let (engine, on, stream) = (self.clone(), Rc::clone(platform), fill);

@@ -23,7 +23,7 @@ use crate::http::RequestHead;
 use crate::http::cache_status::{CacheStatus, Forward};
 
 use lookup::LookUp;
-use response::{Answer, Asked};
+use response::{Answer, Asked, Body};
 use whole::Whole;
 
 impl<P: Platform> Engine<P> {
@@ -33,6 +33,9 @@ impl<P: Platform> Engine<P> {
         let answer = self.decide(platform, incoming).await;
         let answer = answer.for_people(&head, &self.config().error_page);
         self.count_answer(&answer);
+        if let Body::Fill(reader) = &answer.body {
+            self.isolate().borrow_mut().watch_reader(reader);
+        }
         answer
     }
 

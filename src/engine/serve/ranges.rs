@@ -275,11 +275,12 @@ impl<P: Platform> Engine<P> {
         let stated = stated_length(&response.head.fields);
         let fill = SharedFill::begin(Work::Fetch, platform.now());
         let limit = Millis(self.config().origin_timeout.0 * 2);
-        let Some(reader) = fill.reader(true, limit) else {
+        let Some(reader) = fill.reader(true, limit, platform.now()) else {
             return Answer::origin_failed(OriginError::Broken, cache_status);
         };
         // A name of its own: it is listed for its bytes alone, and nobody joins it.
         let listed = CacheKey::from_stored(platform.unique());
+        self.isolate().borrow_mut().watch_fill(&fill);
         self.isolate().borrow_mut().fills.insert(listed.clone(), fill.clone());
         let (engine, on) = (self.clone(), Rc::clone(platform));
         platform.spawn(async move {

@@ -16,7 +16,7 @@ use crate::http::accept::prefers_html;
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 
-use crate::engine::fill::shared::BodyReader;
+use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::StoredPage;
 
 /// An answer to a visitor.
@@ -142,6 +142,24 @@ const fn has_no_content(status: u16) -> bool {
     matches!(status, 204 | 205)
 }
 
+/// A larger body is handed out in pieces, as its reader takes them: what is handed out at once is held until the
+/// visitor has it, however slowly.
+const LARGE_BODY: u64 = 256 << 10;
+
+fn stored_body<P: Platform>(
+    page: &Rc<StoredPage<P::Chunk>>,
+    (from, to): (u64, u64),
+    now: Timestamp,
+) -> Body<P> {
+    if to - from > LARGE_BODY {
+        Body::Fill(BodyReader::of_page(page, (from, to), now))
+    } else if (from, to) == (0, page.entry.body_length) {
+        Body::Whole(page.body.clone())
+    } else {
+        Body::Whole(P::slice(&page.body, from, to))
+    }
+}
+
 impl<P: Platform> Answer<P> {
     /// An answer out of a complete stored response.
     #[must_use]
@@ -154,8 +172,8 @@ impl<P: Platform> Answer<P> {
         let shaped = shape(asked, &page.entry, now, true);
         let body = match shaped.part {
             Part::None => Body::Empty,
-            Part::Whole => Body::Whole(page.body.clone()),
-            Part::Slice(from, to) => Body::Whole(P::slice(&page.body, from, to)),
+            Part::Whole => stored_body(page, (0, page.entry.body_length), now),
+            Part::Slice(from, to) => stored_body(page, (from, to), now),
             Part::Multi(parts, closing) => {
                 let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
                 for (before, from, to) in parts {
@@ -163,7 +181,12 @@ impl<P: Platform> Answer<P> {
                     pieces.push(P::slice(&page.body, from, to));
                 }
                 pieces.push(P::chunk(closing.as_bytes()));
-                Body::Whole(P::concat(&pieces))
+                let bytes = P::concat(&pieces);
+                if P::length(&bytes) as u64 > LARGE_BODY {
+                    Body::Fill(BodyReader::of_bytes(bytes, now))
+                } else {
+                    Body::Whole(bytes)
+                }
             }
         };
         Self::new(shaped.status, shaped.fields, body, cache_status)
@@ -185,7 +208,7 @@ impl<P: Platform> Answer<P> {
         }
         fields.set("content-range", cut.content_range);
         fields.set("content-length", (cut.to - cut.from).to_string());
-        let body = Body::Whole(P::slice(&page.body, cut.from, cut.to));
+        let body = stored_body(page, (cut.from, cut.to), now);
         Some(Self::new(206, fields, body, cache_status))
     }
 

@@ -24,6 +24,7 @@ use crate::http::origin::origin;
 use super::response::Answer;
 use super::uncacheable::{place, prefixes};
 use crate::engine::fill::shared::{FillOutcome, SharedFill, Work};
+use crate::engine::fill::stored::stated_length;
 use crate::engine::fill::{Candidate, FillRequest};
 use crate::engine::{Engine, Incoming};
 
@@ -222,7 +223,8 @@ impl<P: Platform> Engine<P> {
             request_time: began,
             response_time: now,
         });
-        match decision {
+        let length = stated_length(&response.fields);
+        match self.fits(platform, length, decision) {
             Storage::Store(_) => {
                 let page = place(&admitted.key);
                 if self.isolate().borrow_mut().uncacheable.claim_try(page, now) {
