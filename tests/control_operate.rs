@@ -301,6 +301,7 @@ fn job(queued: u64, running: u64, done: u64, failed: u64, superseded: u64) -> Jo
         failed,
         superseded,
         failures: vec![FailedPage { url: "u".into(), reason: "a\nb".into(), attempts: 6 }],
+        retrying: None,
         front_caches: Vec::new(),
     }
 }

@@ -148,8 +148,9 @@ fn play(tape: &Tape, half: usize, sql: &Sqlite) {
             .exec(statement, &parameters)
             .unwrap_or_else(|error| panic!("{statement}\n{parameters:?}: {error}"));
         let got: Vec<Vec<Cell>> = rows.iter().map(|r| r.iter().map(Cell::from).collect()).collect();
-        if statement.starts_with("SELECT name, value FROM meta") {
-            // Names of a later version are left out by an earlier one.
+        let more = ["SELECT name, value FROM meta", "PRAGMA table_info"];
+        if more.iter().any(|start| statement.starts_with(start)) {
+            // Names and columns of a later version are left out by an earlier one.
             let missing = want.iter().find(|row| !got.contains(row));
             assert_eq!(missing, None, "{statement}: {got:?}");
         } else {
@@ -450,8 +451,28 @@ fn this_version_goes_on_with_what_an_earlier_one_stored() {
         let recorder = Recorder::new(&sql);
         Desk::open(&recorder).second();
         let tape = recorder.tape.take();
-        assert_eq!(tape.halves[0].messages, here.shard.halves[1].messages, "{name}");
+        let told = reasonless(&tape.halves[0].messages);
+        assert_eq!(told, reasonless(&here.shard.halves[1].messages), "{name}");
     }
+}
+
+/// Messages without the reasons of what is tried again: an earlier version stored none.
+fn reasonless<T: serde::Serialize>(messages: &T) -> serde_json::Value {
+    fn strip(value: &mut serde_json::Value) {
+        match value {
+            serde_json::Value::Array(list) => list.iter_mut().for_each(strip),
+            serde_json::Value::Object(object) => {
+                if let Some(retrying) = object.get_mut("retrying").and_then(|r| r.as_object_mut()) {
+                    retrying.remove("reason");
+                }
+                object.values_mut().for_each(strip);
+            }
+            _ => {}
+        }
+    }
+    let mut messages = serde_json::to_value(messages).unwrap();
+    strip(&mut messages);
+    messages
 }
 
 #[test]

@@ -223,8 +223,15 @@ export async function objectCall(namespace, name, hint, jurisdiction, message) {
   const space = jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
   const stub = space.get(space.idFromName(name), hint ? { locationHint: hint } : undefined);
   const signal = AbortSignal.timeout(OBJECT_MILLIS);
-  const response = await stub.fetch("https://object/", { method: "POST", body: message, signal });
-  const text = await response.text();
+  let response, text;
+  try {
+    response = await stub.fetch("https://object/", { method: "POST", body: message, signal });
+    text = await response.text();
+  } catch (error) {
+    // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
+    if (signal.aborted) throw error;
+    throw new Error((error.overloaded ? "overloaded: " : "broken: ") + error.message);
+  }
   if (response.status !== 200) throw new Error("object answered " + response.status + ": " + text);
   return text;
 }

@@ -115,7 +115,7 @@ impl Edge {
         let jurisdiction = self.bindings.jurisdiction.as_deref();
         let text = glue::object_call(namespace, name, hint, jurisdiction, &message)
             .await
-            .map_err(|error| CallError::Unreachable(glue::words(&error)))?;
+            .map_err(|error| call_error(&glue::words(&error)))?;
         read_json(text.as_bytes()).map_err(|error| CallError::Unknown(error.to_string()))
     }
 }
@@ -316,6 +316,15 @@ impl Platform for Edge {
     async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {
         let name = format!("shard-{shard}");
         self.call(&self.bindings.shards, &name, serde_json::to_string(&call)).await
+    }
+}
+
+/// What `glue.js` says of a call that failed.
+fn call_error(words: &str) -> CallError {
+    match words.split_once(": ") {
+        Some(("overloaded", what)) => CallError::Overloaded(what.to_owned()),
+        Some(("broken", what)) => CallError::Broken(what.to_owned()),
+        Some(_) | None => CallError::Unreachable(words.to_owned()),
     }
 }
 

@@ -326,6 +326,20 @@ impl Secrets {
         Ok(Signed { id: id.to_owned(), given, made })
     }
 
+    /// Whether a request carries a token, whatever it is good for; one that is not known is refused.
+    ///
+    /// # Errors
+    /// Says which check failed first.
+    pub fn knows_if_asked(&self, fields: &Fields) -> Result<bool, AuthError> {
+        if !fields.has("authorization") {
+            return Ok(false);
+        }
+        match self.token(fields, TokenScope::Read) {
+            Ok(_) | Err(AuthError::ScopeMissing(_)) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Checks a token and tells its name.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! Readiness: can this isolate keep the promise of the staleness bound, and if not, why.
 //!
-//! Anyone may ask, so the answer holds counts and reasons, no secret and no name of a host. A
+//! Anyone may ask whether it can; why, which settings hold and how far the journal is, is for who has a token. A
 //! reason that blocks makes the answer a 503; the others are told beside it.
 
 use serde::Serialize;
@@ -150,6 +150,12 @@ impl Health {
     #[must_use]
     pub fn status(&self) -> u16 {
         if self.ready() { 200 } else { 503 }
+    }
+
+    /// The answer's JSON for who has no token.
+    #[must_use]
+    pub fn body_for_strangers(&self) -> Vec<u8> {
+        format!("{{\"ready\":{}}}", self.ready()).into_bytes()
     }
 
     /// The answer's JSON.

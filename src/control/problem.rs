@@ -194,6 +194,12 @@ impl Problem {
         Self::new(ProblemKind::NotRecorded, detail).because(reason).retry_after(Seconds(1))
     }
 
+    /// The journal has more to do than it can: nothing was recorded, as far as is known.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        Self { retry_after: Some(Seconds(5)), ..Self::not_recorded("journal-overloaded") }
+    }
+
     /// The same id came before with another body.
     #[must_use]
     pub fn id_conflict() -> Self {

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::base::time::{Epoch, Timestamp};
 use crate::http::Fields;
+use crate::index::Retrying;
 use crate::journal::FrontCacheState;
 
 /// The answer to `revalidate`: 202.
@@ -36,6 +37,8 @@ pub enum JobState {
     Queued,
     /// Some are done, or under way.
     Running,
+    /// Nothing is under way; what waits has failed before and will be tried again.
+    Retrying,
     /// Every page ended, none failed.
     Done,
     /// Every page ended, some failed.
@@ -71,6 +74,9 @@ pub struct JobReply {
     pub superseded: u64,
     /// Why pages failed.
     pub failures: Vec<FailedPage>,
+    /// Those of the queued that have failed before, with the most tries, the last reason and the next try.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retrying: Option<Retrying>,
     /// Caches in front of the edge that have not taken it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub front_caches: Vec<FrontCacheState>,
@@ -180,6 +186,13 @@ pub fn json<T: Serialize>(value: &T) -> Vec<u8> {
 #[must_use]
 pub fn json_fields() -> Fields {
     [("content-type", "application/json"), ("cache-control", "no-store")].into_iter().collect()
+}
+
+/// The last event of a stream that ends before its job: why, and when to ask again (HTML Standard §9.2.6: the browser
+/// does so by itself).
+#[must_use]
+pub fn pause_event(reason: &str) -> Vec<u8> {
+    format!("retry: 2000\nevent: pause\ndata: {{\"reason\":\"{reason}\"}}\n\n").into_bytes()
 }
 
 /// The fields of an event stream. `identity` keeps what stands in between from buffering to

@@ -15,6 +15,7 @@
 //! | `observe` | failures are counted and logged |
 //! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
 //! | [`bodies`] | bodies of requests that are read whole |
+//! | `once_more` | a second try of calls to objects |
 //! | `together` | several calls at once |
 //! | [`wake`] | when an object's alarm has to be set |
 
@@ -24,6 +25,7 @@ pub mod invalidate;
 pub mod isolate;
 pub mod memory;
 mod observe;
+mod once_more;
 pub mod operate;
 pub mod origin_limit;
 mod permit;

@@ -141,6 +141,11 @@ pub enum PurgeError {
 pub enum CallError {
     /// It could not be reached, or did not answer in time.
     Unreachable(String),
+    /// It broke off, as when its code is updated or it moves: another try finds it again. It may have done what it was
+    /// asked.
+    Broken(String),
+    /// It has more to do than it can: another try makes it worse.
+    Overloaded(String),
     /// It answered that it failed.
     Failed(String),
     /// Its answer is not one that this version knows.
@@ -151,6 +156,8 @@ impl std::fmt::Display for CallError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Unreachable(what) => write!(f, "unreachable: {what}"),
+            Self::Broken(what) => write!(f, "broke off: {what}"),
+            Self::Overloaded(what) => write!(f, "overloaded: {what}"),
             Self::Failed(what) => write!(f, "failed: {what}"),
             Self::Unknown(what) => write!(f, "unknown answer: {what}"),
         }

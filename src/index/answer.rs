@@ -198,6 +198,22 @@ pub struct JobProgress {
     /// Some of its dead letters.
     #[serde(default)]
     pub failures: Vec<WarmFailure>,
+    /// Those of the queued that have failed before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retrying: Option<Retrying>,
+}
+
+/// Pages of a job that have failed and will be tried again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Retrying {
+    /// How many.
+    pub pages: u64,
+    /// The most tries of one of them.
+    pub attempts: u32,
+    /// Why its last try failed.
+    pub reason: String,
+    /// When one of them is tried next.
+    pub next_try: Timestamp,
 }
 
 /// A dead letter.

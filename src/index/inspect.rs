@@ -7,7 +7,9 @@ use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
 use super::tags::{Place, tag_number};
-use super::{JobProgress, PageInfo, ShardError, ShardStatus, VariantInfo, WarmFailure, Work};
+use super::{
+    JobProgress, PageInfo, Retrying, ShardError, ShardStatus, VariantInfo, WarmFailure, Work,
+};
 
 /// Pages of one answer.
 const MOST_PAGES: u32 = 1_000;
@@ -43,6 +45,28 @@ impl<S: Sql> Work<'_, S> {
             running: row.unsigned(7)?,
             complete: !row.flag(8)?,
             failures: if failed > 0 { self.failures(id)? } else { Vec::new() },
+            retrying: self.retrying(id)?,
+        }))
+    }
+
+    /// What of a job has failed and will be tried again.
+    fn retrying(&self, job: &str) -> Result<Option<Retrying>, SqlError> {
+        let rows = self.sql.exec(
+            "SELECT count(*) OVER (), attempts, reason, min(at) OVER () FROM (
+                SELECT attempts, reason, not_before AS at FROM warm
+                    WHERE job = ?1 AND state = 0 AND attempts > 0
+                UNION ALL SELECT attempts, reason, not_before FROM import
+                    WHERE job = ?1 AND state IN (0, 1) AND attempts > 0 AND reason <> '')
+                ORDER BY attempts DESC, at LIMIT 0 + 1",
+            &[text(job)],
+        )?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let row = Row(row);
+        Ok(Some(Retrying {
+            pages: row.unsigned(0)?,
+            attempts: row.small(1)?,
+            reason: row.text(2)?.to_owned(),
+            next_try: row.timestamp(3)?,
         }))
     }
 

@@ -44,7 +44,7 @@ mod tags;
 pub mod warm;
 
 pub use answer::{
-    Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, ShardReply,
+    Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, Retrying, ShardReply,
     ShardStatus, VariantInfo, WarmFailure,
 };
 use damage::is_damage;

@@ -308,9 +308,9 @@ impl<S: Sql> Work<'_, S> {
         match again {
             Some(at) => {
                 self.sql.exec(
-                    "UPDATE warm SET state = 0, not_before = ?, fence = 0, rank = -1
+                    "UPDATE warm SET state = 0, not_before = ?, fence = 0, rank = -1, reason = ?
                         WHERE variant = ?",
-                    &[timestamp(at), Value::Integer(variant)],
+                    &[timestamp(at), text(reason), Value::Integer(variant)],
                 )?;
                 Ok(())
             }

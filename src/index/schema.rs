@@ -81,6 +81,8 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("variant", "heat", "INTEGER NOT NULL DEFAULT 0"),
     // Its place in the queue once it is due: its variant's heat. -1: it waits for its time.
     ("warm", "rank", "INTEGER NOT NULL DEFAULT -1"),
+    // Why its last try failed.
+    ("warm", "reason", "TEXT NOT NULL DEFAULT ''"),
 ];
 
 /// Indexes of those columns.

@@ -151,8 +151,9 @@ def test_a_wrong_configuration_passes_everything_uncached(start_worker, origin, 
         assert answer.status == 200 and answer.text == "passed" and not answer.hit
         assert "config" in answer.cache["detail"] or "setting" in answer.cache["detail"]
         assert origin.count(path) == count
-    health = wrong.get("/__isr/healthz")
+    health = wrong.control("/__isr/healthz")
     assert health.status == 503 and named in health.text
+    assert wrong.get("/__isr/healthz").text == '{"ready":false}'
 
 
 def test_the_good_configuration_is_ready(edge):

@@ -83,7 +83,7 @@ def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin,
 
 def until_told(edge, notes):
     """Waits for `healthz`, which knows of the journal as of `sync_interval` ago."""
-    wait_until(lambda: json.loads(edge.get("/__isr/healthz").text)["notes"] == notes, 15, f"healthz says {notes}", 0.2)
+    wait_until(lambda: json.loads(edge.control("/__isr/healthz").text)["notes"] == notes, 15, f"healthz says {notes}", 0.2)
 
 
 def reset(connection, request):
@@ -126,7 +126,7 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
     wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, f"the job tells of {how}", 0.2)
     assert json.loads(edge.control(job).text)["state"] == "failed"
     until_told(edge, [{"reason": "front-cache-failed", "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"]}])
-    assert json.loads(edge.get("/__isr/healthz").text)["ready"] is True
+    assert json.loads(edge.control("/__isr/healthz").text)["ready"] is True
     assert "\nedge_isr_front_caches_failing 1\n" in edge.control("/__isr/metrics").text
     assert '"event":"front-cache-failed"' in edge.worker.process.output()
     if how == "429":

@@ -290,6 +290,9 @@ def test_health_needs_no_token(edge):
     answer = edge.get("/__isr/healthz")
     assert answer.status == 200, answer
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.text == '{"ready":true}'
+    assert json.loads(edge.control("/__isr/healthz").text)["config"]
+    assert edge.get("/__isr/healthz", authorization="Bearer nobodys").status == 401
 
 
 def test_metrics_need_a_token(edge):

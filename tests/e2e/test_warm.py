@@ -130,7 +130,7 @@ def test_kills_again_and_again_until_all_is_done(start_worker, own, persist, pat
 
 def moving(edge):
     """Whether health says that pages are on their way to other shards."""
-    notes = json.loads(edge.get("/__isr/healthz").text)["notes"]
+    notes = json.loads(edge.control("/__isr/healthz").text)["notes"]
     return any(note["reason"] == "resharding" for note in notes)
 
 

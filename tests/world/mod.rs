@@ -111,6 +111,8 @@ pub struct World {
     pub lines: RefCell<Vec<String>>,
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
     pub journal_down: Cell<bool>,
+    /// How the next calls to objects fail, and whether they do what they were asked before.
+    pub object_errors: RefCell<VecDeque<(bool, CallError)>>,
     pub shards_down: Cell<bool>,
     /// What a cache in front of the edge answers.
     pub front_cache: RefCell<FrontCacheScript>,
@@ -199,6 +201,7 @@ impl World {
             lines: RefCell::default(),
             counts: RefCell::default(),
             journal_down: Cell::new(false),
+            object_errors: RefCell::default(),
             shards_down: Cell::new(false),
             front_cache: RefCell::new(Box::new(|_| Ok((200, &[])))),
             front_cache_body: RefCell::new(Box::new(|_| String::new())),
@@ -664,11 +667,19 @@ impl Platform for Node {
         if self.world.journal_down.get() {
             return Err(CallError::Unreachable("the journal is down".to_owned()));
         }
+        let error = self.world.object_errors.borrow_mut().pop_front();
+        if let Some((false, error)) = error {
+            return Err(error);
+        }
         let node = Rc::new(Node::new(&self.world, "objects"));
         let journal_host = Rc::clone(&self.world.journal_host.borrow());
-        fan_out::handle(&journal_host, &node, call)
+        let reply = fan_out::handle(&journal_host, &node, call)
             .await
-            .map_err(|error| CallError::Failed(error.to_string()))
+            .map_err(|error| CallError::Failed(error.to_string()));
+        match error {
+            Some((_, error)) => Err(error),
+            None => reply,
+        }
     }
 
     async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {

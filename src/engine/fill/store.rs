@@ -15,6 +15,7 @@ use crate::cache::storage::{NoStore, Storable};
 use crate::cache::tag::TagSet;
 use crate::cache::variant::{never_forwarded, selection};
 use crate::control::metrics::Counter;
+use crate::engine::once_more;
 use crate::engine::port::{CallError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
@@ -351,7 +352,7 @@ impl<P: Platform> Engine<P> {
         request: RecordRequest,
     ) -> Option<Recorded> {
         let shard = admitted.key.digest().shard(self.config().shards);
-        match platform.shard(shard, ShardCall::Record(request)).await {
+        match once_more::shard(&**platform, shard, ShardCall::Record(request)).await {
             Ok(ShardReply::Recorded(recorded)) => return Some(recorded),
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
@@ -378,7 +379,8 @@ impl<P: Platform> Engine<P> {
             fence: lease.fence,
         };
         let shard = admitted.key.digest().shard(self.config().shards);
-        if let Err(error) = platform.shard(shard, ShardCall::Release(release)).await {
+        let release = ShardCall::Release(release);
+        if let Err(error) = once_more::shard(&**platform, shard, release).await {
             self.shard_failed(platform, "release", &error);
         }
     }

@@ -16,9 +16,10 @@ use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
 use crate::control::revalidate::RevalidateCommand;
+use crate::engine::once_more;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Found, TargetRow};
-use crate::journal::{Append, Appended, JournalCall, JournalReply, Mode};
+use crate::journal::{Append, Appended, JournalReply, Mode};
 
 use super::Engine;
 
@@ -82,7 +83,13 @@ impl<P: Platform> Engine<P> {
             Ok(Appended::Conflict) => return Err(Problem::id_conflict()),
             Err(error) => {
                 self.journal_failed(platform, "append", &error);
-                return Err(Problem::not_recorded("journal-unreachable"));
+                return Err(match error {
+                    CallError::Overloaded(_) => Problem::overloaded(),
+                    CallError::Unreachable(_)
+                    | CallError::Broken(_)
+                    | CallError::Failed(_)
+                    | CallError::Unknown(_) => Problem::not_recorded("journal-unreachable"),
+                });
             }
         };
         let (counter, mode) = match command.mode {
@@ -113,8 +120,13 @@ impl<P: Platform> Engine<P> {
     ) -> Result<Appended, CallError> {
         let asked = platform.now();
         let targets: Vec<TargetHash> = append.targets.iter().map(Target::hash).collect();
-        let mode = append.mode;
-        let appended = match platform.journal(JournalCall::Append(append)).await? {
+        let (mode, watches) = (append.mode, !append.watch.is_empty());
+        let (reply, again) = once_more::append(&**platform, append).await?;
+        let appended = match reply {
+            // Recorded by the first try, which broke off before it said so.
+            JournalReply::Appended(Appended::Repeated { epoch }) if again && !watches => {
+                Appended::recorded(epoch)
+            }
             JournalReply::Appended(appended) => appended,
             other => return Err(CallError::Unknown(other.name().into())),
         };

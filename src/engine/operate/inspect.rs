@@ -4,11 +4,12 @@ use std::rc::Rc;
 
 use crate::cache::tag::Tag;
 use crate::control::problem::{Problem, ProblemKind};
-use crate::control::reply::{FailedPage, JobReply, PageRow, PagesReply, VariantRow};
+use crate::control::reply::{FailedPage, JobReply, JobState, PageRow, PagesReply, VariantRow};
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
+use crate::engine::once_more;
 use crate::engine::port::Platform;
-use crate::index::{PageInfo, ShardCall, ShardReply};
+use crate::index::{PageInfo, Retrying, ShardCall, ShardReply};
 use crate::journal::{JobRecord, JournalCall, JournalReply};
 
 use crate::engine::Engine;
@@ -30,7 +31,7 @@ impl<P: Platform> Engine<P> {
                 break;
             }
             let call = ShardCall::TagPages { tag: tag.clone(), cursor, limit };
-            match platform.shard(shard, call).await {
+            match once_more::shard(&**platform, shard, call).await {
                 Ok(ShardReply::Pages { pages: found, cursor: next }) => {
                     pages.extend(found.iter().map(page_row));
                     cursor = next;
@@ -76,7 +77,7 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         id: &str,
     ) -> Result<Option<JobRecord>, Problem> {
-        match platform.journal(JournalCall::Job { id: id.to_owned() }).await {
+        match once_more::journal(&**platform, JournalCall::Job { id: id.to_owned() }).await {
             Ok(JournalReply::Job { job }) => Ok(job),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {
@@ -115,6 +116,7 @@ impl<P: Platform> Engine<P> {
             failed: 0,
             superseded: 0,
             failures: Vec::new(),
+            retrying: None,
             front_caches: job.map_or_else(Vec::new, |job| job.front_caches),
         };
         // Those that have taken it are done with it.
@@ -128,6 +130,15 @@ impl<P: Platform> Engine<P> {
             sum.failed += part.failed;
             sum.superseded += part.superseded;
             sum.complete &= part.complete;
+            sum.retrying = match (sum.retrying, part.retrying) {
+                (Some(one), Some(other)) => {
+                    let pages = one.pages + other.pages;
+                    let next_try = one.next_try.min(other.next_try);
+                    let most = if other.attempts > one.attempts { other } else { one };
+                    Some(Retrying { pages, next_try, ..most })
+                }
+                (one, other) => one.or(other),
+            };
             sum.failures.extend(part.failures.into_iter().map(|failure| FailedPage {
                 url: failure.url,
                 reason: failure.reason,
@@ -138,6 +149,10 @@ impl<P: Platform> Engine<P> {
             sum.front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
         let failed = sum.failed + untold as u64;
         sum.state = JobReply::state_of(sum.queued, sum.running, sum.done, failed, sum.superseded);
+        if sum.running == 0 && sum.retrying.as_ref().is_some_and(|again| again.pages >= sum.queued)
+        {
+            sum.state = JobState::Retrying;
+        }
         Ok(sum)
     }
 }

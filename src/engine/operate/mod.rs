@@ -2,6 +2,7 @@
 
 mod inspect;
 mod order;
+mod progress;
 mod purge;
 
 use std::rc::Rc;
@@ -17,6 +18,7 @@ use crate::control::revalidate::{self, RevalidateCommand};
 use crate::control::route::{ControlCall, route};
 use crate::control::secret::Secrets;
 use crate::control::targets::page_query;
+use crate::engine::once_more;
 use crate::engine::port::Platform;
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
@@ -31,6 +33,8 @@ use super::serve::response::{Answer, Body};
 use super::together::join_all;
 use super::{Engine, Incoming};
 use crate::engine::fill::shared::Work;
+
+use progress::Questions;
 
 /// What the control API goes by beside the settings.
 pub struct Guard<'a> {
@@ -48,8 +52,8 @@ pub enum OwnCall {
     Dialect(purge_apis::Call),
 }
 
-/// How often a waiting call asks for a job's progress.
-const PROGRESS_INTERVAL: Millis = Millis(200);
+/// Questions in a row that a stream of progress gets no answer to before it ends.
+const MOST_FAILURES: u32 = 5;
 /// The longest a stream of progress lasts.
 const STREAM_LIMIT: Millis = Millis(600_000);
 
@@ -146,8 +150,10 @@ impl<P: Platform> Engine<P> {
             (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
             (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
             (ControlCall::Healthz, _) => {
+                let known = guard.secrets.knows_if_asked(&head.fields)?;
                 let health = self.health(platform, guard).await;
-                Ok(answer(health.status(), health.body()))
+                let body = if known { health.body() } else { health.body_for_strangers() };
+                Ok(answer(health.status(), body))
             }
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
@@ -223,8 +229,12 @@ impl<P: Platform> Engine<P> {
     ) -> (Option<u64>, Option<u64>) {
         let began = platform.now();
         let mut known = known;
+        let objects = u32::from(self.shards(platform).await) + 1;
+        let mut questions = Questions::new();
         while platform.now().since(began) < wait {
-            platform.sleep(PROGRESS_INTERVAL).await;
+            let elapsed = platform.now().since(began);
+            let Some(pause) = questions.next(objects, elapsed) else { break };
+            platform.sleep(pause).await;
             let Ok(job) = self.progress(platform, id).await else { continue };
             known = (Some(job.pages), Some(job.queued + job.running));
             if job.ended() {
@@ -257,7 +267,7 @@ impl<P: Platform> Engine<P> {
             repeated: false,
             notes: command.notes,
         };
-        Ok(answer(202, json(&accepted)))
+        Ok(answer(200, json(&accepted)))
     }
 
     async fn stream_progress(&self, platform: &Rc<P>, id: String) -> Result<Answer<P>, Problem> {
@@ -268,21 +278,34 @@ impl<P: Platform> Engine<P> {
         let reader = fill.reader(true, STREAM_LIMIT, began);
         fill.open_window();
         fill.push(P::chunk(&first.event()), began);
+        let objects = u32::from(self.shards(platform).await) + 1;
         let (engine, on, stream) = (self.clone(), Rc::clone(platform), fill);
         platform.spawn(async move {
             let mut last = first;
+            let (mut questions, mut failures) = (Questions::new(), 0);
             // Nobody reads any more: nothing is told any more.
-            while !last.ended()
-                && on.now().since(began) < STREAM_LIMIT
-                && stream.backlog().is_some()
-            {
-                on.sleep(PROGRESS_INTERVAL).await;
-                if let Ok(job) = engine.progress(&on, &id).await
-                    && job != last
-                {
-                    stream.push(P::chunk(&job.event()), on.now());
-                    last = job;
-                }
+            while !last.ended() && stream.backlog().is_some() {
+                let elapsed = on.now().since(began);
+                let pause = questions.next(objects, elapsed).filter(|_| elapsed < STREAM_LIMIT);
+                let reason = match pause {
+                    Some(_) if failures >= MOST_FAILURES => "index-unreachable",
+                    Some(pause) => {
+                        on.sleep(pause).await;
+                        match engine.progress(&on, &id).await {
+                            Ok(job) if job != last => {
+                                failures = 0;
+                                stream.push(P::chunk(&job.event()), on.now());
+                                last = job;
+                            }
+                            Ok(_) => failures = 0,
+                            Err(_) => failures += 1,
+                        }
+                        continue;
+                    }
+                    None => "time-is-up",
+                };
+                stream.push(P::chunk(&reply::pause_event(reason)), on.now());
+                break;
             }
             stream.finish(Ok(()), on.now());
         });
@@ -298,7 +321,7 @@ impl<P: Platform> Engine<P> {
         call: &ShardCall,
     ) -> Result<Vec<ShardReply>, Problem> {
         let shards = self.shards(platform).await;
-        let asked = (0..shards).map(|n| platform.shard(n, call.clone()));
+        let asked = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
         join_all(asked).await.into_iter().collect::<Result<_, _>>().map_err(|error| {
             self.shard_failed(platform, "ask-all", &error);
             Problem::not_recorded("index-unreachable")
@@ -320,7 +343,7 @@ impl<P: Platform> Engine<P> {
         {
             return status.clone();
         }
-        let status = match platform.journal(JournalCall::Status).await {
+        let status = match once_more::journal(&**platform, JournalCall::Status).await {
             Ok(JournalReply::Status(status)) => status,
             Ok(_) => JournalStatus::default(),
             Err(error) => {

@@ -9,6 +9,7 @@ use crate::control::reply::json;
 use crate::control::revalidate::body_digest;
 use crate::control::targets::url_target;
 use crate::control::warm::{self, WarmCommand};
+use crate::engine::once_more;
 use crate::engine::port::Platform;
 use crate::index::ShardCall;
 
@@ -71,7 +72,7 @@ impl<P: Platform> Engine<P> {
         let key = CacheKey::new(&page, []);
         let shard = key.digest().shard(config.shards);
         let call = ShardCall::Import(order_of(page, key, &job));
-        platform.shard(shard, call).await.map_err(|error| {
+        once_more::shard(&**platform, shard, call).await.map_err(|error| {
             self.shard_failed(platform, "import", &error);
             Problem::not_recorded("index-unreachable")
         })?;

@@ -1,0 +1,33 @@
+//! How often a call that waits asks how far a job is. Each question is a request to the journal and one to every shard,
+//! and the platform grants a request a number of them.
+
+use crate::base::time::Millis;
+
+/// Requests to objects that one call may spend on questions: below the 1,000 of a request
+/// (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>), with room for what else it does.
+pub(super) const MOST_REQUESTS: u32 = 800;
+
+/// Asks often at first, then less, and ends when what is granted is spent.
+#[derive(Debug)]
+pub(super) struct Questions {
+    left: u32,
+}
+
+impl Questions {
+    pub(super) const fn new() -> Self {
+        Self { left: MOST_REQUESTS }
+    }
+
+    /// The pause before the next question to so many objects, after `elapsed`; none if there is none left.
+    pub(super) const fn next(&mut self, objects: u32, elapsed: Millis) -> Option<Millis> {
+        if self.left < objects {
+            return None;
+        }
+        self.left -= objects;
+        Some(match elapsed.0 {
+            0..5_000 => Millis(200),
+            5_000..30_000 => Millis(1_000),
+            _ => Millis(5_000),
+        })
+    }
+}
