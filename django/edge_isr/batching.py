@@ -9,6 +9,7 @@ outbox is written once, right before the commit: a transaction of a thousand sav
 from __future__ import annotations
 
 import logging
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -60,8 +61,8 @@ def batch(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 
 def is_silenced() -> bool:
-    """Whether changes are told to nobody now: by `silence`, or in a test run that didn't ask."""
-    return _silenced.get() or is_dormant()
+    """Whether changes are told to nobody now: by `silence`, or in a test run that doesn't look."""
+    return _silenced.get() or (is_dormant() and not _watches)
 
 
 def record(invalidation: Invalidation, using: str = DEFAULT_DB_ALIAS) -> None:
@@ -119,7 +120,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
     """
     waiting = [one for one in _callbacks(connection.run_on_commit) if not one.written]
     settings = get_settings()
-    if not waiting or not settings.outbox:
+    if not waiting or not settings.outbox or is_dormant():
         return
     from .delivery.outbox import can_write, write
 
@@ -183,7 +184,10 @@ def _committed(ours: list[AfterCommit], using: str) -> None:
     try:
         for written in (True, False):
             found = merged(o for after in ours if after.written is written for o in after.recorded)
-            if found:
+            for one in found:
+                for watched in _watches:
+                    watched.committed.append(one.copy())
+            if found and not is_dormant():
                 committed(found, using, settings, written)
     except Exception:
         # The change is committed: nothing that fails here may fail for the site.
@@ -199,7 +203,7 @@ def _submit(invalidation: Invalidation, using: str) -> None:
         return
     settings = get_settings()
     try:
-        if settings.outbox:
+        if settings.outbox and not is_dormant():
             # Before it begins: on SQLite it has to write before it reads.
             can_write(using)
         # Its end writes the outbox, and tells.
@@ -221,3 +225,53 @@ def _after(connection: BaseDatabaseWrapper) -> AfterCommit:
     # Robust: nothing that fails here may keep other callbacks from being called.
     transaction.on_commit(after, using=connection.alias, robust=True)
     return after
+
+
+class Watch:
+    """What is told while it is in place, for tests: of all threads, and of transactions that are
+    still open and perhaps never commit."""
+
+    def __init__(self) -> None:
+        self.committed: list[Invalidation] = []
+        self._name = f"watch {uuid.uuid4().hex}"
+        self._ended: list[Invalidation] | None = None
+        for connection in connections.all(initialized_only=True):
+            if connection.in_atomic_block:
+                mark = Savepoint(self._name)
+                transaction.on_commit(mark, using=connection.alias, robust=True)
+
+    def invalidations(self) -> list[Invalidation]:
+        """All of it so far, or until it ended."""
+        if self._ended is not None:
+            return self._ended
+        found = [one.copy() for one in self.committed]
+        for connection in connections.all(initialized_only=True):
+            for after in _callbacks(self._since(connection)):
+                found += [one.copy() for one in after.recorded]
+        return found
+
+    def _since(self, connection: BaseDatabaseWrapper) -> list[tuple[object, ...]]:
+        entries = list(connection.run_on_commit)
+        marks = [
+            at
+            for at, entry in enumerate(entries)
+            if isinstance(entry[1], Savepoint) and entry[1].sid == self._name
+        ]
+        return entries[marks[0] :] if marks else entries
+
+    def end(self) -> None:
+        """Takes up nothing more."""
+        self._ended = self.invalidations()
+
+
+_watches: list[Watch] = []
+
+
+def watch(watched: Watch) -> None:
+    """Puts it in place."""
+    _watches.append(watched)
+
+
+def unwatch(watched: Watch) -> None:
+    """Takes it away."""
+    _watches.remove(watched)

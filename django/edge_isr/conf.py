@@ -307,8 +307,13 @@ def load() -> tuple[Settings, tuple[str, ...]]:
 
 def is_dormant() -> bool:
     """Whether this is a test run of a site that does not look at what is told."""
-    # Django's test environment has an outbox for mail, whoever runs the tests.
-    return hasattr(mail, "outbox") and not load()[0].in_tests
+    return in_test_run() and not load()[0].in_tests
+
+
+def in_test_run() -> bool:
+    """Whether tests are running, whoever runs them: Django's test environment has an outbox for
+    mail."""
+    return hasattr(mail, "outbox")
 
 
 def get_settings() -> Settings:

@@ -26,7 +26,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
-from .conf import Settings, get_settings
+from .conf import Settings, get_settings, is_dormant
 from .context import Recorder, current, recording
 from .decorators import Tags
 from .invalidation import Invalidation
@@ -98,7 +98,8 @@ class Fragment:
         """The value from the cache, or made now; either way the page has its tags."""
         if self._request is not None and self._request.method not in SAFE_METHODS:
             return make()
-        value, tags, until = self._read()
+        # In a test run nothing is told, so nothing is kept that a change would have to end.
+        value, tags, until = (_MISSING, [], None) if is_dormant() else self._read()
         if value is _MISSING:
             value, tags, until = self._make(make)
         around = current.get()
@@ -131,7 +132,7 @@ class Fragment:
         recorder.fold_lists(MAX_INSTANCES)
         tags, until = with_every(recorder.named()), recorder.until
         ttl = _capped(self._ttl, ANYTHING in tags, until)
-        if not personal and ttl > 0:
+        if not personal and ttl > 0 and not is_dormant():
             versions = {tag: self._ensure(version_key(tag)) for tag in [*tags, EVERYTHING]}
             if self._cache.get(GUARD) == guard:
                 self._cache.set(self._key, (value, versions, until), ttl)

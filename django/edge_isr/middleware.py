@@ -21,7 +21,7 @@ from django.utils.cache import patch_vary_headers
 
 from . import hints
 from . import policy as rules
-from .conf import Rule, Settings, get_settings
+from .conf import Rule, Settings, get_settings, is_dormant
 from .context import PageContext, page_of, recording
 from .decorators import keep_query
 from .delivery.courier import budget, full_budget
@@ -99,7 +99,7 @@ def _waiting_bounded() -> Iterator[None]:
 
 
 def _start_delivery(settings: Settings) -> None:
-    if settings.outbox and settings.delivery == "thread":
+    if settings.outbox and settings.delivery == "thread" and not is_dormant():
         from .delivery import thread
 
         thread.ensure(settings)
@@ -120,12 +120,14 @@ def finish(
         if not rules.states_freshness(response) and response.status_code != 304:
             rules.keep_out(response)
         page.why = Why.NO_POLICY
-        return _told(response, page.why.value)
+        return _refused(response, page.why)
     why = _refusal(request, response, page, policy, rule, settings)
     page.why = why
     if why is not None:
         rules.make_private(response)
-        return _told(response, why.value)
+        return _refused(response, why)
+    # For a site's tests: `testing.assert_cached`.
+    response.edge_isr_reason = ""
     if django_settings.DEBUG:
         _hint(response, page)
     if page.recorder.unknown:
@@ -217,6 +219,11 @@ def _hint(response: HttpResponseBase, page: PageContext) -> None:
         fields = sorted(page.recorder.dates, key=lambda one: (one[0]._meta.label_lower, one[1]))
         with recording(None):
             response["X-Edge-ISR-Hint"] = ", ".join(hints.text_of(*field) for field in fields)
+
+
+def _refused(response: HttpResponseBase, why: Why) -> HttpResponseBase:
+    response.edge_isr_reason = why.value
+    return _told(response, why.value)
 
 
 def _told(response: HttpResponseBase, why: str) -> HttpResponseBase:

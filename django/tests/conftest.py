@@ -17,6 +17,7 @@ from django.dispatch import receiver
 from django.test import AsyncClient, Client
 from django.urls import path
 
+from edge_isr.pytest_plugin import edge_isr_told  # noqa: F401  (installed, pytest finds it)
 from edge_isr.tags import ANYTHING
 
 

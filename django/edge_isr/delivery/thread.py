@@ -15,7 +15,7 @@ import time
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
-from ..conf import Settings
+from ..conf import Settings, in_test_run
 
 logger = logging.getLogger("edge_isr")
 
@@ -72,6 +72,9 @@ class DeliveryThread:
                 with self._wake:
                     told = self._told
                 wait = self._round()
+                if in_test_run():
+                    # A test database is dropped when the tests are over.
+                    connections.close_all()
                 with self._wake:
                     self._done = told
                     self._wake.notify_all()
