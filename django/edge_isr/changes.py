@@ -21,6 +21,7 @@ from django.db.models.signals import m2m_changed
 from .batching import is_silenced, record
 from .conf import get_settings
 from .invalidation import Invalidation
+from .loops import tame
 from .registry import entry_of, is_followed, of_every, of_instance, of_models
 from .tags import concrete_label
 
@@ -32,6 +33,13 @@ CHUNK = 200
 
 # A foreign key of a through model: its attribute, the model it points to, and that one's attribute.
 End = tuple[str, type[Model], str]
+
+
+def unshown(model: type[Model], names: Iterable[str] | None) -> bool:
+    """Whether a change of these fields alone is on no page."""
+    entry = entry_of(model)
+    ignored = UNSHOWN_FIELDS if entry is None else UNSHOWN_FIELDS | entry.ignore_fields
+    return bool(names) and set(names or ()) <= ignored
 
 
 def followed(model: type[Model]) -> type[Model] | None:
@@ -58,6 +66,7 @@ def tell(invalidation: Invalidation, using: str) -> None:
     invalidation.hard = settings.mode == "hard"
     invalidation.warm = settings.warm
     invalidation.settle_ms = settings.settle_ms
+    tame(invalidation)
     record(invalidation, using)
 
 

@@ -30,6 +30,9 @@ MAX_SPANS = 64
 
 current: ContextVar[Recorder | None] = ContextVar("edge_isr_recorder", default=None)
 
+# The page of the current request, also while a fragment in it has a recorder of its own.
+page_now: ContextVar[PageContext | None] = ContextVar("edge_isr_page", default=None)
+
 Found = Mapping[str, Iterable[Any]]
 
 
@@ -274,10 +277,13 @@ def automatic() -> Recorder | None:
 @contextmanager
 def recording(recorder: Recorder | None) -> Iterator[None]:
     """While it lasts, what is loaded is seen by this recorder; by none if it is None."""
+    page = getattr(recorder, "page", None)
     token = current.set(recorder)
+    outer = page_now.set(page if page is not None else page_now.get())
     try:
         yield
     finally:
+        page_now.reset(outer)
         current.reset(token)
 
 

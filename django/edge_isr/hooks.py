@@ -28,7 +28,7 @@ from django.db.models.deletion import Collector
 from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 
 from .batching import after_commit, before_commit, savepoint_rolled_back, savepoint_set
-from .changes import UNSHOWN_FIELDS, Change, chunks, ends_of, followed, rows_by
+from .changes import Change, chunks, ends_of, followed, rows_by, unshown
 from .conf import load
 from .patching import replace_method
 from .registry import entry_of
@@ -110,7 +110,7 @@ def _save_table(original: Any) -> Any:
         source = type(self)
         # Tables of parents are written first, in the same transaction.
         model = followed(source) if cls in (None, source._meta.concrete_model) else None
-        if model is None or (update_fields and set(update_fields) <= UNSHOWN_FIELDS):
+        if model is None or unshown(model, update_fields):
             return original(self, *arguments)
         change = Change(source, model, using)
         old = _may_have_old_row(self, model, raw, update_fields)
@@ -162,7 +162,7 @@ def _differ(old: Model, new: Model, fields: Iterable[str]) -> bool:
 def _update(original: Any) -> Any:
     def update(self: Any, **kwargs: Any) -> Any:
         model = followed(self.model)
-        if model is None or self.query.is_sliced:
+        if model is None or self.query.is_sliced or unshown(model, kwargs):
             return original(self, **kwargs)
         self._for_write = True
         using = self.db

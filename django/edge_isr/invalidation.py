@@ -13,7 +13,7 @@ from urllib.parse import quote, unquote, urlsplit
 NAMED = ("tags", "urls", "paths", "prefixes")
 MAX_REASON_CHARS = 200
 
-Options = tuple[bool, bool, int, bool]
+Options = tuple[bool, bool, int, bool, int]
 
 
 @dataclass
@@ -30,11 +30,13 @@ class Invalidation:
     warm: bool = True
     settle_ms: int = 0
     reason: str = ""
+    # Not to be told before, in seconds since the epoch; 0 for at once.
+    due: int = 0
 
     @property
     def options(self) -> Options:
         """What two must share to be merged."""
-        return (self.hard, self.warm, self.settle_ms, self.everything)
+        return (self.hard, self.warm, self.settle_ms, self.everything, self.due)
 
     def __bool__(self) -> bool:
         return self.everything or bool(self.tags or self.urls or self.paths or self.prefixes)
@@ -63,8 +65,9 @@ class Invalidation:
         names = [(kind, name) for kind in NAMED for name in sorted(getattr(self, kind))]
         for start in range(0, len(names), most):
             part = Invalidation(
-                hard=self.hard, warm=self.warm, settle_ms=self.settle_ms, reason=self.reason
-            )
+                hard=self.hard, warm=self.warm, settle_ms=self.settle_ms, reason=self.reason,
+                due=self.due,
+            )  # fmt: skip
             for kind, name in names[start : start + most]:
                 getattr(part, kind).add(name)
             yield part
@@ -84,8 +87,9 @@ class Invalidation:
     @classmethod
     def from_json(cls, plain: dict[str, Any]) -> Invalidation:
         """From plain data; what a later version may have added is left alone."""
+        named: dict[str, Any] = {name: set(plain.get(name, ())) for name in NAMED}
         return cls(
-            **{name: set(plain.get(name, ())) for name in NAMED},
+            **named,
             everything=bool(plain.get("everything")),
             hard=bool(plain.get("hard")),
             warm=bool(plain.get("warm", True)),
@@ -105,7 +109,8 @@ def merged(invalidations: Iterable[Invalidation]) -> list[Invalidation]:
     by_options: dict[Options, Invalidation] = {}
     for one in invalidations:
         into = by_options.setdefault(one.options, Invalidation(
-            everything=one.everything, hard=one.hard, warm=one.warm, settle_ms=one.settle_ms
+            everything=one.everything, hard=one.hard, warm=one.warm, settle_ms=one.settle_ms,
+            due=one.due,
         ))  # fmt: skip
         into.absorb(one)
     return [by_options[options] for options in sorted(by_options)]

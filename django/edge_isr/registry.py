@@ -36,6 +36,7 @@ class Entry:
     fields: tuple[str, ...] | None = None
     auto_tags: bool = True
     only_if: Callable[[Any], bool] | None = None
+    ignore_fields: frozenset[str] = frozenset()
 
     @property
     def needs_old(self) -> bool:
@@ -61,6 +62,7 @@ def register(
     fields: Iterable[str] | None = None,
     auto_tags: bool = True,
     only_if: Callable[[Any], bool] | None = None,
+    ignore_fields: Iterable[str] = (),
 ) -> Any:
     """Changes of a model's instances invalidate their own tags, and these.
 
@@ -69,6 +71,8 @@ def register(
     `fields`: the old row's tags and paths count only when one of these fields changed; `()` if they
     never do. By default they count at every change, which costs a query for the old row.
     `only_if`: a function of the instance: neither the old nor the new row counts, nothing is said.
+    `ignore_fields`: a change of these alone (`update`, `bulk_update`, `save(update_fields=…)`) is
+    not told: no page shows them.
     `auto_tags`: False, and the model is left out of automatic tags.
 
     Also a class decorator. Registering again replaces.
@@ -76,15 +80,16 @@ def register(
     if model is None:
         return lambda cls: register(
             cls, tags=tags, dependent_paths=dependent_paths, fields=fields, auto_tags=auto_tags,
-            only_if=only_if,
+            only_if=only_if, ignore_fields=ignore_fields,
         )  # fmt: skip
     if dependent_paths is None and callable(getattr(model, "dependent_paths", None)):
         dependent_paths = _own_paths
     listed: Source | tuple[str, ...] = tags if callable(tags) else tuple(clean_all(tags))
     known = None if fields is None else tuple(fields)
-    for name in known or ():
+    ignored = frozenset(ignore_fields)
+    for name in (*(known or ()), *ignored):
         model._meta.get_field(name)
-    _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if)
+    _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if, ignored)
     forget_models()
     return model
 

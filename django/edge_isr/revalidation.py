@@ -12,6 +12,7 @@ from django.db import DEFAULT_DB_ALIAS
 from .batching import record
 from .conf import get_settings
 from .invalidation import Invalidation, clean_path, clean_prefix, clean_url
+from .loops import tame
 from .tags import clean_all
 
 
@@ -24,6 +25,8 @@ def _record(invalidation: Invalidation, hard: bool | None, warm: bool | None, us
     invalidation.hard = settings.mode == "hard" if hard is None else hard
     invalidation.warm = settings.warm if warm is None else warm
     invalidation.settle_ms = settings.settle_ms
+    if warm is None:
+        tame(invalidation)
     record(invalidation, using)
 
 

@@ -224,13 +224,14 @@ def _clean():
     """Nothing of one test is left for the next: caches, registrations, threads."""
     from django.core.cache import cache
 
-    from edge_isr import registry
+    from edge_isr import loops, registry
     from edge_isr.delivery import courier, thread
 
     before = dict(registry._entries)
     yield
     thread.stop()
     courier.stop(0)
+    loops.forget()
     cache.clear()
     registry._entries.clear()
     registry._entries.update(before)

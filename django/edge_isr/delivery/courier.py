@@ -70,7 +70,10 @@ class Courier:
                     )
                     parcel.tried.set()
                     continue
-                heapq.heappush(self._queue, (time.monotonic(), next(self._order), parcel))
+                later = max(0.0, parcel.invalidation.due - time.time())
+                if later:
+                    parcel.tried.set()
+                heapq.heappush(self._queue, (time.monotonic() + later, next(self._order), parcel))
             self._wake.notify_all()
         self._wait(parcels)
 

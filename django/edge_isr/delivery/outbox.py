@@ -91,8 +91,10 @@ def can_write(using: str) -> bool:
 
 def write(invalidation: Invalidation, using: str, settings: Settings) -> None:
     """Writes what is to be told, for every target, in the current transaction."""
+    now = timezone.now()
+    due = now + timedelta(seconds=max(0.0, invalidation.due - now.timestamp()))
     rows = [
-        OutboxMessage(target=name, payload=part.to_json())
+        OutboxMessage(target=name, payload=part.to_json(), created_at=now, due_at=due)
         for name in target_names(settings)
         for part in invalidation.parts(MAX_NAMES_PER_ROW)
     ]
