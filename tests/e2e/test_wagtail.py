@@ -1,8 +1,10 @@
 """The Wagtail example behind the real worker: published edits arrive, drafts don't, moves do."""
 
 import os
+import re
 import subprocess
 import sys
+from urllib.parse import urlsplit
 
 import pytest
 from conftest import SEEN_SECONDS
@@ -100,3 +102,35 @@ def test_a_moved_page(wagtail):
     edge.until(lambda answer: answer.status == 404, "/third/", SEEN_SECONDS + 10)
     edge.until(lambda answer: "Third" not in answer.text, "/", SEEN_SECONDS + 10)
     assert edge.get("/first/third/").status == 200
+
+
+def test_a_page_behind_a_password(wagtail):
+    """What was public is gone, the form is for each visitor, and what it opens for one alone."""
+    edge, orm = wagtail
+    orm("IndexPage.objects.get().add_child(instance=NotePage(title='Sesame', slug='sesame'))")
+    assert "Sesame" in edge.get("/sesame/").text
+    edge.until_hit("/sesame/")
+    orm(
+        "from wagtail.models import PageViewRestriction\n"
+        "PageViewRestriction.objects.create(page=NotePage.objects.get(slug='sesame'), "
+        "restriction_type='password', password='open')"
+    )
+    edge.until(lambda answer: 'type="password"' in answer.text, "/sesame/", SEEN_SECONDS + 10)
+    form = edge.get("/sesame/")
+    assert form.status == 200 and not form.hit
+    token = form.headers["set-cookie"].split(";")[0]
+    assert token.startswith("csrftoken=")
+    action = re.search(r'action="([^"]*)"', form.text)[1]
+    hidden = re.search(r'name="csrfmiddlewaretoken" value="([^"]*)"', form.text)[1]
+    opened = edge.request(
+        "POST",
+        urlsplit(action).path,
+        headers={"cookie": token},
+        data={"csrfmiddlewaretoken": hidden, "return_url": "/sesame/", "password": "open"},
+    )
+    assert opened.status == 302, opened.text
+    session = opened.headers["set-cookie"].split(";")[0]
+    mine = edge.get("/sesame/", cookie=session)
+    assert "Sesame" in mine.text and 'type="password"' not in mine.text
+    for _ in range(3):
+        assert 'type="password"' in edge.get("/sesame/").text
