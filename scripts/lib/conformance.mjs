@@ -6,7 +6,7 @@
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import { dirname, join, resolve } from "node:path";
@@ -23,18 +23,10 @@ const AT_ONCE = 50;
 // Tests that run together when they are asked again.
 const AT_ONCE_AGAIN = 5;
 const KINDS = ["required", "optimal", "check"];
-// The two versions differ in one setting, because they contradict each other: what an Age means that can't be read. The
-// newest has it ignored (RFC 9111 §5.1); the one on npm, older than that RFC, wants it to count as stale.
 const PROFILES = {
-  honest: {
-    npm: join(ROOT, "scripts/conformance.json"),
-    current: join(ROOT, "scripts/conformance.current.json"),
-  },
+  honest: join(ROOT, "scripts/conformance.json"),
   // The defaults, but for the fields by which the suite's server knows its requests apart.
-  django: {
-    npm: join(ROOT, "scripts/conformance.django.json"),
-    current: join(ROOT, "scripts/conformance.django.json"),
-  },
+  django: join(ROOT, "scripts/conformance.django.json"),
 };
 const PASSED = new Set(["✅", "Y"]);
 // What a test says that did not come to its question: what it needs first did not happen.
@@ -74,7 +66,9 @@ function options() {
   } catch (error) {
     throw new UsageError(`${error.message.split("\n")[0]} (see scripts/conformance --help)`);
   }
-  oneOf("--suite", given.suite, ["npm", "current", "both"]);
+  if (given.suite !== "npm" && !existsSync(join(given.suite, "test-engine/client/runner.mjs"))) {
+    throw new UsageError(`--suite: expected npm or a checkout of the suite, got "${given.suite}"`);
+  }
   oneOf("--profile", given.profile, Object.keys(PROFILES));
   for (const kind of given.failures.split(",")) oneOf("--failures", kind, [...KINDS, "none"]);
   if (given.url !== undefined && !/^https?:$/.test(URL.parse(given.url)?.protocol)) {
@@ -88,9 +82,6 @@ function options() {
   if (port !== undefined && !(/^\d+$/.test(port) && Number(port) <= 65535)) {
     throw new UsageError(`--serve-origin: expected a port, got "${port}"`);
   }
-  if (given.suite === "both" && (given.id ?? given.json ?? port) !== undefined) {
-    throw new UsageError("--id, --json and --serve-origin are for one suite: give --suite npm or current");
-  }
   return given;
 }
 
@@ -100,9 +91,13 @@ function oneOf(name, value, choices) {
   }
 }
 
-/** The two versions differ in where their files lie and in how a run begins, and in nothing else here. */
-async function load(name) {
-  const base = join(ROOT, name === "npm" ? "node_modules/http-cache-tests" : "tests/cache-tests");
+/**
+ * The suite, as "npm" or as a folder with a checkout. The two differ in where their files lie and in how a run begins,
+ * and in nothing else here.
+ */
+async function load(given) {
+  const name = given === "npm" ? "npm" : "checkout";
+  const base = name === "npm" ? join(ROOT, "node_modules/http-cache-tests") : resolve(given);
   const engine = name === "npm" ? base : join(base, "test-engine");
   const take = (folder, path) => import(pathToFileURL(join(folder, path)));
   const groups = [...(await take(base, "tests/index.mjs")).default];
@@ -282,14 +277,13 @@ function belowFloor(suite, kinds) {
     .map(([kind, floor]) => `${kind}: ${kinds[kind].passed} is below the floor of ${floor}`);
 }
 
-/** Runs one suite; true if it holds. */
-async function test(name, given) {
-  const suite = await load(name);
+/** Runs the suite; true if it holds. */
+async function test(suite, given) {
   const started = Date.now();
   let results;
   if (given.url === undefined) {
     const origin = await serveOrigin(suite, HOST, 0);
-    const config = PROFILES[given.profile][name];
+    const config = PROFILES[given.profile];
     const worker = await startWorker(`http://${HOST}:${origin.address().port}`, config);
     try {
       results = await run(suite, worker.url, given);
@@ -309,31 +303,27 @@ async function test(name, given) {
   if (given.json !== undefined) writeFileSync(given.json, `${JSON.stringify(results, null, 2)}\n`);
   const kinds = count(suite, results);
   report(suite, kinds, given.failures.split(","));
-  say(`${name}: took ${Math.round((Date.now() - started) / 1000)} s`);
+  say(`${suite.name}: took ${Math.round((Date.now() - started) / 1000)} s`);
   if (given.profile !== "honest") return true;
   const below = belowFloor(suite, kinds);
-  for (const line of below) say(`${name}: ${line}`);
+  for (const line of below) say(`${suite.name}: ${line}`);
   return below.length === 0;
 }
 
 async function main() {
   const given = options();
-  const names = given.suite === "both" ? ["npm", "current"] : [given.suite];
+  const suite = await load(given.suite);
   if (given.list) {
-    for (const name of names) {
-      for (const one of (await load(name)).tests) print(`${kindOf(one).padEnd(8)} ${one.id}: ${one.name}`);
-    }
+    for (const one of suite.tests) print(`${kindOf(one).padEnd(8)} ${one.id}: ${one.name}`);
     return true;
   }
   if (given["serve-origin"] !== undefined) {
-    const server = await serveOrigin(await load(names[0]), undefined, Number(given["serve-origin"]));
+    const server = await serveOrigin(suite, undefined, Number(given["serve-origin"]));
     say(`the suite's server listens on port ${server.address().port}`);
     await Promise.race([once(process, "SIGTERM"), once(process, "SIGINT")]);
     return true;
   }
-  let holds = true;
-  for (const name of names) holds = (await test(name, given)) && holds;
-  return holds;
+  return test(suite, given);
 }
 
 main().then(
