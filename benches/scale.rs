@@ -172,7 +172,6 @@ fn append(id: &str, targets: Vec<Target>) -> JournalCall {
         warm: true,
         settle: Millis::ZERO,
         reason: String::new(),
-        watch: Vec::new(),
         uncounted: false,
         unsafe_method: false,
     })

@@ -103,7 +103,6 @@ fn every_setting_arrives() {
             unsafe_invalidates: false,
             store_nonce: true,
             store_set_cookie: true,
-            store_post: false,
             store_partial: true,
             lenient_range: true,
             trust_validators: true,
@@ -112,11 +111,6 @@ fn every_setting_arrives() {
         routes: vec![],
     };
     assert_eq!(given, want);
-}
-
-#[test]
-fn storing_answers_to_post_is_for_routes_that_forward_everything() {
-    assert!(route(r#"{"store_post": true, "forward_headers": "all"}"#).store_post);
 }
 
 #[test]
@@ -311,15 +305,6 @@ const WRONG: &[(&str, &[(&str, &str)])] = &[
     (
         r#"{"defaults": {"key_cookies": ["sessionid"]}}"#,
         &[("defaults.key_cookies", "the cookie sessionid is in key_cookies")],
-    ),
-    (
-        r#"{"defaults": {"store_post": true}}"#,
-        &[("defaults.store_post", "needs forward_headers \"all\"")],
-    ),
-    (
-        r#"{"defaults": {"forward_headers": "all", "store_post": true},
-            "routes": [{"path": "/a", "forward_headers": ["x-a"]}]}"#,
-        &[("routes[0].forward_headers", "store_post needs forward_headers \"all\"")],
     ),
     (
         r#"{"routes": [{"path": "/a", "action": "bypass", "ttl": 5}]}"#,

@@ -34,7 +34,6 @@ fn append(id: u64, tag: &str) -> JournalCall {
         warm: true,
         settle: Millis::ZERO,
         reason: String::new(),
-        watch: Vec::new(),
         uncounted: false,
         unsafe_method: false,
     })

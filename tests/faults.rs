@@ -174,7 +174,6 @@ fn append(id: &str, names: &[&str], settle: u64) -> JournalCall {
         warm: true,
         settle: Millis(settle),
         reason: String::new(),
-        watch: Vec::new(),
         uncounted: false,
         unsafe_method: false,
     })

@@ -136,7 +136,6 @@ impl Site {
             warm: true,
             settle: Millis::ZERO,
             reason: String::new(),
-            watch: Vec::new(),
             uncounted: false,
             unsafe_method: false,
         };

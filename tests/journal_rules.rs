@@ -37,7 +37,6 @@ fn append(id: &str, names: &[&str], mode: Mode) -> Append {
         warm: true,
         settle: Millis::ZERO,
         reason: String::new(),
-        watch: Vec::new(),
         uncounted: false,
         unsafe_method: false,
     }
@@ -275,34 +274,6 @@ fn a_page_has_as_many_buckets_as_rows() {
         }
         assert_eq!(pages, want, "{max_targets} by name, pages of {page_rows}");
     }
-}
-
-/// What an append says of targets that its caller watches: as they stood before it, whatever it does to them.
-#[test]
-fn an_append_tells_when_watched_targets_were_last_invalidated() {
-    let config = JournalConfig { max_targets: 16, ..config() };
-    let mut journal = Journal::open(Sqlite::memory(), config).unwrap();
-    let watch = |names: &[&str]| names.iter().map(|name| tag(name).hash()).collect();
-    let mut ask = |id: &str, names: &[&str], watched: &[&str], mode| {
-        let append = Append { watch: watch(watched), ..append(id, names, mode) };
-        match add(&mut journal, append, at(1)) {
-            Appended::New { epoch, before, .. } => (epoch.0, before.map(|epoch| epoch.0)),
-            other => panic!("{other:?}"),
-        }
-    };
-    assert_eq!(ask("1", &["a"], &["a", "b"], Mode::Hard), (1, Some(0)), "its own does not count");
-    assert_eq!(ask("2", &["a"], &[], Mode::Hard), (2, None), "nothing was asked");
-    assert_eq!(ask("3", &["b"], &["a"], Mode::Soft), (3, Some(2)));
-    assert_eq!(ask("4", &["c"], &["a", "b"], Mode::Soft), (4, Some(3)), "soft ones count");
-    assert_eq!(ask("5", &["d"], &["nobody"], Mode::Soft), (5, Some(0)));
-    for n in 0..20 {
-        ask(&format!("more {n}"), &[&format!("post:{n}")], &[], Mode::Soft);
-    }
-    journal.run_due(at(2)).unwrap();
-    assert!(lookup(&mut journal, &[tag("b")]).rows.is_empty(), "it fell into its bucket");
-    let append = Append { watch: watch(&["b"]), ..append("last", &["b"], Mode::Soft) };
-    let Appended::New { before, .. } = add(&mut journal, append, at(3)) else { panic!("new") };
-    assert!(before >= Some(Epoch(3)), "{before:?}");
 }
 
 #[test]
@@ -868,16 +839,9 @@ fn messages_of_neighbouring_versions() {
     .unwrap();
     let JournalCall::Append(append) = &call else { panic!("{call:?}") };
     assert_eq!(append.targets, [tag("a"), Target::All]);
-    assert!(!append.warm && append.watch.is_empty());
-    assert!(
-        !serde_json::to_string(&call).unwrap().contains("watch"),
-        "as an older version says it"
-    );
-    let call = JournalCall::Append(Append { watch: vec![tag("a").hash()], ..append.clone() });
-    let text = serde_json::to_string(&call).unwrap();
-    assert_eq!(serde_json::from_str::<JournalCall>(&text).unwrap(), call, "{text}");
+    assert!(!append.warm);
     let old: Appended = serde_json::from_str(r#"{"new":{"epoch":7,"pages":1,"later":2}}"#).unwrap();
-    let Appended::New { before: None, pages: Some(1), .. } = old else { panic!("{old:?}") };
+    let Appended::New { pages: Some(1), .. } = old else { panic!("{old:?}") };
     let call: JournalCall = serde_json::from_str(r#"{"sync":{}}"#).unwrap();
     assert_eq!(call, JournalCall::Sync(SyncRequest::default()));
     for unknown in [r#"{"of_a_later_version":{}}"#, r#""of_a_later_version""#] {
@@ -888,12 +852,7 @@ fn messages_of_neighbouring_versions() {
     let replies = [
         JournalReply::Appended(Appended::recorded(Epoch(7))),
         JournalReply::Appended(Appended::Conflict),
-        JournalReply::Appended(Appended::New {
-            epoch: Epoch(7),
-            pages: None,
-            warming: None,
-            before: Some(Epoch(3)),
-        }),
+        JournalReply::Appended(Appended::New { epoch: Epoch(7), pages: Some(2), warming: Some(1) }),
         JournalReply::Job { job: None },
         JournalReply::Found(Found { head: Epoch(3), rows: vec![], buckets: vec![] }),
         JournalReply::Status(JournalStatus::default()),

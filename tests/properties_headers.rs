@@ -12,7 +12,7 @@ use edge_isr::cache::query::normalise_query;
 use edge_isr::cache::range::{RangeAnswer, range_answer};
 use edge_isr::cache::reuse::{Reuse, reuse};
 use edge_isr::cache::storage::{Storage, StorageInput, storage};
-use edge_isr::cache::unsafe_methods::invalidated_by;
+use edge_isr::cache::unsafe_methods::changed_by;
 use edge_isr::cache::validation::{UpdateInput, conditional_fields, not_modified, update};
 use edge_isr::cache::variant::selection;
 use edge_isr::config::{Config, QueryPolicy, Route, VaryOn};
@@ -192,7 +192,7 @@ proptest! {
         let config = config(route);
         let passed = pass_request_fields(&request, &EDGE);
         prop_assert!(!passed.has("x-edge-isr-origin-auth"));
-        let _ = invalidated_by(&request, &response, &config);
+        let _ = changed_by(&request, &response, &config);
         let Admission::Serve(admitted) = admit(&request, &config) else { return Ok(()) };
         let sent = cacheable_request_fields(&request, &admitted, &EDGE);
         for (name, _) in sent.iter() {

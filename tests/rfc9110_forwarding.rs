@@ -8,10 +8,10 @@ use edge_isr::cache::entry::FreshnessSource;
 use edge_isr::cache::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
 };
+use edge_isr::cache::key::Page;
 use edge_isr::cache::query::normalise_query;
 use edge_isr::cache::resend::may_be_sent_again;
-use edge_isr::cache::tag::Target;
-use edge_isr::cache::unsafe_methods::invalidated_by;
+use edge_isr::cache::unsafe_methods::changed_by;
 use edge_isr::config::{
     Action, Config, ForwardHeaders, PathPattern, QueryPolicy, Route, RouteRule, VaryOn,
 };
@@ -490,9 +490,9 @@ fn unsafe_requests_invalidate() {
     ];
     for (status, lines, want) in rows {
         let asked = request("POST /a?b=1&utm_medium=y", "");
-        let got = invalidated_by(&asked, &response(status, lines), &config);
-        let want: Vec<Target> =
-            want.iter().map(|path| Target::Url(format!("example.com{path}"))).collect();
+        let changed = changed_by(&asked, &response(status, lines), &config);
+        let got: Vec<String> = changed.iter().map(Page::purge_name).collect();
+        let want: Vec<String> = want.iter().map(|path| format!("example.com{path}")).collect();
         assert_eq!(got, want, "{status} {lines}");
     }
 }

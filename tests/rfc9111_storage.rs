@@ -2,9 +2,7 @@
 
 mod http_support;
 
-use edge_isr::base::time::{Epoch, Seconds};
-use edge_isr::cache::admission::{Admission, admit};
-use edge_isr::cache::post::{post_storage, stamp_after};
+use edge_isr::base::time::Seconds;
 use edge_isr::cache::storage::NoStore::{self, *};
 use edge_isr::cache::storage::{Storage, StorageInput, storage};
 use edge_isr::config::{ForwardHeaders, Route};
@@ -344,101 +342,5 @@ fn reasons_that_lie_in_the_request_tell_nothing_of_the_page() {
     }
     for reason in [NoStoreDirective, Private, SetCookie, NoFreshness, Status, BadTags, VaryAny] {
         assert!(!reason.is_of_the_request(), "{reason:?}");
-    }
-}
-
-/// RFC 9110 §9.3.3, RFC 9110 §8.7: status, fields, whether the answer to `POST /page?a=1` may answer later GETs.
-#[rustfmt::skip]
-const POST_ROWS: &[(&str, u16, &str, bool)] = &[
-    ("path", 200, "Cache-Control: max-age=60|Content-Location: /page?a=1", true),
-    ("absolute", 200, "Cache-Control: max-age=60|Content-Location: https://example.com/page?a=1", true),
-    ("same-document", 200, "Cache-Control: max-age=60|Content-Location: ", true),
-    ("query-alone", 200, "Cache-Control: max-age=60|Content-Location: ?a=1", true),
-    ("s-maxage", 200, "Cache-Control: s-maxage=60|Content-Location: /page?a=1", true),
-    ("expires", 200, "Date: Sat, 01 Jan 2022 00:00:00 GMT|Expires: Sat, 01 Jan 2022 01:00:00 GMT|Content-Location: /page?a=1", true),
-    ("no-location", 200, "Cache-Control: max-age=60", false),
-    ("location", 200, "Cache-Control: max-age=60|Location: /page?a=1", false),
-    ("other-page", 200, "Cache-Control: max-age=60|Content-Location: /other", false),
-    ("other-query", 200, "Cache-Control: max-age=60|Content-Location: /page", false),
-    ("other-host", 200, "Cache-Control: max-age=60|Content-Location: https://example.org/page?a=1", false),
-    ("other-scheme", 200, "Cache-Control: max-age=60|Content-Location: http://example.com/page?a=1", false),
-    ("fragment", 200, "Cache-Control: max-age=60|Content-Location: /page?a=1#b", false),
-    ("two", 200, "Cache-Control: max-age=60|Content-Location: /page?a=1|Content-Location: /page?a=1", false),
-    ("route-ttl", 200, "Content-Location: /page?a=1", false),
-    ("heuristic", 200, "Date: Sat, 01 Jan 2022 00:00:00 GMT|Last-Modified: Fri, 31 Dec 2021 00:00:00 GMT|Content-Location: /page?a=1", false),
-    ("zero", 200, "Cache-Control: max-age=0|ETag: \"1\"|Content-Location: /page?a=1", false),
-    ("no-cache", 200, "Cache-Control: no-cache, max-age=60|ETag: \"1\"|Content-Location: /page?a=1", false),
-    ("private", 200, "Cache-Control: private, max-age=60|Content-Location: /page?a=1", false),
-    ("no-store", 200, "Cache-Control: no-store, max-age=60|Content-Location: /page?a=1", false),
-    ("set-cookie", 200, "Cache-Control: max-age=60|Set-Cookie: a=b|Content-Location: /page?a=1", false),
-    ("vary-any", 200, "Cache-Control: max-age=60|Vary: *|Content-Location: /page?a=1", false),
-    ("201", 201, "Cache-Control: max-age=60|Content-Location: /page?a=1", false),
-    ("303", 303, "Cache-Control: max-age=60|Content-Location: /page?a=1", false),
-    ("404", 404, "Cache-Control: max-age=60|Content-Location: /page?a=1", false),
-];
-
-#[test]
-fn which_answers_to_a_post_may_answer_later_gets() {
-    let route =
-        Route { store_post: true, store_set_cookie: true, ttl: Some(Seconds(60)), ..open_route() };
-    let config = http_support::config(route);
-    let asked = request("POST /page?a=1", "Content-Type: text/plain|Content-Length: 5");
-    let Admission::Pass(pass) = admit(&asked, &config) else { panic!("a POST passes") };
-    let admitted = pass.post.expect("a POST whose answer may be stored");
-    for (id, status, lines, want) in POST_ROWS {
-        let answer = response(*status, lines);
-        let input = StorageInput {
-            request: &asked,
-            admitted: &admitted,
-            sent: &asked.fields,
-            response: &answer,
-            request_time: http_support::NOW,
-            response_time: http_support::NOW,
-        };
-        assert_eq!(post_storage(&input).is_some(), *want, "{id}");
-        assert!(matches!(storage(&input), Storage::Refuse(Method)), "{id}: not as a GET's");
-    }
-}
-
-/// A page is named by its text: what a URL parser takes for the same is another key.
-#[test]
-fn a_post_to_another_spelling_of_a_page_is_not_stored_for_it() {
-    let route = Route { store_post: true, ..open_route() };
-    let config = http_support::config(route);
-    for (line, want) in [("POST /page", true), ("POST /a/../page", false), ("POST /./page", false)]
-    {
-        let asked = request(line, "");
-        let Admission::Pass(pass) = admit(&asked, &config) else { panic!("a POST passes") };
-        let admitted = pass.post.expect("a POST whose answer may be stored");
-        let answer = response(200, "Cache-Control: max-age=60|Content-Location: /page");
-        let input = StorageInput {
-            request: &asked,
-            admitted: &admitted,
-            sent: &asked.fields,
-            response: &answer,
-            request_time: http_support::NOW,
-            response_time: http_support::NOW,
-        };
-        assert_eq!(post_storage(&input).is_some(), want, "{line}");
-    }
-}
-
-#[test]
-fn the_answer_to_a_post_is_no_older_than_its_own_change_and_no_newer_than_anothers() {
-    // The highest epoch known before; the page's latest until its own; its own; the stamp.
-    let rows = [
-        (7, Some(0), 8, Some(8)),
-        (7, Some(7), 8, Some(8)),
-        (7, Some(7), 12, Some(12)),
-        (7, Some(8), 9, None),
-        (7, Some(11), 12, None),
-        // A journal that does not say, and one that lost epochs.
-        (7, None, 8, None),
-        (7, Some(3), 7, None),
-        (7, Some(3), 4, None),
-    ];
-    for (known, before, own, want) in rows {
-        let got = stamp_after(Epoch(known), before.map(Epoch), Epoch(own));
-        assert_eq!(got, want.map(Epoch), "{known} {before:?} {own}");
     }
 }

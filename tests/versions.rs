@@ -192,7 +192,6 @@ impl Book {
             warm: true,
             settle: Millis(settle),
             reason: "a story".to_owned(),
-            watch: Vec::new(),
             uncounted: false,
             unsafe_method: false,
         };

@@ -17,18 +17,17 @@
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::Validity;
-use edge_isr::cache::admission::{Admission, Admitted, Pass, admit};
+use edge_isr::cache::admission::{Admission, Admitted, admit};
 use edge_isr::cache::entry::{Demand, Entry};
 use edge_isr::cache::envelope::{Record, decode, encode};
 use edge_isr::cache::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
 };
 use edge_isr::cache::part::{RangeStorage, cut, range_storage, rest};
-use edge_isr::cache::post::post_storage;
 use edge_isr::cache::range::{RangeAnswer, range_answer};
 use edge_isr::cache::reuse::{Reuse, reuse};
 use edge_isr::cache::storage::{Storable, Storage, StorageInput, storage};
-use edge_isr::cache::unsafe_methods::invalidated_by;
+use edge_isr::cache::unsafe_methods::changed_by;
 use edge_isr::cache::validation::{
     Update, UpdateInput, conditional_fields, not_modified, strong_validator, update,
 };
@@ -75,7 +74,6 @@ fn route(number: u64) -> Route {
         trust_validators: true,
         store_partial: true,
         lenient_range: true,
-        store_post: true,
         ..Route::default()
     };
     let rich = Route {
@@ -142,11 +140,10 @@ pub(crate) fn decision(data: &[u8]) {
     let passed = pass_request_fields(&request, &EDGE);
     assert_eq!(passed.get("x-edge-isr-origin-auth"), EDGE.origin_secret);
     assert!(!passed.has("x-edge-isr-warmup"));
-    let _ = invalidated_by(&request, &response, &config);
+    let _ = changed_by(&request, &response, &config);
     let admitted = match admit(&request, &config) {
         Admission::Serve(admitted) => admitted,
-        Admission::Pass(pass) => return check_post(&request, &response, &pass),
-        Admission::Refuse(_) => return,
+        Admission::Pass(_) | Admission::Refuse(_) => return,
     };
     let sent = cacheable_request_fields(&request, &admitted, &EDGE);
     check_sent(&sent, &admitted);
@@ -331,28 +328,6 @@ fn check_reuse(
         let then = reuse(entry, validity, &admitted.directives, admitted.route, before);
         assert!(matches!(then, Reuse::Fresh { .. }), "{then:?} before {got:?}");
     }
-}
-
-/// What is stored of the answer to a POST (RFC 9110 §9.3.3).
-fn check_post(request: &RequestHead, response: &ResponseHead, pass: &Pass<'_>) {
-    let Some(admitted) = &pass.post else { return };
-    let route = admitted.route;
-    assert!(request.method == "POST" && route.store_post);
-    assert!(route.forward_headers == ForwardHeaders::All && admitted.page.query == request.query);
-    let sent = cacheable_request_fields(request, admitted, &EDGE);
-    assert!(!sent.has("authorization") && !cookie::has_other(&sent, &route.key_cookies));
-    let input = StorageInput {
-        request,
-        admitted,
-        sent: &sent,
-        response,
-        request_time: NOW,
-        response_time: NOW,
-    };
-    let Some(storable) = post_storage(&input) else { return };
-    assert!(storable.freshness.source.is_explicit() && response.status == 200);
-    assert!(!response.fields.has("set-cookie") && response.fields.has("content-location"));
-    check_stored(&storable, response, &sent, route);
 }
 
 /// What is stored of the answer to a range request, and what that answers (RFC 9111 §3.3).

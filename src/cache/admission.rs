@@ -14,7 +14,6 @@ use crate::http::{Fields, RequestHead, cookie, language, loop_guard};
 
 use super::device::device;
 use super::forward::listed_fields;
-use super::post::{as_get, may_be_stored};
 use super::query::normalise_query;
 
 /// The longest path and query.
@@ -67,8 +66,6 @@ pub struct Pass<'c> {
     pub reason: PassReason,
     /// Its method may change things (RFC 9110 §9.2.1): what is stored may be out of date after it.
     pub unsafe_method: bool,
-    /// The page that its answer may be stored for, if it is such a POST.
-    pub post: Option<Box<Admitted<'c>>>,
 }
 
 /// Why a request passes.
@@ -177,10 +174,7 @@ pub fn admit<'c>(request: &RequestHead, config: &'c Config) -> Admission<'c> {
     if let Some(reason) = pass_reason(request, route) {
         let unsafe_method =
             !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
-        let post =
-            may_be_stored(request, route, &page) && pass_reason(&as_get(request), route).is_none();
-        let post = post.then(|| Box::new(admitted(request, route, page.clone())));
-        return Admission::Pass(Pass { page, route, reason, unsafe_method, post });
+        return Admission::Pass(Pass { page, route, reason, unsafe_method });
     }
     Admission::Serve(admitted(request, route, page))
 }

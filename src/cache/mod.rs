@@ -18,7 +18,6 @@
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
 //! | What may be done with a part alone (RFC 9111 §3.3, §3.4)? | [`part`] |
 //! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
-//! | May the answer to a POST answer later GETs (RFC 9110 §9.3.3)? | [`post`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
 
 pub mod admission;
@@ -33,7 +32,6 @@ pub mod left_out;
 pub mod media;
 pub mod no_store;
 pub mod part;
-pub mod post;
 pub mod query;
 pub mod range;
 pub mod resend;

@@ -8,22 +8,11 @@
 use url::Url;
 
 use crate::cache::key::Page;
-use crate::cache::tag::{Target, target_name, url_name};
+use crate::cache::tag::{target_name, url_name};
 use crate::config::Config;
 use crate::http::{RequestHead, ResponseHead};
 
 use super::admission::{page, page_of_url};
-
-/// The targets that an unsafe request with this answer invalidates.
-#[must_use]
-pub fn invalidated_by(
-    request: &RequestHead,
-    response: &ResponseHead,
-    config: &Config,
-) -> Vec<Target> {
-    let pages = changed_by(request, response, config);
-    pages.iter().map(|page| Target::Url(page.purge_name())).collect()
-}
 
 /// How the pages of an unsafe request are invalidated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -146,8 +146,6 @@ pub struct Route {
     pub store_nonce: bool,
     /// Store responses that set a cookie, so that everyone gets that cookie. Default off.
     pub store_set_cookie: bool,
-    /// Store answers to POST that may answer later GETs (RFC 9110 §9.3.3). Default off: the request's body is in no key.
-    pub store_post: bool,
     /// Store answers to range requests, and put them together. Default off.
     pub store_partial: bool,
     /// With `store_partial`: take a part by what arrived where its Content-Range says more, and ask for the rest of one
@@ -267,7 +265,6 @@ impl Default for Route {
             unsafe_invalidates: true,
             store_nonce: false,
             store_set_cookie: false,
-            store_post: false,
             store_partial: false,
             lenient_range: false,
             trust_validators: false,

@@ -8,7 +8,6 @@ use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 
-use super::read::found;
 use super::{
     Append, Appended, Journal, JournalError, MAX_EPOCH, Mode, REPAIR_MARGIN, State, front_caches,
     outbox, schema,
@@ -59,7 +58,6 @@ impl<S: Sql> Journal<S> {
                 Appended::Conflict
             });
         }
-        let before = self.latest(&append.watch)?;
         let next = self.state.head.next();
         let again =
             if Rule::Receipts.holds() { None } else { Some(format!("{}#{}", append.id, next.0)) };
@@ -75,18 +73,7 @@ impl<S: Sql> Journal<S> {
                 unsafe_method: append.unsafe_method,
             })
         })?;
-        Ok(Appended::New { epoch: next, pages: None, warming: None, before })
-    }
-
-    /// The latest epoch of any of these targets; none without targets.
-    fn latest(&self, targets: &[TargetHash]) -> Result<Option<Epoch>, JournalError> {
-        if targets.is_empty() {
-            return Ok(None);
-        }
-        let found = found(&self.sql, self.state.head, targets)?;
-        let rows = found.rows.iter().map(|row| row.soft.max(row.hard));
-        let buckets = found.buckets.iter().map(|bucket| bucket.epoch);
-        Ok(Some(rows.chain(buckets).max().unwrap_or(Epoch::ZERO)))
+        Ok(Appended::New { epoch: next, pages: None, warming: None })
     }
 
     /// Continues past an epoch that this journal never issued: it was restored from an older

@@ -89,9 +89,6 @@ pub struct Append {
     /// The caller's words.
     #[serde(default)]
     pub reason: String,
-    /// Targets of which the caller wants to know when they were last invalidated before this: see [`Appended::New`].
-    #[serde(default, with = "hashes", skip_serializing_if = "Vec::is_empty")]
-    pub watch: Vec<TargetHash>,
     /// The caller does not ask how many pages are concerned: the answer need not wait for the shards.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
@@ -164,9 +161,6 @@ pub enum Appended {
         /// The warms it queued; none as long as not every shard has told.
         #[serde(default)]
         warming: Option<u64>,
-        /// The latest epoch of any of the watched targets before this one; none if none was asked for.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        before: Option<Epoch>,
     },
     /// It was recorded before: answer as then.
     Repeated {
@@ -181,7 +175,7 @@ impl Appended {
     /// Recorded, before any shard was told.
     #[must_use]
     pub const fn recorded(epoch: Epoch) -> Self {
-        Self::New { epoch, pages: None, warming: None, before: None }
+        Self::New { epoch, pages: None, warming: None }
     }
 }
 

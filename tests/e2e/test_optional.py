@@ -1,4 +1,4 @@
-"""What a route may store beyond the safe defaults, on the real runtime: parts, answers to POST, cookies.
+"""What a route may store beyond the safe defaults, on the real runtime: parts, cookies.
 
 And what is for one request alone, whatever the route says.
 """
@@ -19,7 +19,6 @@ def open_edge(start_worker, origin):
     """A worker whose routes store what they may."""
     routes = [
         {"path": "/p-*", "store_partial": True},
-        {"path": "/post-*", "store_post": True, "forward_headers": "all", "bypass_cookies": []},
         {"path": "/cookie-*", "store_set_cookie": True},
     ]
     return start_worker(origin.url, config={"new_keys_per_second": 10_000, "routes": routes})
@@ -110,30 +109,6 @@ def test_a_part_that_breaks_off_is_not_stored(open_edge, origin, path):
     origin.on(path, ranged(b"0123456789abcdefghij"))
     whole = open_edge.get(path, range="bytes=0-9")
     assert not whole.hit and whole.text == "0123456789"
-
-
-def test_the_answer_to_a_post_answers_a_get(open_edge, origin, path):
-    path = f"/post-{path[1:]}"
-    sent = FILE[:300_000]
-
-    def count(connection, request):
-        answer = f"{request.method} {request.body_length} {request.body_sha256}".encode()
-        fields = [("Cache-Control", "max-age=300"), ("Content-Location", path), ("Content-Length", len(answer))]
-        connection.head(200, fields)
-        connection.send(answer)
-
-    origin.on(path, count)
-    want = f"POST {len(sent)} {hashlib.sha256(sent).hexdigest()}"
-    posted = open_edge.request("POST", path, {"content-type": "application/octet-stream"}, content=sent)
-    assert (posted.status, posted.text) == (200, want)
-    hit = open_edge.until_hit(path)
-    assert hit.text == want
-    assert origin.count(path) == 1
-    again = open_edge.request("POST", path, {"content-type": "text/plain"}, content=b"other")
-    assert again.text.startswith("POST 5 "), "a POST is never answered from the store"
-    own = open_edge.request("POST", path, {"cookie": "csrftoken=1"}, content=b"mine!!")
-    assert own.text.startswith("POST 6 ")
-    assert open_edge.get(path).text.startswith("GET 0 "), "what came with a cookie is not stored"
 
 
 def test_a_cookie_for_everyone_is_stored_and_one_of_a_visitor_is_not(open_edge, origin, path):

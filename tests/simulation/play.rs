@@ -338,7 +338,6 @@ async fn change(
         warm: true,
         settle: Millis(if lags { world.plan.lag + 200 } else { 0 }),
         reason: String::new(),
-        watch: Vec::new(),
         uncounted: false,
         unsafe_method: false,
     };

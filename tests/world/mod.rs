@@ -365,7 +365,6 @@ impl World {
             warm,
             settle: Millis::ZERO,
             reason: String::new(),
-            watch: Vec::new(),
             uncounted: false,
             unsafe_method: false,
         };

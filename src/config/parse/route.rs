@@ -34,7 +34,6 @@ const ROUTE_KEYS: &[&str] = &[
     "unsafe_invalidates",
     "store_nonce",
     "store_set_cookie",
-    "store_post",
     "store_partial",
     "lenient_range",
     "trust_validators",
@@ -141,14 +140,13 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
-    let switches: [(&str, &mut bool); 11] = [
+    let switches: [(&str, &mut bool); 10] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
         ("request_directives", &mut route.request_directives),
         ("unsafe_invalidates", &mut route.unsafe_invalidates),
         ("store_nonce", &mut route.store_nonce),
         ("store_set_cookie", &mut route.store_set_cookie),
-        ("store_post", &mut route.store_post),
         ("store_partial", &mut route.store_partial),
         ("lenient_range", &mut route.lenient_range),
         ("trust_validators", &mut route.trust_validators),
@@ -293,16 +291,6 @@ fn contradictions(section: &Section<'_>, route: &Route, problems: &mut Problems)
                 format!("the cookie {name} is in key_cookies, and bypass_cookies bypasses it"),
             );
         }
-    }
-    if route.store_post
-        && route.forward_headers != ForwardHeaders::All
-        && sets(["store_post", "forward_headers"])
-    {
-        let at = if section.has("store_post") { "store_post" } else { "forward_headers" };
-        problems.add(
-            section.at(at),
-            "store_post needs forward_headers \"all\": a POST reaches the origin with all it has",
-        );
     }
     if route.action == Action::Bypass && section.has("action") {
         let caching = ["ttl", "swr", "sie", "negative_ttl", "heuristics"];

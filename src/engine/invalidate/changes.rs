@@ -13,7 +13,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::key::{CacheKey, KeyDigest, Page};
-use crate::cache::tag::{Target, TargetHash};
+use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
 use crate::control::metrics::Counter;
 use crate::engine::Engine;
@@ -224,7 +224,7 @@ impl<P: Platform> Engine<P> {
                 continue;
             }
             self.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
-            let append = self.unsafe_append(platform, targets, mode, &[]);
+            let append = Self::unsafe_append(platform, targets, mode);
             if let Err(error) = self.append(platform, append).await {
                 self.journal_failed(platform, "append", &error);
             }
@@ -232,13 +232,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// An invalidation by an unsafe request.
-    pub(crate) fn unsafe_append(
-        &self,
-        platform: &Rc<P>,
-        targets: Vec<Target>,
-        mode: Mode,
-        watch: &[TargetHash],
-    ) -> Append {
+    fn unsafe_append(platform: &Rc<P>, targets: Vec<Target>, mode: Mode) -> Append {
         Append {
             id: format!("unsafe-{}", platform.unique()),
             body_digest: String::new(),
@@ -247,7 +241,6 @@ impl<P: Platform> Engine<P> {
             warm: false,
             settle: Millis::ZERO,
             reason: "unsafe method".to_owned(),
-            watch: watch.to_vec(),
             uncounted: true,
             unsafe_method: true,
         }

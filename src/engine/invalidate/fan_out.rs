@@ -165,7 +165,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
             }
         }
     }
-    let JournalReply::Appended(Appended::New { epoch, before, .. }) = reply else {
+    let JournalReply::Appended(Appended::New { epoch, .. }) = reply else {
         return Ok(reply);
     };
     let due = journal_host.act(|journal| journal.due_shards_of(epoch, now))?;
@@ -197,7 +197,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     let whole = count.filter(|count| all && count.left == 0 && count.sum.complete);
     let whole = whole.map(|count| count.sum);
     let (pages, warming) = (whole.map(|sum| sum.pages), whole.map(|sum| sum.warming));
-    Ok(JournalReply::Appended(Appended::New { epoch, pages, warming, before }))
+    Ok(JournalReply::Appended(Appended::New { epoch, pages, warming }))
 }
 
 /// Does what is due: second epochs, expiry, and the outbox.

@@ -71,7 +71,6 @@ impl<P: Platform> Engine<P> {
             warm: command.warm,
             settle: command.settle,
             reason: command.reason.clone(),
-            watch: Vec::new(),
             uncounted: !requester.counted,
             unsafe_method: false,
         };

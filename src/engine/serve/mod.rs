@@ -3,7 +3,6 @@
 mod hit_for_pass;
 mod lookup;
 mod pass;
-mod post;
 pub(crate) mod ranges;
 pub mod response;
 pub mod uncacheable;

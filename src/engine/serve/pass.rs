@@ -7,7 +7,6 @@ use crate::base::time::Millis;
 use crate::cache::admission::{Admission, Admitted, Pass, admit};
 use crate::cache::entry::FreshnessSource;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
-use crate::cache::tag::{Target, TargetHash};
 use crate::cache::unsafe_methods::{changed_by, invalidation};
 use crate::config::Route;
 use crate::control::healthz::HealthReason;
@@ -15,7 +14,6 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform, Upload};
 use crate::http::Fields;
 use crate::http::cache_status::{CacheStatus, Forward};
-use crate::journal::{Appended, Mode};
 
 use super::response::{Answer, Body};
 use crate::engine::bodies::{ARRIVAL_LIMIT, NotArrived};
@@ -41,9 +39,6 @@ impl<P: Platform> Engine<P> {
     ) -> Answer<P> {
         let cache_status =
             CacheStatus::forwarded(pass.reason.forward()).detail(pass.reason.as_str());
-        if let Some(admitted) = &pass.post {
-            return self.post(platform, incoming, admitted, cache_status).await;
-        }
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let head = Rc::clone(&incoming.head);
         let response = self.ask(platform, incoming, fields).await;
@@ -193,29 +188,6 @@ impl<P: Platform> Engine<P> {
                 Answer::new(response.head.status, fields, Body::Origin(response.body), cache_status)
             }
             Err(error) => Answer::origin_failed(error, cache_status.detail(error.as_str())),
-        }
-    }
-
-    /// Invalidates what an unsafe request changed (RFC 9111 §4.4): in this isolate at once, everywhere through the
-    /// journal. What the journal says of it, if there was anything to invalidate and it was reached; `watch` is what
-    /// it is asked of besides.
-    pub(crate) async fn invalidate_unsafe(
-        &self,
-        platform: &Rc<P>,
-        targets: Vec<Target>,
-        mode: Mode,
-        watch: &[TargetHash],
-    ) -> Option<Appended> {
-        if targets.is_empty() {
-            return None;
-        }
-        let append = self.unsafe_append(platform, targets, mode, watch);
-        match self.append(platform, append).await {
-            Ok(appended) => Some(appended),
-            Err(error) => {
-                self.journal_failed(platform, "append", &error);
-                None
-            }
         }
     }
 }
