@@ -38,36 +38,6 @@ pub struct Entry {
     pub freshness: Freshness,
     /// Bytes of the body as stored.
     pub body_length: u64,
-    /// Which part of the representation the body is; none if it is all of it.
-    pub part: Option<Part>,
-}
-
-/// A part of a representation, as a 206 brings it (RFC 9110 §14.4). Its body's length says where it ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Part {
-    /// The position of its first byte.
-    pub first: u64,
-    /// The length of the whole representation.
-    pub whole: Length,
-}
-
-/// What is known of the length of a representation of which a part is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Length {
-    /// So many bytes.
-    Known(u64),
-    /// Nothing.
-    Unknown,
-    /// Nothing, but that it ends where the part ends.
-    EndsHere,
-}
-
-impl Part {
-    /// Whether a body of `length` that begins here is the whole representation.
-    #[must_use]
-    pub fn is_whole(self, length: u64) -> bool {
-        self.first == 0 && self.whole == Length::Known(length)
-    }
 }
 
 impl Entry {

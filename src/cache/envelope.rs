@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::base::json::{parse_json, read_value};
 use crate::base::time::{Epoch, Seconds, Timestamp};
-use crate::cache::entry::{Entry, Freshness, Length, Part};
+use crate::cache::entry::{Entry, Freshness};
 use crate::cache::key::{CacheKey, Page, Selection};
 use crate::cache::tag::TagSet;
 use crate::http::Fields;
@@ -84,20 +84,8 @@ struct Kinded {
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Entry,
-    /// As an entry, with `part`. A kind of its own, so that a version which knows no parts finds nothing that it could
-    /// take for a whole response.
-    Part,
     Vary,
     Pass,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredPart {
-    first: u64,
-    #[serde(default)]
-    length: Option<u64>,
-    #[serde(default)]
-    ends_here: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -132,8 +120,6 @@ struct StoredEntry {
     initial_age: Seconds,
     freshness: Freshness,
     body_length: u64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    part: Option<StoredPart>,
 }
 
 /// The bytes that stand before a record's body.
@@ -206,17 +192,6 @@ pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
         }
         Kind::Entry => {
             let stored: StoredEntry = read(&head)?;
-            // What says that it is a part without being stored as one was written by nobody.
-            if stored.part.is_some() {
-                return Err(CodecError::Head("an entry with a part".to_owned()));
-            }
-            Record::Entry(Box::new(entry(stored)))
-        }
-        Kind::Part => {
-            let stored: StoredEntry = read(&head)?;
-            if stored.part.is_none() {
-                return Err(CodecError::Head("a part without its place".to_owned()));
-            }
             Record::Entry(Box::new(entry(stored)))
         }
     })
@@ -228,7 +203,7 @@ fn read<T: DeserializeOwned>(head: &Value) -> Result<T, CodecError> {
 
 fn stored(e: &Entry) -> StoredEntry {
     StoredEntry {
-        kind: if e.part.is_some() { Kind::Part } else { Kind::Entry },
+        kind: Kind::Entry,
         key: e.key.clone(),
         page: e.page.clone(),
         selection: e.selection.clone(),
@@ -242,14 +217,6 @@ fn stored(e: &Entry) -> StoredEntry {
         initial_age: e.initial_age,
         freshness: e.freshness.clone(),
         body_length: e.body_length,
-        part: e.part.map(|part| StoredPart {
-            first: part.first,
-            length: match part.whole {
-                Length::Known(length) => Some(length),
-                Length::Unknown | Length::EndsHere => None,
-            },
-            ends_here: part.whole == Length::EndsHere,
-        }),
     }
 }
 
@@ -270,14 +237,6 @@ fn entry(stored: StoredEntry) -> Entry {
         initial_age: stored.initial_age,
         freshness: stored.freshness,
         body_length: stored.body_length,
-        part: stored.part.map(|part| Part {
-            first: part.first,
-            whole: match (part.length, part.ends_here) {
-                (Some(length), _) => Length::Known(length),
-                (None, true) => Length::EndsHere,
-                (None, false) => Length::Unknown,
-            },
-        }),
     }
 }
 

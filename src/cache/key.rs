@@ -114,13 +114,7 @@ impl CacheKey {
     }
 }
 
-impl CacheKey {
-    /// Where parts of the variant are stored, so that nothing ever finds one where it looks for the whole.
-    #[must_use]
-    pub fn part(&self) -> CacheKey {
-        Self(format!("{}p", self.0))
-    }
-}
+impl CacheKey {}
 
 /// The request fields that a response's `Vary` names, with their normalised values, in order of name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

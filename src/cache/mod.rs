@@ -16,7 +16,6 @@
 //! | May it be reused now (RFC 9111 §4, RFC 5861)? | [`reuse`] |
 //! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
-//! | What may be done with a part alone (RFC 9111 §3.3, §3.4)? | [`part`] |
 //! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
 
@@ -31,7 +30,6 @@ pub mod key;
 pub mod left_out;
 pub mod media;
 pub mod no_store;
-pub mod part;
 pub mod query;
 pub mod range;
 pub mod resend;

@@ -1,7 +1,7 @@
 //! Ranges: which part of a stored response a visitor asked for (RFC 9110 §14).
 //!
-//! Cut from whole stored bodies; what a stored part answers is in [`super::part`]. Several ranges that overlap, or that
-//! together are longer than the body, are answered with the whole body (§14.2 leaves that to the server).
+//! Cut from whole stored bodies. Several ranges that overlap, or that together are longer than the body, are answered
+//! with the whole body (§14.2 leaves that to the server).
 
 use crate::base::sort::sort;
 use crate::cache::entry::Entry;
@@ -60,7 +60,7 @@ pub fn range_answer(request: &RequestHead, entry: &Entry) -> RangeAnswer {
 
 /// `If-Range` (RFC 9110 §13.1.5): strong comparison, and a date only if it is a strong validator (§8.8.2.2: the
 /// response was made at least a second after the change).
-pub(super) fn if_range_holds(request: &RequestHead, entry: &Entry) -> bool {
+fn if_range_holds(request: &RequestHead, entry: &Entry) -> bool {
     let mut values = request.fields.all("if-range");
     let Some(value) = values.next() else { return true };
     if values.next().is_some() {

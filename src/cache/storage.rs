@@ -72,6 +72,20 @@ pub struct Storable {
     pub fields: Fields,
 }
 
+/// Decides on the answer to a request for a range, as if it were the whole (RFC 9110 §15.3.7: a 206 is cacheable like a
+/// 200). Parts are not stored; this says whether anyone may have them.
+#[must_use]
+pub fn storage_of_range(input: &StorageInput<'_>) -> Storage {
+    if input.response.status != 206 {
+        return storage(input);
+    }
+    let mut whole = ResponseHead { status: 200, fields: input.response.fields.clone() };
+    for name in ["content-range", "content-length"] {
+        whole.fields.remove(name);
+    }
+    storage(&StorageInput { response: &whole, ..*input })
+}
+
 /// Decides whether a response may be stored.
 #[must_use]
 pub fn storage(input: &StorageInput<'_>) -> Storage {

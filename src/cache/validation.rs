@@ -80,28 +80,6 @@ pub fn not_modified_fields(fields: &Fields) -> Fields {
     fields
 }
 
-/// The strong validator of a response, as `If-Range` says it (RFC 9110 §13.1.5): a strong entity tag, or without any
-/// entity tag a date of change that is strong (§8.8.2.2).
-#[must_use]
-pub fn strong_validator(fields: &Fields) -> Option<&str> {
-    if fields.has("etag") {
-        return etag(fields).filter(|tag| !tag.weak).and_then(|_| fields.get("etag")).map(trim);
-    }
-    strong_date(fields).and_then(|_| fields.get("last-modified")).map(trim)
-}
-
-/// Whether two responses have one strong validator in common.
-#[must_use]
-pub fn shared_validator(one: &Fields, other: &Fields) -> bool {
-    match (etag(one), etag(other)) {
-        (Some(one), Some(other)) => one.strong_eq(&other),
-        (None, None) if !one.has("etag") && !other.has("etag") => {
-            strong_date(one).is_some_and(|date| strong_date(other) == Some(date))
-        }
-        (Some(_), None) | (None, Some(_) | None) => false,
-    }
-}
-
 /// The date of the last change, if the response was made at least a second after it (RFC 9110 §8.8.2.2).
 #[must_use]
 pub fn strong_date(fields: &Fields) -> Option<Timestamp> {

@@ -146,11 +146,6 @@ pub struct Route {
     pub store_nonce: bool,
     /// Store responses that set a cookie, so that everyone gets that cookie. Default off.
     pub store_set_cookie: bool,
-    /// Store answers to range requests, and put them together. Default off.
-    pub store_partial: bool,
-    /// With `store_partial`: take a part by what arrived where its Content-Range says more, and ask for the rest of one
-    /// that has no strong validator. Default off.
-    pub lenient_range: bool,
     /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may be newer than
     /// the body it came with.
     pub trust_validators: bool,
@@ -265,8 +260,6 @@ impl Default for Route {
             unsafe_invalidates: true,
             store_nonce: false,
             store_set_cookie: false,
-            store_partial: false,
-            lenient_range: false,
             trust_validators: false,
             lenient_age: false,
         }

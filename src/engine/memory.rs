@@ -137,8 +137,7 @@ impl<C> Memory<C> {
     /// Whether a stored response is the one that it holds.
     #[must_use]
     pub fn has(&self, page: &Rc<StoredPage<C>>) -> bool {
-        let variant = page.entry.key.variant(&page.entry.selection);
-        let key = if page.entry.part.is_some() { variant.part() } else { variant };
+        let key = page.entry.key.variant(&page.entry.selection);
         let held = self.slots.get(&key).map(|slot| &slot.held);
         matches!(held, Some(StoredRecord::Page(held)) if Rc::ptr_eq(held, page))
     }

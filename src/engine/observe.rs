@@ -179,13 +179,7 @@ impl<P: Platform> Engine<P> {
             (false, Some(Forward::Bypass | Forward::Method | Forward::Request)) => Counter::Pass,
             (
                 false,
-                Some(
-                    Forward::UriMiss
-                    | Forward::VaryMiss
-                    | Forward::Miss
-                    | Forward::Stale
-                    | Forward::Partial,
-                ),
+                Some(Forward::UriMiss | Forward::VaryMiss | Forward::Miss | Forward::Stale),
             ) => match status {
                 500.. => Counter::Error,
                 _ => Counter::Miss,

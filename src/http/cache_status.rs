@@ -32,8 +32,6 @@ pub enum Forward {
     Request,
     /// What is stored is stale.
     Stale,
-    /// What is stored is a part that does not cover the request.
-    Partial,
 }
 
 impl Forward {
@@ -48,7 +46,6 @@ impl Forward {
             Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
-            Self::Partial => "partial",
         }
     }
 }

@@ -83,33 +83,3 @@ fn position(text: &str) -> Option<u64> {
     // A position too great to hold is beyond every body.
     Some(text.parse().unwrap_or(u64::MAX))
 }
-
-/// What `Content-Range` says of a part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContentRange {
-    /// The first byte.
-    pub first: u64,
-    /// The last byte.
-    pub last: u64,
-    /// The length of the whole, if it is known.
-    pub complete: Option<u64>,
-}
-
-/// Reads the `Content-Range` of a 206; none if it can't be read or contradicts itself.
-#[must_use]
-pub fn content_range(fields: &Fields) -> Option<ContentRange> {
-    let mut values = fields.all("content-range");
-    let value = trim(values.next()?);
-    if values.next().is_some() {
-        return None;
-    }
-    let (range, complete) = value.strip_prefix("bytes ")?.split_once('/')?;
-    let (first, last) = range.split_once('-')?;
-    let (first, last) = (position(first)?, position(last)?);
-    let complete = if complete == "*" { None } else { Some(position(complete)?) };
-    (first <= last && complete.is_none_or(|whole| last < whole)).then_some(ContentRange {
-        first,
-        last,
-        complete,
-    })
-}

@@ -34,8 +34,6 @@ const ROUTE_KEYS: &[&str] = &[
     "unsafe_invalidates",
     "store_nonce",
     "store_set_cookie",
-    "store_partial",
-    "lenient_range",
     "trust_validators",
     "lenient_age",
 ];
@@ -140,15 +138,13 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
-    let switches: [(&str, &mut bool); 10] = [
+    let switches: [(&str, &mut bool); 8] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
         ("request_directives", &mut route.request_directives),
         ("unsafe_invalidates", &mut route.unsafe_invalidates),
         ("store_nonce", &mut route.store_nonce),
         ("store_set_cookie", &mut route.store_set_cookie),
-        ("store_partial", &mut route.store_partial),
-        ("lenient_range", &mut route.lenient_range),
         ("trust_validators", &mut route.trust_validators),
         ("lenient_age", &mut route.lenient_age),
     ];

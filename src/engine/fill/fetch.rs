@@ -8,7 +8,7 @@ use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::errors::is_origin_failure;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
-use crate::cache::storage::{NoStore, Storage, StorageInput, limited_fields, storage};
+use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
@@ -79,12 +79,8 @@ impl<P: Platform> Engine<P> {
         let now = platform.now();
         let context = FillContext { platform, fill_request, admitted: &admitted, fill };
         let mut fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
-        let mut rest = self.lacks(platform, &fill_request.candidate, admitted.route);
         loop {
             let mut fields = fetch.sent.clone();
-            for (name, value) in rest.iter().flat_map(|(_, fields)| fields.iter()) {
-                fields.set(name, value);
-            }
             if let (Some(_), Some(page)) = (validate, &fill_request.candidate.page) {
                 for (name, value) in conditional_fields(&page.entry).iter() {
                     fields.set(name, value);
@@ -160,20 +156,7 @@ impl<P: Platform> Engine<P> {
                     }
                 }
             }
-            let Some((part, _)) = rest.take().filter(|_| is_about_a_range(&response)) else {
-                return self.store_or_mark(&context, response, fetch, leader_only).await;
-            };
-            leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
-            let epoch = fetch.stamp;
-            fetch.stamp = epoch.min(part.entry.stamp);
-            let Some(response) = self.complete(&context, &part, response, &fetch).await else {
-                return;
-            };
-            // It proves nothing of the part, so the part is of no use: fetch the whole.
-            platform.cancel(response.body);
-            leader_only.borrow_mut().fields = Fields::new();
-            fetch.stamp = epoch;
-            permit = self.permit(platform, Sender::Visitor, Some(fill)).await;
+            return self.store_or_mark(&context, response, fetch, leader_only).await;
         }
     }
 
@@ -185,20 +168,13 @@ impl<P: Platform> Engine<P> {
         leader_only: &LeaderOnlySlot<P>,
     ) {
         let FillContext { platform, fill_request, admitted, fill } = *context;
-        let decision = storage(&StorageInput {
-            request: &fill_request.incoming.head,
-            admitted,
-            sent: &fetch.sent,
-            response: &response.head,
-            request_time: fetch.began,
-            response_time: fetch.arrived,
-        });
+        let decision = storage(&fetch.input(&fill_request.incoming.head, admitted, &response.head));
         let length = stated_length(&response.head.fields);
         match self.fits(platform, length, decision) {
             Storage::Store(storable) => {
                 leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
                 self.note_stored(admitted, fetch.arrived);
-                self.store_streamed(context, storable, response, &fetch, None).await;
+                self.store_streamed(context, storable, response, &fetch).await;
             }
             Storage::Share(storable, reason) => {
                 leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
@@ -329,11 +305,6 @@ impl<P: Platform> Engine<P> {
         permit.end(&response);
         response
     }
-}
-
-/// Whether an answer is one that only a request with `Range` gets.
-fn is_about_a_range<S>(response: &OriginResponse<S>) -> bool {
-    matches!(response.head.status, 206 | 416)
 }
 
 /// The fields of an answer that are for the request which it answered alone, by what `said` says.

@@ -48,8 +48,6 @@ pub struct Candidate<P: Platform> {
     pub page: Option<Rc<StoredPage<P::Chunk>>>,
     /// The fields that the page is known to vary on.
     pub vary: Option<Rc<[String]>>,
-    /// The fresh part of it that is stored, if one is.
-    pub part: Option<Rc<StoredPage<P::Chunk>>>,
     /// Whether it may be validated rather than refetched.
     pub conditional: bool,
     /// Whether it may stand in if the origin fails (RFC 5861 §4).
@@ -64,8 +62,8 @@ pub struct Candidate<P: Platform> {
 
 impl<P: Platform> Clone for Candidate<P> {
     fn clone(&self) -> Self {
-        let (page, vary, part) = (self.page.clone(), self.vary.clone(), self.part.clone());
-        Self { page, vary, part, ..*self }
+        let (page, vary) = (self.page.clone(), self.vary.clone());
+        Self { page, vary, ..*self }
     }
 }
 
@@ -77,7 +75,6 @@ impl<P: Platform> Candidate<P> {
         Self {
             page: None,
             vary,
-            part: None,
             conditional: false,
             on_error: false,
             need: Epoch::ZERO,
@@ -98,21 +95,12 @@ impl<P: Platform> Candidate<P> {
         Self {
             page: Some(Rc::clone(page)),
             vary: (!names.is_empty()).then_some(names),
-            part: None,
             conditional,
             on_error,
             need,
             forward: Forward::Stale,
             why: None,
         }
-    }
-
-    /// The same, with the fresh part that is stored.
-    #[must_use]
-    pub fn with_part(self, part: Option<Rc<StoredPage<P::Chunk>>>) -> Self {
-        let partial = part.is_some() && self.page.is_none();
-        let forward = if partial { Forward::Partial } else { self.forward };
-        Self { part, forward, ..self }
     }
 
     /// The same, with the reason for going forward.

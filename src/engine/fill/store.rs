@@ -11,14 +11,14 @@ use crate::cache::entry::Entry;
 use crate::cache::errors::{decides, may_be_of_the_request};
 use crate::cache::forward::warm_fields;
 use crate::cache::key::CacheKey;
-use crate::cache::storage::{NoStore, Storable};
+use crate::cache::storage::{NoStore, Storable, StorageInput};
 use crate::cache::tag::TagSet;
 use crate::cache::variant::{never_forwarded, selection};
 use crate::control::metrics::Counter;
 use crate::engine::once_more;
 use crate::engine::port::{CallError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::cache_status::CacheStatus;
-use crate::http::{Fields, RequestHead};
+use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 use crate::journal::view::Verdict;
 
@@ -44,12 +44,23 @@ pub(crate) struct FetchContext {
     pub(crate) arrived: Timestamp,
 }
 
-/// What a stored part has of a response, before and after the body that comes, and since when: what is made of both is
-/// no younger.
-pub(crate) struct Around<P: Platform> {
-    pub(crate) before: P::Chunk,
-    pub(crate) after: P::Chunk,
-    pub(crate) since: Timestamp,
+impl FetchContext {
+    /// What the decision on a response rests on.
+    pub(crate) fn input<'a>(
+        &'a self,
+        request: &'a RequestHead,
+        admitted: &'a Admitted<'a>,
+        response: &'a ResponseHead,
+    ) -> StorageInput<'a> {
+        StorageInput {
+            request,
+            admitted,
+            sent: &self.sent,
+            response,
+            request_time: self.began,
+            response_time: self.arrived,
+        }
+    }
 }
 
 /// What Cache-Status says of how a response is kept.
@@ -59,8 +70,6 @@ pub struct StorageNote {
     pub stored: bool,
     /// Why it is not stored everywhere.
     pub detail: Option<&'static str>,
-    /// The status of the origin's answer, where that is not the stored response's.
-    pub came: Option<u16>,
 }
 
 impl StorageNote {
@@ -68,8 +77,6 @@ impl StorageNote {
     #[must_use]
     pub fn apply_to(self, cache_status: CacheStatus) -> CacheStatus {
         let cache_status = if self.stored { cache_status.stored() } else { cache_status };
-        let cache_status =
-            self.came.map_or(cache_status.clone(), |status| cache_status.fwd_status(status));
         match self.detail {
             Some(detail) => cache_status.detail(detail),
             None => cache_status,
@@ -85,21 +92,13 @@ impl<P: Platform> Engine<P> {
         storable: Storable,
         response: OriginResponse<P::Stream>,
         fetch: &FetchContext,
-        around: Option<Around<P>>,
     ) {
         let FillContext { platform, fill_request, admitted, fill } = *context;
         let unsent = never_forwarded(&storable.selection_names, admitted);
         self.vary_not_forwarded(platform, &admitted.page, &unsent);
         let head = &fill_request.incoming.head;
-        // A part that was completed is the whole.
-        let came = around.is_some().then_some(response.head.status);
-        let status = if came.is_some() { 200 } else { response.head.status };
-        let mut entry = self.entry(head, admitted, storable, status, fetch);
-        if let Some(around) = &around {
-            entry.request_time = around.since;
-        }
-        let had = around.as_ref().map_or(0, |around| P::length(&around.before) as u64);
-        let stated = stated_length(&response.head.fields).map(|length| length + had);
+        let mut entry = self.entry(head, admitted, storable, response.head.status, fetch);
+        let stated = stated_length(&response.head.fields);
         let most_bytes = platform.global().most_bytes();
         let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(&entry, length, most_bytes));
         let (stored, detail) = match fetch.lease.scope {
@@ -107,20 +106,14 @@ impl<P: Platform> Engine<P> {
             StoreScope::World => (true, None),
             StoreScope::Colo(why) => (true, Some(why)),
         };
-        let note = StorageNote { stored, detail, came };
+        let note = StorageNote { stored, detail };
         let mut arriving = entry.clone();
         // RFC 9111 §5.1: until it is stored, its age is the one it came with.
         if let Some(age) = response.head.fields.get("age") {
             arriving.fields.set("age", age);
         }
         fill.resolve(FillOutcome::Streaming(Rc::new(arriving), note), platform.now());
-        if let Some(around) = &around {
-            fill.push(around.before.clone(), platform.now());
-        }
         let end = self.read_body(platform, response.body, stated, fill).await;
-        if let (Ok(()), Some(around)) = (end, around) {
-            fill.push(around.after, platform.now());
-        }
         fill.finish(end, platform.now());
         let body = match (end, fill.body()) {
             (Ok(()), Some(body)) => body,
@@ -156,7 +149,7 @@ impl<P: Platform> Engine<P> {
         if let Some(age) = response.head.fields.get("age") {
             entry.fields.set("age", age);
         }
-        let note = StorageNote { stored: false, detail: Some(reason.as_str()), came: None };
+        let note = StorageNote { stored: false, detail: Some(reason.as_str()) };
         let stated = stated_length(&response.head.fields);
         // From now on it is listed for its bytes alone, and nobody joins it.
         let listed = CacheKey::from_stored(platform.unique());
@@ -208,7 +201,6 @@ impl<P: Platform> Engine<P> {
             initial_age: storable.initial_age,
             freshness: storable.freshness,
             body_length: 0,
-            part: None,
         }
     }
 

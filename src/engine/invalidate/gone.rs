@@ -15,6 +15,7 @@ use crate::cache::storage::{NoStore, Storage, storage};
 use crate::cache::tag::Target;
 use crate::control::log::Event;
 use crate::engine::port::{CallError, Platform};
+use crate::engine::serve::hit_for_pass::Refused;
 use crate::http::ResponseHead;
 use crate::journal::{Append, Appended, Mode};
 
@@ -56,7 +57,6 @@ impl<P: Platform> Engine<P> {
             warm: false,
             settle: crate::base::time::Millis::ZERO,
             reason: reason.clone(),
-            watch: Vec::new(),
             uncounted: true,
             unsafe_method: false,
         };
@@ -105,7 +105,17 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
-        self.mark_hit_for_pass(context, &fetch, &head, reason).await;
+        let candidate = &fill_request.candidate;
+        let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
+        let refused = Refused {
+            response: &head,
+            reason,
+            vary: vary.cloned().collect(),
+            stored: candidate.page.is_some(),
+            sent: &fetch.sent,
+            arrived: fetch.arrived,
+        };
+        self.mark_hit_for_pass(platform, &fill_request.incoming.head, admitted, refused).await;
         let was_there = self.record_not_stored(context, &fetch, head.status, reason).await;
         if decides(head.status) && reason.is_of_the_origin() && (stored.is_some() || was_there) {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
@@ -136,12 +146,12 @@ impl<P: Platform> Engine<P> {
             platform.cancel(response.body);
             return Confirmed::Unknown;
         }
-        match storage(&self.input(&fill_request.incoming, admitted, &response.head, fetch)) {
+        match storage(&fetch.input(&fill_request.incoming.head, admitted, &response.head)) {
             Storage::Store(storable) => {
                 // Nobody waits for it.
                 let fill = SharedFill::begin(Work::Refresh, fetch.arrived);
                 let context = FillContext { fill: &fill, ..*context };
-                self.store_streamed(&context, storable, response, fetch, None).await;
+                self.store_streamed(&context, storable, response, fetch).await;
                 Confirmed::Stored
             }
             Storage::Share(..) => {

@@ -119,11 +119,11 @@ impl<P: Platform> Engine<P> {
     ) -> Result<Appended, CallError> {
         let asked = platform.now();
         let targets: Vec<TargetHash> = append.targets.iter().map(Target::hash).collect();
-        let (mode, watches) = (append.mode, !append.watch.is_empty());
+        let mode = append.mode;
         let (reply, again) = once_more::append(&**platform, append).await?;
         let appended = match reply {
             // Recorded by the first try, which broke off before it said so.
-            JournalReply::Appended(Appended::Repeated { epoch }) if again && !watches => {
+            JournalReply::Appended(Appended::Repeated { epoch }) if again => {
                 Appended::recorded(epoch)
             }
             JournalReply::Appended(appended) => appended,

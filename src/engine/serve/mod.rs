@@ -1,9 +1,9 @@
 //! Answering a visitor: look up, judge what is stored, answer or have it fetched.
 
-mod hit_for_pass;
+pub(crate) mod hit_for_pass;
 mod lookup;
 mod pass;
-pub(crate) mod ranges;
+mod ranges;
 pub mod response;
 pub mod uncacheable;
 pub(crate) mod whole;
@@ -101,11 +101,6 @@ impl<P: Platform> Engine<P> {
                 }
             }
         };
-        let part = self.find_part(platform, &incoming, admitted, &candidate, health).await;
-        let candidate = candidate.with_part(part);
-        if let Some(answer) = self.out_of_part(platform, &asked, &candidate) {
-            return answer;
-        }
         if admitted.directives.only_if_cached {
             return Self::only_if_cached();
         }

@@ -6,7 +6,6 @@ use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{pass_tags, visitor_fields};
-use crate::cache::part::cut;
 use crate::cache::range::{RangeAnswer, range_answer};
 use crate::cache::validation::{not_modified, not_modified_fields};
 use crate::config::{ErrorPage, Route};
@@ -190,26 +189,6 @@ impl<P: Platform> Answer<P> {
             }
         };
         Self::new(shaped.status, shaped.fields, body, cache_status)
-    }
-
-    /// An answer out of a stored part; none if it does not have what was asked for.
-    #[must_use]
-    pub fn out_of_part(
-        asked: &Asked<'_>,
-        page: &Rc<StoredPage<P::Chunk>>,
-        now: Timestamp,
-        cache_status: CacheStatus,
-    ) -> Option<Self> {
-        let cut = cut(asked.request, &page.entry)?;
-        let mut fields = entry_fields(asked, &page.entry);
-        fields.set("age", page.entry.age(now).0.to_string());
-        if not_modified(asked.request, &page.entry) {
-            return Some(Self::new(304, not_modified_fields(&fields), Body::Empty, cache_status));
-        }
-        fields.set("content-range", cut.content_range);
-        fields.set("content-length", (cut.to - cut.from).to_string());
-        let body = stored_body(page, (cut.from, cut.to), now);
-        Some(Self::new(206, fields, body, cache_status))
     }
 
     /// An answer out of a response whose body still arrives.

@@ -129,11 +129,7 @@ impl<P: Platform> Engine<P> {
             return Some(Whole::Marked(reason.into()));
         }
         // Who asks for the same page now tells whether it may be stored.
-        if under_way
-            || candidate.page.is_some()
-            || candidate.vary.is_some()
-            || candidate.part.is_some()
-        {
+        if under_way || candidate.page.is_some() || candidate.vary.is_some() {
             return None;
         }
         if left == LeftOut::Other {
