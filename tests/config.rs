@@ -46,8 +46,7 @@ fn every_setting_arrives() {
             "forward_headers": ["X-Tenant"], "visitor_cache_control": "max-age=5",
             "max_lag": 0, "upstream_cache": true, "request_directives": true,
             "unsafe_invalidates": false, "store_nonce": true, "trust_validators": true,
-            "store_set_cookie": true, "store_partial": true, "lenient_range": true,
-            "lenient_age": true
+            "store_set_cookie": true
         }
     }"#,
     );
@@ -103,10 +102,7 @@ fn every_setting_arrives() {
             unsafe_invalidates: false,
             store_nonce: true,
             store_set_cookie: true,
-            store_partial: true,
-            lenient_range: true,
             trust_validators: true,
-            lenient_age: true,
         },
         routes: vec![],
     };

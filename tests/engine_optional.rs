@@ -1,17 +1,15 @@
-//! The engine, where a route asks for more than is safe by default: cookies, parts of responses. And
-//! what is for one request alone, whatever the route says.
+//! The engine, where a route stores cookies; ranges of what is not stored; and what is for one request alone, whatever
+//! the route says.
 
 #![allow(clippy::expect_used, reason = "a test")]
 
 mod common;
 mod world;
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use edge_isr::config::{Config, Route};
-use edge_isr::engine::port::OriginError;
-use edge_isr::journal::Mode;
 use world::{Isolate, Reached, Script, World};
 
 const PAGE: &str = "https://example.com/post/1";
@@ -123,10 +121,6 @@ fn file(world: &Rc<World>, tag: &Rc<RefCell<String>>) {
     });
 }
 
-fn keeping() -> Config {
-    with(Route { store_partial: true, ..Route::default() })
-}
-
 fn range(isolate: &Isolate, range: &str) -> world::Seen {
     let seen = isolate.get(PAGE, &[("range", &format!("bytes={range}"))]);
     isolate.world.pass(50);
@@ -138,253 +132,7 @@ fn tagged(tag: &str) -> Rc<RefCell<String>> {
 }
 
 #[test]
-fn a_stored_part_answers_what_is_within_it_at_no_cost_and_nothing_else() {
-    let world = World::new(&keeping());
-    file(&world, &tagged("\"1\""));
-    let isolate = Isolate::new(&world, &keeping(), "ams");
-    let first = range(&isolate, "2-6");
-    assert_eq!((first.status, first.text().as_str()), (206, "23456"));
-    let status = "edge-isr;fwd=uri-miss;fwd-status=206;stored;detail=range";
-    assert_eq!(first.cache_status(), status);
-    assert!(!first.fields.has("x-edge-isr-tags"));
-    let spent = world.spent();
-    assert_eq!((spent.get("shard"), spent.get("l2_put")), (None, None), "{spent:?}");
-    for (asked, want, said) in [("2-6", "23456", "2-6"), ("3-4", "34", "3-4"), ("6-6", "6", "6-6")]
-    {
-        let hit = range(&isolate, asked);
-        assert_eq!((hit.status, hit.text().as_str()), (206, want));
-        assert_eq!(hit.fields.get("content-range"), Some(format!("bytes {said}/10").as_str()));
-        assert_eq!(hit.fields.get("content-length"), Some(want.len().to_string().as_str()));
-        assert!(hit.fields.has("age") && hit.cache_status().contains("hit;ttl="));
-    }
-    let same = isolate.get(PAGE, &[("range", "bytes=3-4"), ("if-none-match", "\"1\"")]);
-    assert_eq!((same.status, same.text().as_str()), (304, ""));
-    let spent = world.spent();
-    assert_eq!(spent.keys().collect::<Vec<_>>(), [&"l1_get"], "no object, no L2, no origin");
-    // Another isolate of the colo has it from L1.
-    let second = Isolate::new(&world, &keeping(), "ams");
-    assert_eq!(range(&second, "3-5").text(), "345");
-    assert_eq!(world.spent().get("origin"), None);
-    for (method, fields) in
-        [("GET", [].as_slice()), ("HEAD", &[]), ("HEAD", &[("range", "bytes=3-4")])]
-    {
-        let isolate = Isolate::new(&world, &keeping(), "ams");
-        let seen = isolate.send(method, PAGE, fields);
-        let want = if method == "GET" { BODY } else { "" };
-        assert_eq!((seen.status, seen.text().as_str()), (200, want));
-        assert!(!seen.fields.has("content-range"));
-    }
-}
-
-#[test]
-fn a_part_is_no_answer_once_it_was_invalidated_or_is_stale() {
-    for mode in [Some(Mode::Soft), Some(Mode::Hard), None] {
-        let world = World::new(&keeping());
-        file(&world, &tagged("\"1\""));
-        let isolate = Isolate::new(&world, &keeping(), "ams");
-        range(&isolate, "0-4");
-        match mode {
-            Some(mode) => drop(world.invalidate("file:1", mode)),
-            None => world.pass(300_000),
-        }
-        world.pass(2_100);
-        world.spent();
-        let seen = range(&isolate, "1-2");
-        assert!(!seen.cache_status().contains("hit"), "{mode:?}: {}", seen.cache_status());
-        assert_eq!(world.spent()["origin"], 1);
-        // What is put together with it is only ever what came after.
-        assert_eq!(isolate.get(PAGE, &[]).text(), BODY, "{mode:?}");
-        let last = world.reached.borrow().last().cloned().expect("a request");
-        assert_eq!(last.fields.get("range"), None, "{mode:?}: [1, 2] has neither end");
-    }
-}
-
-#[test]
-fn parts_grow_together_and_become_the_whole() {
-    let world = World::new(&keeping());
-    file(&world, &tagged("\"1\""));
-    let isolate = Isolate::new(&world, &keeping(), "ams");
-    for asked in ["3-4", "5-7", "0-2", "8-9"] {
-        range(&isolate, asked);
-    }
-    world.spent();
-    let whole = isolate.get(PAGE, &[]);
-    assert_eq!((whole.status, whole.text().as_str()), (200, BODY));
-    assert!(whole.cache_status().contains("hit"), "{}", whole.cache_status());
-    assert_eq!(whole.fields.get("content-length"), Some("10"));
-    assert_eq!(range(&isolate, "-4").text(), "6789");
-    assert_eq!(world.spent().get("origin"), None);
-}
-
-#[test]
-fn a_request_for_the_whole_asks_for_the_rest_alone() {
-    for (have, want) in [("0-5", "bytes=6-"), ("-4", "bytes=0-5")] {
-        let world = World::new(&keeping());
-        file(&world, &tagged("\"1\""));
-        let isolate = Isolate::new(&world, &keeping(), "ams");
-        range(&isolate, have);
-        let answers = at_once(&isolate, 3, &[]);
-        for answer in &answers {
-            assert_eq!((answer.status, answer.text().as_str()), (200, BODY), "{have}");
-            assert_eq!(answer.fields.get("content-length"), Some("10"));
-            assert!(!answer.fields.has("content-range"));
-        }
-        let told = answers[0].cache_status();
-        assert_eq!(told, "edge-isr;fwd=partial;fwd-status=206;stored");
-        assert!(answers[1].cache_status().contains("collapsed"));
-        let reached = world.reached.borrow();
-        let (rest, count) = (reached.last().expect("a request"), reached.len());
-        assert_eq!((rest.fields.get("range"), count), (Some(want), 2));
-        assert_eq!(rest.fields.get("if-range"), Some("\"1\""));
-        drop(reached);
-        // It is a page like any other now, in every colo.
-        world.spent();
-        let other = Isolate::new(&world, &keeping(), "fra");
-        assert_eq!(other.get(PAGE, &[]).text(), BODY);
-        assert_eq!(world.spent().get("origin"), None, "{have}");
-    }
-}
-
-#[test]
-fn a_part_of_another_representation_is_not_completed() {
-    let world = World::new(&keeping());
-    let tag = tagged("\"1\"");
-    file(&world, &tag);
-    let isolate = Isolate::new(&world, &keeping(), "ams");
-    range(&isolate, "0-4");
-    *tag.borrow_mut() = "\"2\"".to_owned();
-    let whole = isolate.get(PAGE, &[]);
-    assert_eq!((whole.text().as_str(), whole.fields.get("etag")), (BODY, Some("\"2\"")));
-    assert_eq!(world.spent()["origin"], 2, "If-Range brought the whole at once");
-}
-
-#[test]
-fn without_a_strong_validator_the_whole_is_asked_for_and_leniently_the_rest_first() {
-    for (lenient, asked) in [(false, vec![None]), (true, vec![Some("bytes=5-"), None])] {
-        let route = Route { store_partial: true, lenient_range: lenient, ..Route::default() };
-        let world = World::new(&with(route.clone()));
-        file(&world, &tagged("W/\"1\""));
-        let isolate = Isolate::new(&world, &with(route), "ams");
-        range(&isolate, "0-4");
-        world.reached.borrow_mut().clear();
-        assert_eq!(isolate.get(PAGE, &[]).text(), BODY);
-        let reached = world.reached.borrow();
-        let ranges: Vec<_> = reached.iter().map(|r| r.fields.get("range")).collect();
-        assert_eq!(ranges, asked, "{lenient}");
-        drop(reached);
-        world.pass(100);
-        assert!(isolate.get(PAGE, &[]).cache_status().contains("hit"));
-    }
-}
-
-/// A part that says it has six bytes and has five.
-#[test]
-fn a_contradicting_part_is_stored_only_leniently_and_then_for_what_it_has() {
-    for lenient in [false, true] {
-        let route = Route { store_partial: true, lenient_range: lenient, ..Route::default() };
-        let world = World::new(&with(route.clone()));
-        world.origin(|_| {
-            let fields = [
-                ("cache-control", "max-age=300"),
-                ("content-range", "bytes 4-9/10"),
-                ("content-length", "5"),
-                ("etag", "\"1\""),
-            ];
-            Ok(Script::new(206, &fields, "45678"))
-        });
-        let isolate = Isolate::new(&world, &with(route), "ams");
-        let first = range(&isolate, "-6");
-        assert_eq!(first.fields.get("content-range"), Some("bytes 4-9/10"), "the origin's own");
-        for (asked, want, said) in [("6-8", "678", "bytes 6-8/*"), ("-1", "8", "bytes 8-8/*")] {
-            let seen = range(&isolate, asked);
-            let hit = seen.cache_status().contains("hit");
-            assert_eq!(hit, lenient, "{}", seen.cache_status());
-            if lenient {
-                assert_eq!(seen.text(), want);
-                assert_eq!(seen.fields.get("content-range"), Some(said));
-            }
-        }
-        let beyond = range(&isolate, "9-");
-        assert!(!beyond.cache_status().contains("hit"), "the byte that did not come is not there");
-    }
-}
-
-#[test]
-fn a_part_that_breaks_off_is_not_stored() {
-    let world = World::new(&keeping());
-    let broken = Rc::new(Cell::new(0));
-    let flag = Rc::clone(&broken);
-    world.origin(move |_| {
-        let fields = [
-            ("cache-control", "max-age=300"),
-            ("content-range", "bytes 0-4/10"),
-            ("content-length", "5"),
-        ];
-        let mut script = Script::new(206, &fields, if flag.get() == 0 { "012" } else { "01234" });
-        if flag.get() == 1 {
-            script.end = Err(OriginError::Broken);
-        }
-        Ok(script)
-    });
-    let isolate = Isolate::new(&world, &keeping(), "ams");
-    for state in 0..3 {
-        broken.set(state);
-        let seen = range(&isolate, "0-4");
-        assert!(seen.cache_status().contains("fwd=uri-miss"), "{state}: {}", seen.cache_status());
-        assert_eq!(seen.body.is_err(), state < 2, "{state}");
-    }
-    assert!(range(&isolate, "0-4").cache_status().contains("hit"));
-}
-
-#[test]
-fn parts_of_variants_are_kept_apart() {
-    let world = World::new(&keeping());
-    world.origin(|reached: &Reached| {
-        let language = reached.fields.get("accept-language").unwrap_or("--");
-        let fields = [
-            ("cache-control", "max-age=300"),
-            ("content-range", "bytes 0-1/10"),
-            ("content-length", "2"),
-            ("vary", "Accept-Language"),
-        ];
-        Ok(Script::new(206, &fields, language))
-    });
-    let isolate = Isolate::new(&world, &keeping(), "ams");
-    let ask = |language: &str| {
-        let fields = [("range", "bytes=0-1"), ("accept-language", language)];
-        let seen = isolate.get(PAGE, &fields);
-        world.pass(50);
-        seen
-    };
-    for round in 0..2 {
-        for language in ["de", "fr"] {
-            let seen = ask(language);
-            assert_eq!(seen.text(), language);
-            assert_eq!(seen.cache_status().contains("hit"), round == 1, "{language}");
-        }
-    }
-}
-
-#[test]
-fn what_is_too_large_goes_through_unstored() {
-    let config = Config { max_body: 4, ..keeping() };
-    let world = World::new(&config);
-    file(&world, &tagged("\"1\""));
-    let isolate = Isolate::new(&world, &config, "ams");
-    for _ in 0..2 {
-        let seen = range(&isolate, "0-4");
-        assert_eq!(seen.text(), "01234");
-        assert_eq!(seen.cache_status(), "edge-isr;fwd=uri-miss;fwd-status=206;detail=range");
-    }
-    range(&isolate, "0-2");
-    let grown = range(&isolate, "3-5");
-    assert!(!grown.cache_status().contains("stored"), "both together are too large");
-    assert_eq!(range(&isolate, "1-2").text(), "12");
-    assert_eq!(world.spent()["origin"], 4);
-}
-
-#[test]
-fn without_the_setting_ranges_are_forwarded_and_not_stored() {
+fn a_range_of_what_is_not_stored_is_forwarded_and_not_stored() {
     let config = with(Route::default());
     let world = World::new(&config);
     file(&world, &tagged("\"1\""));
@@ -396,38 +144,40 @@ fn without_the_setting_ranges_are_forwarded_and_not_stored() {
     }
     let spent = world.spent();
     assert_eq!((spent["origin"], spent.get("l1_put")), (2, None), "{spent:?}");
-    // What another version stored is not taken where the setting is off.
-    let keeping = Isolate::new(&world, &keeping(), "ams");
-    range(&keeping, "0-4");
-    assert!(!range(&isolate, "0-4").cache_status().contains("hit"));
+    // Once the page is stored, it is cut from it.
+    isolate.get(PAGE, &[]);
+    world.pass(50);
+    let seen = range(&isolate, "0-4");
+    assert_eq!((seen.status, seen.text().as_str()), (206, "01234"));
+    assert!(seen.cache_status().contains("hit"), "{}", seen.cache_status());
 }
 
 #[test]
 fn a_range_that_depends_on_the_visitors_cookies_is_asked_for_with_them() {
-    for config in [with(Route::default()), keeping()] {
-        let world = World::new(&config);
-        world.origin(|reached: &Reached| match reached.fields.get("cookie") {
-            None => Ok(Script::new(403, &[("cache-control", "private")], "no")),
-            Some(cookie) => {
-                let fields = [("cache-control", "private"), ("content-range", "bytes 0-4/10")];
-                Ok(Script::new(206, &fields, cookie))
-            }
-        });
-        let isolate = Isolate::new(&world, &config, "ams");
-        for (cookie, requests) in [("a=1", 2), ("a=2", 1)] {
-            let seen = isolate.get(PAGE, &[("range", "bytes=0-4"), ("cookie", cookie)]);
-            assert_eq!((seen.status, seen.text().as_str()), (206, cookie));
-            world.pass(100);
-            assert_eq!(world.spent()["origin"], requests, "{cookie}: then it passes at once");
+    let config = with(Route::default());
+    let world = World::new(&config);
+    world.origin(|reached: &Reached| match reached.fields.get("cookie") {
+        None => Ok(Script::new(403, &[("cache-control", "private")], "no")),
+        Some(cookie) => {
+            let fields = [("cache-control", "private"), ("content-range", "bytes 0-4/10")];
+            Ok(Script::new(206, &fields, cookie))
         }
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    for (cookie, requests) in [("a=1", 2), ("a=2", 1)] {
+        let seen = isolate.get(PAGE, &[("range", "bytes=0-4"), ("cookie", cookie)]);
+        assert_eq!((seen.status, seen.text().as_str()), (206, cookie));
+        world.pass(100);
+        assert_eq!(world.spent()["origin"], requests, "{cookie}: then it passes at once");
     }
 }
 
 #[test]
 fn a_range_request_sends_the_origin_what_is_in_the_key_and_nothing_else() {
-    let world = World::new(&keeping());
+    let config = with(Route::default());
+    let world = World::new(&config);
     file(&world, &tagged("\"1\""));
-    let isolate = Isolate::new(&world, &keeping(), "ams");
+    let isolate = Isolate::new(&world, &config, "ams");
     let fields = [("range", "bytes=0-4"), ("referer", "https://evil/"), ("cookie", "a=1")];
     isolate.get(&format!("{PAGE}?utm_source=x"), &fields);
     let reached = world.reached.borrow().last().cloned().expect("a request");

@@ -3,10 +3,12 @@
 mod http_support;
 
 use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::forward::cacheable_request_fields;
 use edge_isr::cache::range::RangeAnswer::{self, *};
 use edge_isr::cache::range::range_answer;
-use edge_isr::http::range::{ContentRange, content_range};
-use http_support::{entry, fields, get, request};
+use edge_isr::cache::storage::{NoStore, Storage, StorageInput, storage_of_range};
+use edge_isr::config::Route;
+use http_support::{EDGE, NOW, config, entry, get, request, response, serve};
 
 const PART: fn(u64, u64) -> RangeAnswer = |from, to| Partial { from, to };
 
@@ -116,20 +118,44 @@ fn if_range() {
     }
 }
 
+/// RFC 9110 §15.3.7: a part may be shared where the whole might be: status, fields, why nobody else may have it.
 #[test]
-fn content_ranges() {
-    let range = |first, last, complete| Some(ContentRange { first, last, complete });
-    for (value, want) in [
-        ("bytes 0-4/10", range(0, 4, Some(10))),
-        ("bytes 0-4/*", range(0, 4, None)),
-        ("bytes 4-0/10", None),
-        ("bytes 4-10/10", None),
-        ("bytes */10", None),
-        ("bytes=0-4/10", None),
-        ("lines 0-4/10", None),
-        ("bytes 0-4", None),
-    ] {
-        let got = content_range(&fields(&format!("Content-Range: {value}")));
-        assert_eq!(got, want, "{value}");
+fn what_anyone_may_have_of_the_answer_to_a_range_request() {
+    const RANGE: &str = "Content-Range: bytes 0-4/10|Content-Length: 5";
+    #[rustfmt::skip]
+    let rows = [
+        ("max-age", 206, "Cache-Control: max-age=60", None),
+        ("expires", 206, "Date: Sat, 01 Jan 2022 00:00:00 GMT|Expires: Sat, 01 Jan 2022 01:00:00 GMT", None),
+        ("no-cache", 206, "Cache-Control: no-cache, max-age=60|ETag: \"1\"", None),
+        ("stale", 206, "Cache-Control: max-age=0|ETag: \"1\"", None),
+        ("ignored", 200, "Cache-Control: max-age=60", None),
+        ("nothing-stated", 206, "", Some(NoStore::NoFreshness)),
+        ("no-store", 206, "Cache-Control: no-store", Some(NoStore::NoStoreDirective)),
+        ("private", 206, "Cache-Control: private, max-age=60", Some(NoStore::Private)),
+        ("set-cookie", 206, "Cache-Control: max-age=60|Set-Cookie: a=b", Some(NoStore::SetCookie)),
+        ("vary-any", 206, "Cache-Control: max-age=60|Vary: *", Some(NoStore::VaryAny)),
+        ("upstream", 206, "Cache-Control: max-age=60|Age: 9", Some(NoStore::UpstreamCache)),
+        ("bad-tags", 206, "Cache-Control: max-age=60|xkey: caf\u{e9}", Some(NoStore::BadTags)),
+        ("416", 416, "Cache-Control: max-age=60", Some(NoStore::Status)),
+        ("404", 404, "Cache-Control: private", Some(NoStore::Private)),
+    ];
+    let asked = get("Range: bytes=0-4");
+    let config = config(Route::default());
+    let admitted = serve(&asked, &config);
+    let sent = cacheable_request_fields(&asked, &admitted, &EDGE);
+    for (id, status, lines, want) in rows {
+        let input = StorageInput {
+            request: &asked,
+            admitted: &admitted,
+            sent: &sent,
+            response: &response(status, &format!("{RANGE}|{lines}")),
+            request_time: NOW,
+            response_time: NOW,
+        };
+        let got = match storage_of_range(&input) {
+            Storage::Store(_) => None,
+            Storage::Refuse(reason) => Some(reason),
+        };
+        assert_eq!(got, want, "{id}");
     }
 }

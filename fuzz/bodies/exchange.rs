@@ -23,14 +23,11 @@ use edge_isr::cache::envelope::{Record, decode, encode};
 use edge_isr::cache::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
 };
-use edge_isr::cache::part::{RangeStorage, cut, range_storage, rest};
 use edge_isr::cache::range::{RangeAnswer, range_answer};
 use edge_isr::cache::reuse::{Reuse, reuse};
-use edge_isr::cache::storage::{Storable, Storage, StorageInput, storage};
+use edge_isr::cache::storage::{Storable, Storage, StorageInput, storage, storage_of_range};
 use edge_isr::cache::unsafe_methods::changed_by;
-use edge_isr::cache::validation::{
-    Update, UpdateInput, conditional_fields, not_modified, strong_validator, update,
-};
+use edge_isr::cache::validation::{Update, UpdateInput, conditional_fields, not_modified, update};
 use edge_isr::cache::variant::selection;
 use edge_isr::config::{Config, ForwardHeaders, QueryPolicy, Route, VaryOn};
 use edge_isr::http::cache_control::{FieldScope, ResponseDirectives};
@@ -72,8 +69,6 @@ fn route(number: u64) -> Route {
         request_directives: true,
         upstream_cache: true,
         trust_validators: true,
-        store_partial: true,
-        lenient_range: true,
         ..Route::default()
     };
     let rich = Route {
@@ -85,7 +80,6 @@ fn route(number: u64) -> Route {
         vary_on: vec![VaryOn::Device, VaryOn::Language],
         languages: vec!["en".to_owned(), "de".to_owned()],
         store_set_cookie: true,
-        store_partial: true,
         forward_headers: ForwardHeaders::Listed(vec!["x-own".to_owned(), "cookie".to_owned()]),
         ..Route::default()
     };
@@ -157,7 +151,7 @@ pub(crate) fn decision(data: &[u8]) {
         request_time: NOW,
         response_time: after(delay),
     };
-    check_parts(&input);
+    let _ = storage_of_range(&input);
     let Storage::Store(storable) = storage(&input) else { return };
     check_stored(&storable, &response, &sent, admitted.route);
     let entry = entry(&request, &admitted, &sent, &storable, &response, delay);
@@ -293,7 +287,6 @@ fn entry(
         initial_age: storable.initial_age,
         freshness: storable.freshness.clone(),
         body_length: 100,
-        part: None,
     }
 }
 
@@ -327,34 +320,6 @@ fn check_reuse(
         let before = entry.response_time.plus(Seconds(age / 2).into());
         let then = reuse(entry, validity, &admitted.directives, admitted.route, before);
         assert!(matches!(then, Reuse::Fresh { .. }), "{then:?} before {got:?}");
-    }
-}
-
-/// What is stored of the answer to a range request, and what that answers (RFC 9111 §3.3).
-fn check_parts(input: &StorageInput<'_>) {
-    let route = input.admitted.route;
-    let length = input.response.fields.get("content-length").and_then(|l| l.parse().ok());
-    let RangeStorage::Keep(kept) = range_storage(input, length, None) else { return };
-    let length = length.unwrap_or_default();
-    assert!(route.store_partial && input.response.status == 206 && length > 0);
-    assert!(!kept.storable.fields.has("content-range") && kept.seam.is_none());
-    let as_whole = ResponseHead { status: 200, fields: input.response.fields.clone() };
-    check_stored(&kept.storable, &as_whole, input.sent, route);
-    let mut entry =
-        entry(input.request, input.admitted, input.sent, &kept.storable, input.response, 0);
-    (entry.part, entry.body_length) = (kept.part, length);
-    if let Some(cut) = cut(input.request, &entry) {
-        assert!(cut.from < cut.to && cut.to <= length && input.admitted.range.is_some());
-    }
-    if let Some(fields) = rest(&entry, route, u64::MAX) {
-        assert!(fields.has("if-range") || route.lenient_range);
-    }
-    // The same once more touches itself: it is put together, or there is nothing to prove that it may be.
-    match range_storage(input, Some(length), Some(&entry)) {
-        RangeStorage::Keep(again) => {
-            assert!(again.seam.is_none() || strong_validator(&entry.fields).is_some());
-        }
-        RangeStorage::Leave(reason) | RangeStorage::Refuse(reason) => panic!("{reason:?}"),
     }
 }
 

@@ -7,7 +7,7 @@
 use crate::base::time::{Millis, Seconds, Timestamp};
 use crate::cache::entry::{Demand, Freshness, FreshnessSource};
 use crate::config::Route;
-use crate::http::age::{Age, age, lenient_age};
+use crate::http::age::age;
 use crate::http::cache_control::{FieldScope, ResponseDirectives};
 use crate::http::date::{DateField, date};
 use crate::http::list::split;
@@ -125,25 +125,10 @@ pub const fn is_heuristic_status(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// The age that a response came with, as the route has it read (RFC 9111 §5.1).
-#[must_use]
-pub fn stated_age(fields: &Fields, route: &Route) -> Age {
-    if route.lenient_age { lenient_age(fields) } else { age(fields) }
-}
-
 /// `corrected_initial_age` by `corrected_age_value` (RFC 9111 §4.2.3): the age it came with, and the time it took.
-/// None if the age it came with can't be read: then it is stale. `apparent_age` is left out, as §4.2.3 allows: an
-/// origin's clock that goes wrong must not make every page stale.
+/// `apparent_age` is left out, as §4.2.3 allows: an origin's clock that goes wrong must not make every page stale.
 #[must_use]
-pub fn initial_age(
-    stated: Age,
-    request_time: Timestamp,
-    response_time: Timestamp,
-) -> Option<Seconds> {
+pub fn initial_age(fields: &Fields, request_time: Timestamp, response_time: Timestamp) -> Seconds {
     let delay: Millis = response_time.since(request_time);
-    match stated {
-        Age::Absent => Some(delay.as_seconds()),
-        Age::Known(age) => Some(age.plus(delay.as_seconds())),
-        Age::Unreadable => None,
-    }
+    age(fields).unwrap_or(Seconds::ZERO).plus(delay.as_seconds())
 }

@@ -33,8 +33,6 @@ pub enum NoStore {
     CspNonce,
     /// It came out of another cache.
     UpstreamCache,
-    /// Its `Age` can't be read.
-    BadAge,
     /// A text in its tags is no tag.
     BadTags,
     /// It has more tags than a page may have.
@@ -71,7 +69,6 @@ impl NoStore {
             Self::EventStream => "event-stream",
             Self::CspNonce => "csp-nonce",
             Self::UpstreamCache => "upstream-cache",
-            Self::BadAge => "bad-age",
             Self::BadTags => "bad-tags",
             Self::TooManyTags => "too-many-tags",
             Self::MediaType => "media-type",
@@ -107,7 +104,6 @@ impl NoStore {
             | Self::Authorization
             | Self::Cookie
             | Self::UpstreamCache
-            | Self::BadAge
             | Self::Late
             | Self::NoRoom => false,
         }
@@ -119,7 +115,7 @@ impl NoStore {
     pub const fn is_of_the_origin(self) -> bool {
         !self.is_of_the_request()
             && !self.is_of_the_size()
-            && !matches!(self, Self::UpstreamCache | Self::BadAge | Self::Late | Self::EdgeError)
+            && !matches!(self, Self::UpstreamCache | Self::Late | Self::EdgeError)
     }
 
     /// Whether the reason lies in what this request said or carried, or in this isolate: it tells nothing of the page.

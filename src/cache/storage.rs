@@ -13,7 +13,7 @@ use crate::cache::entry::{Freshness, FreshnessSource};
 use crate::cache::tag::TagSet;
 use crate::cache::tag_fields::{EDGE_FIELDS, TAG_FIELDS, TagsError, tags};
 use crate::config::Route;
-use crate::http::age::{Age, age};
+use crate::http::age::delta_seconds;
 use crate::http::cache_control::{FieldScope, ResponseDirectives};
 use crate::http::cache_status::is_upstream_hit;
 use crate::http::hop::remove_hop_by_hop;
@@ -25,7 +25,7 @@ use crate::http::{Fields, RequestHead, ResponseHead, cookie};
 
 use super::admission::Admitted;
 use super::errors::is_edge_failure;
-use super::freshness::{freshness, initial_age, stated_age};
+use super::freshness::{freshness, initial_age};
 use super::media::contradicts;
 pub use super::no_store::NoStore;
 
@@ -110,8 +110,7 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
         other => other.map(|()| None)?,
     };
     request_refusal(sent, &edge, admitted.route)?;
-    let stated = stated_age(&response.fields, admitted.route);
-    let age = initial_age(stated, request_time, response_time).ok_or(NoStore::BadAge)?;
+    let age = initial_age(&response.fields, request_time, response_time);
     let tags = tags(&response.fields).map_err(|error| match error {
         TagsError::Bad(_) => NoStore::BadTags,
         TagsError::TooMany => NoStore::TooManyTags,
@@ -128,7 +127,7 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
     }
     if !is_reusable(&freshness, &response.fields, age) {
         // The time that it took to come is part of its age; who waited for it may have it all the same.
-        let came = initial_age(stated, response_time, response_time).ok_or(NoStore::BadAge)?;
+        let came = initial_age(&response.fields, response_time, response_time);
         if !is_reusable(&freshness, &response.fields, came) {
             return Err(NoStore::NoFreshness);
         }
@@ -267,9 +266,12 @@ fn has_nonce(fields: &Fields) -> bool {
         .any(|name| fields.all(name).any(|policy| policy.to_ascii_lowercase().contains("'nonce-")))
 }
 
-/// Another cache behind the edge may hide a purge.
+/// Another cache behind the edge may hide a purge. An `Age` that can't be read is one that a cache set.
 fn is_from_cache(fields: &Fields) -> bool {
-    let aged = matches!(age(fields), Age::Known(age) if age > Seconds::ZERO);
+    let aged = fields
+        .all("age")
+        .flat_map(|line| line.split(','))
+        .any(|member| delta_seconds(trim(member)) != Some(Seconds::ZERO));
     let cdn_hit = fields.get("cf-cache-status").is_some_and(|status| {
         ["hit", "stale", "updating", "revalidated"]
             .iter()

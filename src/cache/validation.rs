@@ -14,7 +14,7 @@ use crate::http::list::{is_token, trim};
 use crate::http::targeted::edge_directives;
 use crate::http::{Fields, RequestHead, ResponseHead};
 
-use super::freshness::{freshness, initial_age, stated_age};
+use super::freshness::{freshness, initial_age};
 use super::storage::{
     cookie_refusal, own_input, refusal, request_refusal, selection_names, stored_fields,
 };
@@ -173,13 +173,12 @@ fn renewed(entry: &Entry, input: &UpdateInput<'_>) -> Option<Entry> {
     if !entry.selection.0.iter().map(|(name, _)| name).eq(names.iter()) {
         return None;
     }
-    let stated = stated_age(&not_modified.fields, route);
     let tags = new_tags.unwrap_or_else(|| entry.tags.clone());
     Some(Entry {
         targets: entry.page.targets(&tags),
         tags,
         freshness,
-        initial_age: initial_age(stated, request_time, response_time)?,
+        initial_age: initial_age(&not_modified.fields, request_time, response_time),
         request_time,
         response_time,
         fields: stored_fields(&merged.fields, &edge, route),

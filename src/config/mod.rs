@@ -149,9 +149,6 @@ pub struct Route {
     /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may be newer than
     /// the body it came with.
     pub trust_validators: bool,
-    /// Read `Age` as RFC 9111 §5.1 says: the first of a list, and none if it can't be read. Default off: what can't be
-    /// read counts as stale.
-    pub lenient_age: bool,
 }
 
 /// What to do with a route's requests.
@@ -261,7 +258,6 @@ impl Default for Route {
             store_nonce: false,
             store_set_cookie: false,
             trust_validators: false,
-            lenient_age: false,
         }
     }
 }

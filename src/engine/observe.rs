@@ -114,7 +114,6 @@ impl<P: Platform> Engine<P> {
         match reason {
             NoStore::BadTags
             | NoStore::TooManyTags
-            | NoStore::BadAge
             | NoStore::VaryAny
             | NoStore::UpstreamCache
             | NoStore::MediaType

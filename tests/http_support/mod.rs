@@ -160,7 +160,6 @@ pub(crate) fn entry(lines: &str, freshness: (u64, u64, u64), demand: Demand) -> 
             demand,
         },
         body_length: 100,
-        part: None,
     }
 }
 

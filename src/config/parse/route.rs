@@ -35,7 +35,6 @@ const ROUTE_KEYS: &[&str] = &[
     "store_nonce",
     "store_set_cookie",
     "trust_validators",
-    "lenient_age",
 ];
 
 /// The settings of paths that no rule matches.
@@ -138,7 +137,7 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
-    let switches: [(&str, &mut bool); 8] = [
+    let switches: [(&str, &mut bool); 7] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
         ("request_directives", &mut route.request_directives),
@@ -146,7 +145,6 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
         ("store_nonce", &mut route.store_nonce),
         ("store_set_cookie", &mut route.store_set_cookie),
         ("trust_validators", &mut route.trust_validators),
-        ("lenient_age", &mut route.lenient_age),
     ];
     for (key, into) in switches {
         section.switch(key, into, problems);
