@@ -216,7 +216,6 @@ fn the_setting_says_which_events_are_written() {
         (Event::OriginFailed { url: "u", reason: "r" }, "origin-failed", true),
         (Event::NotStored { url: "u", reason: "r" }, "not-stored", true),
         (Event::StoreFailed { tier: "l1", operation: "get", reason: "r" }, "store-failed", true),
-        (Event::SyncFailed { reason: "r", view_age: Some(Millis(3)) }, "sync-failed", true),
         (Event::CallFailed { object: "journal", call: "append", reason: "r" }, "call-failed", true),
         (
             Event::Revalidated {

@@ -4,10 +4,10 @@
 
 mod common;
 
-use common::shard::{Bench, HOUR, KEPT, asks, at, fanout, key, page, selection, stored, tag, tags};
+use common::shard::{Bench, HOUR, KEPT, asks, at, fanout, page, selection, stored, tag, tags};
 use edge_isr::base::time::{Epoch, Millis};
 use edge_isr::index::lease::{Ask, Holder, LeaseDecision, Version, decide, replaces};
-use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded, ShardCall};
+use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded};
 
 fn needs(path: &str, need: u64, have_fence: u64) -> LeaseRequest {
     LeaseRequest { need: Epoch(need), have_fence, ..asks(path, need) }
@@ -299,8 +299,8 @@ fn forget_and_restart() {
     assert_eq!(bench.ready(asks("/b", 3), 1).fence, b.fence);
     assert!(waits(&mut bench, asks("/c", 3), 1));
     bench.release("/c", held.fence, 2);
-    bench.call(ShardCall::Forget { key: key("/b").digest() }, 3);
-    bench.call(ShardCall::Forget { key: key("/unknown").digest() }, 3);
+    bench.gone("/b", 3);
+    bench.gone("/unknown", 3);
     assert_eq!(bench.tag_pages("x"), ["/a"]);
     assert_eq!(bench.tag_pages("y"), Vec::<String>::new());
     assert!(!bench.granted(asks("/b", 3), 4).tags.iter().any(|_| true));

@@ -524,8 +524,7 @@ fn what_workers_of_before_still_bring_to_old_shards_goes_on_to_the_new_ones() {
         assert_eq!(fetched, [(site.own(&path(7), after), path(7))], "{before} to {after}");
         assert_eq!(site.progress(&job).done, 1);
         let now = site.now;
-        let forget = ShardCall::Forget { key: key("/new").digest() };
-        site.bench(own).call(forget, now);
+        site.bench(own).gone("/new", now);
         site.all_at_their_own(&format!("{before} to {after}"));
     }
 }

@@ -37,7 +37,7 @@ fn more_tags_than_one_statement_binds() {
     for count in [99, 100, 101, 1_000, 250, 0] {
         let names: Vec<String> = (0..count).map(|n| format!("t:{n}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        bench.call(ShardCall::Forget { key: key("/").digest() }, 0);
+        bench.gone("/", 0);
         bench.fill("/", 1, &names, 0);
         let pages = bench.by_url("example.com/");
         assert_eq!(pages[0].tags.len(), count);
@@ -161,7 +161,7 @@ fn the_map_of_tags_goes_over_several_segments() {
         bench.sql_batch(|bench| {
             for n in (0..130).filter(|n| n % 50 != 7) {
                 let page = (round - 1) * 1_000 + n;
-                bench.call(ShardCall::Forget { key: key(&format!("/{page}")).digest() }, 0);
+                bench.gone(&format!("/{page}"), 0);
             }
         });
         assert_eq!(in_parts(&mut bench, "t:3", 1_000).len(), 3);
@@ -170,10 +170,7 @@ fn the_map_of_tags_goes_over_several_segments() {
         bench = bench.restart();
         assert!(segments(&bench) <= needed + 1, "{} after {needed}", segments(&bench));
         for n in [57, 107] {
-            bench.call(
-                ShardCall::Forget { key: key(&format!("/{}", round * 1_000 + n)).digest() },
-                0,
-            );
+            bench.gone(&format!("/{}", round * 1_000 + n), 0);
         }
         // Each page once, also those that stand in a segment before the older ones.
         for limit in [2, 1_000] {
@@ -193,7 +190,7 @@ fn the_map_of_tags_goes_over_several_segments() {
     // Nothing stays of what is forgotten.
     let pages = in_parts(&mut bench, "t:5", 1_000);
     for path in pages {
-        bench.call(ShardCall::Forget { key: key(&path).digest() }, 4);
+        bench.gone(&path, 4);
     }
     let left = bench
         .sql
@@ -213,7 +210,7 @@ fn tags_with_one_number_do_not_take_each_other_away() {
     let grant = bench.granted(LeaseRequest { need: Epoch(2), ..asks("/", 2) }, 1);
     assert!(bench.record(stored("/", &grant, &[one]), 2).accepted);
     assert_eq!(bench.tag_pages(one), ["/", "/one"]);
-    bench.call(ShardCall::Forget { key: key("/").digest() }, 3);
+    bench.gone("/", 3);
     assert_eq!(bench.tag_pages(one), ["/one"]);
 }
 
@@ -247,7 +244,7 @@ fn a_variant_that_comes_between_two_parts_takes_no_page_out_of_a_list() {
     let filled = "SELECT value FROM meta WHERE name = 'segment'";
     bench.sql_batch(|bench| {
         for n in 0..30 {
-            bench.call(ShardCall::Forget { key: key(&format!("/{n}")).digest() }, 0);
+            bench.gone(&format!("/{n}"), 0);
         }
         let mut n = 1_000;
         while bench.sql.exec(filled, &[]).unwrap() != [[Value::Integer(0)]] {

@@ -14,7 +14,7 @@ use edge_isr::cache::tag::{Tag, Target, TargetHash};
 use edge_isr::journal::delta::{Delta, Found};
 use edge_isr::journal::view::{Applied, Verdict, View};
 use edge_isr::journal::{
-    Append, Appended, FannedOut, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
+    Append, Appended, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
     JournalStatus, LookupRequest, MAX_EPOCH, Mode, REPAIR_MARGIN, SyncRequest,
 };
 
@@ -108,8 +108,7 @@ fn receipts() {
     let mut journal = open(&sql);
     assert_eq!(add(&mut journal, a.clone(), at(9)), Appended::Repeated { epoch: Epoch(1) });
     for shard in 0..2 {
-        let done = FannedOut { epoch: Epoch(1), shard, seen: Epoch(1) };
-        journal.handle(JournalCall::FannedOut(done), at(9)).unwrap();
+        journal.fanned_out(shard, &[Epoch(1)], Epoch(1), at(9)).unwrap();
     }
     // After 24 hours the receipt goes; the epoch stays.
     journal.run_due(at(24 * 3_600_000 + 1)).unwrap();
@@ -408,8 +407,7 @@ fn incarnation() {
     // A look-up and a shard's word do the same.
     let call = JournalCall::Lookup(LookupRequest { targets: vec![], seen: Epoch(next + 9) });
     restored.handle(call, at(50)).unwrap();
-    let done = FannedOut { epoch: Epoch(1), shard: 0, seen: Epoch(next + 9_000) };
-    restored.handle(JournalCall::FannedOut(done), at(60)).unwrap();
+    restored.fanned_out(0, &[Epoch(1)], Epoch(next + 9_000), at(60)).unwrap();
     assert_eq!(status(&mut restored).repairs, 3);
     assert_eq!(restored.head(), Epoch(next + 9_000 + REPAIR_MARGIN));
     drop(restored);
@@ -457,8 +455,7 @@ fn settle_epoch() {
     first.reason = "import".to_owned();
     add(&mut journal, first, at(0));
     for shard in 0..2 {
-        let done = FannedOut { epoch: Epoch(1), shard, seen: Epoch(1) };
-        journal.handle(JournalCall::FannedOut(done), at(10)).unwrap();
+        journal.fanned_out(shard, &[Epoch(1)], Epoch(1), at(10)).unwrap();
     }
     assert_eq!(journal.next_wake().unwrap(), Some(at(5_000)));
     journal.run_due(at(4_999)).unwrap();
@@ -499,8 +496,7 @@ fn the_outbox_owes_until_taken() {
     assert_eq!(owed(&journal, at(0)), [(1, 0), (1, 1)]);
     journal.fanout_failed(0, at(0)).unwrap();
     assert_eq!(owed(&journal, at(499)), [(1, 1)]);
-    let done = FannedOut { epoch: Epoch(1), shard: 1, seen: Epoch(1) };
-    journal.handle(JournalCall::FannedOut(done), at(1)).unwrap();
+    journal.fanned_out(1, &[Epoch(1)], Epoch(1), at(1)).unwrap();
     assert_eq!(journal.next_wake().unwrap(), Some(at(500)));
     drop(journal);
     let mut journal = open(&sql);
@@ -515,8 +511,7 @@ fn the_outbox_owes_until_taken() {
     // A receipt that still owes is not forgotten.
     journal.run_due(at(48 * 3_600_000)).unwrap();
     assert_eq!(owed(&journal, at(48 * 3_600_000)), [(1, 0)]);
-    let done = FannedOut { epoch: Epoch(1), shard: 0, seen: Epoch(1) };
-    journal.handle(JournalCall::FannedOut(done), at(2)).unwrap();
+    journal.fanned_out(0, &[Epoch(1)], Epoch(1), at(2)).unwrap();
     assert_eq!(owed(&journal, at(48 * 3_600_000)), []);
 }
 

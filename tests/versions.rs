@@ -29,8 +29,8 @@ use edge_isr::index::{
     ShardConfig, ShardReply, WarmRequest, WarmResult,
 };
 use edge_isr::journal::{
-    Append, FannedOut, Fanout, Journal, JournalCall, JournalConfig, JournalReply, LookupRequest,
-    Mode, SyncRequest,
+    Append, Fanout, Journal, JournalCall, JournalConfig, JournalReply, LookupRequest, Mode,
+    SyncRequest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -214,8 +214,7 @@ impl Book {
 
     fn carry(&mut self, shard: u16, millis: u64) {
         for fanout in self.journal.pending_fanouts(shard, at(millis)).unwrap() {
-            let done = FannedOut { epoch: fanout.epoch, shard, seen: fanout.epoch };
-            self.call(JournalCall::FannedOut(done), millis);
+            self.journal.fanned_out(shard, &[fanout.epoch], fanout.epoch, at(millis)).unwrap();
         }
     }
 
@@ -375,7 +374,10 @@ impl Desk {
         self.call(ShardCall::Record(stored("/late", &grant, &["x"])), 5_140);
         self.warm(5_150, false);
         self.call(ShardCall::Invalidate(Fanout { warm: false, ..fanout(5, &[tag("x")]) }), 5_160);
-        self.call(ShardCall::Forget { key: key("/b").digest() }, 5_170);
+        let asks = LeaseRequest { need: Epoch(1_000), ..asks("/b", 5) };
+        let LeaseReply::Grant(grant) = self.lease(asks, 5_170) else { panic!("b") };
+        let gone = RecordRequest { outcome: Outcome::Gone, ..stored("/b", &grant, &[]) };
+        self.call(ShardCall::Record(gone), 5_171);
         self.read(5_180);
         // Everything is forgotten in the end.
         for hours in [2, 60, 100] {

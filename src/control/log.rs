@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::json::write_value;
-use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::base::time::{Epoch, Timestamp};
 use crate::config::LogLevel;
 
 /// Something worth a line.
@@ -55,13 +55,6 @@ pub enum Event<'a> {
         operation: &'a str,
         /// Why.
         reason: &'a str,
-    },
-    /// The view could not be brought up to date.
-    SyncFailed {
-        /// Why.
-        reason: &'a str,
-        /// How old the view is.
-        view_age: Option<Millis>,
     },
     /// A Durable Object gave no answer to something else.
     CallFailed {
@@ -152,7 +145,6 @@ impl Event<'_> {
             Self::VaryNotForwarded { .. } => "vary-not-forwarded",
             Self::RequestRefused { .. } => "request-refused",
             Self::StoreFailed { .. } => "store-failed",
-            Self::SyncFailed { .. } => "sync-failed",
             Self::CallFailed { .. } => "call-failed",
             Self::Revalidated { .. } => "revalidated",
             Self::ControlRefused { .. } => "control-refused",
@@ -174,7 +166,6 @@ impl Event<'_> {
             | Self::VaryNotForwarded { .. }
             | Self::RequestRefused { .. }
             | Self::StoreFailed { .. }
-            | Self::SyncFailed { .. }
             | Self::CallFailed { .. }
             | Self::ControlRefused { .. }
             | Self::ImportFailed { .. }
@@ -223,9 +214,6 @@ impl Event<'_> {
             }
             Self::StoreFailed { tier, operation, reason } => {
                 vec![("tier", text(tier)), ("operation", text(operation)), ("reason", text(reason))]
-            }
-            Self::SyncFailed { reason, view_age } => {
-                vec![("reason", text(reason)), ("view_age_ms", json!(view_age.map(|age| age.0)))]
             }
             Self::CallFailed { object, call, reason } => {
                 vec![("object", text(object)), ("call", text(call)), ("reason", text(reason))]

@@ -77,11 +77,6 @@ pub enum ShardCall {
         /// Their primary keys.
         keys: Vec<KeyDigest>,
     },
-    /// Drop a page and all that is known of it. Answered by [`super::ShardReply::Done`].
-    Forget {
-        /// The page's primary key.
-        key: KeyDigest,
-    },
     /// How is the shard? Answered by [`super::ShardReply::Status`].
     Status,
     /// Which pages are this shard's own, and some of them out of another. Answered by

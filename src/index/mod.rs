@@ -211,9 +211,6 @@ impl<S: Sql> Shard<S> {
             ShardCall::Known { keys } => {
                 self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
             }
-            ShardCall::Forget { key } => {
-                self.transact(now, |work| work.forget(&key)).map(|()| ShardReply::Done)
-            }
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
             ShardCall::Move(moved) => {
                 let done = self.transact(now, |work| work.moved(&moved))?;

@@ -217,15 +217,6 @@ impl<S: Sql> Work<'_, S> {
         self.sql.exec("DELETE FROM variant WHERE id = ?", &id)?;
         Ok(())
     }
-
-    /// Forgets a page.
-    pub(super) fn forget(&mut self, key: &KeyDigest) -> Result<(), ShardError> {
-        let Some(page) = self.page(key)? else { return Ok(()) };
-        for variant in self.variants_where("page = ?", &[Value::Integer(page.id)])? {
-            self.drop_variant(&variant)?;
-        }
-        Ok(())
-    }
 }
 
 /// The id that an INSERT returned.

@@ -38,8 +38,6 @@ pub enum JournalCall {
         /// The id of its [`Append`].
         id: String,
     },
-    /// A shard has taken a fan-out. Answered by [`JournalReply::Done`].
-    FannedOut(FannedOut),
     /// How is the journal? Answered by [`JournalReply::Status`].
     Status,
 }
@@ -96,18 +94,6 @@ pub struct Append {
     /// edge are told once a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsafe_method: bool,
-}
-
-/// A shard has taken a fan-out: it is durable there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FannedOut {
-    /// The fan-out's epoch.
-    pub epoch: Epoch,
-    /// The shard.
-    pub shard: u16,
-    /// The highest epoch that the shard ever heard of.
-    #[serde(default)]
-    pub seen: Epoch,
 }
 
 /// What the journal answers.

@@ -30,8 +30,8 @@ pub mod view;
 
 pub use front_caches::{Delivery, FrontCacheState};
 pub use message::{
-    Append, Appended, FannedOut, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus,
-    LookupRequest, Mode, Place, SyncRequest,
+    Append, Appended, Fanout, JobRecord, JournalCall, JournalReply, JournalStatus, LookupRequest,
+    Mode, Place, SyncRequest,
 };
 pub use outbox::MOST_EPOCHS;
 
@@ -235,10 +235,6 @@ impl<S: Sql> Journal<S> {
                     job.front_caches = self.front_cache_states(Some(job.epoch))?;
                 }
                 Ok(JournalReply::Job { job })
-            }
-            JournalCall::FannedOut(done) => {
-                self.fanned_out(done.shard, &[done.epoch], done.seen, now)?;
-                Ok(JournalReply::Done)
             }
             JournalCall::Status => self.status(now).map(JournalReply::Status),
         }

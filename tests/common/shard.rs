@@ -173,6 +173,14 @@ impl Bench {
         grant
     }
 
+    /// The origin says that a page is gone: the shard forgets it.
+    pub(crate) fn gone(&mut self, path: &str, millis: u64) {
+        let need = Epoch(1 << 40);
+        let grant = self.granted(LeaseRequest { need, ..asks(path, 0) }, millis);
+        let gone = RecordRequest { outcome: Outcome::Gone, ..stored(path, &grant, &[]) };
+        self.record(gone, millis);
+    }
+
     pub(crate) fn invalidate(&mut self, fanout: Fanout, millis: u64) -> Invalidated {
         match self.call(ShardCall::Invalidate(fanout), millis) {
             ShardReply::Invalidated(invalidated) => invalidated,

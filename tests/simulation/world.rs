@@ -421,7 +421,6 @@ impl World {
             JournalCall::Sync(_)
             | JournalCall::Append(_)
             | JournalCall::Job { .. }
-            | JournalCall::FannedOut(_)
             | JournalCall::Status => None,
         };
         self.watch.borrow_mut().count(reads.unwrap_or("journal"));
