@@ -28,18 +28,57 @@ DELIVERIES = ("thread", "command", "celery", "rq", "django-tasks")
 CACHE_HEADERS = ("CDN-Cache-Control", "Surrogate-Control", "Cache-Control")
 # What a change made in a request may wait for the worker at most, whatever is set.
 MAX_REQUEST_WAIT_SECONDS = 2.0
-# Written by the framework for itself; no page is made of them.
+# Written by the framework, Wagtail and other packages for themselves; no page is made of them.
 EXCLUDED = (
     "admin.logentry",
+    "auditlog",
     "auth.permission",
+    "authtoken",
+    "axes",
+    "background_task",
     "contenttypes.contenttype",
     "django_celery_beat",
     "django_celery_results",
+    "django_q",
     "django_tasks",
     "django_tasks_database",
+    "easy_thumbnails",
+    "easyaudit",
     "edge_isr",
+    "knox",
     "migrations",
+    "oauth2_provider",
+    "post_office",
+    "reversion",
     "sessions",
+    "silk",
+    "thumbnail.kvstore",
+    "token_blacklist",
+    "wagtailadmin",
+    "wagtailcore.comment",
+    "wagtailcore.commentreply",
+    "wagtailcore.modellogentry",
+    "wagtailcore.pagelogentry",
+    "wagtailcore.pagesubscription",
+    "wagtailcore.referenceindex",
+    "wagtailcore.revision",
+    "wagtailcore.taskstate",
+    "wagtailcore.uploadedfile",
+    "wagtailcore.workflowstate",
+    "wagtailembeds",
+    "wagtailforms",
+    "wagtailimages.rendition",
+    "wagtailsearch",
+    "wagtailsearchpromotions.query",
+    "wagtailsearchpromotions.querydailyhits",
+    "wagtailusers",
+)
+# The same of models that a project derives from theirs: module, or what it begins with, and class.
+EXCLUDED_BASES = (
+    ("django.contrib.sessions.", "AbstractBaseSession"),
+    ("wagtail.", "AbstractFormSubmission"),
+    ("wagtail.", "AbstractRendition"),
+    ("wagtail.", "BaseLogEntry"),
 )
 
 

@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from .conf import load
+from .conf import EXCLUDED_BASES, load
 from .invalidation import Invalidation, clean_path
 from .tags import clean, clean_all, concrete_label, every
 
@@ -133,7 +133,18 @@ def is_automatic(model: type[Model]) -> bool:
     entry = entry_of(model)
     if entry is not None and not entry.auto_tags:
         return False
-    return settings.auto_tags and not settings.is_excluded(concrete_label(model))
+    excluded = settings.is_excluded(concrete_label(model)) or _is_bookkeeping(model)
+    return settings.auto_tags and not excluded
+
+
+@cache
+def _is_bookkeeping(model: type[Model]) -> bool:
+    """Whether it is derived from what a package keeps for itself."""
+    return any(
+        base.__name__ == name and base.__module__.startswith(module)
+        for base in model.__mro__
+        for module, name in EXCLUDED_BASES
+    )
 
 
 def is_followed(model: type[Model]) -> bool:

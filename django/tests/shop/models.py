@@ -1,5 +1,7 @@
 """A small shop: one model for each kind of relation."""
 
+import django
+from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import models
 
 
@@ -81,3 +83,27 @@ class Quiet(models.Model):
 
     def __str__(self):
         return self.text
+
+
+class Visit(AbstractBaseSession):
+    """A session of the project's own kind."""
+
+
+if django.VERSION >= (6, 1):
+
+    class Note(models.Model):
+        """Deleted by the database with its product."""
+
+        product = models.ForeignKey(Product, on_delete=models.DB_CASCADE, related_name="notes")
+        above = models.ForeignKey("self", null=True, on_delete=models.DB_CASCADE)
+
+        def __str__(self):
+            return str(self.pk)
+
+    class Mark(models.Model):
+        """Loses its note, which the database nulls."""
+
+        note = models.ForeignKey(Note, null=True, on_delete=models.DB_SET_NULL)
+
+        def __str__(self):
+            return str(self.pk)
