@@ -2,19 +2,13 @@
 
 import re
 
-import django
 import pytest
-from django.apps import apps
-from django.apps.registry import Apps
 from django.core import serializers
 from django.core.management import call_command
-from django.db import IntegrityError, models, transaction
-from django.db.migrations.state import ProjectState
-from django.utils import timezone
-from shop.models import Banner, Category, Cheap, Label, Manual, Premium, Product, Review, Visit
+from django.db import IntegrityError, transaction
+from shop.models import Banner, Category, Cheap, Label, Manual, Premium, Product, Review
 
 import edge_isr
-from edge_isr.conf import get_settings
 from edge_isr.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db
@@ -88,85 +82,6 @@ class TestSignals:
         client.force_login(user)
         client.logout()
         assert told() == set(), "a session and the time of the log-in are on no page"
-
-
-class TestBookkeeping:
-    def test_a_session_of_the_projects_own_kind(self, told):
-        told()
-        Visit.objects.create(session_key="x", expire_date=timezone.now())
-        Visit.objects.update(session_data="y")
-        assert told() == set()
-
-    @pytest.mark.parametrize(
-        "label",
-        ["wagtailimages.rendition", "wagtailcore.revision", "wagtailcore.pagelogentry",
-         "wagtailcore.taskstate", "wagtailsearch.indexentry", "wagtailsearchpromotions.query",
-         "admin.logentry", "reversion.version", "silk.request", "axes.accessattempt"],
-    )  # fmt: skip
-    def test_what_packages_keep_for_themselves(self, label):
-        assert get_settings().is_excluded(label)
-
-    @pytest.mark.parametrize(
-        "label",
-        ["wagtailcore.page", "wagtailcore.site", "wagtailimages.image", "wagtaildocs.document",
-         "wagtailredirects.redirect", "wagtailsearchpromotions.searchpromotion",
-         "wagtailcore.pageviewrestriction", "auth.user", "auth.group", "taggit.taggeditem"],
-    )  # fmt: skip
-    def test_what_pages_show(self, label):
-        assert not get_settings().is_excluded(label)
-
-    def test_who_wants_it_registers_it(self, told):
-        edge_isr.register(Visit)
-        Visit.objects.create(session_key="x", expire_date=timezone.now())
-        assert "shop.visit" in told()
-
-
-class TestMigrations:
-    """Data migrations have stand-ins of the models, of an earlier time."""
-
-    @pytest.fixture
-    def old(self):
-        return ProjectState.from_apps(apps).apps
-
-    def test_their_writes_are_told(self, told, old, fez, hats):
-        label, product = old.get_model("shop", "Label"), old.get_model("shop", "Product")
-        told()
-        row = label(pk=41, name="x")
-        row.save()
-        assert told() == {"shop.label", "shop.label:41"}
-        label.objects.update(name="y")
-        assert told() == {"shop.label", "shop.label:41"}
-        product.objects.get(pk=11).labels.add(row)
-        assert "shop.product_labels" in told()
-        product.objects.get(pk=11).labels.clear()
-        assert "shop.product_labels" in told()
-        label.objects.bulk_create([label(pk=42, name="z")])
-        assert told() == {"shop.label", "shop.label:42"}
-        label.objects.filter(pk=42).delete()
-        assert told() >= {"shop.label", "shop.label:42"}
-        row.delete()
-        assert told() >= {"shop.label", "shop.label:41"}
-
-    def test_what_is_registered_is_told_as_a_whole(self, edge, told, old, hats):
-        """Its functions are for the models of today."""
-        edge(AUTO_TAGS=False)
-        edge_isr.register(Category, tags=lambda category: 1 / 0)
-        told()
-        old.get_model("shop", "Category").objects.update(name="x")
-        assert told() == {"shop.category", "shop.category:*"}
-
-    def test_a_model_that_is_gone(self, told):
-        class Gone(models.Model):
-            name = models.CharField(max_length=40)
-
-            class Meta:
-                app_label = "shop"
-                apps = Apps()
-                db_table = "shop_label"
-
-        Gone.objects.create(name="x")
-        Gone.objects.all().delete()
-        assert told() == set()
 
 
 class TestManyToMany:
@@ -320,46 +235,6 @@ class TestQuerysets:
         told()
         async_to_sync(Product.objects.filter(pk=11).aupdate)(price=1)
         assert told() == FEZ
-
-
-if django.VERSION >= (6, 1):
-    from shop.models import Mark, Note
-
-    class TestDatabaseCascades:
-        """What the database deletes and nulls by itself."""
-
-        @pytest.fixture
-        def notes(self, told, fez):
-            above = Note.objects.create(pk=61, product=fez)
-            Note.objects.create(pk=62, product=fez, above=above)
-            Mark.objects.create(pk=71, note_id=62)
-            told()
-
-        @pytest.mark.parametrize(
-            "delete",
-            [lambda fez: fez.delete(), lambda fez: Product.objects.all().delete(),
-             lambda fez: fez.category.delete(),
-             lambda fez: Product.objects.filter(pk=11)._raw_delete("default")],
-            ids=["instance", "queryset", "cascade", "raw"],
-        )  # fmt: skip
-        def test_reached(self, told, notes, fez, delete):
-            delete(fez)
-            assert not Note.objects.exists() and Mark.objects.get().note_id is None
-            assert told() >= {
-                *FEZ, "shop.note", "shop.note:61", "shop.note:62", "shop.mark", "shop.mark:71",
-            }  # fmt: skip
-
-        def test_from_within(self, told, notes):
-            Note.objects.get(pk=61).delete()
-            found = told()
-            assert found >= {"shop.note:61", "shop.note:62", "shop.mark:71"}
-            assert "shop.product" not in found
-
-        def test_very_many(self, told, notes, fez):
-            Note.objects.bulk_create(Note(product=fez) for _ in range(1100))
-            told()
-            fez.delete()
-            assert told() >= {"shop.note", "shop.note:*", "shop.mark", "shop.mark:*"}
 
 
 class TestBatchAndSilence:
