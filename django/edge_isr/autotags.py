@@ -23,7 +23,7 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.db.models import Model, QuerySet
-from django.db.models.expressions import Col
+from django.db.models.expressions import Col, RawSQL
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 from django.db.models.sql.where import AND
@@ -47,12 +47,14 @@ class _Thread(threading.local):
 
 
 class _Compiling:
-    """One statement: how many queries were compiled for it, and the tables that they explained."""
+    """One statement: how many queries were compiled for it, whether SQL of the site's own is in it,
+    and the tables that its queries explained."""
 
-    __slots__ = ("queries", "tables")
+    __slots__ = ("queries", "raw", "tables")
 
     def __init__(self) -> None:
         self.queries = 0
+        self.raw = False
         self.tables: set[str] = set()
 
 
@@ -67,6 +69,7 @@ def install() -> None:
     replace_method(RawQuerySet, "_fetch_all", _fetch_all_raw)
     replace_method(SQLCompiler, "as_sql", _as_sql)
     replace_method(SQLAggregateCompiler, "as_sql", _as_sql)
+    replace_method(RawSQL, "as_sql", _as_raw_sql)
     replace_method(SQLCompiler, "get_from_clause", _get_from_clause)
 
 
@@ -227,13 +230,21 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
     """What a statement reads beside what its queries have said: SQL that the site wrote."""
     statement = statements.read(sql)
     # A SELECT that no query has made was written by hand, and may read its table as a whole.
-    if statement.selects > compiling.queries or relations.calls_routines(
-        statement, connection.vendor
-    ):
+    raw = compiling.raw or statement.selects > compiling.queries
+    if raw or relations.calls_routines(statement, connection.vendor):
         see_text(recorder, sql, connection.alias)
         return
     for table in statement.names(table_names()) - compiling.tables:
         recorder.saw_models(labels_by_table().get(table, ()))
+
+
+def _as_raw_sql(original: Any) -> Any:
+    def as_sql(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if _thread.compiling is not None and "select" in str(self.sql).casefold():
+            _thread.compiling.raw = True
+        return original(self, *args, **kwargs)
+
+    return as_sql
 
 
 def _get_from_clause(original: Any) -> Any:

@@ -90,7 +90,8 @@ class Recorder:
 
     def saw_unknown(self, reason: str) -> None:
         """Something was loaded, and what it depends on can't be told."""
-        _log_unknown(reason)
+        if self.active:
+            _log_unknown(reason)
         for recorder in self._open():
             recorder.unknown[reason] = None
 

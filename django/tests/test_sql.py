@@ -3,7 +3,17 @@
 import pytest
 from conftest import IS_POSTGRES, is_public, tags_of, ttl_of
 from django.db import connection, models
-from django.db.models import Count, F, FilteredRelation, Func, Max, Q, Window
+from django.db.models import (
+    Count,
+    F,
+    FilteredRelation,
+    Func,
+    Max,
+    OuterRef,
+    Q,
+    Subquery,
+    Window,
+)
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Rank
 from django.http import HttpResponse
@@ -47,6 +57,13 @@ ROWS = {
     "RawSQL": (lambda: list(one().annotate(n=RawSQL(COUNT, []))), "shop.product"),
     "RawSQL of the same table": (
         lambda: list(one().annotate(n=RawSQL("SELECT COUNT(*) FROM shop_category", []))),
+        "shop.category",
+    ),
+    "RawSQL beside a subquery": (
+        lambda: list(one().annotate(
+            s=Subquery(Product.objects.filter(category=OuterRef("pk")).values("pk")[:1]),
+            c=Count("products"),
+            n=RawSQL("SELECT COUNT(*) FROM shop_category", []))),
         "shop.category",
     ),
     "RawSQL in a filter": (
