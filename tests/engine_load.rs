@@ -245,9 +245,9 @@ fn a_lease_outlasts_the_wait_for_a_permit() {
     world.pass(10);
     world.reached.borrow_mut().clear();
     let waits = start(&isolate, "/page", &[]);
-    world.pass(20_000);
+    world.pass(26_000);
     let elsewhere = start(&other, "/page", &[]);
-    world.pass(15_000);
+    world.pass(9_000);
     assert_eq!(statuses(&[own, waits, elsewhere]), [200, 200, 200]);
     let asked = world.reached.borrow().iter().filter(|r| r.target == "/page").count();
     assert_eq!(asked, 1, "one refresh in the world");

@@ -12,6 +12,7 @@
 //! | [`operate`] | the control API and other caches' purge APIs |
 //! | [`isolate`], [`memory`] | what an isolate keeps: L0, limits, claims that lapse by themselves |
 //! | [`port`] | the traits that the engine needs of the world |
+//! | [`platform_limits`] | the platform's own limits |
 //! | `observe` | failures are counted and logged |
 //! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
 //! | [`bodies`] | bodies of requests that are read whole |
@@ -29,6 +30,7 @@ mod once_more;
 pub mod operate;
 pub mod origin_limit;
 mod permit;
+pub mod platform_limits;
 pub mod port;
 pub mod serve;
 mod together;

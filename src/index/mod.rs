@@ -241,8 +241,21 @@ impl<S: Sql> Shard<S> {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<WarmTask>, ShardError> {
+        self.take_warms_beside(now, limit, 0)
+    }
+
+    /// The same while so many warms that are slow run beside: they take no place.
+    ///
+    /// # Errors
+    /// When the database fails; nothing was taken then.
+    pub fn take_warms_beside(
+        &mut self,
+        now: Timestamp,
+        limit: usize,
+        slow: u32,
+    ) -> Result<Vec<WarmTask>, ShardError> {
         let pace = self.pace;
-        let tasks = self.transact(now, |work| work.take(limit, &pace))?;
+        let tasks = self.transact(now, |work| work.take(limit, slow, &pace))?;
         tasks.iter().for_each(|_| self.pace.begin(now));
         Ok(tasks)
     }

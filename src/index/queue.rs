@@ -165,9 +165,16 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// Takes warms that are due, with their leases.
-    pub(super) fn take(&mut self, limit: usize, pace: &Pace) -> Result<Vec<WarmTask>, ShardError> {
+    /// Those that are slow take no place.
+    pub(super) fn take(
+        &mut self,
+        limit: usize,
+        slow: u32,
+        pace: &Pace,
+    ) -> Result<Vec<WarmTask>, ShardError> {
         let running = self.sql.exec("SELECT count(*) FROM warm WHERE state = 1", &[])?;
         let running: u32 = running.first().map_or(Ok(0), |row| Row(row).small(0))?;
+        let running = running.saturating_sub(slow);
         let slots = self.config.warm_concurrency.saturating_sub(running);
         let slots = limit.min(slots.min(pace.free(running, self.now)) as usize);
         if slots == 0 {

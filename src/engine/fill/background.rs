@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use crate::base::time::Millis;
+use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
@@ -16,9 +16,13 @@ use crate::engine::fill::permission::{Lease, StoreScope};
 use crate::engine::fill::shared::{FillOutcome, SharedFill, Work};
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
+use crate::engine::platform_limits::BACKGROUND_TASKS;
 
 /// Calls at once that put a page into its shard's warm queue.
 const QUEUING_AT_ONCE: usize = 4;
+/// How long a refresh may take until the head of the answer, or the whole of a body that drips: what is left of the
+/// platform's time for background tasks is for storing, or for handing it over.
+pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 /// The job that these warms count for.
 const JOB: &str = "refresh";
 /// After such a wait a lease is renewed: what is left of it may be less than a fetch takes.
@@ -35,6 +39,21 @@ impl<P: Platform> Engine<P> {
         // A page that the index does not have is not put there: that would go round the budget of new keys.
         let known = fill_request.candidate.page.as_ref().is_some_and(|page| page.entry.fence > 0);
         (known && at_work(Work::Queue) < QUEUING_AT_ONCE).then_some(Work::Queue)
+    }
+
+    /// How long the origin may take: a refresh ends, its result stored, before the platform ends it.
+    pub(super) fn time_left(
+        &self,
+        fill_request: &FillRequest<P>,
+        fill: &SharedFill<P>,
+        now: Timestamp,
+    ) -> Millis {
+        let timeout = self.config().origin_timeout;
+        if fill_request.background {
+            timeout.min(Millis(REFRESH_LIMIT.0.saturating_sub(now.since(fill.began()).0)))
+        } else {
+            timeout
+        }
     }
 
     /// Permission to fetch for a fill; none if it is a refresh for which there is no room.

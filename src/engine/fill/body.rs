@@ -5,7 +5,9 @@ use std::rc::Rc;
 use crate::control::metrics::Counter;
 use crate::engine::port::{OriginError, Platform};
 
-use super::shared::{LOOK_INTERVAL, PIECE_BYTES, SharedFill, WINDOW_BYTES};
+use super::background::REFRESH_LIMIT;
+use super::shared::{LOOK_INTERVAL, PIECE_BYTES, SharedFill, WINDOW_BYTES, Work};
+use crate::base::time::Millis;
 use crate::engine::Engine;
 
 impl<P: Platform> Engine<P> {
@@ -20,7 +22,20 @@ impl<P: Platform> Engine<P> {
         let timeout = self.config().origin_timeout;
         self.isolate().borrow_mut().watch_fill(fill);
         loop {
-            let Some(piece) = platform.read(&mut body, timeout).await? else { break };
+            let left = match fill.work() {
+                Work::Refresh => {
+                    REFRESH_LIMIT.0.saturating_sub(platform.now().since(fill.began()).0)
+                }
+                Work::Fetch | Work::Queue | Work::Ended => u64::MAX,
+            };
+            let piece = match platform.read(&mut body, timeout.min(Millis(left))).await {
+                Ok(Some(piece)) => piece,
+                Ok(None) => break,
+                Err(error) => {
+                    platform.cancel(body);
+                    return Err(error);
+                }
+            };
             let bytes = P::length(&piece) as u64;
             self.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
             fill.push(piece, platform.now());

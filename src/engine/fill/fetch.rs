@@ -88,8 +88,9 @@ impl<P: Platform> Engine<P> {
             }
             fetch.began = platform.now();
             fill.touch(fetch.began);
+            let timeout = self.time_left(fill_request, fill, platform.now());
             let response = match permit {
-                Ok(permit) => self.ask_as_edge(platform, &admitted, fields, permit).await,
+                Ok(permit) => self.ask_as_edge(platform, &admitted, fields, permit, timeout).await,
                 Err(error) => Err(error),
             };
             fetch.arrived = platform.now();
@@ -106,6 +107,12 @@ impl<P: Platform> Engine<P> {
             };
             let response = match response {
                 Ok(response) => response,
+                // No failure of the origin: it may take longer than a background task may.
+                Err(OriginError::Timeout) if timeout < self.config().origin_timeout => {
+                    fill.resolve(FillOutcome::InProgressElsewhere, fetch.arrived);
+                    self.release_lease(platform, &admitted, &fetch.lease).await;
+                    return self.queue_warm(platform, fill_request, &admitted).await;
+                }
                 Err(error) => {
                     self.origin_failed(platform, &admitted.page.url(), error);
                     fill.resolve(FillOutcome::Failed(error), fetch.arrived);
@@ -293,13 +300,14 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         fields: Fields,
         permit: Permit<P>,
+        timeout: Millis,
     ) -> Result<OriginResponse<P::Stream>, OriginError> {
         let request = OriginRequest {
             method: "GET".to_owned(),
             target: admitted.page.path_and_query(),
             fields,
             content: Content::None,
-            timeout: self.config().origin_timeout,
+            timeout,
         };
         let response = platform.fetch(request).await;
         permit.end(&response);

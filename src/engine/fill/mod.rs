@@ -16,7 +16,11 @@ pub mod store;
 pub(crate) mod stored;
 mod wait;
 
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+
+use futures_util::future::select;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
@@ -31,7 +35,7 @@ use crate::http::cache_status::{CacheStatus, Forward};
 use crate::journal::view::Verdict;
 
 use super::fill::leader_only::LeaderOnlySlot;
-use super::fill::shared::{FillOutcome, SharedFill, Source};
+use super::fill::shared::{BEAT, FillOutcome, SharedFill, Source};
 use super::fill::wait::{FollowOutcome, Follower};
 use super::memory::StoredPage;
 use super::serve::response::{Answer, Asked};
@@ -272,7 +276,14 @@ impl<P: Platform> Engine<P> {
             match work {
                 Work::Queue => engine.queue_refresh(&on, &fill_request, &running).await,
                 Work::Fetch | Work::Refresh | Work::Ended => {
-                    engine.run_fill(&on, &fill_request, &running, &slot).await;
+                    let fill = Box::pin(engine.run_fill(&on, &fill_request, &running, &slot));
+                    let beat = Box::pin(async {
+                        loop {
+                            running.beat(on.now());
+                            on.sleep(BEAT).await;
+                        }
+                    });
+                    select::<_, Pin<Box<dyn Future<Output = ()>>>>(fill, beat).await;
                 }
             }
             running.retire();

@@ -9,6 +9,7 @@ use crate::cache::envelope::Record;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
+use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{CallError, Platform, Store as _};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
 
@@ -54,6 +55,11 @@ pub(crate) enum StoreScope {
     /// To this colo alone, with the reason.
     Colo(&'static str),
 }
+
+/// What is left for storing after a fetch.
+const STORING: Millis = Millis(2_000);
+/// How long a lease is waited for at least.
+const SHORTEST_WAIT: Millis = Millis(5_000);
 
 impl Lease {
     pub(crate) fn alone(why: &'static str, leased: Selection, tags: TagSet) -> Self {
@@ -103,7 +109,7 @@ impl<P: Platform> Engine<P> {
         let mut first_fence = None;
         let mut lagged = false;
         let mut hits = self.isolate().borrow_mut().memory.take_hits(&admitted.key, &selected);
-        while platform.now().since(began) < self.config().origin_timeout {
+        while platform.now().since(began) < self.lease_wait() {
             fill.touch(platform.now());
             let request = LeaseRequest {
                 page: admitted.page.clone(),
@@ -203,6 +209,13 @@ impl<P: Platform> Engine<P> {
             return FillPermission::InProgressElsewhere;
         }
         FillPermission::Fetch(Lease::alone("lease-timeout", selected, tags))
+    }
+
+    /// How long a lease is waited for: with the fetch after it no longer than tasks may go on if the visitor leaves.
+    fn lease_wait(&self) -> Millis {
+        let timeout = self.config().origin_timeout;
+        let left = BACKGROUND_TASKS.0.saturating_sub(STORING.0).saturating_sub(timeout.0);
+        timeout.min(Millis(left.max(SHORTEST_WAIT.0)))
     }
 
     /// The variant as this colo's L1 has it, if it is fresh.

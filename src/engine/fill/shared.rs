@@ -27,6 +27,10 @@ use super::store::StorageNote;
 use crate::engine::bodies;
 use crate::engine::memory::StoredPage;
 
+/// How often a task shows that it runs.
+pub const BEAT: Millis = Millis(1_000);
+/// A task that has not shown for so long that it runs was ended by the runtime.
+pub const SILENT: Millis = Millis(10_000);
 /// How often a waiting request of another I/O context looks.
 pub const LOOK_INTERVAL: Millis = Millis(4);
 /// Bytes that a window holds for its quickest reader.
@@ -103,6 +107,9 @@ struct FillState<P: Platform> {
     readers: Vec<Weak<ReaderState<P>>>,
     wakers: Vec<Waker>,
     touched: Timestamp,
+    began: Timestamp,
+    /// When its task last showed that it runs, if it does so.
+    beat: Option<Timestamp>,
 }
 
 /// A fetch in flight. Cloning shares it.
@@ -130,6 +137,8 @@ impl<P: Platform> SharedFill<P> {
             readers: Vec::new(),
             wakers: Vec::new(),
             touched: now,
+            began: now,
+            beat: None,
         })))
     }
 
@@ -137,6 +146,17 @@ impl<P: Platform> SharedFill<P> {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// When it began.
+    #[must_use]
+    pub fn began(&self) -> Timestamp {
+        self.0.borrow().began
+    }
+
+    /// Its task runs: to be told every [`BEAT`] from the first time on.
+    pub fn beat(&self, now: Timestamp) {
+        self.0.borrow_mut().beat = Some(now);
     }
 
     /// What its task is at.
@@ -295,7 +315,11 @@ impl<P: Platform> SharedFill<P> {
     /// Whether nothing has moved for `limit`: its task was ended by the runtime.
     #[must_use]
     pub fn is_dead(&self, now: Timestamp, limit: Millis) -> bool {
-        now.since(self.0.borrow().touched) > limit
+        let state = self.0.borrow();
+        match state.beat.filter(|_| state.end.is_none()) {
+            Some(beat) => now.since(beat) > SILENT,
+            None => now.since(state.touched) > limit,
+        }
     }
 
     /// Waits for the outcome. `is_leader` is whether the caller's request began the fill.

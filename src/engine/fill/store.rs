@@ -16,7 +16,9 @@ use crate::cache::tag::TagSet;
 use crate::cache::variant::{never_forwarded, selection};
 use crate::control::metrics::Counter;
 use crate::engine::once_more;
-use crate::engine::port::{CallError, OriginResponse, Platform, Store as _, StoreError};
+use crate::engine::port::{
+    CallError, OriginError, OriginResponse, Platform, Store as _, StoreError,
+};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead, ResponseHead};
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
@@ -125,7 +127,11 @@ impl<P: Platform> Engine<P> {
                 // Who asks from now on is not to share what is broken.
                 self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
                 self.origin_failed(platform, &admitted.page.url(), error);
-                return self.release_lease(platform, admitted, &fetch.lease).await;
+                self.release_lease(platform, admitted, &fetch.lease).await;
+                if fill_request.background && error == OriginError::Timeout {
+                    self.queue_warm(platform, fill_request, admitted).await;
+                }
+                return;
             }
         };
         entry.body_length = fill.total();

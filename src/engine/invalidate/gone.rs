@@ -138,7 +138,10 @@ impl<P: Platform> Engine<P> {
         fetch.began = platform.now();
         fetch.sent = fields.clone();
         let Some(permit) = self.background_permit(platform) else { return Confirmed::Unknown };
-        let Ok(response) = self.ask_as_edge(platform, admitted, fields, permit).await else {
+        let Ok(response) = self
+            .ask_as_edge(platform, admitted, fields, permit, self.config().origin_timeout)
+            .await
+        else {
             return Confirmed::Unknown;
         };
         fetch.arrived = platform.now();

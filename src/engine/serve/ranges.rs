@@ -45,7 +45,10 @@ impl<P: Platform> Engine<P> {
         let permit = self.permit(platform, Sender::Visitor, None).await;
         let began = platform.now();
         let response = match permit {
-            Ok(permit) => self.ask_as_edge(platform, admitted, fields, permit).await,
+            Ok(permit) => {
+                self.ask_as_edge(platform, admitted, fields, permit, self.config().origin_timeout)
+                    .await
+            }
             Err(error) => Err(error),
         };
         let response = match response {

@@ -9,6 +9,7 @@ use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
 
 use futures_util::future::{Either, select, select_all};
 
@@ -21,6 +22,8 @@ use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, 
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::cache::tag::TagSet;
 use crate::control::metrics::Counter;
+use crate::engine::fill::shared::{SharedFill, Work};
+use crate::engine::platform_limits::ALARM;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::Fields;
 use crate::http::retry_after::retry_after;
@@ -41,6 +44,15 @@ use super::{Engine, USER_AGENT, keep_until, own_request};
 pub const SLICE: Millis = Millis(45_000);
 /// The most warms at once, whatever the settings: what an object may have under way.
 const MOST_AT_ONCE: usize = 5;
+/// A warm that has run for so long is slow: its place goes to another, and it goes on beside.
+const SLOW: Millis = Millis(5_000);
+/// Slow warms at once; the oldest is given up for one more.
+const MOST_SLOW: usize = 2;
+/// How long an alarm goes on because of slow work, well within what the platform allows.
+const LONGEST: Millis = Millis(ALARM.0 / 2);
+/// How long a warm may take as a whole: the time limit of the origin, this at least, and a little more.
+const LEAST_LIMIT: Millis = Millis(20_000);
+const AFTER_HEAD: Millis = Millis(2_000);
 /// How long nothing new is looked for; what is due later than that is left to the next alarm.
 const LOOK: Millis = Millis(1_000);
 /// How long calls to the shard have their turn when there is much to do.
@@ -86,7 +98,20 @@ impl<S: Sql> ShardHost<S> {
 }
 
 /// What a slice works on.
-type Job<'a> = Pin<Box<dyn Future<Output = Done> + 'a>>;
+struct Job<'a> {
+    began: Timestamp,
+    /// The warm, if it is one.
+    warm: Option<WarmTask>,
+    work: Pin<Box<dyn Future<Output = Done> + 'a>>,
+}
+
+impl Future for Job<'_> {
+    type Output = Done;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Done> {
+        self.work.as_mut().poll(context)
+    }
+}
 
 /// What has ended.
 enum Done {
@@ -95,7 +120,8 @@ enum Done {
 }
 
 /// Works on the queue until it is empty, or the slice is over: as many warms at once as the shard
-/// gives out, and one step of an import, or of pages for another shard, beside them.
+/// gives out, and one step of an import, or of pages for another shard, beside them. Slow ones hold up
+/// no other, and an alarm ends in time whatever they do.
 ///
 /// # Errors
 /// The shard's.
@@ -106,31 +132,17 @@ pub async fn run_slice<P: Platform, S: Sql>(
 ) -> Result<(), ShardError> {
     let began = platform.now();
     let mut jobs: Vec<Job<'_>> = Vec::new();
-    let mut beside = false;
     let mut failed = Ok(());
     loop {
         let now = platform.now();
-        let open = now.since(began) < SLICE;
+        let since = now.since(began);
+        let slow = jobs.iter().filter(|job| now.since(job.began) >= SLOW).count();
+        let open = since < SLICE || (slow > 0 && since < LONGEST);
         let mut wait = LOOK;
         if open {
             // A full database may refuse this, and still note what was fetched.
             failed = failed.and(shard_host.act(|shard| shard.run_due(now)));
-            if !beside && let Some(task) = shard_host.act(|shard| shard.take_import(now))? {
-                beside = true;
-                let import = engine.import(platform, shard_host, task);
-                jobs.push(Box::pin(async move { Done::Beside(import.await) }));
-            }
-            if !beside && let Some(task) = shard_host.act(|shard| shard.take_move(now))? {
-                beside = true;
-                let moved = engine.hand_over(platform, shard_host, task);
-                jobs.push(Box::pin(async move { Done::Beside(moved.await) }));
-            }
-            for task in shard_host.act(|shard| shard.take_warms(now, MOST_AT_ONCE))? {
-                jobs.push(Box::pin(async move {
-                    let result = engine.warm(platform, &task).await;
-                    Done::Warm(Box::new((task, result)))
-                }));
-            }
+            begin(shard_host, engine, platform, &mut jobs)?;
             let next = shard_host.next_wake()?;
             wait = next.map_or(LOOK, |at| at.since(now).clamp(BREATH, LOOK));
             if jobs.is_empty() {
@@ -143,6 +155,12 @@ pub async fn run_slice<P: Platform, S: Sql>(
             }
         } else if jobs.is_empty() {
             return failed;
+        } else if slow == jobs.len() {
+            // What is left has had its time; dropping it gives up what it does.
+            for job in jobs {
+                set_aside(shard_host, engine, platform, job)?;
+            }
+            return failed;
         }
         let pause = Box::pin(platform.sleep(wait));
         jobs = match select(select_all(jobs), pause).await {
@@ -150,15 +168,62 @@ pub async fn run_slice<P: Platform, S: Sql>(
             Either::Left(((done, _, rest), _)) => {
                 match done {
                     Done::Warm(ended) => note(shard_host, engine, platform, *ended)?,
-                    Done::Beside(done) => {
-                        beside = false;
-                        done?;
-                    }
+                    Done::Beside(done) => done?,
                 }
                 rest
             }
         };
     }
+}
+
+/// Begins what is due and has a place.
+fn begin<'a, P: Platform, S: Sql>(
+    shard_host: &'a ShardHost<S>,
+    engine: &'a Engine<P>,
+    platform: &'a Rc<P>,
+    jobs: &mut Vec<Job<'a>>,
+) -> Result<(), ShardError> {
+    let now = platform.now();
+    let mut beside = jobs.iter().any(|job| job.warm.is_none());
+    if !beside && let Some(task) = shard_host.act(|shard| shard.take_import(now))? {
+        beside = true;
+        let import = engine.import(platform, shard_host, task);
+        let work = Box::pin(async move { Done::Beside(import.await) });
+        jobs.push(Job { began: now, warm: None, work });
+    }
+    if !beside && let Some(task) = shard_host.act(|shard| shard.take_move(now))? {
+        let moved = engine.hand_over(platform, shard_host, task);
+        let work = Box::pin(async move { Done::Beside(moved.await) });
+        jobs.push(Job { began: now, warm: None, work });
+    }
+    let is_slow = |job: &Job<'_>| job.warm.is_some() && now.since(job.began) >= SLOW;
+    while jobs.iter().filter(|job| is_slow(job)).count() > MOST_SLOW {
+        let Some(oldest) = jobs.iter().position(is_slow) else { break };
+        set_aside(shard_host, engine, platform, jobs.remove(oldest))?;
+    }
+    let slow = jobs.iter().filter(|job| is_slow(job)).count() as u32;
+    for task in shard_host.act(|shard| shard.take_warms_beside(now, MOST_AT_ONCE, slow))? {
+        let warm = Some(task.clone());
+        let work = Box::pin(async move {
+            let result = engine.warm(platform, &task).await;
+            Done::Warm(Box::new((task, result)))
+        });
+        jobs.push(Job { began: now, warm, work });
+    }
+    Ok(())
+}
+
+/// Gives a slow job up: a warm is tried again later.
+fn set_aside<P: Platform, S: Sql>(
+    shard_host: &ShardHost<S>,
+    engine: &Engine<P>,
+    platform: &Rc<P>,
+    job: Job<'_>,
+) -> Result<(), ShardError> {
+    let Some(task) = job.warm.clone() else { return Ok(()) };
+    drop(job);
+    let result = WarmResult::Failed { reason: "set-aside".to_owned(), after: None };
+    note(shard_host, engine, platform, (task, result))
 }
 
 fn note<P: Platform, S: Sql>(
@@ -192,20 +257,23 @@ impl<P: Platform> Engine<P> {
         };
         let mut sent = cacheable_request_fields(&request, &admitted, &facts);
         add_selecting(&mut sent, &request, &task.vary);
+        let end = platform.now().plus(self.warm_limit());
         let permit = match self.permit(platform, Sender::Background, None).await {
             Ok(permit) => permit,
             Err(error) => return failed(error, None),
         };
         let began = platform.now();
-        let response = match self.ask_as_edge(platform, &admitted, sent.clone(), permit).await {
-            Ok(response) if is_of_the_moment(response.head.status) => {
-                platform.cancel(response.body);
-                let after = retry_after(&response.head.fields, platform.now());
-                return failed(OriginError::Status(response.head.status), after);
-            }
-            Ok(response) => response,
-            Err(error) => return failed(error, None),
-        };
+        let timeout = self.config().origin_timeout.min(end.since(began));
+        let response =
+            match self.ask_as_edge(platform, &admitted, sent.clone(), permit, timeout).await {
+                Ok(response) if is_of_the_moment(response.head.status) => {
+                    platform.cancel(response.body);
+                    let after = retry_after(&response.head.fields, platform.now());
+                    return failed(OriginError::Status(response.head.status), after);
+                }
+                Ok(response) => response,
+                Err(error) => return failed(error, None),
+            };
         let lease = Lease {
             scope: StoreScope::World,
             fence: task.fence,
@@ -230,7 +298,7 @@ impl<P: Platform> Engine<P> {
                 let status = response.head.status;
                 let entry = self.entry(&request, &admitted, storable, status, &fetch);
                 let fields = warm_fields(&request, &admitted, &fetch.sent);
-                self.store_warm(platform, task, entry, fields, response).await
+                self.store_warm(platform, task, (entry, fields, end), response).await
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 let status = response.head.status;
@@ -259,12 +327,11 @@ impl<P: Platform> Engine<P> {
         &self,
         platform: &Rc<P>,
         task: &WarmTask,
-        mut entry: Entry,
-        request: Fields,
+        (mut entry, request, end): (Entry, Fields, Timestamp),
         response: OriginResponse<P::Stream>,
     ) -> WarmResult {
         let status = entry.status;
-        let body = match self.read_whole(platform, response).await {
+        let body = match self.read_whole(platform, response, end).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 return fetched(
@@ -308,28 +375,64 @@ impl<P: Platform> Engine<P> {
         }))
     }
 
-    /// The whole body; none if it is larger than what may be stored.
+    /// How long a warm may take as a whole: its lease outlives it.
+    fn warm_limit(&self) -> Millis {
+        Millis(self.config().origin_timeout.max(LEAST_LIMIT).0.saturating_add(AFTER_HEAD.0))
+    }
+
+    /// The whole body, by the time that the warm has as a whole; none if it is larger than what may be stored. It
+    /// counts as memory of the isolate.
     async fn read_whole(
         &self,
         platform: &Rc<P>,
         response: OriginResponse<P::Stream>,
+        end: Timestamp,
     ) -> Result<Option<P::Chunk>, OriginError> {
-        let timeout = self.config().origin_timeout;
         let stated = stated_length(&response.head.fields);
-        let mut body = response.body;
-        let (mut pieces, mut total) = (Vec::new(), 0);
-        while let Some(piece) = platform.read(&mut body, timeout).await? {
-            total += P::length(&piece) as u64;
-            if total > self.config().max_body {
-                platform.cancel(body);
+        let mut body = Unread { platform, body: Some(response.body) };
+        let most = self.config().max_body;
+        if stated.is_some_and(|length| length > most) {
+            return Ok(None);
+        }
+        let held = SharedFill::begin(Work::Fetch, platform.now());
+        self.isolate().borrow_mut().watch_fill(&held);
+        loop {
+            let now = platform.now();
+            let timeout = self.config().origin_timeout.min(end.since(now));
+            let Some(stream) = &mut body.body else { return Err(OriginError::Broken) };
+            let Some(piece) = platform.read(stream, timeout).await? else { break };
+            held.push(piece, platform.now());
+            if held.total() > most {
                 return Ok(None);
             }
-            pieces.push(piece);
+            let mut isolate = self.isolate().borrow_mut();
+            let most_held = self.config().fill_memory;
+            if isolate.fill_bytes() > most_held {
+                isolate.shed(now, most_held);
+                if isolate.fill_bytes() > most_held {
+                    return Err(OriginError::Busy);
+                }
+            }
         }
-        if stated.is_some_and(|length| length != total) {
+        body.body = None;
+        if stated.is_some_and(|length| length != held.total()) {
             return Err(OriginError::Broken);
         }
-        Ok(Some(P::concat(&pieces)))
+        Ok(held.body())
+    }
+}
+
+/// A body that is given up when it is dropped unread.
+struct Unread<'a, P: Platform> {
+    platform: &'a Rc<P>,
+    body: Option<P::Stream>,
+}
+
+impl<P: Platform> Drop for Unread<'_, P> {
+    fn drop(&mut self) {
+        if let Some(body) = self.body.take() {
+            self.platform.cancel(body);
+        }
     }
 }
 

@@ -1,0 +1,24 @@
+//! The platform's own limits, in one place, each with its source and with what happens at it.
+//!
+//! | limit | source | what happens at it |
+//! | --- | --- | --- |
+//! | tasks after an answer: [`BACKGROUND_TASKS`] | <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil> | a refresh that takes longer goes to the alarm of the page's shard; a fill that was ended is noticed within ten seconds |
+//! | an alarm's time: [`ALARM`] | <https://developers.cloudflare.com/durable-objects/platform/limits/> | an alarm ends what still runs well before, and another goes on |
+//! | connections at once of one invocation: [`CONNECTIONS`] | <https://developers.cloudflare.com/workers/platform/limits/#simultaneous-open-connections> | a shard fetches fewer pages at once |
+//! | a value of KV: [`KV_VALUE`] | <https://developers.cloudflare.com/kv/platform/limits/> | what is larger stays in the colo (`l2-too-large`) |
+//! | writes of one key of KV: one a second | <https://developers.cloudflare.com/kv/platform/limits/> | no name is written twice |
+//! | memory of an isolate: [`ISOLATE_MEMORY`] | <https://developers.cloudflare.com/workers/platform/limits/#memory> | `memory` and `fill_memory` are less together, and readers are let go for others |
+//! | an object that is overloaded or was replaced | <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/> | asked once more, unless it is overloaded; then told |
+
+use crate::base::time::Millis;
+
+/// How long tasks may go on after the answer was sent, or its reader left.
+pub const BACKGROUND_TASKS: Millis = Millis(30_000);
+/// How long an alarm may run.
+pub const ALARM: Millis = Millis(900_000);
+/// Connections that one invocation may have open at once.
+pub const CONNECTIONS: usize = 6;
+/// The largest value of KV, in bytes.
+pub const KV_VALUE: u64 = 25 << 20;
+/// What an isolate may hold, in bytes, the program itself included.
+pub const ISOLATE_MEMORY: u64 = 128 << 20;
