@@ -19,6 +19,7 @@ class EdgeISRConfig(AppConfig):
         """Everything but the settings' errors, which the checks tell."""
         from . import (
             checks,  # noqa: F401
+            commits,
             cursors,
             hooks,
             sqlite,
@@ -26,6 +27,7 @@ class EdgeISRConfig(AppConfig):
         from .changes import follow_relations
 
         hooks.install()
+        commits.install()
         sqlite.install()
         cursors.install()
         _install_reading()

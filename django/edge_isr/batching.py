@@ -19,7 +19,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .conf import get_settings, is_dormant
 from .delivery import committed
-from .invalidation import Invalidation, merged
+from .invalidation import Invalidation, Options, merged
 from .sqlite import writing_first
 
 logger = logging.getLogger("edge_isr")
@@ -74,6 +74,19 @@ def record(invalidation: Invalidation, using: str = DEFAULT_DB_ALIAS) -> None:
         _submit(invalidation, using)
     else:
         changes.append(invalidation)
+
+
+def record_tags(tags: Iterable[str], options: Options, using: str) -> bool:
+    """Adds tags to what an open transaction tells with these options already; False if it doesn't:
+    then they are recorded as anything is."""
+    connection = connections[using]
+    if not connection.in_atomic_block or _batch.get():
+        return False
+    for known in _after(connection).recorded:
+        if known.options == options:
+            known.tags.update(tags)
+            return True
+    return False
 
 
 class Savepoint:

@@ -18,12 +18,12 @@ from django.db import models
 from django.db.models import Model
 from django.db.models.signals import m2m_changed
 
-from .batching import is_silenced, record
+from .batching import is_silenced, record, record_tags
 from .conf import get_settings
 from .invalidation import Invalidation
-from .loops import tame
+from .loops import rendered, tame
 from .registry import entry_of, is_followed, of_every, of_instance, of_models
-from .tags import concrete_label
+from .tags import clean, concrete_label
 
 # Written by Django at every log-in. No page may be refreshed for that.
 UNSHOWN_FIELDS = {"last_login"}
@@ -51,8 +51,9 @@ def followed(model: type[Model]) -> type[Model] | None:
             model = apps.get_model(model._meta.label)
         except LookupError:
             return None
-    followed = is_followed(model) or any(entry_of(end[1]) is not None for end in ends_of(model))
-    return model if followed else None
+    if is_followed(model) or any(entry_of(end[1]) is not None for end in ends_of(model)):
+        return model
+    return None
 
 
 def follows(model: type[Model]) -> bool:
@@ -68,6 +69,19 @@ def tell(invalidation: Invalidation, using: str) -> None:
     invalidation.settle_ms = settings.settle_ms
     tame(invalidation)
     record(invalidation, using)
+
+
+def tell_row(labels: tuple[str, ...], pk: Any, using: str) -> None:
+    """One row of a model that has nothing else to say: as `tell`, but fast, for many saves."""
+    tags = [*labels]
+    for label in labels:
+        # A number needs no encoding.
+        name = f"{label}:{pk}"
+        tags.append(name if type(pk) is int else clean(name))
+    settings = get_settings()
+    options = (settings.mode == "hard", settings.warm, settings.settle_ms, False, 0)
+    if rendered() is not None or not record_tags(tags, options, using):
+        tell(Invalidation(tags=set(tags), reason=f"{labels[0]} {pk}"), using)
 
 
 @lru_cache(maxsize=1)

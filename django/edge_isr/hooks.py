@@ -9,33 +9,34 @@ before `post_save` is sent: receivers find the row committed, as they do without
 `QuerySet.update` (and so `bulk_update`), `bulk_create` (and so what is added to a relation),
 `Collector.delete` and `_raw_delete` (deletions with their cascades, what is removed from a
 relation), and the batches that deletions are made of, for whoever calls those by themselves.
-`commit` writes the outbox, and what runs callbacks after it begins with ours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import lru_cache
 from inspect import Signature, signature
 from typing import Any
 
+from django.apps import apps
 from django.db import OperationalError, connections, transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model, Q, QuerySet
 from django.db.models.deletion import Collector
 from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 
-from .batching import after_commit, before_commit, savepoint_rolled_back, savepoint_set
-from .changes import Change, chunks, ends_of, followed, rows_by, unshown
+from .changes import Change, chunks, ends_of, followed, rows_by, tell_row, unshown
 from .conf import load
 from .patching import replace_method
-from .registry import entry_of
-from .sqlite import has_ended, has_written, writing_first
+from .registry import entry_of, plain_labels
+from .sqlite import has_written, writing_first
 
 # The model of the deletion that is going on: what its batches delete has been told.
 _deleting: ContextVar[type[Model] | None] = ContextVar("edge_isr_deleting", default=None)
+
+
+_NOTHING = nullcontext()
 
 
 def install() -> None:
@@ -47,10 +48,6 @@ def install() -> None:
     replace_method(Collector, "delete", _collected_delete)
     replace_method(UpdateQuery, "update_batch", _update_batch)
     replace_method(DeleteQuery, "delete_batch", _delete_batch)
-    replace_method(BaseDatabaseWrapper, "commit", _commit)
-    replace_method(BaseDatabaseWrapper, "savepoint", _savepoint)
-    replace_method(BaseDatabaseWrapper, "savepoint_rollback", _savepoint_rollback)
-    replace_method(BaseDatabaseWrapper, "run_and_clear_commit_hooks", _run_commit_hooks)
 
 
 @contextmanager
@@ -70,6 +67,11 @@ def _transaction(using: str, model: type[Model], reads: bool) -> Iterator[None]:
         if reads and connections[using].in_atomic_block:
             _write_first(connections[using], model)
         yield
+
+
+def _is_open(using: str, instance: Model) -> bool:
+    """Whether a transaction is open, in which a save writes before it reads."""
+    return connections[using].in_atomic_block and not instance._meta.select_on_save
 
 
 def _write_first(connection: Any, model: type[Model]) -> None:
@@ -112,6 +114,12 @@ def _save_table(original: Any) -> Any:
         model = followed(source) if cls in (None, source._meta.concrete_model) else None
         if model is None or unshown(model, update_fields):
             return original(self, *arguments)
+        labels = plain_labels(model) if self._meta.apps is apps and not ends_of(model) else ()
+        if labels:
+            with _NOTHING if _is_open(using, self) else _transaction(using, model, True):
+                updated = original(self, *arguments)
+                tell_row(labels, self.pk, using)
+                return updated
         change = Change(source, model, using)
         old = _may_have_old_row(self, model, raw, update_fields)
         with _transaction(using, model, old or self._meta.select_on_save):
@@ -356,39 +364,3 @@ def _delete_batch(original: Any) -> Any:
             return original(self, pk_list, using)
 
     return delete_batch
-
-
-def _commit(original: Any) -> Any:
-    def commit(self: Any) -> None:
-        if self.run_on_commit:
-            before_commit(self)
-        original(self)
-
-    return commit
-
-
-def _savepoint(original: Any) -> Any:
-    def savepoint(self: Any) -> Any:
-        sid = original(self)
-        savepoint_set(self, sid)
-        return sid
-
-    return savepoint
-
-
-def _savepoint_rollback(original: Any) -> Any:
-    def savepoint_rollback(self: Any, sid: str) -> None:
-        original(self, sid)
-        savepoint_rolled_back(self, sid)
-
-    return savepoint_rollback
-
-
-def _run_commit_hooks(original: Callable[[Any], None]) -> Any:
-    def run_and_clear_commit_hooks(self: Any) -> None:
-        has_ended(self)
-        if self.run_on_commit:
-            after_commit(self)
-        original(self)
-
-    return run_and_clear_commit_hooks

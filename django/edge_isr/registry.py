@@ -104,6 +104,9 @@ def unregister(model: type[Model]) -> None:
 def forget_models() -> None:
     """What is remembered of models is asked again: settings or the registry have changed."""
     entry_of.cache_clear()
+    is_automatic.cache_clear()
+    is_followed.cache_clear()
+    plain_labels.cache_clear()
     labels_by_table.cache_clear()
     table_names.cache_clear()
     labels_and_key.cache_clear()
@@ -127,6 +130,7 @@ def registered() -> dict[type[Model], Entry]:
     return dict(_entries)
 
 
+@cache
 def is_automatic(model: type[Model]) -> bool:
     """Whether pages are tagged with the model's instances by themselves."""
     settings, _ = load()
@@ -147,6 +151,7 @@ def _is_bookkeeping(model: type[Model]) -> bool:
     )
 
 
+@cache
 def is_followed(model: type[Model]) -> bool:
     """Whether changes of the model are told."""
     return entry_of(model) is not None or is_automatic(model)
@@ -158,6 +163,12 @@ def labels_of(model: type[Model]) -> tuple[str, ...]:
     concrete = model._meta.concrete_model
     parents = [p for p in concrete._meta.get_parent_list() if not p._meta.proxy]
     return tuple(dict.fromkeys([concrete_label(concrete), *map(concrete_label, parents)]))
+
+
+@cache
+def plain_labels(model: type[Model]) -> tuple[str, ...]:
+    """The labels of a model whose rows have nothing to say but their keys; none of any other."""
+    return () if entry_of(model) is not None else labels_of(model)
 
 
 def of_models(model: type[Model], pks: Iterable[Any] = ()) -> Invalidation:
