@@ -10,8 +10,8 @@ While a cached view is being rendered, a value whose data has changed since coun
 was made after a look-up that found nothing: whoever made it makes it again. So a refetch for the
 edge goes round what is out of date, and renews it. Elsewhere the site's caches do what they did.
 
-A value that was put there unseen, without a look-up before, is known by the models it consists of;
-of others nobody knows what they depend on.
+A value that was put there unseen, without a look-up before, is known by the models it consists of,
+or by the row that was being saved; of others nobody knows what they depend on.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from typing import Any
 from django.apps import apps
 from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
+from django.db.models import Model
 from django.templatetags.cache import CacheNode
 
 from . import kept
 from .conf import load
-from .context import Recorder, current, recording
+from .context import Recorder, Span, current, recording
 from .patching import replace_method
 from .registry import labels_and_key
 from .versions import PREFIX
@@ -50,6 +51,8 @@ def install() -> None:
     for cache in caches.all(initialized_only=True):
         _watch(cache)
     replace_method(CacheNode, "render", _with_recorder)
+    replace_method(Model, "save", _with_row)
+    replace_method(Model, "save_base", _with_row)
     if apps.is_installed("django.contrib.sites"):
         from django.contrib.sites.models import SiteManager
 
@@ -87,6 +90,27 @@ def _with_recorder(original: Any) -> Any:
             return original(*args, **kwargs)
 
     return with_recorder
+
+
+def _with_row(original: Any) -> Any:
+    """What is put into a cache while a row is saved, by receivers or packages, is made of it."""
+
+    def with_row(self: Model, *args: Any, **kwargs: Any) -> Any:
+        recorder = current.get()
+        name = ("row", id(self), None)
+        if recorder is not None and (recorder.closed or name in recorder.spans):
+            return original(self, *args, **kwargs)
+        recorder = recorder or Recorder(active=False)
+        span = Span(None, made=False, replaces=False)
+        span.row = self
+        recorder.begin_span(name, span)
+        try:
+            with recording(recorder):
+                return original(self, *args, **kwargs)
+        finally:
+            recorder.end_span(name)
+
+    return with_row
 
 
 def _get_current(original: Any) -> Any:
@@ -248,6 +272,11 @@ class Watched:
                     plain.delete(kept.beside(key), version=name[2])
                 else:
                     plain.set(kept.beside(key), facts, *args[:2], **lifetime)
+                    kept.after_commit(
+                        current.get(),
+                        facts,
+                        lambda renewed: plain.set(kept.beside(key), renewed, *args[:2], **lifetime),
+                    )
             except Exception:
                 # The value stands; who takes it out does not know what it is made of.
                 logger.exception("the tags of the cached value %r could not be kept", key)

@@ -164,7 +164,7 @@ class Recorder:
 class Span(Recorder):
     """What is seen between a look-up in a cache and the `set` of the same key."""
 
-    __slots__ = ("made", "replaces")
+    __slots__ = ("made", "replaces", "row")
 
     def __init__(self, guard: str | None, made: bool, replaces: bool) -> None:
         super().__init__()
@@ -173,6 +173,8 @@ class Span(Recorder):
         self.guard = guard
         self.made = made
         self.replaces = replaces
+        # The row that is being saved meanwhile, if that is what the span is of.
+        self.row: Any = None
 
 
 @lru_cache(maxsize=256)

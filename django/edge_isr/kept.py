@@ -14,6 +14,7 @@ from typing import Any
 
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
+from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
 
@@ -97,6 +98,8 @@ def facts_of(recorder: Recorder | None, name: Name, value: Any) -> Facts | None:
     """The facts of a value that was put into a cache; None if nothing is known of it."""
     span = recorder.end_span(name) if recorder is not None else None
     source: Recorder | None = span
+    if source is None:
+        source = _saving(recorder)
     if source is None and recorder is not None and recorder.active and recorder.automatic:
         source = recorder
     if source is None:
@@ -124,6 +127,34 @@ def facts_of(recorder: Recorder | None, name: Name, value: Any) -> Facts | None:
         "until": page["until"] if page else kept.until,
         "page": page,
     }
+
+
+def _saving(recorder: Recorder | None) -> Span | None:
+    """What is known while a row is saved: what was loaded since, and the row itself."""
+    spans = list(recorder.spans.values()) if recorder is not None else []
+    rows = [span for span in spans if span.row is not None]
+    if not rows:
+        return None
+    for span in rows:
+        labels, key = labels_and_key(type(span.row))
+        rows[0].saw_models(labels)
+        if key(span.row) is not None:
+            rows[0].saw_instances({label: [key(span.row)] for label in labels})
+    return rows[0]
+
+
+def after_commit(recorder: Recorder | None, facts: Facts, keep: Callable[[Facts], Any]) -> None:
+    """The commit of the row that a value is made of gives its tags new versions: it has those."""
+    row = getattr(_saving(recorder), "row", None)
+    alias = row._state.db if row is not None else None
+    if alias is None or not connections[alias].in_atomic_block:
+        return
+
+    def renew() -> None:
+        versions = versions_of(load()[0].fragment_cache, list(facts["versions"]))
+        keep({**facts, "versions": versions})
+
+    transaction.on_commit(renew, using=alias, robust=True)
 
 
 def _guard() -> str:

@@ -5,6 +5,8 @@ from asgiref.sync import async_to_sync
 from conftest import aget, is_public, tags_of, ttl_of
 from django.core.cache import cache, caches
 from django.core.management import call_command
+from django.db import transaction
+from django.db.models.signals import post_save
 from django.http import HttpResponse
 from django.template import engines
 from shop.models import Category, Product
@@ -221,6 +223,29 @@ class TestUnseen:
         response = self.page(site)
         assert tags_of(response) == {ANYTHING} and ttl_of(response) == 60
         assert "cached value 'unseen'" in response["X-Edge-ISR-Reason"]
+
+    @pytest.mark.parametrize("atomic", [False, True])
+    def test_while_a_row_is_saved_it_is_made_of_that(self, site, hats, atomic):
+        """By a receiver, as packages do that keep settings."""
+
+        def keep(instance, **kwargs):
+            cache.set("unseen", f"{instance.name} {Product.objects.count()}")
+
+        def save(name):
+            hats.name = name
+            hats.save()
+
+        post_save.connect(keep, sender=Category)
+        try:
+            for name in ("Caps", "Fezzes"):
+                transaction.atomic(save)(name) if atomic else save(name)
+                for _ in range(2):
+                    response = self.page(site)
+                    assert response.content.decode() == f"{name} 0"
+                    assert tags_of(response) == {*LIST, "shop.product"}
+                    assert ttl_of(response) == 3600
+        finally:
+            post_save.disconnect(keep, sender=Category)
 
     def test_it_replaces_what_was_known(self, site, hats):
         """The tags of the value before are not the new one's."""
