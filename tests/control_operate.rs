@@ -274,6 +274,7 @@ fn replies_have_the_contracts_json() {
         epoch: Epoch(42),
         pages: Some(3),
         warming: Some(4),
+        unknown: 0,
         dry_run: false,
         repeated: false,
         notes: vec![],
@@ -301,6 +302,7 @@ fn job(queued: u64, running: u64, done: u64, failed: u64, superseded: u64) -> Jo
         superseded,
         failures: vec![FailedPage { url: "u".into(), reason: "a\nb".into(), attempts: 6 }],
         retrying: None,
+        unknown: 0,
         front_caches: Vec::new(),
     }
 }

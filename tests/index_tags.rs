@@ -63,6 +63,12 @@ fn targets_name_the_pages_they_should() {
     };
     add(&mut bench, Page { query: Some("p=/blog/".to_owned()), ..page("/q") });
     add(&mut bench, Page { query: Some("n=1".to_owned()), ..page("/blog/a") });
+    // Asked for once they would not be worth a warm.
+    for (path, query) in [("/q", "p=/blog/"), ("/blog/a", "n=1")] {
+        let page = Page { query: Some(query.to_owned()), ..page(path) };
+        let (key, selection) = (CacheKey::new(&page, []), Selection::default());
+        bench.call(ShardCall::Asked { key, selection }, 0);
+    }
     let other = |path| Page {
         host: "example.com.evil".to_owned(),
         purge_host: "example.com.evil".to_owned(),

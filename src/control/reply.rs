@@ -18,6 +18,10 @@ pub struct Accepted {
     pub pages: Option<u64>,
     /// How many warms they take; none while the shards have not all told.
     pub warming: Option<u64>,
+    /// Pages that may be stored in colos and are not in the index, as far as is known: they are invalidated, and not
+    /// refetched.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown: u64,
     /// Set if nothing was recorded.
     #[serde(skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -56,8 +60,12 @@ pub struct JobReply {
     pub epoch: Epoch,
     /// Its state.
     pub state: JobState,
-    /// Whether all of its pages have been found.
+    /// Whether all of its pages have been found that the index knows.
     pub complete: bool,
+    /// Pages that may be stored in colos and are not in the index, as far as is known: they are invalidated, and not
+    /// refetched.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unknown: u64,
     /// The pages found.
     pub pages: u64,
     /// All its warms: one for each known variant of a page.
@@ -211,4 +219,9 @@ pub fn event_stream_fields() -> Fields {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
 const fn is_false(value: &bool) -> bool {
     !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

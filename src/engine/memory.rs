@@ -93,6 +93,12 @@ impl<C> Memory<C> {
         }
     }
 
+    /// How often a record was found since it was put there, or since [`Memory::take_hits`].
+    #[must_use]
+    pub fn hits(&self, key: &CacheKey) -> u32 {
+        self.slots.get(key).map_or(0, |slot| slot.hits)
+    }
+
     /// How often a variant was found since this was last asked, and since it was put there.
     pub fn take_hits(&mut self, key: &CacheKey, selection: &Selection) -> u32 {
         let slot = self.slots.get_mut(&key.variant(selection));

@@ -172,6 +172,9 @@ pub struct Invalidated {
     /// The highest epoch that the shard ever heard of.
     #[serde(default)]
     pub seen: Epoch,
+    /// Pages that may be stored in colos and are not in the index, as far as is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u64,
 }
 
 /// How far a job's warms are, in one shard.
@@ -201,6 +204,9 @@ pub struct JobProgress {
     /// Those of the queued that have failed before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retrying: Option<Retrying>,
+    /// Pages that may be stored in colos and are not in the index, as far as is known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unknown: u64,
 }
 
 /// Pages of a job that have failed and will be tried again.
@@ -296,4 +302,9 @@ pub struct ShardStatus {
     pub damaged: u64,
     /// Bytes on disk.
     pub bytes: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }

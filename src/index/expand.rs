@@ -24,6 +24,7 @@ pub(super) struct Match {
     pub(super) variant: i64,
     pub(super) page: i64,
     stored: Version,
+    once: bool,
 }
 
 /// Some of a target's variants, and where to go on.
@@ -99,6 +100,13 @@ impl<S: Sql> Work<'_, S> {
         let want = Want { epoch, above_fence: 0 };
         let mut pages = HashSet::new();
         for found in matches {
+            if found.once && !want.is_met_by(found.stored) {
+                // Whoever asks next brings it anew.
+                if let Some(variant) = self.variant_by_id(found.variant)? {
+                    self.drop_variant(&variant)?;
+                }
+                continue;
+            }
             // What was refetched since needs no warm, and was counted if another target had it
             // queued.
             if !want.is_met_by(found.stored) && self.enqueue(found.variant, want, job)? {
@@ -145,7 +153,7 @@ impl<S: Sql> Work<'_, S> {
     fn matches_of(&self, places: &[Place]) -> Result<Vec<Match>, SqlError> {
         let ids: Vec<i64> = places.iter().map(|place| place.variant).collect();
         Ok(matches(&self.sql.exec(
-            "SELECT id, page, stamp, fence FROM variant
+            "SELECT id, page, stamp, fence, once FROM variant
                 WHERE id IN (SELECT value FROM json_each(?)) ORDER BY id",
             &[json(&ids)?],
         )?))
@@ -178,7 +186,7 @@ impl<S: Sql> Work<'_, S> {
         let mut found = Vec::with_capacity(ids.len());
         for chunk in ids.chunks(MAX_PARAMETERS) {
             let query = format!(
-                "SELECT id, page, stamp, fence FROM variant WHERE page IN ({})",
+                "SELECT id, page, stamp, fence, once FROM variant WHERE page IN ({})",
                 marks(chunk.len())
             );
             found.append(&mut matches(&self.sql.exec(&query, chunk)?));
@@ -201,6 +209,7 @@ fn matches(rows: &[Vec<Value>]) -> Vec<Match> {
             variant: row.integer(0)?,
             page: row.integer(1)?,
             stored: Version { stamp: row.epoch(2)?, fence: row.unsigned(3)? },
+            once: row.flag(4)?,
         })
     };
     rows.iter().filter_map(|row| read(row).ok()).collect()

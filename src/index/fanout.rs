@@ -42,10 +42,10 @@ impl<S: Sql> Work<'_, S> {
         if counts.contains(&Accepted::New) {
             self.expand(true)?;
         }
-        let seen = self.state.seen;
+        let (seen, unknown) = (self.state.seen, self.unknown());
         let invalidated = |(fanout, accepted): (&Fanout, Accepted)| {
             if let Accepted::Counted { pages, complete } = accepted {
-                return Ok(Invalidated { pages, warming: 0, complete, seen });
+                return Ok(Invalidated { pages, warming: 0, complete, seen, unknown });
             }
             let job = self.progress(&fanout.job)?.unwrap_or_default();
             Ok(Invalidated {
@@ -53,6 +53,7 @@ impl<S: Sql> Work<'_, S> {
                 warming: job.queued + job.running,
                 complete: job.complete,
                 seen,
+                unknown,
             })
         };
         fanouts.iter().zip(counts).map(invalidated).collect()

@@ -17,6 +17,10 @@ impl<S: Sql> Work<'_, S> {
         if Rule::LeaseSeen.holds() {
             self.state.seen = self.state.seen.max(request.seen);
         }
+        if request.left_out > 0 {
+            self.state.left_out = self.unknown().saturating_add(u64::from(request.left_out));
+            self.state.left_out_at = self.now;
+        }
         let page = self.page(&request.key.digest())?;
         let known_vary = page.as_ref().map_or(&[][..], |page| &page.vary);
         if let Some(names) = missing(known_vary, &request.selection) {
@@ -90,7 +94,9 @@ impl<S: Sql> Work<'_, S> {
         self.state.fence += 1;
         let (fence, stamp) = (self.state.fence, self.state.seen);
         self.sql.exec(
-            "INSERT OR REPLACE INTO lease (variant, fence, stamp, until) VALUES (?, ?, ?, ?)",
+            "INSERT INTO lease (variant, fence, stamp, until, again) VALUES (?, ?, ?, ?, 0)
+                ON CONFLICT (variant) DO UPDATE SET fence = excluded.fence, stamp = excluded.stamp,
+                    until = excluded.until, again = 1",
             &[
                 text(variant.as_str()),
                 number(fence),

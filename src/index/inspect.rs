@@ -2,7 +2,7 @@
 
 use crate::base::sql::row::{Row, json, number, text};
 use crate::base::sql::{Sql, SqlError, Value};
-use crate::base::time::{Epoch, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
@@ -17,6 +17,8 @@ const MOST_PAGES: u32 = 1_000;
 const MOST_PAGES_OF_URL: u64 = 100;
 /// What a count stops at: a scrape must not read all of a large shard.
 pub const MOST_COUNTED: u64 = 10_000;
+/// How long it counts that pages were left out: longer than most are kept.
+pub(super) const LEFT_OUT_KEPT: Millis = Millis(24 * 3_600_000);
 /// Dead letters shown with a job.
 const FAILURES_SHOWN: i64 = 20;
 
@@ -46,7 +48,14 @@ impl<S: Sql> Work<'_, S> {
             complete: !row.flag(8)?,
             failures: if failed > 0 { self.failures(id)? } else { Vec::new() },
             retrying: self.retrying(id)?,
+            unknown: self.unknown(),
         }))
+    }
+
+    /// Pages of this shard that may be stored in colos alone: what askers told in a day.
+    pub(super) fn unknown(&self) -> u64 {
+        let told = self.now.since(self.state.left_out_at) < LEFT_OUT_KEPT;
+        if told { self.state.left_out } else { 0 }
     }
 
     /// What of a job has failed and will be tried again.

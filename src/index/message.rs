@@ -77,6 +77,14 @@ pub enum ShardCall {
         /// Their primary keys.
         keys: Vec<KeyDigest>,
     },
+    /// A variant was asked for again, where it is stored. Answered by [`super::ShardReply::Done`].
+    Asked {
+        /// The page's primary key.
+        key: CacheKey,
+        /// The variant.
+        #[serde(default)]
+        selection: Selection,
+    },
     /// How is the shard? Answered by [`super::ShardReply::Status`].
     Status,
     /// Which pages are this shard's own, and some of them out of another. Answered by
@@ -153,6 +161,9 @@ pub struct LeaseRequest {
     /// How often the asker answered from what it has since it last asked.
     #[serde(default)]
     pub hits: u32,
+    /// How many pages the asker has stored since in its colo alone, because of its budget of new keys.
+    #[serde(default, skip_serializing_if = "is_none_left_out")]
+    pub left_out: u32,
 }
 
 /// What became of a fetch.
@@ -367,4 +378,9 @@ impl WarmResult {
             },
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_none_left_out(count: &u32) -> bool {
+    *count == 0
 }

@@ -211,6 +211,13 @@ impl<S: Sql> Shard<S> {
             ShardCall::Known { keys } => {
                 self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
             }
+            ShardCall::Asked { key, selection } => self
+                .transact(now, |work| {
+                    let digest = key.variant(&selection).digest();
+                    let variant = work.variant_of(&key, &digest)?;
+                    variant.map_or(Ok(()), |variant| Ok(work.note_asked(&variant, 0)?))
+                })
+                .map(|()| ShardReply::Done),
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
             ShardCall::Move(moved) => {
                 let done = self.transact(now, |work| work.moved(&moved))?;

@@ -147,7 +147,7 @@ impl<S: Sql> Work<'_, S> {
                 newest = (Row(row).epoch(0)?, Row(row).text(1)?.to_owned());
             }
         }
-        if newest.0 <= found {
+        if newest.0 <= found || self.variant_by_id(variant)?.is_some_and(|variant| variant.once) {
             return Ok(false);
         }
         self.enqueue(variant, Want { epoch: newest.0, above_fence: 0 }, &newest.1)?;

@@ -1,7 +1,7 @@
 //! Recording what came of a fetch.
 
 use crate::base::rule::Rule;
-use crate::base::sql::row::{epoch, json, maybe_text, number, text, timestamp};
+use crate::base::sql::row::{Row, epoch, flag, json, maybe_text, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::Epoch;
 use crate::cache::key::KeyDigest;
@@ -13,12 +13,16 @@ use super::granting::union;
 use super::rows::{PageRow, VariantRow, first_id};
 use super::{Outcome, RecordRequest, Recorded, ShardError, Work};
 
+/// Variants of a page that count as named with it; further ones can be invented.
+const MOST_NAMED_VARIANTS: u64 = 32;
+
 /// What is written of a fill.
 struct Filled<'a> {
     request: &'a RecordRequest,
     tags: &'a TagSet,
     warmed: bool,
     heat: Heat,
+    once: bool,
 }
 
 impl<S: Sql> Work<'_, S> {
@@ -77,7 +81,8 @@ impl<S: Sql> Work<'_, S> {
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
             return Ok(Recorded { accepted: false, tags, overtaken: false, dropped: false });
         }
-        let filled = Filled { request, tags: &tags, warmed, heat };
+        let once = known.is_none() && !warmed && self.is_once(request, &page, &tags)?;
+        let filled = Filled { request, tags: &tags, warmed, heat, once };
         let id = match &known {
             Some(known) => {
                 self.rewrite(known.id, &filled)?;
@@ -109,6 +114,34 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
+    /// Whether a new variant was asked for once so far, and only by whoever asked: not so if the origin names it, by tags
+    /// on a path without a query.
+    fn is_once(
+        &self,
+        request: &RecordRequest,
+        page: &PageRow,
+        tags: &TagSet,
+    ) -> Result<bool, SqlError> {
+        let plain = request.page.query.is_none() && !request.key.as_str().contains(":cookie:");
+        if plain && request.status == 200 && !tags.is_empty() {
+            if page.new {
+                return Ok(false);
+            }
+            let variants = self
+                .sql
+                .exec("SELECT count(*) FROM variant WHERE page = ?", &[Value::Integer(page.id)])?;
+            let variants = variants.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
+            return Ok(variants >= MOST_NAMED_VARIANTS);
+        }
+        let leased = request.key.variant(&request.leased).digest();
+        let asked = self.sql.exec(
+            "SELECT again FROM lease WHERE variant = ? AND fence = ?",
+            &[text(leased.as_str()), number(request.fence)],
+        )?;
+        let again = asked.first().map_or(Ok(true), |row| Row(row).flag(0))?;
+        Ok(!again)
+    }
+
     /// Writes the row of a new variant; its id.
     fn write(&self, page: i64, digest: &KeyDigest, filled: &Filled<'_>) -> Result<i64, SqlError> {
         let mut values = self.columns(filled)?;
@@ -118,11 +151,12 @@ impl<S: Sql> Work<'_, S> {
             json(&filled.request.selection)?,
             timestamp(filled.heat.0),
             Value::Integer(self.state.segment),
+            flag(filled.once),
         ]);
         first_id(&self.sql.exec(
             "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
-                    keep_until, warmed_at, tags, page, digest, selection, heat, segment)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unhex(?), ?, ?, ?) RETURNING id",
+                    keep_until, warmed_at, tags, page, digest, selection, heat, segment, once)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unhex(?), ?, ?, ?, ?) RETURNING id",
             &values,
         )?)
     }
@@ -135,7 +169,7 @@ impl<S: Sql> Work<'_, S> {
         self.sql.exec(
             "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
                     stored_at = ?, fresh_until = ?, keep_until = ?,
-                    warmed_at = coalesce(?, warmed_at), tags = ?
+                    warmed_at = coalesce(?, warmed_at), tags = ?, once = 0
                 WHERE id = ?",
             &values,
         )?;

@@ -27,6 +27,8 @@ pub(super) struct VariantRow {
     pub(super) fresh_until: Timestamp,
     pub(super) keep_until: Timestamp,
     pub(super) tags: TagSet,
+    /// It was asked for once so far, at an address that anyone can invent.
+    pub(super) once: bool,
     segment: i64,
     heat: Heat,
     version: Version,
@@ -97,7 +99,7 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<Vec<VariantRow>, SqlError> {
         let query = format!(
             "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags,
-                    segment
+                    segment, once
                 FROM variant WHERE {condition}"
         );
         let rows = self.sql.exec(&query, by)?;
@@ -114,6 +116,7 @@ impl<S: Sql> Work<'_, S> {
                     heat: Heat(row.timestamp(7)?),
                     tags: row.json(8)?,
                     segment: row.integer(9)?,
+                    once: row.flag(10)?,
                 })
             })
             .collect()
@@ -178,6 +181,7 @@ impl<S: Sql> Work<'_, S> {
             fresh_until: Timestamp::ZERO,
             keep_until,
             tags: TagSet::default(),
+            once: false,
             segment: self.state.segment,
             heat,
             version: Version { stamp: Epoch::ZERO, fence: 0 },
@@ -186,6 +190,10 @@ impl<S: Sql> Work<'_, S> {
 
     /// Somebody asked for a variant, after so many hits that nobody here heard of.
     pub(super) fn note_asked(&self, variant: &VariantRow, hits: u32) -> Result<(), SqlError> {
+        if variant.once {
+            let id = [Value::Integer(variant.id)];
+            self.sql.exec("UPDATE variant SET once = 0 WHERE id = ?", &id)?;
+        }
         let heat = variant.heat.after(hits.saturating_add(1), self.now);
         if heat.is_worth(variant.heat) {
             self.sql.exec(

@@ -81,6 +81,10 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("variant", "heat", "INTEGER NOT NULL DEFAULT 0"),
     // Its place in the queue once it is due: its variant's heat. -1: it waits for its time.
     ("warm", "rank", "INTEGER NOT NULL DEFAULT -1"),
+    // Asked for once so far, at an address that anyone can invent: not worth a refetch.
+    ("variant", "once", "INTEGER NOT NULL DEFAULT 0"),
+    // Whether it was asked for before. What an earlier version wrote counts as if it was.
+    ("lease", "again", "INTEGER NOT NULL DEFAULT 1"),
     // Why its last try failed.
     ("warm", "reason", "TEXT NOT NULL DEFAULT ''"),
 ];
@@ -121,6 +125,9 @@ pub(super) struct State {
     pub(super) segment: i64,
     /// When the walk goes on.
     pub(super) walk_at: Timestamp,
+    /// Pages that askers have left out of the index, and when they told so last.
+    pub(super) left_out: u64,
+    pub(super) left_out_at: Timestamp,
     /// When `fence` was last raised past another shard's.
     pub(super) raised_at: Timestamp,
 }
@@ -163,6 +170,8 @@ fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
             "walk_again" => state.walk_again = row.flag(1)?,
             "segment" => state.segment = row.integer(1)?,
             "walk_at" => state.walk_at = row.timestamp(1)?,
+            "left_out" => state.left_out = row.unsigned(1)?,
+            "left_out_at" => state.left_out_at = row.timestamp(1)?,
             "raised_at" => state.raised_at = row.timestamp(1)?,
             // Names of a later version.
             _ => {}
@@ -189,6 +198,8 @@ pub(super) fn save<S: Sql>(sql: &S, before: &State, state: &State) -> Result<(),
         ("walk_again", flag(before.walk_again), flag(state.walk_again)),
         ("segment", Value::Integer(before.segment), Value::Integer(state.segment)),
         ("walk_at", timestamp(before.walk_at), timestamp(state.walk_at)),
+        ("left_out", number(before.left_out), number(state.left_out)),
+        ("left_out_at", timestamp(before.left_out_at), timestamp(state.left_out_at)),
         ("raised_at", timestamp(before.raised_at), timestamp(state.raised_at)),
     ];
     for (name, before, value) in rows {

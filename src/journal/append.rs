@@ -73,7 +73,7 @@ impl<S: Sql> Journal<S> {
                 unsafe_method: append.unsafe_method,
             })
         })?;
-        Ok(Appended::New { epoch: next, pages: None, warming: None })
+        Ok(Appended::New { epoch: next, pages: None, warming: None, unknown: None })
     }
 
     /// Continues past an epoch that this journal never issued: it was restored from an older

@@ -147,6 +147,9 @@ pub enum Appended {
         /// The warms it queued; none as long as not every shard has told.
         #[serde(default)]
         warming: Option<u64>,
+        /// Pages that may be stored in colos and are not in the index; none as long as not every shard has told.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unknown: Option<u64>,
     },
     /// It was recorded before: answer as then.
     Repeated {
@@ -161,7 +164,7 @@ impl Appended {
     /// Recorded, before any shard was told.
     #[must_use]
     pub const fn recorded(epoch: Epoch) -> Self {
-        Self::New { epoch, pages: None, warming: None }
+        Self::New { epoch, pages: None, warming: None, unknown: None }
     }
 }
 

@@ -8,6 +8,7 @@
 mod background;
 mod body;
 mod fetch;
+mod late;
 pub(crate) mod leader_only;
 pub(crate) mod permission;
 pub mod reader;

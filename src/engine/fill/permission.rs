@@ -14,6 +14,7 @@ use crate::engine::port::{CallError, Platform, Store as _};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
 
 use super::FillRequest;
+use super::late::KEY_BUDGET;
 use super::shared::{SharedFill, Source};
 use crate::engine::Engine;
 use crate::engine::memory::{StoredPage, StoredRecord};
@@ -101,7 +102,7 @@ impl<P: Platform> Engine<P> {
         if candidate.page.is_none()
             && !self.isolate().borrow_mut().claim_new_key(&admitted.page.host, began, budget)
         {
-            return FillPermission::Fetch(Lease::alone("key-budget", selected, tags));
+            return FillPermission::Fetch(Lease::alone(KEY_BUDGET, selected, tags));
         }
         let shard = admitted.key.digest().shard(self.config().shards);
         let mut need = candidate.need;
@@ -122,6 +123,7 @@ impl<P: Platform> Engine<P> {
                 colo: platform.colo_name(),
                 background: fill_request.background,
                 hits: std::mem::take(&mut hits),
+                left_out: std::mem::take(&mut self.isolate().borrow_mut().left_out),
             };
             let reply = match platform.shard(shard, ShardCall::Lease(request)).await {
                 Ok(ShardReply::Lease(reply)) => reply,

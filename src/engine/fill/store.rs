@@ -25,6 +25,7 @@ use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, 
 use crate::journal::view::Verdict;
 
 use super::FillContext;
+use super::late::{KEY_BUDGET, is_named};
 use super::permission::{Lease, StoreScope};
 use super::shared::FillOutcome;
 use super::stored::{fresh_until, is_beyond_l2, l2_key, stated_length};
@@ -241,6 +242,11 @@ impl<P: Platform> Engine<P> {
             StoreScope::World => {
                 self.publish(platform, admitted, &fill_request.incoming.head, page, fetch).await
             }
+            StoreScope::Colo(KEY_BUDGET) if is_named(entry) => {
+                let request = &fill_request.incoming.head;
+                self.publish_late(platform, admitted, request, page, fetch.sent.clone()).await;
+            }
+            StoreScope::Colo(KEY_BUDGET) => self.isolate().borrow_mut().left_out += 1,
             StoreScope::Colo(_) => {}
         }
     }
@@ -261,7 +267,7 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Puts a response into L2 under a name that is never used again, and tells the shard that name.
-    async fn publish(
+    pub(super) async fn publish(
         &self,
         platform: &Rc<P>,
         admitted: &Admitted<'_>,

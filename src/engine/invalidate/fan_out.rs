@@ -135,6 +135,7 @@ impl<S: Sql> JournalHost<S> {
             Some(reply) => {
                 count.sum.pages += reply.pages;
                 count.sum.warming += reply.warming;
+                count.sum.unknown += reply.unknown;
                 count.sum.complete &= reply.complete;
             }
             None => count.sum.complete = false,
@@ -197,7 +198,8 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     let whole = count.filter(|count| all && count.left == 0 && count.sum.complete);
     let whole = whole.map(|count| count.sum);
     let (pages, warming) = (whole.map(|sum| sum.pages), whole.map(|sum| sum.warming));
-    Ok(JournalReply::Appended(Appended::New { epoch, pages, warming }))
+    let unknown = whole.map(|sum| sum.unknown).filter(|unknown| *unknown > 0);
+    Ok(JournalReply::Appended(Appended::New { epoch, pages, warming, unknown }))
 }
 
 /// Does what is due: second epochs, expiry, and the outbox.

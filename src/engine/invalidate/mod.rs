@@ -45,6 +45,8 @@ pub(crate) enum InvalidationReceipt {
         pages: Option<u64>,
         /// The warms it queued, as far as is known.
         warming: Option<u64>,
+        /// Pages that may be stored in colos and are not in the index.
+        unknown: u64,
     },
     /// Since before.
     Repeated {
@@ -75,8 +77,8 @@ impl<P: Platform> Engine<P> {
             unsafe_method: false,
         };
         let recorded = match self.append(platform, append).await {
-            Ok(Appended::New { epoch, pages, warming, .. }) => {
-                InvalidationReceipt::New { epoch, pages, warming }
+            Ok(Appended::New { epoch, pages, warming, unknown, .. }) => {
+                InvalidationReceipt::New { epoch, pages, warming, unknown: unknown.unwrap_or(0) }
             }
             Ok(Appended::Repeated { epoch }) => InvalidationReceipt::Repeated { epoch },
             Ok(Appended::Conflict) => return Err(Problem::id_conflict()),

@@ -117,6 +117,7 @@ impl<P: Platform> Engine<P> {
             superseded: 0,
             failures: Vec::new(),
             retrying: None,
+            unknown: 0,
             front_caches: job.map_or_else(Vec::new, |job| job.front_caches),
         };
         // Those that have taken it are done with it.
@@ -130,6 +131,7 @@ impl<P: Platform> Engine<P> {
             sum.failed += part.failed;
             sum.superseded += part.superseded;
             sum.complete &= part.complete;
+            sum.unknown += part.unknown;
             sum.retrying = match (sum.retrying, part.retrying) {
                 (Some(one), Some(other)) => {
                     let pages = one.pages + other.pages;

@@ -209,13 +209,16 @@ impl<P: Platform> Engine<P> {
         let requester = Requester { caller: caller.name(), via: "control", counted: true };
         let recorded =
             self.invalidate(platform, &command, id.clone(), body_digest, requester).await?;
-        let (epoch, pages, warming, repeated) = match recorded {
-            InvalidationReceipt::New { epoch, pages, warming } => (epoch, pages, warming, false),
-            InvalidationReceipt::Repeated { epoch } => (epoch, None, None, true),
+        let (epoch, pages, warming, unknown, repeated) = match recorded {
+            InvalidationReceipt::New { epoch, pages, warming, unknown } => {
+                (epoch, pages, warming, unknown, false)
+            }
+            InvalidationReceipt::Repeated { epoch } => (epoch, None, None, 0, true),
         };
         let (pages, warming) = self.wait(platform, &id, command.wait, (pages, warming)).await;
         let notes = command.notes;
-        let accepted = Accepted { id, epoch, pages, warming, dry_run: false, repeated, notes };
+        let accepted =
+            Accepted { id, epoch, pages, warming, unknown, dry_run: false, repeated, notes };
         Ok(answer(202, json(&accepted)))
     }
 
@@ -263,6 +266,7 @@ impl<P: Platform> Engine<P> {
             epoch: self.ensure_stamp(platform).await,
             pages,
             warming: Some(0),
+            unknown: 0,
             dry_run: true,
             repeated: false,
             notes: command.notes,

@@ -83,6 +83,7 @@ impl<P: Platform> Engine<P> {
                 }
                 match reuse(entry, validity, &directives, admitted.route, now) {
                     Reuse::Fresh { ttl } => {
+                        self.note_asked_again(platform, &incoming, admitted, &page);
                         return Answer::stored(&asked, &page, now, CacheStatus::hit(ttl));
                     }
                     Reuse::Stale { ttl, why } => {

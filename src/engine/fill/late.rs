@@ -1,0 +1,110 @@
+//! Pages that the index hears of late: the budget of new keys left them out, or they were asked for once.
+
+use std::rc::Rc;
+
+use crate::base::time::Epoch;
+use crate::cache::admission::{Admission, Admitted, admit};
+use crate::cache::entry::Entry;
+use crate::cache::forward::cacheable_request_fields;
+use crate::engine::memory::StoredPage;
+use crate::engine::port::Platform;
+use crate::engine::{Engine, Incoming};
+use crate::http::{Fields, RequestHead};
+use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
+
+use super::permission::{Lease, StoreScope};
+use super::store::FetchContext;
+
+/// Why a page of a new key may stay in its colo.
+pub(super) const KEY_BUDGET: &str = "key-budget";
+
+/// Whether the origin names the page: by tags, on a path without a query. Anyone can invent the others.
+pub(super) fn is_named(entry: &Entry) -> bool {
+    entry.status == 200 && entry.page.query.is_none() && !entry.tags.is_empty()
+}
+
+impl<P: Platform> Engine<P> {
+    /// Publishes what the budget of new keys left out, if nobody else has it or is at it.
+    pub(super) async fn publish_late(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        request: &RequestHead,
+        page: &Rc<StoredPage<P::Chunk>>,
+        sent: Fields,
+    ) {
+        let entry = &page.entry;
+        let shard = admitted.key.digest().shard(self.config().shards);
+        let lease = LeaseRequest {
+            page: entry.page.clone(),
+            key: entry.key.clone(),
+            selection: entry.selection.clone(),
+            need: Epoch::ZERO,
+            have_fence: 0,
+            seen: self.ensure_stamp(platform).await,
+            lagged: false,
+            colo: platform.colo_name(),
+            background: true,
+            hits: 0,
+            left_out: 0,
+        };
+        let grant = match platform.shard(shard, ShardCall::Lease(lease)).await {
+            Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => grant,
+            Ok(_) => return,
+            Err(error) => return self.shard_failed(platform, "lease", &error),
+        };
+        let mut entry = entry.clone();
+        entry.fence = grant.fence;
+        let lease = Lease {
+            scope: StoreScope::World,
+            fence: grant.fence,
+            stamp: grant.stamp,
+            tags: grant.tags,
+            vary: grant.vary,
+            first: grant.first,
+            leased: entry.selection.clone(),
+        };
+        let (stamp, began, arrived) = (entry.stamp, entry.request_time, entry.response_time);
+        let page = Rc::new(StoredPage { entry, body: page.body.clone() });
+        self.store_in_memory(&page);
+        let fetch = FetchContext { lease, stamp, sent, began, arrived };
+        self.publish(platform, admitted, request, &page, &fetch).await;
+    }
+
+    /// Tells the shard of a page that is asked for once more where it is stored: what it has not heard of is published,
+    /// what it thinks was asked for once is worth a refetch.
+    pub(crate) fn note_asked_again(
+        &self,
+        platform: &Rc<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+    ) {
+        let entry = &page.entry;
+        let plain = entry.fence > 0 && is_named(entry);
+        let key = entry.key.variant(&entry.selection);
+        if plain || self.isolate().borrow().memory.hits(&key) != 1 {
+            return;
+        }
+        let (now, budget) = (platform.now(), self.config().new_keys_per_second);
+        if !self.isolate().borrow_mut().claim_new_key(&entry.page.host, now, budget) {
+            return;
+        }
+        let (engine, on, page) = (self.clone(), Rc::clone(platform), Rc::clone(page));
+        let (key, selection) = (entry.key.clone(), entry.selection.clone());
+        let request = Rc::clone(&incoming.head);
+        let sent = cacheable_request_fields(&request, admitted, &self.facts(incoming, false));
+        platform.spawn(async move {
+            if page.entry.fence == 0
+                && let Admission::Serve(admitted) = admit(&request, engine.config())
+            {
+                engine.publish_late(&on, &admitted, &request, &page, sent).await;
+            }
+            let shard = key.digest().shard(engine.config().shards);
+            let asked = ShardCall::Asked { key, selection };
+            if let Err(error) = on.shard(shard, asked).await {
+                engine.shard_failed(&on, "asked", &error);
+            }
+        });
+    }
+}
