@@ -41,6 +41,21 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// Bytes that the head takes in memory, allocations included; not the body.
+    #[must_use]
+    pub fn head_bytes(&self) -> u64 {
+        let page = &self.page;
+        let texts = [&page.scheme, &page.host, &page.purge_host, &page.path];
+        let mut bytes = size_of::<Self>() as u64 + text_bytes(self.key.as_str());
+        bytes += texts.into_iter().chain(&page.query).map(|text| text_bytes(text)).sum::<u64>();
+        let pairs = self.selection.0.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in pairs.chain(self.fields.iter()) {
+            bytes += PAIR_BYTES + text_bytes(name) + text_bytes(value);
+        }
+        bytes += self.tags.iter().map(|tag| TEXT_BYTES + text_bytes(tag.as_str())).sum::<u64>();
+        bytes + 2 * size_of_val(self.targets.as_slice()) as u64 + LISTS * ALLOCATION
+    }
+
     /// `current_age` (RFC 9111 §4.2.3).
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Seconds {
@@ -108,4 +123,18 @@ pub enum Demand {
     WhenStale,
     /// `no-cache`: each reuse is validated.
     Always,
+}
+
+/// What an allocation takes beside its bytes.
+pub const ALLOCATION: u64 = 16;
+/// A text's place in a list that may have grown to twice its length; two of them.
+const TEXT_BYTES: u64 = 2 * size_of::<String>() as u64;
+const PAIR_BYTES: u64 = 2 * TEXT_BYTES;
+/// An entry's lists.
+const LISTS: u64 = 4;
+
+/// Bytes that a text takes in memory, beside its place.
+#[must_use]
+pub const fn text_bytes(text: &str) -> u64 {
+    text.len() as u64 + ALLOCATION
 }
