@@ -140,13 +140,16 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
     if not can_write(connection.alias):
         return
     changes = merged(one for after in waiting for one in after.recorded)
+    inside = connection.in_atomic_block
     try:
         # A savepoint: on some databases a statement that fails ends the transaction.
         with transaction.atomic(using=connection.alias):
             for one in changes:
                 write(one, connection.alias, settings)
     except Exception as error:
-        if connection.needs_rollback or connection.connection is None:
+        # Not even the savepoint could be set.
+        lost, connection.in_atomic_block = connection.in_atomic_block is not inside, inside
+        if lost or connection.needs_rollback or connection.connection is None:
             raise
         logger.error(
             "the outbox on %s could not be written (%s): %s is told without it, and is lost if "

@@ -8,9 +8,9 @@ from typing import Any
 
 from .. import signing
 from ..conf import Settings
-from ..http import Reply, call, judge
+from ..http import Reply, call, judge, retry_after
 from ..invalidation import Invalidation
-from ..retry import Refused
+from ..retry import Failed, Refused
 from ..tags import path_tag, with_coarse
 from .base import Receipt
 
@@ -78,6 +78,12 @@ class WorkerTarget:
         if reply.status == 409:
             # The id is taken by the same rows said differently, before an upgrade of this package.
             reply = self._call(command, f"{message_id}.again")
+        if reply.status in (401, 403):
+            raise Failed(
+                f"{reply.detail()} Compare EDGE_ISR['WEBHOOK_SECRET'] with the worker's "
+                "WEBHOOK_SECRET, and this machine's clock with the time: nothing is lost meanwhile",
+                retry_after(reply),
+            )
         answer = judge(reply).json()
         epoch = answer.get("epoch") if isinstance(answer, dict) else None
         logger.info("%s: revalidated at epoch %s", invalidation, epoch)

@@ -1,0 +1,132 @@
+"""Faults of the database and of the operator: the site goes on, and the log says what to do."""
+
+import threading
+
+import pytest
+from conftest import IS_POSTGRES, the_row
+from django.db import OperationalError, connection, connections, transaction
+from shop.models import Category
+
+import edge_isr
+from edge_isr.conf import get_settings
+from edge_isr.delivery.outbox import Deliverer
+from edge_isr.models import OutboxMessage
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def deliver():
+    return Deliverer().round("default", get_settings())
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_secret_that_is_wrong_on_one_side(status, worker, caplog):
+    worker.answers = [(status, {"detail": "No configured secret made the signature."})]
+    edge_isr.revalidate_by_tags("x")
+    assert deliver().failed == 1
+    for text in (caplog.text, the_row().last_error):
+        assert "No configured secret" in text
+        assert "WEBHOOK_SECRET" in text and "clock" in text and "nothing is lost" in text
+    OutboxMessage.objects.update(due_at=the_row().created_at)
+    assert deliver().delivered == 1
+
+
+if IS_POSTGRES:
+
+    def elsewhere(do):
+        """In a thread, with a connection of its own."""
+
+        def run():
+            try:
+                do()
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+
+    def test_an_outbox_that_is_locked_by_a_migration(edge, worker, caplog):
+        edge(REQUEST_WAIT=2)
+        Category.objects.create(pk=1, name="a", slug="a")
+        locked, done = threading.Event(), threading.Event()
+
+        def lock():
+            try:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    cursor.execute("LOCK TABLE edge_isr_outboxmessage IN ACCESS EXCLUSIVE MODE")
+                    locked.set()
+                    done.wait(20)
+            finally:
+                connections.close_all()
+
+        other = threading.Thread(target=lock)
+        other.start()
+        assert locked.wait(20)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '50ms'")
+        try:
+            Category.objects.create(pk=2, name="b", slug="b")
+            with transaction.atomic():
+                Category.objects.filter(pk=1).update(name="c")
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = 0")
+            done.set()
+            other.join()
+        assert Category.objects.get(pk=1).name == "c" and Category.objects.count() == 2
+        assert worker.tags == {"shop.category", "shop.category:1", "shop.category:2"}
+        assert "lock timeout" in caplog.text
+
+    def test_a_serialization_failure_is_the_sites_to_repeat(worker):
+        """It fails as without the package, tells nothing, and what is repeated is told once."""
+        Category.objects.create(pk=1, name="a", slug="a")
+        deliver()
+        worker.calls.clear()
+
+        def once(meanwhile):
+            with transaction.atomic():
+                with connection.cursor() as cursor:
+                    cursor.execute("SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+                category = Category.objects.get(pk=1)
+                meanwhile()
+                category.name += "b"
+                category.save()
+
+        def other():
+            with edge_isr.silence():
+                Category.objects.filter(pk=1).update(name="other")
+
+        with pytest.raises(OperationalError, match="could not serialize"):
+            once(lambda: elsewhere(other))
+        assert deliver().delivered == 0
+        once(lambda: None)
+        assert deliver().delivered == 1
+        assert Category.objects.get().name == "otherb"
+        assert worker.tags == {"shop.category", "shop.category:1"}
+
+    def test_a_connection_that_is_lost_before_the_commit():
+        with pytest.raises(OperationalError), transaction.atomic():
+            Category.objects.create(pk=1, name="a", slug="a")
+            pid = connection.connection.info.backend_pid
+            elsewhere(lambda: connection.cursor().execute(f"SELECT pg_terminate_backend({pid})"))
+        connection.close()
+        assert not Category.objects.exists() and not OutboxMessage.objects.exists()
+
+else:
+
+    def test_a_full_disk(tmp_path):
+        """Neither the row nor its message is there, and the site hears of it as it would."""
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA page_count")
+            (pages,) = cursor.fetchone()
+            cursor.execute(f"PRAGMA max_page_count = {pages}")
+        before = Category.objects.count()
+        try:
+            with pytest.raises(OperationalError, match="full"), transaction.atomic():
+                for n in range(5000):
+                    Category.objects.create(name="x" * 80, slug=str(n))
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute("PRAGMA max_page_count = 1073741823")
+        assert Category.objects.count() == before and not OutboxMessage.objects.exists()
