@@ -5,7 +5,7 @@
 //!
 //! `base ← http ← config ← cache ← journal ← index ← control ← front_caches ← engine ← cloudflare`
 //!
-//! `tests/architecture.rs` enforces it; `docs/architecture.md` has the map.
+//! `tests/repository/architecture.rs` enforces it; `docs/architecture.md` has the map.
 
 pub mod base;
 pub mod cache;

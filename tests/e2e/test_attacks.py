@@ -1,6 +1,6 @@
 """Attacks on web caches, on the real runtime and over raw sockets.
 
-`tests/attacks.rs` has the same attacks through the engine, each with its source; here is what only the runtime can
+`tests/engine/attacks.rs` has the same attacks through the engine, each with its source; here is what only the runtime can
 show: how it frames, what it lets through, and that no visitor gets what another one sent.
 """
 

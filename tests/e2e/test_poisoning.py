@@ -1,6 +1,6 @@
 """What one visitor sends decides nothing of what the next one gets: attacks by plain requests, on the real runtime.
 
-`tests/attacks.rs` has them through the engine, each with its source; `test_attacks.py` has those that need raw bytes.
+`tests/engine/attacks.rs` has them through the engine, each with its source; `test_attacks.py` has those that need raw bytes.
 """
 
 import pytest

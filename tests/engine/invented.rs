@@ -1,0 +1,134 @@
+//! What strangers invent is not refetched, and what the origin names is not left out: who is warmed, and which pages the
+//! index knows.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::rc::Rc;
+
+use crate::world::{Isolate, Script, World};
+use edge_isr::config::{Config, parse};
+use edge_isr::journal::Mode;
+
+const FRESH: &str = "max-age=3600, stale-while-revalidate=3600";
+
+fn config() -> Config {
+    parse(r#"{"shards": 2, "new_keys_per_second": 5}"#).unwrap()
+}
+
+fn site(vary: bool) -> (Rc<World>, Isolate) {
+    let world = World::new(&config());
+    world.origin(move |reached| {
+        let post = reached.target.split(['?', '/']).nth(2).unwrap_or("0");
+        let tags = format!("post:{post} posts");
+        let mut fields = vec![("cdn-cache-control", FRESH), ("surrogate-key", tags.as_str())];
+        if vary {
+            fields.push(("vary", "accept-language"));
+        }
+        Ok(Script::new(200, &fields, "page"))
+    });
+    let isolate = Isolate::new(&world, &config(), "ams");
+    (world, isolate)
+}
+
+/// Origin requests that an invalidation of a tag causes by itself.
+fn refetched(world: &Rc<World>, tag: &str) -> u64 {
+    world.pass(3_000);
+    world.spent();
+    world.invalidate(tag, Mode::Soft);
+    for _ in 0..60 {
+        world.alarms();
+        world.pass(1_000);
+    }
+    world.spent().get("origin").copied().unwrap_or_default()
+}
+
+#[test]
+fn invented_addresses_are_not_refetched() {
+    let (world, isolate) = site(false);
+    isolate.get("https://example.com/post/42/", &[]);
+    for n in 0..150 {
+        isolate.get(&format!("https://example.com/post/42/?x{n}=1"), &[]);
+        world.pass(250);
+    }
+    for _ in 0..3 {
+        let count = refetched(&world, "post:42");
+        assert_eq!(count, 1, "the page alone");
+    }
+}
+
+#[test]
+fn what_is_asked_for_again_is_refetched() {
+    let (world, isolate) = site(false);
+    let (once, again, elsewhere) = ("?a=1", "?a=2", "?a=3");
+    let url = |query: &str| format!("https://example.com/post/42/{query}");
+    for query in [once, again, elsewhere] {
+        isolate.get(&url(query), &[]);
+        world.pass(1_000);
+    }
+    isolate.get(&url(again), &[]);
+    let fra = Isolate::new(&world, &config(), "fra");
+    fra.get(&url(elsewhere), &[]);
+    assert_eq!(refetched(&world, "post:42"), 2);
+    // A sitemap, or a call, names what it lists.
+    let body = format!(r#"{{"urls": ["{}"]}}"#, url("?a=4"));
+    assert_eq!(isolate.operate("POST", "/v1/warm", &body).status, 202);
+    for _ in 0..5 {
+        world.alarms();
+        world.pass(1_000);
+    }
+    assert_eq!(refetched(&world, "post:42"), 3);
+}
+
+#[test]
+fn pages_that_the_origin_names_are_known_whatever_the_budget() {
+    let (world, isolate) = site(false);
+    for n in 0..200 {
+        isolate.get(&format!("https://example.com/post/{n}/"), &[]);
+    }
+    world.pass(5_000);
+    assert_eq!(refetched(&world, "posts"), 200);
+}
+
+#[test]
+fn pages_left_out_are_recorded_when_they_are_asked_for_again() {
+    let (world, isolate) = site(false);
+    let url = |n: usize| format!("https://example.com/post/{n}/?page=1");
+    (0..40).for_each(|n| drop(isolate.get(&url(n), &[])));
+    world.pass(2_000);
+    for n in 0..40 {
+        isolate.get(&url(n), &[]);
+        world.pass(400);
+    }
+    assert_eq!(refetched(&world, "posts"), 40);
+}
+
+#[test]
+fn variants_of_a_page_are_refetched_and_invented_ones_beyond_a_number_are_not() {
+    let (world, isolate) = site(true);
+    for n in 0..120u8 {
+        let language = format!("{}{}", char::from(b'a' + n / 26), char::from(b'a' + n % 26));
+        isolate.get("https://example.com/post/1/", &[("accept-language", &language)]);
+        world.pass(300);
+    }
+    let count = refetched(&world, "posts");
+    assert!((12..=33).contains(&count), "{count}");
+}
+
+#[test]
+fn the_answer_and_the_job_say_how_many_pages_may_be_unknown() {
+    let (world, isolate) = site(false);
+    let url = |n: usize| format!("https://example.com/post/{n}/?page=1");
+    (0..40).for_each(|n| drop(isolate.get(&url(n), &[])));
+    world.pass(2_000);
+    // What was left out is told with what is asked next.
+    (40..60).for_each(|n| drop(isolate.get(&format!("https://example.com/post/{n}/"), &[])));
+    world.pass(2_000);
+    (60..64).for_each(|n| drop(isolate.get(&url(n), &[])));
+    let seen = isolate.operate("POST", "/v1/revalidate", r#"{"tags": ["posts"]}"#);
+    let told: serde_json::Value = serde_json::from_str(&seen.text()).unwrap();
+    let unknown = told["unknown"].as_u64().unwrap_or(0);
+    assert!((20..=40).contains(&unknown), "{told}");
+    let job = format!("/v1/jobs/{}", told["id"].as_str().unwrap());
+    let job: serde_json::Value =
+        serde_json::from_str(&isolate.operate("GET", &job, "").text()).unwrap();
+    assert_eq!(job["unknown"].as_u64(), Some(unknown), "{job}");
+}

@@ -1,0 +1,252 @@
+//! Ordinary load, counted: many readers at once, refreshes in the background, an origin that is slow. Nobody is refused
+//! whom the origin alone would have served, and visitors come before what nobody waits for.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::world::{Isolate, Reached, Script, Seen, World};
+use edge_isr::base::time::Millis;
+use edge_isr::config::Config;
+use edge_isr::journal::Mode;
+
+const SITE: &str = "https://example.com";
+const FRESH: (&str, &str) = ("cdn-cache-control", "max-age=300");
+const SOON_STALE: (&str, &str) = ("cdn-cache-control", "max-age=1, stale-while-revalidate=3600");
+
+fn config() -> Config {
+    Config { new_keys_per_second: 100_000, ..Config::default() }
+}
+
+fn site(config: &Config, origin: impl Fn(&Reached) -> Script + 'static) -> (Rc<World>, Isolate) {
+    let world = World::new(config);
+    world.origin(move |reached| Ok(origin(reached)));
+    let isolate = Isolate::new(&world, config, "ams");
+    (world, isolate)
+}
+
+/// A request that begins now; its answer comes into the slot.
+fn start(isolate: &Isolate, path: &str, fields: &[(&str, &str)]) -> Rc<RefCell<Option<Seen>>> {
+    let (asks, head) =
+        (isolate.clone(), crate::world::request("GET", &format!("{SITE}{path}"), fields));
+    isolate.world.start(async move { asks.ask(head).await })
+}
+
+fn statuses(answers: &[Rc<RefCell<Option<Seen>>>]) -> Vec<u16> {
+    answers.iter().map(|seen| seen.borrow().as_ref().map_or(0, |seen| seen.status)).collect()
+}
+
+fn metric(isolate: &Isolate, name: &str) -> u64 {
+    let text = isolate.operate("GET", "/metrics", "").text();
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().expect("a number")
+}
+
+/// Twice as many readers as may ask the origin at once, each on a page that nobody has: the others wait for their turn.
+#[test]
+fn readers_of_cold_pages_wait_for_their_turn() {
+    let (world, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x").after(500));
+    let asked: Vec<_> = (0..200).map(|n| start(&isolate, &format!("/{n}"), &[])).collect();
+    world.pass(2_000);
+    assert_eq!(statuses(&asked), vec![200; 200]);
+    assert_eq!(world.most_at_origin.get(), 100);
+    assert_eq!(metric(&isolate, "edge_isr_origin_limited_total{work=\"waited\"}"), 100);
+    assert_eq!(metric(&isolate, "edge_isr_origin_errors_total{kind=\"busy\"}"), 0);
+}
+
+#[test]
+fn logged_in_readers_wait_for_their_turn_in_the_order_in_which_they_came() {
+    let config = Config { origin_concurrency: 2, ..config() };
+    let served = Rc::new(RefCell::new(Vec::new()));
+    let order = Rc::clone(&served);
+    let (world, isolate) = site(&config, move |reached| {
+        order.borrow_mut().push(reached.target.clone());
+        Script::new(200, &[("cache-control", "private")], "x").after(500)
+    });
+    let cookie = ("cookie", "sessionid=1");
+    let mut asked = Vec::new();
+    for n in 0..20 {
+        asked.push(start(&isolate, &format!("/{n}"), &[cookie]));
+        world.pass(10);
+    }
+    world.pass(6_000);
+    assert_eq!(statuses(&asked), vec![200; 20]);
+    let came: Vec<String> = (0..20).map(|n| format!("/{n}")).collect();
+    assert_eq!(*served.borrow(), came);
+    assert_eq!(world.most_at_origin.get(), 2);
+}
+
+/// A visitor waits as long as the origin may take; and no more than a thousand wait at once.
+#[test]
+fn who_waited_as_long_as_the_origin_may_take_is_refused_and_so_is_who_finds_no_place() {
+    let origin_timeout = Millis(2_000);
+    let config = Config { origin_concurrency: 1, origin_timeout, ..config() };
+    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(1_900));
+    let cookie = ("cookie", "sessionid=1");
+    let asked: Vec<_> = (0..1_003).map(|n| start(&isolate, &format!("/{n}"), &[cookie])).collect();
+    world.pass(100);
+    assert_eq!(statuses(&asked)[1_000..], [0, 503, 503], "a thousand, beside one at the origin");
+    world.pass(1_870);
+    assert_eq!(statuses(&asked)[..2], [200, 0]);
+    world.pass(150);
+    assert_eq!(statuses(&asked)[2..1_001], [503; 999]);
+    let refused = asked[2].take().expect("answered");
+    assert!(refused.cache_status().contains("detail=origin-busy"), "{}", refused.cache_status());
+    world.pass(2_000);
+    assert_eq!(statuses(&asked)[1], 200);
+}
+
+/// A permit is for the origin's time: a shard that is slow holds none.
+#[test]
+fn what_waits_for_a_shard_or_stores_holds_no_permit() {
+    let config = Config { origin_concurrency: 2, ..config() };
+    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(50));
+    isolate.get(&format!("{SITE}/warm-up"), &[]);
+    world.shard_millis.set(4_000);
+    let cold: Vec<_> = (0..20).map(|n| start(&isolate, &format!("/{n}"), &[])).collect();
+    world.pass(100);
+    let reader = start(&isolate, "/own", &[("cookie", "sessionid=1")]);
+    world.pass(100);
+    assert_eq!(statuses(&[reader]), [200]);
+    world.pass(6_000);
+    assert_eq!(statuses(&cold), vec![200; 20]);
+}
+
+/// Hundreds of stale pages at once: a share of the limit refreshes, the others are left to the shards' queues, and
+/// visitors' own requests go first.
+#[test]
+fn refreshes_have_a_share_and_give_way_to_visitors() {
+    let config = Config { origin_concurrency: 8, ..config() };
+    let slow = Rc::new(Cell::new(5));
+    let delay = Rc::clone(&slow);
+    let (world, isolate) = site(&config, move |reached| {
+        let answer =
+            if reached.fields.has("cookie") { ("cache-control", "private") } else { SOON_STALE };
+        Script::new(200, &[answer], "x").after(delay.get())
+    });
+    // The first visit of an untagged page is not in the index: the second is.
+    for round in 0..3 {
+        for n in 0..60 {
+            isolate.get(&format!("{SITE}/{n}?{round}"), &[]);
+            isolate.get(&format!("{SITE}/{n}"), &[]);
+        }
+        world.pass(3_000);
+    }
+    slow.set(1_000);
+    world.reached.borrow_mut().clear();
+    world.most_at_origin.set(0);
+    let stale: Vec<_> = (0..60).map(|n| start(&isolate, &format!("/{n}"), &[])).collect();
+    world.pass(100);
+    assert_eq!(statuses(&stale), vec![200; 60], "they are answered at once");
+    assert_eq!(world.most_at_origin.get(), 2, "a quarter of the limit");
+    let own: Vec<_> = (0..6)
+        .map(|n| start(&isolate, &format!("/own{n}"), &[("cookie", "sessionid=1")]))
+        .collect();
+    world.pass(1_100);
+    assert_eq!(statuses(&own), [200; 6], "there is room for visitors");
+    let queued = metric(&isolate, "edge_isr_origin_limited_total{work=\"refresh-queued\"}");
+    let put_off = metric(&isolate, "edge_isr_origin_limited_total{work=\"refresh-put-off\"}");
+    assert!(queued > 0 && queued + put_off == 58, "{queued} queued, {put_off} put off");
+    // What was queued is refreshed without a visitor.
+    slow.set(5);
+    let before = world.reached.borrow().len() as u64;
+    for _ in 0..10 {
+        world.alarms();
+        world.pass(1_000);
+    }
+    assert_eq!(world.reached.borrow().len() as u64 - before, queued);
+}
+
+/// The mild mix that made errors: stale hits at random beside logged-in readers.
+#[test]
+fn a_mix_of_stale_hits_and_readers_makes_no_error() {
+    let config = Config { origin_concurrency: 10, ..config() };
+    let (world, isolate) = site(&config, |reached| {
+        let answer =
+            if reached.fields.has("cookie") { ("cache-control", "private") } else { SOON_STALE };
+        Script::new(200, &[answer], "x").after(30)
+    });
+    let mut random = 88_172_645_463_325_252_u64;
+    let mut answers = Vec::new();
+    for _ in 0..3_000 {
+        random ^= random << 13;
+        random ^= random >> 7;
+        random ^= random << 17;
+        let fields: &[(&str, &str)] =
+            if random.is_multiple_of(10) { &[("cookie", "sessionid=1")] } else { &[] };
+        answers.push(start(&isolate, &format!("/{}", random % 300), fields));
+        world.pass(1);
+    }
+    world.pass(3_000);
+    let others: Vec<_> = answers
+        .iter()
+        .filter(|seen| seen.borrow().as_ref().is_none_or(|s| s.status != 200))
+        .collect();
+    assert!(others.is_empty(), "{} of 3,000: {:?}", others.len(), others[0].borrow());
+    assert!(world.most_at_origin.get() <= 10);
+}
+
+/// Who is refused gets what is stored, stale or not; but not what was invalidated hard, nor what may not be stale.
+#[test]
+fn who_is_refused_gets_a_stored_page() {
+    let origin_timeout = Millis(2_000);
+    let config = Config { origin_concurrency: 1, origin_timeout, ..config() };
+    let (world, isolate) = site(&config, |reached| {
+        let answer = match reached.target.as_str() {
+            "/plain" => "max-age=60",
+            "/strict" => "max-age=60, must-revalidate",
+            "/purged" => "max-age=600, stale-if-error=600",
+            _ => return Script::new(200, &[("cache-control", "private")], "x").after(60_000),
+        };
+        Script::new(
+            200,
+            &[("cdn-cache-control", answer), ("etag", "\"1\""), ("cache-tag", "a")],
+            "x",
+        )
+    });
+    for path in ["/plain", "/strict", "/purged"] {
+        isolate.get(&format!("{SITE}{path}"), &[]);
+    }
+    world.pass(120_000);
+    world.origin(|_| Ok(Script::new(200, &[("cache-control", "private")], "x").after(1_999)));
+    let busy = || {
+        for n in 0..1_001 {
+            start(&isolate, &format!("/own{n}"), &[("cookie", "sessionid=1")]);
+        }
+        world.pass(100);
+    };
+    busy();
+    let plain = isolate.get(&format!("{SITE}/plain"), &[]);
+    assert_eq!(plain.status, 200);
+    assert!(plain.cache_status().contains("detail=origin-busy"), "{}", plain.cache_status());
+    assert_eq!(isolate.get(&format!("{SITE}/strict"), &[]).status, 503);
+    world.invalidate("a", Mode::Hard);
+    world.pass(2_500);
+    busy();
+    assert_eq!(isolate.get(&format!("{SITE}/plain"), &[]).status, 503);
+    assert_eq!(isolate.get(&format!("{SITE}/purged"), &[]).status, 503);
+}
+
+/// A visitor who waited long for a permit still holds the lease: it lasts anew from then.
+#[test]
+fn a_lease_outlasts_the_wait_for_a_permit() {
+    let config = Config { origin_concurrency: 1, ..config() };
+    let (world, isolate) = site(&config, |reached| {
+        let busy = reached.target.contains("own");
+        let fields = [FRESH, ("cache-tag", "a")];
+        Script::new(200, &fields, "x").after(if busy { 18_000 } else { 15_000 })
+    });
+    isolate.get(&format!("{SITE}/other"), &[]);
+    let other = Isolate::new(&world, &config, "fra");
+    let own = start(&isolate, "/own", &[("cookie", "sessionid=1")]);
+    world.pass(10);
+    world.reached.borrow_mut().clear();
+    let waits = start(&isolate, "/page", &[]);
+    world.pass(26_000);
+    let elsewhere = start(&other, "/page", &[]);
+    world.pass(9_000);
+    assert_eq!(statuses(&[own, waits, elsewhere]), [200, 200, 200]);
+    let asked = world.reached.borrow().iter().filter(|r| r.target == "/page").count();
+    assert_eq!(asked, 1, "one refresh in the world");
+}

@@ -1,0 +1,33 @@
+//! The engine, through a platform of the tests: what visitors get, what it costs, what fails, what attackers try.
+
+mod attacks;
+mod attacks_lists;
+mod bodies;
+mod buckets;
+#[path = "../common/mod.rs"]
+mod common;
+mod control;
+mod error_page;
+mod faults;
+#[path = "../http_support/mod.rs"]
+mod http_support;
+mod invented;
+mod load;
+mod optional;
+mod purge;
+mod purge_success;
+mod readers;
+mod reshard;
+mod rfc9110_content;
+mod rfc9111;
+mod serve;
+mod slow;
+mod storm;
+mod transparency;
+mod transparent;
+mod unsafe_methods;
+mod upstream;
+mod wake;
+mod warm;
+#[path = "../world/mod.rs"]
+mod world;

@@ -1,0 +1,203 @@
+//! Readers of large bodies: slow ones, stalled ones, many of one body. What they hold counts until they have it, and
+//! nobody waits for another.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::world::{Isolate, Node, Script, World};
+use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::config::Config;
+use edge_isr::engine::Incoming;
+use edge_isr::engine::port::{OriginError, Platform as _};
+use edge_isr::engine::serve::response::Body;
+
+const SITE: &str = "https://example.com";
+const FRESH: (&str, &str) = ("cdn-cache-control", "max-age=300");
+const MIB: usize = 1 << 20;
+
+fn config() -> Config {
+    Config { max_body: 2 * MIB as u64, fill_memory: 8 * MIB as u64, ..Config::default() }
+}
+
+/// How far a reader is.
+#[derive(Default)]
+struct Progress {
+    bytes: Cell<u64>,
+    end: RefCell<Option<(Result<(), OriginError>, Timestamp)>>,
+    passed: Cell<bool>,
+}
+
+/// A visitor who takes a piece, and then rests.
+fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
+    let progress = Rc::new(Progress::default());
+    let (isolate, seen) = (isolate.clone(), Rc::clone(&progress));
+    let head = crate::world::request("GET", &format!("{SITE}{path}"), &[]);
+    let world = Rc::clone(&isolate.world);
+    world.start(async move {
+        let node = Rc::new(Node::new(&isolate.world, "ams"));
+        let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
+        let answer = isolate.engine.serve(Rc::clone(&node), incoming).await;
+        let mut body = answer.body;
+        let end = loop {
+            let piece = match &mut body {
+                Body::Fill(reader) => reader.next(&*node).await,
+                Body::Origin(stream) => {
+                    seen.passed.set(true);
+                    node.read(stream, Millis(20_000)).await
+                }
+                Body::Whole(bytes) => {
+                    seen.bytes.set(bytes.len() as u64);
+                    break Ok(());
+                }
+                Body::Empty => break Ok(()),
+            };
+            match piece {
+                Ok(Some(piece)) => seen.bytes.set(seen.bytes.get() + piece.len() as u64),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+            if rest > 0 {
+                node.sleep(Millis(rest)).await;
+            }
+        };
+        *seen.end.borrow_mut() = Some((end, node.now()));
+    });
+    progress
+}
+
+fn end(progress: &Progress) -> Option<Result<(), OriginError>> {
+    progress.end.borrow().map(|(end, _)| end)
+}
+
+fn held(isolate: &Isolate) -> u64 {
+    isolate.engine.isolate().borrow().fill_bytes()
+}
+
+/// A body in pieces of 64 KiB, 5 ms apart; with its length if that is stated.
+fn body(bytes: usize, stated: bool) -> Script {
+    let length = bytes.to_string();
+    let mut fields = vec![FRESH];
+    if stated {
+        fields.push(("content-length", &length));
+    }
+    let mut script = Script::new(200, &fields, "");
+    script.pieces = (0..bytes / 65_536).map(|_| (5, vec![b'x'; 65_536])).collect();
+    script
+}
+
+fn site(bytes: usize, stated: bool) -> (Rc<World>, Isolate) {
+    let world = World::new(&config());
+    world.origin(move |_| Ok(body(bytes, stated)));
+    let isolate = Isolate::new(&world, &config(), "ams");
+    (world, isolate)
+}
+
+/// A body that states more than is stored is the runtime's own stream, for each who asks: not a byte of it is held.
+#[test]
+fn a_body_that_states_too_much_is_the_runtimes_own_stream() {
+    let (world, isolate) = site(4 * MIB, true);
+    let readers: Vec<_> = (0..4).map(|_| reader(&isolate, "/large", 0)).collect();
+    let mut most = 0;
+    for _ in 0..100 {
+        world.pass(10);
+        most = most.max(held(&isolate));
+    }
+    assert!(readers.iter().all(|r| r.passed.get() && end(r) == Some(Ok(()))));
+    assert!(readers.iter().all(|r| r.bytes.get() == 4 * MIB as u64));
+    assert_eq!(most, 0);
+    let head = isolate.get(&format!("{SITE}/large"), &[]);
+    assert!(head.cache_status().contains("body-too-large"), "{}", head.cache_status());
+}
+
+/// What slow readers of a miss hold counts after the fetch has ended, too, until they have it.
+#[test]
+fn what_readers_hold_counts_until_they_have_it() {
+    let (world, isolate) = site(MIB, false);
+    let slow = reader(&isolate, "/page", 500);
+    world.pass(1_000);
+    // The stored response leaves L0: the reader's hold on it is seen.
+    isolate.engine.isolate().borrow_mut().memory = edge_isr::engine::memory::Memory::new(0);
+    assert!(held(&isolate) >= MIB as u64, "{}", held(&isolate));
+    world.pass(20_000);
+    assert_eq!((end(&slow), slow.bytes.get()), (Some(Ok(())), MIB as u64));
+    assert_eq!(held(&isolate), 0);
+}
+
+/// Slow readers of hits read out of what is stored, in pieces: it is held once, and while L0 has it, it is L0's.
+#[test]
+fn readers_of_a_hit_hold_no_copy() {
+    let (world, isolate) = site(MIB, false);
+    isolate.get(&format!("{SITE}/page"), &[]);
+    world.pass(1_000);
+    let readers: Vec<_> = (0..24).map(|_| reader(&isolate, "/page", 500)).collect();
+    world.pass(100);
+    assert_eq!(held(&isolate), 0, "it is L0's");
+    isolate.engine.isolate().borrow_mut().memory = edge_isr::engine::memory::Memory::new(0);
+    assert_eq!(held(&isolate), MIB as u64, "once for all of them");
+    world.pass(20_000);
+    assert!(readers.iter().all(|r| end(r) == Some(Ok(())) && r.bytes.get() == MIB as u64));
+    assert_eq!(held(&isolate), 0);
+}
+
+/// Readers that take nothing any more are let go when others need the memory, and after a minute in any case.
+#[test]
+fn stalled_readers_are_let_go() {
+    let world = World::new(&config());
+    world.origin(|_| Ok(body(2 * MIB, false)));
+    let config = Config { memory: 0, ..config() };
+    let isolate = Isolate::new(&world, &config, "ams");
+    let stalled: Vec<_> = (0..24).map(|n| reader(&isolate, &format!("/{n}"), 3_600_000)).collect();
+    let mut most = 0;
+    for _ in 0..100 {
+        world.pass(100);
+        most = most.max(held(&isolate));
+    }
+    let slack = 24 * 2 * 65_536;
+    assert!(most <= config.fill_memory + slack, "{most} of {}", config.fill_memory);
+    let lively = reader(&isolate, "/lively", 0);
+    world.pass(5_000);
+    assert_eq!((end(&lively), lively.bytes.get()), (Some(Ok(())), 2 * MIB as u64));
+    world.pass(70_000);
+    reader(&isolate, "/another", 0);
+    world.pass(5_000);
+    assert_eq!(held(&isolate), 0);
+    drop(stalled);
+}
+
+/// Fifteen quick readers and a slow one of a body that outgrows what is stored: the quick ones don't notice.
+#[test]
+fn nobody_waits_for_a_slower_reader() {
+    let (world, isolate) = site(16 * MIB, false);
+    let began = world.now();
+    let quick: Vec<_> = (0..15).map(|_| reader(&isolate, "/large", 1)).collect();
+    let slow = reader(&isolate, "/large", 200);
+    let mut most = 0;
+    for _ in 0..200 {
+        world.pass(10);
+        most = most.max(held(&isolate));
+    }
+    for reader in &quick {
+        let (end, at) = reader.end.borrow().expect("it has ended");
+        assert_eq!((end, reader.bytes.get()), (Ok(()), 16 * MIB as u64));
+        assert!(at.since(began) < Millis(1_500), "{:?} for 1.3 s of body", at.since(began));
+    }
+    assert!(most <= config().fill_memory + 65_536 + 4_096, "{most}");
+    world.pass(60_000);
+    // It fell behind by more than there is memory for.
+    assert_eq!(end(&slow), Some(Err(OriginError::Broken)));
+    assert_eq!(held(&isolate), 0);
+}
+
+/// One who is slower, but never by more than there is memory for, gets it all.
+#[test]
+fn a_slower_reader_follows_as_far_as_memory_goes() {
+    let (world, isolate) = site(6 * MIB, false);
+    let quick = reader(&isolate, "/large", 1);
+    let slow = reader(&isolate, "/large", 20);
+    world.pass(10_000);
+    assert_eq!((end(&quick), end(&slow)), (Some(Ok(())), Some(Ok(()))));
+    assert_eq!(slow.bytes.get(), 6 * MIB as u64);
+    assert_eq!(held(&isolate), 0);
+}

@@ -1,0 +1,492 @@
+//! What may not be stored is answered as if the edge were not there: the answers that visitors get, and what they cost
+//! the origin.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::world::{Isolate, Reached, Script, Seen, World, request};
+use edge_isr::config::{Config, ForwardHeaders, Route};
+use edge_isr::http::RequestHead;
+use edge_isr::journal::Mode;
+
+const STORE: (&str, &str) = ("cache-control", "s-maxage=300, stale-while-revalidate=3600");
+const PRIVATE: (&str, &str) = ("cache-control", "private");
+
+fn config() -> Config {
+    Config { shards: 2, ..Config::default() }
+}
+
+fn site(script: impl Fn(&Reached) -> Script + 'static) -> (Rc<World>, Isolate) {
+    let world = World::new(&config());
+    world.origin(move |reached| Ok(script(reached)));
+    let isolate = Isolate::new(&world, &config(), "ams");
+    (world, isolate)
+}
+
+fn url(path: &str) -> String {
+    format!("https://example.com{path}")
+}
+
+/// As a browser asks, from an address.
+fn browser(path: &str, fields: &[(&str, &str)]) -> RequestHead {
+    let usual = [("user-agent", "Mozilla/5"), ("accept", "text/html,*/*;q=0.8")];
+    let all: Vec<(&str, &str)> = usual.iter().chain(fields).copied().collect();
+    RequestHead { client: Some("203.0.113.9".to_owned()), ..request("GET", &url(path), &all) }
+}
+
+fn ask(world: &Rc<World>, isolate: &Isolate, head: RequestHead) -> Seen {
+    let isolate = isolate.clone();
+    world.run(async move { isolate.ask(head).await })
+}
+
+fn origin_requests(world: &Rc<World>) -> u64 {
+    world.pass(500);
+    world.spent().get("origin").copied().unwrap_or(0)
+}
+
+/// X-Api-Key and its like: whatever the origin says without it.
+#[test]
+fn a_caller_known_by_a_field_gets_its_own_answer_whatever_the_status_without_it() {
+    for status in [200, 302, 400, 401, 403, 404, 406, 407, 412, 415, 426, 428, 429, 500, 503] {
+        let (world, isolate) = site(move |reached| match reached.fields.get("x-api-key") {
+            Some("k") => Script::new(200, &[PRIVATE], "data"),
+            _ => Script::new(status, &[PRIVATE], "no key"),
+        });
+        for path in ["/api/1", "/api/1", "/api/1", "/api/2", "/api/3"] {
+            let seen = isolate.get(&url(path), &[("x-api-key", "k")]);
+            assert_eq!((seen.status, seen.text().as_str()), (200, "data"), "{status} {path}");
+            assert_eq!(origin_requests(&world), 1, "{status} {path}");
+        }
+        let seen = isolate.get(&url("/api/1"), &[]);
+        assert_eq!((seen.status, seen.text().as_str()), (status, "no key"));
+    }
+}
+
+/// The visitor's browser, address, cookies and conditions reach the origin of what is not stored.
+#[test]
+fn an_answer_that_is_not_stored_is_the_one_to_the_whole_request() {
+    for status in [200, 201, 302, 400, 401, 403, 404, 406, 410, 416, 501] {
+        let (world, isolate) = site(move |reached| {
+            let said = |name| reached.fields.get(name).unwrap_or("-").to_owned();
+            let names = ["user-agent", "x-forwarded-for", "referer", "cookie", "if-none-match"];
+            Script::new(status, &[PRIVATE], &names.map(said).join(" "))
+        });
+        let fields =
+            [("referer", "https://a.example/"), ("cookie", "_ga=1"), ("if-none-match", "\"1\"")];
+        for turn in 0..3 {
+            let seen = ask(&world, &isolate, browser("/me", &fields));
+            let want = "Mozilla/5 203.0.113.9 https://a.example/ _ga=1 \"1\"";
+            assert_eq!((seen.status, seen.text().as_str()), (status, want), "{status} {turn}");
+            assert!(origin_requests(&world) <= 2, "{status} {turn}");
+        }
+    }
+}
+
+#[test]
+fn ten_visitors_of_an_unstorable_page_are_eleven_origin_requests() {
+    let age = [STORE, ("age", "7")];
+    let odd_age = [STORE, ("age", "soon")];
+    for (status, fields) in [
+        (400, &[][..]),
+        (401, &[]),
+        (403, &[]),
+        (404, &[]),
+        (501, &[]),
+        (200, &[PRIVATE][..]),
+        (200, &age),
+        (200, &odd_age),
+    ] {
+        let fields = fields.to_vec();
+        let (world, isolate) = site(move |_| Script::new(status, &fields, "answer"));
+        let mut requests = 0;
+        for visitor in 0..10 {
+            let cookie = format!("_ga={visitor}");
+            let seen = ask(&world, &isolate, browser("/page", &[("cookie", &cookie)]));
+            assert_eq!(seen.status, status);
+            requests += origin_requests(&world);
+        }
+        assert!(requests <= 11, "{status}: {requests}");
+    }
+}
+
+/// What tells of the moment is not asked for twice.
+#[test]
+fn a_status_of_the_moment_is_not_repeated() {
+    for status in [408, 425, 429, 500, 502, 503, 504, 522] {
+        let (world, isolate) = site(move |_| Script::new(status, &[], "later"));
+        for visitor in 0..10 {
+            let cookie = format!("_ga={visitor}");
+            let seen = ask(&world, &isolate, browser("/page", &[("cookie", &cookie)]));
+            assert_eq!(seen.status, status);
+            assert_eq!(origin_requests(&world), 1, "{status}");
+        }
+    }
+}
+
+#[test]
+fn unique_unstorable_addresses_cost_hardly_more_than_one_request_each() {
+    for (prefix, fields) in [
+        ("/api/items/", &[][..]),
+        ("/search?q=", &[]),
+        ("/account/", &[("cookie", "cart=1")][..]),
+        ("/", &[]),
+        ("/u/", &[("x-api-key", "k")]),
+    ] {
+        let (world, isolate) = site(|_| Script::new(200, &[PRIVATE], "mine"));
+        let mut requests = 0;
+        for number in 0..100 {
+            let head = browser(&format!("{prefix}{number}"), fields);
+            assert_eq!(ask(&world, &isolate, head).text(), "mine");
+            requests += origin_requests(&world);
+        }
+        assert!(requests <= 110, "{prefix}: {requests}");
+    }
+}
+
+/// What was learned of addresses below a prefix is corrected by the first page there that can be stored.
+#[test]
+fn a_storable_page_among_unstorable_ones_is_stored_by_its_first_visitor() {
+    let (world, isolate) = site(|reached| match reached.target.as_str() {
+        "/mix/page" => Script::new(200, &[STORE], "page"),
+        _ => Script::new(200, &[PRIVATE], "mine"),
+    });
+    for number in 0..20 {
+        ask(&world, &isolate, browser(&format!("/mix/{number}"), &[]));
+        world.pass(500);
+    }
+    world.spent();
+    ask(&world, &isolate, browser("/mix/page", &[]));
+    assert_eq!(origin_requests(&world), 2);
+    let hit = ask(&world, &isolate, browser("/mix/page", &[]));
+    assert!(hit.cache_status().contains("hit;ttl"), "{}", hit.cache_status());
+}
+
+fn herd(world: &Rc<World>, isolate: &Isolate, heads: Vec<RequestHead>) -> Vec<Seen> {
+    let begin = |head: RequestHead| {
+        let isolate = isolate.clone();
+        world.start(async move { isolate.ask(head).await })
+    };
+    let begun: Vec<_> = heads.into_iter().map(begin).collect();
+    world.pass(20_000);
+    begun.into_iter().map(|slot| slot.take().expect("answered")).collect()
+}
+
+#[test]
+fn a_herd_on_a_cold_page_is_one_origin_request() {
+    for fields in [&[][..], &[("cookie", "_ga=1")][..]] {
+        let (world, isolate) = site(|_| Script::new(200, &[STORE], "page").after(500));
+        let heads = (0..20).map(|_| browser("/page", fields)).collect();
+        let seen = herd(&world, &isolate, heads);
+        assert!(seen.iter().all(|seen| seen.text() == "page"));
+        assert_eq!(world.spent()["origin"], 1);
+    }
+    // Who says more than browsers do waits for what the first such request tells; then one fetch is for all.
+    let (world, isolate) = site(|_| Script::new(200, &[STORE], "page").after(500));
+    let heads = (0..20).map(|_| browser("/page", &[("x-requested-with", "app")])).collect();
+    let seen = herd(&world, &isolate, heads);
+    assert!(seen.iter().all(|seen| seen.text() == "page"));
+    assert_eq!(world.spent()["origin"], 2);
+    let hit = ask(&world, &isolate, browser("/page", &[]));
+    assert!(hit.cache_status().contains("hit;ttl"), "{}", hit.cache_status());
+}
+
+/// Nothing of a request that goes whole is stored, and no mark of one visitor takes a page from the others.
+#[test]
+fn a_whole_request_poisons_nothing() {
+    let (world, isolate) = site(|reached| {
+        let evil = reached.fields.get("x-evil").is_some();
+        let odd = reached.fields.get("accept") == Some("evil/*");
+        match (evil, odd) {
+            (true, _) => Script::new(200, &[STORE, ("x-seen", "canary")], "canary"),
+            (_, true) => Script::new(406, &[STORE], "canary"),
+            _ => Script::new(200, &[STORE], "page"),
+        }
+    });
+    for (path, fields) in [("/a", [("x-evil", "1")]), ("/b", [("accept", "evil/*")])] {
+        for _ in 0..3 {
+            isolate.get(&url(path), &fields);
+            world.pass(500);
+        }
+        let seen = ask(&world, &isolate, browser(path, &[]));
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{path}");
+        world.pass(500);
+        let hit = ask(&world, &isolate, browser(path, &[("cookie", "_ga=1")]));
+        assert!(hit.cache_status().contains("hit"), "{path}: {}", hit.cache_status());
+        let other = Isolate::new(&world, &config(), "fra");
+        assert_eq!(ask(&world, &other, browser(path, &[])).text(), "page");
+    }
+}
+
+/// Every status that a refresh or a warm can learn, for every variant and in every isolate.
+#[test]
+fn a_page_that_is_gone_or_private_now_is_gone_everywhere() {
+    const SET_COOKIE: (&str, &str) = ("set-cookie", "id=1");
+    let answers: Vec<(u16, Vec<(&str, &str)>)> =
+        [400, 401, 403, 404, 405, 406, 407, 410, 412, 413, 415, 416, 417, 421, 426, 428, 431, 302]
+            .into_iter()
+            .map(|status| (status, vec![]))
+            .chain([
+                (200, vec![PRIVATE]),
+                (200, vec![("cache-control", "no-store")]),
+                (200, vec![STORE, SET_COOKIE]),
+                (200, vec![STORE, ("x-edge-isr", "bypass")]),
+                (200, vec![]),
+            ])
+            .collect();
+    for (status, fields) in answers {
+        for how in ["refresh", "warm", "expiry"] {
+            let gone = Rc::new(Cell::new(false));
+            let (flag, fields) = (Rc::clone(&gone), fields.clone());
+            let (world, isolate) = site(move |reached| {
+                let language = reached.fields.get("accept-language").unwrap_or("-");
+                match flag.get() {
+                    true => Script::new(status, &fields, "now"),
+                    false => {
+                        let own = [STORE, ("vary", "Accept-Language"), ("xkey", "post")];
+                        Script::new(200, &own, &format!("public {language}"))
+                    }
+                }
+            });
+            let others: Vec<Isolate> =
+                ["ams", "fra"].map(|colo| Isolate::new(&world, &config(), colo)).into();
+            let languages = ["de", "en", "fr"];
+            for isolate in others.iter().chain([&isolate]) {
+                for language in languages {
+                    for _ in 0..2 {
+                        ask(&world, isolate, browser("/p", &[("accept-language", language)]));
+                        world.pass(200);
+                    }
+                }
+            }
+            gone.set(true);
+            match how {
+                "expiry" => world.pass(310_000),
+                _ => {
+                    world.invalidate("post", Mode::Soft);
+                    world.pass(2_100);
+                }
+            }
+            match how {
+                "warm" => world.alarms(),
+                _ => drop(ask(&world, &isolate, browser("/p", &[("accept-language", "de")]))),
+            }
+            world.pass(3_000);
+            for isolate in others.iter().chain([&isolate]) {
+                for language in languages {
+                    let seen =
+                        ask(&world, isolate, browser("/p", &[("accept-language", language)]));
+                    let got = (seen.status, seen.text());
+                    assert_eq!(got, (status, "now".to_owned()), "{how} {language}: {seen:?}");
+                    world.pass(50);
+                }
+            }
+        }
+    }
+}
+
+/// A stranger's odd request is not what decides on a stored page: the origin is asked again without what they said.
+#[test]
+fn one_odd_request_takes_no_stored_page_from_the_others() {
+    for status in [200, 302, 400, 401, 403, 404, 406, 410] {
+        let (world, isolate) = site(move |reached| match reached.fields.get("accept-language") {
+            Some("xx") => Script::new(status, &[PRIVATE], "odd"),
+            _ => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+        });
+        ask(&world, &isolate, browser("/p", &[]));
+        world.pass(500);
+        world.invalidate("post", Mode::Soft);
+        world.pass(2_100);
+        let stale = ask(&world, &isolate, browser("/p", &[("accept-language", "xx")]));
+        assert_eq!(stale.text(), "page", "{status}");
+        world.pass(500);
+        world.spent();
+        let seen = ask(&world, &isolate, browser("/p", &[]));
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status}");
+        assert!(seen.cache_status().contains("hit;ttl"), "{status}: {}", seen.cache_status());
+        assert_eq!(origin_requests(&world), 0, "{status}");
+    }
+}
+
+/// 408, 425 and 429 decide for the isolate that met them, and for a moment: nothing is lost for the world.
+#[test]
+fn a_moment_decides_for_a_moment() {
+    for status in [408, 425, 429] {
+        let busy = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&busy);
+        let (world, isolate) = site(move |_| match flag.get() {
+            true => Script::new(status, &[], "later"),
+            false => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+        });
+        let other = Isolate::new(&world, &config(), "fra");
+        for isolate in [&isolate, &other] {
+            ask(&world, isolate, browser("/p", &[]));
+            world.pass(500);
+        }
+        busy.set(true);
+        world.invalidate("post", Mode::Soft);
+        world.pass(2_100);
+        ask(&world, &isolate, browser("/p", &[]));
+        world.pass(200);
+        assert_eq!(ask(&world, &isolate, browser("/p", &[])).status, status);
+        assert_eq!(ask(&world, &other, browser("/p", &[])).text(), "page");
+        busy.set(false);
+        world.pass(7_000);
+        assert_eq!(ask(&world, &isolate, browser("/p", &[])).text(), "page", "{status}");
+    }
+}
+
+/// W21: the render takes longer than its lifetime.
+#[test]
+fn one_slow_render_answers_all_who_wait_for_it_and_marks_nothing() {
+    let (world, isolate) =
+        site(|_| Script::new(200, &[("cache-control", "s-maxage=1")], "page").after(3_000));
+    for _ in 0..2 {
+        let seen = herd(&world, &isolate, (0..12).map(|_| browser("/p", &[])).collect());
+        assert!(seen.iter().all(|seen| seen.text() == "page"));
+        assert_eq!(world.spent()["origin"], 1);
+        assert!(seen.iter().all(|s| !s.cache_status().contains("hit-for-pass")));
+    }
+    // Nobody gets it who comes after it.
+    let late = ask(&world, &isolate, browser("/p", &[]));
+    assert!(late.cache_status().contains("detail=late"), "{}", late.cache_status());
+}
+
+/// Behind another cache the edge is not slower than none.
+#[test]
+fn an_answer_of_another_cache_is_shared_by_those_who_wait_and_passes_from_then_on() {
+    let (world, isolate) = site(|_| Script::new(200, &[STORE, ("age", "7")], "page").after(500));
+    let before = world.now();
+    let done = Rc::new(RefCell::new(Vec::new()));
+    for _ in 0..20 {
+        let (isolate, world, done) = (isolate.clone(), Rc::clone(&world), Rc::clone(&done));
+        let own = Rc::clone(&world);
+        own.start(async move {
+            isolate.ask(browser("/p", &[("cookie", "_ga=1")])).await;
+            done.borrow_mut().push(world.now());
+        });
+    }
+    world.pass(5_000);
+    assert_eq!(done.borrow().len(), 20);
+    assert!(done.borrow().iter().all(|at| at.since(before).0 < 600), "{:?}", done.borrow());
+    assert_eq!(world.spent()["origin"], 1);
+    let before = world.now();
+    let next = ask(&world, &isolate, browser("/p", &[]));
+    assert!(next.cache_status().contains("hit-for-pass-upstream-cache"), "{}", next.cache_status());
+    assert!(world.now().since(before).0 < 550);
+}
+
+/// CORS: django-cors-headers says `Vary: origin` on all it answers.
+#[test]
+fn cross_origin_requests_get_their_own_answer_and_nobody_elses() {
+    let (world, isolate) = site(|reached| {
+        let mut script = Script::new(200, &[STORE, ("vary", "origin")], "data");
+        if let Some(origin) = reached.fields.get("origin").filter(|o| o.ends_with(".example")) {
+            script.fields.set("access-control-allow-origin", origin);
+        }
+        script
+    });
+    let allowed = |seen: &Seen| seen.fields.get("access-control-allow-origin").map(str::to_owned);
+    for turn in 0..4 {
+        for origin in ["https://app.example", "https://b.example", "https://evil"] {
+            let seen = ask(&world, &isolate, browser("/data", &[("origin", origin)]));
+            let want = origin.ends_with(".example").then(|| origin.to_owned());
+            assert_eq!(allowed(&seen), want, "{turn} {origin}: {}", seen.cache_status());
+            world.pass(300);
+        }
+        assert_eq!(allowed(&ask(&world, &isolate, browser("/data", &[]))), None);
+        world.pass(300);
+    }
+    let hit = ask(&world, &isolate, browser("/data", &[("origin", "https://app.example")]));
+    assert!(hit.cache_status().contains("hit;ttl"), "{}", hit.cache_status());
+}
+
+/// An origin that repeats `Origin` without saying so never has a stranger's in everyone's page.
+#[test]
+fn an_origin_that_reflects_origin_is_not_poisoned() {
+    let (world, isolate) = site(|reached| {
+        let origin = reached.fields.get("origin").unwrap_or("none");
+        Script::new(200, &[STORE, ("access-control-allow-origin", origin)], origin)
+    });
+    for _ in 0..3 {
+        let seen = isolate.get(&url("/a"), &[("origin", "https://evil")]);
+        assert!(["https://evil", "none"].contains(&seen.text().as_str()));
+        world.pass(300);
+        assert_eq!(isolate.get(&url("/a"), &[]).text(), "none");
+    }
+}
+
+/// htmx: page and partial under one address.
+#[test]
+fn a_field_that_vary_names_and_the_origin_does_not_see_is_asked_for_whole() {
+    let partial = |reached: &Reached| {
+        let body = if reached.fields.has("hx-request") { "PARTIAL" } else { "FULL" };
+        Script::new(200, &[STORE, ("vary", "HX-Request")], body)
+    };
+    let (world, isolate) = site(partial);
+    for _ in 0..3 {
+        assert_eq!(isolate.get(&url("/v"), &[]).text(), "FULL");
+        world.pass(300);
+        assert_eq!(isolate.get(&url("/v"), &[("hx-request", "true")]).text(), "PARTIAL");
+        world.pass(300);
+    }
+    // In an isolate that knows nothing of the page.
+    let other = Isolate::new(&world, &config(), "fra");
+    assert_eq!(other.get(&url("/v"), &[("hx-request", "true")]).text(), "PARTIAL");
+    world.pass(300);
+    assert_eq!(other.get(&url("/v"), &[]).text(), "FULL");
+}
+
+/// A listed field is part of the key, whatever the origin's `Vary` says.
+#[test]
+fn a_listed_field_selects_by_itself() {
+    let forward_headers = ForwardHeaders::Listed(vec!["hx-request".to_owned()]);
+    let config = Config { defaults: Route { forward_headers, ..Route::default() }, ..config() };
+    let world = World::new(&config);
+    world.origin(|reached| {
+        let body = if reached.fields.has("hx-request") { "PARTIAL" } else { "FULL" };
+        Ok(Script::new(200, &[STORE], body))
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    for turn in 0..3 {
+        for (fields, want) in [(&[("hx-request", "true")][..], "PARTIAL"), (&[], "FULL")] {
+            let seen = isolate.get(&url("/f"), fields);
+            assert_eq!(seen.text(), want);
+            world.pass(300);
+            assert_eq!(seen.cache_status().contains("hit;ttl"), turn > 0);
+        }
+    }
+}
+
+/// The figures of docs/decisions/0080: origin requests of three sites, each with ten visitors whose browsers have a cookie
+/// that tells the site nothing.
+#[test]
+fn the_origin_requests_of_three_sites() {
+    let shop = |reached: &Reached| match reached.target.starts_with("/my/") {
+        true => Script::new(200, &[PRIVATE], "mine"),
+        false => Script::new(200, &[STORE], "page"),
+    };
+    let visits = |paths: &[String], visitors: usize, fields: &[(&str, &str)]| {
+        let (world, isolate) = site(shop);
+        for visitor in 0..visitors {
+            for path in paths {
+                let cookie = format!("_ga={visitor}");
+                let all: Vec<_> = fields.iter().copied().chain([("cookie", &*cookie)]).collect();
+                ask(&world, &isolate, browser(path, &all));
+                world.pass(50);
+            }
+        }
+        origin_requests(&world)
+    };
+    let paths = |prefix: &str, many: usize| -> Vec<String> {
+        (0..many).map(|number| format!("{prefix}{number}")).collect()
+    };
+    let blog = visits(&paths("/post/", 50), 10, &[]);
+    assert_eq!(blog, 50);
+    let half: Vec<String> = paths("/item/", 25).into_iter().chain(paths("/my/", 25)).collect();
+    let shop = visits(&half, 10, &[]);
+    assert_eq!(shop, 25 + 250 + 2);
+    let api = visits(&paths("/my/item/", 500), 1, &[]);
+    assert_eq!(api, 502);
+    let api_with_key = visits(&paths("/my/item/", 500), 1, &[("x-api-key", "k")]);
+    assert_eq!(api_with_key, 500);
+}

@@ -1,0 +1,254 @@
+//! Unsafe methods of visitors (RFC 9111 §4.4): what they invalidate, how, and what a stranger can make them cost.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use crate::world::{Isolate, Node, Reached, Script, Seen, World, request};
+use edge_isr::config::{Config, Route, parse};
+use edge_isr::engine::port::{OriginError, Platform as _};
+use edge_isr::http::RequestHead;
+use edge_isr::journal::{JournalCall, JournalReply};
+
+const PAGE: &str = "https://example.com/post/1/";
+const FRESH: &str = "max-age=300, stale-while-revalidate=3600, stale-if-error=86400";
+
+fn config() -> Config {
+    parse(
+        r#"{"shards": 8, "new_keys_per_second": 10000, "host_aliases": {"www.example.com": "example.com"},
+            "front_caches": [{"name": "front", "provider": "cloudfront", "distribution": "E1"}]}"#,
+    )
+    .unwrap()
+}
+
+/// What unsafe methods are answered with.
+type Said = Rc<RefCell<(u16, Vec<(String, String)>)>>;
+
+struct Site {
+    world: Rc<World>,
+    ams: Isolate,
+    down: Rc<Cell<bool>>,
+    answer: Said,
+}
+
+fn site() -> Site {
+    let world = World::new(&config());
+    let (renders, down) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let answer: Said = Rc::new(RefCell::new((200, Vec::new())));
+    let (broken, said) = (Rc::clone(&down), Rc::clone(&answer));
+    world.origin(move |reached: &Reached| {
+        if broken.get() {
+            return Err(OriginError::Unreachable);
+        }
+        if reached.method != "GET" {
+            let (status, fields) = &*said.borrow();
+            let fields: Vec<(&str, &str)> =
+                fields.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+            return Ok(Script::new(*status, &fields, "done"));
+        }
+        renders.set(renders.get() + 1);
+        Ok(Script::new(200, &[("cache-control", FRESH)], &format!("render {}", renders.get())))
+    });
+    *world.front_cache.borrow_mut() = Box::new(|_| Ok((201, &[])));
+    *world.front_cache_body.borrow_mut() = Box::new(|_| {
+        "<Invalidation><Id>I1</Id><Status>Completed</Status></Invalidation>".to_owned()
+    });
+    let ams = Isolate::new(&world, &config(), "ams");
+    Site { world, ams, down, answer }
+}
+
+impl Site {
+    fn says(&self, status: u16, fields: &[(&str, &str)]) {
+        let fields = fields.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        *self.answer.borrow_mut() = (status, fields);
+    }
+
+    fn head(&self) -> u64 {
+        let node = Rc::new(Node::new(&self.world, "ams"));
+        match self.world.run(async move { node.journal(JournalCall::Status).await.unwrap() }) {
+            JournalReply::Status(status) => status.head.0,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn from(&self, client: &str, method: &str, url: &str) -> Seen {
+        let mut head: RequestHead = request(method, url, &[]);
+        head.client = Some(client.to_owned());
+        let secrets = edge_isr::control::Secrets::parse("", "").unwrap();
+        self.ams.take(head, "", &secrets)
+    }
+}
+
+#[test]
+fn a_redirect_that_corrects_the_address_invalidates_nothing() {
+    let rows = [
+        ("https://example.com/post/1", 301, "/post/1/"),
+        ("https://example.com/post/1", 308, "https://example.com/post/1/"),
+        ("https://example.com/post/1/", 302, "/post/1"),
+        ("http://example.com/post/1/", 301, "https://example.com/post/1/"),
+        ("https://www.example.com/post/1/", 301, PAGE),
+        ("https://example.com/post/1/", 301, "https://www.example.com/post/1/"),
+        ("https://example.com/post/%31/", 307, "/post/1/"),
+        ("https://example.com:80/post/1/", 301, PAGE),
+    ];
+    for (url, status, location) in rows {
+        let site = site();
+        site.ams.get(PAGE, &[]);
+        site.world.pass(100);
+        site.says(status, &[("location", location)]);
+        assert_eq!(site.from("192.0.2.1", "POST", url).status, status);
+        site.world.pass(3_000);
+        assert_eq!(site.head(), 0, "{url} {location}");
+        let after = site.ams.get(PAGE, &[]);
+        assert!(after.cache_status().contains("hit") && after.text() == "render 1", "{url}");
+    }
+}
+
+#[test]
+fn others_get_the_old_page_meanwhile_and_who_posted_the_new_one() {
+    for (status, location) in [(200, None), (303, Some(PAGE)), (302, Some("/elsewhere/"))] {
+        let site = site();
+        site.ams.get(PAGE, &[]);
+        site.world.pass(100);
+        let fields: Vec<(&str, &str)> = location.map(|l| ("location", l)).into_iter().collect();
+        site.says(status, &fields);
+        site.from("192.0.2.1", "POST", PAGE);
+        let other = site.from("192.0.2.2", "GET", PAGE);
+        assert_eq!(other.text(), "render 1", "soft: {status}");
+        let own = site.from("192.0.2.1", "GET", PAGE);
+        assert_ne!(own.text(), "render 1", "their own change: {status}");
+        site.world.pass(2_100);
+        assert_ne!(site.from("192.0.2.2", "GET", PAGE).text(), "render 1");
+        assert!(site.from("192.0.2.1", "GET", PAGE).cache_status().contains("hit"));
+    }
+}
+
+#[test]
+fn a_post_of_anyone_does_not_end_what_a_page_has_for_an_origin_that_is_down() {
+    let site = site();
+    site.ams.get(PAGE, &[]);
+    site.world.pass(100);
+    site.from("192.0.2.1", "POST", PAGE);
+    site.down.set(true);
+    site.world.pass(2_100);
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        let seen = site.from(client, "GET", PAGE);
+        assert_eq!((seen.status, seen.text().as_str()), (200, "render 1"), "{client}");
+    }
+}
+
+#[test]
+fn the_origin_says_otherwise() {
+    for (said, hit, stale) in
+        [("invalidate=hard", false, false), ("invalidate=none", true, true), ("", false, true)]
+    {
+        let site = site();
+        site.ams.get(PAGE, &[]);
+        site.world.pass(100);
+        site.says(200, &[("x-edge-isr", said)]);
+        let seen = site.from("192.0.2.1", "POST", PAGE);
+        assert!(!seen.fields.has("x-edge-isr"));
+        let other = site.from("192.0.2.2", "GET", PAGE);
+        assert_eq!(other.text() == "render 1", stale, "{said}");
+        assert_eq!(site.head() == 0, hit, "{said}");
+    }
+}
+
+#[test]
+fn pages_that_nobody_stored_cost_no_epoch_and_tell_nobody() {
+    let site = site();
+    site.ams.get(PAGE, &[]);
+    site.world.pass(100);
+    site.says(200, &[("cache-control", "no-store")]);
+    site.world.spent();
+    for n in 0..100 {
+        site.from("192.0.2.1", "POST", &format!("https://example.com/login/?next={n}"));
+    }
+    for _ in 0..70 {
+        site.world.pass(1_000);
+        site.world.alarms();
+    }
+    let spent = site.world.spent();
+    assert_eq!(site.head(), 0);
+    assert!(site.world.told.borrow().is_empty(), "no cache in front of the edge is told");
+    let shards = spent.get("shard").copied().unwrap_or_default();
+    assert!(shards <= 110, "{shards} object requests");
+}
+
+#[test]
+fn a_stored_page_is_invalidated_once_a_second_however_many_post_to_it() {
+    let site = site();
+    site.ams.get(PAGE, &[]);
+    site.world.pass(100);
+    let began = site.world.now();
+    for n in 0..200 {
+        site.from(&format!("192.0.2.{}", n % 100), "POST", PAGE);
+        site.world.pass(20);
+        site.world.alarms();
+    }
+    let seconds = site.world.now().since(began).0 / 1_000;
+    site.world.pass(1_500);
+    let head = site.head();
+    assert!((2..=seconds + 2).contains(&head), "{head} epochs in {seconds} s");
+    // The last change is in one of them: nothing is left out, only put together.
+    let fra = Isolate::new(&site.world, &config(), "fra");
+    let before = fra.get(PAGE, &[]).text();
+    site.world.pass(5_000);
+    site.from("192.0.2.1", "POST", PAGE);
+    site.from("192.0.2.2", "POST", PAGE);
+    site.world.pass(4_000);
+    fra.get(PAGE, &[]);
+    site.world.pass(1_000);
+    assert_ne!(fra.get(PAGE, &[]).text(), before);
+    // Caches in front of the edge hear of it once a minute.
+    for _ in 0..130 {
+        site.world.pass(1_000);
+        site.world.alarms();
+    }
+    let told = site.world.told.borrow();
+    let sent = told.iter().filter(|request| request.method == "POST").count();
+    assert!((1..=2).contains(&sent), "{sent} calls");
+    let whole = |body: &[u8]| String::from_utf8_lossy(body).contains("<Path>/*</Path>");
+    assert!(told.iter().all(|request| !whole(&request.body)));
+}
+
+#[test]
+fn who_posted_sees_the_change_though_it_waits_to_go_with_others() {
+    let site = site();
+    site.ams.get(PAGE, &[]);
+    site.world.pass(100);
+    for n in 1..=20 {
+        let client = format!("192.0.2.{n}");
+        let before = site.from(&client, "GET", PAGE).text();
+        site.from(&client, "POST", PAGE);
+        let after = site.from(&client, "GET", PAGE).text();
+        assert_ne!(after, before, "{n}");
+        site.world.pass(30);
+    }
+}
+
+#[test]
+fn a_journal_that_hangs_does_not_hold_a_post_up() {
+    let site = site();
+    site.ams.get(PAGE, &[]);
+    site.world.pass(100);
+    site.world.shard_millis.set(5_000);
+    let began = site.world.now();
+    assert_eq!(site.from("192.0.2.1", "POST", PAGE).status, 200);
+    let took = site.world.now().since(began).0;
+    assert!(took <= 400, "{took} ms");
+}
+
+#[test]
+fn a_page_that_another_colo_stored_is_invalidated_there() {
+    let site = site();
+    let fra = Isolate::new(&site.world, &config(), "fra");
+    fra.get(PAGE, &[]);
+    site.world.pass(100);
+    site.from("192.0.2.1", "POST", "http://www.example.com/post/1/");
+    site.world.pass(2_500);
+    fra.get(PAGE, &[]);
+    site.world.pass(500);
+    assert_eq!(fra.get(PAGE, &[]).text(), "render 2");
+    assert!(Route::default().unsafe_invalidates);
+}

@@ -1,0 +1,8 @@
+//! The journal on real SQLite, what an isolate knows of it, and neighbouring versions.
+
+#[path = "../common/mod.rs"]
+mod common;
+mod rules;
+mod versions;
+mod view_golden;
+mod view_rules;

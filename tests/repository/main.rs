@@ -1,0 +1,5 @@
+//! What holds for the tree itself: imports, documents, fuzz targets.
+
+mod architecture;
+mod docs;
+mod fuzz_bodies;
