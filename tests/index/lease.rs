@@ -250,7 +250,8 @@ fn outcomes_without_a_copy() {
         let first = bench.fill("/", 3, &["a"], 0);
         let grant = bench.granted(needs("/", 4, first.fence), 1);
         let nothing = RecordRequest { outcome: outcome.clone(), ..stored("/", &grant, &[]) };
-        assert_eq!(bench.record(nothing, 2), Recorded::default());
+        let dropped = pages_left == 0;
+        assert_eq!(bench.record(nothing, 2), Recorded { dropped, ..Recorded::default() });
         assert_eq!(bench.status().pages, pages_left, "{outcome:?}");
         assert_eq!(bench.tag_pages("a").len() as u64, pages_left);
         bench.granted(needs("/", 4, first.fence), 3);

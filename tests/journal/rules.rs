@@ -845,7 +845,12 @@ fn messages_of_neighbouring_versions() {
     let replies = [
         JournalReply::Appended(Appended::recorded(Epoch(7))),
         JournalReply::Appended(Appended::Conflict),
-        JournalReply::Appended(Appended::New { epoch: Epoch(7), pages: Some(2), warming: Some(1) }),
+        JournalReply::Appended(Appended::New {
+            epoch: Epoch(7),
+            pages: Some(2),
+            warming: Some(1),
+            unknown: None,
+        }),
         JournalReply::Job { job: None },
         JournalReply::Found(Found { head: Epoch(3), rows: vec![], buckets: vec![] }),
         JournalReply::Status(JournalStatus::default()),
