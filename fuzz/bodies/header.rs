@@ -7,8 +7,8 @@ use edge_isr::http::cache_status::{CacheStatus, Forward, is_upstream_hit};
 use edge_isr::http::date::DateField;
 use edge_isr::http::etag::{EntityTag, TagList};
 use edge_isr::http::{
-    Fields, accept, age, cookie, date, encoding, etag, hop, language, list, loop_guard, range,
-    targeted, vary,
+    Fields, accept, age, cookie, date, encoding, etag, hop, language, list, loop_guard, origin,
+    range, targeted, vary,
 };
 
 use super::{latin1, lines_of};
@@ -216,4 +216,15 @@ pub(crate) fn accept(data: &[u8]) {
             assert_eq!(readable(&kept).as_deref(), Some(kept.as_str()));
         }
     }
+}
+
+/// An origin is one word in lower case, and reading it again gives the same.
+pub(crate) fn origin(data: &[u8]) {
+    let value = latin1(data);
+    if let Some(read) = origin::origin(&value) {
+        assert!(read.len() <= 300 && read.bytes().all(|byte| byte.is_ascii_graphic()), "{read}");
+        assert_eq!(read, read.to_ascii_lowercase());
+        assert_eq!(origin::origin(&read).as_deref(), Some(read.as_str()));
+    }
+    let _ = origin::names_one_origin(&lines_of("access-control-allow-origin", data));
 }

@@ -29,6 +29,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("hop", header::hop),
     ("language", header::language),
     ("list", header::list),
+    ("origin", header::origin),
     ("loop_guard", header::loop_guard),
     ("range", header::range),
     ("tags", header::tags),
