@@ -553,7 +553,7 @@ impl World {
     ) {
         let statement = statement.trim_start();
         let now = self.clock(object);
-        if statement.starts_with("INSERT OR REPLACE INTO lease") {
+        if statement.starts_with("INSERT INTO lease") {
             let [Value::Text(variant), fence, stamp, until] = parameters else { return };
             let new = Granted {
                 object,
@@ -572,6 +572,16 @@ impl World {
             });
             let mut watch = self.watch.borrow_mut();
             watch.granted(new, now, self.asking.get());
+        } else if statement.starts_with("UPDATE lease SET until = ? WHERE") {
+            let [until, Value::Text(variant), fence, _] = parameters else { return };
+            let mut watch = self.watch.borrow_mut();
+            let (until, fence) = (integer(until), integer(fence) as u64);
+            let renewed = |g: &&mut Granted| {
+                g.object == object && g.variant == *variant && g.fence == fence && g.until > now
+            };
+            if let Some(grant) = watch.grants.iter_mut().find(renewed) {
+                grant.until = until;
+            }
         } else if statement.starts_with("UPDATE lease SET until") && !rows.is_empty() {
             let [_, Value::Text(variant), fence] = parameters else { return };
             self.watch.borrow_mut().released(object, variant, integer(fence) as u64);
