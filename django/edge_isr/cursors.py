@@ -64,7 +64,8 @@ def _marked(original: Any) -> Any:
 
 def _execute(original: Any) -> Any:
     def execute(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
-        if _thread.own:
+        # Databases are made and dropped by a connection to none.
+        if _thread.own or self.db.alias not in connections.settings:
             return original(self, sql, *args, **kwargs)
         return _seen(self.db, sql, lambda: original(self, sql, *args, **kwargs))
 

@@ -25,7 +25,10 @@ from edge_isr.tags import ANYTHING
 def _without_fsync(connection, **kwargs):
     """What a test writes need not outlive the machine."""
     if connection.vendor == "sqlite":
-        connection.cursor().execute("PRAGMA synchronous = OFF")
+        journal = "WAL" if os.environ.get("EDGE_ISR_TEST_WAL") else "DELETE"
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA synchronous = OFF")
+            cursor.execute(f"PRAGMA journal_mode = {journal}")
 
 
 SECRET = "whsec_dGVzdHMgb25seTogMzIgYnl0ZXMgb2Yga2V5ISEhISE="
@@ -254,8 +257,9 @@ def written():
 
 
 IS_POSTGRES = bool(os.environ.get("EDGE_ISR_TEST_PG"))
+IS_MARIADB = bool(os.environ.get("EDGE_ISR_TEST_MARIADB"))
 # It has databases of its own: once is enough.
-collect_ignore = ["test_sqlite.py"] if IS_POSTGRES else []
+collect_ignore = ["test_sqlite.py"] if IS_POSTGRES or IS_MARIADB else []
 
 
 def wait_for(condition, timeout=10):

@@ -1,22 +1,8 @@
 # A PostgreSQL server of one's own for a test run: in a temporary directory, on a Unix socket only.
 # shellcheck shell=bash
 
-# find_postgres: the directory of initdb and postgres, of the newest version there is.
-find_postgres() {
-  local found
-  if found=$(command -v initdb) && command -v postgres >/dev/null; then
-    dirname "$(readlink -f "$found")"
-    return
-  fi
-  for found in $(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin \
-    2>/dev/null | sort -rV); do
-    if [ -x "$found/initdb" ] && [ -x "$found/postgres" ]; then
-      echo "$found"
-      return
-    fi
-  done
-  return 1
-}
+# shellcheck source=scripts/lib/servers.sh
+. "$ROOT/scripts/lib/servers.sh"
 
 # as_user COMMAND…: initdb and postgres refuse root; root becomes the owner of the directory.
 as_user() {
@@ -31,8 +17,7 @@ as_user() {
 start_postgres() {
   local bin directory waited=0
   bin=$(find_postgres) || {
-    echo 'PostgreSQL is missing: install its server (Debian, Ubuntu: apt install postgresql;' \
-      'macOS: brew install postgresql), or put initdb and postgres on PATH'
+    echo 'PostgreSQL is missing: run scripts/setup'
     return 1
   }
   directory=$(mktemp -d)
@@ -43,6 +28,11 @@ start_postgres() {
   mkdir -p "$directory/data" "$POSTGRES_SOCKETS"
   if [ "$(id -u)" -eq 0 ]; then
     chmod 755 "$directory"
+    # The owner may not look into root's cache.
+    if [[ $bin == "$ROOT"/* ]]; then
+      cp -r "$(dirname "$bin")/." "$directory/server"
+      bin=$directory/server/bin
+    fi
     chown "$POSTGRES_OWNER" "$directory/data" "$POSTGRES_SOCKETS"
   fi
   as_user "$bin/initdb" -D "$directory/data" -U edge -A trust -E UTF8 --locale=C -N \

@@ -80,6 +80,9 @@ class Watch:
         try:
             cursor.execute(sql, params)
             rows = [tuple(row) for row in cursor.fetchall()]
+        except connection.Database.Error as error:
+            # A subquery that gives more than one row now, for example.
+            return type(error).__name__
         finally:
             cursor.close()
         # Without an order, any order is right.

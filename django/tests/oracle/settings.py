@@ -6,6 +6,8 @@ from site_settings import INSTALLED_APPS as _APPS
 INSTALLED_APPS = [*_APPS, "django.contrib.sites", "mptt", "treebeard", "oracle.store"]
 ROOT_URLCONF = "oracle.urls"
 SITE_ID = 1
+# MariaDB knows no other without tables of time zones.
+TIME_ZONE = "UTC"
 # Migrations of packages are not what is tested; only the outbox has to be as users have it.
 MIGRATION_MODULES = dict.fromkeys(("admin", "auth", "contenttypes", "sessions", "sites", "store"))
 # A page of this store may load more than pages of a site: what is folded says less.

@@ -66,7 +66,7 @@ class Shelf(Named):
 
 class Note(models.Model):
     content_type = models.ForeignKey(ContentType, on_delete=models.CASCADE)
-    object_id = models.CharField(max_length=40)
+    object_id = models.PositiveBigIntegerField()
     target = GenericForeignKey()
     text = models.CharField(max_length=80)
 
