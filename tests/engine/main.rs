@@ -7,6 +7,7 @@ mod buckets;
 #[path = "../common/mod.rs"]
 mod common;
 mod control;
+mod costs;
 mod error_page;
 mod faults;
 #[path = "../http_support/mod.rs"]
