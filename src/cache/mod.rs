@@ -18,6 +18,13 @@
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
 //! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
+//!
+//! ```
+//! use edge_isr::cache::tag::Tag;
+//!
+//! assert!(Tag::parse("post:42").is_ok());
+//! assert!(Tag::parse("").is_err(), "what can't be read is refused, with its reason");
+//! ```
 
 pub mod admission;
 pub mod device;

@@ -1,6 +1,14 @@
 //! The typed settings of one site. Parsed once; everything inside is valid by construction.
 //!
 //! `parse` lives in [`crate::config::parse`]; this file says what can be set, its unit and its default.
+//!
+//! ```
+//! use edge_isr::config::parse::parse;
+//!
+//! assert!(parse(r#"{"defaults": {"ttl": 60}}"#).is_ok());
+//! let problems = parse(r#"{"defaults": {"ttl": "a minute"}}"#).unwrap_err();
+//! assert_eq!(problems[0].path, "defaults.ttl");
+//! ```
 
 use std::borrow::Cow;
 

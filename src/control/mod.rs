@@ -11,6 +11,22 @@
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
 //! | [`healthz`], [`metrics`], [`log`] | what operators see |
+//!
+//! ```
+//! use edge_isr::control::route::{ControlCall, route};
+//! use edge_isr::http::{Fields, RequestHead};
+//!
+//! let call = RequestHead {
+//!     method: "POST".to_owned(),
+//!     scheme: "https".to_owned(),
+//!     host: "example.com".to_owned(),
+//!     path: "/__isr/v1/revalidate".to_owned(),
+//!     query: None,
+//!     fields: Fields::new(),
+//!     client: None,
+//! };
+//! assert_eq!(route(&call, "/__isr"), Some(Ok(ControlCall::Revalidate)));
+//! ```
 
 pub mod auth;
 pub mod carried;

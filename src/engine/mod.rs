@@ -19,6 +19,15 @@
 //! | `once_more` | a second try of calls to objects |
 //! | `together` | several calls at once |
 //! | [`wake`] | when an object's alarm has to be set |
+//!
+//! ```
+//! use edge_isr::base::time::Timestamp;
+//! use edge_isr::engine::wake::missing;
+//!
+//! // Something is due in ten seconds, and no alarm is set.
+//! let (now, due) = (Timestamp::from_seconds(1), Timestamp::from_seconds(11));
+//! assert_eq!(missing(None, Some(due), now), Some(due));
+//! ```
 
 pub mod bodies;
 pub mod fill;

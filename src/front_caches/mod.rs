@@ -11,6 +11,12 @@
 //!
 //! What an API can't name is widened, in the end to everything: a page that should go and stays is the mistake that
 //! nobody sees. Nothing is ever given up: whatever the answer, what is owed stays owed until it was taken.
+//!
+//! ```
+//! use edge_isr::front_caches::DeliveryFailure;
+//!
+//! assert_eq!(DeliveryFailure::RateLimited.as_str(), "rate-limited");
+//! ```
 
 pub mod cloudflare;
 pub mod cloudfront;

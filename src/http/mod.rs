@@ -1,5 +1,14 @@
 //! Header fields, one per file. Every parser fails closed: what can't be understood never makes a response more
 //! cacheable than it would be without the field.
+//!
+//! ```
+//! use edge_isr::base::time::Seconds;
+//! use edge_isr::http::{Fields, age::age};
+//!
+//! // RFC 9111 §5.1: the first of a list counts.
+//! let fields = Fields::from_iter([("age", "30, 7200")]);
+//! assert_eq!(age(&fields), Some(Seconds(30)));
+//! ```
 
 pub mod accept;
 pub mod age;

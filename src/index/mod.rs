@@ -13,6 +13,15 @@
 //! Rules, by their names in the executable model: `lease_need`, `lease_gen`, `release_fence`,
 //! `fence`, `lease_seen`, `dark_fence`, `warm_cas`, `warm_waits`, `rec_fanout`, `inherit_tags`,
 //! `durable_visible`.
+//!
+//! ```
+//! use edge_isr::base::time::Epoch;
+//! use edge_isr::index::lease::{Version, replaces};
+//!
+//! let stored = Version { stamp: Epoch(7), fence: 3 };
+//! let late = Version { stamp: Epoch(6), fence: 4 };
+//! assert!(!replaces(late, Some(stored)), "what was fetched before a change replaces nothing");
+//! ```
 
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Millis, Timestamp};

@@ -11,6 +11,15 @@
 //!
 //! Rules, by their names in the executable model: `receipts`, `keep_both`, `settle_epoch`,
 //! `epoch_cut`, `floor_sent`, `durable_visible`, `incarnation`.
+//!
+//! ```
+//! use edge_isr::journal::view::View;
+//!
+//! // A cold isolate knows nothing, and asks for everything that is new.
+//! let view = View::new(100);
+//! assert!(view.is_empty());
+//! assert_eq!(view.request().since, None);
+//! ```
 
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Millis, Timestamp};
