@@ -880,11 +880,11 @@ fn the_security_model_names_its_tests() {
     let there: BTreeSet<String> = there.into_iter().map(|name| format!("test_{name}")).collect();
     // Named where they bear on an attack, not all of them.
     let files = [
-        "dialect/method",
-        "dialect/cloudfront",
-        "engine_transparent",
-        "engine_upstream",
-        "upstream",
+        "control/dialect/method",
+        "control/dialect/cloudfront",
+        "engine/transparent",
+        "engine/upstream",
+        "control/upstream",
     ];
     let others = files.map(|name| read(&format!("tests/{name}.rs")));
     let others = after(&others.concat(), "#[test]\nfn ");

@@ -1,4 +1,4 @@
-//! Admission, and the fields that go on (RFC 9110 §7.6, RFC 8586, design §6 and §8).
+//! Admission, and the fields that go on (RFC 9110 §7.6, RFC 8586).
 
 use crate::http_support::Admit::{self, *};
 use crate::http_support::{
