@@ -5,6 +5,7 @@ import threading
 import pytest
 from conftest import IS_POSTGRES, the_row
 from django.db import OperationalError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from shop.models import Category
 
 import edge_isr
@@ -29,6 +30,26 @@ def test_a_secret_that_is_wrong_on_one_side(status, worker, caplog):
         assert "WEBHOOK_SECRET" in text and "clock" in text and "nothing is lost" in text
     OutboxMessage.objects.update(due_at=the_row().created_at)
     assert deliver().delivered == 1
+
+
+def test_what_a_save_adds_to_the_sites_statements():
+    category = Category.objects.create(pk=1, name="a", slug="a")
+
+    def statements(write):
+        with CaptureQueriesContext(connection) as queries:
+            write()
+        return [query["sql"].split()[0] for query in queries]
+
+    def in_a_transaction():
+        with transaction.atomic():
+            category.save()
+            category.save()
+
+    message = ["SAVEPOINT", "INSERT", "RELEASE"]
+    assert statements(category.save) == ["BEGIN", "UPDATE", *message, "COMMIT"]
+    assert statements(in_a_transaction) == ["BEGIN", "UPDATE", "UPDATE", *message, "COMMIT"]
+    update = statements(lambda: Category.objects.update(name="x"))
+    assert update == ["BEGIN", "SELECT", "UPDATE", *message, "COMMIT"]
 
 
 if IS_POSTGRES:

@@ -64,6 +64,8 @@ DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": os.environ.get("SITE_DATABASE", BASE_DIR / "site.sqlite3"),
+        # Several processes write here, Wagtail in transactions that read first: they wait for their
+        # turn from the start. edge-isr needs neither option.
         "OPTIONS": {"transaction_mode": "IMMEDIATE", "timeout": 10},
     }
 }
