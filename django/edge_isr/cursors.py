@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
+from itertools import islice
 from typing import Any
 
 from django.db import connections
@@ -67,9 +68,48 @@ def _execute(original: Any) -> Any:
         # Databases are made and dropped by a connection to none.
         if _thread.own or self.db.alias not in connections.settings:
             return original(self, sql, *args, **kwargs)
-        return _seen(self.db, sql, lambda: original(self, sql, *args, **kwargs))
+        if isinstance(self.cursor, _Rows):
+            self.cursor = self.cursor.inner
+        own = not self.db.in_atomic_block
+
+        def run() -> Any:
+            result = original(self, sql, *args, **kwargs)
+            # SQLite commits nothing while a statement that writes has rows to give still.
+            ours = own and self.db.in_atomic_block and self.db.vendor == "sqlite"
+            if ours and self.cursor.description is not None:
+                self.cursor = _Rows(self.cursor)
+                return self.cursor
+            return result
+
+        return _seen(self.db, sql, run)
 
     return execute
+
+
+class _Rows:
+    """A cursor whose rows have been taken out of the database already."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+        self._rows = iter(inner.fetchall())
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+    def __iter__(self) -> Any:
+        return self._rows
+
+    def fetchone(self) -> Any:
+        """The next row, or None."""
+        return next(self._rows, None)
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        """The next rows."""
+        return list(islice(self._rows, size))
+
+    def fetchall(self) -> list[Any]:
+        """All that are left."""
+        return list(self._rows)
 
 
 def _callproc(original: Any) -> Any:

@@ -119,6 +119,12 @@ def add_sql():
             "WHERE p.id = r.product_id"))  # fmt: skip
         add("truncate", lambda: sql("TRUNCATE store_manual"))
     if connection.vendor == "sqlite":
+        add(
+            "raw that returns",
+            lambda: list(
+                Label.objects.raw("UPDATE store_label SET name = 'sql' RETURNING id, name")
+            ),
+        )
         add("replace", lambda: sql("REPLACE INTO store_label (id, name) VALUES (1, 'sql')"))
 
 
