@@ -39,6 +39,8 @@ pub enum NoStore {
     TooManyTags,
     /// Its media type is none of its path's extension, and only the route says that it may be kept.
     MediaType,
+    /// A field of it has bytes that the runtime can't tell: they would be lost.
+    FieldBytes,
     /// It could never be reused.
     NoFreshness,
     /// Its lifetime was over when it came, because it took so long.
@@ -72,6 +74,7 @@ impl NoStore {
             Self::BadTags => "bad-tags",
             Self::TooManyTags => "too-many-tags",
             Self::MediaType => "media-type",
+            Self::FieldBytes => "field-bytes",
             Self::NoFreshness => "no-freshness",
             Self::Late => "late",
             Self::BodyTooLarge => "body-too-large",
@@ -94,6 +97,7 @@ impl NoStore {
             | Self::BadTags
             | Self::TooManyTags
             | Self::MediaType
+            | Self::FieldBytes
             | Self::NoFreshness
             | Self::BodyTooLarge => true,
             Self::Method

@@ -170,6 +170,8 @@ pub fn refusal(
         Some(NoStore::EventStream)
     } else if has_nonce(fields) && !route.store_nonce {
         Some(NoStore::CspNonce)
+    } else if fields.iter().any(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER)) {
+        Some(NoStore::FieldBytes)
     } else if is_from_cache(fields) && !route.upstream_cache {
         Some(NoStore::UpstreamCache)
     } else {

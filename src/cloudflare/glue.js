@@ -52,9 +52,16 @@ export function respond(status, fields, body) {
   return new Response(body, { status, headers: headersOf(fields), encodeBody: "manual" });
 }
 
-// The origin's own body, unread, under another head.
+// The origin's own body, unread, under another head. What the origin said and the edge leaves as it was is copied from
+// field to field, not from text: the runtime reads values as UTF-8, and bytes that are none would be lost.
 export function respondFrom(response, fields) {
-  const init = { status: response.status, headers: headersOf(fields), encodeBody: "manual" };
+  const wanted = headersOf(fields);
+  const headers = new Headers(response.headers);
+  for (const name of [...headers.keys()]) if (!wanted.has(name)) headers.delete(name);
+  for (const [name, value] of wanted) {
+    if (name !== "set-cookie" && headers.get(name) !== value) headers.set(name, value);
+  }
+  const init = { status: response.status, headers, encodeBody: "manual" };
   if (response.webSocket) init.webSocket = response.webSocket;
   return new Response(response.body, init);
 }

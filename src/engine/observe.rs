@@ -117,6 +117,7 @@ impl<P: Platform> Engine<P> {
             | NoStore::VaryAny
             | NoStore::UpstreamCache
             | NoStore::MediaType
+            | NoStore::FieldBytes
             | NoStore::CspNonce => {
                 let event = Event::NotStored { url: &page.url(), reason: reason.as_str() };
                 self.log(platform, &event);

@@ -53,6 +53,7 @@ const ROWS: &[Row] = &[
     ("nonce", "contract", "", 200, "Cache-Control: max-age=60|Content-Security-Policy: script-src 'Nonce-abc'", Some(CspNonce)),
     ("nonce-report", "contract", "", 200, "Cache-Control: max-age=60|Content-Security-Policy-Report-Only: script-src 'nonce-a'", Some(CspNonce)),
     ("csp", "contract", "", 200, "Cache-Control: max-age=60|Content-Security-Policy: default-src 'self'", None),
+    ("field-bytes", "9110 §5.5", "", 200, "Cache-Control: max-age=60|X-Name: M\u{fffd}ller", Some(FieldBytes)),
     ("upstream-age", "contract", "", 200, "Cache-Control: max-age=60|Age: 1", Some(UpstreamCache)),
     ("upstream-age-0", "contract", "", 200, "Cache-Control: max-age=60|Age: 0", None),
     ("upstream-cf", "contract", "", 200, "Cache-Control: max-age=60|CF-Cache-Status: HIT", Some(UpstreamCache)),
