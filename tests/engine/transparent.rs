@@ -335,6 +335,52 @@ fn a_moment_decides_for_a_moment() {
     }
 }
 
+/// A page with a window for errors stands in for the moment.
+#[test]
+fn a_page_with_a_window_for_errors_outlives_a_moment() {
+    for status in [408, 425, 429] {
+        let busy = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&busy);
+        let (world, isolate) = site(move |_| match flag.get() {
+            true => Script::new(status, &[], "later"),
+            false => {
+                let control = "s-maxage=10, stale-while-revalidate=3600, stale-if-error=3600";
+                Script::new(200, &[("cache-control", control)], "page")
+            }
+        });
+        ask(&world, &isolate, browser("/p", &[]));
+        busy.set(true);
+        world.pass(20_000);
+        for _ in 0..5 {
+            let seen = ask(&world, &isolate, browser("/p", &[("cookie", "_ga=1")]));
+            assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status}");
+            world.pass(1_000);
+        }
+        assert!(origin_requests(&world) <= 4, "a failed refresh is not tried again at once");
+    }
+}
+
+/// What a refresh learned holds in its isolate, even if the journal could not be told.
+#[test]
+fn without_a_journal_a_page_that_is_gone_is_gone_here() {
+    let gone = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&gone);
+    let (world, isolate) = site(move |_| match flag.get() {
+        true => Script::new(401, &[], "now"),
+        false => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+    });
+    ask(&world, &isolate, browser("/p", &[]));
+    world.pass(500);
+    world.invalidate("post", Mode::Soft);
+    world.pass(2_100);
+    ask(&world, &isolate, browser("/other", &[]));
+    gone.set(true);
+    world.journal_down.set(true);
+    assert_eq!(ask(&world, &isolate, browser("/p", &[])).text(), "page");
+    world.pass(500);
+    assert_eq!(ask(&world, &isolate, browser("/p", &[])).status, 401);
+}
+
 /// W21: the render takes longer than its lifetime.
 #[test]
 fn one_slow_render_answers_all_who_wait_for_it_and_marks_nothing() {

@@ -6,7 +6,7 @@ use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis};
 use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
-use crate::cache::errors::is_origin_failure;
+use crate::cache::errors::{is_of_the_moment, is_origin_failure};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
@@ -190,7 +190,12 @@ impl<P: Platform> Engine<P> {
                 self.share_unstored(context, storable, response, &fetch, reason).await;
                 self.not_stored_now(context, fetch, head, reason).await;
             }
-            Storage::Refuse(_) if fill_request.background && response.head.status >= 500 => {
+            Storage::Refuse(_)
+                if fill_request.background
+                    && (response.head.status >= 500
+                        || is_of_the_moment(response.head.status)
+                            && fill_request.candidate.outlives_errors()) =>
+            {
                 let error = OriginError::Status(response.head.status);
                 platform.cancel(response.body);
                 self.origin_failed(platform, &admitted.page.url(), error);

@@ -23,7 +23,7 @@ use std::rc::Rc;
 
 use futures_util::future::select;
 
-use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::base::time::{Epoch, Millis, Seconds, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
@@ -40,6 +40,7 @@ use super::fill::shared::{BEAT, FillOutcome, SharedFill, Source};
 use super::fill::wait::{FollowOutcome, Follower};
 use super::memory::StoredPage;
 use super::serve::response::{Answer, Asked};
+use super::serve::uncacheable::place;
 use super::serve::whole::Whole;
 use super::{Engine, Incoming};
 use crate::engine::fill::shared::Work;
@@ -108,6 +109,13 @@ impl<P: Platform> Candidate<P> {
         }
     }
 
+    /// Whether there is a page with a window for errors (RFC 5861 §4).
+    #[must_use]
+    pub fn outlives_errors(&self) -> bool {
+        let window = |page: &Rc<StoredPage<P::Chunk>>| page.entry.freshness.stale_if_error;
+        self.page.as_ref().is_some_and(|page| window(page) > Seconds::ZERO)
+    }
+
     /// The same, with the reason for going forward.
     #[must_use]
     pub fn because(self, forward: Forward, why: &'static str) -> Self {
@@ -152,7 +160,7 @@ impl<P: Platform> Engine<P> {
             match self.follow(platform, &waiting, &fill, limit).await {
                 FollowOutcome::Answer(answer) => return answer,
                 FollowOutcome::NotStored(reason) => {
-                    let why = Whole::Marked(reason.as_str().into());
+                    let why = Whole::Marked(reason.as_str().into(), place(&key));
                     return self.whole(platform, incoming, admitted, &why).await;
                 }
                 FollowOutcome::Foreign => {

@@ -106,6 +106,10 @@ impl<P: Platform> Engine<P> {
             }
         }
         let candidate = &fill_request.candidate;
+        // The page stands in for the moment.
+        if is_of_the_moment(head.status) && candidate.outlives_errors() {
+            return self.release_lease(platform, admitted, &fetch.lease).await;
+        }
         let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
         let refused = Refused {
             response: &head,

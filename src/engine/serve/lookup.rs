@@ -16,8 +16,8 @@ use crate::engine::{Engine, Incoming, keep_until};
 pub(crate) enum LookUp<C> {
     /// A stored response that the request selects.
     Page(Rc<StoredPage<C>>),
-    /// Hit-for-pass, with the reason.
-    Pass(Rc<str>),
+    /// Hit-for-pass, with the reason, and the key that is marked.
+    Pass(Rc<str>, CacheKey),
     /// Variants, selected by a field of the request that the origin of a stored page does not get to see.
     Foreign,
     /// Nothing; and the fields that the page varies on, if that is known.
@@ -38,7 +38,9 @@ impl<P: Platform> Engine<P> {
         let now = platform.now();
         match self.get(platform, &admitted.key).await {
             Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
-            Some(StoredRecord::Pass(reason, until)) if until > now => LookUp::Pass(reason),
+            Some(StoredRecord::Pass(reason, until)) if until > now => {
+                LookUp::Pass(reason, admitted.key.clone())
+            }
             Some(StoredRecord::Vary(names)) if self.selects_by_more(incoming, admitted, &names) => {
                 LookUp::Foreign
             }
@@ -51,7 +53,9 @@ impl<P: Platform> Engine<P> {
                     {
                         LookUp::Page(page)
                     }
-                    Some(StoredRecord::Pass(reason, until)) if until > now => LookUp::Pass(reason),
+                    Some(StoredRecord::Pass(reason, until)) if until > now => {
+                        LookUp::Pass(reason, key)
+                    }
                     Some(
                         StoredRecord::Page(_) | StoredRecord::Pass(..) | StoredRecord::Vary(_),
                     )

@@ -23,6 +23,7 @@ use crate::http::cache_status::{CacheStatus, Forward};
 
 use lookup::LookUp;
 use response::{Answer, Asked, Body};
+use uncacheable::place;
 use whole::Whole;
 
 impl<P: Platform> Engine<P> {
@@ -60,8 +61,9 @@ impl<P: Platform> Engine<P> {
         // The clock is read after the first I/O: within a request it stands still before.
         let now = platform.now();
         let candidate = match found {
-            LookUp::Pass(reason) => {
-                return self.whole(platform, incoming, admitted, &Whole::Marked(reason)).await;
+            LookUp::Pass(reason, key) => {
+                let why = Whole::Marked(reason, place(&key));
+                return self.whole(platform, incoming, admitted, &why).await;
             }
             LookUp::Foreign => {
                 return self.whole(platform, incoming, admitted, &Whole::Vary).await;
@@ -77,8 +79,7 @@ impl<P: Platform> Engine<P> {
                     OwnChange::None => {}
                     OwnChange::Refetch => directives.no_cache = true,
                     OwnChange::Pass => {
-                        let why = Whole::Marked("own-change".into());
-                        return self.whole(platform, incoming, admitted, &why).await;
+                        return self.whole(platform, incoming, admitted, &Whole::OwnChange).await;
                     }
                 }
                 match reuse(entry, validity, &directives, admitted.route, now) {
@@ -88,6 +89,10 @@ impl<P: Platform> Engine<P> {
                     }
                     Reuse::Stale { ttl, why } => {
                         let candidate = Candidate::of(&page, false, true, validity.need());
+                        // What the origin said since is known here, if nowhere else.
+                        if let Some(why) = self.is_marked(&incoming, admitted, &candidate, now) {
+                            return self.whole(platform, incoming, admitted, &why).await;
+                        }
                         self.refresh(platform, &incoming, admitted, candidate, now);
                         let cache_status = CacheStatus::hit(ttl).detail(why.as_str());
                         return Answer::stored(&asked, &page, now, cache_status);

@@ -138,6 +138,12 @@ impl Uncacheable {
         (now < mark.until && left >= mark.least).then_some(mark.reason)
     }
 
+    /// Whether the page is marked for anyone.
+    #[must_use]
+    pub fn has_mark(&self, page: u64, now: Timestamp) -> bool {
+        self.marks.get(&page).is_some_and(|mark| now < mark.until)
+    }
+
     /// Whether the page may be tried without what is left out: now, if it has no mark; once for each mark.
     pub fn claim_try(&mut self, page: u64, now: Timestamp) -> bool {
         let Some(mark) = self.marks.get_mut(&page) else { return true };

@@ -31,8 +31,10 @@ use crate::engine::{Engine, Incoming};
 /// Why a request goes whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Whole {
-    /// The page's last answer could not be stored, for this reason.
-    Marked(Rc<str>),
+    /// The page's last answer could not be stored, for this reason; and the mark's place.
+    Marked(Rc<str>, u64),
+    /// Its visitor has changed the page.
+    OwnChange,
     /// The answers for addresses like it could not be stored.
     Expected,
     /// It says something that no key has, and nothing is known of the address.
@@ -46,7 +48,8 @@ pub(crate) enum Whole {
 impl Whole {
     fn detail(&self) -> String {
         match self {
-            Self::Marked(reason) => format!("hit-for-pass-{reason}"),
+            Self::Marked(reason, _) => format!("hit-for-pass-{reason}"),
+            Self::OwnChange => "hit-for-pass-own-change".to_owned(),
             Self::Expected => "unstorable-so-far".to_owned(),
             Self::Fields => "request-fields".to_owned(),
             Self::NoStore => NoStore::RequestNoStore.as_str().to_owned(),
@@ -58,7 +61,7 @@ impl Whole {
     const fn leads(&self) -> bool {
         match self {
             Self::Expected | Self::Fields => true,
-            Self::Marked(_) | Self::NoStore | Self::Vary => false,
+            Self::Marked(..) | Self::OwnChange | Self::NoStore | Self::Vary => false,
         }
     }
 }
@@ -122,12 +125,13 @@ impl<P: Platform> Engine<P> {
         if admitted.directives.no_store {
             return Some(Whole::NoStore);
         }
-        let key = self.fill_key(incoming, admitted, candidate);
-        let under_way = self.is_under_way(&key, now);
-        let uncacheable = &self.isolate().borrow().uncacheable;
-        if let Some(reason) = uncacheable.marked(place(&key), left, now) {
-            return Some(Whole::Marked(reason.into()));
+        // A page that may stand in for the origin is asked for as one.
+        let stands_in = candidate.page.is_some() && candidate.on_error;
+        if !stands_in && let Some(why) = self.is_marked(incoming, admitted, candidate, now) {
+            return Some(why);
         }
+        let under_way = self.is_under_way(&self.fill_key(incoming, admitted, candidate), now);
+        let uncacheable = &self.isolate().borrow().uncacheable;
         // Who asks for the same page now tells whether it may be stored.
         if under_way || candidate.page.is_some() || candidate.vary.is_some() {
             return None;
@@ -139,6 +143,23 @@ impl<P: Platform> Engine<P> {
         } else {
             None
         }
+    }
+
+    /// Whether a request is one of those that the page is marked for.
+    pub(crate) fn is_marked(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: &Candidate<P>,
+        now: Timestamp,
+    ) -> Option<Whole> {
+        let page = place(&self.fill_key(incoming, admitted, candidate));
+        if !self.isolate().borrow().uncacheable.has_mark(page, now) {
+            return None;
+        }
+        let left = self.left_out(incoming, admitted);
+        let reason = self.isolate().borrow().uncacheable.marked(page, left, now)?;
+        Some(Whole::Marked(reason.into(), page))
     }
 
     /// Whether the page is being fetched, or asked for by a request that goes whole and leads.
@@ -175,10 +196,9 @@ impl<P: Platform> Engine<P> {
         let began = platform.now();
         let response = self.ask(platform, incoming, fields).await;
         match &response {
-            Ok(response) if !matches!(why, Whole::Vary | Whole::NoStore) => {
-                self.look_at(platform, asked, admitted, &response.head, began, lead);
+            Ok(response) => {
+                self.look_at(platform, (asked, why), admitted, &response.head, began, lead);
             }
-            Ok(_) => {}
             Err(error) => {
                 if let Some(lead) = lead {
                     lead.fill.resolve(FillOutcome::Failed(*error), platform.now());
@@ -199,13 +219,18 @@ impl<P: Platform> Engine<P> {
     fn look_at(
         &self,
         platform: &Rc<P>,
-        asked: Incoming<P>,
+        (asked, why): (Incoming<P>, &Whole),
         admitted: &Admitted<'_>,
         response: &ResponseHead,
         began: Timestamp,
         lead: Option<Lead<P>>,
     ) {
         let now = platform.now();
+        let page = match why {
+            Whole::Marked(_, page) => *page,
+            Whole::Expected | Whole::Fields => place(&admitted.key),
+            Whole::OwnChange | Whole::NoStore | Whole::Vary => return,
+        };
         // A part, or that nothing has changed, tells nothing of the page.
         if matches!(response.status, 206 | 304 | 412 | 416) {
             return;
@@ -222,13 +247,15 @@ impl<P: Platform> Engine<P> {
         let length = stated_length(&response.fields);
         match self.fits(platform, length, decision) {
             Storage::Store(_) => {
-                let page = place(&admitted.key);
                 if self.isolate().borrow_mut().uncacheable.claim_try(page, now) {
                     self.try_to_store(platform, asked, admitted, lead, now);
                 }
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
-                self.note_refused(admitted, now);
+                // What another field brought tells of it alone.
+                if *why != Whole::Fields {
+                    self.note_refused(admitted, now);
+                }
                 if let Some(lead) = lead {
                     lead.fill.resolve(FillOutcome::NotStored(reason), now);
                 }
