@@ -74,7 +74,7 @@ impl Objects {
 
     /// The ports, for work that the object does itself.
     pub(super) fn platform(&self) -> Rc<Edge> {
-        Rc::new(Edge::new(Rc::clone(&self.bindings), Keeper::Object, String::new()))
+        Rc::new(Edge::new(Rc::clone(&self.bindings), Keeper::Object, String::new(), None))
     }
 }
 

@@ -74,9 +74,14 @@ pub(super) enum EdgeStream {
 }
 
 impl Edge {
-    pub(super) fn new(bindings: Rc<Bindings>, keeper: Keeper, colo: String) -> Self {
+    pub(super) fn new(
+        bindings: Rc<Bindings>,
+        keeper: Keeper,
+        colo: String,
+        host: Option<&str>,
+    ) -> Self {
         let l2 = GlobalStore::new(bindings.pages.clone());
-        let l1 = ColoStore::new(&bindings.site);
+        let l1 = ColoStore::new(&bindings.site, host);
         Self { bindings, keeper, colo, l1, l2 }
     }
 

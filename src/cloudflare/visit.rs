@@ -27,8 +27,8 @@ pub(super) async fn answer(
     let Some(read) = read(&request) else {
         return Ok(glue::respond(400, "", &JsValue::from_str("bad request\n"))?);
     };
-    let platform =
-        Rc::new(Edge::new(Rc::clone(&site.bindings), Keeper::Request(context), read.colo));
+    let (bindings, keeper) = (Rc::clone(&site.bindings), Keeper::Request(context));
+    let platform = Rc::new(Edge::new(bindings, keeper, read.colo, Some(&read.head.host)));
     let incoming = Incoming {
         head: Rc::new(read.head),
         body: glue::request_body(&request).map(|body| EdgeStream::Request(body, None)),

@@ -13,7 +13,7 @@ import pytest
 from origin import Reply, page
 from wire import FRESH, mirror, raw, request_bytes, status_of
 
-LISTS = (Path(__file__).resolve().parents[1] / "attacks_lists" / "mod.rs").read_text()
+LISTS = (Path(__file__).resolve().parents[1] / "engine" / "attacks_lists" / "mod.rs").read_text()
 
 
 def rust_strings(text):

@@ -1,7 +1,9 @@
 """What is not a page goes through untouched."""
 
 import hashlib
+import socket
 import threading
+import urllib.parse
 
 import httpx
 import pytest
@@ -136,3 +138,25 @@ def test_a_visitor_who_leaves_does_not_end_the_fill(edge, origin, path):
     rest.set()
     assert edge.until_hit(path).text == "0123456789"
     assert origin.count(path) == 1
+
+
+def test_idle_uploads_hold_nothing_that_others_need(edge, origin, path):
+    """More than `origin_concurrency` of each kind: small, large, of unknown length."""
+    origin.on(path, page("page"))
+    url = urllib.parse.urlsplit(edge.url)
+    framings = [b"Content-Length: 1000", b"Content-Length: 9000000", b"Transfer-Encoding: chunked"]
+    idle = []
+    try:
+        for framing in framings:
+            begun = b"1\r\nx\r\n" if b"chunked" in framing else b"x"
+            head = b"POST " + path.encode() + b"/idle HTTP/1.1\r\nHost: a\r\n" + framing
+            for _ in range(110):
+                upload = socket.create_connection((url.hostname, url.port), timeout=20)
+                upload.sendall(head + b"\r\n\r\n" + begun)
+                idle.append(upload)
+        assert edge.get(f"{path}?miss").status == 200
+        assert edge.get(path, cookie="sessionid=1").status == 200
+        assert edge.request("POST", path, content=b"a form").status == 200
+    finally:
+        for upload in idle:
+            upload.close()
