@@ -53,6 +53,9 @@ impl<P: Platform> Engine<P> {
             Ok(_) => return,
             Err(error) => return self.shard_failed(platform, "lease", &error),
         };
+        // A further variant of a known page can be invented: the budget is for those too.
+        let invented = !grant.first && !entry.selection.0.is_empty() && page.entry.fence == 0;
+        let invented = invented && self.isolate().borrow().memory.hits(&key_of(entry)) == 0;
         let mut entry = entry.clone();
         entry.fence = grant.fence;
         let lease = Lease {
@@ -64,6 +67,9 @@ impl<P: Platform> Engine<P> {
             first: grant.first,
             leased: entry.selection.clone(),
         };
+        if invented {
+            return self.release_lease(platform, admitted, &lease).await;
+        }
         let (stamp, began, arrived) = (entry.stamp, entry.request_time, entry.response_time);
         let page = Rc::new(StoredPage { entry, body: page.body.clone() });
         self.store_in_memory(&page);
@@ -107,4 +113,8 @@ impl<P: Platform> Engine<P> {
             }
         });
     }
+}
+
+fn key_of(entry: &Entry) -> crate::cache::key::CacheKey {
+    entry.key.variant(&entry.selection)
 }
