@@ -50,10 +50,12 @@ def add_cascades():
     def add(name, run):
         write("cascade", name, run)
 
-    add(
-        "country (set null, set default by the database)",
-        lambda: Country.objects.get(code="fr").delete(),
-    )
+    # InnoDB has no SET DEFAULT: it refuses.
+    if connection.vendor != "mysql" or django.VERSION < (6, 1):
+        add(
+            "country (set null, set default by the database)",
+            lambda: Country.objects.get(code="fr").delete(),
+        )
     add("author (set null, set, M2M)", lambda: Author.objects.get(pk=2).delete())
     add("author, queryset", lambda: Author.objects.filter(pk=1).delete())
     add("category", lambda: Category.objects.get(pk=1).delete())
