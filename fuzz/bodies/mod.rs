@@ -5,11 +5,11 @@
 //! to assert but that it ends is still a target, because a panic ends a worker's isolate.
 
 pub(crate) mod credentials;
-pub(crate) mod dialect;
 pub(crate) mod exchange;
 pub(crate) mod front_caches;
 pub(crate) mod header;
 pub(crate) mod message;
+pub(crate) mod purge_apis;
 pub(crate) mod warm;
 
 /// A body: what one target runs.
@@ -45,7 +45,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("path", message::path),
     ("query", message::query),
     ("revalidate", message::revalidate),
-    ("dialect", dialect::dialect),
+    ("purge_apis", purge_apis::purge_apis),
     ("front_caches", front_caches::front_caches),
     ("retry_after", warm::retry_after),
     ("sitemap", warm::sitemap),

@@ -5,7 +5,8 @@
 //! `Basic` with the token as password, or as user name before an empty password), `X-Auth-Key`,
 //! `Fastly-Key`. What a client sends beside it (`X-Auth-Email`) says nothing.
 
-use crate::http::Fields;
+use crate::config::Config;
+use crate::http::{Fields, RequestHead};
 
 use super::auth::{AuthError, Caller, TokenScope, bearer, only};
 use super::secret::{Secrets, decode_base64};
@@ -17,6 +18,29 @@ const CARRIERS: [&str; 3] = ["authorization", "x-auth-key", "fastly-key"];
 #[must_use]
 pub fn carrier(fields: &Fields) -> Option<&'static str> {
     CARRIERS.into_iter().find(|name| fields.has(name))
+}
+
+/// Who asks by a method or a header that needs no credentials, but a token or a trusted address. A
+/// browser is trusted by its token alone: any site can make it send a request.
+///
+/// # Errors
+/// Says why nobody who may ask does.
+pub fn trusted_or_carried(
+    request: &RequestHead,
+    secrets: &Secrets,
+    config: &Config,
+) -> Result<Caller, AuthError> {
+    let fields = &request.fields;
+    let from_browser = fields.has("origin") || fields.has("sec-fetch-site");
+    match &request.client {
+        Some(address) if config.trusts(Some(address)) && !from_browser => {
+            Ok(Caller::Trusted { address: address.clone() })
+        }
+        Some(_) | None if carrier(fields).is_some() => {
+            secrets.carried(fields, TokenScope::Revalidate)
+        }
+        Some(_) | None => Err(AuthError::Missing),
+    }
 }
 
 impl Secrets {

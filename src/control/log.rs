@@ -77,7 +77,7 @@ pub enum Event<'a> {
         mode: &'a str,
         /// The webhook, the token's name or the trusted address.
         caller: &'a str,
-        /// The API that it came through: `control`, or a dialect's name.
+        /// The API that it came through: `control`, or a purge API's name.
         via: &'a str,
         /// The caller's words.
         reason: &'a str,

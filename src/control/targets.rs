@@ -131,7 +131,7 @@ pub fn prefix_target(text: &str, config: &Config) -> Result<Target, TargetError>
     Ok(Target::Prefix(target_name(&config.purge_host(&host_of(&url)?), url.path(), None)))
 }
 
-/// The target of another dialect's pattern (`example.com/blog/po`, `https://example.com/blog/*`):
+/// The target of another API's pattern (`example.com/blog/po`, `https://example.com/blog/*`):
 /// the enclosing prefix, with a note where that names more than was asked for. A pattern without a
 /// scheme is taken as `https`.
 ///

@@ -20,20 +20,43 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
+use super::api::{Purge, PurgeApi, is_name, method_must_be};
 use super::named::{Named, too_many};
-use super::{Form, Purge, Refusal, Reply, is_name, method_must_be};
+use super::reply::{PurgeRefusal, Reply};
 
 const FIELDS: &[&str] = &["files", "tags", "hosts", "prefixes", "purge_everything"];
 /// The widest limits of Cloudflare's plans.
 const MAX_FILES: usize = 500;
 const MAX_OTHERS: usize = 100;
 
-pub(super) fn read(
-    rest: &str,
-    request: &RequestHead,
-    body: &[u8],
-    config: &Config,
-) -> Result<Purge, Problem> {
+/// Cloudflare's.
+pub struct Cloudflare;
+
+impl PurgeApi for Cloudflare {
+    fn name(&self) -> &'static str {
+        "cloudflare"
+    }
+
+    fn is_at(&self, first: &str, second: &str) -> bool {
+        first == "zones" || (first, second) == ("client", "v4")
+    }
+
+    fn read(
+        &self,
+        rest: &str,
+        request: &RequestHead,
+        body: &[u8],
+        config: &Config,
+    ) -> Result<Purge, Problem> {
+        read(rest, request, body, config)
+    }
+
+    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
+        refused(refusal)
+    }
+}
+
+fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
     let rest = rest.strip_prefix("client/v4/").unwrap_or(rest);
     let (zone, action) = rest
         .strip_prefix("zones/")
@@ -80,7 +103,8 @@ pub(super) fn read(
         ProblemKind::NoTargets => contain_one(),
         _ => problem,
     })?;
-    Ok(Purge { command, receipt: None, form: Form::Cloudflare { zone: zone.to_owned() } })
+    let zone = zone.to_owned();
+    Ok(Purge::new(command, move |_, notes| accepted(&zone, notes)))
 }
 
 fn gather(named: &mut Named<'_>, field: &str, list: &[Value], most: usize) -> Result<(), Problem> {
@@ -121,7 +145,7 @@ fn contain_one() -> Problem {
     Problem::new(ProblemKind::NoTargets, detail)
 }
 
-pub(super) fn accepted(zone: &str, notes: &[String]) -> Reply {
+fn accepted(zone: &str, notes: &[String]) -> Reply {
     let message = |note: &String| json!({ "code": WIDENED, "message": note });
     let messages: Vec<Value> = notes.iter().map(message).collect();
     let result = json!({ "id": zone });
@@ -134,28 +158,30 @@ pub(super) fn accepted(zone: &str, notes: &[String]) -> Reply {
 /// The code of a message that says what was widened.
 const WIDENED: u32 = 1000;
 
-pub(super) fn refused(refusal: &Refusal) -> Reply {
+fn refused(refusal: &PurgeRefusal) -> Reply {
     let (status, code) = code(refusal);
     let message = match refusal {
-        Refusal::Caller(AuthError::Missing) => {
+        PurgeRefusal::Caller(AuthError::Missing) => {
             "Missing X-Auth-Key, X-Auth-Email or Authorization headers".to_owned()
         }
-        Refusal::Caller(AuthError::MalformedToken) => "Invalid request headers".to_owned(),
-        Refusal::Caller(error) => format!("Authentication error: {}", error.problem().detail()),
-        Refusal::Content(problem) => problem.detail().to_owned(),
+        PurgeRefusal::Caller(AuthError::MalformedToken) => "Invalid request headers".to_owned(),
+        PurgeRefusal::Caller(error) => {
+            format!("Authentication error: {}", error.problem().detail())
+        }
+        PurgeRefusal::Content(problem) => problem.detail().to_owned(),
     };
     let errors = json!([{ "code": code, "message": message }]);
     let body = json!({ "success": false, "errors": errors, "messages": [], "result": null });
     Reply::json(status, &body).refusing(refusal)
 }
 
-fn code(refusal: &Refusal) -> (u16, u32) {
+fn code(refusal: &PurgeRefusal) -> (u16, u32) {
     use ProblemKind as Kind;
     let problem = match refusal {
-        Refusal::Caller(AuthError::Missing) => return (400, 9106),
-        Refusal::Caller(AuthError::MalformedToken) => return (400, 6003),
-        Refusal::Caller(_) => return (refusal.status(), 10000),
-        Refusal::Content(problem) => problem,
+        PurgeRefusal::Caller(AuthError::Missing) => return (400, 9106),
+        PurgeRefusal::Caller(AuthError::MalformedToken) => return (400, 6003),
+        PurgeRefusal::Caller(_) => return (refusal.status(), 10000),
+        PurgeRefusal::Content(problem) => problem,
     };
     let code = match problem.kind() {
         Kind::NotFound => 7003,

@@ -23,25 +23,25 @@
 use crate::base::time::{Millis, Timestamp};
 use crate::base::xml::escape;
 use crate::config::Config;
-use crate::control::auth::AuthError;
+use crate::control::auth::{AuthError, Caller};
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::revalidate::body_digest;
 use crate::control::route::percent_decoded;
 use crate::http::{Fields, RequestHead};
 use crate::journal::{JobRecord, Mode};
 
+use super::api::{Evidence, Purge, PurgeApi, is_name, method_must_be};
 use super::method::site_host;
 use super::named::{Named, invalid};
-use super::sigv4::rfc3339;
+use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
+use super::sigv4::{self, rfc3339};
 use super::xml::leaves;
-use super::{Form, Outcome, Purge, Refusal, Reply, is_name, method_must_be};
 
 const MAX_PATHS: usize = 3000;
 const MAX_REFERENCE_BYTES: usize = 1024;
 
 /// What was sent, for the answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Batch {
+struct Batch {
     /// The API's version: in the path and the names of elements.
     version: String,
     /// The path of the call.
@@ -51,18 +51,56 @@ pub(super) struct Batch {
 }
 
 /// Whether a part of a path is a version of the API: `2020-05-31`.
-pub(super) fn is_version(text: &str) -> bool {
+fn is_version(text: &str) -> bool {
     let form =
         |(at, b): (usize, u8)| if matches!(at, 4 | 7) { b == b'-' } else { b.is_ascii_digit() };
     text.len() == 10 && text.bytes().enumerate().all(form)
 }
 
-pub(super) fn read(
-    rest: &str,
-    request: &RequestHead,
-    body: &[u8],
-    config: &Config,
-) -> Result<Purge, Problem> {
+/// Amazon CloudFront's.
+pub struct Cloudfront;
+
+impl PurgeApi for Cloudfront {
+    fn name(&self) -> &'static str {
+        "cloudfront"
+    }
+
+    fn is_at(&self, first: &str, second: &str) -> bool {
+        second == "distribution" && is_version(first)
+    }
+
+    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
+        sigv4::verify(evidence.request, evidence.body, evidence.secrets, evidence.now)
+    }
+
+    fn claim(&self, evidence: &Evidence<'_>) -> Result<(), AuthError> {
+        sigv4::claimed(evidence.request, evidence.secrets, evidence.now)
+    }
+
+    fn status_of(&self, rest: &str, request: &RequestHead) -> Option<String> {
+        status_of(rest, request)
+    }
+
+    fn status(&self, job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
+        status(job, now, bound)
+    }
+
+    fn read(
+        &self,
+        rest: &str,
+        request: &RequestHead,
+        body: &[u8],
+        config: &Config,
+    ) -> Result<Purge, Problem> {
+        read(rest, request, body, config)
+    }
+
+    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
+        refused(refusal)
+    }
+}
+
+fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
     let parts: Vec<&str> = rest.split('/').collect();
     let &[version, "distribution", distribution, "invalidation"] = parts.as_slice() else {
         return Err(Problem::not_found("operation"));
@@ -90,11 +128,11 @@ pub(super) fn read(
         None => format!("{distribution}\n{reference}"),
     };
     let path = request.path.clone();
-    Ok(Purge {
-        command: named.command(Mode::Hard)?,
-        receipt: Some(body_digest(receipt.as_bytes())),
-        form: Form::Cloudfront(Batch { version: version.to_owned(), path, paths, reference }),
-    })
+    let batch = Batch { version: version.to_owned(), path, paths, reference };
+    let accepted =
+        move |outcome: &PurgeOutcome<'_>, notes: &[String]| accepted(&batch, outcome, notes);
+    let purge = Purge::new(named.command(Mode::Hard)?, accepted);
+    Ok(purge.with_receipt(body_digest(receipt.as_bytes())))
 }
 
 fn batch(body: &[u8]) -> Result<(Vec<String>, String), Problem> {
@@ -136,7 +174,7 @@ fn batch(body: &[u8]) -> Result<(Vec<String>, String), Problem> {
 }
 
 /// The invalidation whose status a request asks for (`GetInvalidation`).
-pub(super) fn status_of(rest: &str, request: &RequestHead) -> Option<String> {
+fn status_of(rest: &str, request: &RequestHead) -> Option<String> {
     let parts: Vec<&str> = rest.split('/').collect();
     match parts.as_slice() {
         [version, "distribution", _, "invalidation", id]
@@ -149,7 +187,7 @@ pub(super) fn status_of(rest: &str, request: &RequestHead) -> Option<String> {
 }
 
 /// The status of an invalidation, if the journal knows it. `bound`: when all see one.
-pub(super) fn status(job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
+fn status(job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
     let Some(job) = job else {
         return error(404, "NoSuchInvalidation", "The specified invalidation does not exist.");
     };
@@ -164,7 +202,7 @@ pub(super) fn status(job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> 
     xml(200, body)
 }
 
-pub(super) fn accepted(batch: &Batch, outcome: &Outcome<'_>, notes: &[String]) -> Reply {
+fn accepted(batch: &Batch, outcome: &PurgeOutcome<'_>, notes: &[String]) -> Reply {
     let items: String =
         batch.paths.iter().map(|path| format!("<Path>{}</Path>", escape(path))).collect();
     let body = format!(
@@ -188,7 +226,7 @@ pub(super) fn accepted(batch: &Batch, outcome: &Outcome<'_>, notes: &[String]) -
     reply.with("x-edge-isr-notes", &notes)
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Reply {
+fn refused(refusal: &PurgeRefusal) -> Reply {
     let (status, code) = code(refusal);
     error(status, code, refusal.problem().detail()).refusing(refusal)
 }
@@ -217,10 +255,10 @@ fn xml(status: u16, body: String) -> Reply {
     Reply { status, fields, body: body.into_bytes() }
 }
 
-fn code(refusal: &Refusal) -> (u16, &'static str) {
+fn code(refusal: &PurgeRefusal) -> (u16, &'static str) {
     use ProblemKind as Kind;
     let problem = match refusal {
-        Refusal::Caller(error) => {
+        PurgeRefusal::Caller(error) => {
             return match error {
                 AuthError::Missing => (403, "MissingAuthenticationToken"),
                 AuthError::MalformedToken | AuthError::Malformed(_) => (400, "IncompleteSignature"),
@@ -233,7 +271,7 @@ fn code(refusal: &Refusal) -> (u16, &'static str) {
                 AuthError::ScopeMissing(_) => (403, "AccessDenied"),
             };
         }
-        Refusal::Content(problem) => problem,
+        PurgeRefusal::Content(problem) => problem,
     };
     match problem.kind() {
         Kind::NotFound => (404, "NoSuchDistribution"),

@@ -22,24 +22,47 @@ use crate::control::route::percent_decoded;
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
+use super::api::{Purge, PurgeApi, is_name, method_must_be};
 use super::named::{Named, invalid, no_other_field, too_many};
-use super::{Form, Outcome, Purge, Refusal, Reply, is_name, method_must_be};
+use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Keys in one call.
 const MAX_KEYS: usize = 256;
 
-pub(super) fn read(
-    rest: &str,
-    request: &RequestHead,
-    body: &[u8],
-    config: &Config,
-) -> Result<Purge, Problem> {
+/// Fastly's.
+pub struct Fastly;
+
+impl PurgeApi for Fastly {
+    fn name(&self) -> &'static str {
+        "fastly"
+    }
+
+    fn is_at(&self, first: &str, _second: &str) -> bool {
+        matches!(first, "service" | "purge")
+    }
+
+    fn read(
+        &self,
+        rest: &str,
+        request: &RequestHead,
+        body: &[u8],
+        config: &Config,
+    ) -> Result<Purge, Problem> {
+        read(rest, request, body, config)
+    }
+
+    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
+        refused(refusal)
+    }
+}
+
+fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
     let not_found = || Problem::not_found("record");
     let mut named = Named::new(config);
     let mut mode = if request.fields.has("fastly-soft-purge") { Mode::Soft } else { Mode::Hard };
     let form = if let Some(url) = rest.strip_prefix("purge/") {
         named.url("url", &url_name("", url, request.query.as_deref()))?;
-        Form::FastlyOne
+        Form::One
     } else {
         let (_, action) = rest
             .strip_prefix("service/")
@@ -49,18 +72,18 @@ pub(super) fn read(
         if action == "purge_all" {
             mode = Mode::Hard;
             named.all(None);
-            Form::FastlyAll
+            Form::All
         } else if action == "purge" {
             let keys = keys(request, body)?;
             for key in &keys {
                 named.tag("surrogate_keys", key)?;
             }
-            Form::FastlyKeys(keys)
+            Form::Keys(keys)
         } else {
             let key = action.strip_prefix("purge/").ok_or_else(not_found)?;
             // Some clients encode the key and some don't: what is no encoding is the key itself.
             named.tag("surrogate_key", &percent_decoded(key).unwrap_or_else(|| key.to_owned()))?;
-            Form::FastlyOne
+            Form::One
         }
     };
     method_must_be(request, "POST")?;
@@ -69,7 +92,21 @@ pub(super) fn read(
     {
         return Err(invalid("fastly-purge-environment", "there is the production alone"));
     }
-    Ok(Purge { command: named.command(mode)?, receipt: None, form })
+    Ok(Purge::new(named.command(mode)?, move |outcome, _| match &form {
+        Form::One => accepted_one(outcome),
+        Form::Keys(keys) => accepted_keys(keys, outcome),
+        Form::All => accepted_all(),
+    }))
+}
+
+/// What an answer repeats of its call.
+enum Form {
+    /// One purge.
+    One,
+    /// A purge for each key.
+    Keys(Vec<String>),
+    /// All.
+    All,
 }
 
 /// The keys of a bulk purge: of the field and of the body.
@@ -112,11 +149,11 @@ fn keys(request: &RequestHead, body: &[u8]) -> Result<Vec<String>, Problem> {
     Ok(keys)
 }
 
-pub(super) fn accepted_one(outcome: &Outcome<'_>) -> Reply {
+fn accepted_one(outcome: &PurgeOutcome<'_>) -> Reply {
     Reply::json(200, &json!({ "status": "ok", "id": outcome.id }))
 }
 
-pub(super) fn accepted_keys(keys: &[String], outcome: &Outcome<'_>) -> Reply {
+fn accepted_keys(keys: &[String], outcome: &PurgeOutcome<'_>) -> Reply {
     let mut ids = Map::new();
     for key in keys {
         ids.insert(key.clone(), Value::from(outcome.id));
@@ -124,20 +161,22 @@ pub(super) fn accepted_keys(keys: &[String], outcome: &Outcome<'_>) -> Reply {
     Reply::json(200, &Value::Object(ids))
 }
 
-pub(super) fn accepted_all() -> Reply {
+fn accepted_all() -> Reply {
     Reply::json(200, &json!({ "status": "ok" }))
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Reply {
+fn refused(refusal: &PurgeRefusal) -> Reply {
     let problem = refusal.problem();
     let message = match refusal {
-        Refusal::Caller(AuthError::ScopeMissing(_)) => {
+        PurgeRefusal::Caller(AuthError::ScopeMissing(_)) => {
             "You are not authorized to perform this action"
         }
-        Refusal::Caller(_) => "Provided credentials are missing or invalid",
-        Refusal::Content(problem) if problem.kind() == ProblemKind::NotFound => "Record not found",
-        Refusal::Content(problem) if problem.status() < 500 => "Bad request",
-        Refusal::Content(problem) => problem.kind().title(),
+        PurgeRefusal::Caller(_) => "Provided credentials are missing or invalid",
+        PurgeRefusal::Content(problem) if problem.kind() == ProblemKind::NotFound => {
+            "Record not found"
+        }
+        PurgeRefusal::Content(problem) if problem.status() < 500 => "Bad request",
+        PurgeRefusal::Content(problem) => problem.kind().title(),
     };
     let body = json!({ "msg": message, "detail": problem.detail() });
     Reply::json(refusal.status(), &body).refusing(refusal)

@@ -16,8 +16,9 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
+use super::api::{Purge, is_name, method_must_be};
 use super::named::{Named, no_other_field};
-use super::{Form, Purge, Refusal, Reply, is_name, method_must_be};
+use super::reply::{PurgeRefusal, Reply};
 
 pub(super) fn read(
     rest: &str,
@@ -66,15 +67,15 @@ pub(super) fn read(
         }
         _ => return Err(Problem::not_found("call")),
     };
-    Ok(Purge { command: named.command(Mode::Hard)?, receipt: None, form: Form::Keycdn(what) })
+    Ok(Purge::new(named.command(Mode::Hard)?, move |_, notes| accepted(what, notes)))
 }
 
-pub(super) fn accepted(what: &str, notes: &[String]) -> Reply {
+fn accepted(what: &str, notes: &[String]) -> Reply {
     let description = [&[what.to_owned()], notes].concat().join(" ");
     Reply::json(200, &json!({ "status": "success", "description": description }))
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Reply {
+pub(super) fn refused(refusal: &PurgeRefusal) -> Reply {
     let description = refusal.problem().detail().to_owned();
     let body = json!({ "status": "error", "description": description });
     let reply = Reply::json(refusal.status(), &body).refusing(refusal);

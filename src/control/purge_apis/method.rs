@@ -20,15 +20,79 @@ use serde_json::{Value, json};
 
 use crate::cache::tag_fields::TAG_FIELDS;
 use crate::config::Config;
-use crate::control::auth::AuthError;
+use crate::control::auth::{AuthError, Caller};
+use crate::control::carried::trusted_or_carried;
 use crate::control::problem::Problem;
 use crate::http::{Fields, RequestHead};
 use crate::journal::Mode;
 
+use super::api::{self, Evidence, PurgeApi, method_must_be};
 use super::named::{Named, invalid};
-use super::{Form, Outcome, Purge, Refusal, Reply, method_must_be};
+use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
-pub(super) fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
+/// The method `PURGE`, or its twin by `POST`.
+pub struct Purge;
+
+impl PurgeApi for Purge {
+    fn name(&self) -> &'static str {
+        "purge"
+    }
+
+    fn method(&self) -> Option<&'static str> {
+        Some("PURGE")
+    }
+
+    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
+        trusted_or_carried(evidence.request, evidence.secrets, evidence.config)
+    }
+
+    fn read(
+        &self,
+        rest: &str,
+        request: &RequestHead,
+        _body: &[u8],
+        config: &Config,
+    ) -> Result<api::Purge, Problem> {
+        purge(rest, request, config)
+    }
+
+    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
+        refused(refusal)
+    }
+}
+
+/// The method `BAN`, or its twin by `POST`.
+pub struct Ban;
+
+impl PurgeApi for Ban {
+    fn name(&self) -> &'static str {
+        "ban"
+    }
+
+    fn method(&self) -> Option<&'static str> {
+        Some("BAN")
+    }
+
+    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
+        trusted_or_carried(evidence.request, evidence.secrets, evidence.config)
+    }
+
+    fn read(
+        &self,
+        rest: &str,
+        request: &RequestHead,
+        _body: &[u8],
+        config: &Config,
+    ) -> Result<api::Purge, Problem> {
+        ban(rest, request, config)
+    }
+
+    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
+        refused(refusal)
+    }
+}
+
+fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<api::Purge, Problem> {
     method_must_be(request, "PURGE, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
@@ -54,7 +118,7 @@ pub(super) fn purge(page: &str, request: &RequestHead, config: &Config) -> Resul
     purge_of(named, &request.fields)
 }
 
-pub(super) fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
+fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<api::Purge, Problem> {
     method_must_be(request, "BAN, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
@@ -91,11 +155,11 @@ pub(super) fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<
     purge_of(named, fields)
 }
 
-fn purge_of(named: Named<'_>, fields: &Fields) -> Result<Purge, Problem> {
+fn purge_of(named: Named<'_>, fields: &Fields) -> Result<api::Purge, Problem> {
     let soft = fields.has("fastly-soft-purge")
         || fields.get("soft").is_some_and(|value| !matches!(value.trim(), "" | "0" | "false"));
     let mode = if soft { Mode::Soft } else { Mode::Hard };
-    Ok(Purge { command: named.command(mode)?, receipt: None, form: Form::Method })
+    Ok(api::Purge::new(named.command(mode)?, accepted))
 }
 
 /// Refuses a call that says what it means in a field which is not read: by tags or by a pattern, in one of the many
@@ -242,7 +306,7 @@ fn enclosing(pattern: &str) -> (String, bool) {
     (prefix.to_owned(), matches!(beyond, "" | ".*" | ".*$"))
 }
 
-pub(super) fn accepted(outcome: &Outcome<'_>, notes: &[String]) -> Reply {
+fn accepted(outcome: &PurgeOutcome<'_>, notes: &[String]) -> Reply {
     let mut body = json!({ "status": "ok", "id": outcome.id, "epoch": outcome.epoch.0 });
     if !notes.is_empty() {
         body["notes"] = Value::from(notes.to_vec());
@@ -250,12 +314,12 @@ pub(super) fn accepted(outcome: &Outcome<'_>, notes: &[String]) -> Reply {
     Reply::json(200, &body)
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Reply {
+fn refused(refusal: &PurgeRefusal) -> Reply {
     let problem = match refusal {
         // There is no challenge that such a client would answer.
-        Refusal::Caller(error @ AuthError::Missing) => Problem::refused(403, error.as_str()),
-        Refusal::Caller(error) => error.problem(),
-        Refusal::Content(problem) => problem.clone(),
+        PurgeRefusal::Caller(error @ AuthError::Missing) => Problem::refused(403, error.as_str()),
+        PurgeRefusal::Caller(error) => error.problem(),
+        PurgeRefusal::Content(problem) => problem.clone(),
     };
     Reply { status: problem.status(), fields: problem.fields(), body: problem.body() }
 }

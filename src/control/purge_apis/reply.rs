@@ -1,4 +1,4 @@
-//! Answers of the dialects, and what they are made of.
+//! Answers of the purge APIs, and what they are made of.
 
 use serde_json::Value;
 
@@ -21,7 +21,7 @@ pub struct Reply {
 
 /// What came of a purge.
 #[derive(Clone, Copy, Debug)]
-pub struct Outcome<'a> {
+pub struct PurgeOutcome<'a> {
     /// The job's id.
     pub id: &'a str,
     /// Its epoch.
@@ -32,26 +32,26 @@ pub struct Outcome<'a> {
 
 /// Why a call was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub enum PurgeRefusal {
     /// Its caller may not make it.
     Caller(AuthError),
     /// Something is wrong with it, or nothing could be recorded.
     Content(Problem),
 }
 
-impl From<AuthError> for Refusal {
+impl From<AuthError> for PurgeRefusal {
     fn from(error: AuthError) -> Self {
         Self::Caller(error)
     }
 }
 
-impl From<Problem> for Refusal {
+impl From<Problem> for PurgeRefusal {
     fn from(problem: Problem) -> Self {
         Self::Content(problem)
     }
 }
 
-impl Refusal {
+impl PurgeRefusal {
     /// The same as the control API tells it: what logs and metrics go by.
     #[must_use]
     pub fn problem(&self) -> Problem {
@@ -85,7 +85,7 @@ impl Reply {
     }
 
     /// The same with what a refusal's status asks for: a challenge, methods, when to come again.
-    pub(super) fn refusing(mut self, refusal: &Refusal) -> Self {
+    pub(super) fn refusing(mut self, refusal: &PurgeRefusal) -> Self {
         let asked = refusal.problem().fields();
         for name in ["allow", "retry-after", "www-authenticate"] {
             if let Some(value) = asked.get(name) {

@@ -49,7 +49,7 @@ pub enum OwnCall {
     /// Of the control API, or one that it refuses.
     Control(Result<ControlCall, Problem>),
     /// Of another cache's API.
-    Dialect(purge_apis::Call),
+    PurgeApi(purge_apis::Call),
 }
 
 /// Questions in a row that a stream of progress gets no answer to before it ends.
@@ -62,7 +62,7 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn own_call(&self, request: &RequestHead) -> Option<OwnCall> {
         match purge_apis::route(request, self.config()) {
-            Some(Ok(call)) => Some(OwnCall::Dialect(call)),
+            Some(Ok(call)) => Some(OwnCall::PurgeApi(call)),
             Some(Err(problem)) => Some(OwnCall::Control(Err(problem))),
             None => route(request, &self.config().control_prefix).map(OwnCall::Control),
         }
@@ -78,7 +78,7 @@ impl<P: Platform> Engine<P> {
     ) -> Answer<P> {
         match call {
             OwnCall::Control(call) => self.control(platform, incoming, call, guard).await,
-            OwnCall::Dialect(call) => self.translate(platform, incoming, &call, guard).await,
+            OwnCall::PurgeApi(call) => self.translate(platform, incoming, &call, guard).await,
         }
     }
 

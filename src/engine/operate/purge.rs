@@ -6,9 +6,9 @@ use crate::base::time::Epoch;
 use crate::cache::admission;
 use crate::cache::tag::Target;
 use crate::control::auth::TokenScope;
-use crate::control::carried::carrier;
+use crate::control::carried::{carrier, trusted_or_carried};
 use crate::control::problem::Problem;
-use crate::control::purge_apis::{Call, Outcome, Purge, Refusal, Reply, trusted_or_carried};
+use crate::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
 use crate::engine::port::Platform;
 use crate::http::cache_status::CacheStatus;
@@ -34,7 +34,7 @@ impl<P: Platform> Engine<P> {
         let reply = match self.translated(platform, incoming, call, guard).await {
             Ok(reply) => reply,
             Err(refusal) => {
-                self.control_refused(platform, call.dialect.as_str(), &refusal.problem());
+                self.control_refused(platform, call.api.name(), &refusal.problem());
                 call.refused(&refusal)
             }
         };
@@ -48,7 +48,7 @@ impl<P: Platform> Engine<P> {
         mut incoming: Incoming<P>,
         call: &Call,
         guard: &Guard<'_>,
-    ) -> Result<Reply, Refusal> {
+    ) -> Result<Reply, PurgeRefusal> {
         let head = Rc::clone(&incoming.head);
         let (head, config) = (&head, self.config());
         // Who can't prove anything is refused before the body is read.
@@ -57,17 +57,16 @@ impl<P: Platform> Engine<P> {
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
             let job = self.job(platform, &id).await?;
-            return Ok(call.told(job.as_ref(), platform.now(), config.max_lag));
+            return Ok(call.status(job.as_ref(), platform.now(), config.max_lag));
         }
         let purge = call.read(head, &body, config)?;
         let id = match &purge.receipt {
-            Some(receipt) => format!("{}:{receipt}", call.dialect.as_str()),
+            Some(receipt) => format!("{}:{receipt}", call.api.name()),
             None => platform.unique(),
         };
-        let requester =
-            Requester { caller: caller.name(), via: call.dialect.as_str(), counted: false };
+        let requester = Requester { caller: caller.name(), via: call.api.name(), counted: false };
         let epoch = self.record_purge(platform, &purge, &id, requester).await?;
-        Ok(purge.accepted(&Outcome { id: &id, epoch, at: platform.now() }))
+        Ok(purge.accepted(&PurgeOutcome { id: &id, epoch, at: platform.now() }))
     }
 
     async fn record_purge(

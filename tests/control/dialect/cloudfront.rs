@@ -6,7 +6,7 @@ use edge_isr::control::auth::{AuthError, Caller, TokenScope};
 use edge_isr::control::purge_apis::sigv4::{
     KeyScope, Signed, authorization, compact, signature, verify,
 };
-use edge_isr::control::purge_apis::{Refusal, Reply};
+use edge_isr::control::purge_apis::{PurgeRefusal, Reply};
 use edge_isr::http::RequestHead;
 use edge_isr::journal::{JobRecord, Mode};
 
@@ -286,7 +286,7 @@ fn who_may_not_is_told_so() {
         (AuthError::ScopeMissing(TokenScope::Revalidate), 403, "AccessDenied"),
     ];
     for (error, status, want) in rows {
-        let reply = call(LINE).refused(&Refusal::Caller(error));
+        let reply = call(LINE).refused(&PurgeRefusal::Caller(error));
         assert_eq!((reply.status, code(&reply).as_str()), (status, want), "{error:?}");
     }
     let reply = not_recorded(LINE);
@@ -316,7 +316,7 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
         reason: String::new(),
         front_caches: Vec::new(),
     };
-    let told = |job, passed: Millis| call(&get).told(job, NOW.plus(passed), bound);
+    let told = |job, passed: Millis| call(&get).status(job, NOW.plus(passed), bound);
     let reply = told(Some(&job), bound);
     assert_eq!(reply.status, 200);
     assert_eq!(

@@ -1,7 +1,7 @@
 //! `PURGE` and `BAN`, as Varnish, nginx and Souin know them.
 
 use edge_isr::control::auth::{AuthError, Caller};
-use edge_isr::control::purge_apis::trusted_or_carried;
+use edge_isr::control::carried::trusted_or_carried;
 use edge_isr::journal::Mode;
 use serde_json::json;
 

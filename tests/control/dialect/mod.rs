@@ -13,7 +13,7 @@ use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::config::{Config, parse};
 use edge_isr::control::auth::{AuthError, Caller};
 use edge_isr::control::problem::Problem;
-use edge_isr::control::purge_apis::{Call, Dialect, Outcome, Purge, Refusal, Reply, route};
+use edge_isr::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply, route};
 use edge_isr::control::{ProblemKind, Secrets, TokenScope};
 use edge_isr::http::RequestHead;
 use edge_isr::journal::Mode;
@@ -75,18 +75,18 @@ fn named(purge: &Purge) -> (Vec<String>, Mode) {
 }
 
 fn accepted(purge: &Purge) -> Reply {
-    purge.accepted(&Outcome { id: "job-1", epoch: Epoch(7), at: NOW })
+    purge.accepted(&PurgeOutcome { id: "job-1", epoch: Epoch(7), at: NOW })
 }
 
 /// The answer to a call whose content is refused.
 fn refusal(line: &str, fields: &[(&str, &str)], body: &str) -> Reply {
     let problem = read(line, fields, body).expect_err(line);
-    call(line).refused(&Refusal::Content(problem))
+    call(line).refused(&PurgeRefusal::Content(problem))
 }
 
 /// The answer to a call whose caller is refused.
 fn turned_away(line: &str, fields: &[(&str, &str)]) -> Reply {
-    call(line).refused(&Refusal::Caller(caller(line, fields).expect_err(line)))
+    call(line).refused(&PurgeRefusal::Caller(caller(line, fields).expect_err(line)))
 }
 
 fn caller(line: &str, fields: &[(&str, &str)]) -> Result<Caller, AuthError> {
@@ -100,33 +100,38 @@ fn json(reply: &Reply) -> Value {
 }
 
 fn not_recorded(line: &str) -> Reply {
-    call(line).refused(&Refusal::Content(Problem::not_recorded("journal-unreachable")))
+    call(line).refused(&PurgeRefusal::Content(Problem::not_recorded("journal-unreachable")))
 }
 
 #[test]
 fn calls_are_known_below_the_prefix_and_at_the_root_of_control_hosts() {
-    use Dialect::{Ban, Cloudflare, Cloudfront, Fastly, Keycdn, Purge};
     let rows = [
-        ("POST https://a.example/__isr/cloudflare/client/v4/zones/z/purge_cache", Some(Cloudflare)),
-        ("POST https://a.example/__isr/cloudflare/zones/z/purge_cache", Some(Cloudflare)),
-        ("POST https://purge.example.com/client/v4/zones/z/purge_cache", Some(Cloudflare)),
-        ("POST https://purge.example.com/zones/z/purge_cache", Some(Cloudflare)),
-        ("POST https://a.example/__isr/fastly/service/s/purge_all", Some(Fastly)),
-        ("POST https://purge.example.com/service/s/purge_all", Some(Fastly)),
-        ("POST https://purge.example.com/purge/www.example.com/", Some(Fastly)),
+        (
+            "POST https://a.example/__isr/cloudflare/client/v4/zones/z/purge_cache",
+            Some("cloudflare"),
+        ),
+        ("POST https://a.example/__isr/cloudflare/zones/z/purge_cache", Some("cloudflare")),
+        ("POST https://purge.example.com/client/v4/zones/z/purge_cache", Some("cloudflare")),
+        ("POST https://purge.example.com/zones/z/purge_cache", Some("cloudflare")),
+        ("POST https://a.example/__isr/fastly/service/s/purge_all", Some("fastly")),
+        ("POST https://purge.example.com/service/s/purge_all", Some("fastly")),
+        ("POST https://purge.example.com/purge/www.example.com/", Some("fastly")),
         (
             "POST https://a.example/__isr/cloudfront/2020-05-31/distribution/D/invalidation",
-            Some(Cloudfront),
+            Some("cloudfront"),
         ),
-        ("POST https://purge.example.com/2020-05-31/distribution/D/invalidation", Some(Cloudfront)),
-        ("DELETE https://a.example/__isr/keycdn/zones/purgeurl/1.json", Some(Keycdn)),
-        ("DELETE https://purge.example.com/zones/purgetag/1.json", Some(Keycdn)),
-        ("PURGE https://a.example/blog/", Some(Purge)),
-        ("PURGE https://cdn.example.net/blog/", Some(Purge)),
-        ("PURGE https://a.example/__isr/purge/a.example/", Some(Purge)),
-        ("POST https://a.example/__isr/purge/a.example/blog/", Some(Purge)),
-        ("BAN https://a.example/blog/", Some(Ban)),
-        ("POST https://a.example/__isr/ban/a.example/blog/", Some(Ban)),
+        (
+            "POST https://purge.example.com/2020-05-31/distribution/D/invalidation",
+            Some("cloudfront"),
+        ),
+        ("DELETE https://a.example/__isr/keycdn/zones/purgeurl/1.json", Some("keycdn")),
+        ("DELETE https://purge.example.com/zones/purgetag/1.json", Some("keycdn")),
+        ("PURGE https://a.example/blog/", Some("purge")),
+        ("PURGE https://cdn.example.net/blog/", Some("purge")),
+        ("PURGE https://a.example/__isr/purge/a.example/", Some("purge")),
+        ("POST https://a.example/__isr/purge/a.example/blog/", Some("purge")),
+        ("BAN https://a.example/blog/", Some("ban")),
+        ("POST https://a.example/__isr/ban/a.example/blog/", Some("ban")),
         // Pages.
         ("POST https://a.example/client/v4/zones/z/purge_cache", None),
         ("POST https://a.example/service/s/purge_all", None),
@@ -141,7 +146,7 @@ fn calls_are_known_below_the_prefix_and_at_the_root_of_control_hosts() {
         ("POST https://a.example/__isr/fastly", None),
     ];
     for (line, want) in rows {
-        let got = route(&request(line, &[]), &config()).map(|call| call.expect(line).dialect);
+        let got = route(&request(line, &[]), &config()).map(|call| call.expect(line).api.name());
         assert_eq!(got, want, "{line}");
     }
 }
@@ -231,7 +236,7 @@ proptest! {
                     prop_assert!((200..=201).contains(&accepted(&purge).status));
                 }
                 Err(problem) => {
-                    let reply = call.refused(&Refusal::Content(problem));
+                    let reply = call.refused(&PurgeRefusal::Content(problem));
                     prop_assert!((400..500).contains(&reply.status), "{reply:?}");
                 }
             }

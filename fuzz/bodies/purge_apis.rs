@@ -2,7 +2,7 @@
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::config::{Config, parse};
-use edge_isr::control::purge_apis::{Outcome, Refusal, route};
+use edge_isr::control::purge_apis::{PurgeOutcome, PurgeRefusal, route};
 use edge_isr::control::secret::Secrets;
 use edge_isr::http::{Fields, RequestHead};
 
@@ -23,7 +23,7 @@ fn site() -> Option<(Config, Secrets)> {
 }
 
 /// A call is a command with targets or a refusal in the 400s; and nobody makes one without the token.
-pub(crate) fn dialect(data: &[u8]) {
+pub(crate) fn purge_apis(data: &[u8]) {
     SITE.with(|site| {
         let Some((config, secrets)) = site else { panic!("our own settings are refused") };
         check(data, config, secrets);
@@ -59,11 +59,11 @@ fn check(data: &[u8], config: &Config, secrets: &Secrets) {
     match call.read(&request, body, config) {
         Ok(purge) => {
             assert!(!purge.command.targets.is_empty());
-            let reply = purge.accepted(&Outcome { id: "job-1", epoch: Epoch(7), at: NOW });
+            let reply = purge.accepted(&PurgeOutcome { id: "job-1", epoch: Epoch(7), at: NOW });
             assert!((200..=201).contains(&reply.status), "{reply:?}");
         }
         Err(problem) => {
-            let reply = call.refused(&Refusal::Content(problem));
+            let reply = call.refused(&PurgeRefusal::Content(problem));
             assert!((400..500).contains(&reply.status), "{reply:?}");
         }
     }

@@ -4,4 +4,4 @@
 #[path = "../bodies/mod.rs"]
 mod bodies;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::dialect::dialect(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::purge_apis::purge_apis(data));
