@@ -16,16 +16,38 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
-use super::api::{Purge, is_name, method_must_be};
+use super::api::{Purge, PurgeApi, is_name, method_must_be};
 use super::named::{Named, no_other_field};
 use super::reply::{PurgeRefusal, Reply};
 
-pub(super) fn read(
-    rest: &str,
-    request: &RequestHead,
-    body: &[u8],
-    config: &Config,
-) -> Result<Purge, Problem> {
+/// KeyCDN's.
+pub struct Keycdn;
+
+impl PurgeApi for Keycdn {
+    fn name(&self) -> &'static str {
+        "keycdn"
+    }
+
+    fn is_at(&self, first: &str, second: &str) -> bool {
+        first == "zones" && second.starts_with("purge")
+    }
+
+    fn read(
+        &self,
+        rest: &str,
+        request: &RequestHead,
+        body: &[u8],
+        config: &Config,
+    ) -> Result<Purge, Problem> {
+        read(rest, request, body, config)
+    }
+
+    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
+        refused(refusal)
+    }
+}
+
+fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
     let (action, _) = rest
         .strip_prefix("zones/")
         .and_then(|rest| rest.strip_suffix(".json"))
@@ -75,7 +97,7 @@ fn accepted(what: &str, notes: &[String]) -> Reply {
     Reply::json(200, &json!({ "status": "success", "description": description }))
 }
 
-pub(super) fn refused(refusal: &PurgeRefusal) -> Reply {
+fn refused(refusal: &PurgeRefusal) -> Reply {
     let description = refusal.problem().detail().to_owned();
     let body = json!({ "status": "error", "description": description });
     let reply = Reply::json(refusal.status(), &body).refusing(refusal);

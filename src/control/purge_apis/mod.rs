@@ -45,40 +45,13 @@ pub use reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Every API. Of two whose calls have the same path, the first one gets them.
 pub static APIS: [&dyn PurgeApi; 6] = [
-    &Keycdn,
+    &keycdn::Keycdn,
     &cloudflare::Cloudflare,
     &cloudfront::Cloudfront,
     &fastly::Fastly,
     &method::Purge,
     &method::Ban,
 ];
-
-/// KeyCDN's.
-struct Keycdn;
-
-impl PurgeApi for Keycdn {
-    fn name(&self) -> &'static str {
-        "keycdn"
-    }
-
-    fn is_at(&self, first: &str, second: &str) -> bool {
-        first == "zones" && second.starts_with("purge")
-    }
-
-    fn read(
-        &self,
-        rest: &str,
-        request: &RequestHead,
-        body: &[u8],
-        config: &Config,
-    ) -> Result<Purge, Problem> {
-        keycdn::read(rest, request, body, config)
-    }
-
-    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
-        keycdn::refused(refusal)
-    }
-}
 
 /// A call of one of the APIs.
 #[derive(Clone)]
