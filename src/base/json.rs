@@ -1,13 +1,38 @@
-//! JSON: read strictly, and messages in it read in little code.
+//! JSON: read by `serde_json`, but that a key given twice is an error.
 
-mod reader;
 mod strict;
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use serde_json::error::Category;
 
-pub use reader::JsonError;
 pub use strict::parse_json;
+
+/// Why a text in JSON is not the message that it should be.
+#[derive(Debug)]
+pub struct JsonError(serde_json::Error);
+
+impl std::fmt::Display for JsonError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.0.to_string();
+        // What was found is not shown: it may be a secret.
+        match text.rfind(EXPECTED).and_then(|at| text.get(at + 2..)) {
+            Some(expected) if self.0.classify() == Category::Data => f.write_str(expected),
+            Some(_) | None => f.write_str(&text),
+        }
+    }
+}
+
+/// What stands between what was found and what was expected.
+const EXPECTED: &str = ", expected ";
+
+impl std::error::Error for JsonError {}
+
+impl From<serde_json::Error> for JsonError {
+    fn from(error: serde_json::Error) -> Self {
+        Self(error)
+    }
+}
 
 /// Reads a message.
 ///
@@ -22,12 +47,11 @@ pub fn read_json<T: DeserializeOwned>(text: &[u8]) -> Result<T, JsonError> {
 /// # Errors
 /// When it is no `T`.
 pub fn read_value<T: DeserializeOwned>(value: &Value) -> Result<T, JsonError> {
-    T::deserialize(reader::Reader(value))
+    Ok(T::deserialize(value)?)
 }
 
-/// Writes a value. Its own `Display` would bring a second writer along, with indentation.
+/// Writes a value.
 #[must_use]
 pub fn write_value(value: &Value) -> String {
-    // Into memory, and with text for keys: nothing of it can fail.
-    serde_json::to_string(value).unwrap_or_default()
+    value.to_string()
 }

@@ -9,7 +9,6 @@
 
 pub mod json;
 pub mod rule;
-pub mod sort;
 pub mod sql;
 pub mod time;
 pub mod xml;

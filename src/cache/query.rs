@@ -4,7 +4,6 @@
 //! is sorted by name, stably, so that repeated names keep their order. The origin is sent the very text that is in
 //! the key: a parameter that one of the two does not see (`utm_source=a;id=1`) can't poison the other.
 
-use crate::base::sort::sort_by;
 use crate::config::QueryPolicy;
 
 /// The query as key and origin have it, without `?`; none if there is no parameter that counts.
@@ -22,7 +21,7 @@ pub fn normalise_query(query: Option<&str>, policy: &QueryPolicy) -> Option<Stri
         .map(|parameter| (name_of(parameter), parameter))
         .filter(|(name, _)| counts(name))
         .collect();
-    sort_by(&mut kept, |(a, _), (b, _)| a.cmp(b));
+    kept.sort_by(|(a, _), (b, _)| a.cmp(b));
     let kept: Vec<&str> = kept.into_iter().map(|(_, parameter)| parameter).collect();
     (!kept.is_empty()).then(|| kept.join("&"))
 }

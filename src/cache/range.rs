@@ -3,7 +3,6 @@
 //! Cut from whole stored bodies. Several ranges that overlap, or that together are longer than the body, are answered
 //! with the whole body (§14.2 leaves that to the server).
 
-use crate::base::sort::sort;
 use crate::cache::entry::Entry;
 use crate::http::RequestHead;
 use crate::http::date::parse;
@@ -74,7 +73,7 @@ fn if_range_holds(request: &RequestHead, entry: &Entry) -> bool {
 
 fn are_apart(ranges: &[(u64, u64)]) -> bool {
     let mut sorted = ranges.to_vec();
-    sort(&mut sorted);
+    sorted.sort();
     sorted.windows(2).all(|pair| matches!(pair, [(_, end), (next, _)] if end <= next))
 }
 

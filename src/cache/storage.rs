@@ -7,7 +7,6 @@
 //! A cookie that a response sets is one visitor's own unless the route says otherwise ([`Route::store_set_cookie`]),
 //! and even then only where nothing that the response says or the request carried speaks against it.
 
-use crate::base::sort::sort;
 use crate::base::time::{Seconds, Timestamp};
 use crate::cache::entry::{Freshness, FreshnessSource};
 use crate::cache::tag::TagSet;
@@ -309,7 +308,7 @@ pub fn selection_names(fields: &Fields, sent: &Fields) -> Result<Vec<String>, No
     for (name, _) in forgotten.into_iter().filter(|(_, counts)| *counts) {
         names.push(name.to_owned());
     }
-    sort(&mut names);
+    names.sort();
     names.dedup();
     Ok(names)
 }

@@ -10,8 +10,6 @@ use std::hash::Hasher;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-use crate::base::sort::sort;
-
 /// The longest tag, in bytes.
 pub const MAX_TAG_BYTES: usize = 1024;
 /// The most tags one response may carry. More is an error of the origin: the response is not stored.
@@ -127,7 +125,7 @@ impl TagSet {
 
 impl From<Vec<Tag>> for TagSet {
     fn from(mut tags: Vec<Tag>) -> Self {
-        sort(&mut tags);
+        tags.sort();
         tags.dedup();
         Self(tags)
     }

@@ -4,7 +4,6 @@
 //! shaped the answer, so its value is empty. That is how `Vary: Cookie` is satisfied on a page without key cookies.
 //! Normalised again, every value stays as it is.
 
-use crate::base::sort::sort;
 use crate::cache::key::Selection;
 use crate::config::ForwardHeaders;
 use crate::http::list::{split, trim};
@@ -29,7 +28,7 @@ pub fn selection(
             (name, value)
         })
         .collect();
-    sort(&mut rows);
+    rows.sort();
     rows.dedup();
     Selection(rows)
 }

@@ -9,7 +9,6 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::json::parse_json;
-use crate::base::sort::sort;
 use crate::base::time::Millis;
 use crate::cache::tag::Target;
 use crate::config::Config;
@@ -55,7 +54,7 @@ impl RevalidateCommand {
     /// A soft, warming invalidation of targets.
     #[must_use]
     pub fn of(mut targets: Vec<Target>) -> Self {
-        sort(&mut targets);
+        targets.sort();
         targets.dedup();
         Self {
             targets,

@@ -17,7 +17,6 @@
 //! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
 //! | [`bodies`] | bodies of requests that are read whole |
 //! | `once_more` | a second try of calls to objects |
-//! | `together` | several calls at once |
 //! | [`wake`] | when an object's alarm has to be set |
 //!
 //! ```
@@ -42,7 +41,6 @@ mod permit;
 pub mod platform_limits;
 pub mod port;
 pub mod serve;
-mod together;
 pub mod wake;
 pub mod warm;
 

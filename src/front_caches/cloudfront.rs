@@ -11,7 +11,6 @@
 
 use std::fmt::Write as _;
 
-use crate::base::sort::sort;
 use crate::base::time::Timestamp;
 use crate::base::xml::{Token, escape, inside, name, resolve, token};
 use crate::cache::tag::Target;
@@ -86,7 +85,7 @@ fn paths(front_cache: &FrontCache, delivery: &Delivery) -> Vec<String> {
             Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
         }
     }
-    sort(&mut paths);
+    paths.sort();
     paths.dedup();
     let wildcards = paths.iter().filter(|path| path.ends_with('*') && path.starts_with('/'));
     let whole = wildcards.count() > MOST_WILDCARDS

@@ -5,7 +5,6 @@
 //! site. What is below a prefix goes as a path that ends with `*`, everything as `/*`; tags as `xkey` to `/`. The
 //! cache has to understand these: docs/operations.md has the lines for Varnish. The edge's own `PURGE` does.
 
-use crate::base::sort::sort;
 use crate::cache::tag::Target;
 use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
@@ -33,7 +32,7 @@ pub(super) fn requests(
             Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
         }
     }
-    sort(&mut paths);
+    paths.sort();
     paths.dedup();
     if everything || paths.len() > MOST {
         (paths, tags) = (vec!["/*".to_owned()], Vec::new());

@@ -8,8 +8,6 @@
 use super::accept::MAX_BYTES;
 use super::list::weighted;
 
-use crate::base::sort::sort_by;
-
 /// The language of `languages` that serves a visitor best; none only if the list is empty.
 #[must_use]
 pub fn look_up<'l>(accept_language: Option<&str>, languages: &'l [String]) -> Option<&'l str> {
@@ -20,7 +18,7 @@ pub fn look_up<'l>(accept_language: Option<&str>, languages: &'l [String]) -> Op
     let allowed = |language: &str| !refused.iter().any(|r| language.eq_ignore_ascii_case(r));
     ranges.retain(|(range, weight)| *weight > 0 && range != "*");
     let mut weights: Vec<u16> = ranges.iter().map(|(_, weight)| *weight).collect();
-    sort_by(&mut weights, |a, b| b.cmp(a));
+    weights.sort_by(|a, b| b.cmp(a));
     weights.dedup();
     for weight in weights {
         let fits = |language: &&String| {

@@ -9,8 +9,6 @@
 use super::Fields;
 use super::list::{is_token, split};
 
-use crate::base::sort::sort;
-
 /// More names than this are taken as `*`.
 pub const MAX_NAMES: usize = 16;
 
@@ -35,7 +33,7 @@ pub fn vary(fields: &Fields) -> Vary {
             names.push(name.to_ascii_lowercase());
         }
     }
-    sort(&mut names);
+    names.sort();
     names.dedup();
     if names.len() > MAX_NAMES { Vary::Any } else { Vary::Names(names) }
 }

@@ -1,7 +1,6 @@
 //! Answering lease requests: gathers the facts, lets [`crate::index::lease`] decide, writes the lease.
 
 use crate::base::rule::Rule;
-use crate::base::sort::sort;
 use crate::base::sql::row::{Row, epoch, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Timestamp};
@@ -179,7 +178,7 @@ fn missing(known: &[String], selection: &Selection) -> Option<Vec<String>> {
 pub(super) fn union(known: &[String], selection: &Selection) -> Vec<String> {
     let mut names: Vec<String> = known.to_vec();
     names.extend(selection.0.iter().map(|(name, _)| name.clone()));
-    sort(&mut names);
+    names.sort();
     names.dedup();
     names
 }

@@ -7,7 +7,6 @@
 
 use std::collections::BTreeSet;
 
-use crate::base::sort::sort;
 use crate::base::sql::row::{Row, json, number};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::cache::tag::{Tag, TagSet, Target};
@@ -81,7 +80,7 @@ impl<S: Sql> Work<'_, S> {
         // In the order of `tagged`: of many tags, several are found in what was read for one.
         let mut tags: Vec<(i64, &'a Tag)> =
             tags.iter().map(|tag| (tag_number(tag), *tag)).collect();
-        sort(&mut tags);
+        tags.sort();
         let found = self.sql.exec(
             "SELECT (SELECT (s.id << 36) + t.variant - 1 FROM segment s CROSS JOIN tagged t
                     WHERE t.segment = s.id AND t.tag = value

@@ -1,7 +1,6 @@
 //! Giving epochs: appends, second epochs, and continuing past epochs that were lost.
 
 use crate::base::rule::Rule;
-use crate::base::sort::sort_by;
 use crate::base::sql::row::{Row, epoch, flag, hash, json, marks, maybe_text, number};
 use crate::base::sql::row::{row_marks, rows_per_statement, text, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
@@ -200,7 +199,7 @@ fn stamp<S: Sql>(
     // Two targets of one hash are one row: they are invalidated together.
     let mut unique: Vec<(TargetHash, &Target)> =
         targets.iter().map(|target| (target.hash(), target)).collect();
-    sort_by(&mut unique, |a, b| a.0.cmp(&b.0));
+    unique.sort_by(|a, b| a.0.cmp(&b.0));
     unique.dedup_by_key(|(hash, _)| *hash);
     let hashes: Vec<Value> = unique.iter().map(|(target, _)| hash(target.0)).collect();
     let mut known = 0;

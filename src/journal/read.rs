@@ -1,7 +1,6 @@
 //! Reading the journal: deltas and look-ups.
 
 use crate::base::rule::Rule;
-use crate::base::sort::{sort, sort_by};
 use crate::base::sql::row::{Row, epoch, hash, marks, number, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
@@ -67,7 +66,7 @@ fn page<S: Sql>(
         buckets.clear();
     }
     // In order of number they pack tighter.
-    sort_by(&mut buckets, |a, b| a.bucket.cmp(&b.bucket));
+    buckets.sort_by(|a, b| a.bucket.cmp(&b.bucket));
     Ok(Delta { since, to, more: to < head, head, rows, buckets })
 }
 
@@ -130,7 +129,7 @@ pub(super) fn found<S: Sql>(
     if !Rule::FloorSent.holds() {
         numbers.clear();
     }
-    sort(&mut numbers);
+    numbers.sort();
     numbers.dedup();
     for chunk in numbers.chunks(MAX_PARAMETERS) {
         let parameters: Vec<Value> = chunk.iter().map(|n| Value::Integer(i64::from(*n))).collect();

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use crate::base::sort::sort;
 use crate::base::time::Seconds;
 use crate::config::host::parse_host;
 use crate::config::{
@@ -199,7 +198,7 @@ fn lifetimes(section: &Section<'_>, route: &mut Route, config: &Config, problems
             ),
         }
     }
-    sort(&mut ttls);
+    ttls.sort();
     route.negative_ttl = ttls;
 }
 

@@ -13,7 +13,6 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::json::parse_json;
-use crate::base::sort::sort;
 use crate::cache::tag::url_name;
 use crate::config::Config;
 use crate::control::auth::AuthError;
@@ -137,7 +136,7 @@ fn keys(request: &RequestHead, body: &[u8]) -> Result<Vec<String>, Problem> {
             None => {}
         }
     }
-    sort(&mut keys);
+    keys.sort();
     keys.dedup();
     if keys.is_empty() {
         let detail = "Name the keys, in Surrogate-Key or in the body's surrogate_keys.";

@@ -8,15 +8,15 @@
 use std::fmt::Write as _;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
-use crate::base::sort::sort;
 use crate::base::time::Timestamp;
 use crate::control::auth::{AuthError, Caller, TOLERANCE, TokenScope};
 use crate::control::secret::Secrets;
 use crate::http::RequestHead;
-use crate::http::date::{format as http_date, parse as parse_http_date};
 
 /// The name of the algorithm: in the field, and first in what is signed.
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
@@ -234,45 +234,37 @@ fn sorted(query: &str) -> String {
         .filter(|pair| !pair.is_empty())
         .map(|pair| if pair.contains('=') { pair.to_owned() } else { format!("{pair}=") })
         .collect();
-    sort(&mut pairs);
+    pairs.sort();
     pairs.join("&")
 }
 
-const MONTHS: &[&str] =
-    &["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
 /// Reads `20261121T093700Z`.
 fn parse_compact(text: &str) -> Option<Timestamp> {
-    let (day, time) = text.strip_suffix('Z')?.split_once('T')?;
-    if day.len() != 8 || time.len() != 6 || !text.is_ascii() {
+    // Each part in all of its digits, which `strptime` does not ask for.
+    let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'T' | b'Z');
+    if text.len() != COMPACT.len() || !text.bytes().all(plain) {
         return None;
     }
-    let month: usize = day.get(4..6)?.parse().ok()?;
-    let month = MONTHS.get(month.checked_sub(1)?)?;
-    // HTTP's date has every part in another place. The name of the day is not looked at.
-    parse_http_date(&format!(
-        "Mon, {} {month} {} {}:{}:{} GMT",
-        &day[6..],
-        &day[..4],
-        &time[..2],
-        &time[2..4],
-        &time[4..]
-    ))
+    let at = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
+    Some(Timestamp::from_millis(TimeZone::UTC.to_timestamp(at).ok()?.as_millisecond()))
 }
+
+const COMPACT: &str = "20261121T093700Z";
 
 /// A time as `2026-11-21T09:37:00Z` (RFC 3339).
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {
-    let text = http_date(at);
-    // `Sat, 21 Nov 2026 09:37:00 GMT`
-    let parts: Vec<&str> = text.split(' ').collect();
-    let &[_, day, month, year, time, _] = parts.as_slice() else { return text };
-    let month = MONTHS.iter().position(|name| *name == month).map_or(0, |at| at + 1);
-    format!("{year}-{month:02}-{day}T{time}Z")
+    in_form(at, "%Y-%m-%dT%H:%M:%SZ")
 }
 
 /// A time as `20261121T093700Z`.
 #[must_use]
 pub fn compact(at: Timestamp) -> String {
-    rfc3339(at).replace(['-', ':'], "")
+    in_form(at, "%Y%m%dT%H%M%SZ")
+}
+
+/// A time in a form; one beyond the year 9999 as the last of it.
+fn in_form(at: Timestamp, form: &str) -> String {
+    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::MAX);
+    at.strftime(form).to_string()
 }

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use crate::base::rule::Rule;
-use crate::base::sort::sort;
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
@@ -190,7 +189,7 @@ impl<P: Platform> Engine<P> {
         };
         let mut names = storable.selection_names;
         names.extend(fetch.lease.vary.iter().cloned());
-        sort(&mut names);
+        names.sort();
         names.dedup();
         let selected = selection(&names, request, admitted, &fetch.sent);
         Entry {

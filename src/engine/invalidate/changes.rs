@@ -19,10 +19,10 @@ use crate::control::metrics::Counter;
 use crate::engine::Engine;
 use crate::engine::fill::shared::LOOK_INTERVAL;
 use crate::engine::port::Platform;
-use crate::engine::together::join_all;
 use crate::http::{RequestHead, loop_guard};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{Append, Mode};
+use futures_util::future::join_all;
 
 /// How long the answer to an unsafe request waits for the journal.
 const JOURNAL_WAIT: Millis = Millis(300);

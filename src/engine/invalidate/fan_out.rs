@@ -27,7 +27,7 @@ use crate::journal::{
 };
 
 use super::{front_caches, reshard};
-use crate::engine::together::join_all;
+use futures_util::future::join_all;
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);

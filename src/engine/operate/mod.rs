@@ -30,9 +30,9 @@ use super::fill::shared::SharedFill;
 use super::fill::stored::stated_length;
 use super::invalidate::{InvalidationReceipt, Requester};
 use super::serve::response::{Answer, Body};
-use super::together::join_all;
 use super::{Engine, Incoming};
 use crate::engine::fill::shared::Work;
+use futures_util::future::join_all;
 
 use progress::Questions;
 

@@ -6,7 +6,6 @@
 
 use std::rc::Rc;
 
-use crate::base::sort::sort;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::errors::{is_about_the_page, is_of_the_moment};
@@ -97,7 +96,7 @@ fn selecting_names(response: &ResponseHead, known: Vec<String>) -> Vec<String> {
         Vary::Any => Vec::new(),
     };
     names.extend(known);
-    sort(&mut names);
+    names.sort();
     names.dedup();
     names
 }

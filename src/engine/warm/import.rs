@@ -22,8 +22,8 @@ use crate::index::{
 };
 
 use super::ShardHost;
-use crate::engine::together::join_all;
 use crate::engine::{Engine, USER_AGENT, own_request};
+use futures_util::future::join_all;
 
 /// How long a file may take as a whole: it is read within one slice of an alarm.
 const MOST_TIME: Millis = Millis(40_000);
