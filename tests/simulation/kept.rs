@@ -46,8 +46,8 @@ pub(crate) const KEPT: &[(Rule, u64)] = &[
     (Rule::StoreOrder, 19),
     (Rule::SieNotHard, 19),
     (Rule::RecFanout, 32),
-    (Rule::UpstreamSeen, 11),
-    (Rule::UpstreamTaken, 9),
+    (Rule::FrontCacheSeen, 11),
+    (Rule::FrontCacheTaken, 9),
 ];
 
 /// Rules that no seed finds switched off, and need not (docs/simulation.md says why of each).
