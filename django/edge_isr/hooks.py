@@ -29,7 +29,7 @@ from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 from .changes import Change, chunks, ends_of, followed, rows_by, tell_row, unshown
 from .conf import load
 from .patching import replace_method
-from .registry import entry_of, plain_labels
+from .registry import entry_of, key_of, plain_labels
 from .sqlite import has_written, writing_first
 
 # The model of the deletion that is going on: what its batches delete has been told.
@@ -118,7 +118,7 @@ def _save_table(original: Any) -> Any:
         if labels:
             with _NOTHING if _is_open(using, self) else _transaction(using, model, True):
                 updated = original(self, *arguments)
-                tell_row(labels, self.pk, using)
+                tell_row(labels, key_of(model, self.pk), using)
                 return updated
         change = Change(source, model, using)
         old = _may_have_old_row(self, model, raw, update_fields)

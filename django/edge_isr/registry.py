@@ -175,12 +175,12 @@ def of_models(model: type[Model], pks: Iterable[Any] = ()) -> Invalidation:
     """The model as a whole, and some of its instances."""
     found = Invalidation(tags=set(labels_of(model)))
     for pk in pks:
-        key = _key(model, pk)
+        key = key_of(model, pk)
         found.tags.update(clean(f"{label}:{key}") for label in labels_of(model))
     return found
 
 
-def _key(model: type[Model], pk: Any) -> Any:
+def key_of(model: type[Model], pk: Any) -> Any:
     """A key in the form in which the database gives it: an instance may have been made with its
     text, such as a UUID without dashes."""
     if not isinstance(pk, str):

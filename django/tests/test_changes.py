@@ -29,6 +29,16 @@ class TestSignals:
         fez.save(update_fields=["price"])
         assert told() == FEZ
 
+    @pytest.mark.parametrize("model", [Category, Label])
+    def test_a_key_in_another_form(self, told, model, hats):
+        """Pages carry it as the database gives it."""
+        label = f"shop.{model.__name__.lower()}"
+        told()
+        model(pk="007", name="Late").save()
+        assert told() == {label, f"{label}:7"}
+        model(pk="007", name="Later").save(force_update=True)
+        assert told() == {label, f"{label}:7"}
+
     def test_delete(self, told, fez):
         told()
         fez.delete()
