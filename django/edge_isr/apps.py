@@ -46,6 +46,10 @@ def _install_reading() -> None:
 
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:
+    if setting == "CACHES":
+        from .relations import forget_caches
+
+        forget_caches()
     if setting == "EDGE_ISR":
         from .conf import load
         from .registry import forget_models

@@ -17,7 +17,7 @@ from contextvars import ContextVar
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from .conf import get_settings, is_dormant
+from .conf import Settings, get_settings, is_dormant
 from .delivery import committed
 from .invalidation import Invalidation, Options, merged
 from .sqlite import writing_first
@@ -204,10 +204,22 @@ def _committed(ours: list[AfterCommit], using: str) -> None:
                 for watched in _watches:
                     watched.committed.append(one.copy())
             if found and not is_dormant():
-                committed(found, using, settings, written)
+                _publish(found, using, settings, written)
     except Exception:
         # The change is committed: nothing that fails here may fail for the site.
         logger.exception("what has changed on %s could not be told", using)
+
+
+def _publish(
+    invalidations: list[Invalidation], using: str, settings: Settings, written: bool
+) -> None:
+    """Fragments first, then the world."""
+    from .fragments import forget
+
+    # A cache may keep them in a table: that this is written is no change to tell of.
+    with silence():
+        forget(invalidations, settings)
+    committed(invalidations, using, settings, written)
 
 
 def _submit(invalidation: Invalidation, using: str) -> None:
@@ -227,7 +239,7 @@ def _submit(invalidation: Invalidation, using: str) -> None:
             _after(connection).take(invalidation)
     except Error as error:
         logger.error("the database %s can't take an outbox message: %s", using, error)
-        committed([invalidation], using, settings, False)
+        _publish([invalidation], using, settings, False)
 
 
 def _after(connection: BaseDatabaseWrapper) -> AfterCommit:

@@ -114,6 +114,11 @@ def _cache_tables() -> frozenset[str]:
     )
 
 
+def forget_caches() -> None:
+    """The caches of the settings may be others."""
+    _cache_tables.cache_clear()
+
+
 def calls_routines(statement: Statement, vendor: str) -> bool:
     """Whether it calls what may be a function of the site's own, in the database."""
     return vendor in ("postgresql", "mysql") and bool(statement.calls - _BUILT_IN)

@@ -4,6 +4,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from conftest import aget, is_public, tags_of, ttl_of
 from django.core.cache import cache, caches
+from django.core.cache.backends.db import DatabaseCache
 from django.core.management import call_command
 from django.db import transaction
 from django.db.models.signals import post_save
@@ -340,6 +341,21 @@ def test_an_asynchronous_get_or_set(async_site, hats):
     client = async_site(view)
     for _ in range(2):
         assert tags_of(aget(client, "/page/")) == LIST
+
+
+class Renamed(DatabaseCache):
+    """A backend of the site's own, which keeps what it has in a table."""
+
+
+@pytest.mark.parametrize("backend", ["test_caching.Renamed", BACKENDS["database"]["BACKEND"]])
+def test_versions_that_are_kept_in_a_table_tell_of_no_change(settings, told, backend):
+    from edge_isr.relations import labels_of_table
+
+    assert labels_of_table("shop_cache_table") != ()
+    settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "shop_cache_table"}}
+    call_command("createcachetable")
+    Category.objects.create(pk=1, name="Hats", slug="hats")
+    assert told() - {ANYTHING} == LIST
 
 
 def test_no_time_is_lost_where_nothing_is_recorded(hats):

@@ -21,10 +21,7 @@ logger = logging.getLogger("edge_isr")
 def committed(
     invalidations: Sequence[Invalidation], using: str, settings: Settings, written: bool
 ) -> None:
-    """The change is in the database for all to see: fragments first, then the world."""
-    from ..fragments import forget
-
-    forget(invalidations, settings)
+    """The change is in the database for all to see."""
     if not written:
         from . import courier
 
