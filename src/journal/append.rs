@@ -199,7 +199,7 @@ fn stamp<S: Sql>(
     // Two targets of one hash are one row: they are invalidated together.
     let mut unique: Vec<(TargetHash, &Target)> =
         targets.iter().map(|target| (target.hash(), target)).collect();
-    unique.sort_by(|a, b| a.0.cmp(&b.0));
+    unique.sort_by_key(|entry| entry.0);
     unique.dedup_by_key(|(hash, _)| *hash);
     let hashes: Vec<Value> = unique.iter().map(|(target, _)| hash(target.0)).collect();
     let mut known = 0;

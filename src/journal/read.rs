@@ -66,7 +66,7 @@ fn page<S: Sql>(
         buckets.clear();
     }
     // In order of number they pack tighter.
-    buckets.sort_by(|a, b| a.bucket.cmp(&b.bucket));
+    buckets.sort_by_key(|row| row.bucket);
     Ok(Delta { since, to, more: to < head, head, rows, buckets })
 }
 

@@ -8,6 +8,8 @@
 //!
 //! `TRANSPARENCY=FROM..TO cargo test --release --test engine transparency -- --nocapture` plays more.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
+
 use std::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
@@ -412,7 +414,7 @@ fn visit(
         world.pass(50);
     }
     for (head, answer) in asked {
-        let (seen, done) = answer.borrow_mut().take().expect("an answer within a minute");
+        let (seen, done) = answer.borrow_mut().take().unwrap();
         if let Some(why) = judge(page, &head, (came, done), &seen) {
             let log: Vec<String> = page
                 .log

@@ -1,6 +1,8 @@
 //! What may not be stored is answered as if the edge were not there: the answers that visitors get, and what they cost
 //! the origin.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -168,7 +170,7 @@ fn herd(world: &Rc<World>, isolate: &Isolate, heads: Vec<RequestHead>) -> Vec<Se
     };
     let begun: Vec<_> = heads.into_iter().map(begin).collect();
     world.pass(20_000);
-    begun.into_iter().map(|slot| slot.take().expect("answered")).collect()
+    begun.into_iter().map(|slot| slot.take().unwrap()).collect()
 }
 
 #[test]

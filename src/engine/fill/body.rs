@@ -7,7 +7,7 @@ use crate::engine::port::{OriginError, Platform};
 
 use super::background::REFRESH_LIMIT;
 use super::shared::{LOOK_INTERVAL, PIECE_BYTES, SharedFill, WINDOW_BYTES, Work};
-use crate::base::time::Millis;
+use crate::base::time::{Millis, Timestamp};
 use crate::engine::Engine;
 
 impl<P: Platform> Engine<P> {
@@ -39,15 +39,7 @@ impl<P: Platform> Engine<P> {
             let bytes = P::length(&piece) as u64;
             self.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
             fill.push(piece, platform.now());
-            let most = self.config().fill_memory;
-            let mut isolate = self.isolate().borrow_mut();
-            if isolate.fill_bytes() > most {
-                isolate.shed(platform.now(), most);
-            }
-            if fill.total() > self.config().max_body || isolate.fill_bytes() > most {
-                fill.open_window();
-            }
-            drop(isolate);
+            self.bound_fill_memory(fill, platform.now());
             if fill.is_window() && !self.drain(platform, fill).await {
                 platform.cancel(body);
                 return Err(OriginError::Broken);
@@ -56,6 +48,19 @@ impl<P: Platform> Engine<P> {
         match stated {
             Some(length) if length != fill.total() => Err(OriginError::Broken),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Keeps what fills hold in memory within its budget: the others give up what they can, then this
+    /// one becomes a window of its body.
+    fn bound_fill_memory(&self, fill: &SharedFill<P>, now: Timestamp) {
+        let most = self.config().fill_memory;
+        let mut isolate = self.isolate().borrow_mut();
+        if isolate.fill_bytes() > most {
+            isolate.shed(now, most);
+        }
+        if fill.total() > self.config().max_body || isolate.fill_bytes() > most {
+            fill.open_window();
         }
     }
 

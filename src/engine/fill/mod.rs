@@ -158,7 +158,7 @@ impl<P: Platform> Engine<P> {
             let waiting =
                 Follower { incoming: &incoming, admitted, candidate: &candidate, came: now };
             match self.follow(platform, &waiting, &fill, limit).await {
-                FollowOutcome::Answer(answer) => return answer,
+                FollowOutcome::Answer(answer) => return *answer,
                 FollowOutcome::NotStored(reason) => {
                     let why = Whole::Marked(reason.as_str().into(), place(&key));
                     return self.whole(platform, incoming, admitted, &why).await;

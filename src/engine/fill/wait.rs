@@ -31,13 +31,19 @@ pub(crate) struct Follower<'a, P: Platform> {
 /// What a request that waited for another's fill does.
 pub(crate) enum FollowOutcome<P: Platform> {
     /// It has its answer.
-    Answer(Answer<P>),
+    Answer(Box<Answer<P>>),
     /// The fill brought what is for its asker alone: pass.
     NotStored(NoStore),
     /// The fill brought a variant that is selected by what the origin of a stored page does not get to see: pass.
     Foreign,
     /// The fill brought nothing for it: fetch.
     FetchItself,
+}
+
+impl<P: Platform> FollowOutcome<P> {
+    fn answered(answer: Answer<P>) -> Self {
+        Self::Answer(Box::new(answer))
+    }
 }
 
 impl<P: Platform> Engine<P> {
@@ -77,7 +83,7 @@ impl<P: Platform> Engine<P> {
                     Some(reader) => {
                         let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
                         let now = platform.now();
-                        FollowOutcome::Answer(Answer::streaming(
+                        FollowOutcome::answered(Answer::streaming(
                             &asked,
                             &entry,
                             reader,
@@ -90,7 +96,7 @@ impl<P: Platform> Engine<P> {
             }
             FillOutcome::Complete(page, _) => {
                 if self.may_follow(platform, incoming, admitted, &page.entry, false).await {
-                    FollowOutcome::Answer(Answer::stored(
+                    FollowOutcome::answered(Answer::stored(
                         &asked,
                         &page,
                         platform.now(),
@@ -100,7 +106,7 @@ impl<P: Platform> Engine<P> {
                     FollowOutcome::FetchItself
                 }
             }
-            FillOutcome::Failed(error) => FollowOutcome::Answer(self.failed(
+            FillOutcome::Failed(error) => FollowOutcome::answered(self.failed(
                 platform,
                 &asked,
                 admitted,
