@@ -244,10 +244,21 @@ def _conflicting(
     model: type[Model], using: str, objs: list[Any], options: dict[str, Any]
 ) -> Iterator[Model]:
     """The rows that `update_conflicts` will update."""
-    unique = options.get("unique_fields") if options.get("update_conflicts") else None
-    names = [model._meta.pk.name if name == "pk" else name for name in unique or ()]
-    if names:
+    if not options.get("update_conflicts"):
+        return
+    unique = options.get("unique_fields")
+    # MySQL takes no names: whatever is unique conflicts.
+    for keys in [unique] if unique else _unique(model):
+        names = [model._meta.pk.name if name == "pk" else name for name in keys]
         yield from _rows_like(model, using, objs, names)
+
+
+def _unique(model: type[Model]) -> Iterator[Iterable[str]]:
+    """The names of fields that are unique together."""
+    options = model._meta
+    yield from ([field.name] for field in options.concrete_fields if field.unique)
+    yield from options.unique_together
+    yield from (constraint.fields for constraint in options.total_unique_constraints)
 
 
 def _not_there(

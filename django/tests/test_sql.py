@@ -25,6 +25,9 @@ from edge_isr.context import Recorder, recording
 from edge_isr.tags import ANYTHING
 
 pytestmark = pytest.mark.django_db
+# They commit what the transaction of a test has done so far, on MariaDB.
+schema_changes = pytest.mark.django_db(transaction=True)
+quoted = connection.ops.quote_name
 
 COUNT = "SELECT COUNT(*) FROM shop_product WHERE category_id = shop_category.id"
 
@@ -108,7 +111,8 @@ ROWS = {
     ),
     "raw, quoted": (
         lambda: list(Category.objects.raw(
-            'SELECT c.*, (SELECT COUNT(*) FROM "shop_product") AS n FROM "shop_category" c')),
+            f"SELECT c.*, (SELECT COUNT(*) FROM {quoted('shop_product')}) AS n "
+            f"FROM {quoted('shop_category')} c")),
         "shop.product",
     ),
     "raw, twice": (
@@ -186,6 +190,7 @@ def view_of_database(data):
         cursor.execute("DROP VIEW shop_names")
 
 
+@schema_changes
 def test_views_of_the_database(view_of_database):
     wanted = {"shop.product", "shop.category"}
     assert wanted <= seen(lambda: by_cursor("SELECT name FROM shop_more"))
@@ -194,6 +199,7 @@ def test_views_of_the_database(view_of_database):
     assert wanted <= seen(lambda: list(Quiet.objects.raw("SELECT id, name AS text FROM shop_more")))
 
 
+@schema_changes
 def test_a_model_of_a_view(view_of_database):
     from django.apps import apps
 
@@ -228,6 +234,7 @@ def test_functions_of_the_database(data):
         n=Func(function="how_many", output_field=models.IntegerField()))))  # fmt: skip
 
 
+@schema_changes
 def test_a_table_without_a_model(data, told):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE legacy_prices (price integer)")

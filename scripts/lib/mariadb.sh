@@ -26,7 +26,8 @@ start_mariadb() {
     chmod 755 "$MARIADB_DIRECTORY"
     chown nobody "$MARIADB_DIRECTORY"/{data,run,tmp}
   fi
-  mariadb_user mariadb-install-db --no-defaults --datadir="$MARIADB_DIRECTORY/data" \
+  # Names of tables in capitals are found, as they are on other databases and on other systems.
+  mariadb_user mariadb-install-db --no-defaults --datadir="$MARIADB_DIRECTORY/data" --lower-case-table-names=1 \
     --tmpdir="$MARIADB_DIRECTORY/tmp" --auth-root-authentication-method=normal --skip-test-db >"$MARIADB_DIRECTORY/install.log" 2>&1 || {
     cat "$MARIADB_DIRECTORY/install.log"
     return 1
@@ -37,7 +38,7 @@ GRANT ALL ON *.* TO 'edge'@'localhost';
 SQL
   # Nothing of it outlives the run, so it need not reach the disk.
   mariadb_user "$server" --no-defaults --datadir="$MARIADB_DIRECTORY/data" --socket="$MARIADB_SOCKET" \
-    --tmpdir="$MARIADB_DIRECTORY/tmp" --skip-networking --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 --skip-log-bin \
+    --tmpdir="$MARIADB_DIRECTORY/tmp" --skip-networking --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 --skip-log-bin --lower-case-table-names=1 \
     --character-set-server=utf8mb4 --init-file="$MARIADB_DIRECTORY/init.sql" \
     --pid-file="$MARIADB_DIRECTORY/run/pid" >"$MARIADB_DIRECTORY/server.log" 2>&1 &
   local starter=$!
