@@ -12,10 +12,8 @@ NEWER_PYTHONS=(3.14 3.13 3.12)
 CELLS=(
   'newest 6.1 sqlite-wal'
   'newest 6.1 postgresql'
-  'newest 6.1 mariadb'
-  'newest 6.0 postgresql'
   'oldest 5.2 sqlite-wal'
-  'oldest 5.2 mariadb'
+  'newest 6.0 postgresql'
   'oldest 4.2 sqlite'
   'oldest 4.2 postgresql'
 )
