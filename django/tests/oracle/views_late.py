@@ -4,6 +4,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from threading import Thread
 
+import django
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
 from django.db import connection
@@ -192,7 +193,8 @@ def add_threads():
     view("run_in_executor", _run_in_executor, truth=labels, is_async=True)
     view("to_thread", _to_thread, truth=labels, is_async=True)
     view("not thread-sensitive", _not_thread_sensitive, truth=labels, is_async=True)
-    view("aprefetch_related_objects", _aprefetch, truth=_prefetch_now, is_async=True)
+    if django.VERSION >= (5, 0):
+        view("aprefetch_related_objects", _aprefetch, truth=_prefetch_now, is_async=True)
     view("arefresh_from_db", _arefresh, truth=lambda: Author.objects.get(pk=1).name,
          is_async=True)  # fmt: skip
 

@@ -192,8 +192,8 @@ def _of_relation(model, name, other):
     add("F", lambda: sorted(map(repr, objects.annotate(f=F(f"{name}__{text}")).values("pk", "f"))))
     add("order_by", lambda: list(objects.order_by(f"{name}__{text}", "pk").values_list("pk")))
     add("filtered", lambda: list(
-        objects.alias(only=FilteredRelation(name, condition=Q(**{f"{name}__{text}__gt": least})))
-        .annotate(n=Count("only")).order_by("pk").values("pk", "n")))  # fmt: skip
+        objects.alias(these=FilteredRelation(name, condition=Q(**{f"{name}__{text}__gt": least})))
+        .annotate(n=Count("these")).order_by("pk").values("pk", "n")))  # fmt: skip
     add("aggregate", lambda: objects.aggregate(most=Max(f"{name}__{text}"), n=Count(name)))
     add("in a subquery", lambda: list(objects.filter(
         **{f"{name}__in": other._base_manager.filter(**{f"{text}__gt": least})}
