@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import django
 import pytest
 
 from . import run as oracle
@@ -11,7 +12,8 @@ from .known import KNOWN, UNCACHED
 
 # For the database; the run itself commits what it writes, and puts it back.
 pytestmark = pytest.mark.django_db
-FLOOR = Path(__file__).parent / "floor.json"
+# Of Django 4.2 there are fewer views, and so other shares.
+FLOOR = Path(__file__).parent / f"floor{'-4.2' if django.VERSION < (5, 0) else ''}.json"
 
 
 @pytest.fixture(scope="module")

@@ -199,8 +199,10 @@ def add_others():
     add("foreign key moved", lambda: _set(Product.objects.get(pk=1), category_id=2))
     add("foreign key emptied", lambda: _set(Product.objects.get(pk=1), author=None))
     add("moved by slug", lambda: _set(Offer.objects.get(percent=10), product_id="boot"))
-    add("key in another form", lambda: Offer(
-        id=f"{1:032}", product_id="boot", percent=1).save(force_update=True))  # fmt: skip
+    # Django 4.2 inserts whatever is new and has a default for its key.
+    if django.VERSION >= (5, 0):
+        add("key in another form", lambda: Offer(
+            id=f"{1:032}", product_id="boot", percent=1).save(force_update=True))  # fmt: skip
     add("key as a text", lambda: Label(pk="1", name="Text").save())
     add("one to one", lambda: Manual.objects.create(product_id=1, text="new"))
     add("one to one moved", lambda: _set(Manual.objects.get(pk=1), product_id=3))
