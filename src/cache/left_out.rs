@@ -7,6 +7,8 @@
 //! | what browsers send with everything | `User-Agent`, `Referer`, the client's address, conditions | the same page, most likely |
 //! | cookies outside the key | `_ga` | the same page, most likely, or one visitor's own |
 //! | other fields | `X-Api-Key`, `HX-Request`, `Prefer` | most likely another answer |
+//!
+//! With `forward_headers = "all"` what browsers send with everything counts as nothing left out.
 
 use crate::config::ForwardHeaders;
 use crate::http::list::trim;
@@ -76,7 +78,11 @@ pub fn left_out(admitted: &Admitted<'_>, sent: &Fields, whole: &Fields) -> LeftO
     // The edge speaks in its own name where a visitor has none.
     let added = sent.has("user-agent") && !whole.has("user-agent");
     let least = if added { LeftOut::Usual } else { LeftOut::Nothing };
-    fields.map(|(name, value)| of(name, value)).fold(least, LeftOut::max)
+    let most = fields.map(|(name, value)| of(name, value)).fold(least, LeftOut::max);
+    // A route that forwards all fields keeps back the client's address, conditions and the spelling of
+    // what is negotiated: by its own word, no answer depends on those.
+    let forwards_all = matches!(admitted.route.forward_headers, ForwardHeaders::All);
+    if forwards_all && most == LeftOut::Usual { LeftOut::Nothing } else { most }
 }
 
 /// Whether the origin learns the same of a field from both.
