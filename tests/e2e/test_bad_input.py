@@ -78,8 +78,10 @@ def wrong_headers():
     yield "not a bearer", {"authorization": "Basic ZGVtbzpkZW1v"}
 
 
-@pytest.mark.parametrize(("what", "headers"), list(wrong_headers()), ids=[what for what, _ in wrong_headers()])
-def test_who_is_not_known_is_refused(edge, what, headers):
+@pytest.mark.parametrize("what", [what for what, _ in wrong_headers()])
+def test_who_is_not_known_is_refused(edge, what):
+    # Made now: what was six minutes ahead when the run began is not any more.
+    headers = dict(wrong_headers())[what]
     document = problem(edge.post(REVALIDATE, b'{"tags": ["a"]}', headers), 401)
     assert "whsec_" not in json.dumps(document)
 
