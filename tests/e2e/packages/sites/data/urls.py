@@ -1,0 +1,5 @@
+"""Every page, under its package's name."""
+
+from .views import router, urlpatterns
+
+urlpatterns = [*urlpatterns, *router.urls]
