@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Fields;
+use super::fields::Fields;
 
 /// The head of a request as it reached the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -86,7 +86,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "front_caches::webhook",
         "front_caches::workers_cache",
     ],
-    &["http", "http::head"],
     &[
         "index",
         "index::damage",
