@@ -12,14 +12,8 @@
 mod error;
 
 use crate::base::xml::{self, MAX_TOKEN_BYTES, Token, TokenError};
-pub use error::SitemapError;
+pub use error::{MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, SitemapError};
 
-/// The most bytes of one file, unpacked.
-pub const MAX_BYTES: u64 = 50 << 20;
-/// The most entries of one file.
-pub const MAX_ENTRIES: u32 = 50_000;
-/// The longest address, in bytes: the protocol says "less than 2,048 characters".
-pub const MAX_LOC_BYTES: usize = 2_048;
 /// How deep elements may stand in one another: the protocol's extensions need four.
 const MAX_DEPTH: usize = 32;
 

@@ -95,7 +95,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "index::sweep",
         "index::tags",
     ],
-    &["index::sitemap", "index::sitemap::error"],
     &[
         "journal",
         "journal::append",

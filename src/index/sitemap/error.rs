@@ -1,6 +1,11 @@
-//! Why a file is not a sitemap.
+//! The protocol's limits, and why a file is not a sitemap.
 
-use super::{MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES};
+/// The most bytes of one file, unpacked.
+pub const MAX_BYTES: u64 = 50 << 20;
+/// The most entries of one file.
+pub const MAX_ENTRIES: u32 = 50_000;
+/// The longest address, in bytes: the protocol says "less than 2,048 characters".
+pub const MAX_LOC_BYTES: usize = 2_048;
 
 /// Why a file is not a sitemap.
 #[derive(Clone, Debug, PartialEq, Eq)]
