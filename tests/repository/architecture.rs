@@ -106,7 +106,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "journal::schema",
         "journal::upkeep",
     ],
-    &["journal::delta", "journal::delta::codec"],
 ];
 
 /// A source file: its module, and its text.

@@ -13,7 +13,7 @@
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
 
-use super::{Bucket, TargetRow};
+use super::row::{Bucket, TargetRow};
 
 const VERSION: u8 = 1;
 const SMALLEST_ROW_BYTES: usize = 10;
