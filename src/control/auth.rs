@@ -16,6 +16,8 @@ use crate::http::Fields;
 use super::problem::{Problem, ProblemKind};
 use super::secret::{Secrets, Token, decode_base64, digest, encode_base64};
 
+pub use super::secret::TokenScope;
+
 /// How far a webhook's timestamp may be from now, both ways (Standard Webhooks: "Verifying webhook
 /// authenticity").
 pub const TOLERANCE: Millis = Millis(300_000);
@@ -23,33 +25,6 @@ pub const TOLERANCE: Millis = Millis(300_000);
 pub const MAX_ID_BYTES: usize = 256;
 /// Signatures in one field that are looked at. A sender has as many as it has keys in rotation.
 const MAX_SIGNATURES: usize = 32;
-
-/// What a token is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TokenScope {
-    /// Look at jobs, pages, tags and metrics.
-    Read,
-    /// Invalidate and warm.
-    Revalidate,
-    /// Everything.
-    Admin,
-}
-
-impl TokenScope {
-    /// The scope's name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "read",
-            Self::Revalidate => "revalidate",
-            Self::Admin => "admin",
-        }
-    }
-
-    pub(super) fn parse(name: &str) -> Option<Self> {
-        [Self::Read, Self::Revalidate, Self::Admin].into_iter().find(|scope| scope.as_str() == name)
-    }
-}
 
 /// Who made a call.
 #[derive(Clone, Debug, PartialEq, Eq)]

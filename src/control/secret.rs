@@ -10,13 +10,38 @@ use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest as _, Sha256};
 
-use super::auth::TokenScope;
-
 /// Everything that callers of the control API can prove themselves by.
 #[derive(Clone, Default)]
 pub struct Secrets {
     pub(super) keys: Vec<Vec<u8>>,
     pub(super) tokens: Vec<Token>,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenScope {
+    /// Look at jobs, pages, tags and metrics.
+    Read,
+    /// Invalidate and warm.
+    Revalidate,
+    /// Everything.
+    Admin,
+}
+
+impl TokenScope {
+    /// The scope's name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Revalidate => "revalidate",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        [Self::Read, Self::Revalidate, Self::Admin].into_iter().find(|scope| scope.as_str() == name)
+    }
 }
 
 /// A token: who it is for, what it is good for, its value and the digest of that.

@@ -54,7 +54,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "config::parse::reader",
         "config::parse::route",
     ],
-    &["control::auth", "control::secret"],
     &[
         "engine",
         "engine::bodies",
