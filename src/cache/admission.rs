@@ -9,9 +9,10 @@ use crate::config::{Action, Config, ForwardHeaders, Route, VaryOn};
 use crate::http::cache_control::RequestDirectives;
 use crate::http::cache_status::Forward;
 use crate::http::list::{split, trim};
-use crate::http::range::{RangeRequest, range};
+use crate::http::range::range;
 use crate::http::{Fields, RequestHead, cookie, language, loop_guard};
 
+pub use super::admitted::Admitted;
 use super::device::device;
 use super::forward::listed_fields;
 use super::query::normalise_query;
@@ -32,27 +33,6 @@ pub enum Admission<'c> {
     Pass(Pass<'c>),
     /// It is answered with an error.
     Refuse(Refusal),
-}
-
-/// A request for the cache.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Admitted<'c> {
-    /// The page it asks for.
-    pub page: Page,
-    /// The page's primary key.
-    pub key: CacheKey,
-    /// The settings.
-    pub route: &'c Route,
-    /// HEAD: the answer has no body.
-    pub head_only: bool,
-    /// What the request demands; nothing where the route does not listen.
-    pub directives: RequestDirectives,
-    /// The visitor has cookies that the origin won't see.
-    pub cookies_removed: bool,
-    /// The ranges asked for.
-    pub range: Option<RangeRequest>,
-    /// Facts about the visitor that are part of the key, as fields for the origin.
-    pub facts: Vec<(&'static str, String)>,
 }
 
 /// A request that passes to the origin.

@@ -12,12 +12,12 @@ use crate::cache::tag_fields::{EDGE_FIELDS, tags};
 use crate::config::{ForwardHeaders, Route};
 use crate::http::cache_control::without;
 use crate::http::hop::{is_proxy_only, is_unkeyed, remove_hop_by_hop};
+use crate::http::list::list_value;
 use crate::http::list::trim;
 use crate::http::targeted::SURROGATE_CAPABILITY;
 use crate::http::{Fields, RequestHead, accept, cookie, encoding, language, loop_guard, origin};
 
-use super::admission::Admitted;
-use super::variant::list_value;
+use super::admitted::Admitted;
 
 /// The value of `visitor_cache_control` that passes the origin's own `Cache-Control` and `CDN-Cache-Control` unchanged.
 pub const ORIGIN_CACHE_CONTROL: &str = "origin";

@@ -11,12 +11,12 @@
 //! With `forward_headers = "all"` what browsers send with everything counts as nothing left out.
 
 use crate::config::ForwardHeaders;
+use crate::http::list::list_value;
 use crate::http::list::trim;
 use crate::http::{Fields, RequestHead, accept, cookie};
 
-use super::admission::Admitted;
+use super::admitted::Admitted;
 use super::forward::{CONDITIONS, is_edge_own, is_in_key};
-use super::variant::list_value;
 
 /// What was left out of a request, by the most telling part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -27,6 +27,7 @@
 //! ```
 
 pub mod admission;
+pub mod admitted;
 pub mod device;
 pub mod entry;
 pub mod envelope;

@@ -6,10 +6,10 @@
 
 use crate::cache::key::Selection;
 use crate::config::ForwardHeaders;
-use crate::http::list::{split, trim};
+use crate::http::list::{list_value, trim};
 use crate::http::{Fields, RequestHead, language};
 
-use super::admission::Admitted;
+use super::admitted::Admitted;
 use super::forward::is_edge_own;
 
 /// The values that a request has for the fields which a response's `Vary` names.
@@ -54,12 +54,6 @@ fn is_constant(name: &str, admitted: &Admitted<'_>) -> bool {
         ForwardHeaders::All => false,
     };
     is_edge_own(name) || (listed && name == "user-agent")
-}
-
-/// A list without the white space around its commas; a text with an open quote as it is.
-pub(super) fn list_value(value: &str) -> String {
-    let members = split(value, b',');
-    if members.closed { members.parts.join(",") } else { trim(value).to_owned() }
 }
 
 /// The names that the origin varies on but never gets to see on this route: told to the operator, because the

@@ -42,6 +42,13 @@ pub fn split(text: &str, separator: u8) -> Split<'_> {
     Split { parts, closed: !quoted }
 }
 
+/// A list without the white space around its commas; a text with an open quote as it is.
+#[must_use]
+pub fn list_value(value: &str) -> String {
+    let members = split(value, b',');
+    if members.closed { members.parts.join(",") } else { trim(value).to_owned() }
+}
+
 /// Whether a text is a token (RFC 9110 §5.6.2).
 #[must_use]
 pub fn is_token(text: &str) -> bool {
