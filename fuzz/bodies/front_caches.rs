@@ -3,7 +3,8 @@
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::cache::tag::Target;
-use edge_isr::config::front_cache::{FrontCacheAccess, Provider};
+use edge_isr::config::front_cache::Provider;
+use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::config::{Config, parse};
 use edge_isr::control::{revalidate, targets};
 use edge_isr::front_caches::{

@@ -13,7 +13,7 @@ use worker::Env;
 
 use crate::base::json::{read_json, write_value};
 use crate::base::time::Timestamp;
-use crate::config::front_cache::FrontCacheAccess;
+use crate::config::front_cache_access::FrontCacheAccess;
 use crate::config::{Config, LogLevel};
 use crate::engine::wake::{self, RETRY};
 use crate::index::ShardConfig;

@@ -19,28 +19,13 @@ use crate::base::time::Millis;
 use super::address::Network;
 use super::front_cache::FrontCache;
 use super::host::parse_host;
-use super::{Config, LogLevel};
+use super::settings::{Config, LogLevel};
 use crate::base::json::parse_json;
+use names::{RESERVED_PREFIX, is_below};
 use reader::{Problems, Section};
 
+pub use reader::ConfigError;
 pub(crate) use suggest::nearest;
-
-/// A wrong setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Where it stands: `routes[2].ttl`; `EDGE_ISR` for the whole.
-    pub path: String,
-    /// What is wrong with it.
-    pub problem: String,
-}
-
-impl std::fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}", self.path, self.problem)
-    }
-}
-
-impl std::error::Error for ConfigError {}
 
 /// Parses the JSON text of `EDGE_ISR`.
 ///
@@ -280,14 +265,6 @@ fn control_prefix(section: &Section<'_>, problems: &mut Problems) -> Option<Stri
         }
         None => Some(prefix.to_owned()),
     }
-}
-
-/// The CDN answers these paths itself; they never reach a Worker.
-const RESERVED_PREFIX: &str = "/cdn-cgi";
-
-/// Whether a path is the prefix or lies below it.
-fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A text that a parser of its own reads.

@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::{Action, Config};
+use super::settings::{Action, Config};
 
 /// The settings in effect.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

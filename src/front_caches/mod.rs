@@ -27,7 +27,8 @@ pub mod workers_cache;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
-use crate::config::front_cache::{FrontCache, FrontCacheAccess, Provider};
+use crate::config::front_cache::{FrontCache, Provider};
+use crate::config::front_cache_access::FrontCacheAccess;
 use crate::control::revalidate::body_digest;
 use crate::control::secret::webhook_key;
 use crate::http::retry_after::retry_after;

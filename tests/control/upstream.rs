@@ -4,7 +4,8 @@
 
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::tag::{Tag, Target};
-use edge_isr::config::front_cache::{FrontCacheAccess, Provider};
+use edge_isr::config::front_cache::Provider;
+use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::config::parse;
 use edge_isr::control::Secrets;
 use edge_isr::control::auth::{AuthError, Caller, TokenScope};

@@ -8,7 +8,7 @@ use std::rc::{Rc, Weak};
 
 use edge_isr::base::sql::Value;
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
-use edge_isr::config::front_cache::FrontCacheAccess;
+use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::config::pattern::PathPattern;
 use edge_isr::config::{Config, LogLevel, Route, RouteRule};
 use edge_isr::engine::Engine;

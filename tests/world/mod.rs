@@ -18,7 +18,7 @@ use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::cache::envelope::{self, Record};
 use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::config::Config;
-use edge_isr::config::front_cache::FrontCacheAccess;
+use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::control::Secrets;
 use edge_isr::control::healthz::HealthReason;
 use edge_isr::engine::invalidate::fan_out::{self, JournalHost};

@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::reader::{Problems, Section};
-use crate::config::OriginUrl;
 use crate::config::front_cache::{FrontCache, Provider};
+use crate::config::origin::OriginUrl;
 
 const KEYS: &[&str] = &["name", "provider", "url", "zone", "service", "distribution", "tags"];
 

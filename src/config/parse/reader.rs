@@ -6,8 +6,24 @@ use serde_json::{Map, Value};
 use crate::base::json::write_value;
 use crate::base::time::{Millis, Seconds};
 
-use super::ConfigError;
 use super::suggest::nearest;
+
+/// A wrong setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Where it stands: `routes[2].ttl`; `EDGE_ISR` for the whole.
+    pub path: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+impl std::fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path, self.problem)
+    }
+}
+
+impl std::error::Error for ConfigError {}
 
 /// The problems found so far. Reading goes on after each, so that all are told at once.
 #[derive(Default)]

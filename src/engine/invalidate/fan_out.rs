@@ -18,7 +18,7 @@ use futures_util::future::select;
 use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::config::LogLevel;
-use crate::config::front_cache::FrontCacheAccess;
+use crate::config::front_cache_access::FrontCacheAccess;
 use crate::engine::port::Platform;
 use crate::front_caches::missing_credential;
 use crate::index::{Invalidated, ShardCall, ShardReply};

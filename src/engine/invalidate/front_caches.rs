@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::base::sql::Sql;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCacheAccess;
+use crate::config::front_cache_access::FrontCacheAccess;
 use crate::control::log::Event;
 use crate::engine::port::Platform;
 use crate::front_caches::{
