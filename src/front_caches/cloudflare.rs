@@ -11,7 +11,7 @@ use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::Delivery;
 
-use super::DeliveryRequest;
+use super::delivery::DeliveryRequest;
 
 /// Names of one call: what every plan takes.
 const MOST: usize = 30;

@@ -19,7 +19,7 @@ use crate::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact
 use crate::http::Fields;
 use crate::journal::Delivery;
 
-use super::{DeliveryFailure, DeliveryProgress, DeliveryRequest, id_of, path_of};
+use super::delivery::{DeliveryFailure, DeliveryProgress, DeliveryRequest, id_of, path_of};
 
 /// The API's version.
 const VERSION: &str = "2020-05-31";

@@ -6,7 +6,7 @@ use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::DeliveryRequest;
+use super::delivery::DeliveryRequest;
 
 /// Keys of one call.
 const MOST: usize = 256;

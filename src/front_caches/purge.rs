@@ -10,7 +10,7 @@ use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::{DeliveryRequest, path_of};
+use super::delivery::{DeliveryRequest, path_of};
 
 /// Paths named at once, a call each.
 const MOST: usize = 50;

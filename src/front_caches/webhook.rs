@@ -14,7 +14,7 @@ use crate::control::auth::signature;
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::{Credential, DeliveryRequest, id_of};
+use super::delivery::{Credential, DeliveryRequest, id_of};
 
 pub(super) fn requests(
     front_cache: &FrontCache,

@@ -14,7 +14,7 @@ use crate::config::front_cache::FrontCache;
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::{DeliveryRequest, path_of};
+use super::delivery::{DeliveryRequest, path_of};
 
 /// The control API's call, below its prefix.
 pub const CALL: &str = "v1/workers-cache";

@@ -66,15 +66,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "engine::invalidate::reshard",
     ],
     &[
-        "front_caches",
-        "front_caches::cloudflare",
-        "front_caches::cloudfront",
-        "front_caches::fastly",
-        "front_caches::purge",
-        "front_caches::webhook",
-        "front_caches::workers_cache",
-    ],
-    &[
         "index",
         "index::damage",
         "index::inspect",
