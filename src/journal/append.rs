@@ -7,10 +7,9 @@ use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 
-use super::{
-    Append, Appended, Journal, JournalError, MAX_EPOCH, Mode, REPAIR_MARGIN, State, front_caches,
-    outbox, schema,
-};
+use super::message::{Append, Appended, Mode, mode_from, mode_name};
+use super::state::{Journal, JournalError, MAX_EPOCH, REPAIR_MARGIN, State};
+use super::{front_caches, outbox, schema};
 
 /// Second epochs given in one call of `run_due`.
 const SETTLES_PER_CALL: i64 = 20;
@@ -276,17 +275,4 @@ fn record<S: Sql>(sql: &S, entry: &Entry<'_>, next: Epoch, now: Timestamp) -> Re
         )?;
     }
     Ok(())
-}
-
-/// The mode's name in storage.
-pub(super) const fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Soft => "soft",
-        Mode::Hard => "hard",
-    }
-}
-
-/// The mode of a stored name; what is not known is the stricter one.
-pub(super) fn mode_from(name: &str) -> Mode {
-    if name == "soft" { Mode::Soft } else { Mode::Hard }
 }

@@ -4,17 +4,15 @@
 //! is due goes together. After a failure all of a front cache waits together; beyond [`MOST_ROWS`] invalidations, or
 //! [`MOST_NAMES`] targets, one purge of everything stands for them.
 
-use serde::{Deserialize, Serialize};
-
 use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, flag, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::append::mode_from;
+use super::message::{FrontCacheState, Mode, mode_from};
 use super::outbox::{targets, tidy};
-use super::{JournalError, Mode};
+use super::state::JournalError;
 
 /// Invalidations that wait by name.
 const MOST_ROWS: u64 = 1_000;
@@ -42,30 +40,6 @@ pub struct Delivery {
     pub mode: Mode,
     /// When the newest of them was accepted.
     pub at: Timestamp,
-}
-
-/// How a front cache stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct FrontCacheState {
-    /// Its name.
-    pub name: String,
-    /// Invalidations that it has not taken.
-    #[serde(default)]
-    pub waiting: u64,
-    /// Why not, once a try has failed.
-    #[serde(default)]
-    pub failure: Option<String>,
-    /// Those of them that it was told, and is at.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub in_progress: u64,
-}
-
-#[cfg_attr(
-    not(target_arch = "wasm32"),
-    expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")
-)]
-const fn is_zero(count: &u64) -> bool {
-    *count == 0
 }
 
 /// Notes that each of these has still to take an invalidation.

@@ -6,7 +6,7 @@ use crate::base::sql::row::{Row, epoch, maybe_text, number, text, timestamp};
 use crate::base::time::{Epoch, Millis, Timestamp};
 
 use super::front_caches::{acknowledge, well};
-use super::{Journal, JournalError};
+use super::state::{Journal, JournalError};
 
 /// The pause before a call is first asked after; it doubles with each further time.
 const FIRST_PAUSE: Millis = Millis(5_000);

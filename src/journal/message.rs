@@ -11,8 +11,6 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 use crate::journal::delta::{Delta, Found, hashes};
 
-use super::FrontCacheState;
-
 /// What becomes of the entries of an invalidated target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -21,6 +19,43 @@ pub enum Mode {
     Soft,
     /// The old page is never served again.
     Hard,
+}
+
+/// The mode's name in storage.
+pub(super) const fn mode_name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Soft => "soft",
+        Mode::Hard => "hard",
+    }
+}
+
+/// The mode of a stored name; what is not known is the stricter one.
+pub(super) fn mode_from(name: &str) -> Mode {
+    if name == "soft" { Mode::Soft } else { Mode::Hard }
+}
+
+/// How a front cache stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrontCacheState {
+    /// Its name.
+    pub name: String,
+    /// Invalidations that it has not taken.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Why not, once a try has failed.
+    #[serde(default)]
+    pub failure: Option<String>,
+    /// Those of them that it was told, and is at.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub in_progress: u64,
+}
+
+#[cfg_attr(
+    not(target_arch = "wasm32"),
+    expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")
+)]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// A call to the journal.

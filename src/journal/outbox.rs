@@ -5,8 +5,8 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::append::mode_from;
-use super::{Fanout, JobRecord, JournalError};
+use super::message::{Fanout, JobRecord, mode_from};
+use super::state::JournalError;
 
 /// The pause after a first failure; it doubles with each further one.
 const FIRST_PAUSE: Millis = Millis(500);

@@ -7,7 +7,8 @@ use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
 use crate::journal::delta::{Bucket, Delta, Found, TargetRow};
 
-use super::{JournalConfig, JournalError, SyncRequest};
+use super::message::SyncRequest;
+use super::state::{JournalConfig, JournalError};
 
 /// What was invalidated after the request's base, and no less than in the last `shared_window`.
 pub(super) fn delta<S: Sql>(

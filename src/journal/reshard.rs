@@ -9,7 +9,8 @@ use crate::base::sql::row::{Row, number, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Millis, Timestamp};
 
-use super::{Journal, JournalConfig, JournalError, Place, State};
+use super::message::Place;
+use super::state::{Journal, JournalConfig, JournalError, State};
 
 /// When a shard that is not done is asked again.
 const ASK_AGAIN: Millis = Millis(10_000);

@@ -3,7 +3,7 @@
 use crate::base::sql::row::{Row, epoch, number};
 use crate::base::sql::{Sql, SqlError};
 
-use super::State;
+use super::state::State;
 
 /// One statement each; all of them can be repeated.
 const TABLES: &[&str] = &[

@@ -9,7 +9,8 @@ use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::TargetHash;
 
-use super::{Journal, JournalError, State, schema};
+use super::schema;
+use super::state::{Journal, JournalError, State};
 
 /// Targets folded in one call.
 const FOLDS_PER_CALL: u64 = 5_000;

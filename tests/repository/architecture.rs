@@ -74,17 +74,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "index::sweep",
         "index::tags",
     ],
-    &[
-        "journal",
-        "journal::append",
-        "journal::front_caches",
-        "journal::message",
-        "journal::outbox",
-        "journal::read",
-        "journal::reshard",
-        "journal::schema",
-        "journal::upkeep",
-    ],
 ];
 
 /// A source file: its module, and its text.
