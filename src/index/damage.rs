@@ -9,7 +9,7 @@ use crate::base::sql::row::{Row, text};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::cache::key::CacheKey;
 
-use super::{ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// The reason of such a dead letter.
 pub(super) const DAMAGED: &str = "a stored row is damaged";

@@ -10,7 +10,7 @@ use crate::index::lease::Version;
 use crate::index::warm::Want;
 
 use super::tags::Place;
-use super::{ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// Variants of one slice.
 const SLICE: u64 = 200;

@@ -11,7 +11,8 @@ use crate::base::time::Epoch;
 use crate::cache::tag::{Tag, Target};
 use crate::journal::{Fanout, REPAIR_MARGIN};
 
-use super::{Invalidated, ShardError, Work};
+use super::answer::Invalidated;
+use super::work::{ShardError, Work};
 
 /// Pages that a count stops at.
 const MOST_COUNTED: usize = 10_000;

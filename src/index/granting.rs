@@ -8,7 +8,9 @@ use crate::cache::key::{KeyDigest, Selection};
 use crate::cache::tag::TagSet;
 use crate::index::lease::{Ask, LeaseDecision, decide};
 
-use super::{Grant, LeaseReply, LeaseRequest, Ready, ShardError, Work};
+use super::answer::{Grant, LeaseReply, Ready};
+use super::message::LeaseRequest;
+use super::work::{ShardError, Work};
 
 impl<S: Sql> Work<'_, S> {
     pub(super) fn lease(&mut self, request: &LeaseRequest) -> Result<LeaseReply, ShardError> {

@@ -13,7 +13,7 @@ use crate::index::warm::retry_of;
 
 use super::damage::DAMAGED;
 use super::message::{ImportNews, ImportTask, Listed, SitemapFile, WarmRequest};
-use super::{ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// Addresses handed out at once.
 const HANDED_OUT: i64 = 200;

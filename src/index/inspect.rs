@@ -6,10 +6,9 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
+use super::answer::{JobProgress, PageInfo, Retrying, ShardStatus, VariantInfo, WarmFailure};
 use super::tags::{Place, tag_number};
-use super::{
-    JobProgress, PageInfo, Retrying, ShardError, ShardStatus, VariantInfo, WarmFailure, Work,
-};
+use super::work::{ShardError, Work};
 
 /// Pages of one answer.
 const MOST_PAGES: u32 = 1_000;

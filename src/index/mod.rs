@@ -24,10 +24,9 @@
 //! ```
 
 use crate::base::sql::{Sql, SqlError};
-use crate::base::time::{Millis, Timestamp};
+use crate::base::time::Timestamp;
 use crate::cache::key::CacheKey;
-use crate::config::Config;
-use crate::index::pace::{Limits, ONE, Pace};
+use crate::index::pace::Pace;
 use crate::journal::Fanout;
 
 pub mod answer;
@@ -51,6 +50,7 @@ pub mod sitemap;
 mod sweep;
 mod tags;
 pub mod warm;
+mod work;
 
 pub use answer::{
     Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, Retrying, ShardReply,
@@ -64,68 +64,8 @@ pub use message::{
 };
 pub use reshard::MoveTask;
 use schema::State;
-
-/// A shard's settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ShardConfig {
-    /// How long a lease lives: longer than a fetch may take.
-    pub lease: Millis,
-    /// Warms at once.
-    pub warm_concurrency: u32,
-    /// Tries of one warm.
-    pub warm_attempts: u32,
-    /// How fast warms may follow one another.
-    pub pace: Limits,
-}
-
-impl Default for ShardConfig {
-    fn default() -> Self {
-        let pace = Limits { window: 3 * ONE, interval: Millis::ZERO };
-        Self { lease: Millis(25_000), warm_concurrency: 3, warm_attempts: 6, pace }
-    }
-}
-
-impl ShardConfig {
-    /// The shards' settings of a site. A lease outlives the longest wait for the head of an answer.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let default = Self::default();
-        Self {
-            lease: default.lease.max(Millis(config.origin_timeout.0.saturating_add(5_000))),
-            warm_concurrency: config.warm_concurrency,
-            warm_attempts: config.warm_attempts,
-            pace: Limits::share(
-                config.shards,
-                config.warm_concurrency,
-                config.warm_origin_concurrency,
-                config.warm_rate,
-            ),
-        }
-    }
-}
-
-/// Why a shard gave no answer. Nothing was recorded.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ShardError {
-    /// The database failed.
-    Sql(SqlError),
-}
-
-impl std::fmt::Display for ShardError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Sql(error) => write!(f, "index shard: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for ShardError {}
-
-impl From<SqlError> for ShardError {
-    fn from(error: SqlError) -> Self {
-        Self::Sql(error)
-    }
-}
+use work::Work;
+pub use work::{ShardConfig, ShardError};
 
 /// One index shard, over one database.
 #[derive(Debug)]
@@ -136,14 +76,6 @@ pub struct Shard<S> {
     state: State,
     /// Not durable.
     pace: Pace,
-}
-
-/// One transaction: what all parts of a call work with.
-struct Work<'a, S> {
-    sql: &'a S,
-    config: ShardConfig,
-    now: Timestamp,
-    state: State,
 }
 
 impl<S: Sql> Shard<S> {

@@ -16,7 +16,8 @@ use crate::index::pace::Pace;
 use crate::index::warm::{Next, Want, next, retry};
 
 use super::damage::DAMAGED;
-use super::{Outcome, ShardError, WarmResult, WarmTask, Work};
+use super::message::{Outcome, WarmResult, WarmTask};
+use super::work::{ShardError, Work};
 
 /// Queued warms looked at in one call beyond those that can start: many may be done or wait.
 const LOOK_AHEAD: u64 = 32;

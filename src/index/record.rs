@@ -9,9 +9,11 @@ use crate::cache::tag::TagSet;
 use crate::index::heat::Heat;
 use crate::index::lease::{Version, replaces};
 
+use super::answer::Recorded;
 use super::granting::union;
+use super::message::{Outcome, RecordRequest};
 use super::rows::{PageRow, VariantRow, first_id};
-use super::{Outcome, RecordRequest, Recorded, ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// Variants of a page that count as named with it; further ones can be invented.
 const MOST_NAMED_VARIANTS: u64 = 32;

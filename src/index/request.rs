@@ -7,7 +7,8 @@ use crate::index::heat::Heat;
 use crate::index::lease::Version;
 use crate::index::warm::Want;
 
-use super::{ShardError, WarmRequest, Work};
+use super::message::WarmRequest;
+use super::work::{ShardError, Work};
 
 /// Dead letters queued again in one call.
 const MOST_REPLAYED: i64 = 1_000;

@@ -22,8 +22,9 @@ use crate::index::heat::Heat;
 use crate::index::warm::Want;
 
 use super::damage::is_damage;
+use super::message::{Move, RecordRequest};
 use super::schema::State;
-use super::{Move, RecordRequest, ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// Pages looked at in one slice of the walk.
 const LOOKED_AT: usize = 1_000;

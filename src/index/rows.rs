@@ -9,7 +9,7 @@ use crate::http::Fields;
 use crate::index::heat::Heat;
 use crate::index::lease::{Holder, Version};
 
-use super::{ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// A page's row.
 pub(super) struct PageRow {

@@ -6,7 +6,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::index::pace::Pace;
 
 use super::schema::State;
-use super::{ShardError, Work};
+use super::work::{ShardError, Work};
 
 /// Rows of each kind forgotten in one call.
 const MOST: i64 = 200;

@@ -11,8 +11,8 @@ use crate::base::sql::row::{Row, json, number};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::cache::tag::{Tag, TagSet, Target};
 
-use super::Work;
 use super::rows::VariantRow;
+use super::work::Work;
 
 /// Entries of `tagged` after which another segment is filled: some 1.1 MB, of the 2 MB of the platform's page cache.
 const FULL: u64 = 40_000;

@@ -65,15 +65,6 @@ const KNOWN_CIRCLES: &[&[&str]] = &[
         "engine::invalidate::front_caches",
         "engine::invalidate::reshard",
     ],
-    &[
-        "index",
-        "index::damage",
-        "index::inspect",
-        "index::reshard",
-        "index::rows",
-        "index::sweep",
-        "index::tags",
-    ],
 ];
 
 /// A source file: its module, and its text.
