@@ -7,144 +7,29 @@
 //! once, so that its answer can tell how many pages are concerned, and never waits longer than [`COUNT_WAIT`] for
 //! that; the alarm goes on for as long as it takes.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::Poll;
 
-use futures_util::future::select;
+use futures_util::future::{join_all, select};
 
 use crate::base::sql::Sql;
-use crate::base::time::{Epoch, Millis, Timestamp};
-use crate::config::LogLevel;
-use crate::config::front_cache_access::FrontCacheAccess;
+use crate::base::time::{Epoch, Millis};
 use crate::engine::port::Platform;
 use crate::front_caches::missing_credential;
 use crate::index::{Invalidated, ShardCall, ShardReply};
-use crate::journal::{
-    Appended, Fanout, Journal, JournalCall, JournalError, JournalReply, MOST_EPOCHS,
-};
+use crate::journal::{Appended, Fanout, JournalCall, JournalError, JournalReply, MOST_EPOCHS};
 
+use super::journal_host::Count;
+pub use super::journal_host::JournalHost;
 use super::{front_caches, reshard};
-use futures_util::future::join_all;
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);
-/// How long a carrier counts as alive without a sign: longer than a call to a shard may take.
-const LAPSE: Millis = Millis(15_000);
 /// How long a carrier gathers what comes after its first message.
 const GATHER: Millis = Millis(50);
 /// How often an alarm looks whether another carrier has ended.
 const LOOK: Millis = Millis(50);
-
-/// A journal in its object.
-pub struct JournalHost<S: Sql> {
-    journal: Result<RefCell<Journal<S>>, JournalError>,
-    /// The shards that somebody carries to, and the last sign of each carrier.
-    carried: RefCell<HashMap<u16, Timestamp>>,
-    /// What the shards told of the appends that wait for it.
-    counts: RefCell<HashMap<Epoch, Count>>,
-    /// Caches in front of the edge.
-    pub(crate) front_caches: Vec<FrontCacheAccess>,
-    /// The last sign of the carrier to each, while it has one.
-    carrier_signs: RefCell<Vec<Option<Timestamp>>>,
-    /// What is logged.
-    pub(crate) log: LogLevel,
-}
-
-/// What the shards told of an invalidation so far.
-struct Count {
-    sum: Invalidated,
-    /// Shards that have not told.
-    left: usize,
-    waker: Option<Waker>,
-}
-
-impl<S: Sql> JournalHost<S> {
-    /// A journal, or why it could not be opened.
-    #[must_use]
-    pub fn new(journal: Result<Journal<S>, JournalError>) -> Self {
-        Self {
-            journal: journal.map(RefCell::new),
-            carried: RefCell::default(),
-            counts: RefCell::default(),
-            front_caches: Vec::new(),
-            carrier_signs: RefCell::default(),
-            log: LogLevel::Problems,
-        }
-    }
-
-    /// The same with caches in front of the edge to tell.
-    #[must_use]
-    pub fn with_front_caches(self, front_caches: Vec<FrontCacheAccess>, log: LogLevel) -> Self {
-        let carrier_signs = RefCell::new(vec![None; front_caches.len()]);
-        Self { front_caches, log, carrier_signs, ..self }
-    }
-
-    pub(crate) fn act<T>(
-        &self,
-        act: impl FnOnce(&mut Journal<S>) -> Result<T, JournalError>,
-    ) -> Result<T, JournalError> {
-        match &self.journal {
-            Ok(journal) => act(&mut journal.borrow_mut()),
-            Err(error) => Err(error.clone()),
-        }
-    }
-
-    /// When there is something to do next.
-    ///
-    /// # Errors
-    /// The journal's.
-    pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
-        let own = self.act(|journal| journal.next_wake())?;
-        Ok([own, self.next_front_cache()?].into_iter().flatten().min())
-    }
-
-    /// Takes a front cache up, unless a carrier of it is alive.
-    pub(crate) fn claim_front_cache(&self, at: usize, now: Timestamp) -> bool {
-        let free = self.front_cache_sign(at).is_none_or(|lapse| lapse <= now);
-        if free {
-            self.sign_front_cache(at, Some(now));
-        }
-        free
-    }
-
-    /// A sign of a front cache's carrier; none: it has ended.
-    pub(crate) fn sign_front_cache(&self, at: usize, sign: Option<Timestamp>) {
-        if let Some(slot) = self.carrier_signs.borrow_mut().get_mut(at) {
-            *slot = sign;
-        }
-    }
-
-    /// Until when a front cache's carrier counts as alive, if it has one.
-    pub(crate) fn front_cache_sign(&self, at: usize) -> Option<Timestamp> {
-        self.carrier_signs.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
-    }
-
-    fn is_carried(&self, shard: u16, now: Timestamp) -> bool {
-        self.carried.borrow().get(&shard).is_some_and(|sign| now.since(*sign) < LAPSE)
-    }
-
-    /// What a shard told of an invalidation; none: it could not be asked.
-    fn add_counts(&self, epoch: Epoch, reply: Option<&Invalidated>) {
-        let mut counts = self.counts.borrow_mut();
-        let Some(count) = counts.get_mut(&epoch) else { return };
-        count.left = count.left.saturating_sub(1);
-        match reply {
-            Some(reply) => {
-                count.sum.pages += reply.pages;
-                count.sum.warming += reply.warming;
-                count.sum.unknown += reply.unknown;
-                count.sum.complete &= reply.complete;
-            }
-            None => count.sum.complete = false,
-        }
-        if let Some(waker) = count.waker.take() {
-            waker.wake();
-        }
-    }
-}
 
 /// Answers a call.
 ///

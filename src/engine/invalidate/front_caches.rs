@@ -7,7 +7,7 @@
 use std::rc::Rc;
 
 use crate::base::sql::Sql;
-use crate::base::time::{Millis, Timestamp};
+use crate::base::time::Millis;
 use crate::cache::tag::Target;
 use crate::config::front_cache_access::FrontCacheAccess;
 use crate::control::log::Event;
@@ -18,7 +18,7 @@ use crate::front_caches::{
 };
 use crate::journal::{Delivery, JournalError};
 
-use super::fan_out::JournalHost;
+use super::journal_host::JournalHost;
 
 /// How long a call may take: shorter than a carrier counts as alive without a sign.
 const TIMEOUT: Millis = Millis(10_000);
@@ -194,19 +194,4 @@ async fn exchange<P: Platform, S: Sql>(
     let answer = platform.call_front_cache(request, TIMEOUT).await;
     journal_host.sign_front_cache(at, Some(platform.now()));
     answer.map_err(|_| DeliveryFailure::Unreachable.into())
-}
-
-impl<S: Sql> JournalHost<S> {
-    /// When a front cache is to be asked next. One that is being told is looked after until its carrier's sign lapses.
-    pub(crate) fn next_front_cache(&self) -> Result<Option<Timestamp>, JournalError> {
-        let mut next = None;
-        for (at, access) in self.front_caches.iter().enumerate() {
-            let wake = match self.front_cache_sign(at) {
-                Some(lapse) => Some(lapse),
-                None => self.act(|journal| journal.front_cache_wake(&access.front_cache.name))?,
-            };
-            next = [next, wake].into_iter().flatten().min();
-        }
-        Ok(next)
-    }
 }

@@ -4,6 +4,7 @@ pub mod changes;
 pub mod fan_out;
 mod front_caches;
 pub(crate) mod gone;
+mod journal_host;
 mod reshard;
 mod sync;
 mod workers_cache;

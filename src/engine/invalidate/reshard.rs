@@ -9,7 +9,7 @@ use crate::engine::port::{CallError, Platform};
 use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
 use crate::journal::JournalError;
 
-use super::fan_out::JournalHost;
+use super::journal_host::JournalHost;
 use crate::engine::Engine;
 use crate::engine::warm::ShardHost;
 
