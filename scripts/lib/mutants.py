@@ -81,6 +81,10 @@ class Mutant:
     outcome: str = ""
     by: str = ""
 
+    def edits(self) -> list[tuple[int, int, str]]:
+        """Where it changes the text, and what stands there then."""
+        return [(self.start, self.end, self.replacement)]
+
     def change(self) -> str:
         """What it changes, without where."""
         return self.name.split(": ", 1)[1].rsplit(" in ", 1)[0]
@@ -171,10 +175,16 @@ def function(number: int, key: tuple[str, int, int], text: str) -> Function:
 
 def mutated(text: str, mutant: Mutant, start: int = 0, end: int | None = None) -> str:
     """A piece of the text with the mutant in it."""
-    return text[start : mutant.start] + mutant.replacement + " " + text[mutant.end : end]
+    pieces = []
+    for first, last, replacement in sorted(mutant.edits()):
+        pieces += [text[start:first], replacement, " "]
+        start = last
+    return "".join(pieces) + text[start:end]
 
 
-def write(source: Path, tree: Path, functions: list[Function]) -> dict[str, list[tuple[int, int, Mutant]]]:
+def write(
+    source: Path, tree: Path, functions: list[Function], switch: str = SWITCH
+) -> dict[str, list[tuple[int, int, Mutant]]]:
     """Writes every file with all copies; says on which lines each mutant stands."""
     where: dict[str, list[tuple[int, int, Mutant]]] = defaultdict(list)
     by_file = defaultdict(list)
@@ -205,7 +215,7 @@ def write(source: Path, tree: Path, functions: list[Function]) -> dict[str, list
         if file == "src/lib.rs":
             pieces.append("\n#[doc(hidden)]\npub mod mutant_switch;\n")
         put(tree / file, "".join(pieces).encode())
-    put(tree / "src/mutant_switch.rs", SWITCH.encode())
+    put(tree / "src/mutant_switch.rs", switch.encode())
     return where
 
 
@@ -375,20 +385,28 @@ def put(path: Path, content: bytes) -> None:
         path.write_bytes(content)
 
 
-def copy(source: Path, tree: Path) -> None:
-    """The tracked and new files of the project but for `src`, without its lints: copies of bodies have warnings."""
+def tracked(source: Path) -> set[str]:
+    """The tracked and new files of the project."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=source, stdout=subprocess.PIPE, text=True, check=True
     ).stdout.splitlines()
-    names = {name for name in listed if (source / name).is_file()}
+    return {name for name in listed if (source / name).is_file()}
+
+
+def copy(source: Path, tree: Path, names: set[str], kept: frozenset[str] = frozenset()) -> None:
+    """Copies files but for `src`, without the crate's lints: copies of bodies have warnings.
+
+    What else is there goes, but for what is to be kept.
+    """
     for old in [path for path in tree.rglob("*") if path.is_file()]:
-        if str(old.relative_to(tree)) not in names:
+        if str(old.relative_to(tree)) not in names | kept:
             old.unlink()
     for name in names:
         if not name.startswith("src/") or not name.endswith(".rs"):
             content = (source / name).read_bytes()
             if name == "Cargo.toml":
                 content = content[: content.index(b"[lints.")].replace(b'["cdylib", "rlib"]', b'["rlib"]')
+                content += b'[lints.rust]\nwarnings = "allow"\n'
             put(tree / name, content)
 
 
@@ -446,7 +464,7 @@ def main() -> None:
     source = Path(__file__).resolve().parents[2]
     own, tool = source / "target/mutants", source / ".tools/cargo-mutants/bin/cargo-mutants"
     tree = own / "tree"
-    copy(source, tree)
+    copy(source, tree, tracked(source))
     command = [str(tool), "mutants", "--list", "--json"]
     command += [part for file in given.files for part in ("--file", file)]
     command += ["--re", given.only] if given.only else []

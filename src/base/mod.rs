@@ -8,7 +8,6 @@
 //! ```
 
 pub mod json;
-pub mod rule;
 pub mod sql;
 pub mod time;
 pub mod xml;

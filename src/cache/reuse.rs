@@ -12,7 +12,6 @@
 //! An invalidated response is not validated by its own validators unless the route trusts them: an ETag computed
 //! after the change could stand on a body rendered before it.
 
-use crate::base::rule::Rule;
 use crate::base::time::{Millis, Seconds, Timestamp};
 use crate::cache::entry::{Demand, Entry};
 use crate::config::Route;
@@ -148,18 +147,13 @@ pub fn reuse(
         Validity::Soft { at, .. } => facts.soft(directives, route, at, now),
         Validity::Hard { .. } => Reuse::Validate {
             why: ValidateWhy::HardInvalidated,
-            conditional: route.trust_validators || !Rule::No304Restamp.holds(),
-            on_error: !Rule::SieNotHard.holds() && facts.within_sie(),
-        },
-        Validity::SoftlyDropped { .. } => facts.soft(directives, route, entry.request_time, now),
-        Validity::Dropped { .. } if !Rule::FloorNoSwr.holds() => {
-            facts.soft(directives, route, now, now)
-        }
-        Validity::Dropped { .. } => Reuse::Validate {
-            why: ValidateWhy::Dropped,
-            conditional: !Rule::FloorUncond.holds(),
+            conditional: route.trust_validators,
             on_error: false,
         },
+        Validity::SoftlyDropped { .. } => facts.soft(directives, route, entry.request_time, now),
+        Validity::Dropped { .. } => {
+            Reuse::Validate { why: ValidateWhy::Dropped, conditional: false, on_error: false }
+        }
     };
     match decision {
         Reuse::Validate { .. } if directives.only_if_cached => Reuse::Unsatisfiable,
@@ -302,8 +296,7 @@ impl<'e> Facts<'e> {
     ) -> Reuse {
         let freshness = &self.entry.freshness;
         let since = now.since(at);
-        let capped = self.within_swr() || !Rule::SwrCap.holds();
-        let in_swr = capped && since <= Millis::from(freshness.stale_while_revalidate);
+        let in_swr = self.within_swr() && since <= Millis::from(freshness.stale_while_revalidate);
         let has_swr = freshness.stale_while_revalidate > Seconds::ZERO;
         let taken = !Self::refused(directives) && self.takes_stale(directives);
         if has_swr && in_swr && taken {
@@ -312,8 +305,7 @@ impl<'e> Facts<'e> {
         let in_sie = self.within_sie() && since <= Millis::from(freshness.stale_if_error);
         Reuse::Validate {
             why: ValidateWhy::SoftInvalidated,
-            conditional: (route.trust_validators || !Rule::No304Restamp.holds())
-                && !directives.no_store,
+            conditional: route.trust_validators && !directives.no_store,
             on_error: in_sie,
         }
     }

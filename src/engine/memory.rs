@@ -6,7 +6,6 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
-use crate::base::rule::Rule;
 use crate::base::time::Timestamp;
 use crate::cache::entry::{ALLOCATION, Entry, text_bytes};
 use crate::cache::key::{CacheKey, Selection};
@@ -118,7 +117,6 @@ impl<C> Memory<C> {
         }
         if let (StoredRecord::Page(new), Some(StoredRecord::Page(old))) =
             (&held, self.slots.get(key).map(|slot| &slot.held))
-            && Rule::StoreOrder.holds()
             && (old.entry.stamp, old.entry.response_time)
                 > (new.entry.stamp, new.entry.response_time)
         {

@@ -1,6 +1,5 @@
 //! Answering lease requests: gathers the facts, lets [`crate::index::lease`] decide, writes the lease.
 
-use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Timestamp};
@@ -15,9 +14,7 @@ use super::work::{ShardError, Work};
 impl<S: Sql> Work<'_, S> {
     pub(super) fn lease(&mut self, request: &LeaseRequest) -> Result<LeaseReply, ShardError> {
         // lease_seen: what the asker knows raises the stamps of all that follow.
-        if Rule::LeaseSeen.holds() {
-            self.state.seen = self.state.seen.max(request.seen);
-        }
+        self.state.seen = self.state.seen.max(request.seen);
         if request.left_out > 0 {
             self.state.left_out = self.unknown().saturating_add(u64::from(request.left_out));
             self.state.left_out_at = self.now;
@@ -111,12 +108,9 @@ impl<S: Sql> Work<'_, S> {
     /// Ends a lease, if its holder asks (`release_fence`). The row stays a while: the page was
     /// asked for.
     pub(super) fn release(&mut self, variant: &KeyDigest, fence: u64) -> Result<(), ShardError> {
-        let compare = if Rule::ReleaseFence.holds() { "=" } else { ">=" };
         let ended = self.sql.exec(
-            &format!(
-                "UPDATE lease SET until = min(until, ?) WHERE variant = ? AND fence {compare} ?
-                    RETURNING fence"
-            ),
+            "UPDATE lease SET until = min(until, ?) WHERE variant = ? AND fence = ?
+                RETURNING fence",
             &[timestamp(self.now), text(variant.as_str()), number(fence)],
         )?;
         if !ended.is_empty() {

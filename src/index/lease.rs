@@ -5,7 +5,6 @@
 //! numbers only grow; only the holder releases (`release_fence`), and a late holder does not
 //! overwrite a newer result (`fence`).
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis, Timestamp};
 
 /// How long an asker waits before it asks again, at most.
@@ -46,7 +45,7 @@ impl Holder {
     /// Whether the lease lives and its result will satisfy a need.
     #[must_use]
     pub fn covers(self, need: Epoch, now: Timestamp) -> bool {
-        self.until > now && (self.stamp >= need || !Rule::LeaseNeed.holds())
+        self.until > now && self.stamp >= need
     }
 }
 
@@ -75,7 +74,7 @@ pub fn decide(
 ) -> LeaseDecision {
     if let Some(ready) = ready
         && ready.stamp >= ask.need
-        && (ready.fence > ask.have_fence || !Rule::LeaseGen.holds())
+        && ready.fence > ask.have_fence
     {
         if !ask.lagged {
             return LeaseDecision::Ready;
@@ -94,7 +93,7 @@ pub fn decide(
 /// Whether a fetch's result replaces what stands. Equal is the same record come twice.
 #[must_use]
 pub fn replaces(new: Version, validity: Option<Version>) -> bool {
-    validity.is_none_or(|validity| new >= validity || !Rule::Fence.holds())
+    validity.is_none_or(|validity| new >= validity)
 }
 
 fn wait(until: Timestamp, now: Timestamp) -> LeaseDecision {

@@ -5,7 +5,6 @@
 //! by age. Each warm that a job queued ends in exactly one of its counters: done, failed,
 //! superseded.
 
-use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, hash, marks, number, text, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::Epoch;
@@ -83,7 +82,7 @@ impl<S: Sql> Work<'_, S> {
         variant: i64,
         stored: Version,
     ) -> Result<(), ShardError> {
-        if self.is_wanted_past(variant, stored)? && Rule::WarmCas.holds() {
+        if self.is_wanted_past(variant, stored)? {
             return Ok(());
         }
         self.end_warm(variant)
@@ -128,7 +127,7 @@ impl<S: Sql> Work<'_, S> {
         found: Epoch,
         tags: &TagSet,
     ) -> Result<bool, ShardError> {
-        if found >= self.state.fan_head || !Rule::RecFanout.holds() {
+        if found >= self.state.fan_head {
             return Ok(false);
         }
         let mut newest = (Epoch::ZERO, String::new());

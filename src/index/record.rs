@@ -1,6 +1,5 @@
 //! Recording what came of a fetch.
 
-use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, flag, json, maybe_text, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::Epoch;
@@ -109,7 +108,7 @@ impl<S: Sql> Work<'_, S> {
         page: &PageRow,
         variant: Option<&VariantRow>,
     ) -> Result<TagSet, SqlError> {
-        if request.tags.is_empty() && Rule::InheritTags.holds() {
+        if request.tags.is_empty() {
             self.known_tags(page.id, variant)
         } else {
             Ok(request.tags.clone())
@@ -222,7 +221,7 @@ impl<S: Sql> Work<'_, S> {
         for digest in [leased, selected] {
             if let Some(variant) = self.variant_of(&request.key, &digest)?
                 && replaces(new, variant.stored())
-                && !(self.is_wanted_past(variant.id, new)? && Rule::WarmCas.holds())
+                && !self.is_wanted_past(variant.id, new)?
             {
                 dropped |= variant.stored().is_some();
                 self.drop_variant(&variant)?;

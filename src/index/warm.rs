@@ -10,7 +10,6 @@ use std::hash::Hasher as _;
 
 use siphasher::sip::SipHasher13;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::KeyDigest;
 use crate::index::lease::{Holder, Version};
@@ -65,7 +64,6 @@ pub fn next(
         return Next::Done;
     }
     match holder {
-        Some(holder) if holder.covers(want.epoch, now) && !Rule::WarmWaits.holds() => Next::Done,
         Some(holder) if holder.covers(want.epoch, now) => Next::Wait(holder.until),
         Some(_) | None if attempts >= most_attempts.max(1) => Next::GiveUp,
         Some(_) | None => Next::Fetch,

@@ -1,6 +1,5 @@
 //! Giving epochs: appends, second epochs, and continuing past epochs that were lost.
 
-use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, flag, hash, json, marks, maybe_text, number};
 use crate::base::sql::row::{row_marks, rows_per_statement, text, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
@@ -48,7 +47,7 @@ impl<S: Sql> Journal<S> {
         }
         let known =
             self.sql.exec("SELECT epoch, digest FROM job WHERE id = ?", &[text(&append.id)])?;
-        if let Some(row) = known.first().filter(|_| Rule::Receipts.holds()) {
+        if let Some(row) = known.first() {
             let row = Row(row);
             return Ok(if row.maybe_text(1)? == Some(append.body_digest.as_str()) {
                 Appended::Repeated { epoch: row.epoch(0)? }
@@ -57,11 +56,9 @@ impl<S: Sql> Journal<S> {
             });
         }
         let next = self.state.head.next();
-        let again =
-            if Rule::Receipts.holds() { None } else { Some(format!("{}#{}", append.id, next.0)) };
         self.commit(next, now, 0, |_| {
             Ok(Entry {
-                id: again.as_deref().unwrap_or(&append.id),
+                id: &append.id,
                 digest: Some(&append.body_digest),
                 targets: &append.targets,
                 mode: append.mode,
@@ -77,7 +74,7 @@ impl<S: Sql> Journal<S> {
     /// Continues past an epoch that this journal never issued: it was restored from an older
     /// backup. What was lost is not known, so everything older counts as invalid (`incarnation`).
     pub(super) fn repair(&mut self, seen: Epoch, now: Timestamp) -> Result<(), JournalError> {
-        if seen <= self.state.head || !Rule::Incarnation.holds() {
+        if seen <= self.state.head {
             return Ok(());
         }
         let next = Epoch(seen.0.saturating_add(REPAIR_MARGIN));
@@ -117,10 +114,6 @@ impl<S: Sql> Journal<S> {
             let (warm, reason) = (row.flag(3)?, row.text(4)?);
             // What can't be read may have been anything.
             let targets = outbox::targets(&self.sql, first)?.unwrap_or_else(|| vec![Target::All]);
-            if !Rule::SettleEpoch.holds() {
-                self.sql.exec("DELETE FROM settle WHERE epoch = ?", &[epoch(first)])?;
-                continue;
-            }
             self.commit(next, now, 0, |sql| {
                 sql.exec("DELETE FROM settle WHERE epoch = ?", &[epoch(first)])?;
                 sql.exec(
@@ -153,14 +146,7 @@ impl<S: Sql> Journal<S> {
     ) -> Result<(), JournalError> {
         let shards = self.reach(now)?;
         let (sql, state) = (&self.sql, self.state);
-        let seen_within =
-            if Rule::FrontCacheSeen.holds() { self.config.seen_within } else { Millis(0) };
-        let (front_caches, seen) = (&self.config.front_caches, now.plus(seen_within));
-        if !Rule::DurableVisible.holds() {
-            // What was written before becomes durable only now, long after the answer.
-            let _none_open = sql.exec("RELEASE early", &[]);
-            sql.exec("SAVEPOINT early", &[])?;
-        }
+        let (front_caches, seen) = (&self.config.front_caches, now.plus(self.config.seen_within));
         let state = sql.transaction(|| {
             let entry = before(sql)?;
             let added = stamp(sql, entry.targets, entry.mode, next, now)?;
@@ -212,16 +198,11 @@ fn stamp<S: Sql>(
         Mode::Soft => (this, none),
         Mode::Hard => (none, this),
     };
-    let (soft_kept, hard_kept) = if Rule::KeepBoth.holds() {
-        ("max(soft, excluded.soft)", "max(hard, excluded.hard)")
-    } else {
-        ("excluded.soft", "excluded.hard")
-    };
     for chunk in unique.chunks(rows_per_statement(8, 0)) {
         let statement = format!(
             "INSERT INTO stamp (hash, kind, name, soft, hard, soft_at, hard_at, epoch) VALUES {}
                 ON CONFLICT (hash) DO UPDATE SET
-                    soft = {soft_kept}, hard = {hard_kept},
+                    soft = max(soft, excluded.soft), hard = max(hard, excluded.hard),
                     soft_at = CASE WHEN excluded.soft > soft THEN excluded.soft_at
                         ELSE soft_at END,
                     hard_at = CASE WHEN excluded.hard > hard THEN excluded.hard_at

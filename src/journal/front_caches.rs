@@ -4,7 +4,6 @@
 //! is due goes together. After a failure all of a front cache waits together; beyond [`MOST_ROWS`] invalidations, or
 //! [`MOST_NAMES`] targets, one purge of everything stands for them.
 
-use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, flag, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Millis, Timestamp};
@@ -175,12 +174,6 @@ pub(super) fn postpone<S: Sql>(
     again: Option<Millis>,
     now: Timestamp,
 ) -> Result<(), JournalError> {
-    if !Rule::FrontCacheTaken.holds() {
-        sql.exec(
-            "DELETE FROM front_cache WHERE name = ? AND not_before <= ?",
-            &[text(name), timestamp(now)],
-        )?;
-    }
     let rows = sql.exec("SELECT max(attempts) FROM front_cache WHERE name = ?", &[text(name)])?;
     let attempts = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     let attempts = u64::try_from(attempts.unwrap_or(0)).unwrap_or(0);

@@ -1,6 +1,5 @@
 //! Reading the journal: deltas and look-ups.
 
-use crate::base::rule::Rule;
 use crate::base::sql::row::{Row, epoch, hash, marks, number, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
@@ -50,21 +49,14 @@ fn page<S: Sql>(
     let mut buckets = dropped(sql, base, head, Some(limit))?;
     let cut_rows = rows.get(limit - 1).filter(|_| rows.len() > limit).map(TargetRow::epoch);
     let cut_buckets = buckets.get(limit - 1).filter(|_| buckets.len() > limit).map(|b| b.epoch);
-    if !Rule::EpochCut.holds() {
-        rows.truncate(limit);
-        buckets.truncate(limit);
-    }
     let cut = match (cut_rows, cut_buckets) {
         (Some(rows), Some(buckets)) => Some(rows.min(buckets)),
         (rows, buckets) => rows.or(buckets),
     };
     let to = cut.unwrap_or(head);
-    if cut.is_some() && Rule::EpochCut.holds() {
+    if cut.is_some() {
         rows = stamps(sql, base, to, None)?;
         buckets = dropped(sql, base, to, None)?;
-    }
-    if !Rule::FloorSent.holds() {
-        buckets.clear();
     }
     // In order of number they pack tighter.
     buckets.sort_by_key(|row| row.bucket);
@@ -127,9 +119,6 @@ pub(super) fn found<S: Sql>(
         }
     }
     let mut numbers: Vec<u16> = targets.iter().map(|target| target.bucket()).collect();
-    if !Rule::FloorSent.holds() {
-        numbers.clear();
-    }
     numbers.sort();
     numbers.dedup();
     for chunk in numbers.chunks(MAX_PARAMETERS) {

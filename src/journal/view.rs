@@ -14,7 +14,6 @@
 
 use std::collections::HashMap;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::tag::TargetHash;
@@ -160,9 +159,7 @@ impl View {
     pub fn apply(&mut self, delta: &Delta, asked: Timestamp, own: bool) -> Applied {
         let have = if own { self.since.max(self.page) } else { self.since };
         // since_check: what lies between the view's end and the delta's base would be missed.
-        if Rule::SinceCheck.holds()
-            && delta.since.unwrap_or(Epoch::ZERO) > have.unwrap_or(Epoch::ZERO)
-        {
+        if delta.since.unwrap_or(Epoch::ZERO) > have.unwrap_or(Epoch::ZERO) {
             return Applied::Ahead;
         }
         if delta.to < self.since.unwrap_or(Epoch::ZERO) {
@@ -176,19 +173,12 @@ impl View {
             if own {
                 self.page = self.page.max(Some(delta.to));
             }
-            if !Rule::PageCursor.holds() {
-                self.since = self.since.max(Some(delta.to));
-            }
-            if !Rule::PagedKnown.holds() {
-                self.as_of = self.as_of.max(Some(asked));
-            }
             return Applied::Page;
         }
         self.since = self.since.max(Some(delta.to));
         self.page = None;
         // asker_time, skew_margin
-        let exact = own || !Rule::SkewMargin.holds();
-        let as_of = if exact { asked } else { asked.minus(SKEW_MARGIN) };
+        let as_of = if own { asked } else { asked.minus(SKEW_MARGIN) };
         self.as_of = self.as_of.max(Some(as_of));
         self.known.clear();
         self.table.fold();
@@ -200,10 +190,6 @@ impl View {
     pub fn apply_lookup(&mut self, targets: &[TargetHash], found: &Found, asked: Timestamp) {
         self.table.merge(&found.rows, &found.buckets);
         self.confirm_epoch(found.head);
-        if !Rule::OverlaySince.holds() {
-            self.since = self.since.max(Some(found.head));
-            self.as_of = self.as_of.max(Some(asked));
-        }
         if self.known.len() + targets.len() > MAX_KNOWN {
             self.known.clear();
         }
@@ -236,7 +222,7 @@ impl View {
         if within(as_of, now, max_lag) {
             // Another request's sync came through.
             ViewHealth::Recent { refresh: false }
-        } else if within(as_of, now, journal_lost_limit) || !Rule::BlindValidate.holds() {
+        } else if within(as_of, now, journal_lost_limit) {
             ViewHealth::JournalLost
         } else {
             ViewHealth::JournalLostTooLong
@@ -268,7 +254,6 @@ impl View {
             .map(|epoch| overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch)));
         let otherwise = match health {
             ViewHealth::Recent { .. } => Validity::Current,
-            ViewHealth::JournalLost if !Rule::BlindStale.holds() => Validity::Current,
             ViewHealth::JournalLost => Validity::JournalLost,
             ViewHealth::JournalLostTooLong => {
                 // After `journal_lost_limit` nothing is served as stale; an invalidated entry is not
@@ -281,7 +266,7 @@ impl View {
                 // partial_known, paged_known: every single target must have been looked up within
                 // `max_lag`.
                 let known = targets.iter().all(|target| self.knows(*target, now, max_lag));
-                if !known && Rule::PartialKnown.holds() {
+                if !known {
                     return Verdict::Unknown;
                 }
                 Validity::Current

@@ -3,3 +3,4 @@
 mod architecture;
 mod docs;
 mod fuzz_bodies;
+mod simulation_rules;

@@ -15,13 +15,14 @@ mod node;
 mod origin;
 mod plan;
 mod play;
+mod rules;
 mod run;
 mod sched;
 mod spy;
+mod switch;
 mod watch;
 mod world;
 
-use edge_isr::base::rule::Rule;
 use run::Range;
 
 /// Seeds of a plain `cargo test`.
@@ -41,10 +42,4 @@ fn the_first_seeds_violate_nothing() {
 #[test]
 fn a_seed_is_one_history() {
     assert_eq!(play::play(1, true).trace, play::play(1, true).trace);
-}
-
-#[test]
-fn all_rules_are_in_force() {
-    assert!(Rule::ALL.iter().all(|rule| rule.holds()));
-    assert_eq!(run::one(None, 2), None);
 }

@@ -5,9 +5,8 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use edge_isr::base::rule::Rule;
-
 use crate::play::play;
+use crate::rules::{Rule, switch_off};
 use crate::watch::Property;
 
 /// How often it is told how far a run is.
@@ -34,17 +33,6 @@ pub(crate) struct Violation {
 pub(crate) struct Report {
     pub(crate) violations: Vec<Violation>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
-}
-
-/// Switches a rule off in this thread, or none.
-///
-/// # Panics
-/// Without the feature `mutants`, if it is to switch one off.
-pub(crate) fn switch_off(rule: Option<Rule>) {
-    #[cfg(feature = "mutants")]
-    Rule::switch_off(rule);
-    #[cfg(not(feature = "mutants"))]
-    assert!(rule.is_none(), "rules can be switched off with the feature `mutants` only");
 }
 
 /// Plays one seed with a rule off.
@@ -86,7 +74,6 @@ pub(crate) fn all(range: Range, tell: bool) -> Report {
 }
 
 /// The first seed of a range that finds the rule missing, and does not fail with all rules in force.
-#[cfg(feature = "mutants")]
 #[allow(dead_code, reason = "of the runner alone")]
 pub(crate) fn first(rule: Rule, range: Range) -> Option<Violation> {
     let found: Mutex<Vec<Violation>> = Mutex::default();

@@ -12,17 +12,19 @@ mod node;
 mod origin;
 mod plan;
 mod play;
+mod rules;
 mod run;
 mod sched;
 mod spy;
+mod switch;
 mod watch;
 mod world;
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use edge_isr::base::rule::Rule;
 use kept::{KEPT, SILENT};
+use rules::Rule;
 use run::Range;
 
 /// Seeds that are tried for a mutant whose kept seed no longer finds it.
@@ -87,8 +89,7 @@ fn number(value: &str) -> Result<u64, String> {
 }
 
 fn rule(name: &str) -> Result<Rule, String> {
-    let rule = Rule::ALL.iter().copied().find(|rule| rule.as_str() == name);
-    rule.ok_or_else(|| format!("there is no rule {name}"))
+    Rule::named(name).ok_or_else(|| format!("there is no rule {name}"))
 }
 
 /// Every seed of a range, with all rules in force.
@@ -113,7 +114,7 @@ fn verdict(bad: usize) -> &'static str {
 
 /// One seed, with its trace.
 fn trace(rule: Option<Rule>, seed: u64) -> bool {
-    run::switch_off(rule);
+    rules::switch_off(rule);
     let outcome = play::play(seed, true);
     for line in &outcome.trace {
         println!("{line}");
@@ -131,13 +132,13 @@ fn mutant(rule: Rule, range: Range) -> bool {
     match &found {
         Some(v) => println!(
             "| `{}` | `{:?}` | {} | {} | {}",
-            rule.as_str(),
+            rule.name,
             v.property,
             v.seed - range.from + 1,
             v.seed,
             v.what
         ),
-        None => println!("| `{}` | none in {} seeds |", rule.as_str(), range.seeds),
+        None => println!("| `{}` | none in {} seeds |", rule.name, range.seeds),
     }
     found.is_some()
 }
@@ -145,9 +146,9 @@ fn mutant(rule: Rule, range: Range) -> bool {
 /// Each rule off in turn.
 fn mutants(range: Range) -> bool {
     let mut alive = Vec::new();
-    for rule in Rule::ALL.iter().copied() {
-        if !mutant(rule, range) && !SILENT.contains(&rule) {
-            alive.push(rule.as_str());
+    for rule in rules::all() {
+        if !mutant(rule, range) && !SILENT.contains(&rule.name) {
+            alive.push(rule.name);
         }
     }
     if !alive.is_empty() {
@@ -159,15 +160,19 @@ fn mutants(range: Range) -> bool {
 /// The kept seed of each mutant still finds it; or another one does, because the code or the simulation has changed.
 fn kept(jobs: u64) -> bool {
     let (mut dead, mut alive) = (0, 0);
-    for (rule, seed) in KEPT {
+    for (name, seed) in KEPT {
+        let Some(rule) = Rule::named(name) else {
+            println!("there is no rule {name}");
+            alive += 1;
+            continue;
+        };
         // One that is violated anyhow shows nothing.
-        if run::one(Some(*rule), *seed).is_some() && run::one(None, *seed).is_none() {
+        if run::one(Some(rule), *seed).is_some() && run::one(None, *seed).is_none() {
             dead += 1;
             continue;
         }
         let range = Range { from: 0, seeds: SEARCH, jobs };
-        let name = rule.as_str();
-        match run::first(*rule, range) {
+        match run::first(rule, range) {
             Some(v) => {
                 println!("{name}: not seed {seed} but {} finds it now: keep that one", v.seed);
                 dead += 1;
@@ -178,10 +183,10 @@ fn kept(jobs: u64) -> bool {
             }
         }
     }
-    for rule in Rule::ALL {
-        let count = KEPT.iter().filter(|(kept, _)| kept == rule).count();
-        if count + usize::from(SILENT.contains(rule)) != 1 {
-            println!("{}: needs one kept seed, or a place among the silent ones", rule.as_str());
+    for rule in rules::all() {
+        let count = KEPT.iter().filter(|(kept, _)| *kept == rule.name).count();
+        if count + usize::from(SILENT.contains(&rule.name)) != 1 {
+            println!("{}: needs one kept seed, or a place among the silent ones", rule.name);
             alive += 1;
         }
     }

@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis};
 use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
@@ -23,7 +22,7 @@ use super::store::FetchContext;
 use super::stored::stated_length;
 use crate::engine::Engine;
 use crate::engine::fill::{FillContext, FillRequest};
-use crate::engine::memory::{StoredPage, StoredRecord};
+use crate::engine::memory::StoredPage;
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
 
@@ -54,11 +53,6 @@ impl<P: Platform> Engine<P> {
         let known = fill_request.candidate.vary.as_deref().unwrap_or_default();
         add_selecting(&mut sent, &fill_request.incoming.head, known);
         add_selecting(&mut sent, &fill_request.incoming.head, &lease.vary);
-        let early =
-            (!Rule::SameStep.holds()).then(|| self.may_validate(platform, fill_request, &admitted));
-        if early.is_some() {
-            platform.sleep(Millis(400)).await;
-        }
         let view_stamp = self.ensure_stamp(platform).await;
         let mut permit =
             match self.permit_for(platform, fill_request, &admitted, fill, &lease).await {
@@ -72,10 +66,7 @@ impl<P: Platform> Engine<P> {
         // From here to the request nothing is awaited: check and stamp read one state of the view.
         let view_stamp = self.isolate().borrow().view.stamp().unwrap_or(view_stamp);
         let stamp = view_stamp.max(lease.stamp);
-        let mut validate = match early {
-            Some(early) => early.and(self.isolate().borrow().view.since()),
-            None => self.may_validate(platform, fill_request, &admitted),
-        };
+        let mut validate = self.may_validate(platform, fill_request, &admitted);
         let now = platform.now();
         let context = FillContext { platform, fill_request, admitted: &admitted, fill };
         let mut fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
@@ -94,9 +85,6 @@ impl<P: Platform> Engine<P> {
                 Err(error) => Err(error),
             };
             fetch.arrived = platform.now();
-            if !Rule::StampStart.holds() {
-                fetch.stamp = fetch.stamp.max(self.ensure_stamp(platform).await);
-            }
             let response = match response {
                 Ok(response) if self.counts_as_failure(fill_request, &response) => {
                     platform.cancel(response.body);
@@ -125,12 +113,6 @@ impl<P: Platform> Engine<P> {
             if let (Some(proved), 304, Some(page)) =
                 (validate, response.head.status, &fill_request.candidate.page)
             {
-                let renewed = if Rule::RestampSame.holds() {
-                    None
-                } else {
-                    self.any_copy(platform, page).await
-                };
-                let page = renewed.as_ref().unwrap_or(page);
                 let head = response.head;
                 platform.cancel(response.body);
                 let renewal = UpdateInput {
@@ -144,7 +126,6 @@ impl<P: Platform> Engine<P> {
                     Update::Renewed(mut entry) => {
                         leader_only.borrow_mut().fields = limited(&head, &entry.fields);
                         // A 304 renews an entry only up to the epoch that was proved for it.
-                        let proved = if Rule::Cap304.holds() { proved } else { fetch.stamp };
                         entry.stamp = page.entry.stamp.max(proved);
                         entry.fence = fetch.lease.fence.max(page.entry.fence);
                         fetch.stamp = entry.stamp;
@@ -256,46 +237,12 @@ impl<P: Platform> Engine<P> {
         let health = view.health(platform.now(), lag, config.sync_interval);
         let entry = &page.entry;
         let clear = matches!(health, ViewHealth::Recent { .. });
-        // A mutant: a view that is too old counts as if it were not.
-        let (clear, health) = if Rule::Proved304.holds() {
-            (clear, health)
-        } else {
-            (true, ViewHealth::Recent { refresh: false })
-        };
         let current = Verdict::Known(Validity::Current);
         let validity = view.validity(&entry.targets, entry.stamp, health, platform.now(), lag);
-        let mutant = match validity {
-            Verdict::Known(Validity::Soft { .. } | Validity::Hard { .. }) => {
-                !Rule::No304Restamp.holds()
-            }
-            Verdict::Known(Validity::Dropped { .. } | Validity::SoftlyDropped { .. }) => {
-                !Rule::FloorUncond.holds()
-            }
-            Verdict::Known(
-                Validity::Current | Validity::JournalLost | Validity::JournalLostTooLong,
-            )
-            | Verdict::Unknown => false,
-        };
-        if mutant {
-            return Some(view.stamp().unwrap_or(Epoch::ZERO));
-        }
         if clear && validity == current {
             return Some(view.since().unwrap_or(Epoch::ZERO));
         }
         admitted.route.trust_validators.then(|| view.stamp().unwrap_or(Epoch::ZERO))
-    }
-
-    /// A mutant's: whatever copy the colo has now.
-    async fn any_copy(
-        &self,
-        platform: &Rc<P>,
-        page: &Rc<StoredPage<P::Chunk>>,
-    ) -> Option<Rc<StoredPage<P::Chunk>>> {
-        let key = page.entry.key.variant(&page.entry.selection);
-        match self.read_l1(platform, &key).await {
-            Some(StoredRecord::Page(page)) => Some(page),
-            Some(StoredRecord::Vary(_) | StoredRecord::Pass(..)) | None => None,
-        }
     }
 
     /// A request of the edge's own, within the limit of requests under way.

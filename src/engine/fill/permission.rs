@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::Admitted;
 use crate::cache::envelope::Record;
@@ -186,8 +185,8 @@ impl<P: Platform> Engine<P> {
                     }
                     let (fresh, validity) = self.judge(platform, admitted, &page).await;
                     // A fetch that began after this request asked can't be older than what it waits for.
-                    let after = page.entry.fence > after && Rule::DarkFence.holds();
-                    if fresh || after || !Rule::ReadyRecheck.holds() {
+                    let after = page.entry.fence > after;
+                    if fresh || after {
                         self.store_in_colo(platform, &page).await;
                         return FillPermission::Stored(page, Source::Global);
                     }

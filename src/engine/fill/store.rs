@@ -2,7 +2,6 @@
 
 use std::rc::Rc;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
@@ -182,11 +181,8 @@ impl<P: Platform> Engine<P> {
         fetch: &FetchContext,
     ) -> Entry {
         // A response without tags inherits the known ones: a cache in front of the origin may have dropped them.
-        let tags: TagSet = if storable.tags.is_empty() && Rule::InheritTags.holds() {
-            fetch.lease.tags.clone()
-        } else {
-            storable.tags
-        };
+        let tags: TagSet =
+            if storable.tags.is_empty() { fetch.lease.tags.clone() } else { storable.tags };
         let mut names = storable.selection_names;
         names.extend(fetch.lease.vary.iter().cloned());
         names.sort();

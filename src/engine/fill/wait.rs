@@ -6,7 +6,6 @@
 
 use std::rc::Rc;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
@@ -141,8 +140,6 @@ impl<P: Platform> Engine<P> {
             | Validity::Hard { .. }
             | Validity::Dropped { .. } => false,
         };
-        (recent || !Rule::FollowerCheck.holds())
-            && entry.key == admitted.key
-            && self.selects(incoming, admitted, &entry.selection)
+        recent && entry.key == admitted.key && self.selects(incoming, admitted, &entry.selection)
     }
 }

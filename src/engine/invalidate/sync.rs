@@ -10,7 +10,6 @@ use std::rc::Rc;
 
 use siphasher::sip::SipHasher13;
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
@@ -19,7 +18,7 @@ use crate::cache::tag::TargetHash;
 use crate::control::metrics::Counter;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Delta, SharedDelta};
-use crate::journal::view::{Applied, SKEW_MARGIN, Verdict, ViewHealth};
+use crate::journal::view::{Applied, Verdict, ViewHealth};
 use crate::journal::{JournalCall, JournalReply};
 
 use crate::engine::Engine;
@@ -44,7 +43,7 @@ impl<P: Platform> Engine<P> {
     /// How far the view can be relied on for this request, after a sync if one is due.
     pub(crate) async fn ensure_recent(&self, platform: &Rc<P>, max_lag: Millis) -> ViewHealth {
         let config = self.config();
-        let now = clock(platform);
+        let now = platform.now();
         let health = self.isolate().borrow().view.health(now, max_lag, config.sync_interval);
         match health {
             ViewHealth::Recent { refresh } => {
@@ -66,7 +65,7 @@ impl<P: Platform> Engine<P> {
             | ViewHealth::JournalLost
             | ViewHealth::JournalLostTooLong => {
                 self.sync_before_answering(platform, now, max_lag).await;
-                let now = clock(platform);
+                let now = platform.now();
                 let view = &self.isolate().borrow().view;
                 view.health_after_failure(now, max_lag, config.journal_lost_limit)
             }
@@ -96,7 +95,7 @@ impl<P: Platform> Engine<P> {
 
     fn is_clear(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
         let sync_interval = self.config().sync_interval;
-        let health = self.isolate().borrow().view.health(clock(platform), max_lag, sync_interval);
+        let health = self.isolate().borrow().view.health(platform.now(), max_lag, sync_interval);
         matches!(health, ViewHealth::Recent { .. })
     }
 
@@ -179,11 +178,7 @@ impl<P: Platform> Engine<P> {
                 return false;
             }
         };
-        // Mutants: its age counts from when it was taken, or as just recent enough.
-        let asked = if Rule::AskerTime.holds() { shared.asked } else { platform.now() };
-        let enough = platform.now().minus(max_lag).plus(SKEW_MARGIN);
-        let asked = if Rule::AgeRecheck.holds() { asked } else { asked.max(enough) };
-        let applied = self.isolate().borrow_mut().view.apply(&shared.delta, asked, false);
+        let applied = self.isolate().borrow_mut().view.apply(&shared.delta, shared.asked, false);
         applied == Applied::Whole && self.is_clear(platform, max_lag)
     }
 
@@ -228,7 +223,7 @@ impl<P: Platform> Engine<P> {
         stamp: Epoch,
         (health, max_lag): (ViewHealth, Millis),
     ) -> Verdict {
-        self.isolate().borrow().view.validity(targets, stamp, health, clock(platform), max_lag)
+        self.isolate().borrow().view.validity(targets, stamp, health, platform.now(), max_lag)
     }
 
     /// What this view knows against a stored response, however old the view is.
@@ -267,10 +262,4 @@ impl<P: Platform> Engine<P> {
             }
         }
     }
-}
-
-/// The time that the view's age is judged by (`arrival_clock`).
-fn clock<P: Platform>(platform: &Rc<P>) -> Timestamp {
-    let now = platform.now();
-    if Rule::ArrivalClock.holds() { now } else { now.minus(Millis(800)) }
 }

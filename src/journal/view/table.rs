@@ -6,7 +6,6 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
-use crate::base::rule::Rule;
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
 use crate::journal::delta::{Bucket, TargetRow};
@@ -88,12 +87,11 @@ impl Table {
                 hard: Epoch::ZERO,
                 soft_at: Timestamp::ZERO,
             });
-            let over = !Rule::ViewMax.holds();
-            if over || (row.soft, row.soft_at) > (held.soft, held.soft_at) {
+            if (row.soft, row.soft_at) > (held.soft, held.soft_at) {
                 held.soft = row.soft;
                 held.soft_at = row.soft_at;
             }
-            held.hard = if over { row.hard } else { held.hard.max(row.hard) };
+            held.hard = held.hard.max(row.hard);
         }
         for bucket in buckets {
             self.raise(bucket.bucket, bucket.epoch, bucket.hard);
