@@ -34,6 +34,19 @@ def _without_fsync(connection, **kwargs):
 SECRET = "whsec_dGVzdHMgb25seTogMzIgYnl0ZXMgb2Yga2V5ISEhISE="
 
 
+def pytest_addoption(parser):
+    parser.addoption(
+        "--sqlite-runs", type=int, default=1, metavar="N",
+        help="how often the processes of test_sqlite.py write at once, on each journal, with the "
+        "worker up and down",
+    )  # fmt: skip
+
+
+def pytest_generate_tests(metafunc):
+    if "sqlite_run" in metafunc.fixturenames:
+        metafunc.parametrize("sqlite_run", range(metafunc.config.getoption("sqlite_runs")))
+
+
 @pytest.fixture
 def edge(settings):
     """Changes settings of EDGE_ISR for one test: `edge(MODE="hard")`."""
@@ -258,8 +271,12 @@ def written():
 
 IS_POSTGRES = bool(os.environ.get("EDGE_ISR_TEST_PG"))
 IS_MARIADB = bool(os.environ.get("EDGE_ISR_TEST_MARIADB"))
-# It has databases of its own: once is enough.
-collect_ignore = ["test_sqlite.py"] if IS_POSTGRES or IS_MARIADB else []
+# They have databases of their own: where the others are on such a one is enough.
+collect_ignore = []
+if IS_POSTGRES or IS_MARIADB:
+    collect_ignore += ["test_migrating.py", "test_sqlite.py"]
+if not IS_POSTGRES:
+    collect_ignore.append("test_failover.py")
 
 
 def wait_for(condition, timeout=10):

@@ -61,7 +61,7 @@ def writers(environment, way, processes, threads, times):
     return [process.communicate(timeout=120)[0] for process in running]
 
 
-def test_four_processes_of_four_threads_lose_no_write(site):
+def test_four_processes_of_four_threads_lose_no_write(site, sqlite_run):
     told = writers(site, "many", 4, 4, 2)
     assert told == [f"wrote {4 * 2 * 2}\n"] * 4
 
