@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from conftest import IS_POSTGRES, the_row
+from conftest import IS_MARIADB, IS_POSTGRES, the_row
 from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from shop.models import Category
@@ -52,20 +52,46 @@ def test_what_a_save_adds_to_the_sites_statements():
     assert update == ["BEGIN", "SELECT", "UPDATE", *message, "COMMIT"]
 
 
+def elsewhere(do):
+    """In a thread, with a connection of its own."""
+
+    def run():
+        try:
+            do()
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def run_sql(*statements):
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
 if IS_POSTGRES:
+    LOCK = "LOCK TABLE edge_isr_outboxmessage IN ACCESS EXCLUSIVE MODE"
+    IMPATIENT, PATIENT = "SET lock_timeout = '50ms'", "SET lock_timeout = 0"
+    LOCKED, DEADLOCK = "lock timeout", "deadlock detected"
+    END_CONNECTION = "SELECT pg_terminate_backend(%d)"
+elif IS_MARIADB:
+    LOCK = "LOCK TABLES edge_isr_outboxmessage WRITE"
+    IMPATIENT, PATIENT = "SET lock_wait_timeout = 1", "SET lock_wait_timeout = DEFAULT"
+    LOCKED, DEADLOCK = "Lock wait timeout", "Deadlock found"
+    END_CONNECTION = "KILL %d"
 
-    def elsewhere(do):
-        """In a thread, with a connection of its own."""
 
-        def run():
-            try:
-                do()
-            finally:
-                connections.close_all()
+def own_process():
+    """By which the server knows this thread's connection."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_backend_pid()" if IS_POSTGRES else "SELECT connection_id()")
+        return cursor.fetchone()[0]
 
-        thread = threading.Thread(target=run)
-        thread.start()
-        thread.join()
+
+if IS_POSTGRES or IS_MARIADB:
 
     def test_an_outbox_that_is_locked_by_a_migration(edge, worker, caplog):
         edge(REQUEST_WAIT=2)
@@ -74,8 +100,8 @@ if IS_POSTGRES:
 
         def lock():
             try:
-                with transaction.atomic(), connection.cursor() as cursor:
-                    cursor.execute("LOCK TABLE edge_isr_outboxmessage IN ACCESS EXCLUSIVE MODE")
+                with transaction.atomic():
+                    run_sql(LOCK)
                     locked.set()
                     done.wait(20)
             finally:
@@ -84,20 +110,69 @@ if IS_POSTGRES:
         other = threading.Thread(target=lock)
         other.start()
         assert locked.wait(20)
-        with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '50ms'")
+        run_sql(IMPATIENT)
         try:
             Category.objects.create(pk=2, name="b", slug="b")
             with transaction.atomic():
                 Category.objects.filter(pk=1).update(name="c")
         finally:
-            with connection.cursor() as cursor:
-                cursor.execute("SET lock_timeout = 0")
+            run_sql(PATIENT)
             done.set()
             other.join()
         assert Category.objects.get(pk=1).name == "c" and Category.objects.count() == 2
         assert worker.tags == {"shop.category", "shop.category:1", "shop.category:2"}
-        assert "lock timeout" in caplog.text
+        assert LOCKED in caplog.text
+
+    def test_a_deadlock_fails_one_of_two_transactions_and_tells_the_other(worker):
+        """One fails, as without the package, and tells nothing; repeated, it is told once."""
+        for pk in (1, 2):
+            Category.objects.create(pk=pk, name="a", slug=str(pk))
+        deliver()
+        worker.calls.clear()
+        both = threading.Barrier(2)
+        failed = {}
+
+        def swap(own, first, second, meanwhile=lambda: None):
+            with transaction.atomic():
+                Category.objects.create(pk=own, name="own", slug=str(own))
+                Category.objects.filter(pk=first).update(name=str(own))
+                meanwhile()
+                Category.objects.filter(pk=second).update(name=str(own))
+
+        def contend(*rows):
+            try:
+                swap(*rows, lambda: both.wait(20))
+            except OperationalError as error:
+                failed[rows] = str(error)
+            finally:
+                connections.close_all()
+
+        contenders = [
+            threading.Thread(target=contend, args=rows) for rows in ((10, 1, 2), (20, 2, 1))
+        ]
+        for contender in contenders:
+            contender.start()
+        for contender in contenders:
+            contender.join()
+        ((rows, why),) = failed.items()
+        assert DEADLOCK in why
+        won = 30 - rows[0]
+        common = {"shop.category", "shop.category:1", "shop.category:2"}
+        assert deliver().delivered == 1 and worker.tags == {*common, f"shop.category:{won}"}
+        swap(*rows)
+        worker.calls.clear()
+        assert deliver().delivered == 1 and worker.tags == {*common, f"shop.category:{rows[0]}"}
+
+    def test_a_connection_that_is_lost_before_the_commit():
+        with pytest.raises(OperationalError), transaction.atomic():
+            Category.objects.create(pk=1, name="a", slug="a")
+            process = own_process()
+            elsewhere(lambda: run_sql(END_CONNECTION % process))
+        connection.close()
+        assert not Category.objects.exists() and not OutboxMessage.objects.exists()
+
+
+if IS_POSTGRES:
 
     def test_a_serialization_failure_is_the_sites_to_repeat(worker):
         """It fails as without the package, tells nothing, and what is repeated is told once."""
@@ -126,15 +201,8 @@ if IS_POSTGRES:
         assert Category.objects.get().name == "otherb"
         assert worker.tags == {"shop.category", "shop.category:1"}
 
-    def test_a_connection_that_is_lost_before_the_commit():
-        with pytest.raises(OperationalError), transaction.atomic():
-            Category.objects.create(pk=1, name="a", slug="a")
-            pid = connection.connection.info.backend_pid
-            elsewhere(lambda: connection.cursor().execute(f"SELECT pg_terminate_backend({pid})"))
-        connection.close()
-        assert not Category.objects.exists() and not OutboxMessage.objects.exists()
 
-else:
+if not IS_POSTGRES and not IS_MARIADB:
 
     def test_a_full_disk(tmp_path):
         """Neither the row nor its message is there, and the site hears of it as it would."""

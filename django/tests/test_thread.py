@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from conftest import IS_POSTGRES, the_row, wait_for
+from conftest import IS_MARIADB, IS_POSTGRES, the_row, wait_for
 from django.db import connection, transaction
 from shop.models import Category
 
@@ -70,15 +70,22 @@ def test_a_dead_database_connection(worker, monkeypatch, caplog):
 
 
 def test_a_connection_that_the_server_ended(worker):
-    """On PostgreSQL the server really ends it; SQLite has no server that could."""
+    """PostgreSQL and MariaDB really end it; SQLite has no server that could."""
     edge_isr.revalidate_by_tags("x")
     idle()
-    if IS_POSTGRES:
-        with connection.cursor() as cursor:
+    with connection.cursor() as cursor:
+        if IS_POSTGRES:
             cursor.execute(
                 "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                 "WHERE pid <> pg_backend_pid() AND datname = current_database()"
             )
+        elif IS_MARIADB:
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist "
+                "WHERE id <> connection_id() AND db = database()"
+            )
+            for row in cursor.fetchall():
+                cursor.execute("KILL %s", row)
     edge_isr.revalidate_by_tags("y")
     wait_for(lambda: not OutboxMessage.objects.filter(status="pending").exists())
     assert worker.tags == {"x", "y"}

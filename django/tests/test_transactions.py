@@ -1,7 +1,7 @@
 """After the commit, and only then: nested blocks, rollbacks, savepoints. On real commits."""
 
 import pytest
-from conftest import IS_POSTGRES
+from conftest import IS_MARIADB, IS_POSTGRES
 from django.core.management import call_command
 from django.db import DatabaseError, OperationalError, connection, connections, transaction
 from django.db.backends.sqlite3 import base as sqlite3
@@ -352,4 +352,5 @@ def test_without_the_table_it_is_told_directly(worker, edge, caplog, monkeypatch
 
 
 def test_rows_are_locked_where_the_database_can():
-    assert connection.features.has_select_for_update_skip_locked == IS_POSTGRES
+    can = IS_POSTGRES or IS_MARIADB
+    assert connection.features.has_select_for_update_skip_locked == can

