@@ -21,6 +21,7 @@ from .conf import Settings, get_settings, is_dormant
 from .delivery import committed
 from .invalidation import Invalidation, Options, merged
 from .sqlite import writing_first
+from .tags import condensed
 
 logger = logging.getLogger("edge_isr")
 
@@ -139,7 +140,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
 
     if not can_write(connection.alias):
         return
-    changes = merged(one for after in waiting for one in after.recorded)
+    changes = _together(one for after in waiting for one in after.recorded)
     inside = connection.in_atomic_block
     try:
         # A savepoint: on some databases a statement that fails ends the transaction.
@@ -191,6 +192,14 @@ def savepoint_rolled_back(connection: BaseDatabaseWrapper, sid: str) -> None:
     connection.run_on_commit = kept
 
 
+def _together(recorded: Iterable[Invalidation]) -> list[Invalidation]:
+    """All of a transaction, as short as can be: it may be many statements of few rows each."""
+    found = merged(recorded)
+    for one in found:
+        one.tags = condensed(one.tags)
+    return found
+
+
 def _callbacks(run_on_commit: Iterable[tuple[object, ...]]) -> list[AfterCommit]:
     return [entry[1] for entry in run_on_commit if isinstance(entry[1], AfterCommit)]
 
@@ -199,7 +208,9 @@ def _committed(ours: list[AfterCommit], using: str) -> None:
     settings = get_settings()
     try:
         for written in (True, False):
-            found = merged(o for after in ours if after.written is written for o in after.recorded)
+            found = _together(
+                one for after in ours if after.written is written for one in after.recorded
+            )
             for one in found:
                 for watched in _watches:
                     watched.committed.append(one.copy())

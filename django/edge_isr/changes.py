@@ -23,12 +23,10 @@ from .conf import get_settings
 from .invalidation import Invalidation
 from .loops import rendered, tame
 from .registry import entry_of, is_followed, of_every, of_instance, of_models
-from .tags import clean, concrete_label
+from .tags import MAX_NAMED_ROWS, clean, concrete_label
 
 # Written by Django at every log-in. No page may be refreshed for that.
 UNSHOWN_FIELDS = {"last_login"}
-# Of more rows than that, a statement tells as of every row of the model.
-MAX_NAMED_ROWS = 1000
 CHUNK = 200
 
 # A foreign key of a through model: its attribute, the model it points to, and that one's attribute.

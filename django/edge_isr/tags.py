@@ -30,6 +30,8 @@ PATH = "path:"
 TABLE = "table:"
 # Of pages that depend on what can't be named: every invalidation of rows names it.
 ANYTHING = "edge_isr.anything"
+# More rows of a model that change at once are told as every row of it.
+MAX_NAMED_ROWS = 1000
 
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
 # quote() keeps letters, digits and these; a literal % stays, so that encoding twice is the same.
@@ -133,6 +135,16 @@ def with_coarse(tags: Iterable[str]) -> set[str]:
     if any(is_data(t) for t in named):
         wider.add(ANYTHING)
     return named | wider
+
+
+def condensed(tags: set[str]) -> set[str]:
+    """The same, where rows of one model are too many to name: what shows any of them has `:*`."""
+    if len(tags) <= MAX_NAMED_ROWS:
+        return tags
+    rows = Counter(t.partition(":")[0] for t in tags if ":" in t)
+    many = {label for label, count in rows.items() if count > MAX_NAMED_ROWS} & _model_labels()
+    kept = {t for t in tags if t.partition(":")[0] not in many}
+    return kept | many | {every(label) for label in many} if many else tags
 
 
 def is_data(name: str) -> bool:

@@ -234,6 +234,29 @@ class TestQuerysets:
         Product.objects.all()._raw_delete("default")
         assert told() == every
 
+    @pytest.mark.parametrize(
+        "write",
+        [
+            lambda: [p.save(update_fields=["price"]) for p in Product.objects.all()],
+            lambda: Product.objects.bulk_update(Product.objects.all(), ["price"], batch_size=100),
+            lambda: [
+                Product.objects.filter(pk=pk).update(price=1)
+                for pk in Product.objects.values_list("pk", flat=True)
+            ],
+            lambda: [p.delete() for p in Product.objects.all()],
+            lambda: Category.objects.get().delete(),
+        ],
+        ids=["saves", "bulk_update", "updates", "deletes", "cascade"],
+    )
+    def test_nor_those_of_many_statements(self, told, hats, write):
+        Product.objects.bulk_create(
+            Product(name=str(n), slug=str(n), category=hats) for n in range(1001)
+        )
+        told()
+        write()
+        found = told()
+        assert found >= {"shop.product", "shop.product:*"} and len(found) < 20
+
     def test_as_many_as_are_named(self, told, hats):
         Product.objects.bulk_create(
             Product(name=str(n), slug=str(n), category=hats) for n in range(1000)
