@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.urls import URLPattern, URLResolver, get_resolver
 
@@ -53,19 +54,17 @@ class CachedView:
             route["forward_headers"] = self.fields
         return {"path": self.path, **route} if route else None
 
-    def problems(self, rules: Iterable[Route]) -> Iterator[str]:
-        """What the worker's first matching rule lacks; the last of them are its defaults."""
+    def problems(self, rules: Iterable[Route], hosts: Iterable[str] = ()) -> Iterator[str]:
+        """What the worker's first matching rule lacks; the last of them are its defaults. A rule of
+        one host alone counts if that is one of the site's."""
         sample = self.path.replace("*", "x")
-        rule = next((rule for rule in rules if _matches(rule, sample)), {})
+        ours = {None, *hosts}
+        of_ours = (rule for rule in rules if rule.get("host") in ours)
+        rule = next((rule for rule in of_ours if _matches(rule, sample)), {})
         if rule.get("action") == "bypass":
             yield f"{self.path}: the worker's rule {rule.get('path')} bypasses the cache"
             return
-        wanted, query = self.policy.query, rule.get("query")
-        if wanted is not None and isinstance(query, Mapping) and "allow" in query:
-            for name in sorted(set(wanted) - set(query["allow"])):
-                yield f"{self.path}: the parameter {name} never reaches the view (query)"
-        elif wanted is not None:
-            yield f"{self.path}: parameters that the view does not know make pages of their own"
+        yield from self._parameters(rule.get("query"))
         forwarded = rule.get("forward_headers") or ()
         known = set() if forwarded == "all" else {name.lower() for name in forwarded}
         for name in self.fields:
@@ -78,6 +77,25 @@ class CachedView:
             "key_cookies"
         ):
             yield f"{self.path}: no cookie reaches the view (key_cookies)"
+
+    def _parameters(self, query: Any) -> Iterator[str]:
+        wanted = self.policy.query
+        if wanted is None:
+            return
+        allowed = query.get("allow") if isinstance(query, Mapping) else None
+        denied = query.get("deny", ()) if isinstance(query, Mapping) else ()
+        for name in sorted(wanted):
+            if _lists(denied, name) or not (allowed is None or _lists(allowed, name)):
+                yield f"{self.path}: the parameter {name} never reaches the view (query)"
+        if allowed is None:
+            yield f"{self.path}: parameters that the view does not know make pages of their own"
+
+
+def _lists(names: Iterable[str], name: str) -> bool:
+    """Whether a list of the worker's has a name; a `*` at an end stands for anything."""
+    return any(
+        name.startswith(one[:-1]) if one.endswith("*") else name == one for one in map(str, names)
+    )
 
 
 def _matches(rule: Route, path: str) -> bool:
@@ -122,4 +140,5 @@ def problems_at(health: Mapping[str, Any], settings: Settings) -> list[str]:
     if not isinstance(rules, list):
         missing = "the worker does not tell its rules: compare them with edge_isr_routes by hand"
         return [missing] if views else []
-    return [problem for view in views for problem in view.problems(rules)]
+    hosts = [host for url in settings.site_urls if (host := urlsplit(url).hostname)]
+    return [problem for view in views for problem in view.problems(rules, hosts)]

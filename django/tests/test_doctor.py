@@ -56,10 +56,17 @@ class TestRoutes:
             ({"query": ["q"]}, {"query": {"allow": []}}, "the parameter q never reaches the view"),
             ({"query": ["q"]}, {"query": {"deny": []}}, "make pages of their own"),
             ({"query": ["q"]}, {"query": {"allow": ["q", "p"]}}, None),
+            ({"query": ["q"]}, {"query": {"deny": ["utm_*", "q*"]}}, "q never reaches the view"),
+            ({"query": ["q_a", "p"]}, {"query": {"allow": ["q_*", "p"]}}, None),
+            ({"query": ["q"]}, {"query": "verbatim"}, "make pages of their own"),
             ({"query": ["q"]}, {"action": "bypass"}, "bypasses the cache"),
+            # Of another host's rules nothing is asked.
+            ({"vary": ["X-A"]}, {"host": "m.example", "forward_headers": ["x-a"]}, "X-A never"),
+            ({"vary": ["X-A"]}, {"host": "www.example", "forward_headers": ["x-a"]}, None),
         ],
     )
-    def test_compared_with_the_workers(self, site, worker, asked, rule, lacking):
+    def test_compared_with_the_workers(self, site, edge, worker, asked, rule, lacking):
+        edge(SITE_URLS=["https://www.example"])
         site(isr(**asked)(page))
         rules = [{"path": "/other/", "forward_headers": "all"}, {"path": "/page/*", **rule}]
         worker.answer = (200, {"ready": True, "config": {"rules": rules}})
