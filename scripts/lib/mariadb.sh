@@ -6,6 +6,16 @@ find_mariadb() {
   PATH=$PATH:/usr/sbin:/usr/local/sbin command -v mariadbd
 }
 
+# install_mariadb: Debian's programs, without the package that runs them as a service. Needs root.
+install_mariadb() {
+  [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null || return 1
+  say 'installing MariaDB'
+  # A mirror that does not answer may not hold up all tests.
+  timeout 120 apt-get update -qq >&2 || say 'the lists of packages could not be renewed'
+  DEBIAN_FRONTEND=noninteractive timeout 300 apt-get install -qq --yes --no-install-recommends \
+    mariadb-server-core mariadb-client-core >&2 && find_mariadb >/dev/null
+}
+
 # mariadb_user COMMAND…: the server refuses root; root becomes the owner of the directory.
 mariadb_user() {
   if [ "$(id -u)" -eq 0 ]; then

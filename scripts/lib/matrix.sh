@@ -12,6 +12,7 @@ NEWER_PYTHONS=(3.14 3.13 3.12)
 CELLS=(
   'newest 6.1 sqlite-wal'
   'newest 6.1 postgresql'
+  'newest 6.1 mariadb'
   'oldest 5.2 sqlite-wal'
   'newest 6.0 postgresql'
   'oldest 4.2 sqlite'
