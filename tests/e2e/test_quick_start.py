@@ -22,6 +22,13 @@ def block(marker):
     return found[0]
 
 
+NEWEST = ROOT / ".pythons" / "newest"
+# Which Python runs the site, and what is on its path first: this environment, and the newest Django.
+SITES = {"of requirements.txt": (sys.executable, [])}
+if NEWEST.exists():
+    SITES["6.1"] = (str(NEWEST / "bin" / "python"), [str(NEWEST / "django-6.1")])
+
+
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
     """The package as pip installs it; without the network, so Django is this environment's own."""
@@ -32,20 +39,26 @@ def installed(tmp_path_factory):
     return target
 
 
-def test_the_quick_start(installed, start_worker, tmp_path):
+@pytest.mark.parametrize("django", SITES)
+def test_the_quick_start(django, installed, start_worker, tmp_path):
+    python, path = SITES[django]
     port = free_port()
     secret = re.search(r"--webhook-secret (\S+)", block("scripts/serve")).group(1)
     edge = start_worker(f"http://127.0.0.1:{port}", secrets=(secret,))
-    env = {"PYTHONPATH": str(installed), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {
+        "PYTHONPATH": os.pathsep.join([*path, str(installed)]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
     def run(*arguments):
         done = subprocess.run(
-            [sys.executable, *arguments], cwd=tmp_path, env={**os.environ, **env},
+            [python, *arguments], cwd=tmp_path, env={**os.environ, **env},
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
+    assert run("-m", "django", "--version").startswith(django if path else "")
     run("-m", "django", "startproject", "mysite", ".")
     settings = tmp_path / "mysite" / "settings.py"
     assert "http://127.0.0.1:8787" in block("# settings.py")
@@ -58,7 +71,7 @@ def test_the_quick_start(installed, start_worker, tmp_path):
     commands = block("manage.py migrate").splitlines()
     assert commands == ["python manage.py migrate", "python manage.py runserver 8000"]
     run("manage.py", "migrate", "-v0")
-    arguments = [sys.executable, "-u", "manage.py", "runserver", str(port)]
+    arguments = [python, "-u", "manage.py", "runserver", str(port)]
     server = Process("runserver", arguments, tmp_path / "server.log", env, tmp_path)
     try:
         server.wait_for(lambda: "Quit the server" in server.output(), 30, "serving")
