@@ -22,6 +22,7 @@ class EdgeISRConfig(AppConfig):
             commits,
             cursors,
             hooks,
+            migrating,
             sqlite,
         )
         from .changes import follow_relations
@@ -30,6 +31,7 @@ class EdgeISRConfig(AppConfig):
         commits.install()
         sqlite.install()
         cursors.install()
+        migrating.install()
         _install_reading()
         follow_relations()
         setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")

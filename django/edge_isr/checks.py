@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from django.core.checks import Error, Tags, Warning, register
 from .client import Client, WorkerError
 from .conf import SUPERSEDED, Settings, load
 from .delivery.queues import missing_package
+from .migrating import is_migrating
 from .registry import registered
 from .routes import problems_at
 from .targets import build
@@ -168,8 +168,7 @@ def check_tables(databases: Any = None, **kwargs: Any) -> Found:
     from .delivery.outbox import has_table
 
     settings, problems = load()
-    # Who is about to create it need not be told to.
-    if problems or not settings.outbox or "migrate" in sys.argv[1:2]:
+    if problems or not settings.outbox or is_migrating():
         return []
     return [
         Warning(f"The database {alias!r} has no outbox yet: changes on it are told without one",
