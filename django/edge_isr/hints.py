@@ -24,10 +24,24 @@ def compared_with_now(where: Any) -> Iterator[tuple[type[Model], str]]:
     for child in getattr(where, "children", ()):
         if hasattr(child, "children"):
             yield from compared_with_now(child)
-        elif getattr(child, "lookup_name", "") in _COMPARISONS:
-            field = getattr(getattr(child, "lhs", None), "target", None)
+        elif getattr(child, "lookup_name", "") in _COMPARISONS or _is_today(child):
+            field = _column(getattr(child, "lhs", None))
             if isinstance(field, DateField) and _is_now(child.rhs):
                 yield field.model, field.attname
+
+
+def _column(left: Any) -> Any:
+    """The field on the left, also within transforms: `moment__date__lte`."""
+    while not hasattr(left, "target") and hasattr(left, "lhs"):
+        left = left.lhs
+    return getattr(left, "target", None)
+
+
+def _is_today(child: Any) -> bool:
+    """What is of today is not of tomorrow."""
+    right = getattr(child, "rhs", None)
+    is_date = isinstance(right, date) and not isinstance(right, datetime)
+    return is_date and getattr(child, "lookup_name", "") == "exact"
 
 
 def _is_now(value: Any) -> bool:

@@ -101,6 +101,8 @@ class TestHint:
             lambda: User.objects.exclude(date_joined__gt=timezone.now()),
             lambda: User.objects.filter(date_joined__lt=Now()),
             lambda: User.objects.filter(date_joined__range=(timezone.now(), timezone.now() + HOUR)),
+            lambda: User.objects.filter(date_joined__date__lte=timezone.localdate()),
+            lambda: User.objects.filter(date_joined__date=timezone.localdate()),
         ],
     )
     def test_of_a_query(self, site, settings, query):
