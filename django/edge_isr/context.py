@@ -20,11 +20,13 @@ from typing import Any
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .policy import Policy, Why
+from .policy import SAFE_METHODS, Policy, Why
 from .tags import ANYTHING, clean, clean_all
 
 logger = logging.getLogger("edge_isr")
 
+# What is seen between the request's arrival and its view.
+BEFORE = "before the view"
 # Values that were looked for in a cache and may still be put there: see `caching`.
 MAX_SPANS = 64
 
@@ -190,8 +192,10 @@ class PageContext:
         self.policy: Policy | None = None
         self.recorder = Recorder(active=False)
         self.recorder.page = self
-        # As long as it is being answered.
+        # As long as it is being answered; then only what tells which view it was.
         self.request: HttpRequest | None = None
+        self.view: str | None = None
+        self.closed_at: float | None = None
         # Why it is not public, of a page out of a cache of the site.
         self.refused: Why | None = None
         # Why its response was not made public, when that is known.
@@ -200,16 +204,40 @@ class PageContext:
         self.failed = False
         # Whether its view named tags itself.
         self.explicit = False
+        # Whether it is rendered for the edge: its view is cached, and nothing is posted.
+        self.for_edge = False
+        # Until its view is found, which may be a cached one: what middlewares load counts for it.
+        self.early = False
+        self._before: Recorder | None = None
         # When its view said that it is out of date, in seconds since the epoch.
         self.ends: float | None = None
         # Whether its view said that nothing has changed, without looking at all of its data.
         self.unchanged = False
 
+    def arrive(self, auto_tags: bool) -> None:
+        """The request is there; whether its view is cached is not known yet."""
+        self.early = True
+        if auto_tags:
+            self.recorder.begin_span(BEFORE, Span(None, made=False, replaces=False))
+
+    def view_found(self) -> None:
+        """The middlewares have had their turn. What an uncached view loads is not looked at."""
+        self.early = False
+        self._before = self._before or self.recorder.end_span(BEFORE)
+
     def begin(self, policy: Policy, auto_tags: bool) -> None:
-        """A cached view begins: what is loaded from now on is the page's."""
+        """A cached view begins: what is loaded from now on is the page's, and what middlewares have
+        loaded for it."""
+        self.view_found()
         self.policy = policy
+        self.for_edge = getattr(self.request, "method", None) in SAFE_METHODS
         self.recorder.active = True
         self.recorder.automatic = auto_tags and policy.auto_tags
+        before, self._before = self._before, None
+        if before is not None and self.recorder.automatic:
+            # Flags, counters and limits of middlewares: not what the page shows.
+            before.unknown.clear()
+            self.recorder.merge(before)
 
     def returned(self, response: Any) -> Any:
         """What a cached view has returned, which need not be a response yet."""
@@ -241,7 +269,11 @@ class PageContext:
 
     def close(self) -> None:
         """The response is finished."""
-        self.request = None
+        if self.for_edge:
+            self.view = view_of(self.request)
+        self.request = self._before = None
+        self.early = False
+        self.closed_at = time.monotonic()
         self.recorder.close()
 
     @property
@@ -262,6 +294,14 @@ def moment_of(moment: datetime | timedelta | float) -> float:
     return time.time() + moment
 
 
+def view_of(request: HttpRequest | None) -> str:
+    """By what name a request's view is known."""
+    match = getattr(request, "resolver_match", None)
+    if match is None:
+        return str(getattr(request, "path", ""))
+    return str(match.view_name or getattr(match.func, "__qualname__", match.route))
+
+
 def page_of(request: HttpRequest) -> PageContext:
     """The page of a request."""
     page = getattr(request, "edge_isr", None)
@@ -278,9 +318,9 @@ def automatic() -> Recorder | None:
 
 
 @contextmanager
-def recording(recorder: Recorder | None) -> Iterator[None]:
+def recording(recorder: Recorder | None, page: PageContext | None = None) -> Iterator[None]:
     """While it lasts, what is loaded is seen by this recorder; by none if it is None."""
-    page = getattr(recorder, "page", None)
+    page = page or getattr(recorder, "page", None)
     token = current.set(recorder)
     outer = page_now.set(page if page is not None else page_now.get())
     try:

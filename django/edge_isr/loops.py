@@ -14,9 +14,8 @@ import threading
 import time
 from collections import deque
 
-from .context import PageContext, page_now
+from .context import PageContext, page_now, view_of
 from .invalidation import Invalidation
-from .policy import SAFE_METHODS
 
 logger = logging.getLogger("edge_isr")
 
@@ -32,11 +31,14 @@ _logged: dict[str, float] = {}
 
 
 def rendered() -> PageContext | None:
-    """The page that is being rendered for the edge now, if there is one."""
+    """The page that is being rendered for the edge now, that may turn out to be, or that a thread
+    which it has started still works for."""
     page = page_now.get()
-    if page is None or page.request is None or not page.recorder.active:
+    if page is None or not (page.for_edge or page.early):
         return None
-    return page if page.request.method in SAFE_METHODS else None
+    # A thread may also be one that goes on for ever.
+    late = page.closed_at is not None and time.monotonic() - page.closed_at > SECONDS
+    return None if late else page
 
 
 def tame(invalidation: Invalidation) -> None:
@@ -45,18 +47,14 @@ def tame(invalidation: Invalidation) -> None:
     if page is None or not invalidation:
         return
     invalidation.warm = False
-    view = _view(page)
+    # A middleware writes, and its view may be one that is not cached: then it is told at once.
+    if page.early and not page.recorder.refetch:
+        return
+    view = view_of(page.request) if page.view is None else page.view
     if _again(view):
         # The same moment for all of a minute: they become one call.
         invalidation.due = (int(time.time()) // SECONDS + 1) * SECONDS
         _log(view, invalidation)
-
-
-def _view(page: PageContext) -> str:
-    match = getattr(page.request, "resolver_match", None)
-    if match is None:
-        return str(getattr(page.request, "path", ""))
-    return str(match.view_name or getattr(match.func, "__qualname__", match.route))
 
 
 def _again(view: str) -> bool:

@@ -52,6 +52,12 @@ class _Middleware:
 class EdgeISRMiddleware(_Middleware):
     """Gives every request its page, and every answer its headers."""
 
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        super().__init__(get_response)
+        if self.is_async:
+            # Django would take a function to a thread, for each request.
+            self.process_view = self._process_view_async  # type: ignore[method-assign]
+
     def __call__(self, request: HttpRequest) -> Any:
         """Serves one request."""
         settings = get_settings()
@@ -60,6 +66,8 @@ class EdgeISRMiddleware(_Middleware):
         page.request = request
         page.recorder.refetch = WARMUP in request.META
         rule = settings.rule_for(request.path_info) if settings.rules else None
+        if request.method in SAFE_METHODS:
+            page.arrive(settings.auto_tags)
         if rule is not None and rule.policy is not None and request.method in SAFE_METHODS:
             page.begin(rule.policy, settings.auto_tags)
             keep_query(request, rule.policy)
@@ -72,6 +80,13 @@ class EdgeISRMiddleware(_Middleware):
             return finish(request, response, page, rule, settings)
         finally:
             page.close()
+
+    def process_view(self, request: HttpRequest, *view: Any) -> Any:
+        """The view is about to begin."""
+        page_of(request).view_found()
+
+    async def _process_view_async(self, request: HttpRequest, *view: Any) -> Any:
+        page_of(request).view_found()
 
     async def _async(
         self,

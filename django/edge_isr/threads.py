@@ -8,6 +8,8 @@ by nobody here: the page is marked as depending on what can't be named.
 
 from __future__ import annotations
 
+import _thread
+import concurrent.futures
 import multiprocessing.pool
 import multiprocessing.process
 import threading
@@ -16,18 +18,23 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from .context import Recorder, automatic, current, recording
+from .context import PageContext, Recorder, automatic, current, page_now, recording
 from .patching import replace_method
 
 _POOL_METHODS = (
     "apply", "apply_async", "imap", "imap_unordered", "map", "map_async", "starmap",
     "starmap_async",
 )  # fmt: skip
+# Threads whose interpreters share nothing: what runs there is as far away as in another process.
+_INTERPRETERS: tuple[type, ...] = tuple(
+    filter(None, [getattr(concurrent.futures, "InterpreterPoolExecutor", None)])
+)
 
 
 def install() -> None:
     """Puts the hooks in place; again has no effect."""
     replace_method(threading.Thread, "start", _start)
+    replace_method(_thread, "start_new_thread", _start_new)
     replace_method(ThreadPoolExecutor, "submit", _submit)
     for name in _POOL_METHODS:
         replace_method(multiprocessing.pool.ThreadPool, name, _submit_to_pool)
@@ -35,8 +42,18 @@ def install() -> None:
     replace_method(multiprocessing.process.BaseProcess, "start", _start_process)
 
 
-def _recorded(recorder: Recorder, work: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    with recording(recorder):
+def _for_page(recorder: Recorder, work: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(_recorded, recorder, page_now.get(), work)
+
+
+def _recorded(
+    recorder: Recorder,
+    page: PageContext | None,
+    work: Callable[..., Any],
+    *args: Any,
+    **kwargs: Any,
+) -> Any:
+    with recording(recorder, page):
         return work(*args, **kwargs)
 
 
@@ -45,20 +62,34 @@ def _start(original: Any) -> Any:
         recorder = current.get()
         if recorder is not None and not recorder.closed:
             # Subclasses have a method of their own.
-            self.run = partial(_recorded, recorder, self.run)  # type: ignore[method-assign]
+            self.run = _for_page(recorder, self.run)  # type: ignore[method-assign]
         original(self)
 
     return start
 
 
+def _start_new(original: Any) -> Any:
+    def start_new_thread(function: Any, args: Any, *kwargs: Any) -> Any:
+        recorder = current.get()
+        if recorder is not None and not recorder.closed:
+            function = _for_page(recorder, function)
+        return original(function, args, *kwargs)
+
+    return start_new_thread
+
+
 def _submit(original: Any) -> Any:
     def submit(self: Any, fn: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if isinstance(self, _INTERPRETERS):
+            _say_process(fn)
+            with recording(None):
+                return original(self, fn, *args, **kwargs)
         recorder = current.get()
         if recorder is None or recorder.closed:
             return original(self, fn, *args, **kwargs)
         # The executor's threads outlive the page: they must not be started as its own.
         with recording(None):
-            return original(self, partial(_recorded, recorder, fn), *args, **kwargs)
+            return original(self, _for_page(recorder, fn), *args, **kwargs)
 
     return submit
 
@@ -69,7 +100,7 @@ def _submit_to_pool(original: Any) -> Any:
         if recorder is None or recorder.closed:
             return original(self, func, *args, **kwargs)
         with recording(None):
-            return original(self, partial(_recorded, recorder, func), *args, **kwargs)
+            return original(self, _for_page(recorder, func), *args, **kwargs)
 
     return submit
 

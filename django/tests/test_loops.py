@@ -1,15 +1,20 @@
 """Pages that change data while they are rendered: nobody renders them again for that, for ever."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
+from django.db import connections
 from django.db.models import F
 from django.http import HttpResponse
 from django.utils import timezone
 from shop.models import Banner, Product
 
 import edge_isr
-from edge_isr import isr
+from edge_isr import isr, loops
 from edge_isr.conf import get_settings
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
@@ -64,6 +69,42 @@ def messages(fez):
 
 
 WAYS = [count, save, by_cursor, by_hand, in_a_fragment, asynchronous]
+
+
+def by_a_thread(work):
+    thread = threading.Thread(target=work)
+    thread.start()
+    return thread.join
+
+
+def by_an_executor(work):
+    executor = ThreadPoolExecutor(1)
+    executor.submit(work)
+    return executor.shutdown
+
+
+@pytest.mark.parametrize("start", [by_a_thread, by_an_executor])
+@pytest.mark.parametrize("seconds", [0, 61])
+def test_what_a_page_leaves_to_a_thread(start, seconds, site, messages, monkeypatch):
+    """It counts when the page is there already; but not for ever."""
+    finished, ends = threading.Event(), []
+
+    def late():
+        finished.wait(10)
+        Product.objects.filter(pk=11).update(price=F("price") + 1)
+        connections.close_all()
+
+    def view(request):
+        ends.append(start(late))
+        return HttpResponse("x")
+
+    site(isr(view)).get("/page/")
+    later = time.monotonic() + seconds
+    clock = SimpleNamespace(monotonic=lambda: later, time=time.time)
+    monkeypatch.setattr(loops, "time", clock)
+    finished.set()
+    ends.pop()()
+    assert [row.payload["warm"] for row in messages()] == [seconds > 60]
 
 
 @pytest.mark.parametrize("view", WAYS, ids=lambda view: view.__name__)

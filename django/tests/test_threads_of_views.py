@@ -1,6 +1,8 @@
 """Threads that a view starts, and answers that load after their view, are the page's."""
 
+import _thread
 import asyncio
+import concurrent.futures
 import multiprocessing.pool
 import threading
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
@@ -34,6 +36,12 @@ def in_thread():
     thread = threading.Thread(target=names)
     thread.start()
     thread.join()
+
+
+def in_bare_thread():
+    done = threading.Event()
+    _thread.start_new_thread(lambda: (load(), done.set()), ())
+    assert done.wait(10)
 
 
 class Loader(threading.Thread):
@@ -78,6 +86,7 @@ async def by_task():
 THREADS = {
     "Thread": in_thread,
     "a subclass": in_subclass,
+    "a bare thread": in_bare_thread,
     "an executor": lambda: ThreadPoolExecutor(1).submit(load).result(),
     "an executor's map": lambda: list(ThreadPoolExecutor(2).map(load, [1, 2])),
     "a shared executor": lambda: shared.submit(load).result(),
@@ -126,10 +135,15 @@ def test_a_thread_that_outlives_its_page():
     assert recorder.named() == []
 
 
-def test_other_processes_are_named(site):
+# Python 3.14.
+APART = [ProcessPoolExecutor, getattr(concurrent.futures, "InterpreterPoolExecutor", None)]
+
+
+@pytest.mark.parametrize("executor", filter(None, APART))
+def test_other_processes_and_interpreters_are_named(site, executor):
     @isr(s_maxage=3600)
     def view(request):
-        with ProcessPoolExecutor(1) as pool:
+        with executor(1) as pool:
             pool.submit(len, "x").result()
         return HttpResponse("x")
 
