@@ -241,9 +241,18 @@ class Change:
 
 def _database_cascades(model: type[Model]) -> list[Any]:
     """The foreign keys to a model that the database itself follows when a row is deleted."""
-    fields = [rel.field for rel in _pointing_at(model)]
-    # Django 6.1: DB_CASCADE, DB_SET_NULL, DB_SET_DEFAULT.
-    return [f for f in fields if hasattr(f.remote_field.on_delete, "on_delete_sql")]
+    return [rel.field for rel in _pointing_at(model) if _is_followed_by_database(rel.field)]
+
+
+def _is_followed_by_database(field: Any) -> bool:
+    on_delete = field.remote_field.on_delete
+    # Django 6.1: DB_CASCADE, DB_SET_NULL, DB_SET_DEFAULT. Before, DO_NOTHING with a constraint of
+    # the site's own, by a migration: without one the deletion would fail.
+    return hasattr(on_delete, "on_delete_sql") or (
+        on_delete is models.DO_NOTHING
+        and getattr(field, "db_constraint", False)
+        and field.model._meta.managed
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -293,7 +302,7 @@ def _every_reached(model: type[Model], seen: set[type[Model]]) -> Invalidation:
 
 
 def _is_cascade(field: Any) -> bool:
-    return field.remote_field.on_delete is getattr(models, "DB_CASCADE", None)
+    return field.remote_field.on_delete in (getattr(models, "DB_CASCADE", None), models.DO_NOTHING)
 
 
 def follow_relations() -> None:

@@ -134,3 +134,35 @@ if django.VERSION >= (6, 1):
             told()
             fez.delete()
             assert told() >= {"shop.note", "shop.note:*", "shop.mark", "shop.mark:*"}
+
+
+@pytest.fixture
+def cascading_table(transactional_db):
+    """As by a migration of the site's own."""
+    from django.db import connection
+    from shop.models import Follower
+
+    quoted = connection.ops.quote_name
+    key, target = (m._meta.pk.rel_db_type(connection) for m in (Follower, Category))
+    with connection.schema_editor() as editor:
+        editor.delete_model(Follower)
+        editor.execute(
+            f"CREATE TABLE shop_follower ({quoted('id')} {key} NOT NULL PRIMARY KEY, "
+            f"category_id {target} NOT NULL REFERENCES shop_category (id) ON DELETE CASCADE)"
+        )
+    yield Follower
+    with connection.schema_editor() as editor:
+        editor.execute("DROP TABLE shop_follower")
+        editor.create_model(Follower)
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "delete", [lambda: Category.objects.get().delete(), lambda: Category.objects.all().delete()]
+)
+def test_a_cascade_that_a_migration_made(cascading_table, told, hats, delete):
+    cascading_table.objects.create(pk=71, category=hats)
+    told()
+    delete()
+    assert not cascading_table.objects.exists()
+    assert {"shop.category:1", "shop.follower", "shop.follower:71"} <= told()

@@ -76,6 +76,15 @@ class Banner(models.Model):
         return self.text
 
 
+class Follower(models.Model):
+    """What becomes of it when its category is deleted is the database's own affair."""
+
+    category = models.ForeignKey(Category, on_delete=models.DO_NOTHING, related_name="+")
+
+    def __str__(self):
+        return str(self.pk)
+
+
 class Quiet(models.Model):
     """Registered without automatic tags."""
 
