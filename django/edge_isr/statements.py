@@ -34,9 +34,10 @@ _NO_SOURCE = re.compile(
 _CTE = re.compile(
     r'([\w$]+|"[^"]+"|`[^`]+`)\s*(?:\([^)]*\)\s*)?\bas\s+(?:not\s+)?(?:materialized\s*)?\('
 )
+# UPDATE, but not that of ON CONFLICT DO UPDATE and of ON DUPLICATE KEY UPDATE.
 _TARGET = re.compile(
     r"\b(?:insert\s+(?:or\s+\w+\s+|ignore\s+|low_priority\s+|delayed\s+)*into|replace\s+into"
-    r"|merge\s+into|delete\s+from|update|truncate|copy|refresh\s+materialized\s+view"
+    r"|merge\s+into|delete\s+from|(?<!\bdo\s)(?<!\bkey\s)update|truncate|copy|refresh\s+materialized\s+view"
     rf"(?:\s+concurrently)?)\s+(?:table\s+|only\s+|or\s+\w+\s+)*{_NAME}"
 )
 _WRITES_INSIDE = re.compile(r"\b(?:insert\s+into|delete\s+from|merge\s+into|(?<!for )update)\b")

@@ -36,6 +36,12 @@ WRITES = {
         "(SELECT id FROM c)",
         {"shop.review"},
     ),
+    "upsert": (
+        "INSERT INTO shop_category (id, name, slug) VALUES (1, 'x', 'x') "
+        + ("ON DUPLICATE KEY" if IS_MARIADB else "ON CONFLICT (id) DO")
+        + " UPDATE SET name = 'y'".replace("SET " if IS_MARIADB else "", ""),
+        {"shop.category"},
+    ),
     "a child's table": ("DELETE FROM shop_premium", {"shop.premium"}),
 }
 
