@@ -1,15 +1,18 @@
 """Faults of the database and of the operator: the site goes on, and the log says what to do."""
 
 import threading
+from datetime import timedelta
 
 import pytest
 from conftest import IS_MARIADB, IS_POSTGRES, the_row
 from django.db import OperationalError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 from shop.models import Category
 
 import edge_isr
 from edge_isr.conf import get_settings
+from edge_isr.delivery import outbox
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
 
@@ -30,6 +33,17 @@ def test_a_secret_that_is_wrong_on_one_side(status, worker, caplog):
         assert "WEBHOOK_SECRET" in text and "clock" in text and "nothing is lost" in text
     OutboxMessage.objects.update(due_at=the_row().created_at)
     assert deliver().delivered == 1
+
+
+def test_a_host_whose_clock_is_ahead(worker, monkeypatch):
+    """Another one delivers what it wrote, at once; what is put off stays so."""
+    ahead = timezone.now() + timedelta(hours=1)
+    monkeypatch.setattr(outbox.timezone, "now", lambda: ahead)
+    edge_isr.revalidate_by_tags("x")
+    monkeypatch.undo()
+    worker.answers = [(503, {})]
+    assert deliver().failed == 1
+    assert deliver().failed == 0 and the_row().due_at > timezone.now()
 
 
 def test_what_a_save_adds_to_the_sites_statements():

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import Error, connections, router, transaction
-from django.db.models import Min, Q
+from django.db.models import F, Min, Q
 from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
@@ -156,8 +156,10 @@ class Deliverer:
         now = timezone.now()
         claim = uuid.uuid4().hex
         free = Q(claimed_until=None) | Q(claimed_until__lt=now)
+        # What nobody has tried or put off is due whatever the clock of the host says that wrote it.
+        at_once = Q(due_at__lte=now) | Q(attempts=0, due_at=F("created_at"))
         due = OutboxMessage.objects.using(using).filter(
-            free, status=OutboxMessage.Status.PENDING, due_at__lte=now
+            free, at_once, status=OutboxMessage.Status.PENDING
         )
         due = due.exclude(target__in=self._resting()).order_by("id")
         self._leaves = False
