@@ -57,7 +57,8 @@ def found(
     facts = ask(beside(name[1]))
     if not isinstance(facts, dict):
         return _found_unknown(recorder, name, value, is_page)
-    for_edge = recorder.active or facts["page"] is not None
+    # A refetch is of a cached view, also before that has begun.
+    for_edge = recorder.active or recorder.refetch or facts["page"] is not None
     if is_page and not for_edge:
         return True
     is_current = name in recorder.remade or _is_current(recorder, facts)

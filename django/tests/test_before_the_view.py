@@ -22,6 +22,15 @@ def menu(get_response):
     return middleware
 
 
+def cached_menu(get_response):
+    def middleware(request):
+        names = (category.name for category in Category.objects.all())
+        request.menu = cache.get_or_set("menu", lambda: list(names))
+        return get_response(request)
+
+    return middleware
+
+
 def flag(get_response):
     def middleware(request):
         request.is_closed = cache.get("closed")
@@ -97,6 +106,17 @@ def test_an_uncached_view_records_nothing(site, within, hats):
         return HttpResponse("x")
 
     assert not is_public(site(view).get("/page/")) and seen == [None]
+
+
+def test_what_a_middleware_takes_out_of_a_cache(site, within, hats):
+    within("cached_menu")
+    client = site(isr(shown))
+    for _ in range(2):
+        assert "shop.category:1" in tags_of(client.get("/page/"))
+    Category.objects.update(name="new")
+    answer = client.get("/page/", headers={"X-Edge-ISR-Warmup": "1"})
+    assert answer.content == b"new" and "shop.category:1" in tags_of(answer)
+    assert ttl_of(answer) == 300
 
 
 def test_a_middlewares_own_flags_shorten_no_lifetime(site, within):
