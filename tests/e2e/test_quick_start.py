@@ -2,10 +2,13 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+from contextlib import contextmanager
 
+import httpx
 import pytest
 from conftest import SEEN_SECONDS
 from stack import ROOT, Process, free_port
@@ -39,27 +42,46 @@ def installed(tmp_path_factory):
     return target
 
 
-@pytest.mark.parametrize("django", SITES)
-def test_the_quick_start(django, installed, start_worker, tmp_path):
-    python, path = SITES[django]
-    port = free_port()
-    secret = re.search(r"--webhook-secret (\S+)", block("scripts/serve")).group(1)
-    edge = start_worker(f"http://127.0.0.1:{port}", secrets=(secret,))
-    env = {
-        "PYTHONPATH": os.pathsep.join([*path, str(installed)]),
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
+class Site:
+    """A Django project in a directory, with one of the Djangos and the package as it is installed."""
 
-    def run(*arguments):
+    def __init__(self, django, installed, directory):
+        self.python, path = SITES[django]
+        self.directory = directory
+        self.env = {
+            "PYTHONPATH": os.pathsep.join([*path, str(installed)]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+        assert self.run("-m", "django", "--version").startswith(django if path else "")
+
+    def run(self, *arguments):
         done = subprocess.run(
-            [python, *arguments], cwd=tmp_path, env={**os.environ, **env},
+            [self.python, *arguments], cwd=self.directory, env={**os.environ, **self.env},
             capture_output=True, text=True, timeout=120,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout + done.stderr
 
-    assert run("-m", "django", "--version").startswith(django if path else "")
-    run("-m", "django", "startproject", "mysite", ".")
+    @contextmanager
+    def served(self, port):
+        arguments = [self.python, "-u", "manage.py", "runserver", str(port)]
+        log = self.directory / "server.log"
+        server = Process("runserver", arguments, log, self.env, self.directory)
+        try:
+            server.wait_for(lambda: "Quit the server" in server.output(), 30, "serving")
+            yield
+        finally:
+            os.kill(server.pid, signal.SIGINT)
+            server.stop()
+
+
+@pytest.mark.parametrize("django", SITES)
+def test_the_quick_start(django, installed, start_worker, tmp_path):
+    port = free_port()
+    secret = re.search(r"--webhook-secret (\S+)", block("scripts/serve")).group(1)
+    edge = start_worker(f"http://127.0.0.1:{port}", secrets=(secret,))
+    site = Site(django, installed, tmp_path)
+    site.run("-m", "django", "startproject", "mysite", ".")
     settings = tmp_path / "mysite" / "settings.py"
     assert "http://127.0.0.1:8787" in block("# settings.py")
     told = block("# settings.py").replace("http://127.0.0.1:8787", edge.url)
@@ -67,22 +89,33 @@ def test_the_quick_start(django, installed, start_worker, tmp_path):
     (tmp_path / "views.py").write_text(block("# views.py"))
     (tmp_path / "mysite" / "urls.py").write_text(block("# urls.py"))
 
-    assert "no issues" in run("manage.py", "check")
+    assert "no issues" in site.run("manage.py", "check")
     commands = block("manage.py migrate").splitlines()
     assert commands == ["python manage.py migrate", "python manage.py runserver 8000"]
-    run("manage.py", "migrate", "-v0")
-    arguments = [python, "-u", "manage.py", "runserver", str(port)]
-    server = Process("runserver", arguments, tmp_path / "server.log", env, tmp_path)
-    try:
-        server.wait_for(lambda: "Quit the server" in server.output(), 30, "serving")
+    site.run("manage.py", "migrate", "-v0")
+    with site.served(port):
         edge.get("/groups/")
         edge.until_hit("/groups/")
         code = re.search(r'shell -c "(.*)"', block("shell -c")).group(1)
-        run("manage.py", "shell", "-c", code)
+        site.run("manage.py", "shell", "-c", code)
         edge.until(lambda answer: "Editors" in answer.text, "/groups/", SEEN_SECONDS + 5)
-    finally:
-        os.kill(server.pid, signal.SIGINT)
-        server.stop()
+
+
+@pytest.mark.parametrize("django", SITES)
+@pytest.mark.parametrize("example", ["blog", "wagtail"])
+def test_an_example_alone(example, django, installed, tmp_path):
+    """The commands of its README."""
+    directory = tmp_path / example
+    shutil.copytree(ROOT / "examples" / example, directory)
+    said = " ".join((directory / "README.md").read_text().split())
+    assert "`manage.py migrate && manage.py seed && manage.py runserver`" in said
+    site = Site(django, installed, directory)
+    site.run("manage.py", "migrate", "-v0")
+    site.run("manage.py", "seed")
+    port = free_port()
+    with site.served(port):
+        answer = httpx.get(f"http://127.0.0.1:{port}/")
+    assert answer.status_code == 200 and "path:/" in answer.headers["X-Edge-ISR-Tags"].split()
 
 
 def test_the_installed_package_is_whole(installed):
