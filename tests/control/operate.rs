@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use edge_isr::base::time::{Epoch, Millis, Seconds, Timestamp};
-use edge_isr::config::{Config, LogLevel, OriginUrlError, parse};
+use edge_isr::config::{Config, LogLevel, OriginUrlError, TRACKING_PARAMETERS, parse};
 use edge_isr::control::healthz::{Health, HealthReason};
 use edge_isr::control::log::{Event, redact};
 use edge_isr::control::metrics::{Counter, Gauge, Metrics};
@@ -131,6 +131,52 @@ fn health_tells_what_blocks() {
     );
     assert_eq!((&body["epoch"], &body["view_age_ms"]), (&json!(7), &json!(120)));
     assert_eq!(body["config"]["shards"], json!(8));
+}
+
+/// What each rule asks of requests is told in the words of the settings, the defaults as the last rule.
+#[test]
+fn health_tells_the_rules() {
+    let settings = r#"{
+        "defaults": {"query": "verbatim", "key_cookies": ["django_language"]},
+        "routes": [
+            {"path": "/api/*", "host": "api.example.net", "action": "bypass"},
+            {"path": "*.pdf", "query": {"allow": ["page", "x_*"]}, "vary_on": ["device", "language"],
+             "languages": ["en", "de"], "forward_headers": ["HX-Request"]},
+            {"path": "/shop/*", "query": {"deny": ["ref"]}, "forward_headers": "all"}
+        ]
+    }"#;
+    let config = Some(parse(settings).unwrap().summary());
+    let health = Health { config, ..health(vec![]) };
+    let body: Value = serde_json::from_slice(&health.body()).unwrap();
+    // A list of what to deny is in effect beside that of tracking parameters.
+    let denied: Vec<&str> = TRACKING_PARAMETERS.iter().copied().chain(["ref"]).collect();
+    let rule = |path: &str| {
+        json!({"path": path, "action": "cache", "query": "verbatim",
+               "key_cookies": ["django_language"], "vary_on": [], "forward_headers": []})
+    };
+    let with = |mut rule: Value, fields: Value| {
+        for (name, value) in fields.as_object().unwrap() {
+            rule[name] = value.clone();
+        }
+        rule
+    };
+    assert_eq!(
+        body["config"]["rules"],
+        json!([
+            with(rule("/api/*"), json!({"host": "api.example.net", "action": "bypass"})),
+            with(
+                rule("*.pdf"),
+                json!({"query": {"allow": ["page", "x_*"]}, "vary_on": ["device", "language"],
+                       "forward_headers": ["hx-request"]})
+            ),
+            with(rule("/shop/*"), json!({"query": {"deny": denied}, "forward_headers": "all"})),
+            rule("/*"),
+        ])
+    );
+    assert_eq!(
+        (&body["config"]["routes"], &body["config"]["bypass_routes"]),
+        (&json!(3), &json!(1))
+    );
 }
 
 #[test]
