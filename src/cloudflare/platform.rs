@@ -211,7 +211,10 @@ impl Platform for Edge {
         let mut fetched = glue::ask(false, &url, &request.method, &fields, body, timeout).await;
         // Both within one time limit: a lease outlives no longer wait.
         let left = timeout - now().since(began).0 as f64;
-        let lost = |error: &JsValue| origin_error(error) == OriginError::Unreachable;
+        let lost = |error: &JsValue| {
+            // What can't be read may be what another answer left on the connection.
+            matches!(origin_error(error), OriginError::Unreachable | OriginError::Unreadable)
+        };
         if again && left > 0.0 && fetched.as_ref().is_err_and(lost) {
             fetched = glue::ask(false, &url, &request.method, &fields, None, left).await;
         }
@@ -343,6 +346,10 @@ fn body_error(error: &JsValue) -> OriginError {
 fn origin_error(error: &JsValue) -> OriginError {
     match glue::words(error).as_str() {
         "timeout" => OriginError::Timeout,
+        // The runtime keeps what was wrong with an answer to itself, but for its length.
+        words if words.starts_with("internal error") || words.contains("Content-Length") => {
+            OriginError::Unreadable
+        }
         _ => OriginError::Unreachable,
     }
 }

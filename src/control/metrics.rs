@@ -41,6 +41,8 @@ pub enum Counter {
     OriginTimeout,
     /// The origin's body ended early.
     OriginBroken,
+    /// The origin answered what can't be read.
+    OriginUnreadable,
     /// The limit of concurrent origin requests was reached.
     OriginBusy,
     /// The origin answered 5xx.
@@ -156,7 +158,7 @@ const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 41] = [
+const COUNTERS: [(Counter, Family, &str, &str); 42] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -172,6 +174,7 @@ const COUNTERS: [(Counter, Family, &str, &str); 41] = [
     (Counter::OriginUnreachable, ORIGIN, "kind", "unreachable"),
     (Counter::OriginTimeout, ORIGIN, "kind", "timeout"),
     (Counter::OriginBroken, ORIGIN, "kind", "broken"),
+    (Counter::OriginUnreadable, ORIGIN, "kind", "unreadable"),
     (Counter::OriginBusy, ORIGIN, "kind", "busy"),
     (Counter::OriginStatus, ORIGIN, "kind", "status"),
     (Counter::UploadTimeout, ORIGIN, "kind", "upload"),

@@ -181,8 +181,7 @@ impl Problem {
 
     /// An origin without an answer, with the reason that Cache-Status gives.
     #[must_use]
-    pub fn origin(status: u16, reason: &str) -> Self {
-        let detail = "The origin gave no answer, and nothing stored may stand in for it.";
+    pub fn origin(status: u16, reason: &str, detail: &str) -> Self {
         Self { status, ..Self::new(ProblemKind::OriginFailed, detail).because(reason) }
     }
 

@@ -124,6 +124,7 @@ impl<P: Platform> Engine<P> {
                 Err(OriginError::Timeout) => return Err(NotArrived::Late),
                 Err(
                     OriginError::Broken
+                    | OriginError::Unreadable
                     | OriginError::Unreachable
                     | OriginError::Busy
                     | OriginError::Upload

@@ -99,6 +99,7 @@ impl<P: Platform> Engine<P> {
             OriginError::Unreachable => Counter::OriginUnreachable,
             OriginError::Timeout => Counter::OriginTimeout,
             OriginError::Broken => Counter::OriginBroken,
+            OriginError::Unreadable => Counter::OriginUnreadable,
             OriginError::Busy => Counter::OriginBusy,
             OriginError::Upload => Counter::UploadTimeout,
             OriginError::Status(_) => Counter::OriginStatus,

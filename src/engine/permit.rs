@@ -38,7 +38,13 @@ impl<P: Platform> Permit<P> {
             Err(OriginError::Timeout | OriginError::Unreachable | OriginError::Status(_)) => {
                 Ended::Failed
             }
-            Err(OriginError::Broken | OriginError::Busy | OriginError::Upload) => Ended::GivenUp,
+            // What can't be read says nothing of how much the origin can do.
+            Err(
+                OriginError::Broken
+                | OriginError::Unreadable
+                | OriginError::Busy
+                | OriginError::Upload,
+            ) => Ended::GivenUp,
         };
         self.release_lease(ended);
     }

@@ -69,6 +69,8 @@ pub enum OriginError {
     Timeout,
     /// The body ended early, or not at its stated length.
     Broken,
+    /// It answered with what the runtime can't read: a head above the platform's limit, or no HTTP.
+    Unreadable,
     /// The edge already has as many origin requests under way as it may.
     Busy,
     /// The visitor did not send the body of the request in time.
@@ -85,9 +87,28 @@ impl OriginError {
             Self::Unreachable => "origin-unreachable",
             Self::Timeout => "origin-timeout",
             Self::Broken => "origin-broken",
+            Self::Unreadable => "origin-unreadable",
             Self::Busy => "origin-busy",
             Self::Upload => "upload-timeout",
             Self::Status(_) => "origin-error",
+        }
+    }
+
+    /// What happened, in a sentence.
+    #[must_use]
+    pub const fn detail(self) -> &'static str {
+        match self {
+            Self::Unreadable => {
+                "The origin's answer can't be read: its fields are above the platform's limit of 128 KB, or it is no HTTP."
+            }
+            Self::Unreachable
+            | Self::Timeout
+            | Self::Broken
+            | Self::Busy
+            | Self::Upload
+            | Self::Status(_) => {
+                "The origin gave no answer, and nothing stored may stand in for it."
+            }
         }
     }
 
@@ -95,7 +116,7 @@ impl OriginError {
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
-            Self::Unreachable | Self::Broken => 502,
+            Self::Unreachable | Self::Broken | Self::Unreadable => 502,
             Self::Busy => 503,
             Self::Upload => 408,
             Self::Timeout => 504,

@@ -34,7 +34,13 @@ fn a_problem_is_a_document() {
 fn problems_carry_what_their_status_asks_for() {
     let rows = [
         (Problem::refused(508, "loop"), 508, "reason", json!("loop"), None),
-        (Problem::origin(504, "origin-timeout"), 504, "reason", json!("origin-timeout"), None),
+        (
+            Problem::origin(504, "origin-timeout", "No answer."),
+            504,
+            "reason",
+            json!("origin-timeout"),
+            None,
+        ),
         (Problem::id_conflict(), 409, "field", json!("webhook-id"), None),
         (Problem::not_found("job"), 404, "detail", json!("There is no such job."), None),
         (

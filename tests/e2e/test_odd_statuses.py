@@ -5,8 +5,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import pytest
-from origin import Reply
+from origin import Reply, page
 from stack import Worker, cache_status
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
 
 
 class Patient(BaseHTTPRequestHandler):
@@ -77,3 +80,32 @@ def test_an_answer_without_content_is_stored_and_served(edge, origin, path, stat
     assert (miss.status, miss.body, miss.hit) == (status, b"", False)
     assert (hit.status, hit.body, hit.hit) == (status, b"", True)
     assert origin.count(path) == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        OK + b"X-Edge-ISR-Tags: " + b" ".join(b"%d" % n + b"x" * 990 for n in range(300)) + b"\r\n\r\n",
+        OK + b"X-Long: " + b"x" * 140_000 + b"\r\n\r\n",
+        OK + b"".join(b"X-%d: 1\r\n" % n for n in range(20_000)) + b"\r\n",
+        OK + b"Content-Length: two\r\n\r\nok",
+        b"no HTTP at all\r\n\r\n",
+    ],
+    ids=["tags", "one-field", "many-fields", "length", "no-http"],
+)
+def test_what_the_runtime_can_not_read_is_named(edge, origin, path, head):
+    origin.on(path, lambda connection, _: connection.send(head))
+    answer = edge.get(path)
+    assert answer.status == 502 and answer.cache["detail"] == "origin-unreadable"
+    assert "128 KB" in answer.text
+
+
+def test_as_many_tags_as_the_contract_has(edge, origin, path, tag):
+    """A thousand tags of a hundred bytes: stored, and purged by the last of them."""
+    tags = [f"{tag}-{n}".ljust(100, "x") for n in range(1_000)]
+    origin.on(path, page("one", " ".join(tags)))
+    assert edge.get(path).text == "one"
+    origin.on(path, page("two", " ".join(tags)))
+    assert edge.until_hit(path).text == "one"
+    edge.revalidate({"tags": [tags[-1]], "mode": "hard"})
+    edge.until(lambda answer: answer.text == "two", path)

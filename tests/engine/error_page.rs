@@ -35,6 +35,7 @@ fn a_browser_gets_a_page_with_the_same_status_and_cache_status() {
         (OriginError::Timeout, 504),
         (OriginError::Busy, 503),
         (OriginError::Broken, 502),
+        (OriginError::Unreadable, 502),
     ] {
         for cookie in ["_ga=1", "sessionid=1"] {
             let world = World::new(&config);
@@ -50,6 +51,7 @@ fn a_browser_gets_a_page_with_the_same_status_and_cache_status() {
             assert_eq!(person.fields.get("cache-control"), Some("no-store"));
             assert!(person.text().contains("<h1>Closed &lt;1&gt;</h1>"), "{}", person.text());
             assert!(person.text().contains(error.as_str()), "{}", person.text());
+            assert!(program.text().contains(error.detail()), "{}", program.text());
             assert_eq!(isolate.send("HEAD", url, &[("accept", BROWSER)]).text(), "");
         }
     }

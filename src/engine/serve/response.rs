@@ -250,7 +250,10 @@ impl<P: Platform> Answer<P> {
     /// What a visitor gets when the origin gave no answer and nothing stored may stand in.
     #[must_use]
     pub fn origin_failed(error: OriginError, cache_status: CacheStatus) -> Self {
-        Self::problem(&Problem::origin(error.status(), error.as_str()), cache_status)
+        Self::problem(
+            &Problem::origin(error.status(), error.as_str(), error.detail()),
+            cache_status,
+        )
     }
 
     /// An answer with its Cache-Status.

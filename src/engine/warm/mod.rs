@@ -442,6 +442,7 @@ fn failed(error: OriginError, after: Option<Millis>) -> WarmResult {
         OriginError::Unreachable
         | OriginError::Timeout
         | OriginError::Broken
+        | OriginError::Unreadable
         | OriginError::Busy
         | OriginError::Upload => error.as_str().to_owned(),
     };
