@@ -2,7 +2,7 @@
 
 use edge_isr::base::time::Timestamp;
 use edge_isr::http::{date, retry_after};
-use edge_isr::index::sitemap::{Kind, MAX_LOC_BYTES, SitemapError, SitemapReader};
+use edge_isr::index::sitemap::{Entry, Kind, MAX_LOC_BYTES, SitemapError, SitemapReader};
 
 use super::lines_of;
 
@@ -25,10 +25,11 @@ pub(crate) fn sitemap(data: &[u8]) {
     let size = usize::from(cut).max(1);
     assert_eq!(whole, read(file.chunks(size)));
     let (found, _) = whole;
-    assert!(found.iter().all(|loc| !loc.is_empty() && loc.len() <= MAX_LOC_BYTES));
+    let mut addresses = found.iter().flatten();
+    assert!(addresses.all(|loc| !loc.is_empty() && loc.len() < MAX_LOC_BYTES));
 }
 
-type Read = (Vec<String>, Result<Kind, SitemapError>);
+type Read = (Vec<Entry>, Result<Kind, SitemapError>);
 
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
     let (mut reader, mut found) = (SitemapReader::default(), Vec::new());
@@ -37,5 +38,6 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
             return (found, Err(error));
         }
     }
-    (found, reader.end())
+    let ended = reader.end(&mut found);
+    (found, ended)
 }

@@ -87,6 +87,23 @@ pub fn name(tag: &[u8]) -> Option<&str> {
     std::str::from_utf8(name).ok().filter(|name| name.as_bytes().iter().all(goes_on))
 }
 
+/// The value of a tag's attribute, references unresolved (XML 1.0 §3.1); none if it is not there.
+#[must_use]
+pub fn attribute<'a>(tag: &'a [u8], name: &str) -> Option<&'a [u8]> {
+    let mut rest = tag.get(tag.iter().position(u8::is_ascii_whitespace)?..)?;
+    loop {
+        let equals = rest.iter().position(|byte| *byte == b'=')?;
+        let (key, value) = rest.split_at(equals);
+        let value = value.get(1..)?.trim_ascii_start();
+        let (quote, value) = value.split_first().filter(|(q, _)| matches!(q, b'"' | b'\''))?;
+        let end = value.iter().position(|byte| byte == quote)?;
+        if key.trim_ascii() == name.as_bytes() {
+            return value.get(..end);
+        }
+        rest = value.get(end + 1..)?;
+    }
+}
+
 /// Text with its entities resolved (XML 1.0 §4.1, §4.6).
 ///
 /// # Errors

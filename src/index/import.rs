@@ -12,7 +12,7 @@ use crate::index::sitemap::Kind;
 use crate::index::warm::retry_of;
 
 use super::damage::DAMAGED;
-use super::message::{ImportNews, ImportTask, Listed, SitemapFile, WarmRequest};
+use super::message::{BadEntries, ImportNews, ImportTask, Listed, SitemapFile, WarmRequest};
 use super::work::{ShardError, Work};
 
 /// Addresses handed out at once.
@@ -94,7 +94,7 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<(), ShardError> {
         match news {
             ImportNews::Lists(urls) => self.list(file.id, urls),
-            ImportNews::Read(kind) => self.import_read(file.id, *kind),
+            ImportNews::Read { kind, bad } => self.import_read(file, *kind, bad),
             ImportNews::Failed { reason, again } => self.import_failed(file.id, reason, *again),
             ImportNews::HandedOut { taken, refused, failed } => {
                 self.handed_out(file, taken, refused, *failed)
@@ -113,8 +113,13 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// A file was read to its end. An index's addresses are files of their own.
-    fn import_read(&self, file: i64, kind: Kind) -> Result<(), ShardError> {
-        let id = Value::Integer(file);
+    fn import_read(
+        &self,
+        file: &SitemapFile,
+        kind: Kind,
+        bad: &BadEntries,
+    ) -> Result<(), ShardError> {
+        let id = Value::Integer(file.id);
         if kind == Kind::Sitemaps {
             self.sql.exec(
                 "INSERT OR IGNORE INTO import
@@ -123,8 +128,12 @@ impl<S: Sql> Work<'_, S> {
                         JOIN import i ON i.id = u.import WHERE u.import = ? ORDER BY u.id",
                 &[timestamp(self.now), timestamp(self.now), id.clone()],
             )?;
-            self.drop_listed(file)?;
+            self.drop_listed(file.id)?;
         }
+        for (entry, reason) in &bad.shown {
+            self.show_refused(&file.job, &format!("{}#entry-{entry}", file.url), reason)?;
+        }
+        self.count_failed(&file.job, bad.count)?;
         self.sql.exec("UPDATE import SET state = 1, not_before = 0 WHERE id = ?", &[id])?;
         Ok(())
     }
@@ -184,19 +193,7 @@ impl<S: Sql> Work<'_, S> {
             self.sql.exec(&statement, chunk)?;
         }
         for (page, reason) in refused {
-            self.sql.exec(
-                "INSERT OR IGNORE INTO import
-                        (job, url, nested, state, attempts, not_before, reason, at)
-                    SELECT ?1, ?2, -1, 2, 1, 0, ?3, ?4 WHERE ?5 >
-                        (SELECT count(*) FROM import WHERE job = ?1 AND nested = -1)",
-                &[
-                    text(&file.job),
-                    text(&page.url),
-                    text(reason),
-                    timestamp(self.now),
-                    Value::Integer(MOST_SHOWN),
-                ],
-            )?;
+            self.show_refused(&file.job, &page.url, reason)?;
         }
         self.count_failed(&file.job, refused.len() as u64)?;
         let id = Value::Integer(file.id);
@@ -205,6 +202,24 @@ impl<S: Sql> Work<'_, S> {
             "UPDATE import SET not_before = ?2, state = CASE WHEN EXISTS
                     (SELECT 1 FROM import_url WHERE import = ?1) THEN 1 ELSE 3 END WHERE id = ?1",
             &[id, timestamp(not_before)],
+        )?;
+        Ok(())
+    }
+
+    /// Shows an entry that nobody will warm with its job, unless enough are shown.
+    fn show_refused(&self, job: &str, entry: &str, reason: &str) -> Result<(), ShardError> {
+        self.sql.exec(
+            "INSERT OR IGNORE INTO import
+                    (job, url, nested, state, attempts, not_before, reason, at)
+                SELECT ?1, ?2, -1, 2, 1, 0, ?3, ?4 WHERE ?5 >
+                    (SELECT count(*) FROM import WHERE job = ?1 AND nested = -1)",
+            &[
+                text(job),
+                text(entry),
+                text(reason),
+                timestamp(self.now),
+                Value::Integer(MOST_SHOWN),
+            ],
         )?;
         Ok(())
     }

@@ -294,13 +294,27 @@ pub enum ImportTask {
     },
 }
 
+/// Entries of a sitemap that can't be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BadEntries {
+    /// How many there are.
+    pub count: u64,
+    /// Some of them: the number of the entry, from 1, and what is wrong with it.
+    pub shown: Vec<(u64, String)>,
+}
+
 /// What came of a part of an import.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ImportNews {
     /// The file lists these, and maybe more: they count once it was read whole.
     Lists(Vec<String>),
     /// It was read to its end. An index's addresses are files of their own.
-    Read(Kind),
+    Read {
+        /// What it lists.
+        kind: Kind,
+        /// What it lists wrongly.
+        bad: BadEntries,
+    },
     /// It could not be read.
     Failed {
         /// Why.

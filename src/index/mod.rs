@@ -59,8 +59,8 @@ pub use answer::{
 use damage::is_damage;
 pub use inspect::MOST_COUNTED;
 pub use message::{
-    ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest, ReleaseRequest,
-    ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
+    BadEntries, ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest,
+    ReleaseRequest, ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
 };
 pub use reshard::MoveTask;
 use schema::State;

@@ -107,7 +107,7 @@ fn an_index_of_sitemaps_and_what_is_wrong_in_it() {
     world.origin(|reached: &Reached| match reached.target.as_str() {
         "/index.xml" => {
             let files: String =
-                ["/1.xml", "/2.xml", "/rss.xml", "/index.xml", "/gone.xml", "/broken.xml"]
+                ["/1.xml", "/2.xml", "/rdf.xml", "/index.xml", "/gone.xml", "/broken.xml"]
                     .iter()
                     .map(|path| format!("<sitemap><loc>https://example.com{path}</loc></sitemap>"))
                     .collect();
@@ -120,7 +120,7 @@ fn an_index_of_sitemaps_and_what_is_wrong_in_it() {
             "/relative".to_owned(),
             "https://example.com/private/1".to_owned(),
         ]))),
-        "/rss.xml" => Ok(xml("<rss version='2.0'/>")),
+        "/rdf.xml" => Ok(xml("<rdf:RDF/>")),
         "/broken.xml" => Ok(xml("<urlset>\n<url><loc>https://example.com/p/9</loc></url>\n</url>")),
         "/gone.xml" => Ok(Script::new(404, &[], "")),
         _ => Ok(page("warm", "post:1")),
@@ -149,8 +149,8 @@ fn an_index_of_sitemaps_and_what_is_wrong_in_it() {
         ("https://example.com/gone.xml", "sitemap-status 404"),
         ("https://example.com/private/1", "not-cached"),
         (
-            "https://example.com/rss.xml",
-            "sitemap-other-root <rss>: expected <urlset> or <sitemapindex>",
+            "https://example.com/rdf.xml",
+            "sitemap-other-root <rdf:RDF>: expected <urlset>, <sitemapindex>, <rss> or <feed>",
         ),
     ];
     let want: Vec<_> = want.map(|(url, why)| (url.to_owned(), why.to_owned())).to_vec();
@@ -161,6 +161,72 @@ fn an_index_of_sitemaps_and_what_is_wrong_in_it() {
     assert_eq!(asked(&world, "/p/9"), 0, "a file that breaks off lists nothing");
     let lines = world.lines.borrow().join("\n");
     assert!(lines.contains("\"event\":\"import-failed\""), "{lines}");
+}
+
+/// Each form of a sitemap with a good entry, a bad one and another good one.
+#[test]
+fn a_bad_entry_of_a_sitemap_is_a_failure_of_its_own() {
+    let url = |at: u32| format!("https://example.com/p/{at}");
+    let files = [
+        format!("{}\r\nnot an address\r\n{}", url(1), url(2)),
+        format!(
+            "<urlset><url><loc>{}</loc></url><url></url><url><loc>{}</loc></url></urlset>\n\0",
+            url(1),
+            url(2)
+        ),
+        format!(
+            "<rss><channel><item><link>{}</link></item><item><link>a & b</link></item>\
+             <item><link>{}</link></item></channel></rss>",
+            url(1),
+            url(2)
+        ),
+        format!(
+            "<feed><entry><link href='{}'/></entry><entry/><entry><link href='{}'/></entry></feed>",
+            url(1),
+            url(2)
+        ),
+    ];
+    let reasons = [
+        &[("entry-2", "sitemap-no-address line 2: this is no address")][..],
+        &[
+            ("entry-2", "sitemap-no-loc line 1: an entry has no <loc>"),
+            ("entry-4", "sitemap-malformed line 1: text outside the root element"),
+        ],
+        &[("entry-2", "sitemap-malformed line 1: an & without its ;")],
+        &[("entry-2", "sitemap-no-loc line 1: an entry has no <loc>")],
+    ];
+    for (file, reasons) in files.into_iter().zip(reasons) {
+        let world = World::new(&config());
+        let told = file.clone();
+        world.origin(move |reached: &Reached| match reached.target.as_str() {
+            "/map" => Ok(xml(&told)),
+            _ => Ok(page("warm", "post:1")),
+        });
+        let isolate = Isolate::new(&world, &config(), "ams");
+        let said = warm(&isolate, &json!({"sitemap": "https://example.com/map"}));
+        let job = job_of(&isolate, said["id"].as_str().expect("an id"));
+        assert_eq!((&job["done"], &job["failed"]), (&json!(2), &json!(reasons.len())), "{job}");
+        assert_eq!((asked(&world, "/p/1"), asked(&world, "/p/2")), (1, 1), "{file}");
+        for (at, (place, reason)) in reasons.iter().enumerate() {
+            let failure = &job["failures"][at];
+            assert_eq!(failure["url"], json!(format!("https://example.com/map#{place}")));
+            assert_eq!(failure["reason"], json!(reason), "{file}");
+        }
+    }
+}
+
+/// What is no sitemap is said to be none at the first try, and never `done` with nothing.
+#[test]
+fn a_job_is_never_done_with_a_file_that_is_no_sitemap() {
+    for file in ["{\"total\":1076}", "Not found", "<html><body>Log in</body></html>"] {
+        let world = World::new(&config());
+        world.origin(move |_| Ok(xml(file)));
+        let isolate = Isolate::new(&world, &config(), "ams");
+        let said = warm(&isolate, &json!({"sitemap": "https://example.com/map"}));
+        let job = job_of(&isolate, said["id"].as_str().expect("an id"));
+        assert_eq!((&job["state"], &job["failed"]), (&json!("failed"), &json!(1)), "{file} {job}");
+        assert_eq!(asked(&world, "/map"), 1, "{file}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use edge_isr::cache::key::Selection;
 use edge_isr::http::Fields;
 use edge_isr::index::sitemap::Kind;
 use edge_isr::index::{
-    ImportNews, ImportTask, Listed, ShardCall, ShardReply, SitemapFile, WarmRequest,
+    BadEntries, ImportNews, ImportTask, Listed, ShardCall, ShardReply, SitemapFile, WarmRequest,
 };
 
 const SITEMAP: &str = "https://www.example.com/sitemap.xml";
@@ -33,7 +33,7 @@ fn lists(bench: &mut Bench, file: &SitemapFile, urls: Vec<String>, millis: u64) 
 }
 
 fn read(bench: &mut Bench, file: &SitemapFile, kind: Kind, millis: u64) {
-    note(bench, file, ImportNews::Read(kind), millis);
+    note(bench, file, ImportNews::Read { kind, bad: BadEntries::default() }, millis);
 }
 
 fn failed(bench: &mut Bench, file: &SitemapFile, reason: &str, again: bool, millis: u64) {

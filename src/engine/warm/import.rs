@@ -16,9 +16,9 @@ use crate::cache::key::{CacheKey, Page, Selection};
 use crate::config::Config;
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
 use crate::http::Fields;
-use crate::index::sitemap::{Kind, SitemapError, SitemapReader};
+use crate::index::sitemap::{Entry, Kind, SitemapError, SitemapReader};
 use crate::index::{
-    ImportNews, ImportTask, Listed, ShardCall, ShardError, SitemapFile, WarmRequest,
+    BadEntries, ImportNews, ImportTask, Listed, ShardCall, ShardError, SitemapFile, WarmRequest,
 };
 
 use super::ShardHost;
@@ -32,6 +32,38 @@ const NOTED: usize = 1_000;
 
 /// Why a file could not be read, and whether another try may succeed.
 type Fault = (String, bool);
+
+/// Bad entries of one file that are shown; all are counted.
+const SHOWN: usize = 20;
+
+/// What a file lists, on its way to the shard.
+#[derive(Default)]
+struct Listing {
+    found: Vec<Entry>,
+    /// Entries so far.
+    entries: u64,
+    bad: BadEntries,
+}
+
+impl Listing {
+    /// Takes the addresses out, and keeps what is wrong with the other entries.
+    fn addresses(&mut self) -> Vec<String> {
+        let mut addresses = Vec::with_capacity(self.found.len());
+        for entry in self.found.drain(..) {
+            self.entries += 1;
+            match entry {
+                Ok(address) => addresses.push(address),
+                Err(error) => {
+                    self.bad.count += 1;
+                    if self.bad.shown.len() < SHOWN {
+                        self.bad.shown.push((self.entries, error.to_string()));
+                    }
+                }
+            }
+        }
+        addresses
+    }
+}
 
 fn fault(error: &SitemapError) -> Fault {
     // A body that broke off looks like these two.
@@ -54,7 +86,7 @@ impl<P: Platform> Engine<P> {
         let (file, news) = match task {
             ImportTask::Read(file) => {
                 let news = match self.read_sitemap(platform, shard_host, &file).await? {
-                    Ok(kind) => ImportNews::Read(kind),
+                    Ok((kind, bad)) => ImportNews::Read { kind, bad },
                     Err((reason, again)) => {
                         self.import_failed(platform, &file, &reason);
                         ImportNews::Failed { reason, again }
@@ -76,13 +108,13 @@ impl<P: Platform> Engine<P> {
         platform: &Rc<P>,
         shard_host: &ShardHost<S>,
         file: &SitemapFile,
-    ) -> Result<Result<Kind, Fault>, ShardError> {
+    ) -> Result<Result<(Kind, BadEntries), Fault>, ShardError> {
         let began = platform.now();
         let mut body = match self.ask_for_sitemap(platform, file).await {
             Ok(body) => body,
             Err(fault) => return Ok(Err(fault)),
         };
-        let (mut reader, mut found) = (SitemapReader::default(), Vec::new());
+        let (mut reader, mut listing) = (SitemapReader::default(), Listing::default());
         loop {
             let left = MOST_TIME.0.saturating_sub(platform.now().since(began).0);
             let timeout = Millis(left).min(self.config().origin_timeout);
@@ -91,23 +123,28 @@ impl<P: Platform> Engine<P> {
                 Ok(None) => break,
                 Err(error) => return Ok(Err(no_answer(error))),
             };
-            if let Err(error) = reader.feed(&piece, &mut found) {
+            if let Err(error) = reader.feed(&piece, &mut listing.found) {
                 platform.cancel(body);
                 return Ok(Err(fault(&error)));
+            }
+            if reader.is_over() {
+                platform.cancel(body);
+                break;
             }
             if file.nested && reader.kind() == Some(Kind::Sitemaps) {
                 platform.cancel(body);
                 let reason = "sitemap-nested-index: an index lists sitemaps, no further indexes";
                 return Ok(Err((reason.to_owned(), false)));
             }
-            if found.len() >= NOTED {
-                let news = ImportNews::Lists(std::mem::take(&mut found));
+            if listing.found.len() >= NOTED {
+                let news = ImportNews::Lists(listing.addresses());
                 shard_host.act(|shard| shard.note_import(file, &news, platform.now()))?;
             }
         }
-        let news = ImportNews::Lists(found);
+        let ended = reader.end(&mut listing.found);
+        let news = ImportNews::Lists(listing.addresses());
         shard_host.act(|shard| shard.note_import(file, &news, platform.now()))?;
-        Ok(reader.end().map_err(|error| fault(&error)))
+        Ok(ended.map(|kind| (kind, listing.bad)).map_err(|error| fault(&error)))
     }
 
     async fn ask_for_sitemap(
@@ -118,7 +155,7 @@ impl<P: Platform> Engine<P> {
         let page =
             page_of_url(&file.url, self.config()).ok_or_else(|| ("not-a-url".to_owned(), false))?;
         let mut fields = Fields::new();
-        fields.set("accept", "application/xml, text/xml, application/gzip");
+        fields.set("accept", "application/xml, text/xml, text/plain, application/gzip");
         fields.set("accept-encoding", "identity");
         fields.set("user-agent", USER_AGENT);
         let facts = EdgeFacts {

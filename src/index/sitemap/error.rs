@@ -32,8 +32,15 @@ pub enum SitemapError {
     DocumentType,
     /// It is not in UTF-8.
     Encoding,
-    /// Its root is neither `urlset` nor `sitemapindex`.
+    /// Its root is that of no sitemap.
     OtherRoot(String),
+    /// It is neither XML, nor is any line an address.
+    OtherFormat,
+    /// A line that is no address.
+    NoAddress {
+        /// The line, from 1.
+        line: u32,
+    },
     /// An entry without an address.
     NoLoc {
         /// The line, from 1.
@@ -61,6 +68,8 @@ impl SitemapError {
             Self::DocumentType => "sitemap-document-type",
             Self::Encoding => "sitemap-encoding",
             Self::OtherRoot(_) => "sitemap-other-root",
+            Self::OtherFormat => "sitemap-other-format",
+            Self::NoAddress { .. } => "sitemap-no-address",
             Self::NoLoc { .. } => "sitemap-no-loc",
             Self::LongLoc { .. } => "sitemap-long-loc",
             Self::TooLarge => "sitemap-too-large",
@@ -77,7 +86,11 @@ impl std::fmt::Display for SitemapError {
             Self::Mismatch { line, open } => {
                 write!(f, " line {line}: a tag closes another element than <{open}>")
             }
-            Self::OtherRoot(root) => write!(f, " <{root}>: expected <urlset> or <sitemapindex>"),
+            Self::OtherRoot(root) => {
+                write!(f, " <{root}>: expected <urlset>, <sitemapindex>, <rss> or <feed>")
+            }
+            Self::OtherFormat => f.write_str(": it is no XML, and none of its lines is an address"),
+            Self::NoAddress { line } => write!(f, " line {line}: this is no address"),
             Self::NoLoc { line } => write!(f, " line {line}: an entry has no <loc>"),
             Self::LongLoc { line } => {
                 write!(f, " line {line}: an address has fewer than {MAX_LOC_BYTES} bytes")
