@@ -1,14 +1,20 @@
 //! Bodies of requests that are read before anything is done with them: calls to the edge itself, and small uploads.
 //!
-//! All of an isolate share one budget. When it is exceeded, the oldest is given up: who sends a body at once is done
-//! before others have filled the budget, and who holds one back holds up nobody. A body has a time limit as a whole.
+//! All of an isolate share one budget. When it is exceeded, the oldest body of that sender is given up whose bodies
+//! hold most: who holds many, or large ones, gives way before who holds a small one, and who has proved by the head who
+//! they are gives way last. A body has a time limit as a whole.
 
+use std::collections::HashMap;
+use std::hash::Hasher as _;
 use std::rc::Rc;
+
+use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::port::{OriginError, Platform};
 
 use super::Engine;
+use crate::http::RequestHead;
 
 /// How long a body may take to arrive, as a whole.
 pub const ARRIVAL_LIMIT: Millis = Millis(30_000);
@@ -21,8 +27,18 @@ pub const PIECE_BYTES: u64 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BodyId(u64);
 
+/// Who sends a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The head proved it.
+    Known,
+    /// Somebody at this address.
+    At(u64),
+}
+
 struct Arriving<C> {
     id: BodyId,
+    peer: Peer,
     began: Timestamp,
     pieces: Vec<C>,
     counted: u64,
@@ -43,12 +59,13 @@ impl<C> Bodies<C> {
     }
 
     /// A body begins to arrive.
-    pub fn begin(&mut self, now: Timestamp) -> BodyId {
+    pub fn begin(&mut self, peer: Peer, now: Timestamp) -> BodyId {
         // What is older has been given up without a word.
         self.arriving.retain(|body| now.since(body.began) <= ARRIVAL_LIMIT);
         self.next += 1;
         let id = BodyId(self.next);
-        self.arriving.push(Arriving { id, began: now, pieces: Vec::new(), counted: REQUEST_BYTES });
+        let (pieces, counted) = (Vec::new(), REQUEST_BYTES);
+        self.arriving.push(Arriving { id, peer, began: now, pieces, counted });
         self.make_room();
         id
     }
@@ -76,8 +93,25 @@ impl<C> Bodies<C> {
 
     fn make_room(&mut self) {
         while self.arriving.len() > 1 && self.bytes() > self.most {
-            self.arriving.remove(0);
+            let Some(at) = self.gives_way() else { break };
+            self.arriving.remove(at);
         }
+    }
+
+    /// The body that is given up first: the oldest of the sender who holds most.
+    fn gives_way(&self) -> Option<usize> {
+        let mut held: HashMap<u64, u64> = HashMap::new();
+        for body in &self.arriving {
+            if let Peer::At(address) = body.peer {
+                *held.entry(address).or_default() += body.counted;
+            }
+        }
+        let most = held.values().max();
+        let first = |body: &Arriving<C>| match body.peer {
+            Peer::Known => most.is_none(),
+            Peer::At(address) => held.get(&address) == most,
+        };
+        self.arriving.iter().position(first)
     }
 }
 
@@ -94,6 +128,13 @@ pub(super) enum NotArrived {
     Broken,
 }
 
+/// The sender of a request that proved nothing.
+pub(super) fn peer_of(request: &RequestHead) -> Peer {
+    let mut hasher = SipHasher13::new();
+    hasher.write(request.client.as_deref().unwrap_or_default().as_bytes());
+    Peer::At(hasher.finish())
+}
+
 /// A body's place in the budget. Dropping it gives the body up.
 struct StoredRecord<'a, P: Platform>(&'a Engine<P>, BodyId);
 
@@ -108,12 +149,13 @@ impl<P: Platform> Engine<P> {
     pub(super) async fn read_request_body(
         &self,
         platform: &Rc<P>,
+        peer: Peer,
         mut stream: P::Stream,
         most: usize,
         mut see: impl FnMut(&P::Chunk),
     ) -> Result<P::Chunk, NotArrived> {
         let began = platform.now();
-        let id = self.isolate().borrow_mut().bodies.begin(began);
+        let id = self.isolate().borrow_mut().bodies.begin(peer, began);
         let held = StoredRecord(self, id);
         let mut length = 0;
         loop {
@@ -154,17 +196,18 @@ impl<P: Platform> Engine<P> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ARRIVAL_LIMIT, Bodies, PIECE_BYTES, REQUEST_BYTES};
+    use super::{ARRIVAL_LIMIT, Bodies, PIECE_BYTES, Peer, REQUEST_BYTES};
     use crate::base::time::{Millis, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const ANYONE: Peer = Peer::At(0);
 
     #[test]
     fn the_oldest_body_is_given_up_for_a_new_one() {
         let mut bodies = Bodies::new(100_000);
         let held: Vec<_> = (0..9)
             .map(|_| {
-                let id = bodies.begin(NOW);
+                let id = bodies.begin(ANYONE, NOW);
                 (id, bodies.push(id, (), 30_000))
             })
             .collect();
@@ -176,14 +219,35 @@ mod tests {
     }
 
     #[test]
+    fn who_holds_most_gives_way_and_who_is_known_last() {
+        let mut bodies = Bodies::new(100_000);
+        let known = bodies.begin(Peer::Known, NOW);
+        let small = bodies.begin(Peer::At(1), NOW);
+        assert!(bodies.push(known, (), 40_000) && bodies.push(small, (), 2_000));
+        let strangers: Vec<_> = (2..100)
+            .map(|address| {
+                let id = bodies.begin(Peer::At(address), NOW);
+                (id, bodies.push(id, (), 20_000))
+            })
+            .collect();
+        assert!(bodies.bytes() <= 100_000);
+        assert!(bodies.take(small).is_some(), "there are larger ones");
+        assert!(strangers.iter().any(|(id, _)| bodies.take(*id).is_some()));
+        let second = bodies.begin(Peer::Known, NOW);
+        assert!(bodies.push(second, (), 80_000));
+        assert!(bodies.take(known).is_none(), "among the known the oldest goes");
+        assert!(bodies.take(second).is_some());
+    }
+
+    #[test]
     fn what_counts_is_the_request_and_each_piece_too() {
         let mut bodies = Bodies::new(1 << 20);
-        let id = bodies.begin(NOW);
+        let id = bodies.begin(ANYONE, NOW);
         for _ in 0..100 {
             bodies.push(id, (), 1);
         }
         assert_eq!(bodies.bytes(), REQUEST_BYTES + 100 * (PIECE_BYTES + 1));
-        let later = bodies.begin(NOW.plus(Millis(ARRIVAL_LIMIT.0 + 1)));
+        let later = bodies.begin(ANYONE, NOW.plus(Millis(ARRIVAL_LIMIT.0 + 1)));
         assert_eq!(bodies.bytes(), REQUEST_BYTES, "what took too long counts no more");
         assert!(bodies.take(later).is_some() && bodies.take(id).is_none());
     }
@@ -191,8 +255,8 @@ mod tests {
     #[test]
     fn a_body_larger_than_the_budget_is_alone() {
         let mut bodies = Bodies::new(10_000);
-        let first = bodies.begin(NOW);
-        let second = bodies.begin(NOW);
+        let first = bodies.begin(ANYONE, NOW);
+        let second = bodies.begin(ANYONE, NOW);
         assert!(bodies.push(second, (), 50_000));
         assert!(!bodies.push(first, (), 1));
     }

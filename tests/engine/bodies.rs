@@ -190,6 +190,36 @@ fn held_bodies_have_a_budget_and_hold_no_call_up() {
     assert!(ends.iter().all(|status| matches!(status, 408 | 503)), "{ends:?}");
 }
 
+/// A true webhook that arrives slowly is not given up for the bodies that strangers hold, though it is the oldest; nor
+/// is the body of who has a token.
+#[test]
+fn bodies_of_strangers_put_no_true_call_out() {
+    let config = Config { max_body: MIB as u64, fill_memory: 4 * MIB as u64, ..Config::default() };
+    let (world, isolate) = site(&config);
+    let body = br#"{"tags":["a"]}"#;
+    let slow = || Scripted::pieces(&[(10, &body[..5]), (5_000, &body[5..9]), (5_000, &body[9..])]);
+    let token = [("authorization", "Bearer operators-own-token")];
+    let (webhook, known) = (
+        call(&isolate, &pairs(&signed(&world, "true", body)), slow()),
+        call(&isolate, &token, slow()),
+    );
+    let forged = signed(&world, "forged", b"another body");
+    for n in 0..200 {
+        // From one address, and from many.
+        let mut head =
+            crate::world::request("POST", &format!("{SITE}/__isr/v1/revalidate"), &pairs(&forged));
+        head.client =
+            Some(if n % 2 == 0 { "203.0.113.1".to_owned() } else { format!("2001:db8::{n}") });
+        let asks = isolate.clone();
+        let body = Scripted::idle(&vec![b' '; MIB / 8]);
+        world.start(async move { asks.call(head, body, secrets()).await });
+        world.pass(10);
+        assert!(held(&isolate) <= config.fill_memory / 4, "there is no room for all");
+    }
+    world.pass(12_000);
+    assert_eq!((status(&webhook), status(&known)), (202, 202));
+}
+
 /// A body that drips has a limit as a whole, and its pieces count for more than their bytes.
 #[test]
 fn a_dripping_body_has_a_limit_as_a_whole() {

@@ -25,7 +25,7 @@ use crate::http::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
 
-use super::bodies::NotArrived;
+use super::bodies::{NotArrived, Peer, peer_of};
 use super::fill::shared::SharedFill;
 use super::fill::stored::stated_length;
 use super::invalidate::{InvalidationReceipt, Requester};
@@ -114,7 +114,12 @@ impl<P: Platform> Engine<P> {
                 let mut claim = guard.secrets.claim(&head.fields, scope, platform.now())?;
                 let needed = call.has_body() || matches!(claim, Claim::Signed(_));
                 let stream = incoming.body.take().filter(|_| needed);
-                let body = self.body(platform, &head, stream, |piece| claim.update(piece)).await?;
+                let peer = match claim {
+                    Claim::Proved(_) => Peer::Known,
+                    Claim::Signed(_) => peer_of(&head),
+                };
+                let see = |piece: &[u8]| claim.update(piece);
+                let body = self.body(platform, &head, peer, stream, see).await?;
                 (Some(claim.finish()?), body)
             }
             None => (None, Vec::new()),
@@ -166,6 +171,7 @@ impl<P: Platform> Engine<P> {
         &self,
         platform: &Rc<P>,
         head: &RequestHead,
+        peer: Peer,
         stream: Option<P::Stream>,
         mut see: impl FnMut(&[u8]),
     ) -> Result<Vec<u8>, Problem> {
@@ -174,7 +180,8 @@ impl<P: Platform> Engine<P> {
             revalidate::check_length(usize::try_from(length).unwrap_or(usize::MAX))?;
         }
         let most = revalidate::MAX_BODY_BYTES;
-        let body = self.read_request_body(platform, stream, most, |piece| see(&P::bytes(piece)));
+        let see = |piece: &P::Chunk| see(&P::bytes(piece));
+        let body = self.read_request_body(platform, peer, stream, most, see);
         match body.await {
             Ok(body) => Ok(P::bytes(&body)),
             Err(NotArrived::TooLarge(length)) => {

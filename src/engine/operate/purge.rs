@@ -15,6 +15,7 @@ use crate::http::cache_status::CacheStatus;
 use crate::journal::Mode;
 
 use super::Guard;
+use crate::engine::bodies::peer_of;
 use crate::engine::invalidate::{InvalidationReceipt, Requester};
 use crate::engine::serve::response::{Answer, Body};
 use crate::engine::{Engine, Incoming};
@@ -53,7 +54,7 @@ impl<P: Platform> Engine<P> {
         let (head, config) = (&head, self.config());
         // Who can't prove anything is refused before the body is read.
         call.claim(head, guard.secrets, config, platform.now())?;
-        let body = self.body(platform, head, incoming.body.take(), |_| {}).await?;
+        let body = self.body(platform, head, peer_of(head), incoming.body.take(), |_| {}).await?;
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
             let job = self.job(platform, &id).await?;

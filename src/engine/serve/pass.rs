@@ -16,7 +16,7 @@ use crate::http::Fields;
 use crate::http::cache_status::{CacheStatus, Forward};
 
 use super::response::{Answer, Body};
-use crate::engine::bodies::{ARRIVAL_LIMIT, NotArrived};
+use crate::engine::bodies::{ARRIVAL_LIMIT, NotArrived, peer_of};
 use crate::engine::fill::stored::stated_length;
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
@@ -143,7 +143,8 @@ impl<P: Platform> Engine<P> {
         };
         let length = stated_length(&incoming.head.fields);
         if length.is_some_and(|length| length <= SMALL_UPLOAD as u64) {
-            let whole = self.read_request_body(platform, body, SMALL_UPLOAD, |_| {}).await;
+            let peer = peer_of(&incoming.head);
+            let whole = self.read_request_body(platform, peer, body, SMALL_UPLOAD, |_| {}).await;
             let whole = whole.map_err(|why| match why {
                 NotArrived::Late => OriginError::Upload,
                 NotArrived::GivenUp => OriginError::Busy,
