@@ -4,12 +4,13 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
-use crate::world::{Isolate, Script, World};
+use crate::world::{Isolate, Script, World, request};
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::config::Config;
+use edge_isr::engine::platform_limits::{CONNECTIONS, FETCHES, SUBREQUESTS};
 use edge_isr::journal::Mode;
 
 const SITE: &str = "https://example.com";
@@ -78,6 +79,71 @@ fn an_alarm_ends_whatever_its_warms_do() {
     let took = world.now().since(began);
     assert!(took < Millis(500_000), "{took:?}");
     assert_eq!(isolate.engine.isolate().borrow().fill_bytes(), 0);
+}
+
+/// However long the queue is, and whatever stands beside it: no alarm makes more requests than the platform allows an
+/// invocation, and has no more connections open; the next goes on.
+#[test]
+fn an_alarm_asks_for_no_more_than_the_platform_allows() {
+    const PAGES: usize = 1_200;
+    let settings = Config { shards: 1, warm_concurrency: 5, warm_rate: 10_000, ..config() };
+    let world = World::new(&settings);
+    world.origin(move |reached| match reached.target.as_str() {
+        "/map" => {
+            let lines: String = (0..PAGES).map(|n| format!("{SITE}/{n}\n")).collect();
+            let mut script = page("/map");
+            script.pieces = vec![(0, lines.into_bytes())];
+            Ok(script)
+        }
+        // Some are slow, and keep their connections.
+        path if path.ends_with("77") => Ok(page(path).after(9_000)),
+        path => Ok(page(path).after(20)),
+    });
+    let isolate = Isolate::new(&world, &settings, "ams");
+    let map = format!("{{\"sitemap\": \"{SITE}/map\"}}");
+    assert_eq!(isolate.operate("POST", "/v1/warm", &map).status, 202);
+    for _ in 0..40 {
+        world.alarms();
+        world.pass(10_000);
+    }
+    let reached = world.reached.borrow();
+    let pages: BTreeSet<&str> = reached.iter().map(|reached| reached.target.as_str()).collect();
+    assert_eq!(pages.len(), PAGES + 1);
+    let of_alarms = world.of_alarms.borrow();
+    let most = |of: fn(&(u64, u64)) -> u64| of_alarms.iter().map(of).max().unwrap_or_default();
+    let (origin, own) = (most(|alarm| alarm.0), most(|alarm| alarm.1));
+    assert!((20..=FETCHES as u64).contains(&origin), "{origin} requests to the origin");
+    assert!(own <= SUBREQUESTS as u64, "{own} to objects and L2");
+    let at_once = world.most_at_origin.get() as usize;
+    assert!((5..=CONNECTIONS).contains(&at_once), "{at_once} connections");
+}
+
+/// What one visitor's request may cost at most: a page that another isolate fetches for as long as a lease may be waited
+/// for, and then fails.
+#[test]
+fn a_request_asks_for_no_more_than_the_platform_allows() {
+    let settings = Config { shards: 1, ..config() };
+    let world = World::new(&settings);
+    world.origin(|reached| Ok(page(&reached.target).after(19_000)));
+    let (first, second) =
+        (Isolate::new(&world, &settings, "ams"), Isolate::new(&world, &settings, "fra"));
+    let head = request("GET", &format!("{SITE}/slow"), &[]);
+    let fetching = world.start(async move { first.ask(head).await });
+    world.pass(100);
+    world.spent();
+    let seen = second.get(&format!("{SITE}/slow"), &[]);
+    assert_eq!(seen.status, 200, "{}", seen.cache_status());
+    world.pass(60_000);
+    assert!(fetching.borrow().is_some());
+    // What both asked for, as an upper bound of what one did.
+    let spent = world.spent();
+    let of = |names: &[&str]| -> u64 { names.iter().filter_map(|name| spent.get(name)).sum() };
+    assert!(of(&["origin"]) <= 4, "{spent:?}");
+    // The colo's cache counts as the network does.
+    let near = of(&["origin", "l1_get", "l1_put", "news_get", "news_put"]);
+    assert!((10..=FETCHES as u64).contains(&near), "{spent:?}");
+    let own = of(&["shard", "journal", "l2_get", "l2_put"]);
+    assert!((10..=SUBREQUESTS as u64).contains(&own), "{spent:?}");
 }
 
 /// A refresh that takes longer than background tasks may is done by the shard's alarm, and its fill holds up nobody.

@@ -124,6 +124,8 @@ pub struct World {
     pub before: RefCell<PurgeScript>,
     /// What it was asked, and did not lack.
     pub purged: RefCell<Vec<(bool, String)>>,
+    /// What each alarm of a shard asked for: of the origin, of objects and L2.
+    pub of_alarms: RefCell<Vec<(u64, u64)>>,
     /// How long a call to a shard takes.
     pub shard_millis: Cell<u64>,
     /// What L2 takes as one record.
@@ -208,6 +210,7 @@ impl World {
             before: RefCell::new(Box::new(|_| Err(PurgeError::Absent))),
             purged: RefCell::new(Vec::new()),
             told: RefCell::default(),
+            of_alarms: RefCell::default(),
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
             shards_before: Cell::new(false),
@@ -345,8 +348,33 @@ impl World {
         let engine = self.shard_engine.borrow().clone().unwrap();
         let shard_hosts = self.shard_hosts.borrow().clone();
         for shard_host in &shard_hosts {
-            warm::run_slice(shard_host, &engine, &node).await.unwrap();
+            let first = self.now();
+            loop {
+                let (began, before) = (self.now(), self.counts.borrow().clone());
+                warm::run_slice(shard_host, &engine, &node).await.unwrap();
+                self.note_alarm(&before);
+                // What an alarm leaves because it may ask for no more, the next takes.
+                let now = self.now();
+                let next = shard_host.next_wake().unwrap().map(|at| at.since(now));
+                let soon = next.filter(|wait| *wait <= Millis(1_000));
+                match soon {
+                    Some(wait) if now > began && now.since(first) < warm::SLICE => {
+                        self.sleep(wait.0).await;
+                    }
+                    Some(_) | None => break,
+                }
+            }
         }
+    }
+
+    fn note_alarm(&self, before: &BTreeMap<&'static str, u64>) {
+        let counts = self.counts.borrow();
+        let more = |what: &&str| {
+            let count = |of: &BTreeMap<&str, u64>| of.get(what).copied().unwrap_or_default();
+            count(&counts).saturating_sub(count(before))
+        };
+        let own: u64 = ["shard", "journal", "l2_get", "l2_put"].iter().map(more).sum();
+        self.of_alarms.borrow_mut().push((more(&"origin"), own));
     }
 
     /// A signed webhook, accepted: invalidates a tag.

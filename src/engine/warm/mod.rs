@@ -23,7 +23,7 @@ use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::cache::tag::TagSet;
 use crate::control::metrics::Counter;
 use crate::engine::fill::shared::{SharedFill, Work};
-use crate::engine::platform_limits::ALARM;
+use crate::engine::platform_limits::{ALARM, CONNECTIONS, FETCHES, SUBREQUESTS};
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::Fields;
 use crate::http::retry_after::retry_after;
@@ -55,6 +55,9 @@ const LEAST_LIMIT: Millis = Millis(20_000);
 const AFTER_HEAD: Millis = Millis(2_000);
 /// How long nothing new is looked for; what is due later than that is left to the next alarm.
 const LOOK: Millis = Millis(1_000);
+/// What one warm may ask for at most: twice the origin, where a connection was lost; L2, and the journal twice.
+const WARM_FETCHES: usize = 2;
+const WARM_CALLS: usize = 3;
 /// How long calls to the shard have their turn when there is much to do.
 const BREATH: Millis = Millis(5);
 
@@ -97,6 +100,34 @@ impl<S: Sql> ShardHost<S> {
     }
 }
 
+/// What an alarm may still ask others for, as the platform counts it: beyond, its calls would fail. The next alarm
+/// has its own.
+struct Allowance {
+    fetches: usize,
+    calls: usize,
+}
+
+impl Allowance {
+    const fn new() -> Self {
+        Self { fetches: FETCHES, calls: SUBREQUESTS }
+    }
+
+    /// How many warms it is enough for.
+    fn warms(&self) -> usize {
+        (self.fetches / WARM_FETCHES).min(self.calls / WARM_CALLS)
+    }
+
+    /// Whether something may begin that asks the origin twice at most, and others this often.
+    const fn allows(&self, calls: usize) -> bool {
+        self.fetches >= WARM_FETCHES && self.calls >= calls
+    }
+
+    const fn take(&mut self, fetches: usize, calls: usize) {
+        self.fetches = self.fetches.saturating_sub(fetches);
+        self.calls = self.calls.saturating_sub(calls);
+    }
+}
+
 /// What a slice works on.
 struct Job<'a> {
     began: Timestamp,
@@ -132,17 +163,19 @@ pub async fn run_slice<P: Platform, S: Sql>(
 ) -> Result<(), ShardError> {
     let began = platform.now();
     let mut jobs: Vec<Job<'_>> = Vec::new();
+    let mut allowance = Allowance::new();
     let mut failed = Ok(());
     loop {
         let now = platform.now();
         let since = now.since(began);
         let slow = jobs.iter().filter(|job| now.since(job.began) >= SLOW).count();
-        let open = since < SLICE || (slow > 0 && since < LONGEST);
+        let open = allowance.allows(engine.calls_beside())
+            && (since < SLICE || (slow > 0 && since < LONGEST));
         let mut wait = LOOK;
         if open {
             // A full database may refuse this, and still note what was fetched.
             failed = failed.and(shard_host.act(|shard| shard.run_due(now)));
-            begin(shard_host, engine, platform, &mut jobs)?;
+            begin(shard_host, engine, platform, &mut jobs, &mut allowance)?;
             let next = shard_host.next_wake()?;
             wait = next.map_or(LOOK, |at| at.since(now).clamp(BREATH, LOOK));
             if jobs.is_empty() {
@@ -182,16 +215,19 @@ fn begin<'a, P: Platform, S: Sql>(
     engine: &'a Engine<P>,
     platform: &'a Rc<P>,
     jobs: &mut Vec<Job<'a>>,
+    allowance: &mut Allowance,
 ) -> Result<(), ShardError> {
     let now = platform.now();
     let mut beside = jobs.iter().any(|job| job.warm.is_none());
     if !beside && let Some(task) = shard_host.act(|shard| shard.take_import(now))? {
         beside = true;
+        allowance.take(WARM_FETCHES, engine.calls_beside());
         let import = engine.import(platform, shard_host, task);
         let work = Box::pin(async move { Done::Beside(import.await) });
         jobs.push(Job { began: now, warm: None, work });
     }
     if !beside && let Some(task) = shard_host.act(|shard| shard.take_move(now))? {
+        allowance.take(0, 1);
         let moved = engine.hand_over(platform, shard_host, task);
         let work = Box::pin(async move { Done::Beside(moved.await) });
         jobs.push(Job { began: now, warm: None, work });
@@ -202,7 +238,11 @@ fn begin<'a, P: Platform, S: Sql>(
         set_aside(shard_host, engine, platform, jobs.remove(oldest))?;
     }
     let slow = jobs.iter().filter(|job| is_slow(job)).count() as u32;
-    for task in shard_host.act(|shard| shard.take_warms_beside(now, MOST_AT_ONCE, slow))? {
+    // Beyond the platform's limit a fetch would wait for another's end, and its time would run.
+    let room = CONNECTIONS.saturating_sub(jobs.len());
+    let most = MOST_AT_ONCE.min(room).min(allowance.warms());
+    for task in shard_host.act(|shard| shard.take_warms_beside(now, most, slow))? {
+        allowance.take(WARM_FETCHES, WARM_CALLS);
         let warm = Some(task.clone());
         let work = Box::pin(async move {
             let result = engine.warm(platform, &task).await;
@@ -240,6 +280,11 @@ fn note<P: Platform, S: Sql>(
 }
 
 impl<P: Platform> Engine<P> {
+    /// What one step of an import may ask of objects: every shard, for its own.
+    fn calls_beside(&self) -> usize {
+        usize::from(self.config().shards).max(WARM_CALLS)
+    }
+
     async fn warm(&self, platform: &Rc<P>, task: &WarmTask) -> WarmResult {
         let request = own_request(&task.page, task.request.clone());
         let Admission::Serve(admitted) = admit(&request, self.config()) else {
