@@ -230,6 +230,7 @@ impl<S: Sql> Work<'_, S> {
             (self.state.walk, self.state.walk_at) = (1, self.now);
         }
         if moved.variants.is_empty() {
+            self.state.seen = self.state.seen.max(moved.seen);
             return Ok(!self.state.is_walking());
         }
         if place.at < self.state.place.at {

@@ -170,3 +170,24 @@ fn a_refill_before_the_move_keeps_the_tags_of_the_copy_that_it_replaces() {
     settle(&world, &isolate);
     all_are_warmed(&world, &isolate);
 }
+
+/// A new shard was told of no invalidation, and stamps what it fetches past those of before all the same.
+#[test]
+fn what_a_new_shard_warms_is_past_the_invalidations_of_before() {
+    let world = filled(2);
+    world.invalidate("all", Mode::Hard);
+    world.alarms();
+    world.deploy(&config(6));
+    let isolate = Isolate::new(&world, &config(6), "ams");
+    world.alarms();
+    let urls: Vec<String> = (PAGES..2 * PAGES).map(url).collect();
+    let body = json!({ "urls": urls }).to_string();
+    assert_eq!(isolate.operate("POST", "/v1/warm", &body).status, 202);
+    world.alarms();
+    world.spent();
+    for url in urls {
+        let seen = isolate.get(&url, &[]);
+        assert!(seen.cache_status().contains("hit"), "{url} {}", seen.cache_status());
+    }
+    assert_eq!(world.spent().get("origin"), None);
+}

@@ -21,8 +21,10 @@ pub(crate) async fn announce_places<P: Platform, S: Sql>(
     let now = platform.now();
     let places = journal_host.act(|journal| journal.due_moves(now))?;
     let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
+    // A new shard was told of no invalidation: what it fetches is to be stamped past those of before.
+    let seen = journal_host.act(|journal| Ok(journal.head()))?;
     for place in places {
-        let call = ShardCall::Move(Move::to(place));
+        let call = ShardCall::Move(Move { seen, ..Move::to(place) });
         let reply = platform.shard(place.own, call).await;
         // One of the version before does not understand it: it is told again.
         let done = matches!(reply, Ok(ShardReply::Moved { done: true }));
