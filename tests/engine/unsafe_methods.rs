@@ -252,3 +252,24 @@ fn a_page_that_another_colo_stored_is_invalidated_there() {
     assert_eq!(fra.get(PAGE, &[]).text(), "render 2");
     assert!(Route::default().unsafe_invalidates);
 }
+
+/// Another isolate of the colo has fetched the page since an earlier invalidation, but before the visitor changed it: that
+/// copy is none for this visitor.
+#[test]
+fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
+    let site = site();
+    let neighbour = Isolate::new(&site.world, &config(), "ams");
+    assert_eq!(site.from("1.1.1.1", "GET", PAGE).text(), "render 1");
+    let body = format!("{{\"urls\": [\"{PAGE}\"]}}");
+    assert_eq!(neighbour.operate("POST", "/v1/revalidate", &body).status, 202);
+    site.world.pass(2_500);
+    neighbour.get(PAGE, &[]);
+    site.world.pass(1_000);
+    let fetched = neighbour.get(PAGE, &[]).text();
+    assert_eq!(fetched, "render 2");
+    // The journal does not take the change in time.
+    site.world.journal_down.set(true);
+    assert_eq!(site.from("1.1.1.1", "POST", PAGE).status, 200);
+    let own = site.from("1.1.1.1", "GET", PAGE);
+    assert_eq!(own.text(), "render 3", "{}", own.cache_status());
+}

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use siphasher::sip::SipHasher13;
 
-use crate::base::time::{Millis, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::{CacheKey, KeyDigest, Page};
 use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
@@ -21,7 +21,7 @@ use crate::engine::fill::shared::LOOK_INTERVAL;
 use crate::engine::port::Platform;
 use crate::http::{RequestHead, loop_guard};
 use crate::index::{ShardCall, ShardReply};
-use crate::journal::{Append, Mode};
+use crate::journal::{Append, Appended, Mode};
 use futures_util::future::join_all;
 
 /// How long the answer to an unsafe request waits for the journal.
@@ -55,8 +55,18 @@ pub struct Changes {
     carried: Option<Timestamp>,
     /// Since when a task waits to carry what is gathered.
     waiting: Option<Timestamp>,
-    /// Who changed which page when.
-    bounds: HashMap<(u64, u64), Timestamp>,
+    /// Who changed which page.
+    bounds: HashMap<(u64, u64), Bound>,
+}
+
+/// A visitor's own change of a page.
+#[derive(Clone, Copy)]
+struct Bound {
+    at: Timestamp,
+    /// The epoch that it got in the journal, once it has one.
+    epoch: Option<Epoch>,
+    /// No shard knows the page: what is not stored here is stored in another isolate of the colo at most.
+    unknown: bool,
 }
 
 impl Changes {
@@ -93,23 +103,34 @@ impl Changes {
     }
 
     fn bind(&mut self, who: u64, pages: &[Change], now: Timestamp) {
-        self.bounds.retain(|_, at| now.since(*at) < OWN_BOUND);
+        self.bounds.retain(|_, bound| now.since(bound.at) < OWN_BOUND);
         if self.bounds.len() + pages.len() > MOST_BOUNDS {
             let newest = now.minus(Millis(OWN_BOUND.0 / 8));
-            self.bounds.retain(|_, at| *at > newest);
+            self.bounds.retain(|_, bound| bound.at > newest);
         }
         if self.bounds.len() + pages.len() > MOST_BOUNDS {
             self.bounds.clear();
         }
         for change in pages {
-            self.bounds.insert((who, number(&change.page.purge_name())), now);
+            let bound = Bound { at: now, epoch: None, unknown: false };
+            self.bounds.insert((who, number(&change.page.purge_name())), bound);
         }
     }
 
-    /// Whether this page waits to be carried.
-    fn has(&self, page: &Page) -> bool {
-        let name = page.purge_name();
-        self.pages.iter().any(|known| known.page.purge_name() == name)
+    /// No shard knew these pages.
+    fn note_unknown(&mut self, names: &[u64], sent: Timestamp) {
+        for ((_, name), bound) in &mut self.bounds {
+            bound.unknown |= bound.at <= sent && names.contains(name);
+        }
+    }
+
+    /// The journal has what was changed of these pages up to `sent`.
+    fn acknowledge(&mut self, names: &[u64], epoch: Epoch, sent: Timestamp) {
+        for ((_, name), bound) in &mut self.bounds {
+            if bound.at <= sent && names.contains(name) {
+                bound.epoch = Some(epoch);
+            }
+        }
     }
 }
 
@@ -132,8 +153,8 @@ enum Next {
 pub(crate) enum OwnChange {
     /// Anything: they changed nothing, or it was fetched after.
     None,
-    /// What is fetched from now on.
-    Refetch,
+    /// What has this stamp at least.
+    Need(Epoch),
     /// The origin's answer: the journal does not have the change yet.
     Pass,
 }
@@ -190,43 +211,61 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// What a visitor may have of a page that was fetched at `fetched`.
+    /// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and whose replacement
+    /// needs a stamp of `need`.
+    /// Only what is fetched after their own change has an epoch shows it for sure: others may have fetched the page
+    /// since an earlier invalidation, and before the change.
     pub(crate) fn own_change(
         &self,
         request: &RequestHead,
         page: &Page,
-        fetched: Timestamp,
-        invalidated: bool,
+        fetched: Option<Timestamp>,
+        need: Epoch,
         now: Timestamp,
     ) -> OwnChange {
         let changes = &self.isolate().borrow().changes;
         if changes.bounds.is_empty() {
             return OwnChange::None;
         }
-        let at = changes.bounds.get(&(who(request), number(&page.purge_name())));
-        match at {
-            Some(at) if now.since(*at) < OWN_BOUND && fetched <= *at => {
-                if invalidated && !changes.has(page) { OwnChange::Refetch } else { OwnChange::Pass }
+        let bound = changes.bounds.get(&(who(request), number(&page.purge_name())));
+        match bound {
+            Some(bound)
+                if now.since(bound.at) < OWN_BOUND
+                    && fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) =>
+            {
+                let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
+                bound.epoch.filter(shows).map_or(OwnChange::Pass, OwnChange::Need)
             }
             Some(_) | None => OwnChange::None,
         }
     }
 
     async fn carry_changes(&self, platform: &Rc<P>, pages: Vec<Change>) {
-        let count = pages.len() as u64;
+        let asked = platform.now();
+        let name = |change: &Change| number(&change.page.purge_name());
+        let mut unknown: Vec<u64> = pages.iter().map(name).collect();
         let pages = self.stored_ones(platform, pages).await;
-        self.count_many(Counter::UnsafeUnknown, count - pages.len() as u64);
+        let known: Vec<u64> = pages.iter().map(name).collect();
+        unknown.retain(|name| !known.contains(name));
+        self.isolate().borrow_mut().changes.note_unknown(&unknown, asked);
+        self.count_many(Counter::UnsafeUnknown, unknown.len() as u64);
         for mode in [Mode::Soft, Mode::Hard] {
             let those = pages.iter().filter(|change| change.mode == mode);
-            let targets: Vec<Target> =
-                those.map(|change| Target::Url(change.page.purge_name())).collect();
+            let urls: Vec<String> = those.map(|change| change.page.purge_name()).collect();
+            let names: Vec<u64> = urls.iter().map(|url| number(url)).collect();
+            let targets: Vec<Target> = urls.into_iter().map(Target::Url).collect();
             if targets.is_empty() {
                 continue;
             }
             self.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
             let append = Self::unsafe_append(platform, targets, mode);
-            if let Err(error) = self.append(platform, append).await {
-                self.journal_failed(platform, "append", &error);
+            let sent = platform.now();
+            match self.append(platform, append).await {
+                Ok(Appended::New { epoch, .. } | Appended::Repeated { epoch }) => {
+                    self.isolate().borrow_mut().changes.acknowledge(&names, epoch, sent);
+                }
+                Ok(Appended::Conflict) => {}
+                Err(error) => self.journal_failed(platform, "append", &error),
             }
         }
     }

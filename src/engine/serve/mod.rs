@@ -10,6 +10,7 @@ pub(crate) mod whole;
 
 use std::rc::Rc;
 
+use crate::base::time::Epoch;
 use crate::cache::admission::{Admission, Admitted, Refusal, admit};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::control::log::Event;
@@ -68,16 +69,24 @@ impl<P: Platform> Engine<P> {
             LookUp::Foreign => {
                 return self.whole(platform, incoming, admitted, &Whole::Vary).await;
             }
-            LookUp::Nothing(vary) => Candidate::nothing(vary),
+            LookUp::Nothing(vary) => {
+                match self.own_change(&incoming.head, &admitted.page, None, Epoch::ZERO, now) {
+                    OwnChange::None => Candidate::nothing(vary),
+                    OwnChange::Need(need) => Candidate { need, ..Candidate::nothing(vary) },
+                    OwnChange::Pass => {
+                        return self.whole(platform, incoming, admitted, &Whole::OwnChange).await;
+                    }
+                }
+            }
             LookUp::Page(page) => {
                 let entry = &page.entry;
                 let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
-                let invalidated = validity.need().0 > 0;
+                let need = validity.need();
                 let mut directives = admitted.directives.clone();
-                let fetched = entry.request_time;
-                match self.own_change(&incoming.head, &admitted.page, fetched, invalidated, now) {
+                let fetched = Some(entry.request_time);
+                match self.own_change(&incoming.head, &admitted.page, fetched, need, now) {
                     OwnChange::None => {}
-                    OwnChange::Refetch => directives.no_cache = true,
+                    OwnChange::Need(_) => directives.no_cache = true,
                     OwnChange::Pass => {
                         return self.whole(platform, incoming, admitted, &Whole::OwnChange).await;
                     }
