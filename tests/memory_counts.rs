@@ -1,4 +1,5 @@
-//! What L0 counts beside what an allocator counts, for arbitrary records: long keys, many fields, many tags, marks.
+//! What an isolate counts beside what an allocator counts, for arbitrary contents of each holder: L0 (long keys, many
+//! fields, many tags, marks), the view, what is remembered of answers that can't be stored, bodies of requests.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -9,9 +10,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
 use edge_isr::cache::key::{CacheKey, Page, Selection};
-use edge_isr::cache::tag::{Tag, TagSet};
+use edge_isr::cache::left_out::LeftOut;
+use edge_isr::cache::tag::{Tag, TagSet, TargetHash};
+use edge_isr::engine::bodies::{Bodies, BodyId, Peer};
 use edge_isr::engine::memory::{Memory, StoredPage, StoredRecord};
+use edge_isr::engine::serve::uncacheable::{MARK, NewMark, Uncacheable};
 use edge_isr::http::Fields;
+use edge_isr::journal::delta::{Bucket, Delta, Found, TargetRow};
+use edge_isr::journal::view::View;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -139,4 +145,94 @@ fn what_is_held_is_counted() {
         Ok(())
     });
     outcome.unwrap_or_else(|error| panic!("{error}"));
+    every_other_holder_counts_what_it_holds();
+}
+
+fn held_since(before: i64) -> u64 {
+    (ALLOCATED.load(Ordering::Relaxed) - before).unsigned_abs()
+}
+
+/// Holds what it counts, to a tenth, and less than an empty holder more.
+fn counts(held: u64, counted: u64) -> Result<(), TestCaseError> {
+    prop_assert!(held <= counted + counted / 10, "{held} held, {counted} counted");
+    prop_assert!(counted <= held + held / 10 + 1_024, "{held} held, {counted} counted");
+    Ok(())
+}
+
+/// Targets by name, buckets of those that were dropped, and look-ups of single ones.
+fn view_counts(steps: &[(u64, u16, u8)]) -> Result<(), TestCaseError> {
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    let mut view = View::new(20_000);
+    for (at, (seed, count, kind)) in steps.iter().enumerate() {
+        let epoch = Epoch(at as u64 + 1);
+        let hash = |n: u16| TargetHash((seed ^ u64::from(n)).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let row = |n| TargetRow {
+            hash: hash(n),
+            soft: epoch,
+            hard: Epoch::ZERO,
+            soft_at: Timestamp::ZERO,
+        };
+        let rows: Vec<TargetRow> = (0..*count).map(row).collect();
+        if *kind % 4 == 0 {
+            let targets: Vec<TargetHash> = (0..*count % 64).map(hash).collect();
+            let found = Found { head: epoch, rows: Vec::new(), buckets: Vec::new() };
+            view.apply_lookup(&targets, &found, Timestamp::ZERO);
+        } else {
+            let bucket = Bucket { bucket: *count, epoch, hard: Epoch::ZERO };
+            let buckets = if *kind % 4 == 1 { vec![bucket] } else { Vec::new() };
+            let since = view.since();
+            let delta = Delta { since, to: epoch, more: false, head: epoch, rows, buckets };
+            view.apply(&delta, Timestamp::ZERO, true);
+        }
+    }
+    counts(held_since(before), view.bytes())
+}
+
+/// Marks and prefixes, far more than there is room for.
+fn marks_count(pages: &[(u64, bool)]) -> Result<(), TestCaseError> {
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    let mut uncacheable = Uncacheable::default();
+    for (page, refused) in pages {
+        let new =
+            NewMark { length: MARK, least: LeftOut::Usual, reason: "private", may_pass_soon: true };
+        uncacheable.mark(*page, &new, Timestamp::ZERO);
+        if *refused {
+            let prefixes: Vec<(u64, u32)> = (0..4).map(|n| (page.wrapping_add(n), 2)).collect();
+            uncacheable.refused(*page, &prefixes, Timestamp::ZERO);
+        }
+    }
+    prop_assert!(uncacheable.bytes() < 1 << 20, "{} bytes", uncacheable.bytes());
+    counts(held_since(before), uncacheable.bytes())
+}
+
+/// Bodies of many senders in pieces of any length. What is counted of a request beside its body is held elsewhere.
+fn bodies_count(pieces: &[(u8, u16)]) -> Result<(), TestCaseError> {
+    let before = ALLOCATED.load(Ordering::Relaxed);
+    let mut bodies: Bodies<Rc<[u8]>> = Bodies::new(1 << 20);
+    let mut open: Vec<BodyId> = Vec::new();
+    for (peer, length) in pieces {
+        if *length % 5 == 0 || open.is_empty() {
+            open.push(bodies.begin(Peer::At(u64::from(*peer)), Timestamp::ZERO));
+        }
+        let id = open[usize::from(*peer) % open.len()];
+        bodies.push(id, vec![0; usize::from(*length)].into(), u64::from(*length));
+    }
+    let (held, counted) = (held_since(before), bodies.bytes());
+    prop_assert!(counted <= (1 << 20) + 70_000, "{counted} counted");
+    prop_assert!(held <= counted + counted / 10 + 16 * 1_024, "{held} held, {counted} counted");
+    Ok(())
+}
+
+/// The same of every other holder. One test, one after the other: the allocator is the process's.
+fn every_other_holder_counts_what_it_holds() {
+    let config = || Config { cases: 24, ..Config::default() };
+    let steps = prop::collection::vec((any::<u64>(), 0u16..3_000, any::<u8>()), 1..40);
+    let view = TestRunner::new(config()).run(&steps, |steps| view_counts(&steps));
+    view.unwrap_or_else(|error| panic!("the view: {error}"));
+    let pages = prop::collection::vec((any::<u64>(), any::<bool>()), 1..6_000);
+    let marks = TestRunner::new(config()).run(&pages, |pages| marks_count(&pages));
+    marks.unwrap_or_else(|error| panic!("marks: {error}"));
+    let pieces = prop::collection::vec((any::<u8>(), any::<u16>()), 1..400);
+    let bodies = TestRunner::new(config()).run(&pieces, |pieces| bodies_count(&pieces));
+    bodies.unwrap_or_else(|error| panic!("bodies: {error}"));
 }

@@ -138,3 +138,14 @@ const LISTS: u64 = 4;
 pub const fn text_bytes(text: &str) -> u64 {
     text.len() as u64 + ALLOCATION
 }
+
+/// What a map takes with room for so many entries: its table, of a power of two places that are seven eighths full at
+/// most, each with a byte of its own.
+#[must_use]
+pub const fn map_bytes<K, V>(capacity: usize) -> u64 {
+    if capacity == 0 {
+        return 0;
+    }
+    let places = (capacity * 8).div_ceil(7).next_power_of_two();
+    (places * (size_of::<(K, V)>() + 1)) as u64 + 2 * ALLOCATION
+}

@@ -106,6 +106,10 @@ pub enum Gauge {
     ViewEpoch,
     /// Targets that the view holds.
     ViewTargets,
+    /// Bytes that the view takes.
+    ViewBytes,
+    /// Bytes of what is remembered of answers that can't be stored.
+    MarkBytes,
     /// Responses in isolate memory.
     MemoryEntries,
     /// Bytes of their bodies.
@@ -212,10 +216,12 @@ enum Unit {
 }
 
 /// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
-const GAUGES: [(Gauge, Family, Unit); 13] = [
+const GAUGES: [(Gauge, Family, Unit); 15] = [
     (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
     (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
     (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
+    (Gauge::ViewBytes, ("edge_isr_view_bytes", "gauge", "Bytes the view takes."), Unit::One),
+    (Gauge::MarkBytes, ("edge_isr_mark_bytes", "gauge", "Bytes of hit-for-pass marks."), Unit::One),
     (Gauge::MemoryEntries, ("edge_isr_memory_entries", "gauge", "Responses in memory."), Unit::One),
     (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
     (Gauge::Fills, ("edge_isr_fills", "gauge", "Fetches under way."), Unit::One),

@@ -25,6 +25,10 @@ const UPLOAD_LAPSE: Millis = Millis(3_600_000);
 const CHECK_INTERVAL: Millis = Millis(100);
 /// As many requests may wait: each holds its head in memory.
 pub const MOST_WAITING: usize = 1_000;
+/// What a request's head holds at most as a rule.
+pub const ORDINARY_HEAD: u64 = 8 << 10;
+/// What all larger heads together may hold, of requests that wait or are under way.
+pub const LARGE_HEADS: u64 = 4 << 20;
 /// As many uploads may be under way.
 pub const MOST_UPLOADS: usize = 1_000;
 /// Answers that are judged together, at least.
@@ -65,6 +69,8 @@ struct Request {
     sender: Sender,
     /// When it began, or when its body had been sent.
     began: Timestamp,
+    /// What its head holds.
+    head: u64,
     /// Whether its body is still being sent.
     uploading: Option<Rc<Cell<bool>>>,
 }
@@ -77,6 +83,8 @@ impl Request {
 
 struct Waiting {
     place: Place,
+    /// What its head holds.
+    head: u64,
     /// When its owner last asked.
     asked: Timestamp,
 }
@@ -106,14 +114,16 @@ impl OriginLimit {
         }
     }
 
-    /// A place at the end of the queue; none if too many wait already.
-    pub fn queue(&mut self, now: Timestamp) -> Option<Place> {
+    /// A place at the end of the queue for a request whose head holds so many bytes; none if too many wait already,
+    /// or its head is large and others hold what there is for such.
+    pub fn queue(&mut self, head: u64, now: Timestamp) -> Option<Place> {
         self.forget_lapsed(now);
-        if self.waiting.len() >= MOST_WAITING {
+        let large = head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS;
+        if self.waiting.len() >= MOST_WAITING || large {
             return None;
         }
         let place = Place(self.number());
-        self.waiting.push_back(Waiting { place, asked: now });
+        self.waiting.push_back(Waiting { place, head, asked: now });
         Some(place)
     }
 
@@ -124,7 +134,7 @@ impl OriginLimit {
             Ok(at) => at,
             // It lapsed, and its owner asks again all the same.
             Err(at) => {
-                self.waiting.insert(at, Waiting { place, asked: now });
+                self.waiting.insert(at, Waiting { place, head: ORDINARY_HEAD, asked: now });
                 at
             }
         };
@@ -132,8 +142,8 @@ impl OriginLimit {
         if at >= self.free() as usize {
             return None;
         }
-        self.waiting.remove(at);
-        Some(self.begin(Sender::Visitor, now))
+        let head = self.waiting.remove(at).map_or(0, |waiting| waiting.head);
+        Some(self.begin(Sender::Visitor, head, now))
     }
 
     /// How many wait before a place.
@@ -155,7 +165,7 @@ impl OriginLimit {
         // The first one may be quicker than a visitor who waits: the background goes on, if slowly.
         let gives_way = under_way > 0 && !self.waiting.is_empty();
         let may = self.free() > 0 && under_way < self.background_share() && !gives_way;
-        may.then(|| self.begin(Sender::Background, now))
+        may.then(|| self.begin(Sender::Background, 0, now))
     }
 
     /// A request that has begun is an upload: it counts once `uploading` is false. False if too many are under way.
@@ -210,9 +220,16 @@ impl OriginLimit {
         self.adaptive.limit.saturating_sub(self.under_way())
     }
 
-    fn begin(&mut self, sender: Sender, now: Timestamp) -> RequestId {
+    /// What large heads hold.
+    fn large_heads(&self) -> u64 {
+        let under_way = self.requests.iter().map(|request| request.head);
+        let all = self.waiting.iter().map(|waiting| waiting.head).chain(under_way);
+        all.filter(|head| *head > ORDINARY_HEAD).sum()
+    }
+
+    fn begin(&mut self, sender: Sender, head: u64, now: Timestamp) -> RequestId {
         let id = RequestId(self.number());
-        self.requests.push(Request { id, sender, began: now, uploading: None });
+        self.requests.push(Request { id, sender, began: now, head, uploading: None });
         id
     }
 
@@ -313,10 +330,13 @@ mod tests {
     use std::cell::Cell;
     use std::rc::Rc;
 
-    use super::{CHECK_INTERVAL, Ended, MOST_WAITING, OriginLimit, WAIT_LAPSE};
+    use super::{
+        CHECK_INTERVAL, Ended, LARGE_HEADS, MOST_WAITING, ORDINARY_HEAD, OriginLimit, WAIT_LAPSE,
+    };
     use crate::base::time::{Millis, Timestamp};
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+    const HEAD: u64 = 1_000;
 
     fn limit(most: u32) -> OriginLimit {
         OriginLimit::new(most, Millis(20_000))
@@ -325,7 +345,7 @@ mod tests {
     #[test]
     fn visitors_begin_in_the_order_in_which_they_came() {
         let mut limit = limit(1);
-        let places: Vec<_> = (0..3).filter_map(|_| limit.queue(NOW)).collect();
+        let places: Vec<_> = (0..3).filter_map(|_| limit.queue(HEAD, NOW)).collect();
         assert_eq!(places.len(), 3);
         assert_eq!(limit.begin_at(places[1], NOW), None, "the first has not asked yet");
         let first = limit.begin_at(places[0], NOW);
@@ -341,8 +361,8 @@ mod tests {
     #[test]
     fn who_no_longer_asks_holds_nobody_up() {
         let mut limit = limit(1);
-        let gone = limit.queue(NOW);
-        let place = limit.queue(NOW);
+        let gone = limit.queue(HEAD, NOW);
+        let place = limit.queue(HEAD, NOW);
         let later = NOW.plus(Millis(WAIT_LAPSE.0 - 1));
         assert_eq!(place.and_then(|place| limit.begin_at(place, later)), None);
         let later = later.plus(CHECK_INTERVAL);
@@ -356,7 +376,21 @@ mod tests {
     #[test]
     fn the_queue_has_an_end() {
         let mut limit = limit(2);
-        assert_eq!((0..2_000).filter_map(|_| limit.queue(NOW)).count(), MOST_WAITING);
+        assert_eq!((0..2_000).filter_map(|_| limit.queue(HEAD, NOW)).count(), MOST_WAITING);
+    }
+
+    #[test]
+    fn large_heads_share_a_budget_and_take_nothing_of_others() {
+        let mut limit = limit(4);
+        let large = 100 << 10;
+        let places: Vec<_> = (0..100).filter_map(|_| limit.queue(large, NOW)).collect();
+        assert_eq!(places.len() as u64, LARGE_HEADS / large);
+        // What is under way holds its head too.
+        let begun: Vec<_> = places.iter().filter_map(|place| limit.begin_at(*place, NOW)).collect();
+        assert_eq!((begun.len(), limit.queue(large, NOW)), (4, None));
+        limit.end(begun[0], NOW, Ended::Answered);
+        assert!(limit.queue(large, NOW).is_some());
+        assert!((0..500).all(|_| limit.queue(ORDINARY_HEAD, NOW).is_some()));
     }
 
     #[test]
@@ -365,7 +399,7 @@ mod tests {
         let begun: Vec<_> = (0..4).filter_map(|_| limit.begin_background(NOW)).collect();
         assert_eq!(begun.len(), 2, "a quarter");
         limit.end(begun[0], NOW, Ended::Answered);
-        let place = limit.queue(NOW);
+        let place = limit.queue(HEAD, NOW);
         assert_eq!(limit.begin_background(NOW), None, "a visitor waits");
         limit.end(begun[1], NOW, Ended::Answered);
         assert!(limit.begin_background(NOW).is_some(), "but one always may");
@@ -378,11 +412,11 @@ mod tests {
         let uploading: Vec<_> = (0..100).map(|_| Rc::new(Cell::new(true))).collect();
         let mut ids = Vec::new();
         for body in &uploading {
-            let id = limit.queue(NOW).and_then(|place| limit.begin_at(place, NOW));
+            let id = limit.queue(HEAD, NOW).and_then(|place| limit.begin_at(place, NOW));
             assert!(id.is_some_and(|id| limit.upload(id, Rc::clone(body))));
             ids.extend(id);
         }
-        let place = limit.queue(NOW);
+        let place = limit.queue(HEAD, NOW);
         let visitor = place.and_then(|place| limit.begin_at(place, NOW));
         assert!(visitor.is_some(), "a hundred idle uploads hold nothing");
         uploading[0].set(false);
@@ -390,7 +424,7 @@ mod tests {
             limit.end(id, NOW, Ended::Answered);
         }
         assert_eq!(limit.under_way(), 1);
-        assert_eq!(limit.queue(NOW).and_then(|place| limit.begin_at(place, NOW)), None);
+        assert_eq!(limit.queue(HEAD, NOW).and_then(|place| limit.begin_at(place, NOW)), None);
         limit.end(ids[0], NOW, Ended::Answered);
         assert_eq!(limit.under_way(), 0);
     }
@@ -402,7 +436,9 @@ mod tests {
             let step = std::sync::atomic::Ordering::Relaxed;
             let began = NOW.plus(Millis(CLOCK.fetch_add(60_000, step).cast_unsigned()));
             let mut ids = Vec::new();
-            while let Some(id) = limit.queue(began).and_then(|place| limit.begin_at(place, began)) {
+            while let Some(id) =
+                limit.queue(HEAD, began).and_then(|place| limit.begin_at(place, began))
+            {
                 ids.push(id);
             }
             for id in ids {
@@ -433,7 +469,7 @@ mod tests {
         let mut limit = limit(20);
         for n in 0..1_000_u32 {
             let now = NOW.plus(Millis(u64::from(n) * 100));
-            let id = limit.queue(now).and_then(|place| limit.begin_at(place, now));
+            let id = limit.queue(HEAD, now).and_then(|place| limit.begin_at(place, now));
             let ended = if n.is_multiple_of(10) { Ended::Failed } else { Ended::Answered };
             if let Some(id) = id {
                 limit.end(id, now.plus(Millis(50)), ended);

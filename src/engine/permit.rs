@@ -11,6 +11,7 @@ use crate::engine::port::{OriginError, OriginResponse, Platform};
 use super::Engine;
 use super::origin_limit::{Ended, Place, RequestId, Sender};
 use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
+use crate::http::RequestHead;
 
 /// How often who stands far back in the queue looks.
 const LONGEST_LOOK: Millis = Millis(50);
@@ -90,12 +91,14 @@ impl<P: Platform> Engine<P> {
         &self,
         platform: &Rc<P>,
         sender: Sender,
+        request: Option<&RequestHead>,
         fill: Option<&SharedFill<P>>,
     ) -> Result<Permit<P>, OriginError> {
         let began = platform.now();
+        let head = request.map_or(0, RequestHead::bytes);
         let place = match sender {
             Sender::Visitor => {
-                let place = self.isolate().borrow_mut().origin.queue(began);
+                let place = self.isolate().borrow_mut().origin.queue(head, began);
                 Some(Queued(self, place.ok_or(OriginError::Busy)?))
             }
             Sender::Background => None,

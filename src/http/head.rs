@@ -23,6 +23,18 @@ pub struct RequestHead {
     pub client: Option<String>,
 }
 
+impl RequestHead {
+    /// What it holds in memory, roughly: its texts, and what each field takes beside them.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        const FIELD: usize = 96;
+        let own = [&self.method, &self.scheme, &self.host, &self.path];
+        let own = own.into_iter().chain(&self.query).chain(&self.client).map(String::len);
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len() + FIELD);
+        (size_of::<Self>() + own.chain(fields).sum::<usize>()) as u64
+    }
+}
+
 /// The head of a response.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResponseHead {

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::Validity;
+use crate::cache::entry::map_bytes;
 use crate::cache::tag::TargetHash;
 use crate::journal::delta::{Delta, Found};
 use crate::journal::{LookupRequest, SyncRequest};
@@ -146,6 +147,12 @@ impl View {
     #[must_use]
     pub fn request(&self) -> SyncRequest {
         SyncRequest { since: self.since.max(self.page), seen: self.highest_seen() }
+    }
+
+    /// Bytes that it takes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.table.bytes() + map_bytes::<TargetHash, Timestamp>(self.known.capacity())
     }
 
     /// The look-up to send now for these targets.

@@ -97,6 +97,23 @@ fn who_waited_as_long_as_the_origin_may_take_is_refused_and_so_is_who_finds_no_p
     assert_eq!(statuses(&asked)[1], 200);
 }
 
+/// Requests with large heads that wait share a budget: what is beyond is refused, and who has an ordinary head is not.
+#[test]
+fn large_heads_that_wait_share_a_budget() {
+    let config = Config { origin_concurrency: 1, ..config() };
+    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(10));
+    let long = "x".repeat(20_000);
+    let large = [("cookie", "sessionid=1"), ("x-long", long.as_str())];
+    let before: Vec<_> = (0..400).map(|n| start(&isolate, &format!("/{n}"), &large)).collect();
+    let ordinary: Vec<_> = (0..100)
+        .map(|n| start(&isolate, &format!("/own/{n}"), &[("cookie", "sessionid=1")]))
+        .collect();
+    world.pass(15_000);
+    let refused = statuses(&before).iter().filter(|status| **status == 503).count();
+    assert!((180..220).contains(&refused), "{refused} of 400");
+    assert_eq!(statuses(&ordinary), vec![200; 100]);
+}
+
 /// A permit is for the origin's time: a shard that is slow holds none.
 #[test]
 fn what_waits_for_a_shard_or_stores_holds_no_permit() {

@@ -273,3 +273,25 @@ fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
     let own = site.from("1.1.1.1", "GET", PAGE);
     assert_eq!(own.text(), "render 3", "{}", own.cache_status());
 }
+
+/// Long addresses share a part of what is gathered, and put no ordinary one out.
+#[test]
+fn long_addresses_are_gathered_within_a_budget() {
+    let site = site();
+    site.from("1.1.1.1", "GET", PAGE);
+    site.from("1.1.1.1", "POST", "https://example.com/first");
+    for n in 0..60 {
+        let url = format!("https://example.com/{n}?{}", "x".repeat(10_000));
+        site.from("1.1.1.1", "POST", &url);
+    }
+    site.from("1.1.1.1", "POST", PAGE);
+    let metrics = site.ams.operate("GET", "/metrics", "").text();
+    let dropped = metrics.lines().find_map(|line| {
+        line.strip_prefix("edge_isr_unsafe_method_pages_total{outcome=\"over-limit\"} ")
+    });
+    let dropped: u32 = dropped.unwrap().parse().unwrap();
+    assert!((30..60).contains(&dropped), "{dropped} of 60");
+    let before = site.head();
+    site.world.pass(2_000);
+    assert!(site.head() > before, "the page with an ordinary address was carried");
+}

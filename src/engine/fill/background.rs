@@ -69,7 +69,9 @@ impl<P: Platform> Engine<P> {
             return self.background_permit(platform).map(Ok);
         }
         let asked = platform.now();
-        let permit = self.permit(platform, Sender::Visitor, Some(fill)).await;
+        let permit = self
+            .permit(platform, Sender::Visitor, Some(&fill_request.incoming.head), Some(fill))
+            .await;
         if platform.now().since(asked) > RENEW_AFTER && lease.scope == StoreScope::World {
             let request = ReleaseRequest {
                 key: admitted.key.clone(),

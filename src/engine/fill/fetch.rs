@@ -139,7 +139,14 @@ impl<P: Platform> Engine<P> {
                     // It is about another representation: fetch without conditions.
                     Update::Mismatch => {
                         validate = None;
-                        permit = self.permit(platform, Sender::Visitor, Some(fill)).await;
+                        permit = self
+                            .permit(
+                                platform,
+                                Sender::Visitor,
+                                Some(&fill_request.incoming.head),
+                                Some(fill),
+                            )
+                            .await;
                         continue;
                     }
                 }

@@ -32,6 +32,9 @@ const INTERVAL: Millis = Millis(1_000);
 const LAPSE: Millis = Millis(10_000);
 /// Pages gathered at once. What is beyond is counted, and left to its lifetime.
 const MOST_PAGES: usize = 500;
+/// What a page's address holds at most as a rule, and what all longer ones together may hold.
+const ORDINARY_ADDRESS: usize = 2 << 10;
+const LONG_ADDRESSES: usize = 256 << 10;
 /// How long a visitor's own bound holds.
 const OWN_BOUND: Millis = Millis(60_000);
 /// Such bounds at once; beyond, the oldest go.
@@ -75,7 +78,7 @@ impl Changes {
         let mut dropped = 0;
         for change in pages {
             let name = change.page.purge_name();
-            let full = self.pages.len() >= MOST_PAGES;
+            let full = self.pages.len() >= MOST_PAGES || self.is_too_long(name.len());
             match self.pages.iter_mut().find(|known| known.page.purge_name() == name) {
                 Some(known) if change.mode == Mode::Hard => known.mode = change.mode,
                 Some(_) => {}
@@ -94,6 +97,15 @@ impl Changes {
             }
         };
         Gathered { next, dropped }
+    }
+
+    /// Whether a page with an address of this length is one too many of those with long ones.
+    fn is_too_long(&self, length: usize) -> bool {
+        if length <= ORDINARY_ADDRESS {
+            return false;
+        }
+        let lengths = self.pages.iter().map(|change| change.page.purge_name().len());
+        length + lengths.filter(|length| *length > ORDINARY_ADDRESS).sum::<usize>() > LONG_ADDRESSES
     }
 
     fn take(&mut self, now: Timestamp) -> Vec<Change> {

@@ -380,6 +380,8 @@ impl<P: Platform> Engine<P> {
         let age = isolate.view.as_of().map(|as_of| now.since(as_of).0);
         let gauges = [
             (Gauge::ViewTargets, Some(targets)),
+            (Gauge::ViewBytes, Some(isolate.view.bytes())),
+            (Gauge::MarkBytes, Some(isolate.uncacheable.bytes())),
             (Gauge::ViewEpoch, epoch.map(|epoch| epoch.0)),
             (Gauge::ViewAge, age),
             (Gauge::MemoryEntries, Some(entries)),

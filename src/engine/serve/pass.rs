@@ -139,7 +139,10 @@ impl<P: Platform> Engine<P> {
         incoming: Incoming<P>,
     ) -> Result<(Permit<P>, Content<P::Stream, P::Chunk>), OriginError> {
         let Some(body) = incoming.body else {
-            return Ok((self.permit(platform, Sender::Visitor, None).await?, Content::None));
+            return Ok((
+                self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?,
+                Content::None,
+            ));
         };
         let length = stated_length(&incoming.head.fields);
         if length.is_some_and(|length| length <= SMALL_UPLOAD as u64) {
@@ -150,10 +153,10 @@ impl<P: Platform> Engine<P> {
                 NotArrived::GivenUp => OriginError::Busy,
                 NotArrived::Broken | NotArrived::TooLarge(_) => OriginError::Broken,
             })?;
-            let permit = self.permit(platform, Sender::Visitor, None).await?;
+            let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?;
             return Ok((permit, Content::Whole(whole)));
         }
-        let permit = self.permit(platform, Sender::Visitor, None).await?;
+        let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?;
         let under_way = permit.upload().ok_or(OriginError::Busy)?;
         let limit = length.map_or(LONGEST_UPLOAD, |length| {
             Millis(ARRIVAL_LIMIT.0.saturating_add(length / SLOWEST_UPLOAD))

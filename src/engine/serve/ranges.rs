@@ -42,7 +42,7 @@ impl<P: Platform> Engine<P> {
                 fields.set(name, value);
             }
         }
-        let permit = self.permit(platform, Sender::Visitor, None).await;
+        let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await;
         let began = platform.now();
         let response = match permit {
             Ok(permit) => {

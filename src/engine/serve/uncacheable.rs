@@ -14,6 +14,7 @@ use std::hash::Hasher as _;
 use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Millis, Timestamp};
+use crate::cache::entry::map_bytes;
 use crate::cache::key::{CacheKey, Page};
 use crate::cache::left_out::LeftOut;
 
@@ -199,6 +200,13 @@ impl Uncacheable {
             }
         }
         false
+    }
+
+    /// Bytes that all of them take.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let marks = map_bytes::<u64, Mark>(self.marks.capacity());
+        marks + map_bytes::<u64, Below>(self.below.capacity())
     }
 
     /// How many marks and prefixes there are.

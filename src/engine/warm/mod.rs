@@ -303,7 +303,7 @@ impl<P: Platform> Engine<P> {
         let mut sent = cacheable_request_fields(&request, &admitted, &facts);
         add_selecting(&mut sent, &request, &task.vary);
         let end = platform.now().plus(self.warm_limit());
-        let permit = match self.permit(platform, Sender::Background, None).await {
+        let permit = match self.permit(platform, Sender::Background, None, None).await {
             Ok(permit) => permit,
             Err(error) => return failed(error, None),
         };

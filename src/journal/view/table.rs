@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::base::time::{Epoch, Timestamp};
+use crate::cache::entry::map_bytes;
 use crate::cache::tag::TargetHash;
 use crate::journal::delta::{Bucket, TargetRow};
 
@@ -78,6 +79,11 @@ impl Table {
 
     pub(super) fn len(&self) -> usize {
         self.rows.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        let buckets = [&self.buckets, &self.hard_buckets].map(Buckets::bytes);
+        map_bytes::<TargetHash, Held>(self.rows.capacity()) + buckets.iter().sum::<u64>()
     }
 
     pub(super) fn merge(&mut self, rows: &[TargetRow], buckets: &[Bucket]) {
@@ -173,6 +179,10 @@ struct Buckets {
 }
 
 impl Buckets {
+    fn bytes(&self) -> u64 {
+        self.epochs.as_deref().map_or(0, |epochs| size_of_val(epochs) as u64)
+    }
+
     fn raise(&mut self, bucket: u16, epoch: Epoch) {
         let epochs =
             self.epochs.get_or_insert_with(|| vec![Epoch::ZERO; BUCKETS].into_boxed_slice());
