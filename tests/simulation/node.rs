@@ -323,6 +323,9 @@ impl Platform for Node {
             return Err(OriginError::Broken);
         };
         world.watch.borrow_mut().count("origin");
+        if request.method != "GET" {
+            return self.posted(page).await;
+        }
         world.say(|| format!("{:?} asks the origin for page {page}", self.place.owner));
         let answer = self.answer(page, &request).await;
         if let Err(error) = &answer {
@@ -373,6 +376,9 @@ impl Platform for Node {
     }
 
     async fn journal(&self, call: JournalCall) -> Result<JournalReply, CallError> {
+        if let JournalCall::Append(append) = &call {
+            self.place.world.will_invalidate(append);
+        }
         self.place.world.journal(self.place.caller(), call).await
     }
 
@@ -441,6 +447,21 @@ impl Told {
 }
 
 impl Node {
+    /// The origin takes a change, and sends the visitor back to the page.
+    async fn posted(&self, page: usize) -> Result<OriginResponse<Scripted>, OriginError> {
+        let (world, site) = (&self.place.world, &SITE[page]);
+        sleep(&world.sched, world.sched.below(world.plan.render.max(1))).await;
+        if world.faults.borrow().origin > world.sched.now() {
+            return Err(OriginError::Unreachable);
+        }
+        let shows = world.data.change(&site.items[..1], world.sched.now());
+        world.say(|| format!("data is {} now, by a visitor", origin::words(&shows)));
+        Ok(match world.sched.below(2) {
+            0 => simple(200, &[], "thanks"),
+            _ => simple(303, &[("location", "/thanks")], ""),
+        })
+    }
+
     async fn answer(
         &self,
         page: usize,
@@ -491,7 +512,7 @@ impl Node {
             world.say(|| format!("origin 404 {page}"));
             world.watch.borrow_mut().count("404");
             sleep(sched, slow(plan.net)).await;
-            return Ok(simple(404, &[], "gone"));
+            return Ok(simple(plan.gone, &[], "gone"));
         }
         let shown = origin::shown(page, &world.data.at(now()));
         world.data.renders.set(world.data.renders.get() + 1);
@@ -547,7 +568,7 @@ impl Node {
     /// Whether some shard knows tags of the page: only then can a refill inherit them.
     fn knows_tags(&self, page: usize) -> bool {
         let url = format!("{}{}", SITE[page].host, SITE[page].path);
-        (1..=usize::from(crate::plan::SHARDS)).any(|object| {
+        (1..=usize::from(crate::plan::MOST_SHARDS)).any(|object| {
             let known = format!(
                 "SELECT count(*) FROM tagged t JOIN variant v ON v.id = t.variant
                     JOIN page p ON p.id = v.page WHERE p.url = '{url}'"

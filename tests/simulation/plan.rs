@@ -12,8 +12,10 @@ pub(crate) const COLOS: usize = 6;
 pub(crate) const ISOLATES_PER_COLO: usize = 3;
 /// Isolates in all.
 pub(crate) const ISOLATES: usize = COLOS * ISOLATES_PER_COLO;
-/// Index shards.
+/// Index shards, but where their number changes.
 pub(crate) const SHARDS: u16 = 4;
+/// The most shards that there can be.
+pub(crate) const MOST_SHARDS: u16 = 6;
 /// Items of data.
 pub(crate) const ITEMS: usize = 5;
 /// Pages, the private one last.
@@ -28,6 +30,9 @@ pub(crate) enum Naming {
     Host,
     All,
 }
+
+/// A quarter of the seeds, by what they leave when divided by 32: those with more kinds of things that happen.
+const WIDER: [u64; 8] = [6, 12, 16, 17, 20, 23, 26, 29];
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -54,6 +59,10 @@ pub(crate) enum Input {
     Restore,
     /// The operator has a page warmed.
     Warm { page: usize },
+    /// A visitor changes what a page shows by an unsafe method, and asks for it again.
+    Post { isolate: usize, page: usize },
+    /// A deploy changes the number of shards.
+    Reshard { shards: u16 },
 }
 
 /// What happens, and when.
@@ -89,6 +98,14 @@ pub(crate) struct Plan {
     pub(crate) memory: u64,
     /// Whether a page is gone while its item has certain versions.
     pub(crate) goes: bool,
+    /// What the origin says of a page that is gone.
+    pub(crate) gone: u16,
+    /// Whether calls to objects that restart break off, so that they may be made once more.
+    pub(crate) breaks: bool,
+    /// Calls that an object refuses because it has too much to do.
+    pub(crate) overloads: f64,
+    /// Whether every invalidation is soft.
+    pub(crate) softly: bool,
     /// Targets that the journal and the views keep by name.
     pub(crate) targets: u32,
     /// Rows of a page of a delta.
@@ -140,6 +157,10 @@ impl Plan {
             tight: [None, None, Some(500)][rng.usize(0..3)],
             memory: [64 << 20, 64 << 20, 9_300][rng.usize(0..3)],
             goes: rng.u32(0..4) == 0,
+            gone: 404,
+            breaks: false,
+            overloads: 0.0,
+            softly: false,
             targets: [2, 4, 100][rng.usize(0..3)],
             page_rows: [1, 2, 100][rng.usize(0..3)],
             loss: pick(rng, &[0.0, 0.0, 0.04, 0.15]),
@@ -160,7 +181,47 @@ impl Plan {
         plan.skew =
             (0..ISOLATES).map(|_| if skewed { rng.i64(0..=Self::SKEW) } else { 0 }).collect();
         plan.inputs(rng, calm);
+        if WIDER.contains(&(seed % 32)) {
+            plan.widen(seed, calm);
+        }
         plan
+    }
+
+    /// What only some histories have. Drawn by itself, so that the others stay what they are.
+    fn widen(&mut self, seed: u64, calm: bool) {
+        let rng = &mut Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x51de);
+        self.goes |= rng.bool();
+        self.gone = [401, 404, 404, 410][rng.usize(0..4)];
+        self.breaks = rng.bool();
+        self.overloads = if calm { 0.0 } else { [0.0, 0.02][rng.usize(0..2)] };
+        self.softly = rng.bool();
+        if self.softly {
+            for (_, input) in &mut self.inputs {
+                if let Input::Change { mode, .. } = input {
+                    *mode = Mode::Soft;
+                }
+            }
+            self.sie = 30;
+        }
+        let crowd = Crowd::of(rng);
+        let mut inputs = Vec::new();
+        // What a replica says after that is not what was posted.
+        for _ in 0..if self.lag == 0 { rng.usize(0..6) } else { 0 } {
+            let (at, isolate) = (rng.u64(0..self.span), crowd.one(rng));
+            inputs.push((at, Input::Post { isolate, page: crowd.favourite }));
+            for _ in 0..rng.usize(0..6) {
+                inputs.push((at + rng.u64(0..6_000), crowd.favourite_from(crowd.one(rng))));
+            }
+        }
+        if rng.u32(0..3) == 0 {
+            let shards = [2, 3, 5, MOST_SHARDS][rng.usize(0..4)];
+            inputs.push((rng.u64(0..self.span), Input::Reshard { shards }));
+            if rng.bool() {
+                inputs.push((rng.u64(0..self.span), Input::Reshard { shards: SHARDS }));
+            }
+        }
+        self.inputs.extend(inputs);
+        self.inputs.sort_by_key(|(at, _)| *at);
     }
 
     fn inputs(&mut self, rng: &mut Rng, calm: bool) {

@@ -4,21 +4,21 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use edge_isr::base::sql::{Sql as _, Value};
-use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::key::Selection;
 use edge_isr::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets};
-use edge_isr::engine::Incoming;
 use edge_isr::engine::memory::StoredRecord;
 use edge_isr::engine::port::Platform as _;
 use edge_isr::engine::serve::response::Body;
+use edge_isr::engine::{Engine, Incoming};
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::index::{ShardCall, WarmRequest};
 use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
 
 use crate::node::Node;
 use crate::origin::{self, SITE};
-use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, Naming, PAGES, Plan, SHARDS};
+use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MOST_SHARDS, Naming, PAGES, Plan};
 use crate::sched::{DAWN, Owner, promise, sleep};
 use crate::watch::{Committed, Label, Need, Property, Served};
 use crate::world::{World, query};
@@ -117,6 +117,62 @@ async fn happen(world: &Rc<World>, input: Input, acks: &Acks) {
         Input::Restore if world.plan.lag == 0 => world.restore(),
         Input::Restore => {}
         Input::Warm { page } => warm(world, page).await,
+        Input::Post { isolate, page } => post(world, isolate, page).await,
+        Input::Reshard { shards } => world.reshard(shards),
+    }
+}
+
+/// Who asks, where, for what.
+#[derive(Clone)]
+struct Visitor {
+    isolate: usize,
+    page: usize,
+    german: bool,
+    /// Their address, if they are somebody of their own.
+    client: Option<String>,
+}
+
+/// A visitor changes a page, and sees that they did.
+async fn post(world: &Rc<World>, isolate: usize, page: usize) {
+    let request = world.sched.next();
+    let owner = Owner::Request { isolate, request };
+    let engine = world.isolates.borrow()[isolate].clone();
+    let client = Some(format!("poster-{request}"));
+    let item = SITE[page].items[0];
+    let before = world.data.at(i64::MAX)[item];
+    world.say(|| format!("poster {request} changes page {page} in isolate {isolate}"));
+    let node = Rc::new(Node::new(world, owner));
+    let cookie = format!("visitor={request}");
+    let head = RequestHead {
+        method: "POST".to_owned(),
+        client: client.clone(),
+        ..head(page, false, &cookie)
+    };
+    let (keeper, promised) = promise();
+    let serving = engine.clone();
+    world.sched.spawn(owner, async move {
+        let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
+        keeper.keep(serving.serve(node, incoming).await.status);
+    });
+    let Some(status) = promised.await else { return };
+    world.say(|| format!("poster {request} gets {status}"));
+    if status >= 400 {
+        return;
+    }
+    let visitor = Visitor { isolate, page, german: false, client };
+    for _ in 0..3 {
+        let same = std::ptr::eq(world.isolates.borrow()[isolate].isolate(), engine.isolate());
+        let Some(seen) = visit_as(world, &visitor).await.filter(|_| same) else { return };
+        // While the origin fails, an old page stands in.
+        let counts = seen.status == 200 && seen.label != Some(Label::OnError);
+        let read = seen.body.as_deref().filter(|_| counts).and_then(origin::read);
+        let shown = read.and_then(|read| read.shown.into_iter().find(|(own, _)| *own == item));
+        if shown.is_some_and(|(_, version)| version <= before) {
+            let what =
+                format!("poster {request} gets {:?} {} after {before}", seen.body, seen.told);
+            return world.violate(Property::Own, what);
+        }
+        sleep(&world.sched, world.sched.below(2_000)).await;
     }
 }
 
@@ -132,6 +188,11 @@ struct Seen {
 
 /// A visitor's request, judged.
 async fn visit(world: &Rc<World>, isolate: usize, page: usize, german: bool) -> Option<Label> {
+    visit_as(world, &Visitor { isolate, page, german, client: None }).await?.label
+}
+
+async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
+    let Visitor { isolate, page, german, ref client } = *visitor;
     let request = world.sched.next();
     let owner = Owner::Request { isolate, request };
     let arrived = world.sched.now();
@@ -142,8 +203,9 @@ async fn visit(world: &Rc<World>, isolate: usize, page: usize, german: bool) -> 
     let engine = world.isolates.borrow()[isolate].clone();
     let node = Rc::new(Node::new(world, owner));
     let (keeper, promised) = promise();
-    let head = head(page, german, &cookie);
+    let head = RequestHead { client: client.clone(), ..head(page, german, &cookie) };
     let max_lag = bound(world, page);
+    let had = held_in(&engine, page, german);
     world.sched.spawn(owner, async move {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
         let answer = engine.serve(Rc::clone(&node), incoming).await;
@@ -190,8 +252,25 @@ async fn visit(world: &Rc<World>, isolate: usize, page: usize, german: bool) -> 
     world.say(|| format!("{who} gets {} {:?} {}", seen.status, seen.body, seen.told));
     world.watch.borrow_mut().count("answers");
     judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
+    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind) {
+        kept(world, &who, page, fetched);
+    }
     in_memory(world, isolate, page, german);
-    seen.label
+    Some(seen)
+}
+
+/// Nobody gets an error who could have had a stored page, where nothing was ever invalidated hard.
+fn kept(world: &World, who: &str, page: usize, fetched: Timestamp) {
+    let plan = &world.plan;
+    let window = (plan.lifetime + plan.sie) as i64 * 1_000 - Plan::SKEW;
+    let open = fetched.as_millis() + window > world.sched.now();
+    let soft = plan.softly && !world.hard.get() && !world.watch.borrow().restored;
+    if open && soft && !(plan.goes && page == 2) && plan.memory >= 1 << 20 {
+        world.violate(
+            Property::Kept,
+            format!("{who} gets an error, and a copy of {fetched:?} was there"),
+        );
+    }
 }
 
 fn judge(
@@ -203,7 +282,9 @@ fn judge(
 ) {
     let failed = world.failed.borrow().get(&page).is_some_and(|at| *at >= arrived - 14_000);
     let ended = world.ended.borrow().get(&isolate).is_some_and(|at| *at >= arrived - 14_000);
-    let gone = seen.status == 404 && world.plan.goes && world.data.was_gone(page, arrived - 20_000);
+    let gone = seen.status == world.plan.gone
+        && world.plan.goes
+        && world.data.was_gone(page, arrived - 20_000);
     let Some(body) = seen.body.as_deref().filter(|_| seen.status == 200) else {
         if !failed && !ended && !gone {
             let what = format!("{who}: {} {:?} {}", seen.status, seen.body, seen.told);
@@ -223,6 +304,9 @@ fn judge(
     let now = &world.data.at(i64::MAX);
     let right = read.shown == origin::shown(page, now);
     let quiet = world.quiet.get() && !world.watch.borrow().unrepaired;
+    if quiet && world.plan.goes && origin::gone(page, now) {
+        world.violate(Property::Gone, format!("{who} got {body} in the end {}", seen.told));
+    }
     if quiet && label == Label::Fresh && !right {
         world.violate(Property::Heals, format!("{who} got {body} in the end {}", seen.told));
     }
@@ -230,8 +314,8 @@ fn judge(
     if label == Label::Stale && seen.age.is_none_or(|age| age > longest) {
         world.violate(Property::Window, format!("{who} got {body} {}", seen.told));
     }
-    let served =
-        Served { who: who.to_owned(), arrived, label, shows: &read.shown, blind: seen.blind };
+    let (who, shows) = (who.to_owned(), read.shown.as_slice());
+    let served = Served { who, arrived, label, page, shows, blind: seen.blind };
     let (max_lag, journal_lost_limit) =
         (bound(world, page).0 as i64, world.config.journal_lost_limit.0 as i64);
     world.watch.borrow_mut().judge(&served, max_lag, journal_lost_limit);
@@ -249,8 +333,18 @@ fn in_memory(world: &Rc<World>, isolate: usize, page: usize, german: bool) {
         return;
     }
     let engine = world.isolates.borrow()[isolate].clone();
+    let Some(now) = held_in(&engine, page, german) else { return };
+    let before = world.held.borrow_mut().insert((isolate, page, german), now);
+    if before.is_some_and(|before| before > now) {
+        let what = format!("isolate {isolate} holds {now:?} of page {page} after {before:?}");
+        world.violate(Property::Order, what);
+    }
+}
+
+/// Stamp and time of what an isolate holds in memory of a page.
+fn held_in(engine: &Engine<Node>, page: usize, german: bool) -> Option<(Epoch, Timestamp)> {
     let head = head(page, german, "");
-    let Admission::Serve(admitted) = admit(&head, engine.config()) else { return };
+    let Admission::Serve(admitted) = admit(&head, engine.config()) else { return None };
     let memory = &mut engine.isolate().borrow_mut().memory;
     let lang = if german { "de" } else { "en" };
     let held = match memory.get(&admitted.key) {
@@ -260,12 +354,9 @@ fn in_memory(world: &Rc<World>, isolate: usize, page: usize, german: bool) {
         }
         held => held,
     };
-    let Some(StoredRecord::Page(held)) = held else { return };
-    let now = (held.entry.stamp, held.entry.response_time);
-    let before = world.held.borrow_mut().insert((isolate, page, german), now);
-    if before.is_some_and(|before| before > now) {
-        let what = format!("isolate {isolate} holds {now:?} of page {page} after {before:?}");
-        world.violate(Property::Order, what);
+    match held {
+        Some(StoredRecord::Page(held)) => Some((held.entry.stamp, held.entry.response_time)),
+        _ => None,
     }
 }
 
@@ -282,7 +373,7 @@ async fn warm(world: &Rc<World>, page: usize) {
         request: Fields::new(),
         need: Epoch::ZERO,
     };
-    let shard = admitted.key.digest().shard(SHARDS);
+    let shard = admitted.key.digest().shard(world.shards.get());
     world.say(|| format!("page {page} is to be warmed: {}", request.job));
     drop(world.shard(Some(0), shard, ShardCall::Warm(request)).await);
 }
@@ -368,6 +459,7 @@ async fn change(
         }
         first = Some(epoch);
         world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
+        world.hard.set(world.hard.get() || mode == Mode::Hard);
         let at = world.sched.now();
         let (named, told) = (shows.clone(), targets.clone());
         let ack = Ack { id: id.clone(), epoch, shows: named, targets: told, mode, at };
@@ -378,7 +470,8 @@ async fn change(
         let lost = lost || watch.committed.iter().any(|c| c.epoch == epoch && c.lost && !lags);
         for (item, version) in &shows {
             let at = world.sched.now();
-            watch.needs.push(Need { item: *item, version: *version, mode, at, epoch, lost });
+            let (item, version, page) = (*item, *version, None);
+            watch.needs.push(Need { item, version, mode, at, epoch, lost, page });
         }
     }
 }
@@ -404,8 +497,22 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     }
     survives(world, acks);
     settled(world, acks);
-    for shard in 1..=usize::from(SHARDS) {
+    for shard in 1..=usize::from(MOST_SHARDS) {
         no_lost_warm(world, shard, acks);
+        moved(world, shard);
+    }
+}
+
+/// Each page is with its own shard.
+fn moved(world: &World, shard: usize) {
+    let heads = query(&world.sql(shard), "SELECT hex(substr(digest, 1, 4)) FROM page");
+    for head in heads {
+        let Value::Text(head) = head else { continue };
+        let own = u32::from_str_radix(&head, 16).unwrap() % u32::from(world.shards.get());
+        if own as usize + 1 != shard {
+            let what = format!("shard {shard} still has a page of shard {}", own + 1);
+            world.violate(Property::Moved, what);
+        }
     }
 }
 
@@ -549,7 +656,7 @@ fn repaired(world: &Rc<World>, acks: &Acks) {
         return world.violate(Property::Survives, what);
     }
     let head = crate::world::journal_head(&world.sql(0));
-    for shard in 1..=usize::from(SHARDS) {
+    for shard in 1..=usize::from(MOST_SHARDS) {
         let seen = query(&world.sql(shard), "SELECT value FROM meta WHERE name = 'seen'");
         if seen.first().is_some_and(|s| matches!(s, Value::Integer(s) if *s as u64 > head)) {
             let what = format!("shard {shard} knows {seen:?}, the journal ends at {head}");
@@ -572,8 +679,8 @@ fn probe(world: &Rc<World>, from: i64) {
     world.quiet.set(true);
     let mut at = from;
     let now = world.data.at(i64::MAX);
-    let pages = (0..PAGES - 1).filter(|page| !(world.plan.goes && origin::gone(*page, &now)));
-    for page in pages {
+    let is_gone = |page: &usize| world.plan.goes && origin::gone(*page, &now);
+    for page in (0..PAGES - 1).filter(|page| !is_gone(page)) {
         let first = world.sched.below(COLOS as u64) as usize;
         for colo in [first, (first + 1) % COLOS, (first + 3) % COLOS] {
             let isolate = colo * ISOLATES_PER_COLO + (page + colo) % ISOLATES_PER_COLO;
@@ -600,6 +707,14 @@ fn probe(world: &Rc<World>, from: i64) {
                 let what = format!("isolate {isolate} never gets page {page} fresh");
                 return world.violate(Property::Heals, what);
             }
+        }
+    }
+    for page in (0..PAGES - 1).filter(is_gone) {
+        for colo in 0..COLOS {
+            let (inner, isolate) = (Rc::clone(world), colo * ISOLATES_PER_COLO);
+            world.sched.spawn(Owner::World, async move {
+                visit(&inner, isolate, page, false).await;
+            });
         }
     }
     world.run(at + PATIENCE);

@@ -42,6 +42,15 @@ pub(crate) enum Property {
     Answered,
     /// No request keeps asking its shard without getting anywhere: what was fetched after it came is good enough.
     Starved,
+    /// What may be served while the origin fails is served: who held a copy within its window gets no error, where
+    /// nothing was ever invalidated hard.
+    Kept,
+    /// Who changed a page by an unsafe method sees at least that.
+    Own,
+    /// What is gone is not served when all is quiet.
+    Gone,
+    /// Once the number of shards has changed and all is quiet, each page is with its own shard.
+    Moved,
     /// Once all is well, isolates of all colos get pages fresh within a few requests, and what is fresh shows the data
     /// as they are.
     Heals,
@@ -62,6 +71,8 @@ pub(crate) struct Need {
     pub(crate) epoch: u64,
     /// Lost by a restore that has not been repaired.
     pub(crate) lost: bool,
+    /// The one page that was named; none: whatever shows the item.
+    pub(crate) page: Option<usize>,
 }
 
 /// An epoch in the journal and what it stands for.
@@ -110,6 +121,7 @@ pub(crate) struct Served<'a> {
     pub(crate) who: String,
     pub(crate) arrived: i64,
     pub(crate) label: Label,
+    pub(crate) page: usize,
     pub(crate) shows: &'a [(usize, u32)],
     /// Whether the isolate's view was older than `max_lag`.
     pub(crate) blind: bool,
@@ -130,7 +142,10 @@ impl Watch {
         let stale = served.label != Label::Fresh;
         let bound = if stale && served.blind { journal_lost_limit } else { max_lag };
         for (item, version) in served.shows {
-            for need in self.needs.iter().filter(|need| need.item == *item && !need.lost) {
+            let asks = |need: &&Need| {
+                need.item == *item && !need.lost && need.page.is_none_or(|page| page == served.page)
+            };
+            for need in self.needs.iter().filter(asks) {
                 let late = served.arrived - need.at;
                 let wrong = need.mode == Mode::Hard || !stale;
                 if *version < need.version && late > bound && wrong {

@@ -8,6 +8,7 @@ use std::rc::{Rc, Weak};
 
 use edge_isr::base::sql::Value;
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
+use edge_isr::cache::tag::Target;
 use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::config::pattern::PathPattern;
 use edge_isr::config::{Config, LogLevel, Route, RouteRule};
@@ -17,17 +18,17 @@ use edge_isr::engine::port::CallError;
 use edge_isr::engine::warm::{self, ShardHost};
 use edge_isr::index::{LeaseReply, Shard, ShardCall, ShardConfig, ShardReply};
 use edge_isr::journal::delta::SharedDelta;
-use edge_isr::journal::{Journal, JournalCall, JournalConfig, JournalReply};
+use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
 use fastrand::Rng;
 
 use crate::common::sqlite::Sqlite;
 use crate::front_caches::{self, FrontCaches};
 use crate::node::Node;
-use crate::origin::Data;
-use crate::plan::{COLOS, ISOLATES, Plan, SHARDS};
+use crate::origin::{Data, SITE};
+use crate::plan::{COLOS, ISOLATES, MOST_SHARDS, Plan, SHARDS};
 use crate::sched::{Owner, Sched, promise, sleep};
 use crate::spy::Spy;
-use crate::watch::{Committed, Granted, Property, Watch};
+use crate::watch::{Committed, Granted, Need, Property, Watch};
 
 /// A record as a store holds it: head, body, until when, and when each colo sees it.
 #[derive(Clone)]
@@ -75,6 +76,9 @@ pub(crate) struct Faults {
 /// Stamp and time by isolate, page and language.
 type InMemory = BTreeMap<(usize, usize, bool), (Epoch, Timestamp)>;
 
+/// How something is invalidated, and what it stands for: pages, items and versions.
+type OwnChange = (Mode, Vec<(usize, usize, u32)>);
+
 /// The world of one seed.
 pub(crate) struct World {
     pub(crate) sched: Rc<Sched>,
@@ -113,6 +117,12 @@ pub(crate) struct World {
     pub(crate) given: RefCell<BTreeMap<(u64, String), i64>>,
     /// When the journal was last restored.
     pub(crate) restored_at: Cell<i64>,
+    /// Index shards, as the newest deploy has them.
+    pub(crate) shards: Cell<u16>,
+    /// Ids of what isolates and shards invalidate by themselves → pages and versions that it stands for, and how.
+    pub(crate) own: RefCell<HashMap<String, OwnChange>>,
+    /// Whether anything was invalidated hard.
+    pub(crate) hard: Cell<bool>,
 }
 
 impl World {
@@ -140,6 +150,9 @@ impl World {
             front_caches: front_caches::has(seed).then(|| FrontCaches::new(seed, plan.span)),
             given: RefCell::default(),
             restored_at: Cell::new(0),
+            shards: Cell::new(SHARDS),
+            own: RefCell::default(),
+            hard: Cell::new(false),
             plan,
             watch: RefCell::default(),
             isolates: RefCell::new(
@@ -163,7 +176,7 @@ impl World {
             trace: trace.then(RefCell::default),
             config,
         });
-        for object in 0..=usize::from(SHARDS) {
+        for object in 0..=usize::from(MOST_SHARDS) {
             world.objects.borrow_mut().push(Object {
                 sql: database(object == 0),
                 alarm: None,
@@ -231,7 +244,29 @@ impl World {
         self.sched.end(|o| matches!(o, Owner::Request { isolate: i, .. } if *i == isolate), limbo);
         self.pending.borrow_mut().retain(|_, (i, _)| *i != isolate);
         self.held.borrow_mut().retain(|(i, ..), _| *i != isolate);
-        self.isolates.borrow_mut()[isolate] = Engine::new(self.config.clone(), None);
+        self.isolates.borrow_mut()[isolate] = Engine::new(self.settings(), None);
+    }
+
+    /// The settings, as the newest deploy has them.
+    fn settings(&self) -> Config {
+        Config { shards: self.shards.get(), ..self.config.clone() }
+    }
+
+    /// A deploy: objects restart with the new settings, isolates are replaced one by one.
+    pub(crate) fn reshard(self: &Rc<Self>, shards: u16) {
+        self.say(|| format!("{shards} shards from here on"));
+        self.watch.borrow_mut().count("reshard");
+        self.shards.set(shards);
+        for object in 0..=usize::from(MOST_SHARDS) {
+            self.restart(object, "for a deploy");
+        }
+        for isolate in 0..ISOLATES {
+            let world = Rc::clone(self);
+            self.sched.spawn(Owner::World, async move {
+                sleep(&world.sched, world.sched.below(5_000)).await;
+                world.evict(isolate, false);
+            });
+        }
     }
 
     // --- objects
@@ -242,7 +277,7 @@ impl World {
         let machine = if object == 0 {
             let journal = JournalConfig {
                 max_targets: self.plan.targets,
-                shards: SHARDS,
+                shards: self.shards.get(),
                 page_rows: self.plan.page_rows,
                 front_caches: JournalConfig::of(&self.config).front_caches,
                 ..JournalConfig::default()
@@ -257,7 +292,7 @@ impl World {
         let mut objects = self.objects.borrow_mut();
         objects[object].machine = Some(machine);
         objects[object].working = false;
-        objects[object].engine = Engine::new(self.config.clone(), None);
+        objects[object].engine = Engine::new(self.settings(), None);
         drop(objects);
         if object > 0 {
             let leases = query(&sql, "SELECT fence FROM lease");
@@ -306,7 +341,8 @@ impl World {
             objects[0].alarm = Some(self.sched.now());
         }
         let fanned = "SELECT value FROM meta WHERE name = 'fanned'";
-        let taken = (1..=usize::from(SHARDS)).flat_map(|shard| query(&self.sql(shard), fanned));
+        let taken =
+            (1..=usize::from(MOST_SHARDS)).flat_map(|shard| query(&self.sql(shard), fanned));
         let witnessed = taken.map(|epoch| integer(&epoch) as u64).any(|epoch| epoch > head);
         {
             let mut watch = self.watch.borrow_mut();
@@ -495,6 +531,21 @@ impl World {
         down(&faults)
     }
 
+    /// What an isolate or a shard invalidates by itself: whoever asks the origin after that sees its data of now.
+    pub(crate) fn will_invalidate(&self, append: &Append) {
+        let lag = self.plan.lag as i64;
+        let versions = self.data.at(self.sched.now() - lag);
+        let mut shows = Vec::new();
+        for (page, site) in SITE.iter().enumerate() {
+            let name = format!("{}{}", site.host, site.path);
+            if append.targets.contains(&Target::Url(name)) {
+                let items = site.items.iter().map(|item| (page, *item, versions[*item]));
+                shows.extend(items);
+            }
+        }
+        self.own.borrow_mut().entry(append.id.clone()).or_insert((append.mode, shows));
+    }
+
     /// A way of a message.
     pub(crate) async fn travel(self: &Rc<Self>) {
         let sched = &self.sched;
@@ -512,6 +563,9 @@ impl World {
         if down || self.unlucky(self.plan.loss / 2.0) {
             sleep(&self.sched, self.sched.below(900)).await;
             return Err(CallError::Unreachable("no way there".to_owned()));
+        }
+        if self.plan.overloads > 0.0 && self.unlucky(self.plan.overloads) {
+            return Err(CallError::Overloaded("too much to do".to_owned()));
         }
         let (keeper, answer) = promise();
         let first = work(Rc::clone(self));
@@ -533,6 +587,8 @@ impl World {
                 drop(again.await);
             });
         }
+        // It may have done what it was asked before it broke off.
+        let gone = if self.plan.breaks { broken } else { gone };
         let reply = answer.await.unwrap_or_else(|| Err(gone()));
         self.travel().await;
         if self.unlucky(self.plan.loss / 2.0) {
@@ -637,8 +693,7 @@ impl World {
             watch.unrepaired = false;
             for need in &mut watch.needs {
                 if need.lost {
-                    (need.lost, need.at, need.epoch, need.mode) =
-                        (false, now, epoch, edge_isr::journal::Mode::Hard);
+                    (need.lost, need.at, need.epoch, need.mode) = (false, now, epoch, Mode::Hard);
                 }
             }
             // Whatever was given before, and twice, is behind it.
@@ -650,6 +705,14 @@ impl World {
             }
             return;
         }
+        if let Some((mode, shows)) = self.own.borrow().get(id) {
+            self.hard.set(self.hard.get() || *mode == Mode::Hard);
+            watch.count(if *mode == Mode::Hard { "gone" } else { "posted" });
+            for (page, item, version) in shows {
+                let (page, item, version, mode) = (Some(*page), *item, *version, *mode);
+                watch.needs.push(Need { item, version, mode, at: now, epoch, lost: false, page });
+            }
+        }
         let first = id.split('#').next().unwrap_or(id);
         let shows = self.stands_for.borrow().get(first).cloned().unwrap_or_default();
         let settles = id.starts_with("settle:");
@@ -660,7 +723,7 @@ impl World {
                 let first =
                     watch.needs.iter().find(|n| n.item == *item && n.version == *version).cloned();
                 if let Some(first) = first {
-                    needs.push(crate::watch::Need { at: now, epoch, lost: false, ..first });
+                    needs.push(Need { at: now, epoch, lost: false, ..first });
                 }
             }
             watch.needs.extend(needs);
@@ -675,6 +738,10 @@ fn matches((at, until): (Option<usize>, i64), colo: Option<usize>) -> bool {
 
 fn gone() -> CallError {
     CallError::Unreachable("the object restarted".to_owned())
+}
+
+fn broken() -> CallError {
+    CallError::Broken("the object restarted".to_owned())
 }
 
 fn integer(value: &Value) -> i64 {
