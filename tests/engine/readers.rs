@@ -190,6 +190,60 @@ fn nobody_waits_for_a_slower_reader() {
     assert_eq!(held(&isolate), 0);
 }
 
+/// Who falls behind by more than there is memory for gets the rest alone, as without the edge: in part or whole, as
+/// long as the origin says that it is the same.
+#[test]
+fn who_falls_behind_goes_on_alone() {
+    let rest = |at: usize, etag: &'static str| {
+        let mut script = body(16 * MIB - at, false);
+        script.status = 206;
+        script.fields.set("etag", etag);
+        script.fields.set("content-range", format!("bytes {at}-{}/{}", 16 * MIB - 1, 16 * MIB));
+        script
+    };
+    let whole = |etag: &'static str| {
+        let mut script = body(16 * MIB, false);
+        script.fields.set("etag", etag);
+        script
+    };
+    for (part, first, later, gets) in [
+        (true, "\"1\"", "\"1\"", true),
+        (false, "\"1\"", "\"1\"", true),
+        (true, "\"1\"", "\"2\"", false),
+        (false, "\"1\"", "\"2\"", false),
+        (true, "W/\"1\"", "W/\"1\"", false),
+    ] {
+        let world = World::new(&config());
+        world.origin(move |reached| {
+            let from = reached
+                .fields
+                .get("range")
+                .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+            Ok(match from {
+                Some(at) if part && reached.fields.get("if-range") == Some(later) => {
+                    rest(at, later)
+                }
+                Some(_) => whole(later),
+                None => whole(first),
+            })
+        });
+        let isolate = Isolate::new(&world, &config(), "ams");
+        let quick: Vec<_> = (0..5).map(|_| reader(&isolate, "/large", 1)).collect();
+        let slow = reader(&isolate, "/large", 100);
+        world.pass(200_000);
+        assert!(quick.iter().all(|r| end(r) == Some(Ok(())) && r.bytes.get() == 16 * MIB as u64));
+        let row = format!("{part} {first} {later}");
+        if gets {
+            assert_eq!((end(&slow), slow.bytes.get()), (Some(Ok(())), 16 * MIB as u64), "{row}");
+        } else {
+            assert_eq!(end(&slow), Some(Err(OriginError::Broken)), "{row}");
+        }
+        assert_eq!(held(&isolate), 0);
+        let strong = first.starts_with('"');
+        assert_eq!(world.spent()["origin"], 1 + u64::from(strong), "{row}");
+    }
+}
+
 /// One who is slower, but never by more than there is memory for, gets it all.
 #[test]
 fn a_slower_reader_follows_as_far_as_memory_goes() {

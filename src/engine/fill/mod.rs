@@ -5,6 +5,7 @@
 //! the origin, and stores and records what comes. Without a shard it goes to the origin all the same, and what comes
 //! stays in this colo.
 
+mod alone;
 mod background;
 mod body;
 mod fetch;
@@ -196,6 +197,7 @@ impl<P: Platform> Engine<P> {
                 let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
                 match fill.reader(true, limit, platform.now()) {
                     Some(reader) => {
+                        let reader = self.may_go_on(reader, &incoming, admitted, &entry);
                         Answer::streaming(&asked, &entry, reader, platform.now(), cache_status)
                             .with(&leader_only.borrow().fields)
                     }

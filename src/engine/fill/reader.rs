@@ -1,7 +1,7 @@
 //! Readers of bodies: of a fill's as it arrives, and of what is stored, in pieces as they are taken.
 //!
 //! What a reader has still to take is held for it, and counted. One that takes nothing any more can be let go: then
-//! its answer breaks off.
+//! its answer breaks off. One that falls behind by more than there is memory for goes on alone, if it can.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -10,6 +10,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::engine::memory::StoredPage;
 use crate::engine::port::{OriginError, Platform};
 
+use super::alone::{Alone, Rest};
 use super::shared::{PIECE_BYTES, STALLED, SharedFill};
 
 /// Where a reader reads.
@@ -38,6 +39,8 @@ pub(super) fn piece_of<P: Platform>(body: &P::Chunk, at: u64, end: u64) -> Next<
 /// How far a reader is.
 pub struct ReaderState<P: Platform> {
     source: RefCell<Option<BodySource<P>>>,
+    /// It fell behind by more than there is memory for.
+    fell_behind: Cell<bool>,
     pub(super) at: Cell<u64>,
     moved: Cell<Timestamp>,
 }
@@ -45,7 +48,8 @@ pub struct ReaderState<P: Platform> {
 impl<P: Platform> ReaderState<P> {
     pub(super) fn new(source: BodySource<P>, at: u64, now: Timestamp) -> Rc<Self> {
         let source = RefCell::new(Some(source));
-        Rc::new(Self { source, at: Cell::new(at), moved: Cell::new(now) })
+        let fell_behind = Cell::new(false);
+        Rc::new(Self { source, fell_behind, at: Cell::new(at), moved: Cell::new(now) })
     }
 
     /// Whether it has something to take, or may have.
@@ -58,6 +62,12 @@ impl<P: Platform> ReaderState<P> {
     #[must_use]
     pub fn moved(&self) -> Timestamp {
         self.moved.get()
+    }
+
+    /// It gets nothing more of what others read, and goes on alone if it can.
+    pub(super) fn fall_behind(&self) {
+        self.fell_behind.set(true);
+        self.let_go();
     }
 
     /// It gets nothing more: its answer breaks off.
@@ -89,6 +99,10 @@ pub struct BodyReader<P: Platform> {
     pub(super) state: Rc<ReaderState<P>>,
     pub(super) is_leader: bool,
     pub(super) limit: Millis,
+    /// How it goes on if it falls behind.
+    pub(super) alone: Option<Alone>,
+    /// What it reads alone.
+    pub(super) rest: Option<Rest<P>>,
 }
 
 impl<P: Platform> BodyReader<P> {
@@ -100,7 +114,7 @@ impl<P: Platform> BodyReader<P> {
         now: Timestamp,
     ) -> Self {
         let state = ReaderState::new(BodySource::Page(Rc::clone(page), to), from, now);
-        Self { state, is_leader: true, limit: STALLED }
+        Self { state, is_leader: true, limit: STALLED, alone: None, rest: None }
     }
 
     /// A reader of bytes that nobody else has.
@@ -110,6 +124,8 @@ impl<P: Platform> BodyReader<P> {
             state: ReaderState::new(BodySource::Own(bytes), 0, now),
             is_leader: true,
             limit: STALLED,
+            alone: None,
+            rest: None,
         }
     }
 
@@ -123,10 +139,21 @@ impl<P: Platform> BodyReader<P> {
     ///
     /// # Errors
     /// What broke the body, [`OriginError::Timeout`] when nothing has moved for the limit, [`OriginError::Broken`] for
-    /// a reader that was let go.
+    /// a reader that was let go and can't go on alone.
     pub async fn next(&mut self, platform: &P) -> Result<Option<P::Chunk>, OriginError> {
         loop {
             let at = self.state.at.get();
+            if let Some(rest) = &mut self.rest {
+                let piece = rest.next(platform, at, self.limit).await?;
+                self.state.at.set(at + piece.as_ref().map_or(0, |piece| P::length(piece) as u64));
+                return Ok(piece);
+            }
+            if self.state.fell_behind.get()
+                && let Some(alone) = self.alone.take()
+            {
+                self.rest = Some(alone.rest(platform, at).await?);
+                continue;
+            }
             let (next, fill) = match &*self.state.source.borrow() {
                 None => return Err(OriginError::Broken),
                 Some(BodySource::Fill(fill)) => (fill.at(at), Some(fill.clone())),

@@ -7,8 +7,8 @@
 //! with timers of their own.
 //!
 //! A body that outgrows what may be stored turns into a window: pieces are let go once every reader has them. The task
-//! waits for the quickest reader alone; one that falls behind by more than there is memory for is let go, and its
-//! answer breaks off. What readers still have to take counts as memory until they have it, also after the task's end:
+//! waits for the quickest reader alone; one that falls behind by more than there is memory for goes on
+//! alone. What readers still have to take counts as memory until they have it, also after the task's end:
 //! then out of the stored response that was made of it.
 
 use std::cell::RefCell;
@@ -247,7 +247,7 @@ impl<P: Platform> SharedFill<P> {
             behind.filter(|reader| state.window && state.total - reader.at.get() > WINDOW_BYTES)
         };
         let Some(slowest) = slowest else { return false };
-        slowest.let_go();
+        slowest.fall_behind();
         self.let_go();
         true
     }
@@ -353,7 +353,7 @@ impl<P: Platform> SharedFill<P> {
         }
         let reader = ReaderState::new(BodySource::Fill(self.clone()), 0, now);
         state.readers.push(Rc::downgrade(&reader));
-        Some(BodyReader { state: reader, is_leader, limit })
+        Some(BodyReader { state: reader, is_leader, limit, alone: None, rest: None })
     }
 
     /// What stands at a place of the body.

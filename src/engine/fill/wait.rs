@@ -10,11 +10,14 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
+use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::NoStore;
 use crate::engine::port::Platform;
 use crate::http::cache_status::CacheStatus;
 
 use super::Candidate;
+use super::alone::Alone;
+use super::reader::BodyReader;
 use super::shared::{FillOutcome, SharedFill};
 use crate::engine::serve::response::{Answer, Asked};
 use crate::engine::{Engine, Incoming};
@@ -80,6 +83,7 @@ impl<P: Platform> Engine<P> {
                 let follows = self.may_follow(platform, incoming, admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {
                     Some(reader) => {
+                        let reader = self.may_go_on(reader, incoming, admitted, &entry);
                         let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
                         let now = platform.now();
                         FollowOutcome::answered(Answer::streaming(
@@ -116,6 +120,23 @@ impl<P: Platform> Engine<P> {
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }
+    }
+
+    /// The same reader with what it needs to go on alone, should it fall behind the others.
+    pub(super) fn may_go_on(
+        &self,
+        reader: BodyReader<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        entry: &Entry,
+    ) -> BodyReader<P> {
+        let facts = self.facts(incoming, false);
+        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
+        add_selecting(&mut sent, &incoming.head, &names);
+        let target = admitted.page.path_and_query();
+        let alone = Alone::of(entry, target, sent, self.config().origin_timeout);
+        BodyReader { alone, ..reader }
     }
 
     /// Whether a fill's result is this request's variant, and began after every invalidation of its targets that

@@ -1,0 +1,101 @@
+//! A reader that fell behind goes on alone: it asks the origin for the rest of the same representation (RFC 9110
+//! §13.1.5, §14.2). Only a strong entity tag says that it is the same.
+
+use crate::base::time::Millis;
+use crate::cache::entry::Entry;
+use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
+use crate::http::Fields;
+
+use super::stored::stated_length;
+
+/// What a reader needs to go on alone.
+pub(super) struct Alone {
+    target: String,
+    fields: Fields,
+    etag: String,
+    length: Option<u64>,
+    timeout: Millis,
+}
+
+/// The rest of a body, for one reader.
+pub(super) struct Rest<P: Platform> {
+    body: P::Stream,
+    /// Bytes that the reader has already.
+    skip: u64,
+    /// Where the body ends, if that is known.
+    end: Option<u64>,
+}
+
+impl Alone {
+    /// None if it can't be known that what the origin says later is the same.
+    #[must_use]
+    pub(super) fn of(
+        entry: &Entry,
+        target: String,
+        mut sent: Fields,
+        timeout: Millis,
+    ) -> Option<Self> {
+        let etag = entry.fields.get("etag")?.trim();
+        if entry.status != 200 || !etag.starts_with('"') {
+            return None;
+        }
+        for name in ["if-none-match", "if-modified-since", "range"] {
+            sent.remove(name);
+        }
+        sent.set("if-range", etag);
+        let length = stated_length(&entry.fields);
+        Some(Self { target, fields: sent, etag: etag.to_owned(), length, timeout })
+    }
+
+    /// Asks for what follows a place of the body.
+    pub(super) async fn rest<P: Platform>(
+        self,
+        platform: &P,
+        at: u64,
+    ) -> Result<Rest<P>, OriginError> {
+        let mut fields = self.fields;
+        fields.set("range", format!("bytes={at}-"));
+        let request = OriginRequest {
+            method: "GET".to_owned(),
+            target: self.target,
+            fields,
+            content: Content::None,
+            timeout: self.timeout,
+        };
+        let response = platform.fetch(request).await?;
+        let said = &response.head.fields;
+        let same = said.get("etag").is_some_and(|etag| etag.trim() == self.etag);
+        let begins = format!("bytes {at}-");
+        let part = said.get("content-range").is_some_and(|range| range.starts_with(&begins));
+        let skip = match response.head.status {
+            206 if same && part => 0,
+            200 if same => at,
+            _ => {
+                platform.cancel(response.body);
+                return Err(OriginError::Broken);
+            }
+        };
+        Ok(Rest { body: response.body, skip, end: self.length })
+    }
+}
+
+impl<P: Platform> Rest<P> {
+    /// The next piece for a reader that has all up to `at`; none at the end.
+    pub(super) async fn next(
+        &mut self,
+        platform: &P,
+        at: u64,
+        limit: Millis,
+    ) -> Result<Option<P::Chunk>, OriginError> {
+        while let Some(piece) = platform.read(&mut self.body, limit).await? {
+            let length = P::length(&piece) as u64;
+            if length > self.skip {
+                let skip = std::mem::take(&mut self.skip);
+                return Ok(Some(if skip > 0 { P::slice(&piece, skip, length) } else { piece }));
+            }
+            self.skip -= length;
+        }
+        let whole = self.skip == 0 && self.end.is_none_or(|end| end == at);
+        if whole { Ok(None) } else { Err(OriginError::Broken) }
+    }
+}
