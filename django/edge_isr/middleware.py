@@ -114,9 +114,11 @@ def _waiting_bounded() -> Iterator[None]:
 
 
 def _start_delivery(settings: Settings) -> None:
-    if settings.outbox and settings.delivery == "thread" and not is_dormant():
-        from .delivery import thread
+    if not settings.outbox or is_dormant():
+        return
+    from .delivery import queues, thread
 
+    if settings.delivery == "thread" or settings.delivery in queues.QUEUES:
         thread.ensure(settings)
 
 

@@ -13,6 +13,8 @@ from django.utils import timezone
 from processes import TESTS, SiteProcess, site_environment
 
 import edge_isr
+from edge_isr.conf import get_settings
+from edge_isr.delivery import queues, thread
 from edge_isr.delivery.queues import task_framework
 from edge_isr.models import OutboxMessage
 
@@ -99,12 +101,37 @@ def test_a_worker_delivers_and_one_that_was_killed_is_made_up_for(queue, worker)
     queue.kill()
     worker.hold.set()
     assert not delivered()
-    # Its claim ends, and the task of another change delivers both.
+    # Its claim ends, and without any other change the site queues a task for what it held.
     OutboxMessage.objects.filter(status="pending").update(claimed_until=timezone.now())
+    thread.kick(get_settings())
     queue.start()
+    wait_for(delivered, 60)
+    assert worker.tags == {"first", "second"}
+
+    # Nor needs it one for what failed.
+    worker.answers = [(503, {}), (503, {})]
     edge_isr.revalidate_by_tags("third")
     wait_for(delivered, 60)
-    assert worker.tags == {"first", "second", "third"}
+    assert worker.tags == {"first", "second", "third"} and worker.answers == []
+
+
+def test_a_queue_that_is_out_of_reach(edge, worker, monkeypatch, caplog):
+    """The rows are safe, and a task is queued once it is back."""
+    tasks = []
+
+    def enqueue(*task):
+        tasks.append(task)
+        if len(tasks) < 3:
+            raise ConnectionError("no broker")
+        queues.deliver("default")
+
+    monkeypatch.setitem(queues._ENQUEUE, "celery", lambda *task: enqueue(*task))
+    monkeypatch.setattr(thread, "QUEUE_SECONDS", 0.1)
+    monkeypatch.setattr(thread, "POLL_SECONDS", 0.1)
+    edge(DELIVERY="celery")
+    edge_isr.revalidate_by_tags("x")
+    wait_for(delivered, 20)
+    assert "no broker" in caplog.text and worker.tags == {"x"}
 
 
 def test_django_tasks_without_a_queue(edge, worker, settings):

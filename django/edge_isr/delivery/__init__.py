@@ -38,13 +38,14 @@ def notify(using: str, settings: Settings) -> None:
     """Tells whoever delivers that there is something to deliver."""
     if settings.delivery == "command":
         return
-    if settings.delivery == "thread":
-        from . import thread
-
-        thread.kick(settings)
-    elif "." in settings.delivery:
+    if "." in settings.delivery:
         import_string(settings.delivery)(using)
-    else:
-        from . import queues
+        return
+    from . import queues, thread
 
-        queues.enqueue(settings.delivery, using, settings)
+    try:
+        if settings.delivery in queues.QUEUES:
+            queues.enqueue(settings.delivery, using, settings)
+    finally:
+        # It delivers, or looks after what the queue leaves.
+        thread.kick(settings)

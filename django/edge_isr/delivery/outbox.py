@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -104,6 +104,15 @@ def write(invalidation: Invalidation, using: str, settings: Settings) -> None:
         OutboxMessage.objects.using(using).bulk_create(rows)
 
 
+def first_due(using: str, resting: Iterable[str] = ()) -> float | None:
+    """In how many seconds the first row is due and nobody's, below 0 if it is; none without one."""
+    pending = OutboxMessage.objects.using(using).filter(status=OutboxMessage.Status.PENDING)
+    # What another holds is nobody's before its claim ends.
+    free_at = Greatest("due_at", Coalesce("claimed_until", "due_at"))
+    due = pending.exclude(target__in=resting).aggregate(at=Min(free_at))["at"]
+    return None if due is None else (due - timezone.now()).total_seconds()
+
+
 class Deliverer:
     """Delivers what is due. It remembers which targets rest, so that a dead one is left alone."""
 
@@ -132,10 +141,8 @@ class Deliverer:
             return LEFT_SECONDS
         pending = OutboxMessage.objects.using(using).filter(status=OutboxMessage.Status.PENDING)
         resting = self._resting()
-        # What another holds is nobody's before its claim ends.
-        free_at = Greatest("due_at", Coalesce("claimed_until", "due_at"))
-        due = pending.exclude(target__in=resting).aggregate(at=Min(free_at))["at"]
-        waits = [max(0.0, (due - timezone.now()).total_seconds())] if due is not None else []
+        due = first_due(using, resting)
+        waits = [max(0.0, due)] if due is not None else []
         now = time.monotonic()
         if resting and pending.filter(target__in=resting).exists():
             waits += [self._rest_until[name] - now for name in resting]

@@ -1,7 +1,7 @@
 """Delivery by a task queue that the project has already: Celery, RQ or django-tasks.
 
 The task carries nothing but the name of a database; what is to be delivered stands in the outbox.
-A task that is lost is made up for by the next one, or by `edge_isr_deliver`.
+What a task leaves, or one that is lost was for, is queued again by the site's processes (`thread`).
 """
 
 from __future__ import annotations
@@ -79,8 +79,10 @@ def _django_tasks(using: str, settings: Settings) -> None:
     task.using(queue_name=settings.queue_name).enqueue(using)
 
 
+# By their names in DELIVERY.
 _ENQUEUE: dict[str, Callable[[str, Settings], None]] = {
     "celery": _celery,
     "rq": _rq,
     "django-tasks": _django_tasks,
 }
+QUEUES = frozenset(_ENQUEUE)

@@ -1,5 +1,8 @@
 """The thread that delivers the outbox: one per process, begun when it is first needed.
 
+Where a queue delivers, it only looks after what the queue's tasks have left: what failed, what a
+killed worker held, what a lost task was for. It queues a task for those.
+
 It wakes when a transaction has committed, when something is due again, and every 15 seconds for
 what other processes left behind. It outlives a dead database connection. At the end of the process
 it has a moment to finish: a management command's changes are sent before it exits.
@@ -16,12 +19,16 @@ import time
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
 from ..conf import Settings, in_test_run
+from .queues import QUEUES, enqueue
 
 logger = logging.getLogger("edge_isr")
 
 POLL_SECONDS = 15.0
 EXIT_SECONDS = 5.0
 ERROR_SECONDS = 2.0
+# How long a queue's task has for what is due, before another one is queued.
+QUEUE_SECONDS = 2.0
+QUEUE_AGAIN_SECONDS = 5.0
 
 
 class DeliveryThread:
@@ -90,8 +97,7 @@ class DeliveryThread:
         for alias in databases():
             try:
                 close_old_connections()
-                self._deliverer.round(alias, self._settings)
-                due = self._deliverer.next_due(alias)
+                due = self._look_after(alias)
                 wait = wait if due is None else min(wait, max(due, 0.01))
             except (DatabaseError, InterfaceError) as error:
                 # The connection may be dead: the next round opens a new one.
@@ -103,6 +109,23 @@ class DeliveryThread:
                 logger.exception("delivering the outbox on %s failed", alias)
                 wait = min(wait, ERROR_SECONDS)
         return wait
+
+    def _look_after(self, alias: str) -> float | None:
+        """Sees to what is due on a database; when it has to be looked at again."""
+        from .outbox import first_due
+
+        if self._settings.delivery not in QUEUES:
+            self._deliverer.round(alias, self._settings)
+            return self._deliverer.next_due(alias)
+        due = first_due(alias)
+        if due is None or due > -QUEUE_SECONDS:
+            return None if due is None else due + QUEUE_SECONDS
+        try:
+            enqueue(self._settings.delivery, alias, self._settings)
+        except Exception:
+            logger.exception("no task could be queued (%s)", self._settings.delivery)
+            return POLL_SECONDS
+        return QUEUE_AGAIN_SECONDS
 
 
 def _close(alias: str) -> None:
