@@ -129,9 +129,10 @@ def page(body="hello", tags="", control="max-age=300, stale-while-revalidate=360
 
 
 class Origin:
-    """The server. Paths without a behaviour are a plain 404."""
+    """The server. Paths without a behaviour are a plain 404, unless it is told otherwise."""
 
-    def __init__(self):
+    def __init__(self, otherwise=Reply(b"no such page", status=404)):
+        self._otherwise = otherwise
         self.port = None
         self._behaviours = {}
         self._requests = []
@@ -196,7 +197,7 @@ class Origin:
             path = request.target.split("?")[0]
             with self._lock:
                 self._requests.append(request)
-                behaviour = self._behaviours.get(path, Reply(b"no such page", status=404))
+                behaviour = self._behaviours.get(path, self._otherwise)
             behaviour(connection, request)
         except OSError:
             pass

@@ -47,12 +47,13 @@ class Colo(Edge):
             **({"LATER": "yes"} if later else {}),
         }
         given = {
+            "around": str(ROOT / "tests/e2e/colo_worker.mjs"),
             "bindings": bindings,
             "build": os.environ.get("EDGE_ISR_BUILD", str(ROOT / "build")),
             "persist": str(self.directory / self.name),
             "port": self.port,
         }
-        arguments = [ROOT / "node_modules/.bin/node", ROOT / "tests/e2e/colo.mjs", json.dumps(given)]
+        arguments = [ROOT / "node_modules/.bin/node", ROOT / "tests/e2e/wrapped.mjs", json.dumps(given)]
         log = self.directory / f"{self.name}-{time.monotonic_ns()}.log"
         self.process = Process(self.name, arguments, log)
 

@@ -1,12 +1,11 @@
-// Starts one colo of several: a runtime of its own, with its own memory and its own cache. What all share (the journal,
-// the shards, L2) is in the one that is given no `HOME`. Its bindings, its build, its port and where it keeps state come
-// as one JSON argument.
+// Starts the built worker with another one round it, on a runtime of its own: with its own memory, and as a colo of
+// its own. The worker round it, bindings, build, port and where state is kept come as one JSON argument.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Miniflare } from "miniflare";
 
-const { bindings, build, persist, port } = JSON.parse(process.argv[2]);
+const { around, bindings, build, persist, port } = JSON.parse(process.argv[2]);
 const read = (name, coding) => readFileSync(join(build, name), coding);
 
 const runtime = new Miniflare({
@@ -22,7 +21,7 @@ const runtime = new Miniflare({
   },
   modulesRoot: "/",
   modules: [
-    { type: "ESModule", path: "/colo.mjs", contents: readFileSync(new URL("colo_worker.mjs", import.meta.url), "utf8") },
+    { type: "ESModule", path: "/main.mjs", contents: readFileSync(around, "utf8") },
     { type: "ESModule", path: "/index.js", contents: read("index.js", "utf8") },
     { type: "CompiledWasm", path: "/index_bg.wasm", contents: read("index_bg.wasm") },
   ],
