@@ -43,6 +43,11 @@ def beside(key: Any) -> str:
 
 def missed(recorder: Recorder, name: Name, replaces: bool = False) -> None:
     """A value is missing: what is loaded until it is put there is what it is made of."""
+    begun = recorder.spans.get(name)
+    if begun is not None and begun.made:
+        # Who asks again may put there what was loaded since the first time.
+        begun.replaces = begun.replaces or replaces
+        return
     span = Span(_guard(), made=True, replaces=replaces)
     recorder.begin_span(name, span)
 
