@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.conf import settings as django_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from .conf import Settings
@@ -115,11 +116,20 @@ def cached_views(settings: Settings) -> list[CachedView]:
 def patterns(resolver: Any = None, prefix: str = "/") -> Iterator[tuple[str, Any]]:
     """Every URL pattern of the site with its view, a `*` for what varies."""
     for entry in (resolver or get_resolver()).url_patterns:
-        path = prefix + _as_wildcard(str(entry.pattern))
-        if isinstance(entry, URLResolver):
-            yield from patterns(entry, path)
-        elif isinstance(entry, URLPattern):
-            yield path, entry.callback
+        for start in _prefixes(entry.pattern):
+            path = prefix + start
+            if isinstance(entry, URLResolver):
+                yield from patterns(entry, path)
+            elif isinstance(entry, URLPattern):
+                yield path, entry.callback
+
+
+def _prefixes(pattern: Any) -> list[str]:
+    """What a pattern stands for, once for each language in `i18n_patterns`."""
+    if not hasattr(pattern, "prefix_default_language"):
+        return [_as_wildcard(str(pattern))]
+    bare = None if pattern.prefix_default_language else django_settings.LANGUAGE_CODE
+    return ["" if code == bare else f"{code}/" for code, _ in django_settings.LANGUAGES]
 
 
 def _as_wildcard(pattern: str) -> str:

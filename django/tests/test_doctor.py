@@ -7,6 +7,7 @@ from io import StringIO
 import pytest
 from conftest import is_public, tags_of
 from django.conf import settings as django_settings
+from django.conf.urls.i18n import i18n_patterns
 from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 from django.middleware.csrf import get_token
@@ -42,7 +43,15 @@ class TestRoutes:
         fields = {"vary_on": ["device"], "forward_headers": ["HX-Request", "X-Theme"]}
         assert self.routes() == [{"path": "/page/", **fields}, {"path": "/page/*/", **fields}]
 
-    RULES = [{"path": "/*", "action": "cache"}]
+    @pytest.mark.parametrize("prefixed", [True, False])
+    def test_in_every_language(self, site, settings, prefixed):
+        settings.LANGUAGES = [("en", "English"), ("de", "Deutsch")]
+        settings.LANGUAGE_CODE = "en"
+        view = isr(query=["q"])(page)
+        patterns = i18n_patterns(path("page/", view), prefix_default_language=prefixed)
+        site(page, urlpatterns=patterns)
+        paths = [route["path"] for route in self.routes()]
+        assert paths == ["/en/page/" if prefixed else "/page/", "/de/page/"]
 
     @pytest.mark.parametrize(
         ("asked", "rule", "lacking"),
