@@ -220,8 +220,11 @@ class PageContext:
         if auto_tags:
             self.recorder.begin_span(BEFORE, Span(None, made=False, replaces=False))
 
-    def view_found(self) -> None:
-        """The middlewares have had their turn. What an uncached view loads is not looked at."""
+    def view_found(self, view: Any = None) -> None:
+        """The middlewares have had their turn, and decorators around a cached view begin theirs.
+        What an uncached view loads is not looked at."""
+        if _is_cached(view):
+            return
         self.early = False
         self._before = self._before or self.recorder.end_span(BEFORE)
 
@@ -292,6 +295,14 @@ def moment_of(moment: datetime | timedelta | float) -> float:
     if isinstance(moment, bool) or not isinstance(moment, (int, float)):
         raise TypeError(f"expected a datetime or a number of seconds, got {moment!r}")
     return time.time() + moment
+
+
+def _is_cached(view: Any) -> bool:
+    """Whether a view is cached, perhaps within its decorators (`wraps` hands the mark on), or has a
+    method that is."""
+    cls = getattr(view, "view_class", None) or getattr(view, "cls", None)
+    parts = (getattr(cls, name, None) for name in ("dispatch", "get", "list", "retrieve"))
+    return any(hasattr(part, "edge_isr") for part in (view, *parts))
 
 
 def view_of(request: HttpRequest | None) -> str:

@@ -81,12 +81,14 @@ class EdgeISRMiddleware(_Middleware):
         finally:
             page.close()
 
-    def process_view(self, request: HttpRequest, *view: Any) -> Any:
+    def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         """The view is about to begin."""
-        page_of(request).view_found()
+        page_of(request).view_found(view)
 
-    async def _process_view_async(self, request: HttpRequest, *view: Any) -> Any:
-        page_of(request).view_found()
+    async def _process_view_async(
+        self, request: HttpRequest, view: Any, args: Any, kwargs: Any
+    ) -> Any:
+        page_of(request).view_found(view)
 
     async def _async(
         self,

@@ -1,10 +1,13 @@
 """What middlewares load and change before a view begins that is cached."""
 
+from functools import wraps
+
 import pytest
 from conftest import aget, is_public, tags_of, ttl_of
 from django.core.cache import cache
 from django.http import HttpResponse
-from django.utils.decorators import sync_and_async_middleware
+from django.utils.decorators import method_decorator, sync_and_async_middleware
+from django.views import View
 from shop.models import Category, Label
 
 from edge_isr import isr
@@ -93,6 +96,32 @@ def test_a_cached_view_inside_of_another(site, within, hats):
     within("menu")
     inner = isr(shown)
     assert "shop.category:1" in tags_of(site(lambda request: inner(request)).get("/page/"))
+
+
+def with_menu(view):
+    @wraps(view)
+    def decorated(request):
+        request.menu = [category.name for category in Category.objects.all()]
+        return view(request)
+
+    return decorated
+
+
+class Shown(View):
+    """It loads before the method that is cached."""
+
+    def setup(self, request):
+        super().setup(request)
+        request.menu = [category.name for category in Category.objects.all()]
+
+    @method_decorator(isr)
+    def get(self, request):
+        return shown(request)
+
+
+@pytest.mark.parametrize("view", [with_menu(isr(shown)), Shown.as_view()])
+def test_what_comes_before_in_the_view_itself(site, hats, view):
+    assert "shop.category:1" in tags_of(site(view).get("/page/"))
 
 
 def test_an_uncached_view_records_nothing(site, within, hats):
