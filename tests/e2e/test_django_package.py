@@ -1,6 +1,7 @@
 """The Django package with the real worker: the same story on a site that names its tags and on one
 that has them named, with and without the outbox; and what a worker that was away has missed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SEEN_SECONDS
-from stack import ROOT, WEBHOOK_SECRET, Process, free_port, wait_until
+from stack import ROOT, TOKENS, WEBHOOK_SECRET, Process, free_port, wait_until
 
 PACKAGE = ROOT / "django"
 IMPORTS = "from shop.models import Category, Product\nfrom django.db import transaction\n"
@@ -33,6 +34,7 @@ class Story:
             "STORY_DIRECTORY": str(directory),
             "STORY_SECRET": WEBHOOK_SECRET,
             "STORY_OUTBOX": outbox,
+            "STORY_TOKEN": TOKENS["reader"][1],
         }
         self.manage("migrate", "--run-syncdb", "-v0")
         self.orm(DATA)
@@ -43,7 +45,7 @@ class Story:
         self.process = Process("site", [*arguments, "--no-control-socket"], log, self.env, PACKAGE)
         self.process.wait_for(lambda: "Booting worker" in self.process.output(), 30, "serving")
 
-    def manage(self, *arguments):
+    def manage(self, *arguments, code=0):
         """A management command in a process of its own; what it printed."""
         done = subprocess.run(
             [sys.executable, "-m", "django", *arguments],
@@ -53,7 +55,7 @@ class Story:
             text=True,
             timeout=60,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 
     def orm(self, code):
@@ -148,5 +150,24 @@ def test_what_the_worker_missed_it_hears_later(start_worker, tmp_path):
         edge.until(lambda answer: "Kufi" in answer.text, "/product/fez/", 60)
         told = site.manage("edge_isr_status")
         wait_until(lambda: "0 pending" in site.manage("edge_isr_status"), 30, told)
+    finally:
+        site.process.stop()
+
+
+def test_the_routes_that_views_ask_for(start_worker, tmp_path):
+    """What is printed for the worker is what is enough for the check, and for the pages."""
+    port = free_port()
+    plain = start_worker(f"http://127.0.0.1:{port}")
+    site = Story(tmp_path, "auto", port, plain)
+    try:
+        lacking = site.manage("edge_isr_routes", "--check", code=1)
+        for what in ("HX-Request never reaches", "make pages of their own", "vary_on: device"):
+            assert what in lacking
+        routes = json.loads(site.manage("edge_isr_routes"))
+        edge = start_worker(f"http://127.0.0.1:{port}", config=routes)
+        site.env["STORY_EDGE"] = edge.url
+        assert "have all that the views ask for" in site.manage("edge_isr_routes", "--check")
+        assert edge.get("/search/?q=a").text == "page of a"
+        assert edge.get("/search/?q=a", hx_request="true").text == "partial of a"
     finally:
         site.process.stop()

@@ -44,6 +44,7 @@ CACHES = {
 EDGE_ISR = {
     "WORKER_URL": os.environ.get("STORY_EDGE", ""),
     "WEBHOOK_SECRET": os.environ["STORY_SECRET"],
+    "TOKEN": os.environ.get("STORY_TOKEN", ""),
     "AUTO_TAGS": KIND == "auto",
     "OUTBOX": os.environ.get("STORY_OUTBOX", "yes") == "yes",
 }

@@ -44,8 +44,15 @@ def about(request):
     return HttpResponse("about us")
 
 
+@isr(tags="static", query=["q"], vary=["HX-Request", "device"])
+def search(request):
+    form = "partial" if request.headers.get("HX-Request") else "page"
+    return HttpResponse(f"{form} of {request.GET.get('q', '')}")
+
+
 urlpatterns = [
     path("product/<slug:slug>/", product),
     path("category/<slug:slug>/", category),
     path("about/", about),
+    path("search/", search),
 ]
