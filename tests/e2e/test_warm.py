@@ -182,7 +182,7 @@ def test_a_sitemap_index_with_plain_and_packed_files(start_worker, own, path):
         f"{path}/packed.xml.gz": Reply(gzip.compress(urlset(locations[100:200])), [("Content-Type", "application/gzip")]),
         f"{path}/coded.xml": Reply(gzip.compress(urlset(locations[200:])), [("Content-Encoding", "gzip")]),
         f"{path}/torn.xml.gz": Reply(gzip.compress(urlset(locations))[:-40], [("Content-Type", "application/gzip")]),
-        f"{path}/feed.xml": xml(b"<rss/>"),
+        f"{path}/feed.xml": xml(b"<html/>"),
     }
     entries = "".join(f"<sitemap><loc>http://{HOST}{name}</loc></sitemap>" for name in files)
     own.on(f"{path}/index.xml", xml(f"<sitemapindex>{entries}</sitemapindex>".encode()))
@@ -191,7 +191,7 @@ def test_a_sitemap_index_with_plain_and_packed_files(start_worker, own, path):
     name = order(edge, {"sitemap": f"http://{HOST}{path}/index.xml"})
     said = wait_until(lambda: (j := job(edge, name))["done"] == 300 and j["failures"] and j, 60, "the pages")
     assert [failure["url"] for failure in said["failures"]] == [f"http://{HOST}{path}/feed.xml"]
-    assert said["failures"][0]["reason"].startswith("sitemap-other-root <rss>")
+    assert said["failures"][0]["reason"].startswith("sitemap-other-root <html>")
     for each in every:
         assert own.count(each) == 1
     answer = edge.get(every[150], host=HOST)

@@ -199,17 +199,20 @@ impl Page {
         Script::new(said, &fields, &body).after(phase.delay)
     }
 
-    /// What the edge has learned by a request that says nothing of a visitor: after the bound nothing older is seen.
-    fn learned(&self) -> Option<i64> {
+    /// What the edge has learned of a visitor's variant, by a request for the whole of it that says nothing else of a
+    /// visitor: after the bound nothing older is seen. What is said of a variant that nobody has stored tells nothing of
+    /// others: a page in one language, with a 404 in the next.
+    fn learned(&self, head: &RequestHead, vary: &[&str]) -> Option<i64> {
         let log = self.log.borrow();
         let tells = |exchange: &&Exchange| {
             let fields = &exchange.fields;
+            let silent = |name: &&str| vary.contains(name) || !fields.has(name);
             !exchange.storable
                 && !matches!(exchange.status, 408 | 425 | 429 | 500..)
                 && fields.get("user-agent") == Some(USER_AGENT)
-                && !fields.has("accept")
-                && !fields.has("accept-language")
-                && !fields.has("origin")
+                && !fields.has("range")
+                && ["accept", "accept-language", "origin"].iter().all(silent)
+                && vary.iter().all(|name| normal(name, fields) == normal(name, &head.fields))
         };
         log.iter().filter(tells).map(|exchange| exchange.ended).max()
     }
@@ -309,7 +312,6 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
     if passes {
         return Some("it passes, and gets another's answer".to_owned());
     }
-    let learned = page.learned();
     let (barrier, hard) = page.barrier.get();
     let mut why = "no answer of the origin is like it".to_owned();
     for exchange in page.log.borrow().iter().filter(|exchange| exchange.mark == mark) {
@@ -333,6 +335,7 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
             why = "its lifetime and window are over".to_owned();
             continue;
         }
+        let learned = page.learned(head, &exchange.vary);
         if learned.is_some_and(|at| exchange.began < at && came > at + LAG) {
             why = "the page is gone, and the edge knew".to_owned();
             continue;
