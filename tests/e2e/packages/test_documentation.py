@@ -7,7 +7,7 @@ from stack import ROOT
 
 REQUIREMENTS = Path(__file__).parent / "requirements.txt"
 # What the sites run on, and what only other packages need.
-OTHERS = {"Django", "gunicorn"}
+OTHERS = {"Django", "gunicorn", "crispy-bootstrap5", "tablib"}
 
 
 def test_the_list_in_the_docs():

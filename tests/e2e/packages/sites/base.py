@@ -67,11 +67,14 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "handlers": {"console": {"class": "logging.StreamHandler"}},
-    "loggers": {"edge_isr": {"handlers": ["console"], "level": "INFO"}},
+    "loggers": {
+        "edge_isr": {"handlers": ["console"], "level": "INFO"},
+        "django.request": {"handlers": ["console"], "level": "ERROR"},
+    },
 }
 
 
-class _Unmigrated:
+class _Unmigrated(dict):
     """Tables straight from the models: the migrations of forty packages take a minute."""
 
     def __contains__(self, app):

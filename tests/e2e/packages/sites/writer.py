@@ -1,5 +1,5 @@
-"""A process of the site beside its server, as a shell or a queue's worker is: makes the tables, then
-runs what it is sent, a line of JSON each, and answers each with a line."""
+"""A process of the site beside its server, as a shell or a queue's worker is: makes the tables,
+then runs what it is sent, a line of JSON each, and answers each with a line."""
 
 import json
 import os

@@ -1,0 +1,17 @@
+"""Packages that keep what was read: in Redis, and for queries that nobody asked to be kept."""
+
+import os
+
+from base import *  # noqa: F403
+from base import APPS
+
+ROOT_URLCONF = "caches.urls"
+INSTALLED_APPS = [*APPS, os.environ["SITE_CACHE"], "caches"]
+CACHES = {
+    "default": {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": os.environ["SITE_REDIS"],
+    }
+}
+CACHEOPS_REDIS = os.environ["SITE_REDIS"].removesuffix("0") + "1"
+CACHEOPS = {"caches.*": {"ops": "all", "timeout": 600}}
