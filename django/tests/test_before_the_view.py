@@ -10,7 +10,7 @@ from django.utils.decorators import method_decorator, sync_and_async_middleware
 from django.views import View
 from shop.models import Category, Label
 
-from edge_isr import isr
+from edge_isr import isr, tags
 from edge_isr.context import automatic, page_of
 from edge_isr.models import OutboxMessage
 
@@ -146,6 +146,29 @@ def test_what_a_middleware_takes_out_of_a_cache(site, within, hats):
     answer = client.get("/page/", headers={"X-Edge-ISR-Warmup": "1"})
     assert answer.content == b"new" and "shop.category:1" in tags_of(answer)
     assert ttl_of(answer) == 300
+
+
+@pytest.mark.parametrize("early", [True, False])
+def test_the_site_that_is_kept_in_memory(site, settings, early):
+    settings.SITE_ID = 1
+    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.sites"]
+    from django.contrib.sites.models import SITE_CACHE, Site
+
+    if early:
+        current = "django.contrib.sites.middleware.CurrentSiteMiddleware"
+        settings.MIDDLEWARE = [*settings.MIDDLEWARE, current]
+    # Apps do not come and go but in tests.
+    tags._model_labels.cache_clear()
+    SITE_CACHE[1] = Site(pk=1, domain="a.example", name="A")
+
+    def view(request):
+        return HttpResponse((request.site if early else Site.objects.get_current()).name)
+
+    try:
+        assert tags_of(site(isr(view)).get("/page/")) == {"sites.site:1"}
+    finally:
+        SITE_CACHE.clear()
+        tags._model_labels.cache_clear()
 
 
 def test_a_middlewares_own_flags_shorten_no_lifetime(site, within):

@@ -386,19 +386,3 @@ def test_no_time_is_lost_where_nothing_is_recorded(hats):
     finally:
         backend.get = original
     assert calls == ["a"]
-
-
-def test_the_site_that_is_kept_in_memory(site, settings):
-    settings.SITE_ID = 1
-    settings.INSTALLED_APPS = [*settings.INSTALLED_APPS, "django.contrib.sites"]
-    from django.contrib.sites.models import SITE_CACHE, Site
-
-    # Apps do not come and go but in tests.
-    edge_isr.tags._model_labels.cache_clear()
-    SITE_CACHE[1] = Site(pk=1, domain="a.example", name="A")
-    try:
-        view = isr(lambda request: HttpResponse(Site.objects.get_current().name))
-        assert tags_of(site(view).get("/page/")) == {"sites.site:1"}
-    finally:
-        SITE_CACHE.clear()
-        edge_isr.tags._model_labels.cache_clear()
