@@ -58,6 +58,8 @@ def put(with_hooks):
 def saves():
     with transaction.atomic():
         for row in list(Category.objects.all()[:SAVES]):
+            # One that makes no difference tells nothing.
+            row.name = f"{time.perf_counter_ns()}"
             row.save()
 
 
@@ -108,7 +110,8 @@ def main(rounds):
     call_command("migrate", verbosity=0, run_syncdb=True)
     Category.objects.bulk_create(Category(name="x", slug=str(n)) for n in range(ROWS))
     OutboxMessage.objects.all().delete()
-    middle = measure(saves, rounds, [SAVES + 1])
+    # The model, the column, and of each row its key and its slug.
+    middle = measure(saves, rounds, [2 * SAVES + 2])
     measure(update, max(3, rounds // 5), [2])
     return 0 if middle <= 1.3 else 1
 

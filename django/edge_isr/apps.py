@@ -23,11 +23,13 @@ class EdgeISRConfig(AppConfig):
             cursors,
             hooks,
             migrating,
+            saves,
             sqlite,
         )
         from .changes import follow_relations
 
         hooks.install()
+        saves.install()
         commits.install()
         sqlite.install()
         cursors.install()

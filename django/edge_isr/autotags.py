@@ -2,10 +2,11 @@
 
 An instance tags the page with `app.model:pk`, a query with `app.model` of every table that its
 result depends on: the one it lists, those it joins, filters and orders by, and those of subqueries.
-So `values()`, `count()` and `exists()` tag as well as lists do. Two kinds of queries are known to
-depend on their rows alone and tag only those: a look-up by primary key (whether it finds a row or
-not), and one by a unique field that found its row. The tables that `select_related` joins to fetch
-what a row points at are known by the instances that came of it.
+So `values()`, `count()` and `exists()` tag as well as lists do. Where less than the whole table is
+known to matter (`narrowing`), the tag is narrower: the values that rows must have, the columns that
+are read. Two kinds of queries depend on their rows alone and tag only those: a look-up by primary
+key (whether it finds a row or not), and one by a unique field that found its row. The tables that
+`select_related` joins to fetch what a row points at are known by the instances that came of it.
 
 What stands in a statement beside the ORM's own tables (`RawSQL`, `extra`, functions with templates)
 is found in its text; `cursors` sees what goes round the ORM. Limits: instances that were loaded
@@ -23,12 +24,11 @@ from typing import Any
 
 from django.conf import settings as django_settings
 from django.db.models import Model, QuerySet
-from django.db.models.expressions import Col, RawSQL
+from django.db.models.expressions import RawSQL
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
-from django.db.models.sql.where import AND
 
-from . import hints, relations, statements
+from . import hints, narrowing, relations, statements
 from .context import Recorder, automatic
 from .patching import replace_method
 from .registry import is_automatic, labels_and_key, labels_by_table, labels_of, table_names
@@ -39,23 +39,26 @@ Labels = tuple[str, ...]
 class _Thread(threading.local):
     """What one thread is doing: several may render parts of one page."""
 
-    # The query whose rows are being fetched, and the labels it is a list of if it has none.
+    # The query whose rows are being fetched, and what it depends on if it has none.
     fetching: Any = None
-    deferred: Labels | None = None
+    deferred: tuple[Labels, frozenset[str] | None] | None = None
     # The statement that is being compiled.
     compiling: _Compiling | None = None
 
 
 class _Compiling:
     """One statement: how many queries were compiled for it, whether SQL of the site's own is in it,
-    and the tables that its queries explained."""
+    the tables that its queries explained, those of them that are read by their columns, each with
+    its labels, and what its aliases mean."""
 
-    __slots__ = ("queries", "raw", "tables")
+    __slots__ = ("aliases", "by_columns", "queries", "raw", "tables")
 
     def __init__(self) -> None:
         self.queries = 0
         self.raw = False
         self.tables: set[str] = set()
+        self.by_columns: dict[str, Labels] = {}
+        self.aliases: dict[str, set[str]] = {}
 
 
 _thread = _Thread()
@@ -112,25 +115,29 @@ def _fetch_all(original: Any) -> Any:
         ):
             original(self)
             return
-        instances = issubclass(self._iterable_class, ModelIterable)
-        outer = _thread.fetching, _thread.deferred
-        _thread.fetching, _thread.deferred = self.query if instances else None, None
-        fresh = self._result_cache is None
-        try:
-            if fresh:
-                self._result_cache = list(self._iterable_class(self))
-            if _thread.deferred is not None and not self._result_cache:
-                recorder.saw_models(_thread.deferred)
-        finally:
-            _thread.fetching, _thread.deferred = outer
-        recorder.querysets[id(self)] = self
-        if instances:
-            see(recorder, self.model, self._result_cache, bool(self.query.select_related))
-        if not fresh:
-            _see_query(recorder, self)
+        _fetch(recorder, self)
         original(self)
 
     return _fetch_all
+
+
+def _fetch(recorder: Recorder, queryset: Any) -> None:
+    instances = issubclass(queryset._iterable_class, ModelIterable)
+    outer = _thread.fetching, _thread.deferred
+    _thread.fetching, _thread.deferred = queryset.query if instances else None, None
+    fresh = queryset._result_cache is None
+    try:
+        if fresh:
+            queryset._result_cache = list(queryset._iterable_class(queryset))
+        if _thread.deferred is not None and not queryset._result_cache:
+            _see_labels(recorder, *_thread.deferred)
+    finally:
+        _thread.fetching, _thread.deferred = outer
+    recorder.querysets[id(queryset)] = queryset
+    if instances:
+        see(recorder, queryset.model, queryset._result_cache, bool(queryset.query.select_related))
+    if not fresh:
+        _see_query(recorder, queryset)
 
 
 def _see_query(recorder: Recorder, queryset: Any) -> None:
@@ -218,6 +225,10 @@ def _as_sql(original: Any) -> Any:
         compiling.queries = 1
         try:
             made = original(self, *args, **kwargs)
+        except BaseException:
+            for labels in compiling.by_columns.values():
+                recorder.saw_models(labels)
+            raise
         finally:
             _thread.compiling = None
         _see_rest(recorder, made[0], compiling, self.connection)
@@ -231,8 +242,13 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
     statement = statements.read(sql)
     # A SELECT that no query has made was written by hand, and may read its table as a whole.
     raw = compiling.raw or statement.selects > compiling.queries
-    if raw or relations.calls_routines(statement, connection.vendor):
+    raw = raw or relations.calls_routines(statement, connection.vendor)
+    if raw:
         see_text(recorder, sql, connection.alias)
+    for table, labels in compiling.by_columns.items():
+        parts = None if raw else narrowing.parts_of_columns(statement, table, compiling.aliases)
+        _see_labels(recorder, labels, parts)
+    if raw:
         return
     for table in statement.names(table_names()) - compiling.tables:
         recorder.saw_models(labels_by_table().get(table, ()))
@@ -252,7 +268,8 @@ def _get_from_clause(original: Any) -> Any:
         recorder = automatic()
         if recorder is not None:
             # The one moment at which it is known which tables are used.
-            _see_compiled(recorder, self.query, getattr(self, "edge_isr_before", set()))
+            before: set[str] = getattr(self, "edge_isr_before", set())
+            _see_compiled(recorder, self, before)
             # It may be a view: then what it reads is what changes.
             for table in _tables_of(self.query) & table_names(managed=False):
                 see_text(recorder, table, self.connection.alias)
@@ -265,76 +282,89 @@ def _tables_of(query: Any) -> set[str]:
     return {str(join.table_name).casefold() for join in query.alias_map.values()}
 
 
-def _see_compiled(recorder: Recorder, query: Any, before: set[str]) -> None:
-    if _thread.compiling is not None:
-        _thread.compiling.tables |= _tables_of(query)
+def _see_compiled(recorder: Recorder, compiler: Any, before: set[str]) -> None:
+    query = compiler.query
+    _see_tables(query)
     if query.is_empty():
         return
     if django_settings.DEBUG:
         recorder.dates.update(hints.compared_with_now(query.where))
     tables = labels_by_table()
-    fetched = _thread.fetching is query
+    found = narrowing.narrowed(query, compiler.connection.vendor)
     base = next(iter(query.alias_map), None)
     ordered = _orders_by_relation(query)
+    # Rows that are shown are known by themselves; those beyond a slice are not shown.
+    shown: set[str] = set()
+    known: set[str] = set()
+    if _thread.fetching is query and not query.is_sliced:
+        shown = narrowing.shown(compiler) if ordered else shown
+        known = narrowing.known_by_children(query, base) if base is not None else known
     for table in query.extra_tables:
         recorder.saw_models(tables.get(table.casefold(), ()))
     for alias, join in query.alias_map.items():
-        labels = tables.get(str(join.table_name).casefold())
-        if not query.alias_refcount.get(alias) or labels is None:
+        table = str(join.table_name).casefold()
+        labels = tables.get(table)
+        if not query.alias_refcount.get(alias) or labels is None or alias in known:
             continue
-        if alias == base:
-            _see_base(recorder, query, labels, fetched)
-        elif alias in before or ordered or not _points_forward(join) or join.filtered_relation:
-            recorder.saw_models(labels)
+        one = found.get(alias)
+        if alias == base and _see_found(recorder, query, labels, before, one):
+            continue
+        orders = ordered and alias not in shown
+        restricts = alias == base or alias in before or orders or join.filtered_relation
+        if restricts or not _points_forward(join):
+            _see_narrowed(recorder, table, labels, one)
 
 
-def _see_base(recorder: Recorder, query: Any, labels: Labels, fetched: bool) -> None:
-    found = _bounded(query) if not query.combinator else None
-    if isinstance(found, list):
-        recorder.saw_instances(dict.fromkeys(labels, found))
-    elif found is True and fetched:
+def _see_tables(query: Any) -> None:
+    compiling = _thread.compiling
+    if compiling is not None:
+        compiling.tables |= _tables_of(query)
+        for alias, join in query.alias_map.items():
+            tables = compiling.aliases.setdefault(str(alias).casefold(), set())
+            tables.add(str(join.table_name).casefold())
+
+
+def _see_found(
+    recorder: Recorder,
+    query: Any,
+    labels: Labels,
+    before: set[str],
+    one: narrowing.Narrowed | None,
+) -> bool:
+    """Whether the rows that are being fetched say all that there is to say of the base table."""
+    if _thread.fetching is not query:
+        return False
+    if one is not None and one.unique and one.keys is None:
         # By a unique field: a list only if there is no such row, which is not known yet.
-        _thread.deferred = labels
+        _thread.deferred = labels, one.parts
+        return True
+    base = next(iter(query.alias_map))
+    parts = narrowing.follows_rows(query, base, before) if one is None else None
+    if parts is not None:
+        _see_labels(recorder, labels, parts)
+    return parts is not None
+
+
+def _see_narrowed(
+    recorder: Recorder, table: str, labels: Labels, one: narrowing.Narrowed | None
+) -> None:
+    compiling = _thread.compiling
+    if one is not None and one.keys is not None:
+        recorder.saw_instances(dict.fromkeys(labels, one.keys))
+    elif one is not None and one.parts is not None:
+        _see_labels(recorder, labels, one.parts)
+    elif compiling is not None:
+        compiling.by_columns[table] = labels
     else:
         recorder.saw_models(labels)
 
 
-def _bounded(query: Any) -> list[Any] | bool | None:
-    """The primary keys that a query can find; True if it has a unique field's value; else None."""
-    unique: bool | None = None
-    base = next(iter(query.alias_map), None)
-    nodes = [query.where]
-    while nodes:
-        node = nodes.pop()
-        if node.connector != AND or node.negated:
-            continue
-        for child in node.children:
-            if hasattr(child, "children"):
-                nodes.append(child)
-                continue
-            column = getattr(child, "lhs", None)
-            if not isinstance(column, Col) or column.alias != base:
-                continue
-            values = _values(child)
-            if values is None:
-                continue
-            if column.target.primary_key:
-                return values
-            if column.target.unique and child.lookup_name == "exact":
-                unique = True
-    return unique
-
-
-def _values(lookup: Any) -> list[Any] | None:
-    """What a column is compared with, if it is plain values."""
-    if hasattr(lookup.rhs, "as_sql"):
-        return None
-    if lookup.lookup_name == "exact":
-        return [lookup.rhs]
-    if lookup.lookup_name != "in":
-        return None
-    values = list(lookup.rhs)
-    return None if any(hasattr(value, "as_sql") for value in values) else values
+def _see_labels(recorder: Recorder, labels: Labels, parts: frozenset[str] | None) -> None:
+    """Parts of a table, or all of it."""
+    if parts is None:
+        recorder.saw_models(labels)
+    else:
+        recorder.saw_parts(dict.fromkeys(labels, parts))
 
 
 def _orders_by_relation(query: Any) -> bool:

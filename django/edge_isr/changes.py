@@ -14,19 +14,18 @@ from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
-from django.db import models
+from django.db import connections, models
 from django.db.models import Model
 from django.db.models.signals import m2m_changed
 
 from .batching import is_silenced, record, record_tags
 from .conf import get_settings
+from .differences import Parts, unseen
 from .invalidation import Invalidation
 from .loops import rendered, tame
-from .registry import entry_of, is_followed, of_every, of_instance, of_models
+from .registry import entry_of, ignored_fields, is_followed, of_every, of_instance, of_models
 from .tags import MAX_NAMED_ROWS, clean, concrete_label
 
-# Written by Django at every log-in. No page may be refreshed for that.
-UNSHOWN_FIELDS = {"last_login"}
 CHUNK = 200
 
 # A foreign key of a through model: its attribute, the model it points to, and that one's attribute.
@@ -35,9 +34,7 @@ End = tuple[str, type[Model], str]
 
 def unshown(model: type[Model], names: Iterable[str] | None) -> bool:
     """Whether a change of these fields alone is on no page."""
-    entry = entry_of(model)
-    ignored = UNSHOWN_FIELDS if entry is None else UNSHOWN_FIELDS | entry.ignore_fields
-    return bool(names) and set(names or ()) <= ignored
+    return bool(names) and set(names or ()) <= ignored_fields(model)
 
 
 def followed(model: type[Model]) -> type[Model] | None:
@@ -69,9 +66,9 @@ def tell(invalidation: Invalidation, using: str) -> None:
     record(invalidation, using)
 
 
-def tell_row(labels: tuple[str, ...], pk: Any, using: str) -> None:
+def tell_row(labels: tuple[str, ...], pk: Any, using: str, parts: Iterable[str]) -> None:
     """One row of a model that has nothing else to say: as `tell`, but fast, for many saves."""
-    tags = [*labels]
+    tags = [*labels, *parts]
     for label in labels:
         # A number needs no encoding.
         name = f"{label}:{pk}"
@@ -128,6 +125,15 @@ class Change:
         self._entry = entry_of(current)
         self._connected: list[tuple[End, set[Any]]] = []
         self.found = Invalidation()
+        self.parts = Parts(current, using)
+        if self._historical:
+            # What its fields mean now is not what they meant.
+            self.parts.of_every()
+
+    @property
+    def has_registered_ends(self) -> bool:
+        """Whether its rows connect rows that have something to say."""
+        return bool(self._ends())
 
     @property
     def needs_rows(self) -> bool:
@@ -135,20 +141,30 @@ class Change:
         return self._entry is not None and self._entry.needs_rows and not self._historical
 
     def keys(self, queryset: Any) -> list[Any]:
-        """The keys of a queryset's rows; no more than are needed."""
+        """The keys of a queryset's rows, no more than are needed; and their parts."""
+        # Where rows can be kept as they are, their parts are asked for by their keys.
+        locks = connections[self.using].features.has_select_for_update
+        names = () if self._historical or locks else self.parts.names
         # order_by(): the keys of all rows, in whatever order.
-        keys = queryset.using(self.using).order_by().values_list("pk", flat=True)
+        rows = queryset.using(self.using).order_by().values_list("pk", *names)
         every = self.needs_rows or ends_of(self.model) or _database_cascades(self.model)
-        return list(keys if every else keys[: MAX_NAMED_ROWS + 1])
+        with unseen():
+            found = list(rows if every else rows[: MAX_NAMED_ROWS + 1])
+        if locks:
+            self.parts.of_keys([row[0] for row in found])
+        elif len(found) <= MAX_NAMED_ROWS and names:
+            self.parts.of_rows(row[1:] for row in found)
+        return [row[0] for row in found]
 
-    def name(self, keys: Sequence[Any]) -> None:
-        """Rows with these keys change."""
+    def name(self, keys: Sequence[Any], fields: Iterable[str] | None = None) -> None:
+        """Rows with these keys change, in all their tables or in those of these fields."""
         if not keys or self._only_if:
             return
-        if len(keys) > MAX_NAMED_ROWS or (self._historical and self._entry is not None):
+        if len(keys) > MAX_NAMED_ROWS or self._historical:
             self.name_every()
         else:
-            self.found.absorb(of_models(self.model, keys))
+            labels = None if self._entry is not None else self.parts.labels_of(fields)
+            self.found.absorb(of_models(self.model, keys, labels))
             self.found.tags.update(self._constant)
 
     def name_model(self) -> None:
@@ -162,6 +178,7 @@ class Change:
         if not self._only_if:
             self.found.absorb(of_every(self.model))
             self.found.tags.update(self._constant)
+            self.parts.of_every()
 
     @property
     def _only_if(self) -> bool:
@@ -179,15 +196,15 @@ class Change:
             for row in rows:
                 self.found.absorb(of_instance(row))
 
-    def see(self, keys: Sequence[Any], ends: bool = True) -> None:
+    def see(self, keys: Sequence[Any]) -> None:
         """The rows with these keys, as the database has them now, are changed, or were."""
         if self.needs_rows:
             self.rows(rows_by(self.model, self.using, "pk", keys))
-        self.see_ends(keys, ends)
+        self.see_ends(keys)
 
-    def see_ends(self, keys: Sequence[Any], automatic: bool = True) -> None:
-        """What rows of a through model connect. Not `automatic`: only what is registered."""
-        ends = self._ends(automatic)
+    def see_ends(self, keys: Sequence[Any]) -> None:
+        """What rows of a through model connect, as far as it is registered."""
+        ends = self._ends()
         if not ends:
             return
         values: list[set[Any]] = [set() for _ in ends]
@@ -204,17 +221,15 @@ class Change:
         for end, known in self._connected:
             self._end(end, known)
 
-    def connect(self, rows: Sequence[Model], automatic: bool = True) -> None:
+    def connect(self, rows: Sequence[Model]) -> None:
         """Rows of a through model connect what they connect."""
-        for end in self._ends(automatic):
+        for end in self._ends():
             self._end(end, {getattr(row, end[0]) for row in rows})
 
-    def _ends(self, automatic: bool) -> list[End]:
-        return [
-            end
-            for end in ends_of(self.model)
-            if (is_followed(end[1]) if automatic else entry_of(end[1]) is not None)
-        ]
+    def _ends(self) -> list[End]:
+        # A page that shows what is connected has the relation's own tag, or names the row itself,
+        # which is registered then.
+        return [end for end in ends_of(self.model) if entry_of(end[1]) is not None]
 
     def _end(self, end: End, values: set[Any]) -> None:
         _, model, target = end
@@ -235,6 +250,8 @@ class Change:
 
     def tell(self, what: str) -> None:
         """All of it is out of date when the transaction commits."""
+        if self.found:
+            self.found.absorb(self.parts.told())
         self.found.reason = f"{concrete_label(self.model)} {what}"
         tell(self.found, self.using)
 
@@ -273,10 +290,30 @@ def _reached(
             continue
         fresh = [row for row in rows if (child, row.pk) not in seen]
         seen.update((child, row.pk) for row in fresh)
-        for row in fresh if is_followed(child) else ():
-            found.absorb(of_instance(row))
+        if is_followed(child):
+            found.absorb(_rows_reached(field, fresh, using))
         if fresh and _is_cascade(field):
             found.absorb(_reached(child, [row.pk for row in fresh], using, seen))
+    return found
+
+
+def _rows_reached(field: Any, rows: list[Model], using: str) -> Invalidation:
+    found = Invalidation()
+    if not rows:
+        return found
+    for row in rows:
+        found.absorb(of_instance(row))
+    parts = Parts(field.model, using)
+    parts.of_instances(rows)
+    if field.remote_field.on_delete is getattr(models, "DB_CASCADE", None):
+        parts.of_coming_and_going()
+    elif field.remote_field.on_delete is getattr(models, "DB_SET_NULL", None):
+        parts.of_update({field.name: None}, [])
+    else:
+        # What the database knows as the default, or what a migration has told it to do.
+        parts.of_every()
+    if found:
+        found.absorb(parts.told())
     return found
 
 

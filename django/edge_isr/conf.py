@@ -90,6 +90,16 @@ EXCLUDED_BASES = (
     ("wagtail.", "AbstractRendition"),
     ("wagtail.", "BaseLogEntry"),
 )
+# Columns that a package keeps for itself, in models derived from its own: module, or what it begins
+# with, class, and fields. A change of these alone is on no page.
+IGNORED_FIELDS = (
+    ("django.contrib.auth.", "AbstractBaseUser", ("last_login",)),
+    ("wagtail.", "AbstractPage", ("draft_title", "latest_revision_created_at")),
+    ("wagtail.", "Page", ("draft_title", "latest_revision_created_at")),
+    ("wagtail.", "RevisionMixin", ("latest_revision",)),
+    ("wagtail.", "DraftStateMixin", ("has_unpublished_changes", "live_revision")),
+    ("wagtail.", "LockableMixin", ("locked", "locked_at", "locked_by")),
+)
 
 
 @dataclass(frozen=True)

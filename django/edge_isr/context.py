@@ -27,6 +27,8 @@ logger = logging.getLogger("edge_isr")
 
 # What is seen between the request's arrival and its view.
 BEFORE = "before the view"
+# Of more values and columns of a model a page depends on the model as a whole.
+MAX_PARTS = 100
 # Values that were looked for in a cache and may still be put there: see `caching`.
 MAX_SPANS = 64
 
@@ -42,8 +44,8 @@ class Recorder:
     """What was seen: instances by model, models as a whole, and tags that were named."""
 
     __slots__ = (
-        "active", "automatic", "closed", "dates", "guard", "instances", "models", "page",
-        "querysets", "refetch", "remade", "spans", "tags", "unknown", "until",
+        "active", "automatic", "closed", "dates", "guard", "instances", "models",
+        "page", "parts", "querysets", "refetch", "remade", "spans", "tags", "unknown", "until",
     )  # fmt: skip
 
     def __init__(self, automatic: bool = True, active: bool = True) -> None:
@@ -55,6 +57,8 @@ class Recorder:
         self.automatic = automatic
         self.instances: dict[str, set[Any]] = {}
         self.models: set[str] = set()
+        # Of models that are not known as a whole: values of fields, and columns.
+        self.parts: dict[str, set[str]] = {}
         self.tags: dict[str, None] = {}
         # Querysets that were looked at; kept, so that no other one gets their id.
         self.querysets: dict[int, Any] = {}
@@ -89,6 +93,13 @@ class Recorder:
         labels = tuple(labels)
         for recorder in self._open():
             recorder.models.update(labels)
+
+    def saw_parts(self, found: Mapping[str, Iterable[str]]) -> None:
+        """Something was loaded that depends on rows with some values, or on some columns: the parts
+        by their model's label."""
+        for recorder in self._open():
+            for label, parts in found.items():
+                recorder.parts.setdefault(label, set()).update(parts)
 
     def saw_unknown(self, reason: str) -> None:
         """Something was loaded, and what it depends on can't be told."""
@@ -125,6 +136,8 @@ class Recorder:
         for label, keys in list(other.instances.items()):
             self.instances.setdefault(label, set()).update(list(keys))
         self.models.update(other.models)
+        for label, parts in list(other.parts.items()):
+            self.parts.setdefault(label, set()).update(list(parts))
         self.absorb(list(other.tags), list(other.unknown), other.until)
 
     def begin_span(self, name: Any, span: Span) -> None:
@@ -143,11 +156,16 @@ class Recorder:
         for label in [label for label, keys in self.instances.items() if len(keys) > most]:
             del self.instances[label]
             self.models.add(label)
+        self.models.update(label for label, parts in self.parts.items() if len(parts) > most)
 
     def named(self) -> list[str]:
         """All as tags: those that were named, the models, the instances."""
         found = dict(self.tags)
-        found.update(dict.fromkeys(sorted(self.models)))
+        parts = {label: parts for label, parts in self.parts.items() if label not in self.models}
+        many = {label for label, named in parts.items() if len(named) > MAX_PARTS}
+        found.update(dict.fromkeys(sorted(self.models | many)))
+        for label in sorted(parts.keys() - many):
+            found.update((f"{label}:{part}", None) for part in sorted(parts[label]))
         for label in sorted(self.instances):
             keys = sorted(map(str, list(self.instances[label])))
             found.update((clean(f"{label}:{key}"), None) for key in keys)

@@ -22,10 +22,10 @@ from . import relations, statements
 from .autotags import see_text
 from .changes import follows, tell
 from .context import automatic
-from .hooks import one_transaction
 from .invalidation import Invalidation
 from .patching import replace_method
 from .registry import labels_by_table, models_of_table, of_every, table_names
+from .transactions import one_transaction
 
 # What rewrites rows in one transaction at most; CALL and DO may commit by themselves.
 _IN_TRANSACTION = frozenset({"insert", "update", "delete", "replace", "merge", "with"})

@@ -4,167 +4,40 @@ Each hook replaces one method of Django by itself and a little more, once, and d
 models that are not followed. No signal is listened to: a model with listeners loses Django's fast
 deletions and fast additions, and not every write sends one.
 
-`Model._save_table` writes the row of a save, in a transaction with its message of the outbox and
-before `post_save` is sent: receivers find the row committed, as they do without this package.
-`QuerySet.update` (and so `bulk_update`), `bulk_create` (and so what is added to a relation),
-`Collector.delete` and `_raw_delete` (deletions with their cascades, what is removed from a
-relation), and the batches that deletions are made of, for whoever calls those by themselves.
+They are `QuerySet.update` (and so `bulk_update`), `bulk_create` (and so what is added to a
+relation), `Collector.delete` and `_raw_delete` (deletions with their cascades, what is removed from
+a relation), and the batches that deletions are made of, for whoever calls those by themselves.
+`Model._save_table` is in `saves`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import lru_cache
 from inspect import Signature, signature
 from typing import Any
 
-from django.apps import apps
-from django.db import OperationalError, connections, transaction
 from django.db.models import Model, Q, QuerySet
 from django.db.models.deletion import Collector
 from django.db.models.sql.subqueries import DeleteQuery, UpdateQuery
 
-from .changes import Change, chunks, ends_of, followed, rows_by, tell_row, unshown
-from .conf import load
+from .changes import Change, chunks, ends_of, followed, unshown
 from .patching import replace_method
-from .registry import entry_of, key_of, plain_labels
-from .sqlite import has_written, writing_first
+from .transactions import changing
 
 # The model of the deletion that is going on: what its batches delete has been told.
 _deleting: ContextVar[type[Model] | None] = ContextVar("edge_isr_deleting", default=None)
 
 
-_NOTHING = nullcontext()
-
-
 def install() -> None:
     """Puts all hooks in place; again has no effect."""
-    replace_method(Model, "_save_table", _save_table)
     replace_method(QuerySet, "update", _update)
     replace_method(QuerySet, "bulk_create", _bulk_create)
     replace_method(QuerySet, "_raw_delete", _raw_delete)
     replace_method(Collector, "delete", _collected_delete)
     replace_method(UpdateQuery, "update_batch", _update_batch)
     replace_method(DeleteQuery, "delete_batch", _delete_batch)
-
-
-@contextmanager
-def one_transaction(using: str) -> Iterator[None]:
-    """What is done in it is committed together with the message that tells of it."""
-    if connections[using].in_atomic_block or not load()[0].outbox:
-        yield
-    else:
-        with writing_first(connections[using]), transaction.atomic(using=using):
-            yield
-
-
-@contextmanager
-def _transaction(using: str, model: type[Model], reads: bool) -> Iterator[None]:
-    """One for a change of a model. `reads`: we look at its rows before it is made."""
-    with one_transaction(using):
-        if reads and connections[using].in_atomic_block:
-            _write_first(connections[using], model)
-        yield
-
-
-def _is_open(using: str, instance: Model) -> bool:
-    """Whether a transaction is open, in which a save writes before it reads."""
-    return connections[using].in_atomic_block and not instance._meta.select_on_save
-
-
-def _write_first(connection: Any, model: type[Model]) -> None:
-    """Takes SQLite's write lock before anything is read.
-
-    A transaction that has read and then writes is refused at once if another one writes meanwhile;
-    one that writes first waits for its turn, as the site's own statement would without us.
-    """
-    if connection.vendor != "sqlite":
-        return
-    quote = connection.ops.quote_name
-    options = model._meta.concrete_model._meta
-    column = quote(options.local_concrete_fields[0].column)
-    try:
-        with connection.wrap_database_errors:
-            # By the driver: this is no statement of the site's.
-            connection.connection.execute(
-                f"UPDATE {quote(options.db_table)} SET {column} = {column} WHERE 0"
-            )
-        has_written(connection)
-    except OperationalError as error:
-        # A view can't be updated; that is for the site's own statement to say.
-        if "locked" in str(error):
-            raise
-
-
-def _save_table(original: Any) -> Any:
-    def _save_table(
-        self: Model,
-        raw: bool = False,
-        cls: type[Model] | None = None,
-        force_insert: bool = False,
-        force_update: bool = False,
-        using: Any = None,
-        update_fields: Any = None,
-    ) -> Any:
-        arguments = (raw, cls, force_insert, force_update, using, update_fields)
-        source = type(self)
-        # Tables of parents are written first, in the same transaction.
-        model = followed(source) if cls in (None, source._meta.concrete_model) else None
-        if model is None or unshown(model, update_fields):
-            return original(self, *arguments)
-        labels = plain_labels(model) if self._meta.apps is apps and not ends_of(model) else ()
-        if labels:
-            with _NOTHING if _is_open(using, self) else _transaction(using, model, True):
-                updated = original(self, *arguments)
-                tell_row(labels, key_of(model, self.pk), using)
-                return updated
-        change = Change(source, model, using)
-        old = _may_have_old_row(self, model, raw, update_fields)
-        with _transaction(using, model, old or self._meta.select_on_save):
-            if old:
-                _see_old_row(change, self)
-            updated = original(self, *arguments)
-            change.name([self.pk])
-            change.rows([self])
-            change.connect([self], automatic=False)
-            if change.found:
-                change.tell(str(self.pk))
-            return updated
-
-    return _save_table
-
-
-def _may_have_old_row(instance: Any, model: type[Model], raw: bool, update_fields: Any) -> bool:
-    """Whether the row as it is in the database has something to say before it is overwritten."""
-    if instance.pk is None:
-        return False
-    # A new instance may have the key of a row that is there. Where the key has a default, Django
-    # never looks for such a row: it inserts.
-    if instance._state.adding and instance._meta.pk.has_default() and not raw:
-        return False
-    if any(entry_of(end[1]) is not None for end in ends_of(model)):
-        return True
-    entry = entry_of(model)
-    if entry is None or not entry.needs_old:
-        return False
-    fields = entry.fields
-    return fields is None or update_fields is None or bool(set(fields) & set(update_fields))
-
-
-def _see_old_row(change: Change, instance: Any) -> None:
-    entry = entry_of(change.model)
-    if entry is not None and entry.needs_old:
-        for old in rows_by(change.model, change.using, "pk", [instance.pk]):
-            if entry.fields is None or _differ(old, instance, entry.fields):
-                change.rows([old])
-    change.see_ends([instance.pk], automatic=False)
-
-
-def _differ(old: Model, new: Model, fields: Iterable[str]) -> bool:
-    names = (new._meta.get_field(name).attname for name in fields)
-    return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
 def _update(original: Any) -> Any:
@@ -174,15 +47,19 @@ def _update(original: Any) -> Any:
             return original(self, **kwargs)
         self._for_write = True
         using = self.db
-        with _transaction(using, self.model, reads=True):
+        with changing(using, self.model, reads=True):
             change = Change(self.model, model, using)
             keys = change.keys(self)
             if not keys:
                 return original(self, **kwargs)
-            change.name(keys)
+            change.name(keys, kwargs)
             change.see(keys)
             count = original(self, **kwargs)
+            if count > len(set(keys)):
+                # Another transaction has brought rows into its filter.
+                change.name_every()
             change.see_ends_again()
+            change.parts.of_update(kwargs, keys)
             change.see(_new_keys(change, keys, kwargs))
             change.tell("updated")
             return count
@@ -219,10 +96,11 @@ def _bulk_create(original: Any) -> Any:
         using = self.db
         change = Change(self.model, model, using)
         options = _signature(original).bind(self, objs, *args, **kwargs).arguments
-        with _transaction(using, self.model, reads=True):
+        with changing(using, self.model, reads=True):
             before = list(_conflicting(self.model, using, objs, options))
             change.name([row.pk for row in before])
             change.rows(before)
+            change.parts.of_instances(before)
             fresh = _not_there(self.model, model, using, objs, options)
             created = original(self, objs, *args, **kwargs)
             known = [obj for obj in fresh if obj.pk is not None]
@@ -232,6 +110,9 @@ def _bulk_create(original: Any) -> Any:
                 (change.name_model if ends_of(model) else change.name_every)()
             change.rows(known)
             change.connect(fresh)
+            change.parts.of_coming_and_going()
+            change.parts.of_instances(fresh)
+            change.parts.of_keys([row.pk for row in before])
             change.see([row.pk for row in before])
             if fresh:
                 change.tell("created")
@@ -292,14 +173,14 @@ def _collected_delete(original: Any) -> Any:
         first = next(filter(None, models), None)
         if first is None:
             return original(self)
-        with _transaction(self.using, first, reads=True):
+        with changing(self.using, first, reads=True):
             origin = getattr(self.origin, "model", type(self.origin))
             # Before anything is gone: what rows say may be asked of their relations.
             for source, instances in list(self.data.items()):
                 model = followed(source)
                 if model is not None and instances:
                     change = Change(source, model, self.using)
-                    _see_deleted(change, list(instances), origin is source)
+                    _see_deleted(change, list(instances))
             token = _deleting.set(origin)
             try:
                 return original(self)
@@ -309,11 +190,14 @@ def _collected_delete(original: Any) -> Any:
     return delete
 
 
-def _see_deleted(change: Change, instances: list[Any], asked: bool) -> None:
+def _see_deleted(change: Change, instances: list[Any]) -> None:
     keys = [instance.pk for instance in instances]
     change.name(keys)
     change.rows(instances)
-    change.connect(instances, asked)
+    change.parts.of_coming_and_going()
+    # What the instances hold may be older than the rows.
+    change.parts.of_keys(keys)
+    change.connect(instances)
     change.cascade(keys)
     if change.found:
         change.tell("deleted" if len(keys) > 1 else f"{keys[0]} deleted")
@@ -324,17 +208,18 @@ def _raw_delete(original: Any) -> Any:
         model = followed(self.model)
         if model is None:
             return original(self, using)
-        with _transaction(using, self.model, reads=True):
+        with changing(using, self.model, reads=True):
             change = Change(self.model, model, using)
             keys = change.keys(self)
             if not keys:
                 return original(self, using)
-            # Rows of a relation that go with one of its ends: the end tells of itself.
-            asked = _deleting.get() in (None, self.model)
             change.name(keys)
-            change.see(keys, asked)
+            change.parts.of_coming_and_going()
+            change.see(keys)
             change.cascade(keys)
             count = original(self, using)
+            if isinstance(count, int) and count > len(set(keys)):
+                change.name_every()
             change.see_ends_again()
             change.tell("deleted")
             return count
@@ -348,11 +233,13 @@ def _update_batch(original: Any) -> Any:
         model = followed(source)
         if model is None:
             return original(self, pk_list, values, using)
-        with _transaction(using, source, reads=True):
+        with changing(using, source, reads=True):
             change, keys = Change(source, model, using), list(pk_list)
             change.name(keys)
+            change.parts.of_keys(keys)
             change.see(keys)
             result = original(self, pk_list, values, using)
+            change.parts.of_update(values, keys)
             change.see(keys)
             change.tell("updated")
             return result
@@ -366,9 +253,11 @@ def _delete_batch(original: Any) -> Any:
         model = followed(source) if _deleting.get() is None else None
         if model is None:
             return original(self, pk_list, using)
-        with _transaction(using, source, reads=True):
+        with changing(using, source, reads=True):
             change, keys = Change(source, model, using), list(pk_list)
             change.name(keys)
+            change.parts.of_coming_and_going()
+            change.parts.of_keys(keys)
             change.see(keys)
             change.cascade(keys)
             change.tell("deleted")

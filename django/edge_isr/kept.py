@@ -175,6 +175,20 @@ def _is_current(recorder: Recorder, facts: Facts) -> bool:
     return are_current(load()[0].fragment_cache, facts["versions"])
 
 
+def _see_prefetched(recorder: Recorder, row: Model) -> None:
+    """What a row brought along of its relations, and the rows that connect it."""
+    prefetched = getattr(row, "_prefetched_objects_cache", None)
+    if not prefetched:
+        return
+    models = {rows.model for rows in prefetched.values() if isinstance(rows, QuerySet)}
+    for field in row._meta.get_fields():
+        if field.many_to_many:
+            relation = getattr(field, "remote_field", None) if field.concrete else field
+            models.add(getattr(relation, "through", None) or type(row))
+    for model in models:
+        recorder.saw_models(labels_of(model) if labels_and_key(model)[0] else ())
+
+
 def _see_models(recorder: Recorder, value: Any) -> bool:
     """Records the models that a value consists of; False if it consists of something else."""
     if isinstance(value, QuerySet):
@@ -184,6 +198,7 @@ def _see_models(recorder: Recorder, value: Any) -> bool:
     if isinstance(value, Model):
         labels, key = labels_and_key(type(value))
         recorder.saw_instances({label: [key(value)] for label in labels})
+        _see_prefetched(recorder, value)
         return True
     items: Iterable[Any]
     if isinstance(value, dict):

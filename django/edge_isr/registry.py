@@ -18,7 +18,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from .conf import EXCLUDED_BASES, load
+from .conf import EXCLUDED_BASES, IGNORED_FIELDS, load
 from .invalidation import Invalidation, clean_path
 from .tags import clean, clean_all, concrete_label, every
 
@@ -52,6 +52,7 @@ class Entry:
 
 
 _entries: dict[type[Model], Entry] = {}
+_forgetting: list[Callable[[], None]] = []
 
 
 def register(
@@ -101,15 +102,23 @@ def unregister(model: type[Model]) -> None:
     forget_models()
 
 
+def also_forget(forget: Callable[[], None]) -> None:
+    """What another module remembers of models is to be forgotten with the rest."""
+    _forgetting.append(forget)
+
+
 def forget_models() -> None:
     """What is remembered of models is asked again: settings or the registry have changed."""
     entry_of.cache_clear()
+    ignored_fields.cache_clear()
     is_automatic.cache_clear()
     is_followed.cache_clear()
     plain_labels.cache_clear()
     labels_by_table.cache_clear()
     table_names.cache_clear()
     labels_and_key.cache_clear()
+    for forget in _forgetting:
+        forget()
 
 
 def _own_paths(instance: Any) -> Any:
@@ -123,6 +132,19 @@ def entry_of(model: type[Model]) -> Entry | None:
         if cls in _entries:
             return _entries[cls]
     return None
+
+
+@cache
+def ignored_fields(model: type[Model]) -> frozenset[str]:
+    """The fields, also by their columns, whose changes alone are on no page."""
+    entry = entry_of(model)
+    names = set() if entry is None else set(entry.ignore_fields)
+    for base in model.__mro__:
+        for module, name, fields in IGNORED_FIELDS:
+            if base.__name__ == name and base.__module__.startswith(module):
+                names.update(fields)
+    concrete = model._meta.concrete_fields
+    return frozenset(names | {field.attname for field in concrete if field.name in names})
 
 
 def registered() -> dict[type[Model], Entry]:
@@ -171,12 +193,15 @@ def plain_labels(model: type[Model]) -> tuple[str, ...]:
     return () if entry_of(model) is not None else labels_of(model)
 
 
-def of_models(model: type[Model], pks: Iterable[Any] = ()) -> Invalidation:
-    """The model as a whole, and some of its instances."""
-    found = Invalidation(tags=set(labels_of(model)))
+def of_models(
+    model: type[Model], pks: Iterable[Any] = (), labels: Iterable[str] | None = None
+) -> Invalidation:
+    """The model as a whole, and some of its instances; or only these of its labels."""
+    named = labels_of(model) if labels is None else tuple(labels)
+    found = Invalidation(tags=set(named))
     for pk in pks:
         key = key_of(model, pk)
-        found.tags.update(clean(f"{label}:{key}") for label in labels_of(model))
+        found.tags.update(clean(f"{label}:{key}") for label in named)
     return found
 
 

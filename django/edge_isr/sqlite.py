@@ -163,6 +163,7 @@ def writing_first(connection: Any) -> Iterator[None]:
 
 def _begins(connection: Any) -> None:
     known = vars(connection)
+    known.pop("edge_isr_written", None)
     first = known.pop("edge_isr_writes_first", False)
     if not first and not known.get("edge_isr_delivers") and _locks(connection):
         connection.edge_isr_locked = _take(connection, READERS, False, SITE_WAIT_SECONDS)
@@ -170,6 +171,7 @@ def _begins(connection: Any) -> None:
 
 def has_written(connection: Any) -> None:
     """A transaction has SQLite's own lock, or has ended."""
+    vars(connection).pop("edge_isr_written", None)
     if vars(connection).get("edge_isr_locked"):
         connection.edge_isr_locked = False
         _lock_of(connection, READERS).release()

@@ -45,6 +45,16 @@ _WRITES_INSIDE = re.compile(r"\b(?:insert\s+into|delete\s+from|merge\s+into|(?<!
 _PLAIN_TARGETS = frozenset({"insert", "replace", "refresh"})
 
 
+_PART = r'(?:"([^"]+)"|`([^`]+)`|([\w$]+))'
+_QUALIFIED = re.compile(rf"{_PART}\s*\.\s*(?:{_PART}|(\*))")
+# A table where it is read from, with its alias; and the name that a result is given.
+_PLACE = re.compile(
+    rf"\b(?:from|join)\s+{_PART}"
+    r"(?:\s+(?!(?:where|inner|left|cross|on|group|order|limit|union|for)\b)"
+    r'(?:"[^"]+"|`[^`]+`|[\w$]+))?|\bas\s+(?:"[^"]+"|`[^`]+`|[\w$]+)'
+)
+
+
 class Statement:
     """What one text of SQL says, in lower case."""
 
@@ -55,6 +65,19 @@ class Statement:
     def words(self) -> frozenset[str]:
         """All of them, whatever they are."""
         return frozenset(_WORD.findall(self.text))
+
+    @cached_property
+    def columns(self) -> frozenset[tuple[str, str]]:
+        """What stands before and after a point: a table or its alias, and a column."""
+        return frozenset(
+            (a or b or c, d or e or f or g)
+            for a, b, c, d, e, f, g in _QUALIFIED.findall(self.text)
+        )  # fmt: skip
+
+    @cached_property
+    def unqualified(self) -> frozenset[str]:
+        """Words that are neither columns with their table nor tables where they are read from."""
+        return frozenset(_WORD.findall(_PLACE.sub(" ", _QUALIFIED.sub(" ", self.text))))
 
     @cached_property
     def selects(self) -> int:

@@ -30,8 +30,9 @@ PATH = "path:"
 TABLE = "table:"
 # Of pages that depend on what can't be named: every invalidation of rows names it.
 ANYTHING = "edge_isr.anything"
-# More rows of a model that change at once are told as every row of it.
+# More rows of a model, or more values of its fields, that change at once are told as every row.
 MAX_NAMED_ROWS = 1000
+MAX_NAMED_PARTS = 4000
 
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
 # quote() keeps letters, digits and these; a literal % stays, so that encoding twice is the same.
@@ -141,10 +142,19 @@ def condensed(tags: set[str]) -> set[str]:
     """The same, where rows of one model are too many to name: what shows any of them has `:*`."""
     if len(tags) <= MAX_NAMED_ROWS:
         return tags
-    rows = Counter(t.partition(":")[0] for t in tags if ":" in t)
-    many = {label for label, count in rows.items() if count > MAX_NAMED_ROWS} & _model_labels()
+    rows = Counter(t.partition(":")[0] for t in tags if ":" in t and not is_part(t))
+    parts = Counter(t.partition(":")[0] for t in tags if is_part(t))
+    many = {label for label, count in rows.items() if count > MAX_NAMED_ROWS}
+    many |= {label for label, count in parts.items() if count > MAX_NAMED_PARTS}
+    many &= _model_labels()
     kept = {t for t in tags if t.partition(":")[0] not in many}
     return kept | many | {every(label) for label in many} if many else tags
+
+
+def is_part(name: str) -> bool:
+    """Whether it is the tag of values of a field or of a column; in doubt, it is a row's."""
+    part = name.partition(":")[2]
+    return part.startswith("@") or "=" in part or ">" in part
 
 
 def is_data(name: str) -> bool:

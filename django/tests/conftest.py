@@ -98,6 +98,9 @@ def tags_of(response):
     return {name for name in named - every if not name.startswith("path:")}
 
 
+PART = re.compile(r"[a-z]+\.[a-z_]+:(@.*|[a-z_]+(=|>).*)")
+
+
 def ttl_of(response):
     """For how many seconds the edge may keep it."""
     return int(response["CDN-Cache-Control"].partition("max-age=")[2].partition(",")[0])
@@ -191,9 +194,10 @@ class FakeWorker:
 
     @property
     def tags(self):
-        """All tags that it was told, but for the one that is in each invalidation by tags."""
+        """All tags that it was told, but for the one that is in each invalidation by tags, and
+        those of values and columns."""
         told = {tag for call in self.calls for tag in (call.json or {}).get("tags", ())}
-        return told - {ANYTHING}
+        return {tag for tag in told - {ANYTHING} if not PART.fullmatch(tag)}
 
     def stop(self):
         """From now on connections are refused."""
@@ -215,7 +219,8 @@ def worker(edge):
 
 @pytest.fixture
 def told():
-    """The tags that the outbox got since the last call, as if each call ended a transaction."""
+    """The tags that the outbox got since the last call, as if each call ended a transaction: those
+    of models and rows, or with `parts` those of values and columns as well."""
     from django.db import connection
 
     from edge_isr.batching import AfterCommit, before_commit
@@ -223,14 +228,15 @@ def told():
 
     seen = set()
 
-    def ask(kind="tags"):
+    def ask(kind="tags", parts=False):
         before_commit(connection)
         connection.run_on_commit[:] = [
             entry for entry in connection.run_on_commit if not isinstance(entry[1], AfterCommit)
         ]
         rows = [row for row in OutboxMessage.objects.all() if row.pk not in seen]
         seen.update(row.pk for row in rows)
-        return {name for row in rows for name in row.payload.get(kind, ())}
+        names = {name for row in rows for name in row.payload.get(kind, ())}
+        return names if parts else {name for name in names if not PART.fullmatch(name)}
 
     return ask
 

@@ -60,19 +60,21 @@ class TestMigrations:
         told()
         row = label(pk=41, name="x")
         row.save()
-        assert told() == {"shop.label", "shop.label:41"}
+        # What its fields meant then need not be what they mean today.
+        every = {"shop.label", "shop.label:*"}
+        assert told() == every
         label.objects.update(name="y")
-        assert told() == {"shop.label", "shop.label:41"}
+        assert told() == every
         product.objects.get(pk=11).labels.add(row)
         assert "shop.product_labels" in told()
         product.objects.get(pk=11).labels.clear()
         assert "shop.product_labels" in told()
         label.objects.bulk_create([label(pk=42, name="z")])
-        assert told() == {"shop.label", "shop.label:42"}
+        assert told() == every
         label.objects.filter(pk=42).delete()
-        assert told() >= {"shop.label", "shop.label:42"}
+        assert told() >= every
         row.delete()
-        assert told() >= {"shop.label", "shop.label:41"}
+        assert told() >= every
 
     def test_what_is_registered_is_told_as_a_whole(self, edge, told, old, hats):
         """Its functions are for the models of today."""

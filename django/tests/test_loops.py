@@ -185,9 +185,12 @@ def test_fields_that_no_page_shows(site, messages, hats):
     product = Product.objects.get(pk=11)
     product.save(update_fields=["price"])
     Product.objects.bulk_update([product], ["price"])
+    product.price = 77
+    product.save()
     assert messages() == []
     Product.objects.update(price=1, name="x")
     product.save(update_fields=["price", "name"])
+    product.name = "y"
     product.save()
     assert len(messages()) == 3
     with pytest.raises(Exception, match="prize"):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import PART
 from django.core.cache import cache
 from django.db import transaction
 from django.http import HttpResponse
@@ -25,6 +26,19 @@ from edge_isr.testing import (
 )
 
 TESTS = Path(__file__).parent
+
+
+def named(told):
+    """The tags of models and rows that were told, without those of values and columns."""
+    return {tag for tag in told.tags if not PART.fullmatch(tag)}
+
+
+def change(category):
+    """A save that changes something."""
+    category.name += "!"
+    category.save()
+
+
 PATH = [str(Path(edge_isr.__file__).parent.parent), str(TESTS)]
 
 
@@ -75,12 +89,12 @@ class TestAsleep:
     def test_it_is_recorded_when_it_commits(self, asleep, worker):
         with recorded() as told:
             category = Category.objects.create(name="x", slug="x")
-            assert told.tags == {"shop.category", f"shop.category:{category.pk}"}
+            assert named(told) == {"shop.category", f"shop.category:{category.pk}"}
             with pytest.raises(RuntimeError), transaction.atomic():
                 Label.objects.create(pk=41)
                 raise RuntimeError
         edge_isr.revalidate_by_tags("x")
-        assert told.tags == {"shop.category", f"shop.category:{category.pk}"}
+        assert named(told) == {"shop.category", f"shop.category:{category.pk}"}
         assert not OutboxMessage.objects.exists() and not worker.calls
 
     @pytest.mark.django_db
@@ -92,29 +106,29 @@ class TestAsleep:
                 Label.objects.create(pk=42)
                 raise RuntimeError
             edge_isr.revalidate_by_paths("/x/")
-        assert told.tags == {"shop.label", "shop.label:41"} and told.paths == {"/x/"}
+        assert named(told) == {"shop.label", "shop.label:41"} and told.paths == {"/x/"}
 
     @pytest.mark.django_db
     def test_the_assertions(self, asleep, hats, fez):
         with assert_invalidates("shop.category:1"):
-            hats.save()
+            change(hats)
         with assert_invalidates(hats, Product, "/x/", "https://a.example/"):
-            hats.save()
+            change(hats)
             Product.objects.update(price=1)
             edge_isr.revalidate_by_paths("/x/")
             edge_isr.revalidate_by_urls("https://a.example/")
         missing = r"shop.product:11 was not invalidated; .*category"
         with pytest.raises(AssertionError, match=missing), assert_invalidates(fez):
-            hats.save()
+            change(hats)
         with assert_not_invalidates(fez):
-            hats.save()
+            change(hats)
         with assert_not_invalidates():
             Category.objects.filter(pk=77).update(name="x")
         found = r"shop.category:1 was invalidated"
         with pytest.raises(AssertionError, match=found), assert_not_invalidates("shop.category:1"):
-            hats.save()
+            change(hats)
         with pytest.raises(AssertionError, match="expected nothing"), assert_not_invalidates():
-            hats.save()
+            change(hats)
 
     @pytest.mark.django_db
     def test_very_many_rows_and_everything_count_for_each(self, asleep, hats):
@@ -166,4 +180,4 @@ class AsAUnittest(TestCase):
 def test_the_fixture(edge_isr_told, asleep):
     assert not edge_isr_told.tags
     Label.objects.create(pk=41)
-    assert edge_isr_told.tags == {"shop.label", "shop.label:41"}
+    assert named(edge_isr_told) == {"shop.label", "shop.label:41"}

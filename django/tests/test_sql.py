@@ -166,7 +166,8 @@ ROWS = {
 @pytest.mark.parametrize("name", ROWS)
 def test_sql_of_the_site(data, name):
     load, wanted = ROWS[name]
-    assert wanted in seen(load)
+    # The table as a whole, or which rows of it there are.
+    assert {wanted, f"{wanted}:@"} & seen(load)
 
 
 def test_what_models_explain_stays_exact(data):

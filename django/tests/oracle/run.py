@@ -16,6 +16,7 @@ from . import (
     views_late,
     views_of_models,
     views_of_queries,
+    views_of_values,
     writes_by_hand,
     writes_of_models,
 )
@@ -78,6 +79,8 @@ def register() -> None:
     views_of_models.add_views()
     for part in ("expressions", "sql"):
         getattr(views_of_queries, f"add_{part}")()
+    for part in ("values", "joined"):
+        getattr(views_of_values, f"add_{part}")()
     for part in ("generic", "around"):
         getattr(views_by_hand, f"add_{part}")()
     for part in ("caches", "threads", "late"):

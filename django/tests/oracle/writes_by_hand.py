@@ -9,7 +9,7 @@ from django.core import serializers
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.migrations.state import ProjectState
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 from django.db.models.deletion import Collector
 from django.forms import modelform_factory, modelformset_factory
 
@@ -210,6 +210,24 @@ def add_others():
     add("note moved", lambda: _set(Note.objects.get(pk=1), target=Author.objects.get(pk=2)))
     add("case update", lambda: Product.objects.update(
         price=Case(When(category=1, then=Value(5)), default=Value(6))))  # fmt: skip
+    # What an instance holds need not be what its row holds.
+    add("another value held than saved", lambda: _held(
+        Product.objects.get(pk=1), ["name"], name="Other", category_id=2))  # fmt: skip
+    add("saved over a newer row", lambda: _newer(
+        lambda row: _set(row, name="Later")))  # fmt: skip
+    add("saved in part over a newer row", lambda: _newer(
+        lambda row: _held(row, ["name"], name="Later")))  # fmt: skip
+    add("deleted over a newer row", lambda: _newer(lambda row: row.delete()))
+    add("deferred and saved", lambda: _set(
+        Product.objects.only("name").get(pk=1), name="Later"))  # fmt: skip
+    add("by an expression", lambda: _set(Product.objects.get(pk=1), category_id=F("author_id") + 1))
+    add("values swapped", lambda: Product.objects.filter(pk__in=[1, 2]).update(
+        category=Case(When(category=1, then=Value(2)), default=Value(1))))  # fmt: skip
+    add("value by another column", lambda: Product.objects.filter(
+        author__isnull=False).update(category_id=F("author_id")))  # fmt: skip
+    add("many columns at once", lambda: Product.objects.filter(pk=2).update(
+        slug="made", active=False, category=3, author=None))  # fmt: skip
+    add("a value as a text", lambda: _set(Product.objects.get(pk=1), category_id="2", price="5"))
     add("locked and saved", lambda: _locked())
     add("an inner rollback", lambda: _half())
     add("savepoints", lambda: _nested())
@@ -242,6 +260,19 @@ def _set(row, **values):
     for name, value in values.items():
         setattr(row, name, value)
     row.save()
+
+
+def _held(row, saved, **values):
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save(update_fields=saved)
+
+
+def _newer(write):
+    """A row is moved between its reading and its writing."""
+    row = Product.objects.get(pk=2)
+    Product.objects.filter(pk=2).update(category=3, author=3, slug="moved", active=False)
+    write(row)
 
 
 def _renamed(model, pk):

@@ -1,0 +1,213 @@
+"""The parts of a model that tags can name beside its rows: values of a field, and columns.
+
+`blog.entry:category=7` are the rows that have this value, before or after a change,
+`home.page:path>0001` those right below a row of a tree, `path>>0001` with all below, and
+`blog.entry:@title` is this column in any row; `blog.entry:@` is whether a row is there at all.
+What a page is tagged with (`narrowing`) and what a write tells (`changes`) are both said here, by
+the same functions, so that they can't differ.
+
+A value is named only where equality in the database is equality in Python: numbers, booleans,
+UUIDs, and texts in databases that compare them byte by byte. Floats, decimals, times, texts with a
+collation of their own, fields of the site's own kinds and tables that several models share are
+known by the table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+from urllib.parse import quote
+
+from django.core.exceptions import ValidationError
+from django.db import models
+from django.db.models import Field, Model
+
+from .registry import also_forget, ignored_fields, is_automatic, labels_by_table
+from .tags import concrete_label
+
+# Whether a row is there at all.
+ROWS = "@"
+# Of one table; each costs a tag for the row as it was and one for the row as it is.
+MAX_FIELDS = 12
+MAX_VALUE_CHARS = 120
+_NUMBERS = frozenset({
+    models.AutoField, models.BigAutoField, models.BigIntegerField, models.BooleanField,
+    models.IntegerField, models.PositiveBigIntegerField, models.PositiveIntegerField,
+    models.PositiveSmallIntegerField, models.SmallAutoField, models.SmallIntegerField,
+    models.UUIDField,
+})  # fmt: skip
+_TEXTS = frozenset({models.CharField, models.EmailField, models.SlugField})
+# Databases that compare texts byte by byte, unless a column says otherwise.
+_BYTEWISE = frozenset({"postgresql", "sqlite"})
+
+
+class UnnamedValueError(ValueError):
+    """A value that is known to the database alone, such as that of an expression."""
+
+
+def is_narrowed(model: type[Model]) -> bool:
+    """Whether parts of its table are named at all: a table of one model that Django made."""
+    meta = model._meta
+    labels = labels_by_table().get(meta.db_table.casefold(), ())
+    return is_automatic(model) and meta.managed and not meta.proxy and len(labels) == 1
+
+
+@cache
+def named_fields(model: type[Model], vendor: str) -> tuple[Any, ...]:
+    """The fields of a model's own table whose values are named, those that find fewest rows first:
+    unique ones, slugs, foreign keys, what is indexed, choices, booleans."""
+    if not is_narrowed(model):
+        return ()
+    ranked = [
+        (rank, at, field)
+        for at, field in enumerate(model._meta.local_concrete_fields)
+        if not field.primary_key
+        # Changes of these alone are not told.
+        and field.name not in ignored_fields(model)
+        and is_comparable(field, vendor)
+        and (rank := _rank(model, field)) is not None
+    ]
+    return tuple(field for _, _, field in sorted(ranked, key=lambda one: one[:2])[:MAX_FIELDS])
+
+
+@cache
+def is_comparable(field: Any, vendor: str) -> bool:
+    """Whether the database finds the same values equal as Python does."""
+    if isinstance(field, models.ForeignKey):
+        kept = type(field).get_prep_value is models.ForeignKey.get_prep_value
+        return kept and is_comparable(field.target_field, vendor)
+    if type(field) in _NUMBERS:
+        return True
+    plain = type(field) in _TEXTS and not getattr(field, "db_collation", None)
+    return plain and vendor in _BYTEWISE
+
+
+def _rank(model: type[Model], field: Any) -> int | None:
+    """How few rows a value of it finds; None if it is not named."""
+    if field.unique or field.attname in _generic_keys(model):
+        return 0
+    if isinstance(field, models.SlugField):
+        return 1
+    if field.is_relation:
+        return 2
+    if field.db_index or field.name in _indexed(model):
+        return 3
+    if field.choices:
+        return 4
+    return 5 if isinstance(field, models.BooleanField) else None
+
+
+@cache
+def _generic_keys(model: type[Model]) -> frozenset[str]:
+    # Generic foreign keys, without a need for the app that has them.
+    return frozenset(
+        field.fk_field for field in model._meta.private_fields if hasattr(field, "fk_field")
+    )
+
+
+@cache
+def _indexed(model: type[Model]) -> frozenset[str]:
+    meta = model._meta
+    named = {name for names in meta.unique_together for name in names}
+    for one in (*meta.indexes, *meta.constraints):
+        named.update(name.lstrip("-") for name in getattr(one, "fields", ()))
+    return frozenset(named)
+
+
+def of_value(field: Any, value: Any) -> str:
+    """The rows that have a value in a field, as the part of a tag behind the model's name."""
+    return f"{field.name}={_text(field, value)}"
+
+
+def parts_of_value(field: Any, value: Any) -> tuple[str, ...]:
+    """All that a row with this value in a field is told by."""
+    part = of_value(field, value)
+    step = tree_step(field)
+    if step is None or not value:
+        return (part,)
+    ends = range(step, len(value) + 1, step)
+    above = tuple(of_descendants(field, value[:end]) for end in ends)
+    return (part, of_children(field, value[:-step]), *above)
+
+
+@cache
+def tree_step(field: Any) -> int | None:
+    """Of the path of a tree in which a row's path begins with that of the row above (treebeard,
+    Wagtail): how long a step of it is."""
+    model = field.model
+    if field.name != "path" or not any(
+        base.__name__ == "MP_Node" and base.__module__.startswith("treebeard.")
+        for base in model.__mro__
+    ):
+        return None
+    # Where case does not count, only one case may be used.
+    return int(model.steplen) if model.alphabet == model.alphabet.upper() else None
+
+
+def of_descendants(field: Any, path: str) -> str:
+    """A row of a tree and all rows below it, as the part of a tag behind the model's name."""
+    return f"{field.name}>>{quote(path, safe='')}"
+
+
+def of_children(field: Any, path: str) -> str:
+    """The rows of a tree right below one."""
+    return f"{field.name}>{quote(path, safe='')}"
+
+
+def of_column(field: Field[Any, Any]) -> str:
+    """A column, as the part of a tag behind the model's name."""
+    return f"{ROWS}{field.attname}"
+
+
+def _text(field: Any, value: Any) -> str:
+    if value is None:
+        return "null"
+    if hasattr(value, "resolve_expression"):
+        raise UnnamedValueError(f"{field} is an expression")
+    while field.remote_field is not None:
+        field = field.target_field
+    try:
+        plain = field.to_python(field.get_prep_value(value))
+    except (TypeError, ValueError, OverflowError, ValidationError) as error:
+        raise UnnamedValueError(str(error)) from error
+    # The text of a member of an enumeration is its value, whatever it calls itself.
+    text = str.__str__(plain) if isinstance(plain, str) else str(plain)
+    name = quote(text, safe="", errors="surrogatepass")
+    if len(name) > MAX_VALUE_CHARS:
+        name = "~" + hashlib.sha256(name.encode()).hexdigest()[:40]
+    return name
+
+
+@cache
+def tables_of(model: type[Model]) -> tuple[type[Model], ...]:
+    """The models whose tables a row of the model is in: its own, and those that it extends."""
+    concrete = model._meta.concrete_model
+    parents = [parent for parent in concrete._meta.get_parent_list() if not parent._meta.proxy]
+    return tuple(dict.fromkeys([concrete, *parents]))
+
+
+def labels_that_change(model: type[Model], changed: Iterable[type[Model]]) -> tuple[str, ...]:
+    """The labels of a model's tables, but for those that it extends and whose rows, with the rows
+    that those extend, are as they were."""
+    tables = [one._meta.concrete_model for one in changed]
+    return tuple(
+        concrete_label(table)
+        for table in tables_of(model)
+        if any(issubclass(table, one) for one in tables)
+    )
+
+
+@cache
+def fields_of_rows(model: type[Model], vendor: str) -> tuple[tuple[str, Any], ...]:
+    """The fields whose values a row of the model is told by, each with its table's label."""
+    return tuple(
+        (concrete_label(table), field)
+        for table in tables_of(model)
+        for field in named_fields(table, vendor)
+    )
+
+
+also_forget(named_fields.cache_clear)
+also_forget(fields_of_rows.cache_clear)

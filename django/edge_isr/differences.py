@@ -1,0 +1,293 @@
+"""What of its model a write changes: the values that rows had and have, and the columns.
+
+A change of a row concerns the pages of each value that it had before or has after, in any of the
+fields whose values are named (`conditions`), and the pages that read a column which differs. Values
+that only the database knows are read from it; where that would be too many, or nobody can know,
+every page with anything of the model is told.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections
+from django.db.models import Model, QuerySet
+from django.db.models.fields.files import FieldFile
+
+from .conditions import (
+    ROWS,
+    UnnamedValueError,
+    fields_of_rows,
+    is_narrowed,
+    labels_that_change,
+    named_fields,
+    of_column,
+    parts_of_value,
+    tables_of,
+)
+from .context import current, recording
+from .invalidation import Invalidation
+from .registry import ignored_fields, is_automatic, of_every
+from .tags import MAX_NAMED_PARTS, concrete_label
+
+CHUNK = 200
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """What is read in it is no data of the page that is being rendered."""
+    if current.get() is None:
+        yield
+    else:
+        with recording(None):
+            yield
+
+
+def locked(model: type[Model], using: str) -> QuerySet[Model]:
+    """A model's rows, each of them kept as it is until the transaction ends: what it was must be
+    what the statement changes, and not what another transaction changes in between.
+
+    The lock is an update's own: on PostgreSQL rows that point at these can still be made."""
+    rows = QuerySet(model, using=using)
+    no_key = connections[using].features.has_select_for_no_key_update
+    # A view may have rows that can't be locked.
+    managed = all(table._meta.managed for table in tables_of(model))
+    return rows.select_for_update(no_key=no_key) if managed else rows
+
+
+class Parts:
+    """The parts of a model that a statement changes."""
+
+    def __init__(self, model: type[Model], using: str) -> None:
+        self._model = model
+        self._using = using
+        self._fields = fields_of_rows(model, connections[using].vendor)
+        self._found: dict[str, None] = {}
+        # Whether parts change that can't be named.
+        self._every = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields whose values are asked for."""
+        return tuple(field.attname for _, field in self._fields)
+
+    def labels_of(self, names: Iterable[str] | None) -> tuple[str, ...] | None:
+        """The labels that change with these fields; None for all."""
+        fields = [self._field(name) for name in names or ()]
+        if not fields or None in fields or any(field.primary_key for field in fields):
+            return None
+        return labels_that_change(self._model, [field.model for field in fields])
+
+    def of_every(self) -> None:
+        """Whatever there is of the model."""
+        self._every = is_automatic(self._model)
+
+    def of_rows(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Rows as they were or are: the values of `names`."""
+        for values in rows:
+            for (label, field), value in zip(self._fields, values, strict=True):
+                self._value(label, field, value)
+
+    def of_instances(self, instances: Iterable[Model]) -> None:
+        """The same of instances that hold what stands in the database."""
+        for one in instances:
+            for label, field in self._fields:
+                # Of what was not loaded nobody knows what it was.
+                self._value(label, field, vars(one).get(field.attname, _UNKNOWN))
+
+    def of_keys(self, keys: Sequence[Any]) -> None:
+        """The same of the rows with these keys, asked of the database."""
+        if not self._fields or self._every:
+            return
+        if len(keys) > MAX_NAMED_PARTS:
+            self.of_every()
+            return
+        with unseen():
+            for start in range(0, len(keys), CHUNK):
+                rows = locked(self._model, self._using)
+                part = rows.filter(pk__in=list(keys[start : start + CHUNK]))
+                self.of_rows(part.order_by().values_list(*self.names))
+
+    def of_coming_and_going(self, tables: Iterable[type[Model]] | None = None) -> None:
+        """Rows come, or go."""
+        for table in tables_of(self._model) if tables is None else tables:
+            if is_narrowed(table):
+                self._add(f"{concrete_label(table)}:{ROWS}")
+
+    def of_update(self, values: Mapping[str, Any], keys: Sequence[Any]) -> None:
+        """Rows with these keys have been given these values, by the names of their fields."""
+        ignored = ignored_fields(self._model)
+        values = {name: value for name, value in values.items() if name not in ignored}
+        fields = [self._field(name) for name in values]
+        if None in fields:
+            self.of_every()
+            return
+        again = False
+        for field, value in zip(fields, values.values(), strict=True):
+            label = self._column(field)
+            if field not in (one for _, one in self._fields):
+                continue
+            if isinstance(value, Model):
+                value = getattr(value, field.target_field.attname)
+            if hasattr(value, "resolve_expression"):
+                again = True
+            else:
+                self._value(label, field, value)
+        self._generated(field.model for field in fields)
+        if again:
+            self.of_keys(keys)
+
+    def of_table(self, written: Written) -> None:
+        """What a save has changed in one table."""
+        label = concrete_label(written.table)
+        if not written.differs or not is_narrowed(written.table):
+            return
+        if written.is_new:
+            self.of_coming_and_going([written.table])
+        if written.is_unknown:
+            self.of_every()
+        for field in written.changed:
+            self._column(field)
+        if written.changed:
+            self._generated([written.table])
+        for row in filter(None, (written.before, written.after)):
+            for field in written.named:
+                self._value(label, field, row[field.attname])
+
+    def told(self) -> Invalidation:
+        """All of it."""
+        if self._every:
+            return of_every(self._model)
+        return Invalidation(tags=set(self._found))
+
+    def _field(self, name: str) -> Any:
+        meta = self._model._meta
+        try:
+            field = meta.pk if name == "pk" else meta.get_field(name)
+        except FieldDoesNotExist:
+            return None
+        return field if getattr(field, "column", None) else None
+
+    def _column(self, field: Any) -> str:
+        label = concrete_label(field.model)
+        if is_narrowed(field.model._meta.concrete_model):
+            self._add(f"{label}:{ROWS if field.primary_key else of_column(field)}")
+        return label
+
+    def _generated(self, tables: Iterable[type[Model]]) -> None:
+        for table in set(tables):
+            for field in table._meta.local_concrete_fields:
+                if getattr(field, "generated", False):
+                    self._column(field)
+                    # Its value is the database's.
+                    self._every = self._every or field in (one for _, one in self._fields)
+
+    def _value(self, label: str, field: Any, value: Any) -> None:
+        try:
+            for part in parts_of_value(field, value):
+                self._add(f"{label}:{part}")
+        except UnnamedValueError:
+            self.of_every()
+
+    def _add(self, tag: str) -> None:
+        self._found[tag] = None
+        if len(self._found) > MAX_NAMED_PARTS:
+            self.of_every()
+
+
+class _Expression:
+    """Stands for a value that is not known."""
+
+    def resolve_expression(self) -> None:
+        """As expressions have it."""
+
+
+_UNKNOWN = _Expression()
+
+
+class Written:
+    """One table's row of a save: as it was, and as it is."""
+
+    def __init__(
+        self, instance: Model, table: type[Model], using: str, update_fields: Any, is_new: bool
+    ) -> None:
+        self.table = table
+        self._instance = instance
+        self._using = using
+        self.named = named_fields(table, connections[using].vendor)
+        self._written = self._fields(update_fields)
+        self._files = [
+            field.attname for field in self._written
+            if isinstance(file := vars(instance).get(field.attname), FieldFile)
+            and not getattr(file, "_committed", True)
+        ]  # fmt: skip
+        self.before = None if is_new else self._read(dict.fromkeys([*self.named, *self._written]))
+        self.after: dict[str, Any] | None = None
+        self.changed: list[Any] = []
+        self.is_new = False
+        # The row was there, and nobody has seen it.
+        self.is_unknown = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether the row is another one than before."""
+        return self.is_new or self.is_unknown or bool(self.changed)
+
+    def end(self, updated: bool) -> None:
+        """The row has been written: it was there before, or it was not."""
+        self.is_unknown = updated and self.before is None
+        self.is_new = not updated
+        values = vars(self._instance)
+        known = dict(self.before or {})
+        known.update((f.attname, values.get(f.attname)) for f in self._written)
+        if any(hasattr(known.get(f.attname), "resolve_expression") for f in self.named):
+            self.after = self._read(dict.fromkeys(self.named))
+        else:
+            self.after = {f.attname: known.get(f.attname) for f in self.named}
+        if self.before is not None:
+            ignored = ignored_fields(type(self._instance)) | ignored_fields(self.table)
+            self.changed = [
+                field for field in self._written
+                if field.name not in ignored
+                and (field.attname in self._files
+                     or not is_same(self.before[field.attname], known[field.attname]))
+            ]  # fmt: skip
+
+    def _fields(self, update_fields: Any) -> list[Any]:
+        held = vars(self._instance)
+        return [
+            field for field in self.table._meta.local_concrete_fields
+            if field.column and not field.primary_key and not getattr(field, "generated", False)
+            and field.attname in held
+            and (not update_fields or field.name in update_fields
+                 or field.attname in update_fields)
+        ]  # fmt: skip
+
+    def _read(self, fields: Iterable[Any]) -> dict[str, Any] | None:
+        key = self._instance._get_pk_val(self.table._meta)
+        if key is None:
+            return None
+        names = [field.attname for field in fields]
+        with unseen():
+            rows = locked(self.table, self._using).filter(pk=key)
+            for row in rows.order_by().values_list("pk", *names)[:1]:
+                return dict(zip(names, row[1:], strict=True))
+        return None
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether a value that is written is the one that the database gives already; in doubt not."""
+    if isinstance(new, FieldFile):
+        new = new.name or ""
+    if isinstance(old, str) and isinstance(new, str):
+        return str.__str__(old) == str.__str__(new)
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, (datetime.datetime, datetime.date, decimal.Decimal)):
+        return bool(old == new)
+    return bool(old == new) and repr(old) == repr(new)

@@ -1,0 +1,261 @@
+"""What pages are tagged with below a model's tag, and that writes tell it: values and columns."""
+
+import pytest
+from conftest import IS_POSTGRES, PART
+from django.db import connection, transaction
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Lower
+from shop.models import Banner, Category, Label, Premium, Product, Review
+
+import edge_isr
+from edge_isr.conditions import named_fields, of_value
+from edge_isr.context import Recorder, recording
+
+pytestmark = pytest.mark.django_db
+BYTEWISE = connection.vendor in ("postgresql", "sqlite")
+
+
+def seen(load):
+    """What loading something tags a page with."""
+    recorder = Recorder()
+    with recording(recorder):
+        load()
+    return set(recorder.named())
+
+
+@pytest.fixture
+def parts(told):
+    """The tags of values and columns that were told since the last call."""
+    told()
+    return lambda: {tag for tag in told(parts=True) if PART.fullmatch(tag)}
+
+
+def of_product(slug="fez", category=1, active=True):
+    texts = {f"shop.product:slug={slug}"} if BYTEWISE else set()
+    return {f"shop.product:category={category}", f"shop.product:active={active}", *texts}
+
+
+class TestReading:
+    @pytest.mark.parametrize(
+        ("load", "wanted"),
+        [
+            (lambda: list(Product.objects.filter(category=1)), {"category=1"}),
+            (lambda: list(Product.objects.filter(category__pk="1")), {"category=1"}),
+            (lambda: list(Product.objects.filter(category_id__in=[1, 2])),
+             {"category=1", "category=2"}),
+            (lambda: list(Product.objects.filter(category=1, active=True)), {"category=1"}),
+            (lambda: list(Product.objects.filter(active=1)), {"active=True"}),
+            (lambda: list(Product.objects.filter(Q(active=True) & Q(Q(category=1)))),
+             {"category=1"}),
+            (lambda: list(Product.objects.filter(category=1, price__gt=3)), {"category=1"}),
+            (lambda: Product.objects.filter(category=1).count(), {"category=1"}),
+            (lambda: Product.objects.filter(category=1).order_by("price").first(), {"category=1"}),
+        ],
+    )  # fmt: skip
+    def test_conditions(self, load, wanted):
+        assert seen(load) == {f"shop.product:{part}" for part in wanted}
+
+    @pytest.mark.parametrize(
+        "load",
+        [
+            lambda: list(Product.objects.filter(Q(category=1) | Q(price=3))),
+            lambda: list(Product.objects.exclude(category=1)),
+            lambda: list(Product.objects.filter(~Q(category=1))),
+            lambda: list(Product.objects.filter(category__gt=1)),
+            lambda: list(Product.objects.filter(category=F("price"))),
+            lambda: list(Product.objects.filter(price=3)),
+            lambda: list(Product.objects.filter(slug__iexact="fez")),
+            lambda: list(Product.objects.alias(low=Lower("slug")).filter(low="fez")),
+            lambda: list(Product.objects.filter(category__in=range(51))),
+            lambda: list(Product.objects.filter(category__in=Category.objects.values("pk"))),
+            lambda: list(Product.objects.filter(Q(category=1) ^ Q(price=3))),
+        ],
+    )
+    def test_what_is_no_condition(self, load):
+        assert "shop.product" in seen(load)
+
+    def test_null(self):
+        assert seen(lambda: list(Banner.objects.filter(category=None))) == {
+            "shop.banner:category=null"
+        }
+        # A row that the outer join does not find has no category either.
+        load = lambda: list(Category.objects.filter(banner__category__isnull=True))  # noqa: E731
+        assert {"shop.banner", "shop.banner:@"} & seen(load)
+
+    def test_an_empty_list_depends_on_nothing(self):
+        assert seen(lambda: list(Product.objects.filter(category__in=[]))) == set()
+
+    @pytest.mark.skipif(not BYTEWISE, reason="texts are not named where case does not count")
+    def test_texts(self):
+        load = lambda: Product.objects.filter(slug="a, b/ü%").exists()  # noqa: E731
+        assert seen(load) == {"shop.product:slug=a%2C%20b%2F%C3%BC%25"}
+        long = seen(lambda: Product.objects.filter(slug="x" * 500).exists()).pop()
+        assert len(long) < 80 and long.startswith("shop.product:slug=~")
+
+    def test_columns(self):
+        assert seen(lambda: list(Label.objects.values("pk"))) == {"shop.label:@"}
+        assert seen(lambda: list(Product.objects.order_by("price").values("name"))) == {
+            "shop.product:@", "shop.product:@name", "shop.product:@price",
+        }  # fmt: skip
+        every = [field.name for field in Product._meta.concrete_fields]
+        assert seen(lambda: list(Product.objects.values(*every))) == {"shop.product"}
+
+    def test_columns_without_their_table_leave_it_whole(self):
+        load = lambda: list(Product.objects.extra(where=["price > 3"]).values("pk"))  # noqa: E731
+        assert "shop.product" in seen(load)
+
+    def test_a_page_of_very_many_values_depends_on_the_model(self):
+        def load():
+            for number in range(150):
+                list(Product.objects.filter(category=number))
+
+        assert seen(load) == {"shop.product"}
+
+    def test_what_is_connected(self, fez):
+        fez.labels.add(Label.objects.create(pk=41, name="n"))
+        assert seen(lambda: list(fez.labels.all())) == {
+            "shop.label:41", "shop.product_labels:product=11",
+        }  # fmt: skip
+        # Another label may come to be the first by a change of its own.
+        assert "shop.label" in seen(lambda: fez.labels.order_by("name").first())
+        assert "shop.label" in seen(lambda: list(fez.labels.filter(name="n")))
+
+
+class TestWriting:
+    def test_come_and_go(self, parts, hats):
+        parts()
+        fez = Product.objects.create(pk=11, name="Fez", slug="fez", category=hats)
+        assert parts() == {"shop.product:@", *of_product()}
+        fez.delete()
+        assert parts() >= {"shop.product:@", *of_product()}
+
+    def test_a_save_tells_what_differs(self, parts, fez, shoes):
+        parts()
+        fez.price = 7
+        fez.save()
+        assert parts() == {"shop.product:@price", *of_product()}
+        fez.category = shoes
+        fez.save()
+        assert parts() == {
+            "shop.product:@category_id", *of_product(), *of_product(category=2),
+        }  # fmt: skip
+
+    def test_a_save_that_makes_no_difference_tells_nothing(self, told, fez):
+        told()
+        fez.save()
+        Product.objects.get(pk=11).save()
+        fez.price = "0"
+        fez.save(update_fields=["name"])
+        assert told(parts=True) == set()
+
+    def test_an_instance_need_not_hold_what_its_row_holds(self, parts, fez, shoes):
+        parts()
+        stale = Product.objects.get(pk=11)
+        Product.objects.update(category=shoes)
+        parts()
+        stale.name = "Later"
+        stale.save(update_fields=["name"])
+        assert parts() == {"shop.product:@name", *of_product(category=2)}
+        stale.delete()
+        assert parts() >= of_product(category=2)
+
+    def test_what_is_held_and_not_saved(self, parts, fez, shoes):
+        parts()
+        fez.name, fez.category = "Later", shoes
+        fez.save(update_fields=["name"])
+        assert parts() == {"shop.product:@name", *of_product()}
+
+    def test_expressions_are_asked_back(self, parts, fez, shoes):
+        parts()
+        fez.category_id = F("category_id") + 1
+        fez.save()
+        assert parts() >= {*of_product(), *of_product(category=2)}
+        Product.objects.update(category=Case(When(active=True, then=Value(1))))
+        assert parts() == {
+            "shop.product:@category_id", *of_product(), *of_product(category=2),
+        }  # fmt: skip
+
+    def test_update(self, parts, fez, cap, shoes):
+        parts()
+        Product.objects.filter(pk=11).update(category=shoes, price=3)
+        assert parts() == {
+            "shop.product:@category_id", "shop.product:@price",
+            *of_product(), *of_product(category=2),
+        }  # fmt: skip
+
+    def test_a_child_tells_the_tables_that_differ(self, parts, hats):
+        parts()
+        crown = Premium.objects.create(pk=14, name="Crown", slug="crown", category=hats)
+        assert parts() == {"shop.premium:@", "shop.product:@", *of_product("crown")}
+        crown.bonus = "x"
+        crown.save()
+        assert parts() == {"shop.premium:@bonus"}
+        crown.price = 9
+        crown.save()
+        assert parts() == {"shop.product:@price", *of_product("crown")}
+
+    def test_relations(self, parts, fez):
+        label = Label.objects.create(pk=41, name="n")
+        through = {"shop.product_labels:product=11", "shop.product_labels:label=41"}
+        parts()
+        fez.labels.add(label)
+        assert parts() == {"shop.product_labels:@", *through}
+        fez.labels.clear()
+        assert parts() == {"shop.product_labels:@", *through}
+
+    def test_set_null(self, parts, hats):
+        Banner.objects.create(pk=51, category=hats)
+        parts()
+        hats.delete()
+        assert parts() >= {
+            "shop.banner:@category_id", "shop.banner:category=1", "shop.banner:category=null",
+        }  # fmt: skip
+
+    def test_very_many_rows_tell_all_pages_of_the_model(self, told, hats):
+        rows = [Product(name=str(n), slug=str(n), category=hats) for n in range(1001)]
+        told()
+        Product.objects.bulk_create(rows)
+        assert told(parts=True) >= {"shop.product", "shop.product:*"}
+
+    def test_what_is_ignored(self, told, fez):
+        edge_isr.register(Product, ignore_fields=["price"])
+        told()
+        fez.price = 9
+        fez.save()
+        Product.objects.update(price=8)
+        assert told(parts=True) == set()
+        fez.name = "Tarboosh"
+        fez.save()
+        assert "shop.product:@name" in told(parts=True)
+
+    def test_how_many_queries(self, fez, django_assert_num_queries):
+        fez.price = 7
+        with transaction.atomic(), edge_isr.batch(), django_assert_num_queries(2):
+            fez.save()
+        # Where rows are kept as they are, what they say is a question of its own.
+        with transaction.atomic(), django_assert_num_queries(2 if not IS_POSTGRES else 3):
+            Product.objects.filter(pk=11).update(price=8)
+
+
+class TestNames:
+    def test_which_fields(self):
+        names = [field.name for field in named_fields(Product, "sqlite")]
+        assert names == ["slug", "category", "active"]
+        assert [field.name for field in named_fields(Product, "mysql")] == ["category", "active"]
+        assert [field.name for field in named_fields(Review, "sqlite")] == ["product"]
+
+    @pytest.mark.parametrize(
+        ("name", "value", "text"),
+        [
+            ("category", "7", "category=7"),
+            ("category", 7, "category=7"),
+            ("category", None, "category=null"),
+            ("active", 1, "active=True"),
+            ("active", "f", "active=False"),
+            ("slug", "", "slug="),
+            ("slug", 7, "slug=7"),
+            ("slug", "\udc80", "slug=%ED%B2%80"),
+        ],
+    )
+    def test_values_have_one_form(self, name, value, text):
+        assert of_value(Product._meta.get_field(name), value) == text
