@@ -28,7 +28,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 
-from . import hints, narrowing, relations, statements
+from . import explanation, hints, narrowing, relations, statements
 from .context import Recorder, automatic
 from .patching import replace_method
 from .registry import is_automatic, labels_and_key, labels_by_table, labels_of, table_names
@@ -115,7 +115,8 @@ def _fetch_all(original: Any) -> Any:
         ):
             original(self)
             return
-        _fetch(recorder, self)
+        with explanation.of_rows(recorder):
+            _fetch(recorder, self)
         original(self)
 
     return _fetch_all
@@ -223,15 +224,17 @@ def _as_sql(original: Any) -> Any:
             return original(self, *args, **kwargs)
         compiling = _thread.compiling = _Compiling()
         compiling.queries = 1
-        try:
-            made = original(self, *args, **kwargs)
-        except BaseException:
-            for labels in compiling.by_columns.values():
-                recorder.saw_models(labels)
-            raise
-        finally:
-            _thread.compiling = None
-        _see_rest(recorder, made[0], compiling, self.connection)
+        with explanation.of_query(recorder) as sql:
+            try:
+                made = original(self, *args, **kwargs)
+            except BaseException:
+                for labels in compiling.by_columns.values():
+                    recorder.saw_models(labels)
+                raise
+            finally:
+                _thread.compiling = None
+            sql.append(made[0])
+            _see_rest(recorder, made[0], compiling, self.connection)
         return made
 
     return as_sql

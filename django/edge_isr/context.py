@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
+from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -37,6 +38,9 @@ current: ContextVar[Recorder | None] = ContextVar("edge_isr_recorder", default=N
 # The page of the current request, also while a fragment in it has a recorder of its own.
 page_now: ContextVar[PageContext | None] = ContextVar("edge_isr_page", default=None)
 
+# Whether pages remember which query gave which tag, also without DEBUG.
+explaining: ContextVar[bool] = ContextVar("edge_isr_explaining", default=False)
+
 Found = Mapping[str, Iterable[Any]]
 
 
@@ -44,7 +48,7 @@ class Recorder:
     """What was seen: instances by model, models as a whole, and tags that were named."""
 
     __slots__ = (
-        "active", "automatic", "closed", "dates", "guard", "instances", "models",
+        "active", "automatic", "closed", "dates", "explained", "guard", "instances", "models",
         "page", "parts", "querysets", "refetch", "remade", "spans", "tags", "unknown", "until",
     )  # fmt: skip
 
@@ -77,6 +81,8 @@ class Recorder:
         self.remade: set[Any] = set()
         # Fields of dates that were compared with now (with DEBUG), by their models.
         self.dates: set[tuple[Any, str]] = set()
+        # Each query with the tags that it gave, where that is asked for.
+        self.explained: list[tuple[str, list[str]]] | None = None
 
     def _open(self) -> list[Recorder]:
         into = [self] if self.active and self.automatic else []
@@ -254,11 +260,15 @@ class PageContext:
         self.for_edge = getattr(self.request, "method", None) in SAFE_METHODS
         self.recorder.active = True
         self.recorder.automatic = auto_tags and policy.auto_tags
+        if django_settings.DEBUG or explaining.get():
+            self.recorder.explained = []
         before, self._before = self._before, None
         if before is not None and self.recorder.automatic:
             # Flags, counters and limits of middlewares: not what the page shows.
             before.unknown.clear()
             self.recorder.merge(before)
+            if self.recorder.explained is not None:
+                self.recorder.explained.append(("what middlewares have loaded", before.named()))
 
     def returned(self, response: Any) -> Any:
         """What a cached view has returned, which need not be a response yet."""

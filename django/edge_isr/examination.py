@@ -19,6 +19,7 @@ from django.test import Client
 from . import statements
 from .batching import silence
 from .conf import Settings
+from .context import explaining
 from .policy import Why
 from .registry import is_followed, models_of_table
 from .routes import cached_views
@@ -61,6 +62,8 @@ class Examined:
     vary: str = ""
     written: list[str] = field(default_factory=list)
     error: str = ""
+    named: list[str] = field(default_factory=list)
+    explained: list[tuple[str, list[str]]] = field(default_factory=list)
 
     def line(self) -> str:
         """It in plain words."""
@@ -97,6 +100,15 @@ def host_of(settings: Settings, host: str | None) -> tuple[str, bool]:
     return named, bool(django_settings.SECURE_SSL_REDIRECT)
 
 
+def explain(path: str, host: str, secure: bool) -> Examined:
+    """Renders a page, and remembers which query gave it which tag."""
+    token = explaining.set(True)
+    try:
+        return examine(path, host, secure)
+    finally:
+        explaining.reset(token)
+
+
 def examine(path: str, host: str, secure: bool) -> Examined:
     """Renders a page twice: the second is what a cache of the site's own makes of it."""
     with ExitStack() as stack:
@@ -109,11 +121,15 @@ def examine(path: str, host: str, secure: bool) -> Examined:
                 stack.enter_context(connection.execute_wrapper(_watch(written)))
         client = Client(raise_request_exception=True)
         try:
-            for _ in range(2):
-                response = client.get(path, headers={"host": host}, secure=secure)
+            first, response = (
+                client.get(path, headers={"host": host}, secure=secure) for _ in range(2)
+            )
         except Exception as error:  # noqa: BLE001 - whatever the site raises is what is told
             return Examined(path, 500, None, error=f"{type(error).__name__}: {error}")
-        return _examined(path, response, list(written))
+        found = _examined(path, response, list(written))
+        page = getattr(first.wsgi_request, "edge_isr", None)
+        found.explained = list(page.recorder.explained or ()) if page is not None else []
+        return found
 
 
 def _examined(path: str, response: Any, written: list[str]) -> Examined:
@@ -121,12 +137,14 @@ def _examined(path: str, response: Any, written: list[str]) -> Examined:
     why = page.why if page is not None else Why.NO_POLICY
     if why is Why.SET_COOKIE:
         why = _of_cookies(set(response.cookies))
+    named = response.get("X-Edge-ISR-Tags", "").split()
     return Examined(
         path=path,
         status=response.status_code,
         why=why,
         ttl=_stated(response),
-        tags=len(response.get("X-Edge-ISR-Tags", "").split()),
+        tags=len(named),
+        named=named,
         unknown=list(page.recorder.unknown) if page is not None and why is None else [],
         cookies=sorted(response.cookies) if why is Why.SET_COOKIE else [],
         vary=response.get("Vary", ""),

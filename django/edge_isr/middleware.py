@@ -25,6 +25,7 @@ from .conf import Rule, Settings, get_settings, is_dormant
 from .context import PageContext, page_of, recording
 from .decorators import keep_query
 from .delivery.courier import budget, full_budget
+from .explanation import as_field
 from .policy import SAFE_METHODS, Why
 from .tags import ANYTHING, clean_all, fold, path_tag, with_every
 
@@ -234,6 +235,8 @@ def _set_tags(response: HttpResponseBase, tags: list[str], settings: Settings) -
 
 
 def _hint(response: HttpResponseBase, page: PageContext) -> None:
+    if page.recorder.explained:
+        response["X-Edge-ISR-Explain"] = as_field(page.recorder.explained)
     if page.ends is None and page.recorder.dates:
         fields = sorted(page.recorder.dates, key=lambda one: (one[0]._meta.label_lower, one[1]))
         with recording(None):

@@ -1,15 +1,23 @@
 """What pages are tagged with below a model's tag, and that writes tell it: values and columns."""
 
+import threading
+import time
+
 import pytest
 from conftest import IS_POSTGRES, PART
-from django.db import connection, transaction
+from django.core.management import CommandError, call_command
+from django.db import connection, connections, transaction
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Lower
+from django.http import HttpResponse
 from shop.models import Banner, Category, Label, Premium, Product, Review
 
 import edge_isr
+from edge_isr import isr
 from edge_isr.conditions import named_fields, of_value
 from edge_isr.context import Recorder, recording
+from edge_isr.explanation import writes_that_tell
+from edge_isr.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db
 BYTEWISE = connection.vendor in ("postgresql", "sqlite")
@@ -237,6 +245,38 @@ class TestWriting:
             Product.objects.filter(pk=11).update(price=8)
 
 
+if IS_POSTGRES:
+
+    @pytest.mark.django_db(transaction=True)
+    def test_a_row_that_another_transaction_moves(fez, shoes):
+        """What it was is what the save changes, and not what it was before the other commit."""
+        begun = threading.Event()
+        Category.objects.create(pk=3, name="Caps", slug="caps")
+
+        def move():
+            try:
+                with transaction.atomic(), connection.cursor() as cursor:
+                    Product.objects.filter(pk=11).update(category=2)
+                    begun.set()
+                    waiting, deadline = 0, time.monotonic() + 20
+                    while not waiting and time.monotonic() < deadline:
+                        cursor.execute(
+                            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+                        )
+                        (waiting,) = cursor.fetchone()
+            finally:
+                connections.close_all()
+
+        thread = threading.Thread(target=move)
+        thread.start()
+        assert begun.wait(20)
+        fez.category_id = 3
+        fez.save()
+        thread.join()
+        told = OutboxMessage.objects.latest("pk").payload["tags"]
+        assert {"shop.product:category=2", "shop.product:category=3"} <= set(told)
+
+
 class TestNames:
     def test_which_fields(self):
         names = [field.name for field in named_fields(Product, "sqlite")]
@@ -259,3 +299,54 @@ class TestNames:
     )
     def test_values_have_one_form(self, name, value, text):
         assert of_value(Product._meta.get_field(name), value) == text
+
+
+class TestExplained:
+    def view(self, request):
+        rows = list(Product.objects.filter(category=1).select_related("category"))
+        return HttpResponse(f"{rows} {Label.objects.count()} {list(rows[0].labels.all())}")
+
+    def test_by_a_command(self, site, fez, capsys):
+        site(isr(tags=["home"])(self.view))
+        call_command("edge_isr_explain", "https://a.example/page/")
+        out = capsys.readouterr().out
+        queries, tags = out.index("Queries\n"), out.index("Tags\n")
+        assert " shop.category:1 shop.product:11\n      SELECT " in out[queries:tags]
+        assert " shop.product_labels:product=11\n      SELECT " in out[queries:tags]
+        for line in (
+            "shop.category:1: each change of the category 1",
+            "shop.label:@: each label that comes or goes",
+            "shop.product:category=1: each change of a product whose category is, was or becomes 1",
+            "shop.product:*: changes of product rows that are not known",
+            "home: whoever names it",
+            "path:/page/: revalidation of this path",
+        ):
+            assert f"\n  {line}" in out[tags:]
+
+    def test_a_page_that_fails(self, site):
+        site(isr(self.view))
+        with pytest.raises(CommandError, match="can't be rendered: IndexError"):
+            call_command("edge_isr_explain", "/page/")
+
+    def test_with_debug_in_a_field(self, site, settings, fez):
+        client = site(isr(self.view))
+        assert "X-Edge-ISR-Explain" not in client.get("/page/")
+        settings.DEBUG = True
+        told = client.get("/page/")["X-Edge-ISR-Explain"]
+        assert "shop.label:@ <- SELECT ... FROM" in told
+
+    @pytest.mark.parametrize(
+        ("tag", "meaning"),
+        [
+            ("shop.product", "every change of any product"),
+            ("auth.user", "every change of any user, but for changes of last_login alone"),
+            ("shop.product:@price", "a change of price in any product"),
+            ("shop.product:7", "each change of the product 7"),
+            ("table:old_prices", "SQL of the site's own that writes old_prices"),
+            ("edge_isr.anything",
+             "every change of a row: something that it depends on can't be named"),
+            ("home", "whoever names it: register(tags=...), revalidate_by_tags"),
+        ],
+    )  # fmt: skip
+    def test_what_tells_a_tag(self, tag, meaning):
+        assert writes_that_tell(tag) == meaning
