@@ -1,9 +1,11 @@
 // Starts the built worker with another one round it, on a runtime of its own: with its own memory, and as a colo of
-// its own. The worker round it, bindings, build, port and where state is kept come as one JSON argument.
+// its own. The worker round it, bindings, build, port and where state is kept come as one JSON argument. SIGUSR2 makes
+// it print what the worker's isolate holds.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { Miniflare } from "miniflare";
+import { isolateMemory } from "../../scripts/lib/isolate_memory.mjs";
 
 const { around, bindings, build, persist, port } = JSON.parse(process.argv[2]);
 const read = (name, coding) => readFileSync(join(build, name), coding);
@@ -13,6 +15,7 @@ const runtime = new Miniflare({
   host: "127.0.0.1",
   port,
   cf: false,
+  inspectorPort: 0,
   durableObjectsPersist: join(persist, "objects"),
   kvPersist: join(persist, "kv"),
   handleRuntimeStdio: (stdout, stderr) => {
@@ -36,4 +39,6 @@ const runtime = new Miniflare({
 
 process.on("SIGTERM", () => runtime.dispose().then(() => process.exit(0)));
 await runtime.ready;
+const held = await isolateMemory(runtime, "edge-isr");
+process.on("SIGUSR2", async () => console.log(`held ${await held(true)}`));
 console.log("ready");
