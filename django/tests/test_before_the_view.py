@@ -4,6 +4,7 @@ from functools import wraps
 
 import pytest
 from conftest import aget, is_public, tags_of, ttl_of
+from django.contrib import admin
 from django.core.cache import cache
 from django.http import HttpResponse
 from django.utils.decorators import method_decorator, sync_and_async_middleware
@@ -169,6 +170,9 @@ def test_the_site_that_is_kept_in_memory(site, settings, early):
     finally:
         SITE_CACHE.clear()
         tags._model_labels.cache_clear()
+        # The app that is gone again has registered it.
+        if admin.site.is_registered(Site):
+            admin.site.unregister(Site)
 
 
 def test_a_middlewares_own_flags_shorten_no_lifetime(site, within):
