@@ -140,14 +140,15 @@ class Change:
         """Whether rows have more to say than their keys."""
         return self._entry is not None and self._entry.needs_rows and not self._historical
 
-    def keys(self, queryset: Any) -> list[Any]:
+    def keys(self, queryset: Any, deleted: bool = False) -> list[Any]:
         """The keys of a queryset's rows, no more than are needed; and their parts."""
         # Where rows can be kept as they are, their parts are asked for by their keys.
         locks = connections[self.using].features.has_select_for_update
         names = () if self._historical or locks else self.parts.names
         # order_by(): the keys of all rows, in whatever order.
         rows = queryset.using(self.using).order_by().values_list("pk", *names)
-        every = self.needs_rows or ends_of(self.model) or _database_cascades(self.model)
+        every = self.needs_rows or ends_of(self.model)
+        every = every or (deleted and _database_cascades(self.model))
         with unseen():
             found = list(rows if every else rows[: MAX_NAMED_ROWS + 1])
         if locks:

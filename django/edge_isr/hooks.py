@@ -49,7 +49,7 @@ def _update(original: Any) -> Any:
         using = self.db
         with changing(using, self.model, reads=True):
             change = Change(self.model, model, using)
-            keys = change.keys(self)
+            keys = change.keys(self, deleted=True)
             if not keys:
                 return original(self, **kwargs)
             change.name(keys, kwargs)
@@ -210,7 +210,7 @@ def _raw_delete(original: Any) -> Any:
             return original(self, using)
         with changing(using, self.model, reads=True):
             change = Change(self.model, model, using)
-            keys = change.keys(self)
+            keys = change.keys(self, deleted=True)
             if not keys:
                 return original(self, using)
             change.name(keys)
