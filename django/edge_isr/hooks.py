@@ -49,7 +49,7 @@ def _update(original: Any) -> Any:
         using = self.db
         with changing(using, self.model, reads=True):
             change = Change(self.model, model, using)
-            keys = change.keys(self, deleted=True)
+            keys = change.keys(self)
             if not keys:
                 return original(self, **kwargs)
             change.name(keys, kwargs)
