@@ -4,8 +4,9 @@ import django
 import pytest
 from django.apps import apps
 from django.apps.registry import Apps
-from django.db import models
+from django.db import connection, models
 from django.db.migrations.state import ProjectState
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from shop.models import Category, Product, Visit
 
@@ -141,7 +142,6 @@ if django.VERSION >= (6, 1):
 @pytest.fixture
 def cascading_table(transactional_db):
     """As by a migration of the site's own."""
-    from django.db import connection
     from shop.models import Follower
 
     quoted = connection.ops.quote_name
@@ -168,3 +168,17 @@ def test_a_cascade_that_a_migration_made(cascading_table, told, hats, delete):
     delete()
     assert not cascading_table.objects.exists()
     assert {"shop.category:1", "shop.follower", "shop.follower:71"} <= told()
+
+
+def test_an_update_asks_for_no_more_keys_than_it_names(hats):
+    """Though the database cascades deletions: then all are needed."""
+    with CaptureQueriesContext(connection) as queries:
+        Category.objects.update(name="x")
+        Category.objects.all()._raw_delete("default")
+    asked = [q["sql"] for q in queries if q["sql"].startswith("SELECT")]
+    assert [
+        "LIMIT 1001" in sql for sql in asked if 'FROM "shop_category"' in sql.replace("`", '"')
+    ] == [
+        True,
+        False,
+    ]
