@@ -203,6 +203,8 @@ impl Plan {
             }
             self.sie = 30;
         }
+        // A restored journal gives lost epochs to what isolates invalidate by themselves, and forgets a change of N.
+        self.inputs.retain(|(_, input)| !matches!(input, Input::Backup | Input::Restore));
         let crowd = Crowd::of(rng);
         let mut inputs = Vec::new();
         // What a replica says after that is not what was posted.

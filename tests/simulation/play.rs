@@ -252,7 +252,9 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     world.say(|| format!("{who} gets {} {:?} {}", seen.status, seen.body, seen.told));
     world.watch.borrow_mut().count("answers");
     judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
-    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind) {
+    // Who changed the page is answered as if the edge were not there.
+    let own = seen.told.contains("own-change");
+    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind && !own) {
         kept(world, &who, page, fetched);
     }
     in_memory(world, isolate, page, german);
