@@ -244,7 +244,8 @@ class Written:
         self.is_new = not updated
         values = vars(self._instance)
         known = dict(self.before or {})
-        known.update((f.attname, values.get(f.attname)) for f in self._written)
+        # What only the database knows is an expression still, or not there any more (Django 6.0).
+        known.update((f.attname, values.get(f.attname, _UNKNOWN)) for f in self._written)
         if any(hasattr(known.get(f.attname), "resolve_expression") for f in self.named):
             self.after = self._read(dict.fromkeys(self.named))
         else:

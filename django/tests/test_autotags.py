@@ -2,7 +2,7 @@
 
 import pytest
 from asgiref.sync import async_to_sync
-from conftest import is_public, tags_of
+from conftest import IS_MARIADB, is_public, tags_of
 from django.db.models import Count, Exists, F, OuterRef, Prefetch, Q
 from django.http import HttpResponse
 from shop.models import Banner, Category, Cheap, Label, Manual, Premium, Product, Quiet, Review
@@ -36,6 +36,10 @@ def seen(load):
     return set(recorder.named())
 
 
+# Texts are not named where the database finds others equal.
+HATS, X = (
+    ("shop.category",) * 2 if IS_MARIADB else ("shop.category:slug=hats", "shop.category:slug=x")
+)
 NAMES = {"shop.category:@", "shop.category:@name"}
 LIST = {"shop.category", "shop.category:1", "shop.category:2"}
 # id: what loads, what it tags.
@@ -51,11 +55,11 @@ ROWS = {
     "in_bulk": (lambda: Category.objects.in_bulk([1, 9]), {"shop.category:1", "shop.category:9"}),
     "get by unique field": (lambda: Category.objects.get(slug="hats"), {"shop.category:1"}),
     "unique field, missing": (
-        lambda: Category.objects.filter(slug="x").first(), {"shop.category:slug=x"},
+        lambda: Category.objects.filter(slug="x").first(), {X},
     ),
     "unique field, iterator": (
         lambda: list(Category.objects.filter(slug="hats").iterator()),
-        {"shop.category:slug=hats", "shop.category:1"},
+        {HATS, "shop.category:1"},
     ),
     "key or other": (
         lambda: list(Category.objects.filter(Q(pk=1) | Q(name="Shoes"))), LIST,

@@ -69,8 +69,8 @@ def test_what_a_save_adds_to_the_sites_statements():
     assert statements(category.save) == ["BEGIN", *row, "COMMIT"]
     assert statements(in_a_transaction) == ["BEGIN", *row, *row, *message, "COMMIT"]
     update = statements(lambda: Category.objects.update(name="x"))
-    # Rows are kept as they are by their keys.
-    keys = ["SELECT"] if connection.features.has_select_for_update else []
+    # Rows are kept as they are by their keys, where their values are named.
+    keys = ["SELECT"] if IS_POSTGRES else []
     assert update == ["BEGIN", *keys, *row, *message, "COMMIT"]
 
 

@@ -345,8 +345,8 @@ def test_a_thousand_saves_are_one_message():
         for n in range(1000):
             Category.objects.create(name=str(n), slug=str(n))
     (row,) = OutboxMessage.objects.all()
-    # The model, that rows came, and for each its key and its slug.
-    assert len(row.payload["tags"]) == 2002
+    # The model, that rows came, and for each its key and its slug, where texts are named.
+    assert len(row.payload["tags"]) == (1002 if IS_MARIADB else 2002)
 
 
 def test_without_the_table_it_is_told_directly(worker, edge, caplog, monkeypatch):
