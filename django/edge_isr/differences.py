@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import datetime
 import decimal
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import connections
+from django.db import Error, connections
 from django.db.models import Model, QuerySet
 from django.db.models.fields.files import FieldFile
 
@@ -35,6 +36,7 @@ from .invalidation import Invalidation
 from .registry import ignored_fields, is_automatic, of_every
 from .tags import MAX_NAMED_PARTS, concrete_label
 
+logger = logging.getLogger("edge_isr")
 CHUNK = 200
 
 
@@ -226,6 +228,7 @@ class Written:
             if isinstance(file := vars(instance).get(field.attname), FieldFile)
             and not getattr(file, "_committed", True)
         ]  # fmt: skip
+        self._unreadable = False
         self.before = None if is_new else self._read(dict.fromkeys([*self.named, *self._written]))
         self.after: dict[str, Any] | None = None
         self.changed: list[Any] = []
@@ -240,7 +243,6 @@ class Written:
 
     def end(self, updated: bool) -> None:
         """The row has been written: it was there before, or it was not."""
-        self.is_unknown = updated and self.before is None
         self.is_new = not updated
         values = vars(self._instance)
         known = dict(self.before or {})
@@ -250,6 +252,7 @@ class Written:
             self.after = self._read(dict.fromkeys(self.named))
         else:
             self.after = {f.attname: known.get(f.attname) for f in self.named}
+        self.is_unknown = self._unreadable or (updated and self.before is None)
         if self.before is not None:
             ignored = ignored_fields(type(self._instance)) | ignored_fields(self.table)
             self.changed = [
@@ -274,10 +277,18 @@ class Written:
         if key is None:
             return None
         names = [field.attname for field in fields]
-        with unseen():
-            rows = locked(self.table, self._using).filter(pk=key)
-            for row in rows.order_by().values_list("pk", *names)[:1]:
-                return dict(zip(names, row[1:], strict=True))
+        rows = locked(self.table, self._using).filter(pk=key)
+        try:
+            with unseen():
+                for row in rows.order_by().values_list("pk", *names)[:1]:
+                    return dict(zip(names, row[1:], strict=True))
+        except Error:
+            raise
+        except Exception:
+            # A field of the site's own that can't make a value of what stands there. It could be
+            # overwritten without us.
+            self._unreadable = True
+            logger.exception("what %s %s was could not be read", self.table.__name__, key)
         return None
 
 

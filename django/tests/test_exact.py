@@ -219,6 +219,16 @@ class TestWriting:
             "shop.banner:@category_id", "shop.banner:category=1", "shop.banner:category=null",
         }  # fmt: skip
 
+    def test_a_row_that_can_not_be_read_can_be_saved(self, told, fez, monkeypatch, caplog):
+        field = Product._meta.get_field("price")
+        broken = lambda value, expression, connection: 1 / 0  # noqa: E731
+        monkeypatch.setattr(field, "from_db_value", broken, raising=False)
+        told()
+        fez.name = "Later"
+        fez.save()
+        assert told(parts=True) >= {"shop.product:11", "shop.product:*"}
+        assert "what Product 11 was could not be read" in caplog.text
+
     def test_very_many_rows_tell_all_pages_of_the_model(self, told, hats):
         rows = [Product(name=str(n), slug=str(n), category=hats) for n in range(1001)]
         told()

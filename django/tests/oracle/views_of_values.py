@@ -101,6 +101,7 @@ def add_joined():
         Author.objects.filter(product__author__isnull=True).order_by("pk")))  # fmt: skip
     view("value: the same row twice", lambda: list(
         Product.objects.filter(category=1, author=F("category")).order_by("pk")))  # fmt: skip
+    view("value: shoes", lambda: list(Product.objects.filter(category=2).order_by("pk")))
     view("value: first label", lambda: fez.labels.order_by("name").first())
     view("value: labels by name", lambda: list(fez.labels.filter(name="new").order_by("pk")))
     view("value: labels without one", lambda: list(fez.labels.exclude(name="x").order_by("pk")))
