@@ -147,8 +147,8 @@ class Change:
         names = () if self._historical or locks else self.parts.names
         # order_by(): the keys of all rows, in whatever order.
         rows = queryset.using(self.using).order_by().values_list("pk", *names)
-        every = self.needs_rows or ends_of(self.model)
-        every = every or (deleted and _database_cascades(self.model))
+        every = self.needs_rows or bool(ends_of(self.model))
+        every = every or (deleted and bool(_database_cascades(self.model)))
         with unseen():
             found = list(rows if every else rows[: MAX_NAMED_ROWS + 1])
         if locks:
