@@ -52,6 +52,10 @@ def main() -> None:
         spread = f"{figure['lowest']:,.2f} to {figure['highest']:,.2f}" if figure["of"] > 1 else ""
         bound = f"({figure['bound']})" if figure["bound"] else ""
         print(f"{figure['median']:>14,.2f} {figure['unit']:<13} {figure['name']} {bound} {spread}")
+    for cell in measured.get("cells", []):
+        print(f"{cell['name']}, {cell['readers']} readers, origin {cell['origin_ms']} ms")
+        for one in cell["found"]:
+            print(f"{one['answers_a_second']:>14,.0f} answers/s, {one['own_errors']} errors of its own: {one['by']}")
     for name, counts in measured.get("operations", {}).items():
         print(f"{name}: {', '.join(f'{what} {number:.3g}' for what, number in counts.items()) or 'nothing'}")
 

@@ -11,6 +11,15 @@ from pathlib import Path
 import costs
 
 WORDS = {">=": "at least", "<=": "at most"}
+LOAD = [
+    "asked",
+    "who answers",
+    "answers a second",
+    "errors, of them its own",
+    "median and 99 % (ms)",
+    "origin requests for 100 answers",
+    "memory (MB)",
+]
 FIGURES = ["figure", "bound", "median", "lowest to highest"]
 
 
@@ -31,10 +40,31 @@ def figures(part: dict) -> list[str]:
     return costs.table(FIGURES, rows)
 
 
+def load(part: dict) -> list[str]:
+    """The table of what was measured under load: for each cell a row of each that was asked."""
+    rows = []
+    for cell in part["cells"]:
+        asked = f"{cell['name']}; {cell['readers']} readers, origin {cell['origin_ms']} ms"
+        for one in cell["found"]:
+            memory = one["memory_bytes"]
+            rows.append([
+                asked,
+                one["by"],
+                number(one["answers_a_second"]),
+                f"{one['errors']:,}, {one['own_errors']:,}",
+                f"{number(one['median_ms'])}, {number(one['percentile_99_ms'])}",
+                number(100 * one["origin_requests"] / one["answers"]),
+                "" if memory is None else f"{memory / 1e6:,.0f}",
+            ])
+            asked = ""
+    return costs.table(LOAD, rows)
+
+
 def tables(results: dict) -> Iterator[list[str]]:
     """All of them, in their order."""
     yield figures(results["native"])
     yield figures(results["runtime"])
+    yield load(results["load"])
     yield from costs.tables(results["runtime"]["operations"])
 
 
