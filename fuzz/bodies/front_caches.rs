@@ -3,13 +3,12 @@
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::cache::tag::Target;
-use edge_isr::config::front_cache::Provider;
+use edge_isr::config::Config;
 use edge_isr::config::front_cache_access::FrontCacheAccess;
-use edge_isr::config::{Config, parse};
 use edge_isr::control::{revalidate, targets};
 use edge_isr::front_caches::{
-    DeliveryAnswer, DeliveryProgress, DeliveryRequest, call_progress, delivery_progress,
-    progress_request, requests,
+    DeliveryAnswer, DeliveryProgress, DeliveryRequest, call_progress, cloudfront,
+    delivery_progress, parse_config, progress_request, requests,
 };
 use edge_isr::http::{Fields, ResponseHead};
 use edge_isr::journal::Delivery;
@@ -36,7 +35,7 @@ fn site() -> Option<(Config, Vec<FrontCacheAccess>)> {
         {"name": "j", "provider": "webhook", "url": "https://hook.example/v1"},
         {"name": "k", "provider": "workers-cache"},
         {"name": "l", "provider": "workers-cache", "tags": true}]}"#;
-    let config = parse(text).ok()?;
+    let config = parse_config(text).ok()?;
     let secrets = "a:t b:t c:t d:t e:k/s f:k/s g:t h:t i:t k:t l:t \
         j:whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNA==";
     let access = FrontCacheAccess::all(&config, secrets);
@@ -72,7 +71,7 @@ fn means(access: &FrontCacheAccess, status: u16, body: &str) {
     {
         assert!(!failed || means.is_err(), "{status} is no success");
         if let Ok(DeliveryProgress::InProgress(call)) = means {
-            assert_eq!(provider, Provider::Cloudfront);
+            assert_eq!(provider, &cloudfront::PROVIDER);
             let Ok(Some(request)) = progress_request(access, &call, NOW) else {
                 panic!("{call} can't be asked")
             };

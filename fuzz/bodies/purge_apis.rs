@@ -1,9 +1,10 @@
 //! Other caches' purge APIs: a line each for method, path, query and fields, an empty line, the body.
 
 use edge_isr::base::time::{Epoch, Timestamp};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::control::purge_apis::{PurgeOutcome, PurgeRefusal, route};
 use edge_isr::control::secret::Secrets;
+use edge_isr::front_caches::parse_config;
 use edge_isr::http::{Fields, RequestHead};
 
 use super::latin1;
@@ -19,7 +20,7 @@ fn site() -> Option<(Config, Secrets)> {
     let text = r#"{"control_hosts": ["purge.example.com"],
         "host_aliases": {"example.com": "www.example.com"}, "trusted_ips": ["10.0.0.0/8"]}"#;
     let secrets = Secrets::parse("", &format!("ci:revalidate:{TOKEN}"));
-    Some((parse(text).ok()?, secrets.ok()?))
+    Some((parse_config(text).ok()?, secrets.ok()?))
 }
 
 /// A call is a command with targets or a refusal in the 400s; and nobody makes one without the token.

@@ -9,8 +9,9 @@
 use std::io::{Read as _, Write as _};
 use std::process::ExitCode;
 
-use edge_isr::config::{OriginUrl, parse};
+use edge_isr::config::OriginUrl;
 use edge_isr::control::Secrets;
+use edge_isr::front_caches::parse_config;
 
 const USAGE: &str = "usage: edge-isr-check [FILE|-] [--origin URL] [--worker-host HOST]...";
 
@@ -71,7 +72,7 @@ fn read(file: Option<&str>) -> Result<String, String> {
 
 fn check(arguments: &Arguments, text: &str) -> Vec<String> {
     let mut problems = Vec::new();
-    if let Err(errors) = parse(text) {
+    if let Err(errors) = parse_config(text) {
         problems.extend(errors.iter().map(ToString::to_string));
     }
     match arguments.origin.as_deref().map(OriginUrl::parse) {

@@ -272,10 +272,10 @@ const MOST_TAG_BYTES: usize = 16_000;
 /// Passes the tags on to the caches in front of the edge that purge by them. What they could not purge they may not keep.
 pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
     for provider in &route.visitor_tags {
-        let Some(name) = provider.tag_field() else { continue };
+        let Some(name) = provider.tag_field else { continue };
         let separator = if name == "cache-tag" { "," } else { " " };
         let tags: Option<Vec<&str>> = tags.map(|tags| tags.iter().map(Tag::as_str).collect());
-        let tags = tags.filter(|tags| tags.len() <= provider.most_tags());
+        let tags = tags.filter(|tags| tags.len() <= provider.most_tags);
         match tags.map(|tags| tags.join(separator)).filter(|line| line.len() <= MOST_TAG_BYTES) {
             Some(line) if line.is_empty() => sent.remove(name),
             Some(line) => sent.set(name, line),

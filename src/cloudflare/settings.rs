@@ -6,11 +6,12 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 
 use crate::config::origin::OriginUrl;
-use crate::config::{self, Config, LogLevel};
+use crate::config::{Config, LogLevel};
 use crate::control::healthz::{Health, HealthReason};
 use crate::control::log::Event;
 use crate::control::secret::Secrets;
 use crate::engine::Engine;
+use crate::front_caches::parse_config;
 
 use super::glue;
 use super::platform::{Bindings, Edge, now};
@@ -63,7 +64,7 @@ fn read(env: &JsValue) -> Site {
     let mut problems = Vec::new();
     let text = glue::setting_text(env, "EDGE_ISR");
     let text = BUILT_IN_RULES.map(str::to_owned).or(text).unwrap_or_else(|| "{}".to_owned());
-    let config = config::parse(&text).unwrap_or_else(|errors| {
+    let config = parse_config(&text).unwrap_or_else(|errors| {
         problems.push(HealthReason::Config(errors));
         Config::default()
     });

@@ -3,7 +3,7 @@
 //! A secret stands in `FRONT_CACHE_SECRETS` as `NAME:VALUE`, several separated by white space or commas. Whether one is
 //! right only its provider can say; that one is missing is told by `healthz`.
 
-use super::front_cache::{FrontCache, Provider};
+use super::front_cache::{Address, FrontCache};
 use super::settings::Config;
 
 /// A front cache and what it is proved to that we may.
@@ -30,7 +30,7 @@ impl FrontCacheAccess {
         };
         let access = |front_cache: &FrontCache| {
             let mut front_cache = front_cache.clone();
-            if front_cache.provider == Provider::WorkersCache {
+            if front_cache.provider.address == Address::Own {
                 front_cache.id.clone_from(&config.control_prefix);
             }
             Self {

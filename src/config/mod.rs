@@ -5,8 +5,8 @@
 //! ```
 //! use edge_isr::config::parse::parse;
 //!
-//! assert!(parse(r#"{"defaults": {"ttl": 60}}"#).is_ok());
-//! let problems = parse(r#"{"defaults": {"ttl": "a minute"}}"#).unwrap_err();
+//! assert!(parse(r#"{"defaults": {"ttl": 60}}"#, &[]).is_ok());
+//! let problems = parse(r#"{"defaults": {"ttl": "a minute"}}"#, &[]).unwrap_err();
 //! assert_eq!(problems[0].path, "defaults.ttl");
 //! ```
 

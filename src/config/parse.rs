@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::base::time::Millis;
 
 use super::address::Network;
-use super::front_cache::FrontCache;
+use super::front_cache::{FrontCache, Provider};
 use super::host::parse_host;
 use super::settings::{Config, LogLevel};
 use crate::base::json::parse_json;
@@ -27,13 +27,13 @@ use reader::{Problems, Section};
 pub use reader::ConfigError;
 pub(crate) use suggest::nearest;
 
-/// Parses the JSON text of `EDGE_ISR`.
+/// Parses the JSON text of `EDGE_ISR`. The front caches can be those of these providers.
 ///
 /// # Errors
 /// Every wrong value, with its path.
-pub fn parse(json: &str) -> Result<Config, Vec<ConfigError>> {
+pub fn parse(json: &str, providers: &[&'static Provider]) -> Result<Config, Vec<ConfigError>> {
     match parse_json(json.as_bytes()) {
-        Ok(value) => from_value(&value),
+        Ok(value) => from_value(&value, providers),
         Err(error) => Err(vec![ConfigError {
             path: "EDGE_ISR".to_owned(),
             problem: format!("malformed JSON: {error}"),
@@ -45,10 +45,13 @@ pub fn parse(json: &str) -> Result<Config, Vec<ConfigError>> {
 ///
 /// # Errors
 /// Every wrong value, with its path.
-pub fn from_value(value: &Value) -> Result<Config, Vec<ConfigError>> {
+pub fn from_value(
+    value: &Value,
+    providers: &[&'static Provider],
+) -> Result<Config, Vec<ConfigError>> {
     let mut problems = Problems::default();
     let config = match Section::open(String::new(), value, &mut problems) {
-        Some(section) => site(&section, &mut problems),
+        Some(section) => site(&section, providers, &mut problems),
         None => Config::default(),
     };
     if problems.0.is_empty() { Ok(config) } else { Err(problems.0) }
@@ -105,7 +108,7 @@ const JURISDICTIONS: &[(&str, &str)] = &[("eu", "eu"), ("fedramp", "fedramp")];
 const LOG_LEVELS: &[(&str, LogLevel)] =
     &[("off", LogLevel::Off), ("problems", LogLevel::Problems), ("events", LogLevel::Events)];
 
-fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
+fn site(section: &Section<'_>, providers: &[&'static Provider], problems: &mut Problems) -> Config {
     section.refuse_unknown(SITE_KEYS, problems);
     let mut config = Config::default();
     bounds_of_age(section, &mut config, problems);
@@ -131,7 +134,7 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
         named(path, value, "an address or a network", Network::parse, problems)
     });
     config.trusted_ips = networks.unwrap_or_default();
-    config.front_caches = front_caches(section, problems);
+    config.front_caches = front_caches(section, providers, problems);
     let tagged = config.front_caches.iter().filter(|front_cache| front_cache.tags);
     config.defaults.visitor_tags = tagged.map(|front_cache| front_cache.provider).collect();
     if let Some(value) = section.get("error_page") {
@@ -147,9 +150,15 @@ fn site(section: &Section<'_>, problems: &mut Problems) -> Config {
 }
 
 /// Each has a name of its own: what it is owed and its secret go by it.
-fn front_caches(section: &Section<'_>, problems: &mut Problems) -> Vec<FrontCache> {
-    let front_caches =
-        section.list("front_caches", problems, front_cache::read).unwrap_or_default();
+fn front_caches(
+    section: &Section<'_>,
+    providers: &[&'static Provider],
+    problems: &mut Problems,
+) -> Vec<FrontCache> {
+    let front_caches = section.list("front_caches", problems, |path, value, problems| {
+        front_cache::read(path, value, providers, problems)
+    });
+    let front_caches = front_caches.unwrap_or_default();
     for (at, front_cache) in front_caches.iter().enumerate() {
         if front_caches.iter().take(at).any(|before| before.name == front_cache.name) {
             problems

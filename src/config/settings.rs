@@ -121,7 +121,7 @@ pub struct Route {
     /// `Cache-Control` sent to visitors instead of the derived one.
     pub visitor_cache_control: Option<String>,
     /// The caches in front of the edge that get the tags, by `front_caches`.
-    pub visitor_tags: Vec<Provider>,
+    pub visitor_tags: Vec<&'static Provider>,
     /// The route's own `max_lag`, if any.
     pub max_lag: Option<Millis>,
     /// Store answers that came out of another cache. Default off.

@@ -6,21 +6,47 @@
 use serde_json::{Value, json};
 
 use crate::base::json::write_value;
+use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCache;
+use crate::config::front_cache::{Address, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::Delivery;
 
-use super::delivery::DeliveryRequest;
+use super::api::FrontCacheApi;
+use super::delivery::{DeliveryFailure, DeliveryRequest};
 
 /// Names of one call: what every plan takes.
 const MOST: usize = 30;
 
-pub(super) fn requests(
-    front_cache: &FrontCache,
-    secret: &str,
-    delivery: &Delivery,
-) -> Vec<DeliveryRequest> {
+/// What the settings have to know of it.
+pub static PROVIDER: Provider = Provider {
+    name: "cloudflare",
+    key: Some("zone"),
+    address: Address::At("https://api.cloudflare.com/client/v4"),
+    tag_field: Some("cache-tag"),
+    most_tags: usize::MAX,
+};
+
+/// Cloudflare's.
+pub struct Cloudflare;
+
+impl FrontCacheApi for Cloudflare {
+    fn provider(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
+    fn requests(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        delivery: &Delivery,
+        _now: Timestamp,
+    ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+        Ok(requests(front_cache, secret, delivery))
+    }
+}
+
+fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
     let (mut tags, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
     let mut everything = false;
     for target in &delivery.targets {

@@ -14,12 +14,15 @@ use std::fmt::Write as _;
 use crate::base::time::Timestamp;
 use crate::base::xml::{Token, escape, inside, name, resolve, token};
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCache;
+use crate::config::front_cache::{Address, FrontCache, Provider};
 use crate::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
 use crate::http::Fields;
 use crate::journal::Delivery;
 
-use super::delivery::{DeliveryFailure, DeliveryProgress, DeliveryRequest, id_of, path_of};
+use super::api::FrontCacheApi;
+use super::delivery::{
+    DeliveryAnswer, DeliveryFailure, DeliveryProgress, DeliveryRequest, id_of, path_of,
+};
 
 /// The API's version.
 const VERSION: &str = "2020-05-31";
@@ -37,7 +40,65 @@ const READS: usize = 4 << 10;
 /// An access key: its id, its secret.
 type Key<'a> = (&'a str, &'a str);
 
-pub(super) fn requests(
+/// What the settings have to know of it.
+pub static PROVIDER: Provider = Provider {
+    name: "cloudfront",
+    key: Some("distribution"),
+    address: Address::At("https://cloudfront.amazonaws.com"),
+    tag_field: Some("cache-tag"),
+    most_tags: 50,
+};
+
+/// Amazon CloudFront's.
+pub struct Cloudfront;
+
+impl FrontCacheApi for Cloudfront {
+    fn provider(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
+    fn requests(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+        Ok(requests(front_cache, key(secret)?, delivery, now))
+    }
+
+    fn takes_secret(&self, secret: &str) -> bool {
+        key(secret).is_ok()
+    }
+
+    fn progress_request(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        call: &str,
+        now: Timestamp,
+    ) -> Result<Option<DeliveryRequest>, DeliveryFailure> {
+        let (key, call) = (key(secret)?, format!("/{call}"));
+        Ok(Some(signed(front_cache, key, "GET", &call, Vec::new(), now)))
+    }
+
+    fn progress(
+        &self,
+        answer: &DeliveryAnswer,
+    ) -> Option<Result<DeliveryProgress, DeliveryFailure>> {
+        if (200..=299).contains(&answer.head.status) {
+            return Some(progress(&answer.body).ok_or(DeliveryFailure::ServerError));
+        }
+        failure(&answer.body).map(Err)
+    }
+}
+
+fn key(secret: &str) -> Result<Key<'_>, DeliveryFailure> {
+    let key = secret.split_once('/').filter(|(id, key)| !id.is_empty() && !key.is_empty());
+    key.ok_or(DeliveryFailure::CredentialsMalformed)
+}
+
+fn requests(
     front_cache: &FrontCache,
     key: Key<'_>,
     delivery: &Delivery,
@@ -56,16 +117,6 @@ pub(super) fn requests(
         id_of(front_cache, delivery, items.as_bytes()),
     );
     vec![signed(front_cache, key, "POST", "", body.into_bytes(), now)]
-}
-
-/// Asks how far an invalidation is.
-pub(super) fn progress_request(
-    front_cache: &FrontCache,
-    key: Key<'_>,
-    call: &str,
-    now: Timestamp,
-) -> DeliveryRequest {
-    signed(front_cache, key, "GET", &format!("/{call}"), Vec::new(), now)
 }
 
 fn paths(front_cache: &FrontCache, delivery: &Delivery) -> Vec<String> {
@@ -120,7 +171,7 @@ fn signed(
 }
 
 /// How far the invalidation is that an answer tells of; none if it can't be read.
-pub(super) fn progress(body: &[u8]) -> Option<DeliveryProgress> {
+fn progress(body: &[u8]) -> Option<DeliveryProgress> {
     if element(body, "Status")? == "Completed" {
         return Some(DeliveryProgress::Done);
     }
@@ -132,7 +183,7 @@ pub(super) fn progress(body: &[u8]) -> Option<DeliveryProgress> {
 }
 
 /// What an error's code says beyond its status.
-pub(super) fn failure(body: &[u8]) -> Option<DeliveryFailure> {
+fn failure(body: &[u8]) -> Option<DeliveryFailure> {
     match element(body, "Code")?.as_str() {
         "TooManyInvalidationsInProgress"
         | "Throttling"

@@ -94,16 +94,6 @@ pub enum DeliveryProgress {
     Unknown,
 }
 
-/// What a front cache is called with.
-pub(super) enum Credential<'a> {
-    /// A token.
-    Token(&'a str),
-    /// The key that webhooks are signed with.
-    Webhook(Vec<u8>),
-    /// An access key: its id, its secret.
-    AccessKey(&'a str, &'a str),
-}
-
 /// The id of a call: the same when the same is sent again, and no other call's, also after the journal was restored
 /// and gives the same epochs to something else.
 pub(super) fn id_of(front_cache: &FrontCache, delivery: &Delivery, content: &[u8]) -> String {

@@ -1,21 +1,47 @@
 //! Fastly's purge API: `POST /service/{service}/purge` by key, soft or hard; all the rest is `purge_all`, because its
 //! purge by URL takes one query alone, and it knows no prefixes.
 
+use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCache;
+use crate::config::front_cache::{Address, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::delivery::DeliveryRequest;
+use super::api::FrontCacheApi;
+use super::delivery::{DeliveryFailure, DeliveryRequest};
 
 /// Keys of one call.
 const MOST: usize = 256;
 
-pub(super) fn requests(
-    front_cache: &FrontCache,
-    secret: &str,
-    delivery: &Delivery,
-) -> Vec<DeliveryRequest> {
+/// What the settings have to know of it.
+pub static PROVIDER: Provider = Provider {
+    name: "fastly",
+    key: Some("service"),
+    address: Address::At("https://api.fastly.com"),
+    tag_field: Some("surrogate-key"),
+    most_tags: usize::MAX,
+};
+
+/// Fastly's.
+pub struct Fastly;
+
+impl FrontCacheApi for Fastly {
+    fn provider(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
+    fn requests(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        delivery: &Delivery,
+        _now: Timestamp,
+    ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+        Ok(requests(front_cache, secret, delivery))
+    }
+}
+
+fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
     let mut keys: Option<Vec<&str>> = Some(Vec::new());
     for target in &delivery.targets {
         match target {

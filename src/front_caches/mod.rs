@@ -8,9 +8,13 @@
 //! | [`purge`] | the method `PURGE` of a cache of one's own |
 //! | [`webhook`] | the command of `revalidate` |
 //! | [`workers_cache`] | Workers Caching, by way of this worker's own entrypoint |
+//! | [`api`] | what an API has to say: one trait |
+//! | `delivery` | requests, answers, and what may come of them |
 //!
 //! What an API can't name is widened, in the end to everything: a page that should go and stays is the mistake that
 //! nobody sees. Nothing is ever given up: whatever the answer, what is owed stays owed until it was taken.
+//!
+//! Another front cache is one file that implements [`FrontCacheApi`], and one line in [`APIS`] (CONTRIBUTING.md).
 //!
 //! ```
 //! use edge_isr::front_caches::DeliveryFailure;
@@ -18,6 +22,7 @@
 //! assert_eq!(DeliveryFailure::RateLimited.as_str(), "rate-limited");
 //! ```
 
+pub mod api;
 pub mod cloudflare;
 pub mod cloudfront;
 mod delivery;
@@ -30,39 +35,58 @@ use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
 use crate::config::front_cache::Provider;
 use crate::config::front_cache_access::FrontCacheAccess;
-use crate::control::secret::webhook_key;
+use crate::config::{Config, ConfigError, parse};
 use crate::http::retry_after::retry_after;
 use crate::journal::Delivery;
 
-use delivery::Credential;
+pub use api::FrontCacheApi;
 pub use delivery::{
     DeliveryAnswer, DeliveryError, DeliveryFailure, DeliveryProgress, DeliveryRequest,
 };
 
-fn credential(access: &FrontCacheAccess) -> Result<Credential<'_>, DeliveryFailure> {
-    let secret = access.secret.as_deref().ok_or(DeliveryFailure::CredentialsMissing)?;
-    match access.front_cache.provider {
-        Provider::Webhook if secret.starts_with("whsec_") => webhook_key(secret)
-            .map(Credential::Webhook)
-            .map_err(|_| DeliveryFailure::CredentialsMalformed),
-        Provider::Cloudfront => match secret.split_once('/') {
-            Some((id, key)) if !id.is_empty() && !key.is_empty() => {
-                Ok(Credential::AccessKey(id, key))
-            }
-            Some(_) | None => Err(DeliveryFailure::CredentialsMalformed),
-        },
-        Provider::Webhook
-        | Provider::Cloudflare
-        | Provider::Fastly
-        | Provider::Purge
-        | Provider::WorkersCache => Ok(Credential::Token(secret)),
-    }
+/// Every API.
+pub static APIS: [&dyn FrontCacheApi; 6] = [
+    &cloudflare::Cloudflare,
+    &cloudfront::Cloudfront,
+    &fastly::Fastly,
+    &purge::Purge,
+    &webhook::Webhook,
+    &workers_cache::WorkersCache,
+];
+
+/// What the settings have to know of each.
+#[must_use]
+pub fn providers() -> Vec<&'static Provider> {
+    APIS.iter().map(|api| api.provider()).collect()
+}
+
+/// Parses the JSON text of `EDGE_ISR`, with every front cache that there is.
+///
+/// # Errors
+/// Every wrong value, with its path.
+pub fn parse_config(json: &str) -> Result<Config, Vec<ConfigError>> {
+    parse(json, &providers())
+}
+
+/// The API of a provider. One that is none of [`APIS`] has no call at all.
+fn api(provider: &Provider) -> Result<&'static dyn FrontCacheApi, DeliveryFailure> {
+    let api = APIS.into_iter().find(|api| api.provider() == provider);
+    api.ok_or(DeliveryFailure::Unsupported)
+}
+
+fn secret(access: &FrontCacheAccess) -> Result<&str, DeliveryFailure> {
+    access.secret.as_deref().ok_or(DeliveryFailure::CredentialsMissing)
 }
 
 /// What keeps a front cache from being called at all.
 #[must_use]
 pub fn missing_credential(access: &FrontCacheAccess) -> Option<DeliveryFailure> {
-    credential(access).err()
+    match (api(access.front_cache.provider), secret(access)) {
+        (Err(failure), _) | (_, Err(failure)) => Some(failure),
+        (Ok(api), Ok(secret)) => {
+            (!api.takes_secret(secret)).then_some(DeliveryFailure::CredentialsMalformed)
+        }
+    }
 }
 
 /// The requests that say what is owed. Each can be repeated without harm.
@@ -74,36 +98,9 @@ pub fn requests(
     delivery: &Delivery,
     now: Timestamp,
 ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
-    let front_cache = &access.front_cache;
-    let delivery = &under_every_name(access, delivery);
-    let credential = credential(access)?;
-    Ok(match (front_cache.provider, &credential) {
-        (Provider::Cloudflare, Credential::Token(token)) => {
-            cloudflare::requests(front_cache, token, delivery)
-        }
-        (Provider::Fastly, Credential::Token(token)) => {
-            fastly::requests(front_cache, token, delivery)
-        }
-        (Provider::Purge, Credential::Token(token)) => {
-            purge::requests(front_cache, token, delivery)
-        }
-        (Provider::WorkersCache, Credential::Token(token)) => {
-            workers_cache::requests(front_cache, token, delivery)
-        }
-        (Provider::Webhook, credential) => {
-            webhook::requests(front_cache, credential, delivery, now)
-        }
-        (Provider::Cloudfront, Credential::AccessKey(id, key)) => {
-            cloudfront::requests(front_cache, (id, key), delivery, now)
-        }
-        (
-            Provider::Cloudflare | Provider::Fastly | Provider::Purge | Provider::WorkersCache,
-            Credential::Webhook(_) | Credential::AccessKey(..),
-        )
-        | (Provider::Cloudfront, Credential::Token(_) | Credential::Webhook(_)) => {
-            return Err(DeliveryFailure::CredentialsMalformed);
-        }
-    })
+    let (front_cache, secret) = (&access.front_cache, secret(access)?);
+    let delivery = under_every_name(access, delivery);
+    api(front_cache.provider)?.requests(front_cache, secret, &delivery, now)
 }
 
 /// The request that asks how far a call is; none if the provider has no such call.
@@ -115,12 +112,8 @@ pub fn progress_request(
     call: &str,
     now: Timestamp,
 ) -> Result<Option<DeliveryRequest>, DeliveryFailure> {
-    match credential(access)? {
-        Credential::AccessKey(id, key) => {
-            Ok(Some(cloudfront::progress_request(&access.front_cache, (id, key), call, now)))
-        }
-        Credential::Token(_) | Credential::Webhook(_) => Ok(None),
-    }
+    let (front_cache, secret) = (&access.front_cache, secret(access)?);
+    api(front_cache.provider)?.progress_request(front_cache, secret, call, now)
 }
 
 /// The same under each alias of a host.
@@ -149,44 +142,30 @@ fn under_every_name(access: &FrontCacheAccess, delivery: &Delivery) -> Delivery 
 /// # Errors
 /// Says why the call was not taken.
 pub fn delivery_progress(
-    provider: Provider,
+    provider: &Provider,
     answer: &DeliveryAnswer,
     now: Timestamp,
 ) -> Result<DeliveryProgress, DeliveryError> {
-    let status = answer.head.status;
-    let failure = match provider {
-        Provider::Cloudfront if (200..=299).contains(&status) => {
-            return cloudfront::progress(&answer.body)
-                .ok_or_else(|| DeliveryFailure::ServerError.into());
-        }
-        Provider::Cloudfront => cloudfront::failure(&answer.body),
-        // It holds nothing under that name.
-        Provider::Purge if matches!(status, 404 | 412) => return Ok(DeliveryProgress::Done),
-        Provider::WorkersCache if status == 501 => Some(DeliveryFailure::Unsupported),
-        Provider::Purge
-        | Provider::Cloudflare
-        | Provider::Fastly
-        | Provider::Webhook
-        | Provider::WorkersCache => None,
+    let failure = match api(provider)?.progress(answer) {
+        Some(Ok(progress)) => return Ok(progress),
+        Some(Err(failure)) => failure,
+        None => match answer.head.status {
+            200..=299 => return Ok(DeliveryProgress::Done),
+            401 | 403 => DeliveryFailure::CredentialsRefused,
+            429 => DeliveryFailure::RateLimited,
+            408 | 425 | 500..=599 => DeliveryFailure::ServerError,
+            _ => DeliveryFailure::Refused,
+        },
     };
-    let failure = match status {
-        _ if failure.is_some() => failure,
-        200..=299 => None,
-        401 | 403 => Some(DeliveryFailure::CredentialsRefused),
-        429 => Some(DeliveryFailure::RateLimited),
-        408 | 425 | 500..=599 => Some(DeliveryFailure::ServerError),
-        _ => Some(DeliveryFailure::Refused),
-    };
-    let again = retry_after(&answer.head.fields, now);
-    failure.map_or(Ok(DeliveryProgress::Done), |failure| Err(DeliveryError { failure, again }))
+    Err(DeliveryError { failure, again: retry_after(&answer.head.fields, now) })
 }
 
-/// What the answer to [`asking`] means.
+/// What the answer to [`progress_request`] means.
 ///
 /// # Errors
 /// Says why it tells nothing.
 pub fn call_progress(
-    provider: Provider,
+    provider: &Provider,
     answer: &DeliveryAnswer,
     now: Timestamp,
 ) -> Result<DeliveryProgress, DeliveryError> {

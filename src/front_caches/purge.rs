@@ -5,23 +5,59 @@
 //! site. What is below a prefix goes as a path that ends with `*`, everything as `/*`; tags as `xkey` to `/`. The
 //! cache has to understand these: docs/operations.md has the lines for Varnish. The edge's own `PURGE` does.
 
+use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCache;
+use crate::config::front_cache::{Address, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::delivery::{DeliveryRequest, path_of};
+use super::api::FrontCacheApi;
+use super::delivery::{
+    DeliveryAnswer, DeliveryFailure, DeliveryProgress, DeliveryRequest, path_of,
+};
 
 /// Paths named at once, a call each.
 const MOST: usize = 50;
 /// Tags of one call.
 const MOST_TAGS: usize = 100;
 
-pub(super) fn requests(
-    front_cache: &FrontCache,
-    secret: &str,
-    delivery: &Delivery,
-) -> Vec<DeliveryRequest> {
+/// What the settings have to know of it.
+pub static PROVIDER: Provider = Provider {
+    name: "purge",
+    key: None,
+    address: Address::Setting,
+    tag_field: Some("xkey"),
+    most_tags: usize::MAX,
+};
+
+/// A cache of one's own.
+pub struct Purge;
+
+impl FrontCacheApi for Purge {
+    fn provider(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
+    fn requests(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        delivery: &Delivery,
+        _now: Timestamp,
+    ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+        Ok(requests(front_cache, secret, delivery))
+    }
+
+    fn progress(
+        &self,
+        answer: &DeliveryAnswer,
+    ) -> Option<Result<DeliveryProgress, DeliveryFailure>> {
+        // It holds nothing under that name.
+        matches!(answer.head.status, 404 | 412).then_some(Ok(DeliveryProgress::Done))
+    }
+}
+
+fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
     let (mut paths, mut tags) = (Vec::new(), Vec::new());
     let mut everything = false;
     for target in &delivery.targets {

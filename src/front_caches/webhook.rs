@@ -9,14 +9,63 @@ use serde_json::{Value, json};
 use crate::base::json::write_value;
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCache;
+use crate::config::front_cache::{Address, FrontCache, Provider};
 use crate::control::auth::signature;
+use crate::control::secret::webhook_key;
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::delivery::{Credential, DeliveryRequest, id_of};
+use super::api::FrontCacheApi;
+use super::delivery::{DeliveryFailure, DeliveryRequest, id_of};
 
-pub(super) fn requests(
+/// What the settings have to know of it.
+pub static PROVIDER: Provider = Provider {
+    name: "webhook",
+    key: None,
+    address: Address::Setting,
+    tag_field: None,
+    most_tags: usize::MAX,
+};
+
+/// The command of `revalidate`, posted.
+pub struct Webhook;
+
+impl FrontCacheApi for Webhook {
+    fn provider(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
+    fn requests(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+        Ok(requests(front_cache, &credential(secret)?, delivery, now))
+    }
+
+    fn takes_secret(&self, secret: &str) -> bool {
+        credential(secret).is_ok()
+    }
+}
+
+/// What proves who calls.
+enum Credential<'a> {
+    /// The key that webhooks are signed with.
+    Key(Vec<u8>),
+    /// A token.
+    Token(&'a str),
+}
+
+fn credential(secret: &str) -> Result<Credential<'_>, DeliveryFailure> {
+    if !secret.starts_with("whsec_") {
+        return Ok(Credential::Token(secret));
+    }
+    webhook_key(secret).map(Credential::Key).map_err(|_| DeliveryFailure::CredentialsMalformed)
+}
+
+fn requests(
     front_cache: &FrontCache,
     credential: &Credential<'_>,
     delivery: &Delivery,
@@ -53,12 +102,12 @@ pub(super) fn requests(
     let id = id_of(front_cache, delivery, &body);
     let mut fields = Fields::from_iter([("content-type", "application/json"), ("webhook-id", &id)]);
     match credential {
-        Credential::Webhook(key) => {
+        Credential::Key(key) => {
             let stamp = now.as_seconds().to_string();
             fields.set("webhook-signature", signature(key, &id, &stamp, &body));
             fields.set("webhook-timestamp", stamp);
         }
-        Credential::Token(token) | Credential::AccessKey(_, token) => {
+        Credential::Token(token) => {
             fields.set("authorization", format!("Bearer {token}"));
         }
     }

@@ -9,23 +9,58 @@
 use serde_json::{Value, json};
 
 use crate::base::json::write_value;
+use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::FrontCache;
+use crate::config::front_cache::{Address, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
-use super::delivery::{DeliveryRequest, path_of};
+use super::api::FrontCacheApi;
+use super::delivery::{
+    DeliveryAnswer, DeliveryFailure, DeliveryProgress, DeliveryRequest, path_of,
+};
 
 /// The control API's call, below its prefix.
 pub const CALL: &str = "v1/workers-cache";
 /// Names of one call.
 const MOST: usize = 100;
 
-pub(super) fn requests(
-    front_cache: &FrontCache,
-    secret: &str,
-    delivery: &Delivery,
-) -> Vec<DeliveryRequest> {
+/// What the settings have to know of it.
+pub static PROVIDER: Provider = Provider {
+    name: "workers-cache",
+    key: None,
+    address: Address::Own,
+    tag_field: Some("cache-tag"),
+    most_tags: usize::MAX,
+};
+
+/// Workers Caching.
+pub struct WorkersCache;
+
+impl FrontCacheApi for WorkersCache {
+    fn provider(&self) -> &'static Provider {
+        &PROVIDER
+    }
+
+    fn requests(
+        &self,
+        front_cache: &FrontCache,
+        secret: &str,
+        delivery: &Delivery,
+        _now: Timestamp,
+    ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
+        Ok(requests(front_cache, secret, delivery))
+    }
+
+    fn progress(
+        &self,
+        answer: &DeliveryAnswer,
+    ) -> Option<Result<DeliveryProgress, DeliveryFailure>> {
+        (answer.head.status == 501).then_some(Err(DeliveryFailure::Unsupported))
+    }
+}
+
+fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
     let (mut tags, mut prefixes) = (Vec::new(), Vec::new());
     let mut everything = false;
     for target in &delivery.targets {

@@ -5,12 +5,13 @@ use edge_isr::base::time::{Millis, Seconds};
 use edge_isr::config::host::{HostError, parse_host};
 use edge_isr::config::{
     Action, Config, ErrorPage, ForwardHeaders, LogLevel, Network, OriginUrl, OriginUrlError,
-    PathPattern, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn, parse,
+    PathPattern, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
 };
+use edge_isr::front_caches::parse_config;
 use proptest::prelude::*;
 
 fn right(json: &str) -> Config {
-    parse(json).unwrap_or_else(|errors| panic!("{json}: {errors:?}"))
+    parse_config(json).unwrap_or_else(|errors| panic!("{json}: {errors:?}"))
 }
 
 fn route(json: &str) -> Route {
@@ -396,7 +397,7 @@ const WRONG: &[(&str, &[(&str, &str)])] = &[
 #[test]
 fn every_wrong_value_is_named_with_its_path() {
     for (json, want) in WRONG {
-        let Err(errors) = parse(json) else { panic!("{json} was taken") };
+        let Err(errors) = parse_config(json) else { panic!("{json} was taken") };
         let mut got: Vec<_> =
             errors.iter().map(|e| (e.path.as_str(), e.problem.as_str())).collect();
         let mut want: Vec<_> = want.to_vec();
@@ -413,13 +414,13 @@ fn every_wrong_value_is_named_with_its_path() {
 
 #[test]
 fn an_error_reads_as_path_and_problem() {
-    let errors = parse(r#"{"defaults": {"ttl": "abc"}}"#).unwrap_err();
+    let errors = parse_config(r#"{"defaults": {"ttl": "abc"}}"#).unwrap_err();
     assert_eq!(errors[0].to_string(), "defaults.ttl: expected a number of seconds, got \"abc\"");
 }
 
 #[test]
 fn a_long_wrong_text_is_not_repeated_whole() {
-    let errors = parse(&format!(r#"{{"log": "{}"}}"#, "x".repeat(5000))).unwrap_err();
+    let errors = parse_config(&format!(r#"{{"log": "{}"}}"#, "x".repeat(5000))).unwrap_err();
     assert!(errors[0].problem.len() < 120, "{}", errors[0].problem.len());
 }
 
@@ -588,7 +589,7 @@ proptest! {
 
     #[test]
     fn any_value_is_parsed_or_refused(value in settings()) {
-        if let Err(errors) = edge_isr::config::from_value(&value) {
+        if let Err(errors) = edge_isr::config::from_value(&value, &edge_isr::front_caches::providers()) {
             prop_assert!(!errors.is_empty());
             prop_assert!(errors.iter().all(|e| !e.path.is_empty() && !e.problem.is_empty()));
         }
@@ -596,7 +597,7 @@ proptest! {
 
     #[test]
     fn any_text_is_parsed_or_refused(text in ".{0,64}") {
-        let _ = parse(&text);
+        let _ = parse_config(&text);
         let _ = OriginUrl::parse(&text).map(|origin| origin.conflicts_with(&text));
         let _ = parse_host(&text);
     }
@@ -607,7 +608,7 @@ proptest! {
         let mut value = serde_json::json!({ "max_lag": lag });
         if let Some(interval) = interval { value["sync_interval"] = interval.into(); }
         if let Some(blind) = blind { value["journal_lost_limit"] = blind.into(); }
-        if let Ok(config) = edge_isr::config::from_value(&value) {
+        if let Ok(config) = edge_isr::config::from_value(&value, &edge_isr::front_caches::providers()) {
             prop_assert!(config.sync_interval <= config.max_lag);
             prop_assert!(config.max_lag <= config.journal_lost_limit);
         }

@@ -2,12 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use edge_isr::base::time::{Epoch, Millis, Seconds, Timestamp};
-use edge_isr::config::{Config, LogLevel, OriginUrlError, TRACKING_PARAMETERS, parse};
+use edge_isr::config::{Config, LogLevel, OriginUrlError, TRACKING_PARAMETERS};
 use edge_isr::control::healthz::{Health, HealthReason};
 use edge_isr::control::log::{Event, redact};
 use edge_isr::control::metrics::{Counter, Gauge, Metrics};
 use edge_isr::control::reply::{Accepted, FailedPage, JobReply, JobState, PagesReply, json};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
+use edge_isr::front_caches::parse_config;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -102,7 +103,7 @@ fn health(reasons: Vec<HealthReason>) -> Health {
 
 #[test]
 fn health_tells_what_blocks() {
-    let errors = parse(r#"{"shards": 0, "log": 1}"#).unwrap_err();
+    let errors = parse_config(r#"{"shards": 0, "log": 1}"#).unwrap_err();
     let secrets = Secrets::parse("hunter2", "").unwrap_err();
     let rows = [
         (vec![], 200),
@@ -127,7 +128,7 @@ fn health_tells_what_blocks() {
         assert!(!text.contains("hunter2"), "{text}");
     }
     let body: Value = serde_json::from_slice(
-        &health(vec![HealthReason::Config(parse(r#"{"shards": 0}"#).unwrap_err())]).body(),
+        &health(vec![HealthReason::Config(parse_config(r#"{"shards": 0}"#).unwrap_err())]).body(),
     )
     .unwrap();
     assert_eq!(
@@ -151,7 +152,7 @@ fn health_tells_the_rules() {
             {"path": "/shop/*", "query": {"deny": ["ref"]}, "forward_headers": "all"}
         ]
     }"#;
-    let config = Some(parse(settings).unwrap().summary());
+    let config = Some(parse_config(settings).unwrap().summary());
     let health = Health { config, ..health(vec![]) };
     let body: Value = serde_json::from_slice(&health.body()).unwrap();
     // A list of what to deny is in effect beside that of tracking parameters.

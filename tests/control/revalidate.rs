@@ -4,10 +4,11 @@
 use edge_isr::base::time::Millis;
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::tag::{Tag, TagSet, Target, page_targets};
-use edge_isr::config::{Config, parse as parse_config};
+use edge_isr::config::Config;
 use edge_isr::control::revalidate::{MAX_BODY_BYTES, body_digest, check_length, parse};
 use edge_isr::control::targets::{TargetError, page_query, widened_prefix};
 use edge_isr::control::{Problem, ProblemKind, RevalidateCommand};
+use edge_isr::front_caches::parse_config;
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::Mode;
 use proptest::prelude::*;

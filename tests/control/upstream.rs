@@ -4,15 +4,14 @@
 
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::tag::{Tag, Target};
-use edge_isr::config::front_cache::Provider;
 use edge_isr::config::front_cache_access::FrontCacheAccess;
-use edge_isr::config::parse;
 use edge_isr::control::Secrets;
 use edge_isr::control::auth::{AuthError, Caller, TokenScope};
 use edge_isr::control::purge_apis::sigv4::verify;
 use edge_isr::front_caches::{
     DeliveryAnswer, DeliveryError, DeliveryFailure, DeliveryProgress, DeliveryRequest,
-    call_progress, delivery_progress, missing_credential, progress_request, requests,
+    call_progress, cloudflare, cloudfront, delivery_progress, missing_credential, parse_config,
+    progress_request, purge, requests, workers_cache,
 };
 use edge_isr::http::{Fields, RequestHead, ResponseHead};
 use edge_isr::journal::{Delivery, Mode};
@@ -37,7 +36,7 @@ fn access_with(front_cache: &str, secret: &str) -> FrontCacheAccess {
     let text = format!(
         r#"{{"front_caches": [{front_cache}], "host_aliases": {{"b.example": "a.example"}}}}"#
     );
-    let config = parse(&text).unwrap();
+    let config = parse_config(&text).unwrap();
     FrontCacheAccess::all(&config, &format!("other:no cdn:{secret}")).pop().unwrap()
 }
 
@@ -315,7 +314,7 @@ fn each_is_called_with_its_own_secret_alone() {
         let request = requests(&access(front_cache), &delivery, NOW).unwrap().pop().unwrap();
         assert_eq!(request.fields.get(field), Some(want), "{front_cache}");
     }
-    let config = parse(&format!(r#"{{"front_caches": [{CLOUDFLARE}]}}"#)).unwrap();
+    let config = parse_config(&format!(r#"{{"front_caches": [{CLOUDFLARE}]}}"#)).unwrap();
     for secrets in ["", "cdn", "cdn:", "cdnx:se-cret", "xcdn:se-cret"] {
         let access = FrontCacheAccess::all(&config, secrets).pop().unwrap();
         assert!(access.secret.is_none(), "{secrets:?}");
@@ -364,18 +363,18 @@ fn an_answer_means_one_thing() {
     for (status, fields, failure, again) in rows {
         let head = ResponseHead { status, fields: fields.iter().copied().collect() };
         let answer = DeliveryAnswer { head, body: Vec::new() };
-        let untaken = delivery_progress(Provider::Cloudflare, &answer, NOW).err();
+        let untaken = delivery_progress(&cloudflare::PROVIDER, &answer, NOW).err();
         assert_eq!(untaken.map(|untaken| untaken.failure), failure, "{status}");
         assert_eq!(untaken.and_then(|untaken| untaken.again), again.map(Millis), "{status}");
     }
     let head = ResponseHead { status: 501, fields: Fields::new() };
     let answer = DeliveryAnswer { head, body: Vec::new() };
-    let untaken = delivery_progress(Provider::WorkersCache, &answer, NOW).err();
+    let untaken = delivery_progress(&workers_cache::PROVIDER, &answer, NOW).err();
     assert_eq!(untaken.map(|untaken| untaken.failure), Some(DeliveryFailure::Unsupported));
     for (status, done) in [(200, true), (204, true), (404, true), (412, true), (405, false)] {
         let head = ResponseHead { status, fields: Fields::new() };
         let answer = DeliveryAnswer { head, body: Vec::new() };
-        let means = delivery_progress(Provider::Purge, &answer, NOW);
+        let means = delivery_progress(&purge::PROVIDER, &answer, NOW);
         assert_eq!(means == Ok(DeliveryProgress::Done), done, "{status}");
     }
 }
@@ -430,8 +429,8 @@ fn an_answer_of_cloudfront_means_what_its_body_says() {
     for (status, body, want) in rows {
         let head = ResponseHead { status, fields: Fields::new() };
         let answer = DeliveryAnswer { head, body: body.clone().into_bytes() };
-        assert_eq!(delivery_progress(Provider::Cloudfront, &answer, NOW), want, "{status} {body}");
-        let asked = call_progress(Provider::Cloudfront, &answer, NOW);
+        assert_eq!(delivery_progress(&cloudfront::PROVIDER, &answer, NOW), want, "{status} {body}");
+        let asked = call_progress(&cloudfront::PROVIDER, &answer, NOW);
         let want = if status == 404 { Ok(DeliveryProgress::Unknown) } else { want };
         assert_eq!(asked, want, "asked: {status} {body}");
     }
@@ -476,11 +475,11 @@ fn wrong_settings_are_named() {
         ),
     ];
     for (front_cache, want) in rows {
-        let errors = parse(&format!(r#"{{"front_caches": [{front_cache}]}}"#)).unwrap_err();
+        let errors = parse_config(&format!(r#"{{"front_caches": [{front_cache}]}}"#)).unwrap_err();
         let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();
         assert!(errors.iter().any(|error| error.starts_with(want)), "{front_cache}: {errors:?}");
     }
     let twice = format!(r#"{{"front_caches": [{CLOUDFLARE}, {FASTLY}]}}"#);
-    let errors = parse(&twice).unwrap_err();
+    let errors = parse_config(&twice).unwrap_err();
     assert_eq!(errors[0].to_string(), "front_caches: two are called cdn");
 }

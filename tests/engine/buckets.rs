@@ -6,14 +6,15 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::world::{Isolate, Script, World};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::engine::port::OriginError;
+use edge_isr::front_caches::parse_config;
 use edge_isr::journal::Mode;
 
 const FRESH: &str = "max-age=300, stale-while-revalidate=3600, stale-if-error=86400";
 
 fn config() -> Config {
-    parse(r#"{"shards": 1, "journal_targets": 1000}"#).unwrap()
+    parse_config(r#"{"shards": 1, "journal_targets": 1000}"#).unwrap()
 }
 
 /// How many of twenty pages that nobody named answer while the origin is down, after names of others.

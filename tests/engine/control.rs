@@ -4,15 +4,16 @@
 use std::rc::Rc;
 
 use crate::world::{Isolate, Script, Seen, World, request};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::control::Secrets;
 use edge_isr::engine::port::CallError;
+use edge_isr::front_caches::parse_config;
 use serde_json::Value;
 
 const PAGE: &str = "https://example.com/post/1";
 
 fn config() -> Config {
-    parse(r#"{"shards": 8, "trusted_ips": ["10.0.0.0/8"]}"#).unwrap()
+    parse_config(r#"{"shards": 8, "trusted_ips": ["10.0.0.0/8"]}"#).unwrap()
 }
 
 fn site(status: u16) -> (Rc<World>, Isolate) {

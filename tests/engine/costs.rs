@@ -6,15 +6,16 @@ use std::fmt::Write as _;
 use std::rc::Rc;
 
 use crate::world::{Isolate, Reached, Script, World, request};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::control::Secrets;
+use edge_isr::front_caches::parse_config;
 
 /// Requests of each kind.
 const COUNT: u32 = 100;
 const PAGE: &str = "https://example.com/post/1/";
 
 fn config() -> Config {
-    parse(
+    parse_config(
         r#"{"shards": 8, "trusted_ips": ["10.0.0.0/8"], "new_keys_per_second": 50,
             "front_caches": [{"name": "front", "provider": "cloudfront", "distribution": "E1"}]}"#,
     )

@@ -5,13 +5,14 @@
 use std::rc::Rc;
 
 use crate::world::{Isolate, Script, World};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
+use edge_isr::front_caches::parse_config;
 use edge_isr::journal::Mode;
 
 const FRESH: &str = "max-age=3600, stale-while-revalidate=3600";
 
 fn config() -> Config {
-    parse(r#"{"shards": 2, "new_keys_per_second": 5}"#).unwrap()
+    parse_config(r#"{"shards": 2, "new_keys_per_second": 5}"#).unwrap()
 }
 
 fn site(vary: bool) -> (Rc<World>, Isolate) {

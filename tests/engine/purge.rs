@@ -6,8 +6,9 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::world::{Isolate, Script, Seen, World, request};
-use edge_isr::config::{Config, LogLevel, parse};
+use edge_isr::config::{Config, LogLevel};
 use edge_isr::control::Secrets;
+use edge_isr::front_caches::parse_config;
 use edge_isr::http::RequestHead;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ const FRESH: &str = "max-age=300, stale-while-revalidate=600, stale-if-error=360
 fn config() -> Config {
     let text = r#"{"shards": 2, "log": "events", "trusted_ips": ["10.0.0.0/8"],
         "control_hosts": ["purge.example.com"]}"#;
-    let config = parse(text).unwrap();
+    let config = parse_config(text).unwrap();
     assert_eq!(config.log, LogLevel::Events);
     config
 }

@@ -6,14 +6,15 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::world::{Isolate, Script, Seen, World, request};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::control::Secrets;
+use edge_isr::front_caches::parse_config;
 
 const TOKEN: &str = "a-token-of-its-own";
 const FRESH: &str = "max-age=300";
 
 fn config() -> Config {
-    parse(
+    parse_config(
         r#"{"shards": 2, "control_hosts": ["purge.example.com"],
             "host_aliases": {"example.com": "www.example.com"}}"#,
     )

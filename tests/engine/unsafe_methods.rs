@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::world::{Isolate, Node, Reached, Script, Seen, World, request};
-use edge_isr::config::{Config, Route, parse};
+use edge_isr::config::{Config, Route};
 use edge_isr::engine::port::{OriginError, Platform as _};
+use edge_isr::front_caches::parse_config;
 use edge_isr::http::RequestHead;
 use edge_isr::journal::{JournalCall, JournalReply};
 
@@ -14,7 +15,7 @@ const PAGE: &str = "https://example.com/post/1/";
 const FRESH: &str = "max-age=300, stale-while-revalidate=3600, stale-if-error=86400";
 
 fn config() -> Config {
-    parse(
+    parse_config(
         r#"{"shards": 8, "new_keys_per_second": 10000, "host_aliases": {"www.example.com": "example.com"},
             "front_caches": [{"name": "front", "provider": "cloudfront", "distribution": "E1"}]}"#,
     )

@@ -5,9 +5,10 @@
 use std::rc::Rc;
 
 use crate::world::{Isolate, Script, World, request};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::control::Secrets;
 use edge_isr::engine::port::{OriginError, PurgeError};
+use edge_isr::front_caches::parse_config;
 use edge_isr::journal::Mode;
 use serde_json::Value;
 
@@ -19,7 +20,7 @@ fn config(name: &str) -> Config {
             {{"name": "{name}", "provider": "cloudflare", "zone": "z", "tags": true}},
             {{"name": "hook", "provider": "webhook", "url": "https://hook.example/"}}]}}"#
     );
-    parse(&text).unwrap()
+    parse_config(&text).unwrap()
 }
 
 fn site(name: &str) -> (Rc<World>, Isolate) {
@@ -220,7 +221,7 @@ fn a_page_carries_its_tags_to_a_cache_that_purges_by_them() {
     assert!(seen.cache_status().contains("hit"));
     assert_eq!(seen.fields.get("cache-tag"), Some("post:1,posts"));
     assert_eq!(seen.fields.get("surrogate-key"), None);
-    let plain = parse(r#"{"shards": 2}"#).unwrap();
+    let plain = parse_config(r#"{"shards": 2}"#).unwrap();
     let world = World::new(&plain);
     world.origin(|_| Ok(Script::new(200, &[("surrogate-key", "post:1")], "body")));
     let seen = Isolate::new(&world, &plain, "ams").get(PAGE, &[]);
@@ -233,7 +234,7 @@ fn behind_cloudfront(tags: bool) -> (Rc<World>, Isolate) {
         r#"{{"shards": 2, "front_caches": [{{"name": "front", "provider": "cloudfront",
             "distribution": "E1", "tags": {tags}}}]}}"#
     );
-    let config = parse(&text).unwrap();
+    let config = parse_config(&text).unwrap();
     let world = World::new(&config);
     let tags: Vec<String> = (0..51).map(|n| format!("t{n}")).collect();
     world.origin(move |reached| {

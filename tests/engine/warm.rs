@@ -102,7 +102,7 @@ fn a_sitemap_is_fetched_from_the_origin_and_its_pages_are_warmed() {
 fn an_index_of_sitemaps_and_what_is_wrong_in_it() {
     let settings = json!({"shards": 3, "warm_rate": 10_000,
         "routes": [{"path": "/private/*", "action": "bypass"}]});
-    let config = edge_isr::config::parse(&settings.to_string()).expect("settings");
+    let config = edge_isr::front_caches::parse_config(&settings.to_string()).expect("settings");
     let world = World::new(&config);
     world.origin(|reached: &Reached| match reached.target.as_str() {
         "/index.xml" => {

@@ -161,7 +161,7 @@ fn the_settings_of_a_site_are_the_journals() {
             r#"{{"journal_targets": 5000, "shards": 3, "max_lag": 3, "routes": [{routes}],
                 "front_caches": [{{"name": "cdn", "provider": "fastly", "service": "s1"}}]}}"#
         );
-        let got = JournalConfig::of(&edge_isr::config::parse(&text).unwrap());
+        let got = JournalConfig::of(&edge_isr::front_caches::parse_config(&text).unwrap());
         let want = JournalConfig {
             max_targets: 5_000,
             shards: 3,

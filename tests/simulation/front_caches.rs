@@ -12,9 +12,9 @@ use serde_json::Value;
 
 use edge_isr::cache::tag::Target;
 use edge_isr::config::OriginUrl;
-use edge_isr::config::front_cache::{FrontCache, Provider};
+use edge_isr::config::front_cache::FrontCache;
 use edge_isr::engine::port::OriginError;
-use edge_isr::front_caches::{DeliveryAnswer, DeliveryRequest};
+use edge_isr::front_caches::{DeliveryAnswer, DeliveryRequest, cloudfront, webhook};
 use edge_isr::http::{Fields, ResponseHead};
 
 use crate::sched::{DAWN, Sched, sleep};
@@ -40,8 +40,8 @@ pub(crate) fn settings() -> Vec<FrontCache> {
         tags: true,
     };
     vec![
-        of(hook, Provider::Webhook, "https://hook.example/"),
-        of(front, Provider::Cloudfront, "https://cloudfront.amazonaws.com"),
+        of(hook, &webhook::PROVIDER, "https://hook.example/"),
+        of(front, &cloudfront::PROVIDER, "https://cloudfront.amazonaws.com"),
     ]
 }
 

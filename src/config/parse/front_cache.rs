@@ -3,32 +3,39 @@
 use serde_json::Value;
 
 use super::reader::{Problems, Section};
-use crate::config::front_cache::{FrontCache, Provider};
+use crate::config::front_cache::{Address, FrontCache, OWN_URL, Provider};
 use crate::config::origin::OriginUrl;
 
-const KEYS: &[&str] = &["name", "provider", "url", "zone", "service", "distribution", "tags"];
+const KEYS: &[&str] = &["name", "provider", "url", "tags"];
 
-/// One of `front_caches`.
-pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option<FrontCache> {
+/// One of `front_caches`, at one of these providers.
+pub(super) fn read(
+    path: &str,
+    value: &Value,
+    providers: &[&'static Provider],
+    problems: &mut Problems,
+) -> Option<FrontCache> {
     let section = Section::open(path.to_owned(), value, problems)?;
-    section.refuse_unknown(KEYS, problems);
+    let keys: Vec<&str> = providers.iter().filter_map(|provider| provider.key).collect();
+    section.refuse_unknown(&[KEYS, &keys].concat(), problems);
     let missing =
         |key: &str, problems: &mut Problems| problems.add(section.at(key), "it is missing");
     if !section.has("provider") {
         missing("provider", problems);
     }
-    let provider = section.choice("provider", Provider::ALL, problems)?;
+    let words: Vec<(&str, &'static Provider)> =
+        providers.iter().map(|provider| (provider.name, *provider)).collect();
+    let provider = section.choice("provider", &words, problems)?;
     if !section.has("name") {
         missing("name", problems);
     }
     let name = plain(&section, "name", problems)?;
-    let key = provider.key();
-    for other in ["zone", "service", "distribution"] {
-        if Some(other) != key && section.has(other) {
+    for other in keys {
+        if Some(other) != provider.key && section.has(other) {
             problems.add(section.at(other), "this provider has none");
         }
     }
-    let id = match key {
+    let id = match provider.key {
         Some(key) if !section.has(key) => {
             missing(key, problems);
             return None;
@@ -36,14 +43,18 @@ pub(super) fn read(path: &str, value: &Value, problems: &mut Problems) -> Option
         Some(key) => plain(&section, key, problems)?,
         None => String::new(),
     };
-    let mut tags = provider.tag_field().is_none();
+    let mut tags = provider.tag_field.is_none();
     section.switch("tags", &mut tags, problems);
-    if provider == Provider::WorkersCache && section.has("url") {
+    if provider.address == Address::Own && section.has("url") {
         problems.add(section.at("url"), "this provider has none");
         return None;
     }
-    let url = section.text("url", problems);
-    let Some(url) = url.or(provider.url()) else {
+    let known = match provider.address {
+        Address::At(url) => Some(url),
+        Address::Own => Some(OWN_URL),
+        Address::Setting => None,
+    };
+    let Some(url) = section.text("url", problems).or(known) else {
         if !section.has("url") {
             missing("url", problems);
         }

@@ -10,11 +10,12 @@ mod keycdn;
 mod method;
 
 use edge_isr::base::time::{Epoch, Timestamp};
-use edge_isr::config::{Config, parse};
+use edge_isr::config::Config;
 use edge_isr::control::auth::{AuthError, Caller};
 use edge_isr::control::problem::Problem;
 use edge_isr::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply, route};
 use edge_isr::control::{ProblemKind, Secrets, TokenScope};
+use edge_isr::front_caches::parse_config;
 use edge_isr::http::RequestHead;
 use edge_isr::journal::Mode;
 use proptest::prelude::*;
@@ -34,7 +35,7 @@ fn config() -> Config {
     let text = r#"{"control_hosts": ["purge.example.com", "cdn.example.net"],
         "host_aliases": {"example.com": "www.example.com", "cdn.example.net": "www.example.com"},
         "trusted_ips": ["10.0.0.0/8"]}"#;
-    parse(text).unwrap()
+    parse_config(text).unwrap()
 }
 
 /// `METHOD URL`, and fields.
