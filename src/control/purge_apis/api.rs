@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
+use crate::base::json::parse_json;
 use crate::base::time::{Millis, Timestamp};
 use crate::config::Config;
 use crate::control::auth::{AuthError, Caller, TokenScope};
@@ -140,6 +143,13 @@ pub(super) fn method_must_be(request: &RequestHead, methods: &'static str) -> Re
     }
     let detail = format!("This call takes {methods}.");
     Err(Problem::new(ProblemKind::MethodNotAllowed, detail).allow(methods))
+}
+
+/// The JSON that a call has as its body.
+pub(super) fn json_of(body: &[u8]) -> Result<Value, Problem> {
+    parse_json(body).map_err(|error| {
+        Problem::new(ProblemKind::MalformedBody, format!("The body is not JSON: {error}."))
+    })
 }
 
 /// A name of a zone, service or distribution. Whose it is, is not asked: a worker is one site's.

@@ -48,63 +48,75 @@ impl PurgeApi for Cloudflare {
         body: &[u8],
         config: &Config,
     ) -> Result<Purge, Problem> {
-        read(rest, request, body, config)
+        let rest = rest.strip_prefix("client/v4/").unwrap_or(rest);
+        let (zone, action) = rest
+            .strip_prefix("zones/")
+            .and_then(|rest| rest.split_once('/'))
+            .filter(|(zone, _)| is_name(zone))
+            .ok_or_else(|| Problem::not_found("route"))?;
+        let (mode, methods) = match action {
+            "purge_cache" => (Mode::Hard, "POST, DELETE"),
+            "invalidate_cache" => (Mode::Soft, "POST"),
+            _ => return Err(Problem::not_found("route")),
+        };
+        method_must_be(request, methods)?;
+        let value = parse_json(body).map_err(|error| {
+            Problem::new(
+                ProblemKind::MalformedBody,
+                format!("Malformed JSON in request body: {error}"),
+            )
+        })?;
+        let Value::Object(object) = value else { return Err(contain_one()) };
+        if let Some(unknown) = object.keys().find(|key| !FIELDS.contains(&key.as_str())) {
+            let shown: String = unknown.chars().take(64).collect();
+            let detail = format!("{shown} is not a field of this request");
+            return Err(Problem::new(ProblemKind::UnknownField, detail).at(shown));
+        }
+        let mut named = Named::new(config);
+        for (field, most) in [
+            ("files", MAX_FILES),
+            ("tags", MAX_OTHERS),
+            ("hosts", MAX_OTHERS),
+            ("prefixes", MAX_OTHERS),
+        ] {
+            gather(&mut named, field, list(&object, field)?, most)?;
+        }
+        match object.get("purge_everything") {
+            None | Some(Value::Bool(false)) => {}
+            Some(Value::Bool(true)) if object.len() == 1 => named.all(None),
+            Some(Value::Bool(true)) => {
+                let detail = "\"purge_everything\" must be the only field";
+                return Err(Problem::new(ProblemKind::Contradiction, detail).at("purge_everything"));
+            }
+            Some(_) => {
+                let detail = "\"purge_everything\" must be a boolean";
+                return Err(Problem::new(ProblemKind::WrongType, detail).at("purge_everything"));
+            }
+        }
+        let command = named.command(mode).map_err(|problem| match problem.kind() {
+            ProblemKind::NoTargets => contain_one(),
+            _ => problem,
+        })?;
+        let zone = zone.to_owned();
+        Ok(Purge::new(command, move |_, notes| accepted(&zone, notes)))
     }
 
     fn refused(&self, refusal: &PurgeRefusal) -> Reply {
-        refused(refusal)
+        let (status, code) = code(refusal);
+        let message = match refusal {
+            PurgeRefusal::Caller(AuthError::Missing) => {
+                "Missing X-Auth-Key, X-Auth-Email or Authorization headers".to_owned()
+            }
+            PurgeRefusal::Caller(AuthError::MalformedToken) => "Invalid request headers".to_owned(),
+            PurgeRefusal::Caller(error) => {
+                format!("Authentication error: {}", error.problem().detail())
+            }
+            PurgeRefusal::Content(problem) => problem.detail().to_owned(),
+        };
+        let errors = json!([{ "code": code, "message": message }]);
+        let body = json!({ "success": false, "errors": errors, "messages": [], "result": null });
+        Reply::json(status, &body).refusing(refusal)
     }
-}
-
-fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
-    let rest = rest.strip_prefix("client/v4/").unwrap_or(rest);
-    let (zone, action) = rest
-        .strip_prefix("zones/")
-        .and_then(|rest| rest.split_once('/'))
-        .filter(|(zone, _)| is_name(zone))
-        .ok_or_else(|| Problem::not_found("route"))?;
-    let (mode, methods) = match action {
-        "purge_cache" => (Mode::Hard, "POST, DELETE"),
-        "invalidate_cache" => (Mode::Soft, "POST"),
-        _ => return Err(Problem::not_found("route")),
-    };
-    method_must_be(request, methods)?;
-    let value = parse_json(body).map_err(|error| {
-        Problem::new(ProblemKind::MalformedBody, format!("Malformed JSON in request body: {error}"))
-    })?;
-    let Value::Object(object) = value else { return Err(contain_one()) };
-    if let Some(unknown) = object.keys().find(|key| !FIELDS.contains(&key.as_str())) {
-        let shown: String = unknown.chars().take(64).collect();
-        let detail = format!("{shown} is not a field of this request");
-        return Err(Problem::new(ProblemKind::UnknownField, detail).at(shown));
-    }
-    let mut named = Named::new(config);
-    for (field, most) in [
-        ("files", MAX_FILES),
-        ("tags", MAX_OTHERS),
-        ("hosts", MAX_OTHERS),
-        ("prefixes", MAX_OTHERS),
-    ] {
-        gather(&mut named, field, list(&object, field)?, most)?;
-    }
-    match object.get("purge_everything") {
-        None | Some(Value::Bool(false)) => {}
-        Some(Value::Bool(true)) if object.len() == 1 => named.all(None),
-        Some(Value::Bool(true)) => {
-            let detail = "\"purge_everything\" must be the only field";
-            return Err(Problem::new(ProblemKind::Contradiction, detail).at("purge_everything"));
-        }
-        Some(_) => {
-            let detail = "\"purge_everything\" must be a boolean";
-            return Err(Problem::new(ProblemKind::WrongType, detail).at("purge_everything"));
-        }
-    }
-    let command = named.command(mode).map_err(|problem| match problem.kind() {
-        ProblemKind::NoTargets => contain_one(),
-        _ => problem,
-    })?;
-    let zone = zone.to_owned();
-    Ok(Purge::new(command, move |_, notes| accepted(&zone, notes)))
 }
 
 fn gather(named: &mut Named<'_>, field: &str, list: &[Value], most: usize) -> Result<(), Problem> {
@@ -157,23 +169,6 @@ fn accepted(zone: &str, notes: &[String]) -> Reply {
 
 /// The code of a message that says what was widened.
 const WIDENED: u32 = 1000;
-
-fn refused(refusal: &PurgeRefusal) -> Reply {
-    let (status, code) = code(refusal);
-    let message = match refusal {
-        PurgeRefusal::Caller(AuthError::Missing) => {
-            "Missing X-Auth-Key, X-Auth-Email or Authorization headers".to_owned()
-        }
-        PurgeRefusal::Caller(AuthError::MalformedToken) => "Invalid request headers".to_owned(),
-        PurgeRefusal::Caller(error) => {
-            format!("Authentication error: {}", error.problem().detail())
-        }
-        PurgeRefusal::Content(problem) => problem.detail().to_owned(),
-    };
-    let errors = json!([{ "code": code, "message": message }]);
-    let body = json!({ "success": false, "errors": errors, "messages": [], "result": null });
-    Reply::json(status, &body).refusing(refusal)
-}
 
 fn code(refusal: &PurgeRefusal) -> (u16, u32) {
     use ProblemKind as Kind;

@@ -92,47 +92,44 @@ impl PurgeApi for Cloudfront {
         body: &[u8],
         config: &Config,
     ) -> Result<Purge, Problem> {
-        read(rest, request, body, config)
+        let parts: Vec<&str> = rest.split('/').collect();
+        let &[version, "distribution", distribution, "invalidation"] = parts.as_slice() else {
+            return Err(Problem::not_found("operation"));
+        };
+        if !is_version(version) || !is_name(distribution) {
+            return Err(Problem::not_found("distribution"));
+        }
+        method_must_be(request, "POST")?;
+        let host = if distribution.contains('.') { distribution } else { &request.host };
+        let host = site_host(&host.to_ascii_lowercase(), config)?;
+        let (paths, reference) = batch(body)?;
+        let mut named = Named::new(config);
+        for (at, path) in paths.iter().enumerate() {
+            let place = format!("Paths[{at}]");
+            let slash = if path.starts_with('/') { "" } else { "/" };
+            let page = format!("{host}{slash}{path}");
+            if page.ends_with('*') {
+                named.prefix(&place, &page)?;
+            } else {
+                named.literal_url(&place, &page)?;
+            }
+        }
+        let receipt = match request.fields.get("amz-sdk-invocation-id") {
+            Some(invocation) => format!("{distribution}\n{reference}\n{invocation}"),
+            None => format!("{distribution}\n{reference}"),
+        };
+        let path = request.path.clone();
+        let batch = Batch { version: version.to_owned(), path, paths, reference };
+        let accepted =
+            move |outcome: &PurgeOutcome<'_>, notes: &[String]| accepted(&batch, outcome, notes);
+        let purge = Purge::new(named.command(Mode::Hard)?, accepted);
+        Ok(purge.with_receipt(body_digest(receipt.as_bytes())))
     }
 
     fn refused(&self, refusal: &PurgeRefusal) -> Reply {
-        refused(refusal)
+        let (status, code) = code(refusal);
+        error(status, code, refusal.problem().detail()).refusing(refusal)
     }
-}
-
-fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
-    let parts: Vec<&str> = rest.split('/').collect();
-    let &[version, "distribution", distribution, "invalidation"] = parts.as_slice() else {
-        return Err(Problem::not_found("operation"));
-    };
-    if !is_version(version) || !is_name(distribution) {
-        return Err(Problem::not_found("distribution"));
-    }
-    method_must_be(request, "POST")?;
-    let host = if distribution.contains('.') { distribution } else { &request.host };
-    let host = site_host(&host.to_ascii_lowercase(), config)?;
-    let (paths, reference) = batch(body)?;
-    let mut named = Named::new(config);
-    for (at, path) in paths.iter().enumerate() {
-        let place = format!("Paths[{at}]");
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        let page = format!("{host}{slash}{path}");
-        if page.ends_with('*') {
-            named.prefix(&place, &page)?;
-        } else {
-            named.literal_url(&place, &page)?;
-        }
-    }
-    let receipt = match request.fields.get("amz-sdk-invocation-id") {
-        Some(invocation) => format!("{distribution}\n{reference}\n{invocation}"),
-        None => format!("{distribution}\n{reference}"),
-    };
-    let path = request.path.clone();
-    let batch = Batch { version: version.to_owned(), path, paths, reference };
-    let accepted =
-        move |outcome: &PurgeOutcome<'_>, notes: &[String]| accepted(&batch, outcome, notes);
-    let purge = Purge::new(named.command(Mode::Hard)?, accepted);
-    Ok(purge.with_receipt(body_digest(receipt.as_bytes())))
 }
 
 fn batch(body: &[u8]) -> Result<(Vec<String>, String), Problem> {
@@ -224,11 +221,6 @@ fn accepted(batch: &Batch, outcome: &PurgeOutcome<'_>, notes: &[String]) -> Repl
     let plain = |c: char| if c == ' ' || c.is_ascii_graphic() { c } else { '?' };
     let notes: String = notes.join("; ").chars().map(plain).collect();
     reply.with("x-edge-isr-notes", &notes)
-}
-
-fn refused(refusal: &PurgeRefusal) -> Reply {
-    let (status, code) = code(refusal);
-    error(status, code, refusal.problem().detail()).refusing(refusal)
 }
 
 fn error(status: u16, code: &str, message: &str) -> Reply {

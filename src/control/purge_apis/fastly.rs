@@ -12,7 +12,6 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::base::json::parse_json;
 use crate::cache::tag::url_name;
 use crate::config::Config;
 use crate::control::auth::AuthError;
@@ -21,7 +20,7 @@ use crate::control::route::percent_decoded;
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
-use super::api::{Purge, PurgeApi, is_name, method_must_be};
+use super::api::{Purge, PurgeApi, is_name, json_of, method_must_be};
 use super::named::{Named, invalid, no_other_field, too_many};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
@@ -47,55 +46,68 @@ impl PurgeApi for Fastly {
         body: &[u8],
         config: &Config,
     ) -> Result<Purge, Problem> {
-        read(rest, request, body, config)
+        let not_found = || Problem::not_found("record");
+        let mut named = Named::new(config);
+        let mut mode =
+            if request.fields.has("fastly-soft-purge") { Mode::Soft } else { Mode::Hard };
+        let form = if let Some(url) = rest.strip_prefix("purge/") {
+            named.url("url", &url_name("", url, request.query.as_deref()))?;
+            Form::One
+        } else {
+            let (_, action) = rest
+                .strip_prefix("service/")
+                .and_then(|rest| rest.split_once('/'))
+                .filter(|(service, _)| is_name(service))
+                .ok_or_else(not_found)?;
+            if action == "purge_all" {
+                mode = Mode::Hard;
+                named.all(None);
+                Form::All
+            } else if action == "purge" {
+                let keys = keys(request, body)?;
+                for key in &keys {
+                    named.tag("surrogate_keys", key)?;
+                }
+                Form::Keys(keys)
+            } else {
+                let key = action.strip_prefix("purge/").ok_or_else(not_found)?;
+                // Some clients encode the key and some don't: what is no encoding is the key itself.
+                named.tag(
+                    "surrogate_key",
+                    &percent_decoded(key).unwrap_or_else(|| key.to_owned()),
+                )?;
+                Form::One
+            }
+        };
+        method_must_be(request, "POST")?;
+        if let Some(environment) = request.fields.get("fastly-purge-environment")
+            && environment != "production"
+        {
+            return Err(invalid("fastly-purge-environment", "there is the production alone"));
+        }
+        Ok(Purge::new(named.command(mode)?, move |outcome, _| match &form {
+            Form::One => accepted_one(outcome),
+            Form::Keys(keys) => accepted_keys(keys, outcome),
+            Form::All => accepted_all(),
+        }))
     }
 
     fn refused(&self, refusal: &PurgeRefusal) -> Reply {
-        refused(refusal)
-    }
-}
-
-fn read(rest: &str, request: &RequestHead, body: &[u8], config: &Config) -> Result<Purge, Problem> {
-    let not_found = || Problem::not_found("record");
-    let mut named = Named::new(config);
-    let mut mode = if request.fields.has("fastly-soft-purge") { Mode::Soft } else { Mode::Hard };
-    let form = if let Some(url) = rest.strip_prefix("purge/") {
-        named.url("url", &url_name("", url, request.query.as_deref()))?;
-        Form::One
-    } else {
-        let (_, action) = rest
-            .strip_prefix("service/")
-            .and_then(|rest| rest.split_once('/'))
-            .filter(|(service, _)| is_name(service))
-            .ok_or_else(not_found)?;
-        if action == "purge_all" {
-            mode = Mode::Hard;
-            named.all(None);
-            Form::All
-        } else if action == "purge" {
-            let keys = keys(request, body)?;
-            for key in &keys {
-                named.tag("surrogate_keys", key)?;
+        let problem = refusal.problem();
+        let message = match refusal {
+            PurgeRefusal::Caller(AuthError::ScopeMissing(_)) => {
+                "You are not authorized to perform this action"
             }
-            Form::Keys(keys)
-        } else {
-            let key = action.strip_prefix("purge/").ok_or_else(not_found)?;
-            // Some clients encode the key and some don't: what is no encoding is the key itself.
-            named.tag("surrogate_key", &percent_decoded(key).unwrap_or_else(|| key.to_owned()))?;
-            Form::One
-        }
-    };
-    method_must_be(request, "POST")?;
-    if let Some(environment) = request.fields.get("fastly-purge-environment")
-        && environment != "production"
-    {
-        return Err(invalid("fastly-purge-environment", "there is the production alone"));
+            PurgeRefusal::Caller(_) => "Provided credentials are missing or invalid",
+            PurgeRefusal::Content(problem) if problem.kind() == ProblemKind::NotFound => {
+                "Record not found"
+            }
+            PurgeRefusal::Content(problem) if problem.status() < 500 => "Bad request",
+            PurgeRefusal::Content(problem) => problem.kind().title(),
+        };
+        let body = json!({ "msg": message, "detail": problem.detail() });
+        Reply::json(refusal.status(), &body).refusing(refusal)
     }
-    Ok(Purge::new(named.command(mode)?, move |outcome, _| match &form {
-        Form::One => accepted_one(outcome),
-        Form::Keys(keys) => accepted_keys(keys, outcome),
-        Form::All => accepted_all(),
-    }))
 }
 
 /// What an answer repeats of its call.
@@ -115,9 +127,7 @@ fn keys(request: &RequestHead, body: &[u8]) -> Result<Vec<String>, Problem> {
     keys.extend(lines.flat_map(|line| line.split([' ', ',', '\t'])).map(str::to_owned));
     keys.retain(|key| !key.is_empty());
     if !body.trim_ascii().is_empty() {
-        let value = parse_json(body).map_err(|error| {
-            Problem::new(ProblemKind::MalformedBody, format!("The body is not JSON: {error}."))
-        })?;
+        let value = json_of(body)?;
         let wrong = || {
             let detail = "surrogate_keys: expected a list of texts.";
             Problem::new(ProblemKind::WrongType, detail).at("surrogate_keys")
@@ -162,21 +172,4 @@ fn accepted_keys(keys: &[String], outcome: &PurgeOutcome<'_>) -> Reply {
 
 fn accepted_all() -> Reply {
     Reply::json(200, &json!({ "status": "ok" }))
-}
-
-fn refused(refusal: &PurgeRefusal) -> Reply {
-    let problem = refusal.problem();
-    let message = match refusal {
-        PurgeRefusal::Caller(AuthError::ScopeMissing(_)) => {
-            "You are not authorized to perform this action"
-        }
-        PurgeRefusal::Caller(_) => "Provided credentials are missing or invalid",
-        PurgeRefusal::Content(problem) if problem.kind() == ProblemKind::NotFound => {
-            "Record not found"
-        }
-        PurgeRefusal::Content(problem) if problem.status() < 500 => "Bad request",
-        PurgeRefusal::Content(problem) => problem.kind().title(),
-    };
-    let body = json!({ "msg": message, "detail": problem.detail() });
-    Reply::json(refusal.status(), &body).refusing(refusal)
 }

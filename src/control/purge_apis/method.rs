@@ -26,20 +26,30 @@ use crate::control::problem::Problem;
 use crate::http::{Fields, RequestHead};
 use crate::journal::Mode;
 
-use super::api::{self, Evidence, PurgeApi, method_must_be};
+use super::api::{Evidence, Purge, PurgeApi, method_must_be};
 use super::named::{Named, invalid};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
-/// The method `PURGE`, or its twin by `POST`.
-pub struct Purge;
+/// A method of every host that names the page at which it is sent, or its twin by `POST`.
+pub struct ByMethod {
+    name: &'static str,
+    method: &'static str,
+    read: fn(&str, &RequestHead, &Config) -> Result<Purge, Problem>,
+}
 
-impl PurgeApi for Purge {
+/// The method `PURGE`.
+pub static PURGE: ByMethod = ByMethod { name: "purge", method: "PURGE", read: purge };
+
+/// The method `BAN`.
+pub static BAN: ByMethod = ByMethod { name: "ban", method: "BAN", read: ban };
+
+impl PurgeApi for ByMethod {
     fn name(&self) -> &'static str {
-        "purge"
+        self.name
     }
 
     fn method(&self) -> Option<&'static str> {
-        Some("PURGE")
+        Some(self.method)
     }
 
     fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
@@ -52,8 +62,8 @@ impl PurgeApi for Purge {
         request: &RequestHead,
         _body: &[u8],
         config: &Config,
-    ) -> Result<api::Purge, Problem> {
-        purge(rest, request, config)
+    ) -> Result<Purge, Problem> {
+        (self.read)(rest, request, config)
     }
 
     fn refused(&self, refusal: &PurgeRefusal) -> Reply {
@@ -61,38 +71,7 @@ impl PurgeApi for Purge {
     }
 }
 
-/// The method `BAN`, or its twin by `POST`.
-pub struct Ban;
-
-impl PurgeApi for Ban {
-    fn name(&self) -> &'static str {
-        "ban"
-    }
-
-    fn method(&self) -> Option<&'static str> {
-        Some("BAN")
-    }
-
-    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
-        trusted_or_carried(evidence.request, evidence.secrets, evidence.config)
-    }
-
-    fn read(
-        &self,
-        rest: &str,
-        request: &RequestHead,
-        _body: &[u8],
-        config: &Config,
-    ) -> Result<api::Purge, Problem> {
-        ban(rest, request, config)
-    }
-
-    fn refused(&self, refusal: &PurgeRefusal) -> Reply {
-        refused(refusal)
-    }
-}
-
-fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<api::Purge, Problem> {
+fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
     method_must_be(request, "PURGE, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
@@ -118,7 +97,7 @@ fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<api::Purg
     purge_of(named, &request.fields)
 }
 
-fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<api::Purge, Problem> {
+fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
     method_must_be(request, "BAN, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
@@ -155,11 +134,11 @@ fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<api::Purge,
     purge_of(named, fields)
 }
 
-fn purge_of(named: Named<'_>, fields: &Fields) -> Result<api::Purge, Problem> {
+fn purge_of(named: Named<'_>, fields: &Fields) -> Result<Purge, Problem> {
     let soft = fields.has("fastly-soft-purge")
         || fields.get("soft").is_some_and(|value| !matches!(value.trim(), "" | "0" | "false"));
     let mode = if soft { Mode::Soft } else { Mode::Hard };
-    Ok(api::Purge::new(named.command(mode)?, accepted))
+    Ok(Purge::new(named.command(mode)?, accepted))
 }
 
 /// Refuses a call that says what it means in a field which is not read: by tags or by a pattern, in one of the many

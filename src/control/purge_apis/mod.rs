@@ -49,8 +49,8 @@ pub static APIS: [&dyn PurgeApi; 6] = [
     &cloudflare::Cloudflare,
     &cloudfront::Cloudfront,
     &fastly::Fastly,
-    &method::Purge,
-    &method::Ban,
+    &method::PURGE,
+    &method::BAN,
 ];
 
 /// A call of one of the APIs.
