@@ -82,11 +82,16 @@ impl NoStore {
         }
     }
 
-    /// Whether the next answer for the page is likely to be refused too, so that requests may pass at once for a
-    /// while. Not so where the reason lies in this request, or passes by itself.
-    #[must_use]
-    pub const fn hit_for_pass(self) -> bool {
+    /// Where the reason lies.
+    const fn cause(self) -> Cause {
         match self {
+            Self::Method | Self::RequestNoStore | Self::Authorization | Self::Cookie => {
+                Cause::Request
+            }
+            Self::NoRoom => Cause::Isolate,
+            Self::BodyTooLarge => Cause::Size,
+            Self::Status | Self::PartialContent => Cause::Response,
+            Self::EdgeError | Self::UpstreamCache | Self::Late => Cause::Way,
             Self::Bypass
             | Self::NoStoreDirective
             | Self::Private
@@ -98,42 +103,49 @@ impl NoStore {
             | Self::TooManyTags
             | Self::MediaType
             | Self::FieldBytes
-            | Self::NoFreshness
-            | Self::BodyTooLarge => true,
-            Self::Method
-            | Self::RequestNoStore
-            | Self::Status
-            | Self::PartialContent
-            | Self::EdgeError
-            | Self::Authorization
-            | Self::Cookie
-            | Self::UpstreamCache
-            | Self::Late
-            | Self::NoRoom => false,
+            | Self::NoFreshness => Cause::Page,
         }
+    }
+
+    /// Whether the next answer for the page is likely to be refused too, so that requests may pass at once for a
+    /// while. Not so where the reason lies in this request, or passes by itself.
+    #[must_use]
+    pub const fn hit_for_pass(self) -> bool {
+        matches!(self.cause(), Cause::Page | Cause::Size)
     }
 
     /// Whether the reason is the origin's own word on the page: what is stored of it is then no answer any more. Not so
     /// where another cache stands before the origin, or where it was slow.
     #[must_use]
     pub const fn is_of_the_origin(self) -> bool {
-        !self.is_of_the_request()
-            && !self.is_of_the_size()
-            && !matches!(self, Self::UpstreamCache | Self::Late | Self::EdgeError)
+        matches!(self.cause(), Cause::Page | Cause::Response)
     }
 
     /// Whether the reason lies in what this request said or carried, or in this isolate: it tells nothing of the page.
     #[must_use]
     pub const fn is_of_the_request(self) -> bool {
-        matches!(
-            self,
-            Self::Method | Self::RequestNoStore | Self::Authorization | Self::Cookie | Self::NoRoom
-        )
+        matches!(self.cause(), Cause::Request | Cause::Isolate)
     }
 
     /// Whether the answer is everyone's all the same: only its size speaks against storing it.
     #[must_use]
     pub const fn is_of_the_size(self) -> bool {
-        matches!(self, Self::BodyTooLarge | Self::NoRoom)
+        matches!(self.cause(), Cause::Size | Cause::Isolate)
     }
+}
+
+/// Where a reason lies.
+enum Cause {
+    /// In what this request said or carried.
+    Request,
+    /// In this isolate, at this moment.
+    Isolate,
+    /// In the size of the body alone.
+    Size,
+    /// In this response: the next one may be another.
+    Response,
+    /// On the way from the origin.
+    Way,
+    /// In what the page is: the next response is likely to be the same.
+    Page,
 }

@@ -137,6 +137,43 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
     Ok((Storable { freshness, selection_names, tags, initial_age: age, fields }, shared))
 }
 
+/// A response, with what of it speaks to this cache.
+struct Answer<'a> {
+    status: u16,
+    fields: &'a Fields,
+    directives: &'a ResponseDirectives,
+    route: &'a Route,
+}
+
+/// Whether a response is one that must not be stored.
+type Forbids = fn(&Answer<'_>) -> bool;
+
+/// What of a response alone forbids storing it: the first row that holds is the reason.
+const FORBIDDEN: &[(NoStore, Forbids)] = &[
+    (NoStore::PartialContent, |answer| answer.status == 206),
+    (NoStore::EdgeError, |answer| is_edge_failure(answer.status)),
+    (NoStore::Status, |answer| {
+        let not_understood = answer.directives.must_understand && !is_understood(answer.status);
+        !is_storable_status(answer.status) || not_understood
+    }),
+    (NoStore::Bypass, |answer| says_bypass(answer.fields)),
+    // RFC 9111 §5.2.2.3: beside must-understand, no-store is for caches that don't understand the status.
+    (NoStore::NoStoreDirective, |answer| {
+        answer.directives.no_store && !answer.directives.must_understand
+    }),
+    (NoStore::Private, |answer| answer.directives.private == FieldScope::Whole),
+    (NoStore::SetCookie, |answer| {
+        answer.fields.has("set-cookie") && !answer.route.store_set_cookie
+    }),
+    (NoStore::VaryAny, |answer| vary(answer.fields) == Vary::Any),
+    (NoStore::EventStream, |answer| is_endless(answer.fields)),
+    (NoStore::CspNonce, |answer| has_nonce(answer.fields) && !answer.route.store_nonce),
+    (NoStore::FieldBytes, |answer| {
+        answer.fields.iter().any(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER))
+    }),
+    (NoStore::UpstreamCache, |answer| is_from_cache(answer.fields) && !answer.route.upstream_cache),
+];
+
 /// Whether the response alone forbids storing.
 ///
 /// # Errors
@@ -146,37 +183,10 @@ pub fn refusal(
     edge: &EdgeDirectives,
     route: &Route,
 ) -> Result<(), NoStore> {
-    let (fields, directives) = (&response.fields, &edge.directives);
-    let understood = is_understood(response.status);
-    let refused = if response.status == 206 {
-        Some(NoStore::PartialContent)
-    } else if is_edge_failure(response.status) {
-        Some(NoStore::EdgeError)
-    } else if !is_storable_status(response.status) || (directives.must_understand && !understood) {
-        Some(NoStore::Status)
-    } else if says_bypass(fields) {
-        Some(NoStore::Bypass)
-    } else if directives.no_store && !directives.must_understand {
-        // RFC 9111 §5.2.2.3: beside must-understand, no-store is for caches that don't understand the status.
-        Some(NoStore::NoStoreDirective)
-    } else if directives.private == FieldScope::Whole {
-        Some(NoStore::Private)
-    } else if fields.has("set-cookie") && !route.store_set_cookie {
-        Some(NoStore::SetCookie)
-    } else if vary(fields) == Vary::Any {
-        Some(NoStore::VaryAny)
-    } else if is_endless(fields) {
-        Some(NoStore::EventStream)
-    } else if has_nonce(fields) && !route.store_nonce {
-        Some(NoStore::CspNonce)
-    } else if fields.iter().any(|(_, value)| value.contains(char::REPLACEMENT_CHARACTER)) {
-        Some(NoStore::FieldBytes)
-    } else if is_from_cache(fields) && !route.upstream_cache {
-        Some(NoStore::UpstreamCache)
-    } else {
-        None
-    };
-    refused.map_or(Ok(()), Err)
+    let ResponseHead { status, fields } = response;
+    let answer = Answer { status: *status, fields, directives: &edge.directives, route };
+    let refused = FORBIDDEN.iter().find(|(_, forbids)| forbids(&answer));
+    refused.map_or(Ok(()), |(reason, _)| Err(*reason))
 }
 
 /// Whether what the request carried forbids storing.
