@@ -4,3 +4,4 @@ mod architecture;
 mod docs;
 mod fuzz_bodies;
 mod simulation_rules;
+mod walk_throughs;

@@ -1,0 +1,59 @@
+//! What CONTRIBUTING.md says of how to add something is so: its files exist, and what it names stands in them.
+#![allow(clippy::expect_used)]
+
+use std::fs;
+use std::path::Path;
+
+/// The points of a document's walk-throughs, each with what it has between back quotes.
+fn points(text: &str) -> Vec<Vec<String>> {
+    let from = text.find("### A purge API").unwrap_or(text.len());
+    let text = &text[from..];
+    let text = &text[..text.find("\n## ").unwrap_or(text.len())];
+    let mut points: Vec<String> = Vec::new();
+    for line in text.lines() {
+        if line.starts_with(|c: char| c.is_ascii_digit()) {
+            points.push(line.to_owned());
+        } else if let Some(point) = points.last_mut().filter(|_| line.starts_with("   ")) {
+            point.push_str(&line[2..]);
+        }
+    }
+    let named = |point: &String| point.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+    points.iter().map(named).collect()
+}
+
+/// What is named and is not there.
+fn missing(points: &[Vec<String>], read: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let mut missing = Vec::new();
+    for point in points {
+        let Some((file, names)) = point.split_first() else { continue };
+        let Some(text) = read(file) else {
+            missing.push(format!("there is no {file}"));
+            continue;
+        };
+        let absent = names.iter().filter(|name| !text.contains(name.as_str()));
+        missing.extend(absent.map(|name| format!("{name} is not in {file}")));
+    }
+    missing
+}
+
+#[test]
+fn a_name_may_go_on_in_the_next_line() {
+    let text = "### A purge API\n\n1. `a.rs` has `fn\n   b`.\n";
+    assert_eq!(points(text), [["a.rs", "fn b"]]);
+}
+
+#[test]
+fn what_the_walk_throughs_name_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let points = points(&fs::read_to_string(root.join("CONTRIBUTING.md")).expect("the document"));
+    assert!(points.len() >= 15 && points.iter().all(|point| !point.is_empty()), "{points:?}");
+    let missing = missing(&points, |file| fs::read_to_string(root.join(file)).ok());
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let text = "### A purge API\n\n1. `a.rs` has `fn b`\n   and `fn c`.\n2. `d.rs` too.\n\n## Style\n1. `e`\n";
+    let read = |file: &str| (file == "a.rs").then(|| "fn b".to_owned());
+    assert_eq!(missing(&points(text), read), ["fn c is not in a.rs", "there is no d.rs"]);
+}
