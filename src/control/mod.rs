@@ -4,7 +4,7 @@
 //! | file | what it decides |
 //! | --- | --- |
 //! | [`route`] | which call a request is |
-//! | [`auth`] | whether the caller may make it |
+//! | [`auth`], [`auth_error`] | whether the caller may make it; why not |
 //! | [`carried`] | the same for clients of other APIs: where they carry a token |
 //! | [`revalidate`], [`targets`] | what an invalidation names |
 //! | [`warm`] | what a warm names |
@@ -29,6 +29,7 @@
 //! ```
 
 pub mod auth;
+pub mod auth_error;
 pub mod carried;
 pub mod healthz;
 pub mod log;

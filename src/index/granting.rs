@@ -5,7 +5,7 @@ use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::key::{KeyDigest, Selection};
 use crate::cache::tag::TagSet;
-use crate::index::lease::{Ask, LeaseDecision, decide};
+use crate::index::lease::{Ask, LeaseDecision, Version, decide};
 
 use super::answer::{Grant, LeaseReply, Ready};
 use super::message::LeaseRequest;
@@ -13,22 +13,15 @@ use super::work::{ShardError, Work};
 
 impl<S: Sql> Work<'_, S> {
     pub(super) fn lease(&mut self, request: &LeaseRequest) -> Result<LeaseReply, ShardError> {
-        // lease_seen: what the asker knows raises the stamps of all that follow.
-        self.state.seen = self.state.seen.max(request.seen);
-        if request.left_out > 0 {
-            self.state.left_out = self.unknown().saturating_add(u64::from(request.left_out));
-            self.state.left_out_at = self.now;
-        }
+        self.note_lease(request);
         let page = self.page(&request.key.digest())?;
         let known_vary = page.as_ref().map_or(&[][..], |page| &page.vary);
         if let Some(names) = missing(known_vary, &request.selection) {
             return Ok(LeaseReply::Vary { names });
         }
         let digest = request.key.variant(&request.selection).digest();
-        let variant = match &page {
-            Some(page) => self.variant(page.id, &digest)?,
-            None => None,
-        };
+        let variant =
+            page.as_ref().map(|page| self.variant(page.id, &digest)).transpose()?.flatten();
         if let Some(variant) = &variant {
             self.note_asked(variant, request.hits)?;
         }
@@ -49,13 +42,7 @@ impl<S: Sql> Work<'_, S> {
                 return Ok(LeaseReply::Wait { retry, latest_fence: self.state.fence });
             }
             (LeaseDecision::Ready, Some((l2_key, version))) => {
-                return Ok(LeaseReply::Ready(Ready {
-                    l2_key: l2_key.to_owned(),
-                    stamp: version.stamp,
-                    fence: version.fence,
-                    selection: request.selection.clone(),
-                    latest_fence: self.state.fence,
-                }));
+                return Ok(LeaseReply::Ready(self.ready(request, l2_key, version)));
             }
             (LeaseDecision::Ticket, Some((_, version))) => {
                 self.give_ticket(&digest, &request.colo, version.fence)?;
@@ -84,6 +71,27 @@ impl<S: Sql> Work<'_, S> {
         } else {
             LeaseReply::Grant(grant)
         })
+    }
+
+    /// What a request for a lease tells of its sender. What that one knows raises the stamps of all that follow
+    /// (`lease_seen`).
+    fn note_lease(&mut self, request: &LeaseRequest) {
+        self.state.seen = self.state.seen.max(request.seen);
+        if request.left_out > 0 {
+            self.state.left_out = self.unknown().saturating_add(u64::from(request.left_out));
+            self.state.left_out_at = self.now;
+        }
+    }
+
+    /// A stored response that the asker may read.
+    fn ready(&self, request: &LeaseRequest, l2_key: &str, version: Version) -> Ready {
+        Ready {
+            l2_key: l2_key.to_owned(),
+            stamp: version.stamp,
+            fence: version.fence,
+            selection: request.selection.clone(),
+            latest_fence: self.state.fence,
+        }
     }
 
     /// Gives a lease for a variant; returns its fencing number and stamp. Any older lease of it is

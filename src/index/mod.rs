@@ -104,18 +104,14 @@ impl<S: Sql> Shard<S> {
                     |work: &mut Work<'_, S>| work.record(&request, false).map(ShardReply::Recorded);
                 self.heal(&request.key, &record, now)
             }
-            ShardCall::Release(request) => self
-                .transact(now, |work| {
-                    let variant = request.key.variant(&request.selection).digest();
-                    work.release(&variant, request.fence)
-                })
-                .map(|()| ShardReply::Done),
-            ShardCall::Renew(request) => self
-                .transact(now, |work| {
-                    let variant = request.key.variant(&request.selection).digest();
-                    work.renew(&variant, request.fence)
-                })
-                .map(|()| ShardReply::Done),
+            ShardCall::Release(request) => {
+                let variant = request.key.variant(&request.selection).digest();
+                self.done(now, |work| work.release(&variant, request.fence))
+            }
+            ShardCall::Renew(request) => {
+                let variant = request.key.variant(&request.selection).digest();
+                self.done(now, |work| work.renew(&variant, request.fence))
+            }
             ShardCall::Invalidate(fanout) => {
                 let invalidated = self.invalidate(std::slice::from_ref(&fanout), now)?;
                 Ok(ShardReply::Invalidated(invalidated.first().copied().unwrap_or_default()))
@@ -124,47 +120,47 @@ impl<S: Sql> Shard<S> {
                 self.invalidate(&fanouts, now).map(ShardReply::InvalidatedMany)
             }
             ShardCall::Count { targets } => {
-                let (pages, complete) = self.transact(now, |work| work.count(&targets))?;
-                Ok(ShardReply::Counted { pages, complete })
+                let counted = self.transact(now, |work| work.count(&targets));
+                counted.map(|(pages, complete)| ShardReply::Counted { pages, complete })
             }
-            ShardCall::Job { id } => {
-                let progress = self.transact(now, |work| work.progress(&id))?;
-                Ok(ShardReply::Job { progress })
-            }
-            ShardCall::Replay { job } => {
-                let count = self.transact(now, |work| work.replay(&job))?;
-                Ok(ShardReply::Replayed { count })
-            }
+            ShardCall::Job { id } => self
+                .transact(now, |work| work.progress(&id))
+                .map(|progress| ShardReply::Job { progress }),
+            ShardCall::Replay { job } => self
+                .transact(now, |work| work.replay(&job))
+                .map(|count| ShardReply::Replayed { count }),
             ShardCall::Warm(request) => self.request_warms(std::slice::from_ref(&request), now),
             ShardCall::WarmMany(requests) => self.request_warms(&requests, now),
-            ShardCall::Import(request) => {
-                self.transact(now, |work| work.import(&request)).map(|()| ShardReply::Done)
-            }
+            ShardCall::Import(request) => self.done(now, |work| work.import(&request)),
             ShardCall::TagPages { tag, cursor, limit } => {
-                let (pages, cursor) =
-                    self.transact(now, |work| work.tag_pages(&tag, cursor, limit))?;
-                Ok(ShardReply::Pages { pages, cursor })
+                let found = self.transact(now, |work| work.tag_pages(&tag, cursor, limit));
+                found.map(|(pages, cursor)| ShardReply::Pages { pages, cursor })
             }
             ShardCall::PagesByUrl { url } => {
-                let pages = self.transact(now, |work| work.pages_by_url(&url))?;
-                Ok(ShardReply::Pages { pages, cursor: None })
+                let pages = self.transact(now, |work| work.pages_by_url(&url));
+                pages.map(|pages| ShardReply::Pages { pages, cursor: None })
             }
             ShardCall::Known { keys } => {
                 self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
             }
-            ShardCall::Asked { key, selection } => self
-                .transact(now, |work| {
-                    let digest = key.variant(&selection).digest();
-                    let variant = work.variant_of(&key, &digest)?;
-                    variant.map_or(Ok(()), |variant| Ok(work.note_asked(&variant, 0)?))
-                })
-                .map(|()| ShardReply::Done),
+            ShardCall::Asked { key, selection } => self.done(now, |work| {
+                let variant = work.variant_of(&key, &key.variant(&selection).digest())?;
+                variant.map_or(Ok(()), |variant| Ok(work.note_asked(&variant, 0)?))
+            }),
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
             ShardCall::Move(moved) => {
-                let done = self.transact(now, |work| work.moved(&moved))?;
-                Ok(ShardReply::Moved { done })
+                self.transact(now, |work| work.moved(&moved)).map(|done| ShardReply::Moved { done })
             }
         }
+    }
+
+    /// A call that has nothing to answer.
+    fn done(
+        &mut self,
+        now: Timestamp,
+        act: impl FnMut(&mut Work<'_, S>) -> Result<(), ShardError>,
+    ) -> Result<ShardReply, ShardError> {
+        self.transact(now, act).map(|()| ShardReply::Done)
     }
 
     /// Does what is due: finds pages of large targets, queues lost warms again, forgets what has

@@ -3,5 +3,6 @@
 mod architecture;
 mod docs;
 mod fuzz_bodies;
+mod lengths;
 mod simulation_rules;
 mod walk_throughs;

@@ -1,0 +1,110 @@
+//! No function of the sources has more than 60 lines, and no file more than 400.
+#![allow(clippy::expect_used, clippy::panic)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use syn::spanned::Spanned as _;
+use syn::visit::{self, Visit};
+
+const LINES_OF_FUNCTION: usize = 60;
+const LINES_OF_FILE: usize = 400;
+
+/// Functions of the engine that are longer. The list only gets shorter, and no other room has any.
+const KNOWN: &[&str] = &[
+    "run_fill",
+    "fetch_for",
+    "request_permission",
+    "follow",
+    "carry",
+    "allowed",
+    "progress",
+    "look_up",
+    "fetch_range",
+    "warm",
+];
+/// Some files of the engine are longer. It only gets less.
+const LINES_OF_FILE_IN_ENGINE: usize = 600;
+
+/// The functions that are too long, by their names.
+struct Long(Vec<String>);
+
+impl Long {
+    fn note(&mut self, signature: &syn::Signature, block: &syn::Block) {
+        let (from, to) = (signature.span().start().line, block.span().end().line);
+        if to - from + 1 > LINES_OF_FUNCTION {
+            self.0.push(signature.ident.to_string());
+        }
+    }
+}
+
+impl<'ast> Visit<'ast> for Long {
+    fn visit_item_fn(&mut self, function: &'ast syn::ItemFn) {
+        self.note(&function.sig, &function.block);
+        visit::visit_item_fn(self, function);
+    }
+
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        self.note(&function.sig, &function.block);
+        visit::visit_impl_item_fn(self, function);
+    }
+
+    fn visit_trait_item_fn(&mut self, function: &'ast syn::TraitItemFn) {
+        if let Some(block) = &function.default {
+            self.note(&function.sig, block);
+        }
+        visit::visit_trait_item_fn(self, function);
+    }
+}
+
+/// What is too long in a file: itself, and its functions.
+fn too_long(path: &str, text: &str) -> Vec<String> {
+    let mut long = Long(Vec::new());
+    long.visit_file(&syn::parse_file(text).unwrap_or_else(|error| panic!("{path}: {error}")));
+    let engine = path.starts_with("src/engine/");
+    let most = if engine { LINES_OF_FILE_IN_ENGINE } else { LINES_OF_FILE };
+    let file = (text.lines().count() > most).then(|| path.to_owned());
+    let long = long.0.iter().filter(|name| !(engine && KNOWN.contains(&name.as_str())));
+    file.into_iter().chain(long.map(|name| format!("{path}: {name}"))).collect()
+}
+
+fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            sources(&path, into);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            into.push(path);
+        }
+    }
+}
+
+#[test]
+fn no_function_and_no_file_is_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(&root.join("src"), &mut files);
+    assert!(files.len() > 100);
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();
+        found.extend(too_long(&path, &fs::read_to_string(&file).expect("a source")));
+    }
+    assert!(found.is_empty(), "too long: {found:#?}");
+}
+
+#[test]
+fn what_is_too_long_is_found() {
+    let lines = |count: usize| "    g();\n".repeat(count);
+    let rows = [
+        (format!("fn f() {{\n{}}}\n", lines(58)), vec![]),
+        (format!("fn f() {{\n{}}}\n", lines(59)), vec!["a.rs: f"]),
+        (format!("impl S {{\nfn f() {{\n{}}}\n}}\n", lines(59)), vec!["a.rs: f"]),
+        (format!("trait T {{\nfn f() {{\n{}}}\n}}\n", lines(59)), vec!["a.rs: f"]),
+        ("// a\n".repeat(400), vec![]),
+        ("// a\n".repeat(401), vec!["a.rs"]),
+    ];
+    for (text, want) in rows {
+        assert_eq!(too_long("a.rs", &text), want);
+    }
+}
