@@ -267,7 +267,7 @@ pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -
 }
 
 /// What Cloudflare takes as a page's tags, in bytes; beyond it, it would drop some.
-const MOST_TAG_BYTES: usize = 16_000;
+const MAX_TAG_BYTES: usize = 16_000;
 
 /// Passes the tags on to the caches in front of the edge that purge by them. What they could not purge they may not keep.
 pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
@@ -276,7 +276,7 @@ pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
         let separator = if name == "cache-tag" { "," } else { " " };
         let tags: Option<Vec<&str>> = tags.map(|tags| tags.iter().map(Tag::as_str).collect());
         let tags = tags.filter(|tags| tags.len() <= provider.most_tags);
-        match tags.map(|tags| tags.join(separator)).filter(|line| line.len() <= MOST_TAG_BYTES) {
+        match tags.map(|tags| tags.join(separator)).filter(|line| line.len() <= MAX_TAG_BYTES) {
             Some(line) if line.is_empty() => sent.remove(name),
             Some(line) => sent.set(name, line),
             None => {

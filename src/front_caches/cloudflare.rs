@@ -16,7 +16,7 @@ use super::api::FrontCacheApi;
 use super::delivery::{DeliveryFailure, DeliveryRequest};
 
 /// Names of one call: what every plan takes.
-const MOST: usize = 30;
+const MAX_NAMES: usize = 30;
 
 /// What the settings have to know of it.
 pub static PROVIDER: Provider = Provider {
@@ -78,7 +78,7 @@ fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<
     }
     let mut requests = Vec::new();
     for (kind, names) in [("tags", tags), ("prefixes", prefixes), ("hosts", hosts)] {
-        requests.extend(names.chunks(MOST).map(|names| request(&json!({ kind: names }))));
+        requests.extend(names.chunks(MAX_NAMES).map(|names| request(&json!({ kind: names }))));
     }
     requests
 }

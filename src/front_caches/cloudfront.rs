@@ -27,13 +27,13 @@ use super::delivery::{
 /// The API's version.
 const VERSION: &str = "2020-05-31";
 /// Paths in progress at once.
-const MOST_PATHS: usize = 3_000;
+const MAX_PATHS: usize = 3_000;
 /// Paths with a wildcard in progress at once.
-const MOST_WILDCARDS: usize = 15;
+const MAX_WILDCARDS: usize = 15;
 /// Characters of a path.
-const MOST_PATH_BYTES: usize = 4_000;
+const MAX_PATH_BYTES: usize = 4_000;
 /// Characters of a tag.
-const MOST_TAG_BYTES: usize = 256;
+const MAX_TAG_BYTES: usize = 256;
 /// Id and status stand before the batch, which the answer repeats.
 const READS: usize = 4 << 10;
 
@@ -124,7 +124,7 @@ fn paths(front_cache: &FrontCache, delivery: &Delivery) -> Vec<String> {
     let mut paths = Vec::new();
     for target in &delivery.targets {
         match target {
-            Target::Tag(tag) if front_cache.tags && tag.as_str().len() <= MOST_TAG_BYTES => {
+            Target::Tag(tag) if front_cache.tags && tag.as_str().len() <= MAX_TAG_BYTES => {
                 paths.push(format!("#{}", tag.as_str()));
             }
             Target::Tag(_) | Target::Host(_) | Target::All => return everything(),
@@ -139,9 +139,9 @@ fn paths(front_cache: &FrontCache, delivery: &Delivery) -> Vec<String> {
     paths.sort();
     paths.dedup();
     let wildcards = paths.iter().filter(|path| path.ends_with('*') && path.starts_with('/'));
-    let whole = wildcards.count() > MOST_WILDCARDS
-        || paths.len() > MOST_PATHS
-        || paths.iter().any(|path| path.len() > MOST_PATH_BYTES);
+    let whole = wildcards.count() > MAX_WILDCARDS
+        || paths.len() > MAX_PATHS
+        || paths.iter().any(|path| path.len() > MAX_PATH_BYTES);
     if whole { everything() } else { paths }
 }
 

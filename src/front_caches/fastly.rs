@@ -11,7 +11,7 @@ use super::api::FrontCacheApi;
 use super::delivery::{DeliveryFailure, DeliveryRequest};
 
 /// Keys of one call.
-const MOST: usize = 256;
+const MAX_NAMES: usize = 256;
 
 /// What the settings have to know of it.
 pub static PROVIDER: Provider = Provider {
@@ -68,6 +68,6 @@ fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<
     };
     match keys {
         None => vec![request("purge_all", None)],
-        Some(keys) => keys.chunks(MOST).map(|keys| request("purge", Some(keys))).collect(),
+        Some(keys) => keys.chunks(MAX_NAMES).map(|keys| request("purge", Some(keys))).collect(),
     }
 }

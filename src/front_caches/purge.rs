@@ -17,9 +17,9 @@ use super::delivery::{
 };
 
 /// Paths named at once, a call each.
-const MOST: usize = 50;
+const MAX_NAMES: usize = 50;
 /// Tags of one call.
-const MOST_TAGS: usize = 100;
+const MAX_TAGS: usize = 100;
 
 /// What the settings have to know of it.
 pub static PROVIDER: Provider = Provider {
@@ -70,7 +70,7 @@ fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<
     }
     paths.sort();
     paths.dedup();
-    if everything || paths.len() > MOST {
+    if everything || paths.len() > MAX_NAMES {
         (paths, tags) = (vec!["/*".to_owned()], Vec::new());
     }
     let request = |path: &str, tags: &[&str]| {
@@ -85,5 +85,5 @@ fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<
         DeliveryRequest { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
     };
     let paths = paths.iter().map(|path| request(path, &[]));
-    paths.chain(tags.chunks(MOST_TAGS).map(|tags| request("/", tags))).collect()
+    paths.chain(tags.chunks(MAX_TAGS).map(|tags| request("/", tags))).collect()
 }

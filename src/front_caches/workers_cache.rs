@@ -23,7 +23,7 @@ use super::delivery::{
 /// The control API's call, below its prefix.
 pub const CALL: &str = "v1/workers-cache";
 /// Names of one call.
-const MOST: usize = 100;
+const MAX_NAMES: usize = 100;
 
 /// What the settings have to know of it.
 pub static PROVIDER: Provider = Provider {
@@ -92,7 +92,7 @@ fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<
     }
     let mut requests = Vec::new();
     for (kind, names) in [("tags", tags), ("pathPrefixes", prefixes)] {
-        requests.extend(names.chunks(MOST).map(|names| request(kind, names.into())));
+        requests.extend(names.chunks(MAX_NAMES).map(|names| request(kind, names.into())));
     }
     requests
 }

@@ -279,7 +279,7 @@ pub struct VariantInfo {
     pub warming: Option<Epoch>,
 }
 
-/// A shard in numbers. What is counted is counted up to [`super::MOST_COUNTED`].
+/// A shard in numbers. What is counted is counted up to [`super::MAX_COUNTED`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {
     /// The highest epoch it ever heard of.

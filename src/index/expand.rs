@@ -15,9 +15,9 @@ use super::work::{ShardError, Work};
 /// Variants of one slice.
 const SLICE: u64 = 200;
 /// Variants looked at in one call.
-const MOST_MATCHES: usize = 400;
+const MAX_MATCHES: usize = 400;
 /// Targets looked at in one call.
-const MOST_TARGETS: i64 = 100;
+const MAX_TARGETS: i64 = 100;
 
 /// A variant that a target names.
 pub(super) struct Match {
@@ -40,11 +40,11 @@ impl<S: Sql> Work<'_, S> {
         let rows = self.sql.exec(
             "SELECT seq, job, epoch, kind, name, after_url, after_id FROM expand
                 ORDER BY seq LIMIT 0 + ?",
-            &[Value::Integer(MOST_TARGETS)],
+            &[Value::Integer(MAX_TARGETS)],
         )?;
         let mut looked_at = 0;
         for row in &rows {
-            if looked_at >= MOST_MATCHES {
+            if looked_at >= MAX_MATCHES {
                 break;
             }
             let row = Row(row);

@@ -15,7 +15,7 @@ use super::answer::Invalidated;
 use super::work::{ShardError, Work};
 
 /// Pages that a count stops at.
-const MOST_COUNTED: usize = 10_000;
+const MAX_COUNTED: usize = 10_000;
 
 /// How an invalidation was taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,7 @@ impl<S: Sql> Work<'_, S> {
             loop {
                 let slice = self.slice(target, &after_url, after_id)?;
                 pages.extend(slice.matches.iter().map(|found| found.page));
-                if pages.len() >= MOST_COUNTED {
+                if pages.len() >= MAX_COUNTED {
                     return Ok((pages.len() as u64, false));
                 }
                 let Some(next) = slice.next else { break };

@@ -22,7 +22,7 @@ pub(super) const TRY: Millis = Millis(60_000);
 /// The pause after a shard did not take its addresses.
 const PAUSE: Millis = Millis(5_000);
 /// Refused addresses of one job that are shown.
-const MOST_SHOWN: i64 = 20;
+const MAX_SHOWN: i64 = 20;
 
 impl<S: Sql> Work<'_, S> {
     /// Queues a sitemap.
@@ -213,13 +213,7 @@ impl<S: Sql> Work<'_, S> {
                     (job, url, nested, state, attempts, not_before, reason, at)
                 SELECT ?1, ?2, -1, 2, 1, 0, ?3, ?4 WHERE ?5 >
                     (SELECT count(*) FROM import WHERE job = ?1 AND nested = -1)",
-            &[
-                text(job),
-                text(entry),
-                text(reason),
-                timestamp(self.now),
-                Value::Integer(MOST_SHOWN),
-            ],
+            &[text(job), text(entry), text(reason), timestamp(self.now), Value::Integer(MAX_SHOWN)],
         )?;
         Ok(())
     }

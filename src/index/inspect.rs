@@ -11,11 +11,11 @@ use super::tags::{Place, tag_number};
 use super::work::{ShardError, Work};
 
 /// Pages of one answer.
-const MOST_PAGES: u32 = 1_000;
+const MAX_PAGES: u32 = 1_000;
 /// Pages of one URL: the extra parts of keys (cookies, device, language) multiply them.
-const MOST_PAGES_OF_URL: u64 = 100;
+const MAX_PAGES_OF_URL: u64 = 100;
 /// What a count stops at: a scrape must not read all of a large shard.
-pub const MOST_COUNTED: u64 = 10_000;
+pub const MAX_COUNTED: u64 = 10_000;
 /// How long it counts that pages were left out: longer than most are kept.
 pub(super) const LEFT_OUT_KEPT: Millis = Millis(24 * 3_600_000);
 /// Dead letters shown with a job.
@@ -108,7 +108,7 @@ impl<S: Sql> Work<'_, S> {
         cursor: Option<u64>,
         limit: u32,
     ) -> Result<(Vec<PageInfo>, Option<u64>), ShardError> {
-        let limit = u64::from(limit.clamp(1, MOST_PAGES));
+        let limit = u64::from(limit.clamp(1, MAX_PAGES));
         let after = Place::numbered(i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX));
         let [segment, variant] = after.values();
         let rows = self.sql.exec(
@@ -145,7 +145,7 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {
         let rows = self.sql.exec(
             "SELECT id FROM page WHERE url = ? ORDER BY id LIMIT 0 + ?",
-            &[text(url), number(MOST_PAGES_OF_URL)],
+            &[text(url), number(MAX_PAGES_OF_URL)],
         )?;
         Ok(self.pages(&rows)?)
     }
@@ -181,7 +181,7 @@ impl<S: Sql> Work<'_, S> {
 
     pub(super) fn status(&self) -> Result<ShardStatus, ShardError> {
         let count = |what: &str| -> Result<u64, SqlError> {
-            let query = format!("SELECT count(*) FROM (SELECT 1 FROM {what} LIMIT {MOST_COUNTED})");
+            let query = format!("SELECT count(*) FROM (SELECT 1 FROM {what} LIMIT {MAX_COUNTED})");
             self.sql.exec(&query, &[])?.first().map_or(Ok(0), |row| Row(row).unsigned(0))
         };
         Ok(ShardStatus {

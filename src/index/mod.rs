@@ -57,7 +57,7 @@ pub use answer::{
     ShardStatus, VariantInfo, WarmFailure,
 };
 use damage::is_damage;
-pub use inspect::MOST_COUNTED;
+pub use inspect::MAX_COUNTED;
 pub use message::{
     BadEntries, ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest,
     ReleaseRequest, ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,

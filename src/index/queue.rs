@@ -21,9 +21,9 @@ use super::work::{ShardError, Work};
 /// Queued warms looked at in one call beyond those that can start: many may be done or wait.
 const LOOK_AHEAD: u64 = 32;
 /// Warms in one call that take their places because their time has come.
-const MOST_DUE: u64 = 500;
+const MAX_DUE: u64 = 500;
 /// Lost warms found in one call.
-const MOST_LOST: i64 = 50;
+const MAX_LOST: i64 = 50;
 
 impl<S: Sql> Work<'_, S> {
     /// Queues a warm of a variant. A newer epoch takes the older one's place. Returns whether it
@@ -186,7 +186,7 @@ impl<S: Sql> Work<'_, S> {
                     rank = coalesce((SELECT max(heat, 0) FROM variant WHERE id = warm.variant), 0)
                 WHERE variant IN (SELECT variant FROM warm INDEXED BY warm_waits
                     WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT 0 + ?)",
-            &[timestamp(self.now), number(MOST_DUE)],
+            &[timestamp(self.now), number(MAX_DUE)],
         )?;
         let due = self.sql.exec(
             "SELECT w.epoch, w.above, w.job, w.attempts, lower(hex(v.digest)), v.selection, v.request,
@@ -340,7 +340,7 @@ impl<S: Sql> Work<'_, S> {
         let lost = self.sql.exec(
             "SELECT lower(hex(v.digest)), v.id FROM warm w JOIN variant v ON v.id = w.variant
                 WHERE w.state = 1 AND w.not_before <= ? LIMIT 0 + ?",
-            &[timestamp(self.now), Value::Integer(MOST_LOST)],
+            &[timestamp(self.now), Value::Integer(MAX_LOST)],
         )?;
         for row in &lost {
             let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());

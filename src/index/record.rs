@@ -15,7 +15,7 @@ use super::rows::{PageRow, VariantRow, first_id};
 use super::work::{ShardError, Work};
 
 /// Variants of a page that count as named with it; further ones can be invented.
-const MOST_NAMED_VARIANTS: u64 = 32;
+const MAX_NAMED_VARIANTS: u64 = 32;
 
 /// What is written of a fill.
 struct Filled<'a> {
@@ -132,7 +132,7 @@ impl<S: Sql> Work<'_, S> {
                 .sql
                 .exec("SELECT count(*) FROM variant WHERE page = ?", &[Value::Integer(page.id)])?;
             let variants = variants.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
-            return Ok(variants >= MOST_NAMED_VARIANTS);
+            return Ok(variants >= MAX_NAMED_VARIANTS);
         }
         let leased = request.key.variant(&request.leased).digest();
         let asked = self.sql.exec(

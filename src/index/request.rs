@@ -11,7 +11,7 @@ use super::message::WarmRequest;
 use super::work::{ShardError, Work};
 
 /// Dead letters queued again in one call.
-const MOST_REPLAYED: i64 = 1_000;
+const MAX_REPLAYED: i64 = 1_000;
 /// How long a page that was never stored is known for the sake of its warm.
 const UNSTORED_KEPT: Millis = Millis(3_600_000);
 
@@ -21,7 +21,7 @@ impl<S: Sql> Work<'_, S> {
         let dead = self.sql.exec(
             "SELECT d.variant, d.epoch, v.stamp, v.fence FROM dead d
                 JOIN variant v ON v.id = d.variant WHERE d.job = ? LIMIT 0 + ?",
-            &[text(job), Value::Integer(MOST_REPLAYED)],
+            &[text(job), Value::Integer(MAX_REPLAYED)],
         )?;
         for row in &dead {
             let row = Row(row);

@@ -31,9 +31,9 @@ const LOOKED_AT: usize = 1_000;
 /// Slices without a page to hand over in one call.
 const SLICES: usize = 10;
 /// Pages handed over at once.
-const MOST_PAGES: usize = 100;
+const MAX_PAGES: usize = 100;
 /// Bytes handed over at once, unless one page has more.
-const MOST_BYTES: usize = 2_000_000;
+const MAX_BYTES: usize = 2_000_000;
 /// The pause after pages were not taken, or changed, and before another walk.
 const PAUSE: Millis = Millis(5_000);
 /// When pages that nothing more is heard of are handed over again.
@@ -145,7 +145,7 @@ impl<S: Sql> Work<'_, S> {
             let digest = KeyDigest::from_stored(Row(row).text(1)?.to_owned());
             let shard = digest.shard(self.state.place.shards);
             let begun = !task.pages.is_empty();
-            if begun && (task.pages.len() == MOST_PAGES || bytes >= MOST_BYTES) {
+            if begun && (task.pages.len() == MAX_PAGES || bytes >= MAX_BYTES) {
                 break;
             }
             if shard != own && (!begun || shard == task.message.own) {

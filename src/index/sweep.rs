@@ -9,7 +9,7 @@ use super::schema::State;
 use super::work::{ShardError, Work};
 
 /// Rows of each kind forgotten in one call.
-const MOST: i64 = 200;
+const MAX_ROWS: i64 = 200;
 /// The shortest time between two sweeps that left nothing.
 const INTERVAL: Millis = Millis(60_000);
 /// How long it is remembered that a page was asked for.
@@ -41,7 +41,7 @@ impl<S: Sql> Work<'_, S> {
                 AND NOT EXISTS (SELECT 1 FROM warm WHERE variant = v.id)
                 AND NOT EXISTS (SELECT 1 FROM dead WHERE variant = v.id)
                 ORDER BY keep_until LIMIT 0 + ?",
-            &[timestamp(self.now), Value::Integer(MOST)],
+            &[timestamp(self.now), Value::Integer(MAX_ROWS)],
         )?;
         for row in &rows {
             let id = Row(row).integer(0)?;
@@ -52,33 +52,33 @@ impl<S: Sql> Work<'_, S> {
             };
             self.heal(dropped, |work| work.drop_damaged_variant(id))?;
         }
-        Ok(rows.len() as i64 == MOST)
+        Ok(rows.len() as i64 == MAX_ROWS)
     }
 
     fn sweep_leases(&self) -> Result<bool, SqlError> {
         let ended = self.sql.exec(
             "DELETE FROM lease WHERE variant IN
                 (SELECT variant FROM lease WHERE until < ? LIMIT 0 + ?) RETURNING 1",
-            &[timestamp(self.now.minus(LEASES_KEPT)), Value::Integer(MOST)],
+            &[timestamp(self.now.minus(LEASES_KEPT)), Value::Integer(MAX_ROWS)],
         )?;
         let tickets = self.sql.exec(
             "DELETE FROM ticket WHERE (variant, colo) IN
                 (SELECT variant, colo FROM ticket WHERE until < ? LIMIT 0 + ?) RETURNING 1",
-            &[timestamp(self.now), Value::Integer(MOST)],
+            &[timestamp(self.now), Value::Integer(MAX_ROWS)],
         )?;
-        Ok(ended.len().max(tickets.len()) as i64 == MOST)
+        Ok(ended.len().max(tickets.len()) as i64 == MAX_ROWS)
     }
 
     fn sweep_fans(&mut self) -> Result<bool, SqlError> {
         let gone = self.sql.exec(
             "DELETE FROM fan WHERE hash IN (SELECT hash FROM fan WHERE at < ? LIMIT 0 + ?)
                 RETURNING epoch",
-            &[timestamp(self.now.minus(FANS_KEPT)), Value::Integer(MOST)],
+            &[timestamp(self.now.minus(FANS_KEPT)), Value::Integer(MAX_ROWS)],
         )?;
         for row in &gone {
             self.state.fan_floor = Row(row).epoch(0)?.max(self.state.fan_floor);
         }
-        Ok(gone.len() as i64 == MOST)
+        Ok(gone.len() as i64 == MAX_ROWS)
     }
 
     fn sweep_jobs(&self) -> Result<bool, SqlError> {
@@ -88,13 +88,13 @@ impl<S: Sql> Work<'_, S> {
                 AND NOT EXISTS (SELECT 1 FROM expand WHERE job = j.id)
                 AND NOT EXISTS (SELECT 1 FROM import WHERE job = j.id AND state IN (0, 1)) LIMIT 0 + ?)
                 RETURNING id",
-            &[timestamp(self.now.minus(JOBS_KEPT)), Value::Integer(MOST)],
+            &[timestamp(self.now.minus(JOBS_KEPT)), Value::Integer(MAX_ROWS)],
         )?;
         for row in &gone {
             self.sql.exec("DELETE FROM dead WHERE job = ?", row)?;
             self.sql.exec("DELETE FROM import WHERE job = ?", row)?;
         }
-        Ok(gone.len() as i64 == MOST)
+        Ok(gone.len() as i64 == MAX_ROWS)
     }
 }
 

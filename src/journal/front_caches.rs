@@ -1,8 +1,8 @@
 //! What the journal owes caches in front of the edge: each invalidation to each front cache, until it was taken.
 //!
 //! A row is due once every isolate sees the invalidation: told sooner, a front cache could fetch the old page again. What
-//! is due goes together. After a failure all of a front cache waits together; beyond [`MOST_ROWS`] invalidations, or
-//! [`MOST_NAMES`] targets, one purge of everything stands for them.
+//! is due goes together. After a failure all of a front cache waits together; beyond [`MAX_ROWS`] invalidations, or
+//! [`MAX_NAMES`] targets, one purge of everything stands for them.
 
 use crate::base::sql::row::{Row, epoch, flag, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
@@ -14,11 +14,11 @@ use super::outbox::{targets, tidy};
 use super::state::JournalError;
 
 /// Invalidations that wait by name.
-const MOST_ROWS: u64 = 1_000;
+const MAX_ROWS: u64 = 1_000;
 /// Targets named to a front cache at once.
-const MOST_NAMES: usize = 500;
+const MAX_NAMES: usize = 500;
 /// Targets of unsafe requests that wait by name.
-const MOST_UNSAFE_NAMES: u64 = 10;
+const MAX_UNSAFE_NAMES: u64 = 10;
 /// How often a front cache is told of those.
 const UNSAFE_INTERVAL: Millis = Millis(60_000);
 /// The pause after a first failure; it doubles with each further one.
@@ -26,7 +26,7 @@ const FIRST_PAUSE: Millis = Millis(1_000);
 /// The longest pause that nobody asked for.
 const LONGEST_PAUSE: Millis = Millis(60_000);
 /// The longest pause at all.
-const MOST_PAUSE: Millis = Millis(3_600_000);
+const MAX_PAUSE: Millis = Millis(3_600_000);
 
 /// What a front cache is owed now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +50,7 @@ pub(super) fn owe<S: Sql>(
 ) -> Result<(), SqlError> {
     for name in names {
         let rows = sql.exec("SELECT count(*) FROM front_cache WHERE name = ?", &[text(name)])?;
-        let whole = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))? >= MOST_ROWS;
+        let whole = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))? >= MAX_ROWS;
         // Whoever failed lately is asked when it would have been asked anyway.
         sql.exec(
             "INSERT INTO front_cache (name, epoch, whole, attempts, not_before, failure)
@@ -70,7 +70,7 @@ pub(super) fn owe<S: Sql>(
 }
 
 /// The same of what visitors' unsafe requests cause, of which they can send any number: all of a minute go together, and
-/// no more names than [`MOST_UNSAFE_NAMES`]. What is beyond is not told: nothing that anybody can send stands for a
+/// no more names than [`MAX_UNSAFE_NAMES`]. What is beyond is not told: nothing that anybody can send stands for a
 /// purge of everything.
 pub(super) fn owe_unsafe<S: Sql>(
     sql: &S,
@@ -87,7 +87,7 @@ pub(super) fn owe_unsafe<S: Sql>(
             &[text(name)],
         )?;
         let named = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
-        if named.saturating_add(targets as u64) <= MOST_UNSAFE_NAMES {
+        if named.saturating_add(targets as u64) <= MAX_UNSAFE_NAMES {
             owe(sql, invalidation, std::slice::from_ref(name), Timestamp::from_millis(due))?;
         }
     }
@@ -117,7 +117,7 @@ pub(super) fn due<S: Sql>(
         }
         let at = row.maybe_integer(3)?.map_or(Timestamp::ZERO, Timestamp::from_millis);
         delivery.at = delivery.at.max(at);
-        if row.flag(1)? || delivery.targets.len() > MOST_NAMES {
+        if row.flag(1)? || delivery.targets.len() > MAX_NAMES {
             delivery.targets.push(Target::All);
             continue;
         }
@@ -127,7 +127,7 @@ pub(super) fn due<S: Sql>(
             Some(_) | None => delivery.targets.push(Target::All),
         }
     }
-    if delivery.targets.len() > MOST_NAMES || delivery.targets.contains(&Target::All) {
+    if delivery.targets.len() > MAX_NAMES || delivery.targets.contains(&Target::All) {
         delivery.targets = vec![Target::All];
     }
     let mut unique: Vec<Target> = Vec::with_capacity(delivery.targets.len());
@@ -178,7 +178,7 @@ pub(super) fn postpone<S: Sql>(
     let attempts = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
     let attempts = u64::try_from(attempts.unwrap_or(0)).unwrap_or(0);
     let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
-    let pause = pause.max(again.map_or(0, |again| again.0)).min(MOST_PAUSE.0);
+    let pause = pause.max(again.map_or(0, |again| again.0)).min(MAX_PAUSE.0);
     sql.exec(
         "UPDATE front_cache SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
             AND epoch NOT IN (SELECT epoch FROM front_cache_sent WHERE name = ?4)",

@@ -42,7 +42,7 @@ pub use message::{
     Append, Appended, Fanout, FrontCacheState, JobRecord, JournalCall, JournalReply, JournalStatus,
     LookupRequest, Mode, Place, SyncRequest,
 };
-pub use outbox::MOST_EPOCHS;
+pub use outbox::MAX_EPOCHS;
 pub use state::{Journal, JournalConfig, JournalError, MAX_EPOCH, REPAIR_MARGIN};
 
 impl<S: Sql> Journal<S> {

@@ -13,9 +13,9 @@ const FIRST_PAUSE: Millis = Millis(500);
 /// The longest pause.
 const LONGEST_PAUSE: Millis = Millis(60_000);
 /// Invalidations of one message.
-pub const MOST_EPOCHS: u64 = 100;
+pub const MAX_EPOCHS: u64 = 100;
 /// Targets of one message.
-const MOST_TARGETS: u64 = 10_000;
+const MAX_TARGETS: u64 = 10_000;
 
 /// Notes that every shard has still to take an invalidation. One that could not be reached lately is
 /// asked when it would have been asked anyway, and gets all at once then.
@@ -52,14 +52,14 @@ pub(super) fn pending<S: Sql>(
         "SELECT j.epoch, j.id, j.mode, j.warm, j.at, j.targets
             FROM outbox o JOIN job j ON j.epoch = o.epoch
             WHERE o.shard = ? AND o.not_before <= ? ORDER BY o.epoch LIMIT 0 + ?",
-        &[Value::Integer(i64::from(shard)), timestamp(now), number(MOST_EPOCHS)],
+        &[Value::Integer(i64::from(shard)), timestamp(now), number(MAX_EPOCHS)],
     )?;
     let mut fanouts: Vec<Fanout> = Vec::with_capacity(due.len());
     let mut count = 0;
     for row in due {
         let row = Row(&row);
         count += row.unsigned(5)?;
-        if count > MOST_TARGETS && !fanouts.is_empty() {
+        if count > MAX_TARGETS && !fanouts.is_empty() {
             break;
         }
         let invalidation = row.epoch(0)?;

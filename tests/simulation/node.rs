@@ -24,7 +24,7 @@ use crate::watch::Property;
 use crate::world::{Held, World, query};
 
 /// "L2 has it", told to one request.
-const MOST_READIES: u32 = 6;
+const MAX_READIES: u32 = 6;
 
 /// Where a request or an object is.
 #[derive(Clone)]
@@ -430,7 +430,7 @@ impl Told {
             }
             LeaseReply::Vary { .. } => {}
         }
-        if self.readies.get() > MOST_READIES {
+        if self.readies.get() > MAX_READIES {
             let what = format!("{:?} is told again and again what it has", place.owner);
             place.world.violate(Property::Starved, what);
         }
@@ -568,7 +568,7 @@ impl Node {
     /// Whether some shard knows tags of the page: only then can a refill inherit them.
     fn knows_tags(&self, page: usize) -> bool {
         let url = format!("{}{}", SITE[page].host, SITE[page].path);
-        (1..=usize::from(crate::plan::MOST_SHARDS)).any(|object| {
+        (1..=usize::from(crate::plan::MAX_SHARDS)).any(|object| {
             let known = format!(
                 "SELECT count(*) FROM tagged t JOIN variant v ON v.id = t.variant
                     JOIN page p ON p.id = v.page WHERE p.url = '{url}'"

@@ -15,7 +15,7 @@ pub(crate) const ISOLATES: usize = COLOS * ISOLATES_PER_COLO;
 /// Index shards, but where their number changes.
 pub(crate) const SHARDS: u16 = 4;
 /// The most shards that there can be.
-pub(crate) const MOST_SHARDS: u16 = 6;
+pub(crate) const MAX_SHARDS: u16 = 6;
 /// Items of data.
 pub(crate) const ITEMS: usize = 5;
 /// Pages, the private one last.
@@ -216,7 +216,7 @@ impl Plan {
             }
         }
         if rng.u32(0..3) == 0 {
-            let shards = [2, 3, 5, MOST_SHARDS][rng.usize(0..4)];
+            let shards = [2, 3, 5, MAX_SHARDS][rng.usize(0..4)];
             inputs.push((rng.u64(0..self.span), Input::Reshard { shards }));
             if rng.bool() {
                 inputs.push((rng.u64(0..self.span), Input::Reshard { shards: SHARDS }));

@@ -18,7 +18,7 @@ use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
 
 use crate::node::Node;
 use crate::origin::{self, SITE};
-use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MOST_SHARDS, Naming, PAGES, Plan};
+use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MAX_SHARDS, Naming, PAGES, Plan};
 use crate::sched::{DAWN, Owner, promise, sleep};
 use crate::watch::{Committed, Label, Need, Property, Served};
 use crate::world::{World, query};
@@ -499,7 +499,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     }
     survives(world, acks);
     settled(world, acks);
-    for shard in 1..=usize::from(MOST_SHARDS) {
+    for shard in 1..=usize::from(MAX_SHARDS) {
         no_lost_warm(world, shard, acks);
         moved(world, shard);
     }
@@ -658,7 +658,7 @@ fn repaired(world: &Rc<World>, acks: &Acks) {
         return world.violate(Property::Survives, what);
     }
     let head = crate::world::journal_head(&world.sql(0));
-    for shard in 1..=usize::from(MOST_SHARDS) {
+    for shard in 1..=usize::from(MAX_SHARDS) {
         let seen = query(&world.sql(shard), "SELECT value FROM meta WHERE name = 'seen'");
         if seen.first().is_some_and(|s| matches!(s, Value::Integer(s) if *s as u64 > head)) {
             let what = format!("shard {shard} knows {seen:?}, the journal ends at {head}");

@@ -25,7 +25,7 @@ use crate::common::sqlite::Sqlite;
 use crate::front_caches::{self, FrontCaches};
 use crate::node::Node;
 use crate::origin::{Data, SITE};
-use crate::plan::{COLOS, ISOLATES, MOST_SHARDS, Plan, SHARDS};
+use crate::plan::{COLOS, ISOLATES, MAX_SHARDS, Plan, SHARDS};
 use crate::sched::{Owner, Sched, promise, sleep};
 use crate::spy::Spy;
 use crate::watch::{Committed, Granted, Need, Property, Watch};
@@ -176,7 +176,7 @@ impl World {
             trace: trace.then(RefCell::default),
             config,
         });
-        for object in 0..=usize::from(MOST_SHARDS) {
+        for object in 0..=usize::from(MAX_SHARDS) {
             world.objects.borrow_mut().push(Object {
                 sql: database(object == 0),
                 alarm: None,
@@ -257,7 +257,7 @@ impl World {
         self.say(|| format!("{shards} shards from here on"));
         self.watch.borrow_mut().count("reshard");
         self.shards.set(shards);
-        for object in 0..=usize::from(MOST_SHARDS) {
+        for object in 0..=usize::from(MAX_SHARDS) {
             self.restart(object, "for a deploy");
         }
         for isolate in 0..ISOLATES {
@@ -341,8 +341,7 @@ impl World {
             objects[0].alarm = Some(self.sched.now());
         }
         let fanned = "SELECT value FROM meta WHERE name = 'fanned'";
-        let taken =
-            (1..=usize::from(MOST_SHARDS)).flat_map(|shard| query(&self.sql(shard), fanned));
+        let taken = (1..=usize::from(MAX_SHARDS)).flat_map(|shard| query(&self.sql(shard), fanned));
         let witnessed = taken.map(|epoch| integer(&epoch) as u64).any(|epoch| epoch > head);
         {
             let mut watch = self.watch.borrow_mut();

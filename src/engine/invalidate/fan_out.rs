@@ -18,7 +18,7 @@ use crate::base::time::{Epoch, Millis};
 use crate::engine::port::Platform;
 use crate::front_caches::missing_credential;
 use crate::index::{Invalidated, ShardCall, ShardReply};
-use crate::journal::{Appended, Fanout, JournalCall, JournalError, JournalReply, MOST_EPOCHS};
+use crate::journal::{Appended, Fanout, JournalCall, JournalError, JournalReply, MAX_EPOCHS};
 
 use super::journal_host::Count;
 pub use super::journal_host::JournalHost;
@@ -125,7 +125,7 @@ async fn carry<P: Platform, S: Sql>(
             return Ok(());
         }
         journal_host.carried.borrow_mut().insert(shard, now);
-        let is_full = batch.len() as u64 >= MOST_EPOCHS;
+        let is_full = batch.len() as u64 >= MAX_EPOCHS;
         let replies = hand_over(platform, shard, &batch).await;
         let now = platform.now();
         let taken: Vec<Epoch> =
