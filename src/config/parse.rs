@@ -149,7 +149,7 @@ fn site(section: &Section<'_>, providers: &[&'static Provider], problems: &mut P
     config
 }
 
-/// Each has a name of its own: what it is owed and its secret go by it.
+/// Each has a name of its own: what is pending for it and its secret go by it.
 fn front_caches(
     section: &Section<'_>,
     providers: &[&'static Provider],

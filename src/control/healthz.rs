@@ -33,7 +33,7 @@ pub enum HealthReason {
     /// The journal has been out of reach for longer than `journal_lost_limit`: every page is validated
     /// with the origin.
     JournalLostTooLong(Millis),
-    /// Caches in front of the edge that do not take what they are owed: a line for each.
+    /// Caches in front of the edge that do not take their deliveries: a line for each.
     FrontCacheFailed(Vec<String>),
     /// The number of shards has changed, and so many shards have pages of others.
     Resharding(u64),

@@ -107,7 +107,7 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
-    /// A cache in front of the edge has not taken what it is owed, and will be asked again.
+    /// A cache in front of the edge has not taken its deliveries, and will be asked again.
     FrontCacheFailed {
         /// Its name.
         name: &'a str,

@@ -124,9 +124,9 @@ pub enum Gauge {
     OriginRequests,
     /// Requests that wait for one.
     OriginWaiting,
-    /// Caches in front of the edge that do not take what they are owed.
+    /// Caches in front of the edge that do not take their deliveries.
     FrontCachesFailing,
-    /// What all of them are owed.
+    /// What is pending for all of them.
     FrontCacheWaiting,
     /// Shards that have pages of others.
     ShardsMoving,

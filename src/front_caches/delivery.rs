@@ -30,7 +30,7 @@ pub struct DeliveryAnswer {
     pub body: Vec<u8>,
 }
 
-/// Why a front cache has not taken what it is owed.
+/// Why a front cache has not taken a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeliveryFailure {
     /// No secret is set for it: nothing was sent.

@@ -12,7 +12,7 @@
 //! | `delivery` | requests, answers, and what may come of them |
 //!
 //! What an API can't name is widened, in the end to everything: a page that should go and stays is the mistake that
-//! nobody sees. Nothing is ever given up: whatever the answer, what is owed stays owed until it was taken.
+//! nobody sees. Nothing is ever given up: whatever the answer, a delivery stays pending until it was taken.
 //!
 //! Another front cache is one file that implements [`FrontCacheApi`], and one line in [`APIS`] (CONTRIBUTING.md).
 //!
@@ -89,7 +89,7 @@ pub fn missing_credential(access: &FrontCacheAccess) -> Option<DeliveryFailure> 
     }
 }
 
-/// The requests that say what is owed. Each can be repeated without harm.
+/// The requests that make a delivery. Each can be repeated without harm.
 ///
 /// # Errors
 /// Without a credential that can be used.

@@ -75,7 +75,7 @@ struct Moved {
     letters: Vec<Letter>,
 }
 
-/// What is owed to a job: its id, the epoch, the fence to be above, tries, a dead letter's reason and time.
+/// What is pending for a job: its id, the epoch, the fence to be above, tries, a dead letter's reason and time.
 type Letter = (String, Epoch, u64, u64, Option<String>, Timestamp);
 
 fn unpacked(variant: &str) -> Result<Moved, SqlError> {
@@ -263,7 +263,7 @@ impl<S: Sql> Work<'_, S> {
         Ok(true)
     }
 
-    /// Takes a variant of another shard, and what is owed for it.
+    /// Takes a variant of another shard, and what is pending for it.
     fn adopt(&mut self, variant: &Moved, found: Epoch) -> Result<(), ShardError> {
         let (record, heat) = (&variant.record, Heat(variant.heat));
         let digest = record.key.variant(&record.selection).digest();

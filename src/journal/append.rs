@@ -152,11 +152,11 @@ impl<S: Sql> Journal<S> {
             let added = stamp(sql, entry.targets, entry.mode, next, now)?;
             record(sql, &entry, next, now)?;
             if entry.unsafe_method {
-                front_caches::owe_unsafe(sql, (next, entry.targets.len()), front_caches, seen)?;
+                front_caches::enqueue_unsafe(sql, (next, entry.targets.len()), front_caches, seen)?;
                 outbox::tidy(sql, next)?;
             } else {
-                outbox::owe(sql, next, shards, now)?;
-                front_caches::owe(sql, next, front_caches, seen)?;
+                outbox::enqueue(sql, next, shards, now)?;
+                front_caches::enqueue(sql, next, front_caches, seen)?;
             }
             let state = State {
                 head: next,

@@ -28,7 +28,7 @@ const LONGEST_PAUSE: Millis = Millis(60_000);
 /// The longest pause at all.
 const MAX_PAUSE: Millis = Millis(3_600_000);
 
-/// What a front cache is owed now.
+/// What is to be delivered to a front cache now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The invalidations, in order.
@@ -42,7 +42,7 @@ pub struct Delivery {
 }
 
 /// Notes that each of these has still to take an invalidation.
-pub(super) fn owe<S: Sql>(
+pub(super) fn enqueue<S: Sql>(
     sql: &S,
     invalidation: Epoch,
     names: &[String],
@@ -72,7 +72,7 @@ pub(super) fn owe<S: Sql>(
 /// The same of what visitors' unsafe requests cause, of which they can send any number: all of a minute go together, and
 /// no more names than [`MAX_UNSAFE_NAMES`]. What is beyond is not told: nothing that anybody can send stands for a
 /// purge of everything.
-pub(super) fn owe_unsafe<S: Sql>(
+pub(super) fn enqueue_unsafe<S: Sql>(
     sql: &S,
     (invalidation, targets): (Epoch, usize),
     names: &[String],
@@ -88,7 +88,7 @@ pub(super) fn owe_unsafe<S: Sql>(
         )?;
         let named = rows.first().map_or(Ok(0), |row| Row(row).unsigned(0))?;
         if named.saturating_add(targets as u64) <= MAX_UNSAFE_NAMES {
-            owe(sql, invalidation, std::slice::from_ref(name), Timestamp::from_millis(due))?;
+            enqueue(sql, invalidation, std::slice::from_ref(name), Timestamp::from_millis(due))?;
         }
     }
     Ok(())
@@ -165,7 +165,7 @@ pub(super) fn well<S: Sql>(sql: &S, name: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// A front cache has not taken what it is owed: all of it waits, for at least as long as it asked. What is not due yet is
+/// A front cache has not taken its deliveries: all of them wait, for at least as long as it asked. What is not due yet is
 /// not due sooner for that.
 pub(super) fn postpone<S: Sql>(
     sql: &S,
@@ -192,7 +192,7 @@ pub(super) fn postpone<S: Sql>(
     Ok(())
 }
 
-/// Drops what is owed to front caches that are no longer set.
+/// Drops what is pending for front caches that are no longer set.
 pub(super) fn forget<S: Sql>(sql: &S, names: &[String]) -> Result<(), SqlError> {
     for row in sql.exec("SELECT DISTINCT name FROM front_cache", &[])? {
         let name = Row(&row).text(0)?.to_owned();
@@ -225,7 +225,7 @@ pub(super) fn states<S: Sql>(
     let mut states = Vec::with_capacity(names.len());
     for name in names {
         let mut parameters = vec![text(name)];
-        // A purge of everything stands for what was owed before it.
+        // A purge of everything stands for what was pending before it.
         let those = match invalidation {
             Some(one) => {
                 parameters.push(epoch(one));

@@ -1,4 +1,4 @@
-//! Calls that a front cache has taken and is still at: what they carry stays owed, and is not told again, until the
+//! Calls that a front cache has taken and is still at: what they carry stays pending, and is not sent again, until the
 //! front cache says that it is done, or that it knows nothing of the call.
 
 use crate::base::sql::Sql;

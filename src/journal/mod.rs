@@ -64,7 +64,7 @@ impl<S: Sql> Journal<S> {
         self.state.head
     }
 
-    /// How many shards each invalidation is owed to.
+    /// To how many shards each invalidation is delivered.
     ///
     /// # Errors
     /// When the database fails.
@@ -72,7 +72,7 @@ impl<S: Sql> Journal<S> {
         reshard::reach(&self.sql, &self.config, &self.state, now)
     }
 
-    /// The shards that are to be told their places now. Each is owed it until [`Journal::moved`].
+    /// The shards that are to be told their places now. It is pending for each until [`Journal::moved`].
     ///
     /// # Errors
     /// When the database fails.
@@ -145,7 +145,7 @@ impl<S: Sql> Journal<S> {
     }
 
     /// The fan-outs that are due to a shard, oldest first, as many as fit one message. Each stays
-    /// owed until [`Journal::fanned_out`].
+    /// pending until [`Journal::fanned_out`].
     ///
     /// # Errors
     /// When the database fails.
@@ -168,7 +168,7 @@ impl<S: Sql> Journal<S> {
         self.repair(seen, now)
     }
 
-    /// A shard could not be reached: what it is owed is due again later.
+    /// A shard could not be reached: what is pending for it is due again later.
     ///
     /// # Errors
     /// When the database fails.
@@ -176,7 +176,7 @@ impl<S: Sql> Journal<S> {
         outbox::postpone(&self.sql, shard, now)
     }
 
-    /// What is due to a front cache, if anything. It stays owed until [`Journal::front_cache_done`].
+    /// What is due to a front cache, if anything. It stays pending until [`Journal::front_cache_done`].
     ///
     /// # Errors
     /// When the database fails.
@@ -196,7 +196,7 @@ impl<S: Sql> Journal<S> {
         front_caches::acknowledge(&self.sql, name, epochs)
     }
 
-    /// A front cache has not taken what it is owed; `again`: when it wants to be asked.
+    /// A front cache has not taken its deliveries; `again`: when it wants to be asked.
     ///
     /// # Errors
     /// When the database fails.

@@ -19,7 +19,7 @@ const MAX_TARGETS: u64 = 10_000;
 
 /// Notes that every shard has still to take an invalidation. One that could not be reached lately is
 /// asked when it would have been asked anyway, and gets all at once then.
-pub(super) fn owe<S: Sql>(
+pub(super) fn enqueue<S: Sql>(
     sql: &S,
     invalidation: Epoch,
     shards: u16,
@@ -149,14 +149,14 @@ pub(super) fn tidy<S: Sql>(sql: &S, invalidation: Epoch) -> Result<(), SqlError>
     Ok(())
 }
 
-/// A shard could not be reached: all that it is owed waits together.
+/// A shard could not be reached: all that is pending for it waits together.
 pub(super) fn postpone<S: Sql>(sql: &S, shard: u16, now: Timestamp) -> Result<(), JournalError> {
     let shard = Value::Integer(i64::from(shard));
-    let owed = sql.exec(
+    let pending = sql.exec(
         "SELECT attempts FROM outbox WHERE shard = ? ORDER BY epoch LIMIT 1",
         std::slice::from_ref(&shard),
     )?;
-    let Some(row) = owed.first() else { return Ok(()) };
+    let Some(row) = pending.first() else { return Ok(()) };
     let attempts: u32 = Row(row).small(0)?;
     let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
     sql.exec(

@@ -16,7 +16,7 @@ use super::state::{Journal, JournalConfig, JournalError, State};
 const ASK_AGAIN: Millis = Millis(10_000);
 
 impl<S: Sql> Journal<S> {
-    /// Notes another number of shards than before, and whom it is owed to.
+    /// Notes another number of shards than before, and which have yet to hear of it.
     pub(super) fn notice_shards(&mut self, now: Timestamp) -> Result<(), JournalError> {
         let (shards, before) = (self.config.shards, self.state);
         if before.shards == shards {
@@ -25,7 +25,7 @@ impl<S: Sql> Journal<S> {
         let most_shards = self.reach(now)?;
         let changed_at = now.max(before.changed_at.plus(Millis(1)));
         let state = State { shards, most_shards, changed_at, ..before };
-        // First whom it is owed to: a change that is noticed twice is one.
+        // First which have yet to hear of it: a change that is noticed twice is one.
         for shard in 0..most_shards {
             self.sql.exec(
                 "INSERT OR REPLACE INTO move (shard, not_before) VALUES (?, ?)",

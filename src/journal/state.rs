@@ -25,7 +25,7 @@ pub struct JournalConfig {
     /// How much of the past every delta covers, so that isolates with different heads can share
     /// one.
     pub shared_window: Millis,
-    /// Caches in front of the edge that each invalidation is owed to, by name.
+    /// Caches in front of the edge to which each invalidation is delivered, by name.
     pub front_caches: Vec<String>,
     /// When every isolate sees an invalidation.
     pub seen_within: Millis,

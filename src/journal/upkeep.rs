@@ -76,7 +76,7 @@ fn raise<S: Sql>(sql: &S, buckets: &[(u16, (Epoch, Epoch))]) -> Result<(), SqlEr
     Ok(())
 }
 
-/// Forgets the receipts and jobs that are older than `ttl` and owe nothing.
+/// Forgets the receipts and jobs that are older than `ttl` and have nothing pending.
 pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(), JournalError> {
     sql.exec(
         "DELETE FROM job WHERE epoch IN (SELECT j.epoch FROM job j WHERE j.at < ?
