@@ -12,6 +12,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use jiff::Unit;
+use jiff::civil::Date;
+
 use super::Fields;
 use super::list::trim;
 use crate::base::time::Timestamp;
@@ -49,6 +52,8 @@ pub fn date(fields: &Fields, name: &str) -> DateField {
     parse(value).map_or(DateField::Unreadable, DateField::Known)
 }
 
+/// Where time stamps begin.
+const EPOCH: Date = jiff::civil::date(1970, 1, 1);
 /// The format ends with the year 9999.
 const LAST_SECOND: i64 = 253_402_300_799;
 
@@ -116,18 +121,13 @@ const fn full_year(year: i64) -> i64 {
     if year < 70 { 2000 + year } else { 1900 + year }
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar, `month` from 0; none if there is no such day.
+/// Days from 1970-01-01 to a day of the Gregorian calendar, `month` from 0; none if there is no such day, or if it was
+/// before.
 fn days_since_1970(year: i64, month: usize, day: i64) -> Option<i64> {
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let lengths = [31, if leap { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    if year < 1970 || !(1..=*lengths.get(month)?).contains(&day) {
-        return None;
-    }
-    let before = year - 1;
-    // Leap years since the year 1, less the 477 of them before 1970.
-    let leap_days = before / 4 - before / 100 + before / 400 - 477;
-    let of_months: i64 = lengths.iter().take(month).sum();
-    Some((year - 1970) * 365 + leap_days + of_months + day - 1)
+    let (year, month) = (i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?);
+    let date = Date::new(year, month, i8::try_from(day).ok()?).ok()?;
+    let days = date.since((Unit::Day, EPOCH)).ok()?.get_days();
+    (days >= 0).then_some(i64::from(days))
 }
 
 /// `hour ":" minute ":" second`; a leap second counts as the next one.
