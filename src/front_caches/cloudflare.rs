@@ -42,43 +42,39 @@ impl FrontCacheApi for Cloudflare {
         delivery: &Delivery,
         _now: Timestamp,
     ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
-        Ok(requests(front_cache, secret, delivery))
-    }
-}
-
-fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
-    let (mut tags, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut everything = false;
-    for target in &delivery.targets {
-        match target {
-            Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
-            Target::Tag(_) | Target::All => everything = true,
-            Target::Host(host) => hosts.push(Value::from(host.as_str())),
-            Target::Url(name) | Target::Prefix(name) => {
-                let path = name.split('?').next().unwrap_or_default();
-                match path.split_once('/') {
-                    Some((host, "")) => hosts.push(Value::from(host)),
-                    Some(_) | None => prefixes.push(Value::from(path.trim_end_matches('/'))),
+        let (mut tags, mut prefixes, mut hosts) = (Vec::new(), Vec::new(), Vec::new());
+        let mut everything = false;
+        for target in &delivery.targets {
+            match target {
+                Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
+                Target::Tag(_) | Target::All => everything = true,
+                Target::Host(host) => hosts.push(Value::from(host.as_str())),
+                Target::Url(name) | Target::Prefix(name) => {
+                    let path = name.split('?').next().unwrap_or_default();
+                    match path.split_once('/') {
+                        Some((host, "")) => hosts.push(Value::from(host)),
+                        Some(_) | None => prefixes.push(Value::from(path.trim_end_matches('/'))),
+                    }
                 }
             }
         }
+        let request = |body: &Value| DeliveryRequest {
+            method: "POST",
+            url: front_cache.url.join(&format!("/zones/{}/purge_cache", front_cache.id)),
+            fields: Fields::from_iter([
+                ("content-type", "application/json"),
+                ("authorization", &format!("Bearer {secret}")),
+            ]),
+            body: write_value(body).into_bytes(),
+            reads: 0,
+        };
+        if everything {
+            return Ok(vec![request(&json!({ "purge_everything": true }))]);
+        }
+        let mut requests = Vec::new();
+        for (kind, names) in [("tags", tags), ("prefixes", prefixes), ("hosts", hosts)] {
+            requests.extend(names.chunks(MAX_NAMES).map(|names| request(&json!({ kind: names }))));
+        }
+        Ok(requests)
     }
-    let request = |body: &Value| DeliveryRequest {
-        method: "POST",
-        url: front_cache.url.join(&format!("/zones/{}/purge_cache", front_cache.id)),
-        fields: Fields::from_iter([
-            ("content-type", "application/json"),
-            ("authorization", &format!("Bearer {secret}")),
-        ]),
-        body: write_value(body).into_bytes(),
-        reads: 0,
-    };
-    if everything {
-        return vec![request(&json!({ "purge_everything": true }))];
-    }
-    let mut requests = Vec::new();
-    for (kind, names) in [("tags", tags), ("prefixes", prefixes), ("hosts", hosts)] {
-        requests.extend(names.chunks(MAX_NAMES).map(|names| request(&json!({ kind: names }))));
-    }
-    requests
 }

@@ -37,37 +37,37 @@ impl FrontCacheApi for Fastly {
         delivery: &Delivery,
         _now: Timestamp,
     ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
-        Ok(requests(front_cache, secret, delivery))
-    }
-}
-
-fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
-    let mut keys: Option<Vec<&str>> = Some(Vec::new());
-    for target in &delivery.targets {
-        match target {
-            Target::Tag(tag) if front_cache.tags => {
-                if let Some(keys) = &mut keys {
-                    keys.push(tag.as_str());
+        let mut keys: Option<Vec<&str>> = Some(Vec::new());
+        for target in &delivery.targets {
+            match target {
+                Target::Tag(tag) if front_cache.tags => {
+                    if let Some(keys) = &mut keys {
+                        keys.push(tag.as_str());
+                    }
+                }
+                Target::Tag(_)
+                | Target::Url(_)
+                | Target::Prefix(_)
+                | Target::Host(_)
+                | Target::All => {
+                    keys = None;
                 }
             }
-            Target::Tag(_) | Target::Url(_) | Target::Prefix(_) | Target::Host(_) | Target::All => {
-                keys = None;
-            }
         }
-    }
-    let request = |action: &str, keys: Option<&[&str]>| {
-        let mut fields = Fields::from_iter([("fastly-key", secret)]);
-        if let Some(keys) = keys {
-            fields.set("surrogate-key", keys.join(" "));
-            if delivery.mode == Mode::Soft {
-                fields.set("fastly-soft-purge", "1");
+        let request = |action: &str, keys: Option<&[&str]>| {
+            let mut fields = Fields::from_iter([("fastly-key", secret)]);
+            if let Some(keys) = keys {
+                fields.set("surrogate-key", keys.join(" "));
+                if delivery.mode == Mode::Soft {
+                    fields.set("fastly-soft-purge", "1");
+                }
             }
-        }
-        let url = front_cache.url.join(&format!("/service/{}/{action}", front_cache.id));
-        DeliveryRequest { method: "POST", url, fields, body: Vec::new(), reads: 0 }
-    };
-    match keys {
-        None => vec![request("purge_all", None)],
-        Some(keys) => keys.chunks(MAX_NAMES).map(|keys| request("purge", Some(keys))).collect(),
+            let url = front_cache.url.join(&format!("/service/{}/{action}", front_cache.id));
+            DeliveryRequest { method: "POST", url, fields, body: Vec::new(), reads: 0 }
+        };
+        Ok(match keys {
+            None => vec![request("purge_all", None)],
+            Some(keys) => keys.chunks(MAX_NAMES).map(|keys| request("purge", Some(keys))).collect(),
+        })
     }
 }

@@ -45,7 +45,34 @@ impl FrontCacheApi for Purge {
         delivery: &Delivery,
         _now: Timestamp,
     ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
-        Ok(requests(front_cache, secret, delivery))
+        let (mut paths, mut tags) = (Vec::new(), Vec::new());
+        let mut everything = false;
+        for target in &delivery.targets {
+            match target {
+                Target::Tag(tag) if front_cache.tags => tags.push(tag.as_str()),
+                Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
+                Target::Url(name) => paths.push(path_of(name).to_owned()),
+                Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
+            }
+        }
+        paths.sort();
+        paths.dedup();
+        if everything || paths.len() > MAX_NAMES {
+            (paths, tags) = (vec!["/*".to_owned()], Vec::new());
+        }
+        let request = |path: &str, tags: &[&str]| {
+            let mut fields = Fields::from_iter([("authorization", &format!("Bearer {secret}"))]);
+            if !tags.is_empty() {
+                fields.set("xkey", tags.join(" "));
+            }
+            if delivery.mode == Mode::Soft {
+                fields.set("soft", "1");
+            }
+            let url = front_cache.url.join(path);
+            DeliveryRequest { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
+        };
+        let paths = paths.iter().map(|path| request(path, &[]));
+        Ok(paths.chain(tags.chunks(MAX_TAGS).map(|tags| request("/", tags))).collect())
     }
 
     fn progress(
@@ -55,35 +82,4 @@ impl FrontCacheApi for Purge {
         // It holds nothing under that name.
         matches!(answer.head.status, 404 | 412).then_some(Ok(DeliveryProgress::Done))
     }
-}
-
-fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
-    let (mut paths, mut tags) = (Vec::new(), Vec::new());
-    let mut everything = false;
-    for target in &delivery.targets {
-        match target {
-            Target::Tag(tag) if front_cache.tags => tags.push(tag.as_str()),
-            Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
-            Target::Url(name) => paths.push(path_of(name).to_owned()),
-            Target::Prefix(name) => paths.push(format!("{}*", path_of(name))),
-        }
-    }
-    paths.sort();
-    paths.dedup();
-    if everything || paths.len() > MAX_NAMES {
-        (paths, tags) = (vec!["/*".to_owned()], Vec::new());
-    }
-    let request = |path: &str, tags: &[&str]| {
-        let mut fields = Fields::from_iter([("authorization", &format!("Bearer {secret}"))]);
-        if !tags.is_empty() {
-            fields.set("xkey", tags.join(" "));
-        }
-        if delivery.mode == Mode::Soft {
-            fields.set("soft", "1");
-        }
-        let url = front_cache.url.join(path);
-        DeliveryRequest { method: "PURGE", url, fields, body: Vec::new(), reads: 0 }
-    };
-    let paths = paths.iter().map(|path| request(path, &[]));
-    paths.chain(tags.chunks(MAX_TAGS).map(|tags| request("/", tags))).collect()
 }

@@ -49,7 +49,40 @@ impl FrontCacheApi for WorkersCache {
         delivery: &Delivery,
         _now: Timestamp,
     ) -> Result<Vec<DeliveryRequest>, DeliveryFailure> {
-        Ok(requests(front_cache, secret, delivery))
+        let (mut tags, mut prefixes) = (Vec::new(), Vec::new());
+        let mut everything = false;
+        for target in &delivery.targets {
+            match target {
+                Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
+                Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
+                Target::Url(name) | Target::Prefix(name) => {
+                    let path = path_of(name).split('?').next().unwrap_or_default();
+                    prefixes.push(Value::from(path));
+                }
+            }
+        }
+        let mode = match delivery.mode {
+            Mode::Soft => "soft",
+            Mode::Hard => "hard",
+        };
+        let request = |kind: &str, names: Value| DeliveryRequest {
+            method: "POST",
+            url: front_cache.url.join(&format!("{}/{CALL}", front_cache.id)),
+            fields: Fields::from_iter([
+                ("content-type", "application/json"),
+                ("authorization", &format!("Bearer {secret}")),
+            ]),
+            body: write_value(&json!({ "mode": mode, kind: names })).into_bytes(),
+            reads: 0,
+        };
+        if everything {
+            return Ok(vec![request("purgeEverything", Value::Bool(true))]);
+        }
+        let mut requests = Vec::new();
+        for (kind, names) in [("tags", tags), ("pathPrefixes", prefixes)] {
+            requests.extend(names.chunks(MAX_NAMES).map(|names| request(kind, names.into())));
+        }
+        Ok(requests)
     }
 
     fn progress(
@@ -58,41 +91,4 @@ impl FrontCacheApi for WorkersCache {
     ) -> Option<Result<DeliveryProgress, DeliveryFailure>> {
         (answer.head.status == 501).then_some(Err(DeliveryFailure::Unsupported))
     }
-}
-
-fn requests(front_cache: &FrontCache, secret: &str, delivery: &Delivery) -> Vec<DeliveryRequest> {
-    let (mut tags, mut prefixes) = (Vec::new(), Vec::new());
-    let mut everything = false;
-    for target in &delivery.targets {
-        match target {
-            Target::Tag(tag) if front_cache.tags => tags.push(Value::from(tag.as_str())),
-            Target::Tag(_) | Target::Host(_) | Target::All => everything = true,
-            Target::Url(name) | Target::Prefix(name) => {
-                let path = path_of(name).split('?').next().unwrap_or_default();
-                prefixes.push(Value::from(path));
-            }
-        }
-    }
-    let mode = match delivery.mode {
-        Mode::Soft => "soft",
-        Mode::Hard => "hard",
-    };
-    let request = |kind: &str, names: Value| DeliveryRequest {
-        method: "POST",
-        url: front_cache.url.join(&format!("{}/{CALL}", front_cache.id)),
-        fields: Fields::from_iter([
-            ("content-type", "application/json"),
-            ("authorization", &format!("Bearer {secret}")),
-        ]),
-        body: write_value(&json!({ "mode": mode, kind: names })).into_bytes(),
-        reads: 0,
-    };
-    if everything {
-        return vec![request("purgeEverything", Value::Bool(true))];
-    }
-    let mut requests = Vec::new();
-    for (kind, names) in [("tags", tags), ("pathPrefixes", prefixes)] {
-        requests.extend(names.chunks(MAX_NAMES).map(|names| request(kind, names.into())));
-    }
-    requests
 }
