@@ -1,4 +1,5 @@
-//! What CONTRIBUTING.md says of how to add something is so: its files exist, and what it names stands in them.
+//! What CONTRIBUTING.md says of how to add something is so: its files exist, and what it names stands in them. The
+//! files that the map in docs/architecture.md names exist as well.
 #![allow(clippy::expect_used)]
 
 use std::fs;
@@ -49,6 +50,32 @@ fn what_the_walk_throughs_name_is_there() {
     assert!(points.len() >= 15 && points.iter().all(|point| !point.is_empty()), "{points:?}");
     let missing = missing(&points, |file| fs::read_to_string(root.join(file)).ok());
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Every file of the sources and tests, below their folders.
+fn files(folder: &Path, into: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            files(&path, into);
+        } else {
+            into.push(path.to_string_lossy().replace('\\', "/"));
+        }
+    }
+}
+
+#[test]
+fn the_map_names_files_that_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let map = fs::read_to_string(root.join("docs/architecture.md")).expect("the map");
+    let mut known = Vec::new();
+    files(&root.join("src"), &mut known);
+    files(&root.join("tests"), &mut known);
+    let named: Vec<&str> = map.split('`').filter(|name| name.ends_with(".rs")).collect();
+    assert!(named.len() > 50, "{named:?}");
+    let there = |name: &&str| known.iter().any(|file| file.ends_with(&format!("/{name}")));
+    let gone: Vec<&str> = named.into_iter().filter(|name| !there(name)).collect();
+    assert!(gone.is_empty(), "{gone:?}");
 }
 
 #[test]
