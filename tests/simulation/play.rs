@@ -253,8 +253,8 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     world.watch.borrow_mut().count("answers");
     judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
     // Who changed the page is answered as if the edge were not there.
-    let own = seen.told.contains("own-change");
-    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind && !own) {
+    let others = client.is_none();
+    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind && others) {
         kept(world, &who, page, fetched);
     }
     in_memory(world, isolate, page, german);
