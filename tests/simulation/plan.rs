@@ -209,7 +209,7 @@ impl Plan {
         let mut inputs = Vec::new();
         // What a replica says after that is not what was posted. Whether a page is stored is not known for sure while it
         // moves from one shard to another.
-        let moves = rng.u32(0..3) == 0;
+        let moves = calm && rng.bool();
         for _ in 0..if self.lag == 0 && !moves { rng.usize(0..6) } else { 0 } {
             let (at, isolate) = (rng.u64(0..self.span), crowd.one(rng));
             inputs.push((at, Input::Post { isolate, page: crowd.favourite }));

@@ -206,6 +206,8 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     let head = RequestHead { client: client.clone(), ..head(page, german, &cookie) };
     let max_lag = bound(world, page);
     let had = held_in(&engine, page, german);
+    let as_of = engine.isolate().borrow().view.as_of();
+    let sees = as_of.is_some_and(|as_of| node.now().since(as_of) <= max_lag);
     world.sched.spawn(owner, async move {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
         let answer = engine.serve(Rc::clone(&node), incoming).await;
@@ -254,7 +256,8 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
     // Who changed the page is answered as if the edge were not there.
     let others = client.is_none();
-    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind && others) {
+    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind && sees && others)
+    {
         kept(world, &who, page, fetched);
     }
     in_memory(world, isolate, page, german);

@@ -260,6 +260,11 @@ impl World {
         for object in 0..=usize::from(MAX_SHARDS) {
             self.restart(object, "for a deploy");
         }
+        // A journal notices its new settings when it is called next.
+        let world = Rc::clone(self);
+        self.sched.spawn(Owner::World, async move {
+            while world.journal(None, JournalCall::Status).await.is_err() {}
+        });
         for isolate in 0..ISOLATES {
             let world = Rc::clone(self);
             self.sched.spawn(Owner::World, async move {
