@@ -14,7 +14,7 @@ use edge_isr::cache::left_out::LeftOut;
 use edge_isr::cache::tag::{Tag, TagSet, TargetHash};
 use edge_isr::engine::bodies::{Bodies, BodyId, Peer};
 use edge_isr::engine::memory::{Memory, StoredPage, StoredRecord};
-use edge_isr::engine::serve::uncacheable::{MARK, NewMark, Uncacheable};
+use edge_isr::engine::uncacheable::{MARK, NewMark, Uncacheable};
 use edge_isr::http::Fields;
 use edge_isr::journal::delta::{Bucket, Delta, Found, TargetRow};
 use edge_isr::journal::view::View;

@@ -5,16 +5,8 @@
 //! they are gives way last. A body has a time limit as a whole.
 
 use std::collections::HashMap;
-use std::hash::Hasher as _;
-use std::rc::Rc;
-
-use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::port::{OriginError, Platform};
-
-use super::Engine;
-use crate::http::RequestHead;
 
 /// How long a body may take to arrive, as a whole.
 pub const ARRIVAL_LIMIT: Millis = Millis(30_000);
@@ -112,85 +104,6 @@ impl<C> Bodies<C> {
             Peer::At(address) => held.get(&address) == most,
         };
         self.arriving.iter().position(first)
-    }
-}
-
-/// Why a body did not arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotArrived {
-    /// It is larger than it may be.
-    TooLarge(usize),
-    /// It took too long.
-    Late,
-    /// It was given up for others.
-    GivenUp,
-    /// It ended early.
-    Broken,
-}
-
-/// The sender of a request that proved nothing.
-pub(super) fn peer_of(request: &RequestHead) -> Peer {
-    let mut hasher = SipHasher13::new();
-    hasher.write(request.client.as_deref().unwrap_or_default().as_bytes());
-    Peer::At(hasher.finish())
-}
-
-/// A body's place in the budget. Dropping it gives the body up.
-struct StoredRecord<'a, P: Platform>(&'a Engine<P>, BodyId);
-
-impl<P: Platform> Drop for StoredRecord<'_, P> {
-    fn drop(&mut self) {
-        self.0.isolate().borrow_mut().bodies.take(self.1);
-    }
-}
-
-impl<P: Platform> Engine<P> {
-    /// Reads a body of at most `most` bytes. `see` is shown each piece as it arrives.
-    pub(super) async fn read_request_body(
-        &self,
-        platform: &Rc<P>,
-        peer: Peer,
-        mut stream: P::Stream,
-        most: usize,
-        mut see: impl FnMut(&P::Chunk),
-    ) -> Result<P::Chunk, NotArrived> {
-        let began = platform.now();
-        let id = self.isolate().borrow_mut().bodies.begin(peer, began);
-        let held = StoredRecord(self, id);
-        let mut length = 0;
-        loop {
-            let left = Millis(ARRIVAL_LIMIT.0.saturating_sub(platform.now().since(began).0));
-            let piece = match platform.read(&mut stream, left).await {
-                Ok(Some(piece)) => piece,
-                Ok(None) => break,
-                Err(OriginError::Timeout) => return Err(NotArrived::Late),
-                Err(
-                    OriginError::Broken
-                    | OriginError::Unreadable
-                    | OriginError::Unreachable
-                    | OriginError::Busy
-                    | OriginError::Upload
-                    | OriginError::Status(_),
-                ) => return Err(NotArrived::Broken),
-            };
-            length += P::length(&piece);
-            if length > most {
-                platform.cancel(stream);
-                return Err(NotArrived::TooLarge(length));
-            }
-            see(&piece);
-            let bytes = P::length(&piece) as u64;
-            if !self.isolate().borrow_mut().bodies.push(id, piece, bytes) {
-                platform.cancel(stream);
-                return Err(NotArrived::GivenUp);
-            }
-            if platform.now().since(began) >= ARRIVAL_LIMIT {
-                return Err(NotArrived::Late);
-            }
-        }
-        let pieces = self.isolate().borrow_mut().bodies.take(id).ok_or(NotArrived::GivenUp)?;
-        drop(held);
-        Ok(P::concat(&pieces))
     }
 }
 

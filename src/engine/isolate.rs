@@ -10,17 +10,16 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::key::CacheKey;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
+use crate::engine::bodies::Bodies;
+use crate::engine::fill::reader::BodyReader;
+use crate::engine::fill::shared::{ReaderState, STALLED, SharedFill, WeakFill};
+use crate::engine::invalidate::changes::Changes;
+use crate::engine::memory::{Memory, StoredPage};
+use crate::engine::origin_limit::OriginLimit;
 use crate::engine::port::Platform;
+use crate::engine::uncacheable::Uncacheable;
 use crate::journal::JournalStatus;
 use crate::journal::view::View;
-
-use super::bodies::Bodies;
-use super::fill::reader::{BodyReader, ReaderState};
-use super::fill::shared::{STALLED, SharedFill, WeakFill};
-use super::invalidate::changes::Changes;
-use super::memory::{Memory, StoredPage};
-use super::origin_limit::OriginLimit;
-use super::serve::uncacheable::Uncacheable;
 
 /// One isolate's state.
 pub struct Isolate<P: Platform> {

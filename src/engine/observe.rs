@@ -5,14 +5,11 @@ use std::rc::Rc;
 use crate::cache::key::Page;
 use crate::cache::storage::NoStore;
 use crate::control::log::Event;
-use crate::control::metrics::{Counter, Metrics};
+use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
+use crate::engine::context::Engine;
 use crate::engine::port::{CallError, OriginError, Platform, StoreError};
-use crate::http::cache_status::Forward;
 use crate::index::{SitemapFile, WarmTask};
-
-use super::Engine;
-use super::serve::response::{Answer, Body};
 
 /// A tier of stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,38 +162,6 @@ impl<P: Platform> Engine<P> {
         } else {
             self.count(Counter::WarmFailed);
             self.log(platform, &Event::WarmFailed { url: &url, reason, attempts });
-        }
-    }
-
-    /// Counts an answer by what its Cache-Status says.
-    pub(super) fn count_answer(&self, answer: &Answer<P>) {
-        let (status, cache_status) = (answer.status, &answer.cache_status);
-        let counter = match (cache_status.hit, cache_status.fwd) {
-            (true, _) if cache_status.ttl.is_some_and(|ttl| ttl < 0) => Counter::Stale,
-            (true, _) => Counter::Hit,
-            (false, None) => Counter::Refused,
-            (false, Some(_)) if cache_status.collapsed => Counter::Collapsed,
-            (false, Some(_)) if cache_status.fwd_status == Some(304) => Counter::Revalidated,
-            (false, Some(Forward::Bypass | Forward::Method | Forward::Request)) => Counter::Pass,
-            (
-                false,
-                Some(Forward::UriMiss | Forward::VaryMiss | Forward::Miss | Forward::Stale),
-            ) => match status {
-                500.. => Counter::Error,
-                _ => Counter::Miss,
-            },
-        };
-        let metrics: &mut Metrics = &mut self.isolate().borrow_mut().metrics;
-        metrics.count(counter, 1);
-        match (cache_status.hit, &answer.body) {
-            (true, Body::Whole(body)) => {
-                metrics.count(Counter::BytesStored, P::length(body) as u64);
-            }
-            (true, Body::Fill(_)) => {
-                let length = answer.fields.get("content-length").and_then(|l| l.parse().ok());
-                metrics.count(Counter::BytesStored, length.unwrap_or(0));
-            }
-            (true | false, _) => {}
         }
     }
 }

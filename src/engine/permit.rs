@@ -6,11 +6,10 @@ use std::rc::Rc;
 use crate::base::time::Millis;
 use crate::cache::errors::is_origin_failure;
 use crate::control::metrics::Counter;
-use crate::engine::port::{OriginError, OriginResponse, Platform};
-
-use super::Engine;
-use super::origin_limit::{Ended, Place, RequestId, Sender};
+use crate::engine::context::Engine;
 use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
+use crate::engine::origin_limit::{Ended, Place, RequestId, Sender};
+use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::http::RequestHead;
 
 /// How often who stands far back in the queue looks.

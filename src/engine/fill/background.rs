@@ -7,16 +7,16 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
-use crate::engine::port::{OriginError, Platform};
-use crate::index::{ReleaseRequest, ShardCall, WarmRequest};
-
-use crate::engine::Engine;
-use crate::engine::fill::FillRequest;
-use crate::engine::fill::permission::{Lease, StoreScope};
-use crate::engine::fill::shared::{FillOutcome, SharedFill, Work};
+use crate::engine::context::Engine;
+use crate::engine::fill::lease::{Lease, StoreScope};
+use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::request::FillRequest;
+use crate::engine::fill::shared::SharedFill;
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
+use crate::engine::port::{OriginError, Platform};
+use crate::index::{ReleaseRequest, ShardCall, WarmRequest};
 
 /// Calls at once that put a page into its shard's warm queue.
 const QUEUING_AT_ONCE: usize = 4;

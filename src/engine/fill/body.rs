@@ -2,13 +2,14 @@
 
 use std::rc::Rc;
 
-use crate::control::metrics::Counter;
-use crate::engine::port::{OriginError, Platform};
-
-use super::background::REFRESH_LIMIT;
-use super::shared::{LOOK_INTERVAL, PIECE_BYTES, SharedFill, WINDOW_BYTES, Work};
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::Engine;
+use crate::control::metrics::Counter;
+use crate::engine::context::Engine;
+use crate::engine::fill::arriving::{PIECE_BYTES, WINDOW_BYTES};
+use crate::engine::fill::background::REFRESH_LIMIT;
+use crate::engine::fill::outcome::Work;
+use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
+use crate::engine::port::{OriginError, Platform};
 
 impl<P: Platform> Engine<P> {
     /// Reads a body into a fill. A body that ends early or late of its stated length is broken.

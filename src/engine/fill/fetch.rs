@@ -10,21 +10,20 @@ use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
+use crate::engine::context::Engine;
+use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
+use crate::engine::fill::outcome::{FillOutcome, Source};
+use crate::engine::fill::permission::FillPermission;
+use crate::engine::fill::request::{FetchContext, FillContext, FillRequest};
+use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::stored::stated_length;
+use crate::engine::memory::StoredPage;
+use crate::engine::origin_limit::Sender;
+use crate::engine::permit::Permit;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::targeted::edge_directives;
 use crate::http::{Fields, ResponseHead};
 use crate::journal::view::{Verdict, ViewHealth};
-
-use super::leader_only::{LeaderOnlySlot, NotStoredAnswer};
-use super::permission::FillPermission;
-use super::shared::{FillOutcome, SharedFill, Source};
-use super::store::FetchContext;
-use super::stored::stated_length;
-use crate::engine::Engine;
-use crate::engine::fill::{FillContext, FillRequest};
-use crate::engine::memory::StoredPage;
-use crate::engine::origin_limit::Sender;
-use crate::engine::permit::Permit;
 
 impl<P: Platform> Engine<P> {
     /// Runs a fill to its end.

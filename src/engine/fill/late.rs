@@ -6,17 +6,13 @@ use crate::base::time::Epoch;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::entry::Entry;
 use crate::cache::forward::cacheable_request_fields;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::lease::{Lease, StoreScope};
+use crate::engine::fill::request::FetchContext;
 use crate::engine::memory::StoredPage;
 use crate::engine::port::Platform;
-use crate::engine::{Engine, Incoming};
 use crate::http::{Fields, RequestHead};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
-
-use super::permission::{Lease, StoreScope};
-use super::store::FetchContext;
-
-/// Why a page of a new key may stay in its colo.
-pub(super) const KEY_BUDGET: &str = "key-budget";
 
 /// Whether the origin names the page: by tags, on a path without a query. Anyone can invent the others.
 pub(super) fn is_named(entry: &Entry) -> bool {

@@ -2,22 +2,22 @@
 
 use std::rc::Rc;
 
-use crate::base::time::{Epoch, Millis};
+use crate::base::time::Millis;
 use crate::cache::admission::Admitted;
 use crate::cache::envelope::Record;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
+use crate::engine::context::Engine;
+use crate::engine::fill::lease::{KEY_BUDGET, Lease, StoreScope};
+use crate::engine::fill::outcome::Source;
+use crate::engine::fill::request::FillRequest;
+use crate::engine::fill::shared::SharedFill;
+use crate::engine::memory::{StoredPage, StoredRecord};
+use crate::engine::observe::{Operation, Tier};
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{CallError, Platform, Store as _};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
-
-use super::FillRequest;
-use super::late::KEY_BUDGET;
-use super::shared::{SharedFill, Source};
-use crate::engine::Engine;
-use crate::engine::memory::{StoredPage, StoredRecord};
-use crate::engine::observe::{Operation, Tier};
 
 /// What a fill may do.
 pub(crate) enum FillPermission<P: Platform> {
@@ -29,51 +29,10 @@ pub(crate) enum FillPermission<P: Platform> {
     Fetch(Lease),
 }
 
-/// The terms of a fetch.
-pub(crate) struct Lease {
-    /// Where its result may go.
-    pub(crate) scope: StoreScope,
-    /// Its fencing number; 0 without a lease.
-    pub(crate) fence: u64,
-    /// The highest epoch that the shard knew.
-    pub(crate) stamp: Epoch,
-    /// The page's known tags: the shard's, or without it those of the copies that were seen.
-    pub(crate) tags: TagSet,
-    /// The fields that the page is known to vary on.
-    pub(crate) vary: Vec<String>,
-    /// Whether the page was never seen before.
-    pub(crate) first: bool,
-    /// The variant that was leased.
-    pub(crate) leased: Selection,
-}
-
-/// Where a fetch's result may go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StoreScope {
-    /// To L2 and the index, and so to the world.
-    World,
-    /// To this colo alone, with the reason.
-    Colo(&'static str),
-}
-
 /// What is left for storing after a fetch.
 const STORING: Millis = Millis(2_000);
 /// How long a lease is waited for at least.
 const SHORTEST_WAIT: Millis = Millis(5_000);
-
-impl Lease {
-    pub(crate) fn alone(why: &'static str, leased: Selection, tags: TagSet) -> Self {
-        Self {
-            scope: StoreScope::Colo(why),
-            fence: 0,
-            stamp: Epoch::ZERO,
-            tags,
-            vary: Vec::new(),
-            first: false,
-            leased,
-        }
-    }
-}
 
 impl<P: Platform> Engine<P> {
     /// Asks the page's shard until there is permission to fetch, or a copy that is recent enough.

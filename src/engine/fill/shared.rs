@@ -11,21 +11,16 @@
 //! alone. What readers still have to take counts as memory until they have it, also after the task's end:
 //! then out of the stored response that was made of it.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::base::time::{Millis, Timestamp};
-use crate::cache::entry::Entry;
-use crate::cache::storage::NoStore;
-use crate::engine::port::{OriginError, Platform};
-
-use super::reader::{BodyReader, BodySource, Next, ReaderState, piece_of};
-use super::store::StorageNote;
-use crate::engine::bodies;
+use crate::engine::fill::arriving::{ArrivingBody, Next, WINDOW_BYTES};
+use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::memory::StoredPage;
+use crate::engine::port::{OriginError, Platform};
 
 /// How often a task shows that it runs.
 pub const BEAT: Millis = Millis(1_000);
@@ -33,77 +28,81 @@ pub const BEAT: Millis = Millis(1_000);
 pub const SILENT: Millis = Millis(10_000);
 /// How often a waiting request of another I/O context looks.
 pub const LOOK_INTERVAL: Millis = Millis(4);
-/// Bytes that a window holds for its quickest reader.
-pub const WINDOW_BYTES: u64 = 1 << 20;
-/// A reader takes no more of a stored body at once: what it has taken is the runtime's, and counted no more.
-pub const PIECE_BYTES: u64 = 64 << 10;
+
 /// A reader that has taken nothing for so long is let go.
 pub const STALLED: Millis = Millis(60_000);
 
-/// What a fill turned out to bring.
-pub enum FillOutcome<P: Platform> {
-    /// A storable response, whose body arrives through the fill; and how it is kept.
-    Streaming(Rc<Entry>, StorageNote),
-    /// A complete stored response: from another tier, or renewed by a 304.
-    Complete(Rc<StoredPage<P::Chunk>>, Source),
-    /// An answer that is for its asker alone, with the reason: who began the fill takes it, all others go on their
-    /// own.
-    NotStored(NoStore),
-    /// Another isolate is at it, and nobody waited here: who does, goes on its own.
-    InProgressElsewhere,
-    /// No answer; stale-if-error may apply.
-    Failed(OriginError),
+/// Where a reader reads.
+pub(super) enum BodySource<P: Platform> {
+    Fill(SharedFill<P>),
+    /// Up to a place of its body.
+    Page(Rc<StoredPage<P::Chunk>>, u64),
+    /// Bytes of its own.
+    Own(P::Chunk),
 }
 
-/// Where a complete stored response came from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// Another isolate of the colo had stored it.
-    Colo,
-    /// L2, as the shard said.
-    Global,
-    /// The origin validated the stored one (304).
-    Validated,
+/// How far a reader is.
+pub struct ReaderState<P: Platform> {
+    pub(super) source: RefCell<Option<BodySource<P>>>,
+    /// It fell behind by more than there is memory for.
+    pub(super) fell_behind: Cell<bool>,
+    pub(super) at: Cell<u64>,
+    pub(super) moved: Cell<Timestamp>,
 }
 
-impl<P: Platform> Clone for FillOutcome<P> {
-    fn clone(&self) -> Self {
-        match self {
-            Self::Streaming(entry, note) => Self::Streaming(Rc::clone(entry), *note),
-            Self::Complete(page, source) => Self::Complete(Rc::clone(page), *source),
-            Self::NotStored(reason) => Self::NotStored(*reason),
-            Self::InProgressElsewhere => Self::InProgressElsewhere,
-            Self::Failed(error) => Self::Failed(*error),
+impl<P: Platform> ReaderState<P> {
+    pub(super) fn new(source: BodySource<P>, at: u64, now: Timestamp) -> Rc<Self> {
+        let source = RefCell::new(Some(source));
+        let fell_behind = Cell::new(false);
+        Rc::new(Self { source, fell_behind, at: Cell::new(at), moved: Cell::new(now) })
+    }
+
+    /// Whether it has something to take, or may have.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.source.borrow().is_some()
+    }
+
+    /// When it last took something.
+    #[must_use]
+    pub fn moved(&self) -> Timestamp {
+        self.moved.get()
+    }
+
+    /// It gets nothing more of what others read, and goes on alone if it can.
+    pub(super) fn fall_behind(&self) {
+        self.fell_behind.set(true);
+        self.let_go();
+    }
+
+    /// It gets nothing more: its answer breaks off.
+    pub fn let_go(&self) {
+        self.source.borrow_mut().take();
+    }
+
+    /// The stored response that it reads by itself.
+    #[must_use]
+    pub fn page(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
+        match &*self.source.borrow() {
+            Some(BodySource::Page(page, _)) => Some(Rc::clone(page)),
+            Some(BodySource::Fill(_) | BodySource::Own(_)) | None => None,
         }
     }
-}
 
-/// What a fill's task is at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
-    /// It fetches for a visitor who waits.
-    Fetch,
-    /// It refreshes what was answered stale.
-    Refresh,
-    /// It leaves a refresh to the shard's warm queue.
-    Queue,
-    /// It has ended, and stays listed to keep others from trying again at once.
-    Ended,
+    /// Bytes that it alone holds.
+    #[must_use]
+    pub fn own_bytes(&self) -> u64 {
+        match &*self.source.borrow() {
+            Some(BodySource::Own(bytes)) => P::length(bytes) as u64,
+            Some(BodySource::Fill(_) | BodySource::Page(..)) | None => 0,
+        }
+    }
 }
 
 struct FillState<P: Platform> {
     work: Work,
     outcome: Option<FillOutcome<P>>,
-    /// Each with the place of its first byte in the body.
-    pieces: VecDeque<(u64, P::Chunk)>,
-    /// What the pieces became.
-    page: Option<Rc<StoredPage<P::Chunk>>>,
-    /// Bytes held.
-    held: u64,
-    /// Bytes seen.
-    total: u64,
-    end: Option<Result<(), OriginError>>,
-    window: bool,
+    body: ArrivingBody<P>,
     readers: Vec<Weak<ReaderState<P>>>,
     wakers: Vec<Waker>,
     touched: Timestamp,
@@ -128,12 +127,7 @@ impl<P: Platform> SharedFill<P> {
         Self(Rc::new(RefCell::new(FillState {
             work,
             outcome: None,
-            pieces: VecDeque::new(),
-            page: None,
-            held: 0,
-            total: 0,
-            end: None,
-            window: false,
+            body: ArrivingBody::new(),
             readers: Vec::new(),
             wakers: Vec::new(),
             touched: now,
@@ -188,11 +182,7 @@ impl<P: Platform> SharedFill<P> {
     /// Appends a piece of the body.
     pub fn push(&self, piece: P::Chunk, now: Timestamp) {
         let mut state = self.0.borrow_mut();
-        let length = P::length(&piece) as u64;
-        let at = state.total;
-        state.held += length + bodies::PIECE_BYTES;
-        state.total += length;
-        state.pieces.push_back((at, piece));
+        state.body.push(piece);
         state.touched = now;
         wake(state);
     }
@@ -200,8 +190,8 @@ impl<P: Platform> SharedFill<P> {
     /// Ends the body.
     pub fn finish(&self, end: Result<(), OriginError>, now: Timestamp) {
         let mut state = self.0.borrow_mut();
-        if state.end.is_none() {
-            state.end = Some(end);
+        if state.body.end.is_none() {
+            state.body.end = Some(end);
         }
         state.touched = now;
         wake(state);
@@ -209,7 +199,7 @@ impl<P: Platform> SharedFill<P> {
 
     /// From now on pieces are let go once read: the body is too large to store.
     pub fn open_window(&self) {
-        self.0.borrow_mut().window = true;
+        self.0.borrow_mut().body.window = true;
     }
 
     /// Bytes that the quickest reader has still to take, after letting go what all have; none without a reader.
@@ -218,23 +208,15 @@ impl<P: Platform> SharedFill<P> {
         self.let_go();
         let state = self.0.borrow();
         let quickest = state.living().map(|reader| reader.at.get()).max()?;
-        Some(state.total.saturating_sub(quickest))
+        Some(state.body.total.saturating_sub(quickest))
     }
 
     /// Lets go what all readers of a window have.
     fn let_go(&self) {
         let state = &mut *self.0.borrow_mut();
-        if !state.window {
-            return;
-        }
-        let slowest = state.living().map(|reader| reader.at.get()).min().unwrap_or(state.total);
-        while let Some((at, piece)) = state.pieces.front() {
-            let length = P::length(piece) as u64;
-            if at + length > slowest {
-                break;
-            }
-            state.held -= length + bodies::PIECE_BYTES;
-            state.pieces.pop_front();
+        if state.body.window {
+            let slowest = state.living().map(|reader| reader.at.get()).min();
+            state.body.let_go(slowest.unwrap_or(state.body.total));
         }
     }
 
@@ -244,7 +226,8 @@ impl<P: Platform> SharedFill<P> {
             let state = self.0.borrow();
             let readers: Vec<_> = state.living().collect();
             let behind = readers.into_iter().min_by_key(|reader| reader.at.get());
-            behind.filter(|reader| state.window && state.total - reader.at.get() > WINDOW_BYTES)
+            let body = &state.body;
+            behind.filter(|reader| body.window && body.total - reader.at.get() > WINDOW_BYTES)
         };
         let Some(slowest) = slowest else { return false };
         slowest.fall_behind();
@@ -262,16 +245,13 @@ impl<P: Platform> SharedFill<P> {
 
     /// Its pieces are a stored response's body now.
     pub fn became(&self, page: &Rc<StoredPage<P::Chunk>>) {
-        let state = &mut *self.0.borrow_mut();
-        state.pieces.clear();
-        state.held = 0;
-        state.page = Some(Rc::clone(page));
+        self.0.borrow_mut().body.became(page);
     }
 
     /// The stored response that its readers read.
     #[must_use]
     pub fn page(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
-        self.0.borrow().page.clone()
+        self.0.borrow().body.page.clone()
     }
 
     /// One that goes when nobody has it any more.
@@ -283,7 +263,7 @@ impl<P: Platform> SharedFill<P> {
     /// Whether pieces are let go once read.
     #[must_use]
     pub fn is_window(&self) -> bool {
-        self.0.borrow().window
+        self.0.borrow().body.window
     }
 
     /// What came of it, if that is known.
@@ -295,28 +275,26 @@ impl<P: Platform> SharedFill<P> {
     /// Bytes of the body so far.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.0.borrow().total
+        self.0.borrow().body.total
     }
 
     /// Bytes held for readers.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.0.borrow().held
+        self.0.borrow().body.held
     }
 
     /// The whole body in one piece; only before a window was opened.
     #[must_use]
     pub fn body(&self) -> Option<P::Chunk> {
-        let state = self.0.borrow();
-        let pieces = || state.pieces.iter().map(|(_, piece)| piece.clone()).collect::<Vec<_>>();
-        (!state.window).then(|| P::concat(&pieces()))
+        self.0.borrow().body.whole()
     }
 
     /// Whether nothing has moved for `limit`: its task was ended by the runtime.
     #[must_use]
     pub fn is_dead(&self, now: Timestamp, limit: Millis) -> bool {
         let state = self.0.borrow();
-        match state.beat.filter(|_| state.end.is_none()) {
+        match state.beat.filter(|_| state.body.end.is_none()) {
             Some(beat) => now.since(beat) > SILENT,
             None => now.since(state.touched) > limit,
         }
@@ -343,37 +321,20 @@ impl<P: Platform> SharedFill<P> {
         }
     }
 
-    /// A reader of the body from its beginning; none once the window has let pieces go.
-    #[must_use]
-    pub fn reader(&self, is_leader: bool, limit: Millis, now: Timestamp) -> Option<BodyReader<P>> {
+    /// Begins to read the body from its beginning; none once the window has let pieces go.
+    pub(super) fn begin_reading(&self, now: Timestamp) -> Option<Rc<ReaderState<P>>> {
         let mut state = self.0.borrow_mut();
-        let whole = state.page.is_some() || state.pieces.front().is_none_or(|(at, _)| *at == 0);
-        if !whole || (state.pieces.is_empty() && state.page.is_none() && state.total > 0) {
+        if !state.body.has_beginning() {
             return None;
         }
         let reader = ReaderState::new(BodySource::Fill(self.clone()), 0, now);
         state.readers.push(Rc::downgrade(&reader));
-        Some(BodyReader { state: reader, is_leader, limit, alone: None, rest: None })
+        Some(reader)
     }
 
     /// What stands at a place of the body.
     pub(super) fn at(&self, at: u64) -> Next<P> {
-        let state = self.0.borrow();
-        if let Some(page) = &state.page {
-            return piece_of::<P>(&page.body, at, page.entry.body_length);
-        }
-        let index = state.pieces.partition_point(|(start, _)| *start <= at);
-        if let Some((start, piece)) = index.checked_sub(1).and_then(|index| state.pieces.get(index))
-            && at == *start
-            && P::length(piece) > 0
-        {
-            return Next::Piece(piece.clone());
-        }
-        match state.end {
-            Some(end) if at >= state.total || end.is_err() => Next::End(end),
-            Some(_) => Next::End(Err(OriginError::Broken)),
-            None => Next::NotYet,
-        }
+        self.0.borrow().body.at(at)
     }
 
     pub(super) async fn moved(&self, platform: &P, is_leader: bool) {

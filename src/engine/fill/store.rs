@@ -2,88 +2,24 @@
 
 use std::rc::Rc;
 
-use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
-use crate::cache::errors::{decides, may_be_of_the_request};
-use crate::cache::forward::warm_fields;
 use crate::cache::key::CacheKey;
-use crate::cache::storage::{NoStore, Storable, StorageInput};
+use crate::cache::storage::{NoStore, Storable};
 use crate::cache::tag::TagSet;
 use crate::cache::variant::{never_forwarded, selection};
 use crate::control::metrics::Counter;
-use crate::engine::once_more;
-use crate::engine::port::{
-    CallError, OriginError, OriginResponse, Platform, Store as _, StoreError,
-};
-use crate::http::cache_status::CacheStatus;
-use crate::http::{Fields, RequestHead, ResponseHead};
-use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
-use crate::journal::view::Verdict;
-
-use super::FillContext;
-use super::late::{KEY_BUDGET, is_named};
-use super::permission::{Lease, StoreScope};
-use super::shared::FillOutcome;
-use super::stored::{fresh_until, is_beyond_l2, l2_key, stated_length};
+use crate::engine::context::Engine;
+use crate::engine::fill::late::is_named;
+use crate::engine::fill::lease::{KEY_BUDGET, StoreScope};
+use crate::engine::fill::outcome::{FillOutcome, StorageNote};
+use crate::engine::fill::request::{FetchContext, FillContext};
+use crate::engine::fill::stored::{is_beyond_l2, stated_length};
 use crate::engine::memory::StoredPage;
-use crate::engine::observe::{Operation, Tier};
-use crate::engine::{Engine, keep_until};
-
-/// The terms under which a response was fetched.
-pub(crate) struct FetchContext {
-    /// The lease.
-    pub(crate) lease: Lease,
-    /// The stamp it carries.
-    pub(crate) stamp: Epoch,
-    /// The fields that were sent.
-    pub(crate) sent: Fields,
-    /// When the request was sent.
-    pub(crate) began: Timestamp,
-    /// When the response's head arrived.
-    pub(crate) arrived: Timestamp,
-}
-
-impl FetchContext {
-    /// What the decision on a response rests on.
-    pub(crate) fn input<'a>(
-        &'a self,
-        request: &'a RequestHead,
-        admitted: &'a Admitted<'a>,
-        response: &'a ResponseHead,
-    ) -> StorageInput<'a> {
-        StorageInput {
-            request,
-            admitted,
-            sent: &self.sent,
-            response,
-            request_time: self.began,
-            response_time: self.arrived,
-        }
-    }
-}
-
-/// What Cache-Status says of how a response is kept.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct StorageNote {
-    /// Whether it is stored at all.
-    pub stored: bool,
-    /// Why it is not stored everywhere.
-    pub detail: Option<&'static str>,
-}
-
-impl StorageNote {
-    /// Says it.
-    #[must_use]
-    pub fn apply_to(self, cache_status: CacheStatus) -> CacheStatus {
-        let cache_status = if self.stored { cache_status.stored() } else { cache_status };
-        match self.detail {
-            Some(detail) => cache_status.detail(detail),
-            None => cache_status,
-        }
-    }
-}
+use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _};
+use crate::http::RequestHead;
+use crate::journal::view::Verdict;
 
 impl<P: Platform> Engine<P> {
     /// Takes a storable response in: its body streams to all who wait, and is stored once it is whole.
@@ -258,129 +194,6 @@ impl<P: Platform> Engine<P> {
                 | Validity::Soft { .. }
                 | Validity::SoftlyDropped { .. },
             ) => false,
-        }
-    }
-
-    /// Puts a response into L2 under a name that is never used again, and tells the shard that name.
-    pub(super) async fn publish(
-        &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        request: &RequestHead,
-        page: &Rc<StoredPage<P::Chunk>>,
-        fetch: &FetchContext,
-    ) {
-        let entry = &page.entry;
-        let until = keep_until(entry);
-        let l2_key = l2_key(entry);
-        let keep = until.since(platform.now());
-        let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));
-        let l2_key = match platform.global().put(&l2_key, &record, &page.body, keep).await {
-            Ok(()) => Some(l2_key),
-            Err(error) => {
-                self.store_failed(platform, Tier::Global, Operation::Put, &error);
-                if !matches!(error, StoreError::TooLarge) {
-                    return self.release_lease(platform, admitted, &fetch.lease).await;
-                }
-                None
-            }
-        };
-        let record = RecordRequest {
-            page: entry.page.clone(),
-            key: entry.key.clone(),
-            selection: entry.selection.clone(),
-            leased: fetch.lease.leased.clone(),
-            request: warm_fields(request, admitted, &fetch.sent),
-            tags: entry.tags.clone(),
-            stamp: entry.stamp,
-            fence: entry.fence,
-            l2_key,
-            status: entry.status,
-            fresh_until: fresh_until(entry),
-            keep_until: until,
-            outcome: Outcome::Stored,
-        };
-        self.record(platform, admitted, record).await;
-    }
-
-    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone; whether it had it. An answer
-    /// that tells of one moment or one request says neither: what is known of the page stays.
-    pub(crate) async fn record_not_stored(
-        &self,
-        context: &FillContext<'_, P>,
-        fetch: &FetchContext,
-        status: u16,
-        reason: NoStore,
-    ) -> bool {
-        let FillContext { platform, fill_request, admitted, .. } = *context;
-        if fetch.lease.scope != StoreScope::World {
-            return false;
-        }
-        // What is stored was compared with the answer to an impersonal request; where nothing is, the status tells.
-        let personal = fill_request.candidate.page.is_none() && may_be_of_the_request(status);
-        if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
-            self.release_lease(platform, admitted, &fetch.lease).await;
-            return false;
-        }
-        let outcome = match status {
-            404 | 410 => Outcome::Gone,
-            _ => Outcome::Uncacheable { reason: reason.as_str().to_owned() },
-        };
-        let request = RecordRequest {
-            page: admitted.page.clone(),
-            key: admitted.key.clone(),
-            selection: fetch.lease.leased.clone(),
-            leased: fetch.lease.leased.clone(),
-            request: Fields::new(),
-            tags: TagSet::default(),
-            stamp: fetch.stamp,
-            fence: fetch.lease.fence,
-            l2_key: None,
-            status,
-            fresh_until: Timestamp::ZERO,
-            keep_until: Timestamp::ZERO,
-            outcome,
-        };
-        self.record(platform, admitted, request).await.is_some_and(|recorded| recorded.dropped)
-    }
-
-    async fn record(
-        &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        request: RecordRequest,
-    ) -> Option<Recorded> {
-        let shard = admitted.key.digest().shard(self.config().shards);
-        match once_more::shard(&**platform, shard, ShardCall::Record(request)).await {
-            Ok(ShardReply::Recorded(recorded)) => return Some(recorded),
-            Ok(other) => {
-                let error = CallError::Unknown(other.name().into());
-                self.shard_failed(platform, "record", &error);
-            }
-            Err(error) => self.shard_failed(platform, "record", &error),
-        }
-        None
-    }
-
-    /// Gives a lease back with nothing to record.
-    pub(crate) async fn release_lease(
-        &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        lease: &Lease,
-    ) {
-        if lease.scope != StoreScope::World {
-            return;
-        }
-        let release = ReleaseRequest {
-            key: admitted.key.clone(),
-            selection: lease.leased.clone(),
-            fence: lease.fence,
-        };
-        let shard = admitted.key.digest().shard(self.config().shards);
-        let release = ShardCall::Release(release);
-        if let Err(error) = once_more::shard(&**platform, shard, release).await {
-            self.shard_failed(platform, "release", &error);
         }
     }
 }

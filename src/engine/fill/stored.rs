@@ -1,8 +1,9 @@
 //! What is said of a stored response: its name in L2, its times, its size.
 
-use crate::base::time::Timestamp;
+use crate::base::time::{Seconds, Timestamp};
 use crate::cache::entry::Entry;
-use crate::cache::envelope::{self, Record};
+use crate::cache::envelope;
+use crate::cache::envelope::Record;
 use crate::http::Fields;
 
 /// The name of a response in L2. Never used twice: it has the fill's time beside its fencing number, because a page
@@ -34,3 +35,17 @@ pub(crate) fn is_beyond_l2(entry: &Entry, body_length: u64, most_bytes: u64) -> 
 
 /// More than any head.
 const NEAR: u64 = 1 << 20;
+
+/// How long a response with a validator is kept beyond its use without one: to be renewed by a 304.
+const VALIDATOR_KEEP: Seconds = Seconds(86_400);
+
+/// The end of a stored response's use, counted from its head's arrival: lifetime and the longest window after it.
+#[must_use]
+pub fn keep_until(entry: &Entry) -> Timestamp {
+    let freshness = &entry.freshness;
+    let validator = entry.fields.has("etag") || entry.fields.has("last-modified");
+    let keep = if validator { VALIDATOR_KEEP } else { Seconds::ZERO };
+    let window = freshness.stale_while_revalidate.max(freshness.stale_if_error).max(keep);
+    let keep = freshness.lifetime.plus(window).minus(entry.initial_age);
+    entry.response_time.plus(keep.into())
+}

@@ -4,28 +4,15 @@
 //! second after it goes together, under one epoch. What no shard knows to be stored is left out. The visitor who sent
 //! one has a bound of their own: what was fetched before their request does not answer them.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::hash::Hasher as _;
-use std::rc::Rc;
 
 use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
-use crate::cache::key::{CacheKey, KeyDigest, Page};
-use crate::cache::tag::Target;
-use crate::cache::unsafe_methods::Invalidation;
-use crate::control::metrics::Counter;
-use crate::engine::Engine;
-use crate::engine::fill::shared::LOOK_INTERVAL;
-use crate::engine::port::Platform;
-use crate::http::{RequestHead, loop_guard};
-use crate::index::{ShardCall, ShardReply};
-use crate::journal::{Append, Appended, Mode};
-use futures_util::future::join_all;
+use crate::cache::key::Page;
+use crate::journal::Mode;
 
-/// How long the answer to an unsafe request waits for the journal.
-const JOURNAL_WAIT: Millis = Millis(300);
 /// How long what comes after a first change is gathered.
 const INTERVAL: Millis = Millis(1_000);
 /// After this the task that gathers counts as ended by the runtime.
@@ -39,15 +26,13 @@ const LONG_ADDRESSES: usize = 256 << 10;
 const OWN_BOUND: Millis = Millis(60_000);
 /// Such bounds at once; beyond, the oldest go.
 const MOST_BOUNDS: usize = 1_000;
-/// Addresses that a page can have, for the question whether it is stored; with more it counts as stored.
-const MOST_ADDRESSES: usize = 8;
 
 /// A page that may have changed.
-struct Change {
-    page: Page,
-    mode: Mode,
+pub(super) struct Change {
+    pub(super) page: Page,
+    pub(super) mode: Mode,
     /// What other CDNs said of the request (RFC 8586 §2): it is part of keys.
-    passed_on: Option<String>,
+    pub(super) passed_on: Option<String>,
 }
 
 /// What an isolate has gathered.
@@ -64,17 +49,17 @@ pub struct Changes {
 
 /// A visitor's own change of a page.
 #[derive(Clone, Copy)]
-struct Bound {
-    at: Timestamp,
+pub(super) struct Bound {
+    pub(super) at: Timestamp,
     /// The epoch that it got in the journal, once it has one.
-    epoch: Option<Epoch>,
+    pub(super) epoch: Option<Epoch>,
     /// No shard knows the page: what is not stored here is stored in another isolate of the colo at most.
-    unknown: bool,
+    pub(super) unknown: bool,
 }
 
 impl Changes {
     /// Gathers pages; those that are to be carried now, if it is time, and whether a task is to wait.
-    fn gather(&mut self, pages: Vec<Change>, now: Timestamp) -> Gathered {
+    pub(super) fn gather(&mut self, pages: Vec<Change>, now: Timestamp) -> Gathered {
         let mut dropped = 0;
         for change in pages {
             let name = change.page.purge_name();
@@ -89,7 +74,7 @@ impl Changes {
         let waits = self.waiting.is_some_and(|since| now.since(since) < LAPSE);
         let rested = self.carried.is_none_or(|at| now.since(at) >= INTERVAL);
         let next = match (waits, rested) {
-            (true, _) => Next::FillPermission,
+            (true, _) => Next::Nothing,
             (false, true) => Next::Carry(self.take(now)),
             (false, false) => {
                 self.waiting = Some(now);
@@ -108,13 +93,13 @@ impl Changes {
         length + lengths.filter(|length| *length > ORDINARY_ADDRESS).sum::<usize>() > LONG_ADDRESSES
     }
 
-    fn take(&mut self, now: Timestamp) -> Vec<Change> {
+    pub(super) fn take(&mut self, now: Timestamp) -> Vec<Change> {
         self.waiting = None;
         self.carried = Some(now);
         std::mem::take(&mut self.pages)
     }
 
-    fn bind(&mut self, who: u64, pages: &[Change], now: Timestamp) {
+    pub(super) fn bind(&mut self, who: u64, pages: &[Change], now: Timestamp) {
         self.bounds.retain(|_, bound| now.since(bound.at) < OWN_BOUND);
         if self.bounds.len() + pages.len() > MOST_BOUNDS {
             let newest = now.minus(Millis(OWN_BOUND.0 / 8));
@@ -129,15 +114,29 @@ impl Changes {
         }
     }
 
+    /// A visitor's own change of a page, while it holds.
+    pub(super) fn own(
+        &self,
+        who: impl FnOnce() -> u64,
+        page: &Page,
+        now: Timestamp,
+    ) -> Option<Bound> {
+        if self.bounds.is_empty() {
+            return None;
+        }
+        let bound = self.bounds.get(&(who(), number(&page.purge_name())))?;
+        (now.since(bound.at) < OWN_BOUND).then_some(*bound)
+    }
+
     /// No shard knew these pages.
-    fn note_unknown(&mut self, names: &[u64], sent: Timestamp) {
+    pub(super) fn note_unknown(&mut self, names: &[u64], sent: Timestamp) {
         for ((_, name), bound) in &mut self.bounds {
             bound.unknown |= bound.at <= sent && names.contains(name);
         }
     }
 
     /// The journal has what was changed of these pages up to `sent`.
-    fn acknowledge(&mut self, names: &[u64], epoch: Epoch, sent: Timestamp) {
+    pub(super) fn acknowledge(&mut self, names: &[u64], epoch: Epoch, sent: Timestamp) {
         for ((_, name), bound) in &mut self.bounds {
             if bound.at <= sent && names.contains(name) {
                 bound.epoch = Some(epoch);
@@ -146,234 +145,21 @@ impl Changes {
     }
 }
 
-struct Gathered {
-    next: Next,
-    dropped: u64,
+pub(super) struct Gathered {
+    pub(super) next: Next,
+    pub(super) dropped: u64,
 }
 
-enum Next {
+pub(super) enum Next {
     /// Carry these.
     Carry(Vec<Change>),
     /// Wait so long, then carry what is there.
     Wait(Millis),
     /// Another waits.
-    FillPermission,
+    Nothing,
 }
 
-/// What a visitor who changed a page gets of what is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OwnChange {
-    /// Anything: they changed nothing, or it was fetched after.
-    None,
-    /// What has this stamp at least.
-    Need(Epoch),
-    /// The origin's answer: the journal does not have the change yet.
-    Pass,
-}
-
-impl<P: Platform> Engine<P> {
-    /// Notes that an unsafe request may have changed pages. Returns once the journal has them, after [`JOURNAL_WAIT`] at
-    /// most, or at once if they go together with others.
-    pub(crate) async fn note_changes(
-        &self,
-        platform: &Rc<P>,
-        request: &RequestHead,
-        pages: Vec<Page>,
-        invalidation: Invalidation,
-    ) {
-        let mode = match invalidation {
-            Invalidation::Nothing => return,
-            Invalidation::Soft => Mode::Soft,
-            Invalidation::Hard => Mode::Hard,
-        };
-        if pages.is_empty() {
-            return;
-        }
-        let passed_on = loop_guard::said_by_others(&request.fields);
-        let change = |page| Change { page, mode, passed_on: passed_on.clone() };
-        let pages: Vec<Change> = pages.into_iter().map(change).collect();
-        let now = platform.now();
-        let gathered = {
-            let mut isolate = self.isolate().borrow_mut();
-            isolate.changes.bind(who(request), &pages, now);
-            isolate.changes.gather(pages, now)
-        };
-        self.count_many(Counter::UnsafeDropped, gathered.dropped);
-        match gathered.next {
-            Next::FillPermission => {}
-            Next::Wait(span) => {
-                let (engine, on) = (self.clone(), Rc::clone(platform));
-                platform.spawn(async move {
-                    on.sleep(span).await;
-                    let pages = engine.isolate().borrow_mut().changes.take(on.now());
-                    engine.carry_changes(&on, pages).await;
-                });
-            }
-            Next::Carry(pages) => {
-                let done = Rc::new(Cell::new(false));
-                let (engine, on, done_too) = (self.clone(), Rc::clone(platform), Rc::clone(&done));
-                platform.spawn(async move {
-                    engine.carry_changes(&on, pages).await;
-                    done_too.set(true);
-                });
-                while !done.get() && platform.now().since(now) < JOURNAL_WAIT {
-                    platform.sleep(LOOK_INTERVAL).await;
-                }
-            }
-        }
-    }
-
-    /// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and whose replacement
-    /// needs a stamp of `need`.
-    /// Only what is fetched after their own change has an epoch shows it for sure: others may have fetched the page
-    /// since an earlier invalidation, and before the change.
-    pub(crate) fn own_change(
-        &self,
-        request: &RequestHead,
-        page: &Page,
-        fetched: Option<Timestamp>,
-        need: Epoch,
-        now: Timestamp,
-    ) -> OwnChange {
-        let changes = &self.isolate().borrow().changes;
-        if changes.bounds.is_empty() {
-            return OwnChange::None;
-        }
-        let bound = changes.bounds.get(&(who(request), number(&page.purge_name())));
-        match bound {
-            Some(bound)
-                if now.since(bound.at) < OWN_BOUND
-                    && fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) =>
-            {
-                let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
-                bound.epoch.filter(shows).map_or(OwnChange::Pass, OwnChange::Need)
-            }
-            Some(_) | None => OwnChange::None,
-        }
-    }
-
-    async fn carry_changes(&self, platform: &Rc<P>, pages: Vec<Change>) {
-        let asked = platform.now();
-        let name = |change: &Change| number(&change.page.purge_name());
-        let mut unknown: Vec<u64> = pages.iter().map(name).collect();
-        let pages = self.stored_ones(platform, pages).await;
-        let known: Vec<u64> = pages.iter().map(name).collect();
-        unknown.retain(|name| !known.contains(name));
-        self.isolate().borrow_mut().changes.note_unknown(&unknown, asked);
-        self.count_many(Counter::UnsafeUnknown, unknown.len() as u64);
-        for mode in [Mode::Soft, Mode::Hard] {
-            let those = pages.iter().filter(|change| change.mode == mode);
-            let urls: Vec<String> = those.map(|change| change.page.purge_name()).collect();
-            let names: Vec<u64> = urls.iter().map(|url| number(url)).collect();
-            let targets: Vec<Target> = urls.into_iter().map(Target::Url).collect();
-            if targets.is_empty() {
-                continue;
-            }
-            self.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
-            let append = Self::unsafe_append(platform, targets, mode);
-            let sent = platform.now();
-            match self.append(platform, append).await {
-                Ok(Appended::New { epoch, .. } | Appended::Repeated { epoch }) => {
-                    self.isolate().borrow_mut().changes.acknowledge(&names, epoch, sent);
-                }
-                Ok(Appended::Conflict) => {}
-                Err(error) => self.journal_failed(platform, "append", &error),
-            }
-        }
-    }
-
-    /// An invalidation by an unsafe request.
-    fn unsafe_append(platform: &Rc<P>, targets: Vec<Target>, mode: Mode) -> Append {
-        Append {
-            id: format!("unsafe-{}", platform.unique()),
-            body_digest: String::new(),
-            targets,
-            mode,
-            warm: false,
-            settle: Millis::ZERO,
-            reason: "unsafe method".to_owned(),
-            uncounted: true,
-            unsafe_method: true,
-        }
-    }
-
-    /// Those of the pages that are stored, as far as this isolate and their shards know. Where it can't be said they
-    /// count as stored.
-    async fn stored_ones(&self, platform: &Rc<P>, pages: Vec<Change>) -> Vec<Change> {
-        let shards = self.config().shards;
-        let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
-        let mut stored = vec![false; pages.len()];
-        for (at, change) in pages.iter().enumerate() {
-            let keys = self.keys_of(change);
-            let held = |key: &CacheKey| self.isolate().borrow_mut().memory.get(key).is_some();
-            match keys.filter(|keys| !keys.iter().any(held)) {
-                None => stored[at] = true,
-                Some(keys) => {
-                    for digest in keys.iter().map(CacheKey::digest) {
-                        asked[usize::from(digest.shard(shards))].push((at, digest));
-                    }
-                }
-            }
-        }
-        let calls = (0..shards).zip(asked).filter(|(_, those)| !those.is_empty()).map(
-            |(shard, those)| async move {
-                let keys = those.iter().map(|(_, digest)| digest.clone()).collect();
-                let known = match platform.shard(shard, ShardCall::Known { keys }).await {
-                    Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
-                    Ok(_) => vec![true; those.len()],
-                    Err(error) => {
-                        self.shard_failed(platform, "known", &error);
-                        vec![true; those.len()]
-                    }
-                };
-                those.into_iter().map(|(at, _)| at).zip(known).collect::<Vec<_>>()
-            },
-        );
-        for (at, known) in join_all(calls).await.into_iter().flatten() {
-            stored[at] |= known;
-        }
-        pages.into_iter().zip(stored).filter_map(|(page, stored)| stored.then_some(page)).collect()
-    }
-
-    /// The keys under which a page may be stored; none if they depend on who asks.
-    fn keys_of(&self, change: &Change) -> Option<Vec<CacheKey>> {
-        let (config, page) = (self.config(), &change.page);
-        let route = config.route(&page.host, &page.path);
-        let aliases = config.host_aliases.iter().filter(|(_, name)| *name == page.purge_host);
-        let hosts = aliases.map(|(alias, _)| alias).chain([&page.host, &page.purge_host]);
-        let mut addresses: Vec<Page> = Vec::new();
-        for host in hosts {
-            for scheme in ["https", "http"] {
-                let address =
-                    Page { scheme: scheme.to_owned(), host: host.clone(), ..page.clone() };
-                if !addresses.contains(&address) {
-                    addresses.push(address);
-                }
-            }
-        }
-        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty();
-        let few = addresses.len() <= MOST_ADDRESSES;
-        let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
-        let key = |page: &Page| [CacheKey::new(page, []), CacheKey::new(page, passed_on)];
-        (plain && few).then(|| {
-            let mut keys: Vec<CacheKey> = addresses.iter().flat_map(key).collect();
-            keys.dedup();
-            keys
-        })
-    }
-}
-
-/// Who sent a request: by address and browser. Who shares both waits for the refetch as well.
-fn who(request: &RequestHead) -> u64 {
-    let mut hasher = SipHasher13::new();
-    for part in [request.client.as_deref(), request.fields.get("user-agent")] {
-        hasher.write(part.unwrap_or_default().as_bytes());
-        hasher.write_u8(0xff);
-    }
-    hasher.finish()
-}
-
-fn number(name: &str) -> u64 {
+pub(super) fn number(name: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(name.as_bytes());
     hasher.finish()

@@ -5,13 +5,12 @@ use std::rc::Rc;
 
 use crate::base::sql::Sql;
 use crate::control::log::Event;
+use crate::engine::context::Engine;
+use crate::engine::invalidate::journal_host::JournalHost;
 use crate::engine::port::{CallError, Platform};
+use crate::engine::warm::ShardHost;
 use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
 use crate::journal::JournalError;
-
-use super::journal_host::JournalHost;
-use crate::engine::Engine;
-use crate::engine::warm::ShardHost;
 
 /// Tells the shards that it is due to their places, and asks how far they are.
 pub(crate) async fn announce_places<P: Platform, S: Sql>(

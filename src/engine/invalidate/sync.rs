@@ -16,14 +16,13 @@ use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::tag::TargetHash;
 use crate::control::metrics::Counter;
+use crate::engine::context::Engine;
+use crate::engine::fill::shared::LOOK_INTERVAL;
+use crate::engine::observe::{Operation, Tier};
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Delta, SharedDelta};
 use crate::journal::view::{Applied, Verdict, ViewHealth};
 use crate::journal::{JournalCall, JournalReply};
-
-use crate::engine::Engine;
-use crate::engine::fill::shared::LOOK_INTERVAL;
-use crate::engine::observe::{Operation, Tier};
 
 /// How long a request waits for a sync that another request sent.
 const SHARED_WAIT: Millis = Millis(1_000);

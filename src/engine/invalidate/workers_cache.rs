@@ -6,10 +6,9 @@ use serde_json::Value;
 
 use crate::base::json::{parse_json, write_value};
 use crate::control::problem::{Problem, ProblemKind};
-use crate::engine::port::{Platform, PurgeError};
-
-use crate::engine::Engine;
+use crate::engine::context::Engine;
 use crate::engine::operate::answer;
+use crate::engine::port::{Platform, PurgeError};
 use crate::engine::serve::response::Answer;
 
 impl<P: Platform> Engine<P> {

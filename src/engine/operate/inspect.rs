@@ -7,12 +7,11 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::{FailedPage, JobReply, JobState, PageRow, PagesReply, VariantRow};
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
+use crate::engine::context::Engine;
 use crate::engine::once_more;
 use crate::engine::port::Platform;
 use crate::index::{PageInfo, Retrying, ShardCall, ShardReply};
 use crate::journal::{JobRecord, JournalCall, JournalReply};
-
-use crate::engine::Engine;
 
 impl<P: Platform> Engine<P> {
     /// The pages that carry a tag: shard by shard, from where the last part ended.

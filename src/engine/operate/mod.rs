@@ -7,34 +7,35 @@ mod purge;
 
 use std::rc::Rc;
 
+use futures_util::future::join_all;
+
 use crate::base::time::Millis;
 use crate::control::auth::{Caller, Claim};
 use crate::control::healthz::{Health, HealthReason};
-use crate::control::metrics::{self, Gauge};
+use crate::control::metrics::Gauge;
 use crate::control::problem::{Problem, ProblemKind};
-use crate::control::purge_apis;
-use crate::control::reply::{self, Accepted, json, json_fields};
-use crate::control::revalidate::{self, RevalidateCommand};
+use crate::control::reply::{Accepted, json, json_fields};
+use crate::control::revalidate::RevalidateCommand;
 use crate::control::route::{ControlCall, route};
 use crate::control::secret::Secrets;
 use crate::control::targets::page_query;
+use crate::control::{metrics, purge_apis, reply, revalidate};
+use crate::engine::bodies::Peer;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::outcome::Work;
+use crate::engine::fill::reader::BodyReader;
+use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::stored::stated_length;
+use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::once_more;
+use crate::engine::operate::progress::Questions;
 use crate::engine::port::Platform;
+use crate::engine::request_body::{NotArrived, peer_of};
+use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
-
-use super::bodies::{NotArrived, Peer, peer_of};
-use super::fill::shared::SharedFill;
-use super::fill::stored::stated_length;
-use super::invalidate::{InvalidationReceipt, Requester};
-use super::serve::response::{Answer, Body};
-use super::{Engine, Incoming};
-use crate::engine::fill::shared::Work;
-use futures_util::future::join_all;
-
-use progress::Questions;
 
 /// What the control API goes by beside the settings.
 pub struct Guard<'a> {
@@ -286,7 +287,7 @@ impl<P: Platform> Engine<P> {
         let began = platform.now();
         let fill = SharedFill::begin(Work::Fetch, began);
         self.isolate().borrow_mut().watch_fill(&fill);
-        let reader = fill.reader(true, STREAM_LIMIT, began);
+        let reader = BodyReader::of_fill(&fill, true, STREAM_LIMIT, began);
         fill.open_window();
         fill.push(P::chunk(&first.event()), began);
         let objects = u32::from(self.shards(platform).await) + 1;

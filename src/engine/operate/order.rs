@@ -8,15 +8,15 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::json;
 use crate::control::revalidate::body_digest;
 use crate::control::targets::url_target;
-use crate::control::warm::{self, WarmCommand};
+use crate::control::warm;
+use crate::control::warm::WarmCommand;
+use crate::engine::context::Engine;
 use crate::engine::once_more;
+use crate::engine::operate::answer;
 use crate::engine::port::Platform;
-use crate::index::ShardCall;
-
-use super::answer;
-use crate::engine::Engine;
 use crate::engine::serve::response::Answer;
 use crate::engine::warm::import::{order_of, warm_request_of};
+use crate::index::ShardCall;
 
 impl<P: Platform> Engine<P> {
     /// Queues what a call names, and answers with the job that it counts for.

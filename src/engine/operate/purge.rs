@@ -10,15 +10,14 @@ use crate::control::carried::{carrier, trusted_or_carried};
 use crate::control::problem::Problem;
 use crate::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
+use crate::engine::operate::Guard;
 use crate::engine::port::Platform;
+use crate::engine::request_body::peer_of;
+use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::journal::Mode;
-
-use super::Guard;
-use crate::engine::bodies::peer_of;
-use crate::engine::invalidate::{InvalidationReceipt, Requester};
-use crate::engine::serve::response::{Answer, Body};
-use crate::engine::{Engine, Incoming};
 
 /// The field of a request that asks for a page to be refreshed.
 const WARM_UP: &str = "x-edge-isr-warmup";

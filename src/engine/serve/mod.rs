@@ -1,31 +1,29 @@
 //! Answering a visitor: look up, judge what is stored, answer or have it fetched.
 
-pub(crate) mod hit_for_pass;
+mod follow;
 mod lookup;
+mod miss;
 mod pass;
 mod ranges;
 pub mod response;
-pub mod uncacheable;
 pub(crate) mod whole;
 
 use std::rc::Rc;
 
 use crate::base::time::Epoch;
-use crate::cache::admission::{Admission, Admitted, Refusal, admit};
+use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::reuse::{Reuse, reuse};
-use crate::control::log::Event;
+use crate::control::metrics::{Counter, Metrics};
 use crate::control::problem::Problem;
-use crate::engine::fill::Candidate;
-use crate::engine::invalidate::changes::OwnChange;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::request::Candidate;
+use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::port::Platform;
-use crate::engine::{Engine, Incoming};
-use crate::http::RequestHead;
+use crate::engine::serve::lookup::LookUp;
+use crate::engine::serve::response::{Answer, Asked, Body};
+use crate::engine::serve::whole::Whole;
+use crate::engine::uncacheable::place;
 use crate::http::cache_status::{CacheStatus, Forward};
-
-use lookup::LookUp;
-use response::{Answer, Asked, Body};
-use uncacheable::place;
-use whole::Whole;
 
 impl<P: Platform> Engine<P> {
     /// Answers a visitor.
@@ -128,12 +126,36 @@ impl<P: Platform> Engine<P> {
         self.fetch_for(platform, incoming, admitted, candidate, now).await
     }
 
-    fn refused(&self, platform: &Rc<P>, request: &RequestHead, refusal: Refusal) -> Answer<P> {
-        let url = format!("{}://{}{}", request.scheme, request.host, request.path);
-        let event = Event::RequestRefused { url: &url, reason: refusal.as_str() };
-        self.log(platform, &event);
-        let cache_status = CacheStatus::default().detail(refusal.as_str());
-        Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), cache_status)
+    /// Counts an answer by what its Cache-Status says.
+    fn count_answer(&self, answer: &Answer<P>) {
+        let (status, cache_status) = (answer.status, &answer.cache_status);
+        let counter = match (cache_status.hit, cache_status.fwd) {
+            (true, _) if cache_status.ttl.is_some_and(|ttl| ttl < 0) => Counter::Stale,
+            (true, _) => Counter::Hit,
+            (false, None) => Counter::Refused,
+            (false, Some(_)) if cache_status.collapsed => Counter::Collapsed,
+            (false, Some(_)) if cache_status.fwd_status == Some(304) => Counter::Revalidated,
+            (false, Some(Forward::Bypass | Forward::Method | Forward::Request)) => Counter::Pass,
+            (
+                false,
+                Some(Forward::UriMiss | Forward::VaryMiss | Forward::Miss | Forward::Stale),
+            ) => match status {
+                500.. => Counter::Error,
+                _ => Counter::Miss,
+            },
+        };
+        let metrics: &mut Metrics = &mut self.isolate().borrow_mut().metrics;
+        metrics.count(counter, 1);
+        match (cache_status.hit, &answer.body) {
+            (true, Body::Whole(body)) => {
+                metrics.count(Counter::BytesStored, P::length(body) as u64);
+            }
+            (true, Body::Fill(_)) => {
+                let length = answer.fields.get("content-length").and_then(|l| l.parse().ok());
+                metrics.count(Counter::BytesStored, length.unwrap_or(0));
+            }
+            (true | false, _) => {}
+        }
     }
 
     /// RFC 9111 §5.2.1.7: 504 where nothing stored may answer.

@@ -4,23 +4,24 @@
 use std::rc::Rc;
 
 use crate::base::time::Millis;
-use crate::cache::admission::{Admission, Admitted, Pass, admit};
+use crate::cache::admission::{Admission, Admitted, Pass, Refusal, admit};
 use crate::cache::entry::FreshnessSource;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
 use crate::cache::unsafe_methods::{changed_by, invalidation};
 use crate::config::Route;
 use crate::control::healthz::HealthReason;
+use crate::control::log::Event;
 use crate::control::problem::{Problem, ProblemKind};
-use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform, Upload};
-use crate::http::Fields;
-use crate::http::cache_status::{CacheStatus, Forward};
-
-use super::response::{Answer, Body};
-use crate::engine::bodies::{ARRIVAL_LIMIT, NotArrived, peer_of};
+use crate::engine::bodies::ARRIVAL_LIMIT;
+use crate::engine::context::{Engine, Incoming};
 use crate::engine::fill::stored::stated_length;
 use crate::engine::origin_limit::Sender;
 use crate::engine::permit::Permit;
-use crate::engine::{Engine, Incoming};
+use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform, Upload};
+use crate::engine::request_body::{NotArrived, peer_of};
+use crate::engine::serve::response::{Answer, Body};
+use crate::http::cache_status::{CacheStatus, Forward};
+use crate::http::{Fields, RequestHead};
 
 /// A body of at most this length is read before the origin is asked: forms, API calls.
 const SMALL_UPLOAD: usize = 64 << 10;
@@ -98,6 +99,19 @@ impl<P: Platform> Engine<P> {
         let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
         let response = self.ask(platform, incoming, fields).await;
         self.passed(response, &self.config().defaults, cache_status)
+    }
+
+    pub(crate) fn refused(
+        &self,
+        platform: &Rc<P>,
+        request: &RequestHead,
+        refusal: Refusal,
+    ) -> Answer<P> {
+        let url = format!("{}://{}{}", request.scheme, request.host, request.path);
+        let event = Event::RequestRefused { url: &url, reason: refusal.as_str() };
+        self.log(platform, &event);
+        let cache_status = CacheStatus::default().detail(refusal.as_str());
+        Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), cache_status)
     }
 
     /// Sends a visitor's own request to the origin, within the limit of requests under way.

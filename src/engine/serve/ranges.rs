@@ -11,17 +11,16 @@ use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::left_out::LeftOut;
 use crate::cache::storage::{Storage, StorageInput, storage_of_range};
 use crate::cache::variant::selection;
-use crate::engine::fill::Candidate;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::leader_only::NotStoredAnswer;
+use crate::engine::fill::request::Candidate;
 use crate::engine::origin_limit::Sender;
 use crate::engine::port::Platform;
-use crate::engine::{Engine, Incoming};
+use crate::engine::serve::response::Answer;
+use crate::engine::serve::whole::Whole;
 use crate::http::cache_status::CacheStatus;
 use crate::http::vary::{Vary, vary};
-
-use super::hit_for_pass::Refused;
-use super::response::Answer;
-use super::whole::Whole;
 
 impl<P: Platform> Engine<P> {
     /// Asks the origin for a range.

@@ -12,21 +12,19 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::forward::{cacheable_request_fields, pass_request_fields};
 use crate::cache::key::CacheKey;
-use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
+use crate::cache::left_out::LeftOut;
 use crate::cache::no_store::NoStore;
 use crate::cache::storage::{Storage, StorageInput, storage};
-use crate::cache::variant::never_forwarded;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::request::{Candidate, FillRequest};
+use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::stored::stated_length;
 use crate::engine::port::Platform;
+use crate::engine::serve::response::Answer;
+use crate::engine::uncacheable::{place, prefixes};
 use crate::http::ResponseHead;
 use crate::http::cache_status::{CacheStatus, Forward};
-use crate::http::origin::origin;
-
-use super::response::Answer;
-use super::uncacheable::{place, prefixes};
-use crate::engine::fill::shared::{FillOutcome, SharedFill, Work};
-use crate::engine::fill::stored::stated_length;
-use crate::engine::fill::{Candidate, FillRequest};
-use crate::engine::{Engine, Incoming};
 
 /// Why a request goes whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,26 +88,6 @@ impl<P: Platform> Drop for Lead<P> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// What of a request does not reach the origin of a page that may be stored.
-    pub(crate) fn left_out(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> LeftOut {
-        let facts = self.facts(incoming, false);
-        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
-        left_out(admitted, &sent, &pass_request_fields(&incoming.head, &facts))
-    }
-
-    /// The same of a request for a range, which reaches the origin with its range.
-    pub(crate) fn left_out_of_range(
-        &self,
-        incoming: &Incoming<P>,
-        admitted: &Admitted<'_>,
-    ) -> LeftOut {
-        let facts = self.facts(incoming, false);
-        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
-        let mut whole = pass_request_fields(&incoming.head, &facts);
-        whole.retain(|name, _| !matches!(name, "range" | "if-range"));
-        left_out(admitted, &sent, &whole)
-    }
-
     /// Whether a request that nothing stored answers goes whole, and why.
     pub(crate) fn goes_whole(
         &self,
@@ -167,18 +145,6 @@ impl<P: Platform> Engine<P> {
         let limit = Millis(self.config().origin_timeout.0 * 2);
         let fill = self.isolate().borrow_mut().shared_fill(key, now, limit);
         fill.is_some_and(|fill| !matches!(fill.outcome(), Some(FillOutcome::Failed(_))))
-    }
-
-    /// Whether a response with this selection can't be known to be the one for the request.
-    pub(crate) fn selects_by_more(
-        &self,
-        incoming: &Incoming<P>,
-        admitted: &Admitted<'_>,
-        names: &[String],
-    ) -> bool {
-        let odd = || incoming.head.fields.joined("origin").is_some_and(|o| origin(&o).is_none());
-        selects_by_more(&never_forwarded(names, admitted), &incoming.head)
-            || (names.iter().any(|name| name == "origin") && odd())
     }
 
     /// Sends a visitor's own request to the origin, whole, and looks at what comes.
@@ -261,18 +227,6 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
-    }
-
-    /// Notes that the answer for an address could not be stored.
-    pub(crate) fn note_refused(&self, admitted: &Admitted<'_>, now: Timestamp) {
-        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
-        self.isolate().borrow_mut().uncacheable.refused(page, &prefixes, now);
-    }
-
-    /// Notes that the answer for an address is stored.
-    pub(crate) fn note_stored(&self, admitted: &Admitted<'_>, now: Timestamp) {
-        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
-        self.isolate().borrow_mut().uncacheable.stored(page, &prefixes, now);
     }
 
     /// Fetches a page without what no key has: those who wait for the whole request share it.

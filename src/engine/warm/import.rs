@@ -7,6 +7,8 @@
 
 use std::rc::Rc;
 
+use futures_util::future::join_all;
+
 use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::{Admission, admit, page_of_url};
@@ -14,16 +16,14 @@ use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::{EdgeFacts, pass_request_fields};
 use crate::cache::key::{CacheKey, Page, Selection};
 use crate::config::Config;
+use crate::engine::context::{Engine, USER_AGENT, own_request};
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
+use crate::engine::warm::ShardHost;
 use crate::http::Fields;
 use crate::index::sitemap::{Entry, Kind, SitemapError, SitemapReader};
 use crate::index::{
     BadEntries, ImportNews, ImportTask, Listed, ShardCall, ShardError, SitemapFile, WarmRequest,
 };
-
-use super::ShardHost;
-use crate::engine::{Engine, USER_AGENT, own_request};
-use futures_util::future::join_all;
 
 /// How long a file may take as a whole: it is read within one slice of an alarm.
 const MOST_TIME: Millis = Millis(40_000);
@@ -159,7 +159,7 @@ impl<P: Platform> Engine<P> {
         fields.set("accept-encoding", "identity");
         fields.set("user-agent", USER_AGENT);
         let facts = EdgeFacts {
-            origin_secret: self.0.origin_secret.as_deref(),
+            origin_secret: self.origin_secret(),
             warm: true,
             user_agent: USER_AGENT,
             client_accept_encoding: None,

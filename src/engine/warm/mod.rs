@@ -22,7 +22,16 @@ use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, 
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::cache::tag::TagSet;
 use crate::control::metrics::Counter;
-use crate::engine::fill::shared::{SharedFill, Work};
+use crate::engine::context::{Engine, USER_AGENT, own_request};
+use crate::engine::fill::lease::{Lease, StoreScope};
+use crate::engine::fill::outcome::Work;
+use crate::engine::fill::request::FetchContext;
+use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::stored::{fresh_until, keep_until, l2_key, stated_length};
+use crate::engine::invalidate::gone::Gone;
+use crate::engine::memory::StoredPage;
+use crate::engine::observe::{Operation, Tier};
+use crate::engine::origin_limit::Sender;
 use crate::engine::platform_limits::{ALARM, CONNECTIONS, FETCHES, SUBREQUESTS};
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::Fields;
@@ -30,15 +39,6 @@ use crate::http::retry_after::retry_after;
 use crate::index::{
     Outcome, RecordRequest, Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask,
 };
-
-use super::fill::permission::{Lease, StoreScope};
-use super::fill::store::FetchContext;
-use super::fill::stored::{fresh_until, l2_key, stated_length};
-use super::invalidate::gone::Gone;
-use super::memory::StoredPage;
-use super::observe::{Operation, Tier};
-use super::origin_limit::Sender;
-use super::{Engine, USER_AGENT, keep_until, own_request};
 
 /// How long one alarm begins new work.
 pub const SLICE: Millis = Millis(45_000);
@@ -295,7 +295,7 @@ impl<P: Platform> Engine<P> {
             return fetched(task, Outcome::Gone, 0);
         }
         let facts = EdgeFacts {
-            origin_secret: self.0.origin_secret.as_deref(),
+            origin_secret: self.origin_secret(),
             warm: true,
             user_agent: USER_AGENT,
             client_accept_encoding: None,

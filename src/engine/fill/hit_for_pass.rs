@@ -12,14 +12,12 @@ use crate::cache::errors::{is_about_the_page, is_of_the_moment};
 use crate::cache::left_out::LeftOut;
 use crate::cache::storage::NoStore;
 use crate::cache::variant::selection;
+use crate::engine::context::Engine;
 use crate::engine::port::Platform;
+use crate::engine::uncacheable::{MARK, MOMENT, NewMark, place, prefixes};
 use crate::http::retry_after::retry_after;
 use crate::http::vary::{Vary, vary};
 use crate::http::{Fields, RequestHead, ResponseHead};
-
-use crate::engine::Engine;
-
-use super::uncacheable::{MARK, MOMENT, NewMark, place};
 
 /// The longest that a page is left to the origin because of an answer that tells of the moment.
 const LONGEST_MOMENT: Millis = Millis(60_000);
@@ -86,6 +84,18 @@ impl<P: Platform> Engine<P> {
             self.store_vary(platform, &admitted.key, &names).await;
         }
         self.store_hit_for_pass(platform, &key, reason.as_str(), until).await;
+    }
+
+    /// Notes that the answer for an address could not be stored.
+    pub(crate) fn note_refused(&self, admitted: &Admitted<'_>, now: Timestamp) {
+        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
+        self.isolate().borrow_mut().uncacheable.refused(page, &prefixes, now);
+    }
+
+    /// Notes that the answer for an address is stored.
+    pub(crate) fn note_stored(&self, admitted: &Admitted<'_>, now: Timestamp) {
+        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
+        self.isolate().borrow_mut().uncacheable.stored(page, &prefixes, now);
     }
 }
 

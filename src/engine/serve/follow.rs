@@ -10,17 +10,15 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
-use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::NoStore;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::outcome::FillOutcome;
+use crate::engine::fill::reader::BodyReader;
+use crate::engine::fill::request::Candidate;
+use crate::engine::fill::shared::SharedFill;
 use crate::engine::port::Platform;
-use crate::http::cache_status::CacheStatus;
-
-use super::Candidate;
-use super::alone::Alone;
-use super::reader::BodyReader;
-use super::shared::{FillOutcome, SharedFill};
 use crate::engine::serve::response::{Answer, Asked};
-use crate::engine::{Engine, Incoming};
+use crate::http::cache_status::CacheStatus;
 
 /// A request that waits for another's fill.
 pub(crate) struct Follower<'a, P: Platform> {
@@ -78,7 +76,7 @@ impl<P: Platform> Engine<P> {
             }
             FillOutcome::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
-                let reader = fill.reader(false, limit, platform.now());
+                let reader = BodyReader::of_fill(fill, false, limit, platform.now());
                 let timely = came.since(entry.request_time) <= max_lag;
                 let follows = self.may_follow(platform, incoming, admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {
@@ -120,23 +118,6 @@ impl<P: Platform> Engine<P> {
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }
-    }
-
-    /// The same reader with what it needs to go on alone, should it fall behind the others.
-    pub(super) fn may_go_on(
-        &self,
-        reader: BodyReader<P>,
-        incoming: &Incoming<P>,
-        admitted: &Admitted<'_>,
-        entry: &Entry,
-    ) -> BodyReader<P> {
-        let facts = self.facts(incoming, false);
-        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
-        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
-        add_selecting(&mut sent, &incoming.head, &names);
-        let target = admitted.page.path_and_query();
-        let alone = Alone::of(entry, target, sent, self.config().origin_timeout);
-        BodyReader { alone, ..reader }
     }
 
     /// Whether a fill's result is this request's variant, and began after every invalidation of its targets that

@@ -1,0 +1,107 @@
+//! The body of a fill as it arrives: pieces that are held until it is stored, or until every reader has them.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::engine::bodies;
+use crate::engine::memory::StoredPage;
+use crate::engine::port::{OriginError, Platform};
+
+/// Bytes that a window holds for its quickest reader.
+pub(super) const WINDOW_BYTES: u64 = 1 << 20;
+
+/// A reader takes no more of a stored body at once: what it has taken is the runtime's, and counted no more.
+pub(super) const PIECE_BYTES: u64 = 64 << 10;
+
+/// What a reader finds.
+pub(super) enum Next<P: Platform> {
+    Piece(P::Chunk),
+    End(Result<(), OriginError>),
+    NotYet,
+}
+
+pub(super) fn piece_of<P: Platform>(body: &P::Chunk, at: u64, end: u64) -> Next<P> {
+    if at >= end {
+        return Next::End(Ok(()));
+    }
+    Next::Piece(P::slice(body, at, end.min(at + PIECE_BYTES)))
+}
+
+/// A body that arrives, or has arrived.
+pub(super) struct ArrivingBody<P: Platform> {
+    /// Each with the place of its first byte in the body.
+    pieces: VecDeque<(u64, P::Chunk)>,
+    /// What the pieces became.
+    pub(super) page: Option<Rc<StoredPage<P::Chunk>>>,
+    /// Bytes held.
+    pub(super) held: u64,
+    /// Bytes seen.
+    pub(super) total: u64,
+    pub(super) end: Option<Result<(), OriginError>>,
+    /// Whether pieces are let go once read.
+    pub(super) window: bool,
+}
+
+impl<P: Platform> ArrivingBody<P> {
+    pub(super) const fn new() -> Self {
+        Self { pieces: VecDeque::new(), page: None, held: 0, total: 0, end: None, window: false }
+    }
+
+    pub(super) fn push(&mut self, piece: P::Chunk) {
+        let length = P::length(&piece) as u64;
+        let at = self.total;
+        self.held += length + bodies::PIECE_BYTES;
+        self.total += length;
+        self.pieces.push_back((at, piece));
+    }
+
+    /// Lets go what lies before the place of a window's slowest reader.
+    pub(super) fn let_go(&mut self, slowest: u64) {
+        while let Some((at, piece)) = self.pieces.front() {
+            let length = P::length(piece) as u64;
+            if at + length > slowest {
+                break;
+            }
+            self.held -= length + bodies::PIECE_BYTES;
+            self.pieces.pop_front();
+        }
+    }
+
+    /// The pieces are a stored response's body now.
+    pub(super) fn became(&mut self, page: &Rc<StoredPage<P::Chunk>>) {
+        self.pieces.clear();
+        self.held = 0;
+        self.page = Some(Rc::clone(page));
+    }
+
+    /// All of it in one piece; only before a window was opened.
+    pub(super) fn whole(&self) -> Option<P::Chunk> {
+        let pieces = || self.pieces.iter().map(|(_, piece)| piece.clone()).collect::<Vec<_>>();
+        (!self.window).then(|| P::concat(&pieces()))
+    }
+
+    /// Whether nothing of it was let go: a reader can begin at the beginning.
+    pub(super) fn has_beginning(&self) -> bool {
+        let whole = self.page.is_some() || self.pieces.front().is_none_or(|(at, _)| *at == 0);
+        whole && !(self.pieces.is_empty() && self.page.is_none() && self.total > 0)
+    }
+
+    /// What stands at a place.
+    pub(super) fn at(&self, at: u64) -> Next<P> {
+        if let Some(page) = &self.page {
+            return piece_of::<P>(&page.body, at, page.entry.body_length);
+        }
+        let index = self.pieces.partition_point(|(start, _)| *start <= at);
+        if let Some((start, piece)) = index.checked_sub(1).and_then(|index| self.pieces.get(index))
+            && at == *start
+            && P::length(piece) > 0
+        {
+            return Next::Piece(piece.clone());
+        }
+        match self.end {
+            Some(end) if at >= self.total || end.is_err() => Next::End(end),
+            Some(_) => Next::End(Err(OriginError::Broken)),
+            None => Next::NotYet,
+        }
+    }
+}

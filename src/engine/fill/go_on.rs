@@ -1,0 +1,27 @@
+//! Prepares a reader for going on alone, should it fall behind the others.
+
+use crate::cache::admission::Admitted;
+use crate::cache::entry::Entry;
+use crate::cache::forward::{add_selecting, cacheable_request_fields};
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::alone::Alone;
+use crate::engine::fill::reader::BodyReader;
+use crate::engine::port::Platform;
+
+impl<P: Platform> Engine<P> {
+    /// The same reader with what it needs to go on alone, should it fall behind the others.
+    pub(crate) fn may_go_on(
+        &self,
+        reader: BodyReader<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        entry: &Entry,
+    ) -> BodyReader<P> {
+        let facts = self.facts(incoming, false);
+        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
+        add_selecting(&mut sent, &incoming.head, &names);
+        let target = admitted.page.path_and_query();
+        reader.with(Alone::of(entry, target, sent, self.config().origin_timeout))
+    }
+}

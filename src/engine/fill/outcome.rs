@@ -1,0 +1,81 @@
+//! What a fill turned out to bring, and what its task is at.
+
+use std::rc::Rc;
+
+use crate::cache::entry::Entry;
+use crate::cache::storage::NoStore;
+use crate::engine::memory::StoredPage;
+use crate::engine::port::{OriginError, Platform};
+use crate::http::cache_status::CacheStatus;
+
+/// What a fill turned out to bring.
+pub enum FillOutcome<P: Platform> {
+    /// A storable response, whose body arrives through the fill; and how it is kept.
+    Streaming(Rc<Entry>, StorageNote),
+    /// A complete stored response: from another tier, or renewed by a 304.
+    Complete(Rc<StoredPage<P::Chunk>>, Source),
+    /// An answer that is for its asker alone, with the reason: who began the fill takes it, all others go on their
+    /// own.
+    NotStored(NoStore),
+    /// Another isolate is at it, and nobody waited here: who does, goes on its own.
+    InProgressElsewhere,
+    /// No answer; stale-if-error may apply.
+    Failed(OriginError),
+}
+
+/// Where a complete stored response came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// Another isolate of the colo had stored it.
+    Colo,
+    /// L2, as the shard said.
+    Global,
+    /// The origin validated the stored one (304).
+    Validated,
+}
+
+impl<P: Platform> Clone for FillOutcome<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Streaming(entry, note) => Self::Streaming(Rc::clone(entry), *note),
+            Self::Complete(page, source) => Self::Complete(Rc::clone(page), *source),
+            Self::NotStored(reason) => Self::NotStored(*reason),
+            Self::InProgressElsewhere => Self::InProgressElsewhere,
+            Self::Failed(error) => Self::Failed(*error),
+        }
+    }
+}
+
+/// What a fill's task is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It fetches for a visitor who waits.
+    Fetch,
+    /// It refreshes what was answered stale.
+    Refresh,
+    /// It leaves a refresh to the shard's warm queue.
+    Queue,
+    /// It has ended, and stays listed to keep others from trying again at once.
+    Ended,
+}
+
+/// What Cache-Status says of how a response is kept.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StorageNote {
+    /// Whether it is stored at all.
+    pub stored: bool,
+    /// Why it is not stored everywhere.
+    pub detail: Option<&'static str>,
+}
+
+impl StorageNote {
+    /// Says it.
+    #[must_use]
+    pub fn apply_to(self, cache_status: CacheStatus) -> CacheStatus {
+        let cache_status = if self.stored { cache_status.stored() } else { cache_status };
+        match self.detail {
+            Some(detail) => cache_status.detail(detail),
+            None => cache_status,
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Tells the world of a fill's result: L2 under a name of its own, and the page's shard.
+
+use std::rc::Rc;
+
+use crate::base::time::Timestamp;
+use crate::cache::admission::Admitted;
+use crate::cache::errors::{decides, may_be_of_the_request};
+use crate::cache::forward::warm_fields;
+use crate::cache::storage::NoStore;
+use crate::cache::tag::TagSet;
+use crate::engine::context::Engine;
+use crate::engine::fill::lease::{Lease, StoreScope};
+use crate::engine::fill::request::{FetchContext, FillContext};
+use crate::engine::fill::stored::{fresh_until, keep_until, l2_key};
+use crate::engine::memory::StoredPage;
+use crate::engine::observe::{Operation, Tier};
+use crate::engine::once_more;
+use crate::engine::port::{CallError, Platform, Store as _, StoreError};
+use crate::http::{Fields, RequestHead};
+use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
+
+impl<P: Platform> Engine<P> {
+    /// Puts a response into L2 under a name that is never used again, and tells the shard that name.
+    pub(super) async fn publish(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        request: &RequestHead,
+        page: &Rc<StoredPage<P::Chunk>>,
+        fetch: &FetchContext,
+    ) {
+        let entry = &page.entry;
+        let until = keep_until(entry);
+        let l2_key = l2_key(entry);
+        let keep = until.since(platform.now());
+        let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));
+        let l2_key = match platform.global().put(&l2_key, &record, &page.body, keep).await {
+            Ok(()) => Some(l2_key),
+            Err(error) => {
+                self.store_failed(platform, Tier::Global, Operation::Put, &error);
+                if !matches!(error, StoreError::TooLarge) {
+                    return self.release_lease(platform, admitted, &fetch.lease).await;
+                }
+                None
+            }
+        };
+        let record = RecordRequest {
+            page: entry.page.clone(),
+            key: entry.key.clone(),
+            selection: entry.selection.clone(),
+            leased: fetch.lease.leased.clone(),
+            request: warm_fields(request, admitted, &fetch.sent),
+            tags: entry.tags.clone(),
+            stamp: entry.stamp,
+            fence: entry.fence,
+            l2_key,
+            status: entry.status,
+            fresh_until: fresh_until(entry),
+            keep_until: until,
+            outcome: Outcome::Stored,
+        };
+        self.record(platform, admitted, record).await;
+    }
+
+    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone; whether it had it. An answer
+    /// that tells of one moment or one request says neither: what is known of the page stays.
+    pub(crate) async fn record_not_stored(
+        &self,
+        context: &FillContext<'_, P>,
+        fetch: &FetchContext,
+        status: u16,
+        reason: NoStore,
+    ) -> bool {
+        let FillContext { platform, fill_request, admitted, .. } = *context;
+        if fetch.lease.scope != StoreScope::World {
+            return false;
+        }
+        // What is stored was compared with the answer to an impersonal request; where nothing is, the status tells.
+        let personal = fill_request.candidate.page.is_none() && may_be_of_the_request(status);
+        if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
+            self.release_lease(platform, admitted, &fetch.lease).await;
+            return false;
+        }
+        let outcome = match status {
+            404 | 410 => Outcome::Gone,
+            _ => Outcome::Uncacheable { reason: reason.as_str().to_owned() },
+        };
+        let request = RecordRequest {
+            page: admitted.page.clone(),
+            key: admitted.key.clone(),
+            selection: fetch.lease.leased.clone(),
+            leased: fetch.lease.leased.clone(),
+            request: Fields::new(),
+            tags: TagSet::default(),
+            stamp: fetch.stamp,
+            fence: fetch.lease.fence,
+            l2_key: None,
+            status,
+            fresh_until: Timestamp::ZERO,
+            keep_until: Timestamp::ZERO,
+            outcome,
+        };
+        self.record(platform, admitted, request).await.is_some_and(|recorded| recorded.dropped)
+    }
+
+    async fn record(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        request: RecordRequest,
+    ) -> Option<Recorded> {
+        let shard = admitted.key.digest().shard(self.config().shards);
+        match once_more::shard(&**platform, shard, ShardCall::Record(request)).await {
+            Ok(ShardReply::Recorded(recorded)) => return Some(recorded),
+            Ok(other) => {
+                let error = CallError::Unknown(other.name().into());
+                self.shard_failed(platform, "record", &error);
+            }
+            Err(error) => self.shard_failed(platform, "record", &error),
+        }
+        None
+    }
+
+    /// Gives a lease back with nothing to record.
+    pub(crate) async fn release_lease(
+        &self,
+        platform: &Rc<P>,
+        admitted: &Admitted<'_>,
+        lease: &Lease,
+    ) {
+        if lease.scope != StoreScope::World {
+            return;
+        }
+        let release = ReleaseRequest {
+            key: admitted.key.clone(),
+            selection: lease.leased.clone(),
+            fence: lease.fence,
+        };
+        let shard = admitted.key.digest().shard(self.config().shards);
+        let release = ShardCall::Release(release);
+        if let Err(error) = once_more::shard(&**platform, shard, release).await {
+            self.shard_failed(platform, "release", &error);
+        }
+    }
+}

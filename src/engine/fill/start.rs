@@ -1,0 +1,102 @@
+//! Begins a fill: in a task of its own, listed for those who ask for the same.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+use futures_util::future::select;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::admission::Admitted;
+use crate::control::metrics::Counter;
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::leader_only::LeaderOnlySlot;
+use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::request::{Candidate, FillRequest};
+use crate::engine::fill::shared::{BEAT, SharedFill};
+use crate::engine::port::Platform;
+
+/// How long a failed background refresh keeps others from trying again.
+const REFRESH_PAUSE: Millis = Millis(2_000);
+
+impl<P: Platform> Engine<P> {
+    /// Refreshes a stored response without anyone waiting for it.
+    pub(crate) fn refresh(
+        &self,
+        platform: &Rc<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: Candidate<P>,
+        now: Timestamp,
+    ) {
+        let key = self.fill_key(incoming, admitted, &candidate);
+        let limit = Millis(self.config().origin_timeout.0 * 2);
+        if self.isolate().borrow_mut().shared_fill(&key, now, limit).is_none() {
+            let fill_request =
+                FillRequest { incoming: incoming.share(), candidate, key, background: true };
+            match self.room_for_refresh(&fill_request) {
+                Some(work) => drop(self.start_fill(platform, fill_request, work, now)),
+                None => self.count(Counter::RefreshPutOff),
+            }
+        }
+    }
+
+    pub(crate) fn start_fill(
+        &self,
+        platform: &Rc<P>,
+        fill_request: FillRequest<P>,
+        work: Work,
+        now: Timestamp,
+    ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
+        let fill = SharedFill::begin(work, now);
+        let leader_only = self.take_off_as(platform, fill_request, work, fill.clone());
+        (fill, leader_only)
+    }
+
+    /// The same as a fill that has begun.
+    pub(crate) fn take_off_as(
+        &self,
+        platform: &Rc<P>,
+        fill_request: FillRequest<P>,
+        work: Work,
+        fill: SharedFill<P>,
+    ) -> LeaderOnlySlot<P> {
+        let leader_only = LeaderOnlySlot::default();
+        self.isolate().borrow_mut().watch_fill(&fill);
+        self.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
+        let (engine, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
+        let on = Rc::clone(platform);
+        platform.spawn(async move {
+            match work {
+                Work::Queue => engine.queue_refresh(&on, &fill_request, &running).await,
+                Work::Fetch | Work::Refresh | Work::Ended => {
+                    let fill = Box::pin(engine.run_fill(&on, &fill_request, &running, &slot));
+                    let beat = Box::pin(async {
+                        loop {
+                            running.beat(on.now());
+                            on.sleep(BEAT).await;
+                        }
+                    });
+                    select::<_, Pin<Box<dyn Future<Output = ()>>>>(fill, beat).await;
+                }
+            }
+            running.retire();
+            // Nobody is there to take it.
+            if Rc::strong_count(&slot) == 1
+                && let Some(unread) = slot.borrow_mut().answer.take()
+            {
+                on.cancel(unread.response.body);
+            }
+            if fill_request.background
+                && matches!(
+                    running.outcome(),
+                    Some(FillOutcome::Failed(_) | FillOutcome::InProgressElsewhere) | None
+                )
+            {
+                on.sleep(REFRESH_PAUSE).await;
+            }
+            engine.isolate().borrow_mut().end_fill(&fill_request.key, &running);
+        });
+        leader_only
+    }
+}

@@ -1,0 +1,233 @@
+//! What visitors' unsafe requests change is carried to the journal; who sent one is not answered with what was before.
+
+use std::cell::Cell;
+use std::hash::Hasher as _;
+use std::rc::Rc;
+
+use futures_util::future::join_all;
+use siphasher::sip::SipHasher13;
+
+use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::key::{CacheKey, KeyDigest, Page};
+use crate::cache::tag::Target;
+use crate::cache::unsafe_methods::Invalidation;
+use crate::control::metrics::Counter;
+use crate::engine::context::Engine;
+use crate::engine::fill::shared::LOOK_INTERVAL;
+use crate::engine::invalidate::changes::{Change, Next, number};
+use crate::engine::port::Platform;
+use crate::http::{RequestHead, loop_guard};
+use crate::index::{ShardCall, ShardReply};
+use crate::journal::{Append, Appended, Mode};
+
+/// How long the answer to an unsafe request waits for the journal.
+const JOURNAL_WAIT: Millis = Millis(300);
+
+/// Addresses that a page can have, for the question whether it is stored; with more it counts as stored.
+const MOST_ADDRESSES: usize = 8;
+
+/// What a visitor who changed a page gets of what is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnChange {
+    /// Anything: they changed nothing, or it was fetched after.
+    None,
+    /// What has this stamp at least.
+    Need(Epoch),
+    /// The origin's answer: the journal does not have the change yet.
+    Pass,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Notes that an unsafe request may have changed pages. Returns once the journal has them, after [`JOURNAL_WAIT`] at
+    /// most, or at once if they go together with others.
+    pub(crate) async fn note_changes(
+        &self,
+        platform: &Rc<P>,
+        request: &RequestHead,
+        pages: Vec<Page>,
+        invalidation: Invalidation,
+    ) {
+        let mode = match invalidation {
+            Invalidation::Nothing => return,
+            Invalidation::Soft => Mode::Soft,
+            Invalidation::Hard => Mode::Hard,
+        };
+        if pages.is_empty() {
+            return;
+        }
+        let passed_on = loop_guard::said_by_others(&request.fields);
+        let change = |page| Change { page, mode, passed_on: passed_on.clone() };
+        let pages: Vec<Change> = pages.into_iter().map(change).collect();
+        let now = platform.now();
+        let gathered = {
+            let mut isolate = self.isolate().borrow_mut();
+            isolate.changes.bind(who(request), &pages, now);
+            isolate.changes.gather(pages, now)
+        };
+        self.count_many(Counter::UnsafeDropped, gathered.dropped);
+        match gathered.next {
+            Next::Nothing => {}
+            Next::Wait(span) => {
+                let (engine, on) = (self.clone(), Rc::clone(platform));
+                platform.spawn(async move {
+                    on.sleep(span).await;
+                    let pages = engine.isolate().borrow_mut().changes.take(on.now());
+                    engine.carry_changes(&on, pages).await;
+                });
+            }
+            Next::Carry(pages) => {
+                let done = Rc::new(Cell::new(false));
+                let (engine, on, done_too) = (self.clone(), Rc::clone(platform), Rc::clone(&done));
+                platform.spawn(async move {
+                    engine.carry_changes(&on, pages).await;
+                    done_too.set(true);
+                });
+                while !done.get() && platform.now().since(now) < JOURNAL_WAIT {
+                    platform.sleep(LOOK_INTERVAL).await;
+                }
+            }
+        }
+    }
+
+    /// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and whose replacement
+    /// needs a stamp of `need`.
+    /// Only what is fetched after their own change has an epoch shows it for sure: others may have fetched the page
+    /// since an earlier invalidation, and before the change.
+    pub(crate) fn own_change(
+        &self,
+        request: &RequestHead,
+        page: &Page,
+        fetched: Option<Timestamp>,
+        need: Epoch,
+        now: Timestamp,
+    ) -> OwnChange {
+        let changes = &self.isolate().borrow().changes;
+        match changes.own(|| who(request), page, now) {
+            Some(bound) if fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) => {
+                let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
+                bound.epoch.filter(shows).map_or(OwnChange::Pass, OwnChange::Need)
+            }
+            Some(_) | None => OwnChange::None,
+        }
+    }
+
+    async fn carry_changes(&self, platform: &Rc<P>, pages: Vec<Change>) {
+        let asked = platform.now();
+        let name = |change: &Change| number(&change.page.purge_name());
+        let mut unknown: Vec<u64> = pages.iter().map(name).collect();
+        let pages = self.stored_ones(platform, pages).await;
+        let known: Vec<u64> = pages.iter().map(name).collect();
+        unknown.retain(|name| !known.contains(name));
+        self.isolate().borrow_mut().changes.note_unknown(&unknown, asked);
+        self.count_many(Counter::UnsafeUnknown, unknown.len() as u64);
+        for mode in [Mode::Soft, Mode::Hard] {
+            let those = pages.iter().filter(|change| change.mode == mode);
+            let urls: Vec<String> = those.map(|change| change.page.purge_name()).collect();
+            let names: Vec<u64> = urls.iter().map(|url| number(url)).collect();
+            let targets: Vec<Target> = urls.into_iter().map(Target::Url).collect();
+            if targets.is_empty() {
+                continue;
+            }
+            self.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
+            let append = Self::unsafe_append(platform, targets, mode);
+            let sent = platform.now();
+            match self.append(platform, append).await {
+                Ok(Appended::New { epoch, .. } | Appended::Repeated { epoch }) => {
+                    self.isolate().borrow_mut().changes.acknowledge(&names, epoch, sent);
+                }
+                Ok(Appended::Conflict) => {}
+                Err(error) => self.journal_failed(platform, "append", &error),
+            }
+        }
+    }
+
+    /// An invalidation by an unsafe request.
+    fn unsafe_append(platform: &Rc<P>, targets: Vec<Target>, mode: Mode) -> Append {
+        Append {
+            id: format!("unsafe-{}", platform.unique()),
+            body_digest: String::new(),
+            targets,
+            mode,
+            warm: false,
+            settle: Millis::ZERO,
+            reason: "unsafe method".to_owned(),
+            uncounted: true,
+            unsafe_method: true,
+        }
+    }
+
+    /// Those of the pages that are stored, as far as this isolate and their shards know. Where it can't be said they
+    /// count as stored.
+    async fn stored_ones(&self, platform: &Rc<P>, pages: Vec<Change>) -> Vec<Change> {
+        let shards = self.config().shards;
+        let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
+        let mut stored = vec![false; pages.len()];
+        for (at, change) in pages.iter().enumerate() {
+            let keys = self.keys_of(change);
+            let held = |key: &CacheKey| self.isolate().borrow_mut().memory.get(key).is_some();
+            match keys.filter(|keys| !keys.iter().any(held)) {
+                None => stored[at] = true,
+                Some(keys) => {
+                    for digest in keys.iter().map(CacheKey::digest) {
+                        asked[usize::from(digest.shard(shards))].push((at, digest));
+                    }
+                }
+            }
+        }
+        let calls = (0..shards).zip(asked).filter(|(_, those)| !those.is_empty()).map(
+            |(shard, those)| async move {
+                let keys = those.iter().map(|(_, digest)| digest.clone()).collect();
+                let known = match platform.shard(shard, ShardCall::Known { keys }).await {
+                    Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
+                    Ok(_) => vec![true; those.len()],
+                    Err(error) => {
+                        self.shard_failed(platform, "known", &error);
+                        vec![true; those.len()]
+                    }
+                };
+                those.into_iter().map(|(at, _)| at).zip(known).collect::<Vec<_>>()
+            },
+        );
+        for (at, known) in join_all(calls).await.into_iter().flatten() {
+            stored[at] |= known;
+        }
+        pages.into_iter().zip(stored).filter_map(|(page, stored)| stored.then_some(page)).collect()
+    }
+
+    /// The keys under which a page may be stored; none if they depend on who asks.
+    fn keys_of(&self, change: &Change) -> Option<Vec<CacheKey>> {
+        let (config, page) = (self.config(), &change.page);
+        let route = config.route(&page.host, &page.path);
+        let aliases = config.host_aliases.iter().filter(|(_, name)| *name == page.purge_host);
+        let hosts = aliases.map(|(alias, _)| alias).chain([&page.host, &page.purge_host]);
+        let mut addresses: Vec<Page> = Vec::new();
+        for host in hosts {
+            for scheme in ["https", "http"] {
+                let address =
+                    Page { scheme: scheme.to_owned(), host: host.clone(), ..page.clone() };
+                if !addresses.contains(&address) {
+                    addresses.push(address);
+                }
+            }
+        }
+        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty();
+        let few = addresses.len() <= MOST_ADDRESSES;
+        let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
+        let key = |page: &Page| [CacheKey::new(page, []), CacheKey::new(page, passed_on)];
+        (plain && few).then(|| {
+            let mut keys: Vec<CacheKey> = addresses.iter().flat_map(key).collect();
+            keys.dedup();
+            keys
+        })
+    }
+}
+
+/// Who sent a request: by address and browser. Who shares both waits for the refetch as well.
+fn who(request: &RequestHead) -> u64 {
+    let mut hasher = SipHasher13::new();
+    for part in [request.client.as_deref(), request.fields.get("user-agent")] {
+        hasher.write(part.unwrap_or_default().as_bytes());
+        hasher.write_u8(0xff);
+    }
+    hasher.finish()
+}

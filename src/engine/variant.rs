@@ -1,0 +1,106 @@
+//! Which variant a request selects, and what of it does not reach the origin of a page that may be stored.
+
+use crate::cache::admission::Admitted;
+use crate::cache::forward::{add_selecting, cacheable_request_fields, pass_request_fields};
+use crate::cache::key::{CacheKey, Selection};
+use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
+use crate::cache::variant::{never_forwarded, selection};
+use crate::engine::context::{Engine, Incoming};
+use crate::engine::fill::request::Candidate;
+use crate::engine::port::Platform;
+use crate::http::origin::origin;
+
+impl<P: Platform> Engine<P> {
+    /// What of a request does not reach the origin of a page that may be stored.
+    pub(crate) fn left_out(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> LeftOut {
+        let facts = self.facts(incoming, false);
+        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        left_out(admitted, &sent, &pass_request_fields(&incoming.head, &facts))
+    }
+
+    /// The same of a request for a range, which reaches the origin with its range.
+    pub(crate) fn left_out_of_range(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+    ) -> LeftOut {
+        let facts = self.facts(incoming, false);
+        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        let mut whole = pass_request_fields(&incoming.head, &facts);
+        whole.retain(|name, _| !matches!(name, "range" | "if-range"));
+        left_out(admitted, &sent, &whole)
+    }
+
+    /// Whether a response with this selection can't be known to be the one for the request.
+    pub(crate) fn selects_by_more(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        names: &[String],
+    ) -> bool {
+        let odd = || incoming.head.fields.joined("origin").is_some_and(|o| origin(&o).is_none());
+        selects_by_more(&never_forwarded(names, admitted), &incoming.head)
+            || (names.iter().any(|name| name == "origin") && odd())
+    }
+
+    /// Whether a variant can't be known to be the one for the request.
+    pub(crate) fn is_foreign(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        chosen: &Selection,
+    ) -> bool {
+        let names: Vec<String> = chosen.0.iter().map(|(name, _)| name.clone()).collect();
+        self.selects_by_more(incoming, admitted, &names)
+    }
+
+    /// Whether a variant that was fetched for a request is not the one for it: it turned out to be selected by what was
+    /// left out.
+    pub(crate) fn is_of_another(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        chosen: &Selection,
+    ) -> bool {
+        self.is_foreign(incoming, admitted, chosen) || !self.selects(incoming, admitted, chosen)
+    }
+
+    /// Whether the request selects the variant.
+    pub(crate) fn selects(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        chosen: &Selection,
+    ) -> bool {
+        if chosen.0.is_empty() {
+            return true;
+        }
+        let names: Vec<String> = chosen.0.iter().map(|(name, _)| name.clone()).collect();
+        self.select(incoming, admitted, &names) == *chosen
+    }
+
+    /// The request's values for the fields that a page varies on.
+    pub(crate) fn select(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        names: &[String],
+    ) -> Selection {
+        let facts = self.facts(incoming, false);
+        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        add_selecting(&mut sent, &incoming.head, names);
+        selection(names, &incoming.head, admitted, &sent)
+    }
+
+    pub(crate) fn fill_key(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: &Candidate<P>,
+    ) -> CacheKey {
+        match &candidate.vary {
+            Some(names) => admitted.key.variant(&self.select(incoming, admitted, names)),
+            None => admitted.key.clone(),
+        }
+    }
+}
