@@ -193,8 +193,13 @@ fn marks_count(pages: &[(u64, bool)]) -> Result<(), TestCaseError> {
     let before = ALLOCATED.load(Ordering::Relaxed);
     let mut uncacheable = Uncacheable::default();
     for (page, refused) in pages {
-        let new =
-            NewMark { length: MARK, least: LeftOut::Usual, reason: "private", may_pass_soon: true };
+        let new = NewMark {
+            length: MARK,
+            of_the_moment: false,
+            least: LeftOut::Usual,
+            reason: "private",
+            may_pass_soon: true,
+        };
         uncacheable.mark(*page, &new, Timestamp::ZERO);
         if *refused {
             let prefixes: Vec<(u64, u32)> = (0..4).map(|n| (page.wrapping_add(n), 2)).collect();

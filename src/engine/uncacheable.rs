@@ -33,8 +33,12 @@ const MOST_PREFIXES: usize = 6;
 
 /// A mark: what goes whole, until when.
 struct Mark {
+    /// When the answer arrived that it tells of.
+    at: Timestamp,
     until: Timestamp,
     length: Millis,
+    /// Whether it tells of the moment alone.
+    of_the_moment: bool,
     /// Who it is for: requests of which this much was left out.
     least: LeftOut,
     reason: &'static str,
@@ -64,12 +68,22 @@ pub struct Uncacheable {
 pub struct NewMark {
     /// How long it holds at first.
     pub length: Millis,
+    /// Whether it tells of the moment alone.
+    pub of_the_moment: bool,
     /// Requests that it is for: those of which at least this was left out.
     pub least: LeftOut,
     /// Why the answer could not be stored.
     pub reason: &'static str,
     /// Whether the next answer that looks as if it could be kept is worth a try at once.
     pub may_pass_soon: bool,
+}
+
+/// What is stored of a page: what an isolate learned before that, or of a moment that it outlives, does not hold for it.
+pub struct StoredSince {
+    /// When the origin was asked for it.
+    pub asked: Timestamp,
+    /// Whether it has a window for errors.
+    pub outlives_errors: bool,
 }
 
 /// A prefix of an address, and how many addresses in a row it takes to tell of new ones.
@@ -127,8 +141,9 @@ impl Uncacheable {
         make_room(&mut self.marks, |mark| now < mark.until.plus(mark.length));
         let until = now.plus(length);
         let try_at = if new.may_pass_soon && first { now } else { now.plus(length) };
-        let NewMark { least, reason, .. } = *new;
-        self.marks.insert(page, Mark { until, length, least, reason, try_at });
+        let NewMark { of_the_moment, least, reason, .. } = *new;
+        let mark = Mark { at: now, until, length, of_the_moment, least, reason, try_at };
+        self.marks.insert(page, mark);
         until
     }
 
@@ -139,10 +154,16 @@ impl Uncacheable {
         (now < mark.until && left >= mark.least).then_some(mark.reason)
     }
 
-    /// Whether the page is marked for anyone.
+    /// Whether the page is marked for anyone, what is stored of it being this.
     #[must_use]
-    pub fn has_mark(&self, page: u64, now: Timestamp) -> bool {
-        self.marks.get(&page).is_some_and(|mark| now < mark.until)
+    pub fn has_mark(&self, page: u64, stored: Option<&StoredSince>, now: Timestamp) -> bool {
+        let holds = |mark: &Mark| {
+            stored.is_none_or(|stored| {
+                let spared = mark.of_the_moment && stored.outlives_errors;
+                mark.at >= stored.asked && !spared
+            })
+        };
+        self.marks.get(&page).is_some_and(|mark| now < mark.until && holds(mark))
     }
 
     /// Whether the page may be tried without what is left out: now, if it has no mark; once for each mark.

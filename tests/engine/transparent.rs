@@ -362,6 +362,61 @@ fn a_page_with_a_window_for_errors_outlives_a_moment() {
     }
 }
 
+/// What an isolate learned of a page before another one could store it does not hold for what was stored.
+#[test]
+fn an_error_of_before_does_not_take_the_place_of_a_page_that_was_stored_since() {
+    for status in [400, 406, 429, 500, 503] {
+        let broken = Rc::new(Cell::new(true));
+        let flag = Rc::clone(&broken);
+        let (world, isolate) = site(move |_| match flag.get() {
+            true => Script::new(status, &[], "error"),
+            false => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+        });
+        let other = Isolate::new(&world, &config(), "ams");
+        let reader = || browser("/p", &[("cookie", "_ga=1")]);
+        assert_eq!(ask(&world, &isolate, reader()).status, status);
+        broken.set(false);
+        world.pass(500);
+        assert_eq!(ask(&world, &other, reader()).text(), "page");
+        world.pass(500);
+        world.invalidate("post", Mode::Soft);
+        broken.set(true);
+        world.pass(2_100);
+        let seen = ask(&world, &isolate, reader());
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{}", seen.cache_status());
+    }
+}
+
+/// Nor does an error of the moment hold for a page with a window for errors, whenever it was seen.
+#[test]
+fn a_page_with_a_window_for_errors_outlives_one_that_its_isolate_saw_without_it() {
+    for status in [408, 425, 429, 500, 503] {
+        let broken = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&broken);
+        let (world, isolate) = site(move |_| match flag.get() {
+            true => Script::new(status, &[], "error"),
+            false => {
+                let control = "s-maxage=300, stale-while-revalidate=3600, stale-if-error=3600";
+                Script::new(200, &[("cache-control", control), ("xkey", "post")], "page")
+            }
+        });
+        let other = Isolate::new(&world, &config(), "fra");
+        ask(&world, &isolate, browser("/p", &[]));
+        world.pass(500);
+        broken.set(true);
+        // It can't know of the page.
+        world.shards_down.set(true);
+        let reader = || browser("/p", &[("cookie", "_ga=1")]);
+        assert_eq!(ask(&world, &other, reader()).status, status);
+        world.shards_down.set(false);
+        assert_eq!(ask(&world, &other, browser("/p", &[])).text(), "page");
+        world.invalidate("post", Mode::Soft);
+        world.pass(2_100);
+        let seen = ask(&world, &other, reader());
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{}", seen.cache_status());
+    }
+}
+
 /// What a refresh learned holds in its isolate, even if the journal could not be told.
 #[test]
 fn without_a_journal_a_page_that_is_gone_is_gone_here() {

@@ -55,6 +55,7 @@ impl<P: Platform> Engine<P> {
         let moment = is_of_the_moment(status);
         let new = NewMark {
             length: if moment { MOMENT } else { MARK },
+            of_the_moment: moment,
             least: if moment { LeftOut::Cookies } else { LeftOut::Usual },
             reason: reason.as_str(),
             may_pass_soon: !of_the_page,

@@ -22,7 +22,7 @@ use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::stated_length;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::Answer;
-use crate::engine::uncacheable::{place, prefixes};
+use crate::engine::uncacheable::{StoredSince, place, prefixes};
 use crate::http::ResponseHead;
 use crate::http::cache_status::{CacheStatus, Forward};
 
@@ -132,7 +132,11 @@ impl<P: Platform> Engine<P> {
         now: Timestamp,
     ) -> Option<Whole> {
         let page = place(&self.fill_key(incoming, admitted, candidate));
-        if !self.isolate().borrow().uncacheable.has_mark(page, now) {
+        let stored = candidate.page.as_ref().map(|page| StoredSince {
+            asked: page.entry.request_time,
+            outlives_errors: candidate.outlives_errors(),
+        });
+        if !self.isolate().borrow().uncacheable.has_mark(page, stored.as_ref(), now) {
             return None;
         }
         let left = self.left_out(incoming, admitted);
