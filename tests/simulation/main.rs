@@ -21,6 +21,7 @@ mod sched;
 mod spy;
 mod switch;
 mod watch;
+mod webhook;
 mod world;
 
 use run::Range;

@@ -15,12 +15,13 @@ use edge_isr::front_caches::{DeliveryAnswer, DeliveryRequest};
 use edge_isr::http::{Fields, ResponseHead};
 use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
 use edge_isr::journal::delta::SharedDelta;
-use edge_isr::journal::{JournalCall, JournalReply};
+use edge_isr::journal::{JournalCall, JournalReply, Mode};
 
 use crate::origin::{self, SITE};
-use crate::plan::{COLOS, ISOLATES_PER_COLO};
+use crate::plan::{COLOS, ISOLATES_PER_COLO, Naming};
 use crate::sched::{Owner, sleep};
 use crate::watch::Property;
+use crate::webhook::tell;
 use crate::world::{Held, World, query};
 
 /// "L2 has it", told to one request.
@@ -456,6 +457,14 @@ impl Node {
         }
         let shows = world.data.change(&site.items[..1], world.sched.now());
         world.say(|| format!("data is {} now, by a visitor", origin::words(&shows)));
+        // The edge knows that this page has changed. That others have, only the origin can tell; where its ETags are
+        // newer than its bodies, no validation would find out.
+        if world.plan.torn {
+            let (inner, delay) = (Rc::clone(world), world.sched.below(2_000));
+            world.sched.spawn(Owner::World, async move {
+                tell(&inner, shows, Naming::Tag, Mode::Soft, (delay, 1)).await;
+            });
+        }
         Ok(match world.sched.below(2) {
             0 => simple(200, &[], "thanks"),
             _ => simple(303, &[("location", "/thanks")], ""),

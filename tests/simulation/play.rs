@@ -14,14 +14,15 @@ use edge_isr::engine::serve::response::Body;
 use edge_isr::engine::{Engine, Incoming};
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::index::{ShardCall, WarmRequest};
-use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
+use edge_isr::journal::Mode;
 
 use crate::node::Node;
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MAX_SHARDS, Naming, PAGES, Plan};
 use crate::sched::{DAWN, Owner, promise, sleep};
-use crate::watch::{Committed, Label, Need, Property, Served};
-use crate::world::{World, query};
+use crate::watch::{Committed, Label, Property, Served};
+use crate::webhook::tell;
+use crate::world::{Ack, World, query};
 
 /// How long everything has to come to rest.
 const REST: i64 = 240_000;
@@ -39,29 +40,16 @@ pub(crate) struct Outcome {
     pub(crate) counts: std::collections::BTreeMap<&'static str, u64>,
 }
 
-/// An invalidation that was acknowledged.
-struct Ack {
-    id: String,
-    epoch: u64,
-    shows: Vec<(usize, u32)>,
-    targets: Vec<Target>,
-    mode: Mode,
-    at: i64,
-}
-
-type Acks = Rc<std::cell::RefCell<Vec<Ack>>>;
-
 /// Plays a seed.
 pub(crate) fn play(seed: u64, trace: bool) -> Outcome {
     let plan = Plan::of(seed);
     let world = World::new(seed, plan, trace);
     world.say(|| format!("{:?}", Plan { inputs: Vec::new(), ..world.plan.clone() }));
-    let acks = Acks::default();
     for (at, input) in world.plan.inputs.clone() {
-        let (inner, acks) = (Rc::clone(&world), Rc::clone(&acks));
+        let inner = Rc::clone(&world);
         world.sched.spawn(Owner::World, async move {
             sleep(&inner.sched, at).await;
-            happen(&inner, input, &acks).await;
+            happen(&inner, input).await;
         });
     }
     let span = DAWN + world.plan.span as i64;
@@ -71,11 +59,11 @@ pub(crate) fn play(seed: u64, trace: bool) -> Outcome {
     world.say(|| "all is well from here on".to_owned());
     world.run(span + REST);
     if world.watch.borrow().violation.is_none() {
-        at_rest(&world, &acks.borrow());
+        at_rest(&world, &world.acks.borrow());
     }
     if world.watch.borrow().violation.is_none() {
         probe(&world, span + REST);
-        repaired(&world, &acks);
+        repaired(&world);
     }
     let outcome = {
         let mut watch = world.watch.borrow_mut();
@@ -89,14 +77,14 @@ pub(crate) fn play(seed: u64, trace: bool) -> Outcome {
     outcome
 }
 
-async fn happen(world: &Rc<World>, input: Input, acks: &Acks) {
+async fn happen(world: &Rc<World>, input: Input) {
     let until = |millis: u64| world.sched.now() + millis as i64;
     match input {
         Input::Get { isolate, page, german } => {
             visit(world, isolate, page, german).await;
         }
         Input::Change { items, naming, mode, delay, deliveries } => {
-            change(world, &items, naming, mode, (delay, deliveries), acks).await;
+            change(world, &items, naming, mode, (delay, deliveries)).await;
         }
         Input::Evict { isolate, limbo } => world.evict(isolate, limbo),
         Input::Restart { object } => world.restart(object, "by plan"),
@@ -418,67 +406,9 @@ async fn change(
     naming: Naming,
     mode: Mode,
     (delay, deliveries): (u64, u32),
-    acks: &Acks,
 ) {
     let shows = world.data.change(items, world.sched.now());
-    let id = format!("msg-{}", world.sched.next());
-    let targets = origin::targets(items, naming);
-    world.say(|| format!("data is {} now, told by {id}", origin::words(&shows)));
-    world.stands_for.borrow_mut().insert(id.clone(), shows.clone());
-    let lags = world.plan.lag > 0;
-    let append = Append {
-        id: id.clone(),
-        body_digest: "digest".to_owned(),
-        targets: targets.clone(),
-        mode,
-        warm: true,
-        settle: Millis(if lags { world.plan.lag + 200 } else { 0 }),
-        reason: String::new(),
-        uncounted: false,
-        unsafe_method: false,
-    };
-    sleep(&world.sched, delay + world.sched.below(300)).await;
-    let (mut first, mut left) = (None, deliveries);
-    while left > 0 {
-        let colo = world.sched.below(COLOS as u64) as usize;
-        let reply = world.journal(Some(colo), JournalCall::Append(append.clone())).await;
-        let epoch = match reply {
-            Ok(JournalReply::Appended(
-                Appended::New { epoch, .. } | Appended::Repeated { epoch },
-            )) => epoch.0,
-            Ok(other) => {
-                return world.violate(Property::Objects, format!("{id}: {other:?}"));
-            }
-            Err(_) => {
-                sleep(&world.sched, 400).await;
-                continue;
-            }
-        };
-        left -= 1;
-        let mut watch = world.watch.borrow_mut();
-        if first.is_some_and(|first| first != epoch) && !watch.restored {
-            watch.violate(Property::Receipts, format!("{id}: epochs {first:?} and {epoch}"));
-        }
-        if first.is_some() {
-            continue;
-        }
-        first = Some(epoch);
-        world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
-        world.hard.set(world.hard.get() || mode == Mode::Hard);
-        let at = world.sched.now();
-        let (named, told) = (shows.clone(), targets.clone());
-        let ack = Ack { id: id.clone(), epoch, shows: named, targets: told, mode, at };
-        acks.borrow_mut().push(ack);
-        let given = |c: &&crate::watch::Committed| !c.lost && c.shows == shows;
-        let lost = lags && !watch.committed.iter().any(|c| given(&c));
-        // What a restore took before its answer came is lost with it.
-        let lost = lost || watch.committed.iter().any(|c| c.epoch == epoch && c.lost && !lags);
-        for (item, version) in &shows {
-            let at = world.sched.now();
-            let (item, version, page) = (*item, *version, None);
-            watch.needs.push(Need { item, version, mode, at, epoch, lost, page });
-        }
-    }
+    tell(world, shows, naming, mode, (delay, deliveries)).await;
 }
 
 /// When all is quiet: nothing is owed, and nothing acknowledged is forgotten.
@@ -644,13 +574,13 @@ fn no_lost_warm(world: &Rc<World>, shard: usize, acks: &[Ack]) {
 }
 
 /// A restored journal has heard of what it lost, at the latest when it hands over an invalidation.
-fn repaired(world: &Rc<World>, acks: &Acks) {
+fn repaired(world: &Rc<World>) {
     if !world.watch.borrow().unrepaired {
         return;
     }
-    let (inner, acks) = (Rc::clone(world), Rc::clone(acks));
+    let inner = Rc::clone(world);
     world.sched.spawn(Owner::World, async move {
-        change(&inner, &[0], Naming::Tag, Mode::Soft, (0, 1), &acks).await;
+        change(&inner, &[0], Naming::Tag, Mode::Soft, (0, 1)).await;
     });
     world.run(world.sched.now() + PATIENCE);
     if !world.watch.borrow().unrepaired || given_again(world) {

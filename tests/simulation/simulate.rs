@@ -18,6 +18,7 @@ mod sched;
 mod spy;
 mod switch;
 mod watch;
+mod webhook;
 mod world;
 
 use std::process::ExitCode;

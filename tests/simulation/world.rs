@@ -79,6 +79,16 @@ type InMemory = BTreeMap<(usize, usize, bool), (Epoch, Timestamp)>;
 /// How something is invalidated, and what it stands for: pages, items and versions.
 type OwnChange = (Mode, Vec<(usize, usize, u32)>);
 
+/// An invalidation that was acknowledged.
+pub(crate) struct Ack {
+    pub(crate) id: String,
+    pub(crate) epoch: u64,
+    pub(crate) shows: Vec<(usize, u32)>,
+    pub(crate) targets: Vec<Target>,
+    pub(crate) mode: Mode,
+    pub(crate) at: i64,
+}
+
 /// The world of one seed.
 pub(crate) struct World {
     pub(crate) sched: Rc<Sched>,
@@ -123,6 +133,8 @@ pub(crate) struct World {
     pub(crate) own: RefCell<HashMap<String, OwnChange>>,
     /// Whether anything was invalidated hard.
     pub(crate) hard: Cell<bool>,
+    /// What was acknowledged.
+    pub(crate) acks: RefCell<Vec<Ack>>,
 }
 
 impl World {
@@ -153,6 +165,7 @@ impl World {
             shards: Cell::new(SHARDS),
             own: RefCell::default(),
             hard: Cell::new(false),
+            acks: RefCell::default(),
             plan,
             watch: RefCell::default(),
             isolates: RefCell::new(
