@@ -7,7 +7,6 @@ statements are marked, and told by their rows elsewhere.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterable
 from contextlib import nullcontext
 from itertools import islice
@@ -33,15 +32,6 @@ _IN_TRANSACTION = frozenset({"insert", "update", "delete", "replace", "merge", "
 _NEW_TABLE = "new__"
 
 
-class _Thread(threading.local):
-    """How many of Django's own methods are running that send statements of their own."""
-
-    own = 0
-
-
-_thread = _Thread()
-
-
 def install() -> None:
     """Puts the hooks in place; again has no effect."""
     replace_method(SQLCompiler, "execute_sql", _marked)
@@ -54,11 +44,8 @@ def install() -> None:
 
 def _marked(original: Any) -> Any:
     def marked(*args: Any, **kwargs: Any) -> Any:
-        _thread.own += 1
-        try:
+        with statements.own():
             return original(*args, **kwargs)
-        finally:
-            _thread.own -= 1
 
     return marked
 
@@ -66,7 +53,7 @@ def _marked(original: Any) -> Any:
 def _execute(original: Any) -> Any:
     def execute(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
         # Databases are made and dropped by a connection to none.
-        if _thread.own or self.db.alias not in connections.settings:
+        if statements.are_own() or self.db.alias not in connections.settings:
             return original(self, sql, *args, **kwargs)
         if isinstance(self.cursor, _Rows):
             self.cursor = self.cursor.inner

@@ -11,13 +11,12 @@ from __future__ import annotations
 import datetime
 import decimal
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
 from django.db import Error, connections
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 
 from .conditions import (
@@ -31,35 +30,13 @@ from .conditions import (
     parts_of_value,
     tables_of,
 )
-from .context import current, recording
 from .invalidation import Invalidation
 from .registry import ignored_fields, is_automatic, of_every
+from .rows import locked, row_of, unseen
 from .tags import MAX_NAMED_PARTS, concrete_label
 
 logger = logging.getLogger("edge_isr")
 CHUNK = 200
-
-
-@contextmanager
-def unseen() -> Iterator[None]:
-    """What is read in it is no data of the page that is being rendered."""
-    if current.get() is None:
-        yield
-    else:
-        with recording(None):
-            yield
-
-
-def locked(model: type[Model], using: str) -> QuerySet[Model]:
-    """A model's rows, each of them kept as it is until the transaction ends: what it was must be
-    what the statement changes, and not what another transaction changes in between.
-
-    The lock is an update's own: on PostgreSQL rows that point at these can still be made."""
-    rows = QuerySet(model, using=using)
-    no_key = connections[using].features.has_select_for_no_key_update
-    # A view may have rows that can't be locked.
-    managed = all(table._meta.managed for table in tables_of(model))
-    return rows.select_for_update(no_key=no_key) if managed else rows
 
 
 class Parts:
@@ -276,12 +253,11 @@ class Written:
         key = self._instance._get_pk_val(self.table._meta)
         if key is None:
             return None
-        names = [field.attname for field in fields]
-        rows = locked(self.table, self._using).filter(pk=key)
+        names = tuple(field.attname for field in fields)
         try:
             with unseen():
-                for row in rows.order_by().values_list("pk", *names)[:1]:
-                    return dict(zip(names, row[1:], strict=True))
+                row = row_of(self.table, self._using, key, names)
+                return None if row is None else dict(zip(names, row, strict=True))
         except Error:
             raise
         except Exception:

@@ -9,6 +9,9 @@ at as well: they may be run by a function.
 from __future__ import annotations
 
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property, lru_cache
 
 READING = frozenset(
@@ -21,6 +24,31 @@ WRITING = frozenset(
      "execute", "exec", "refresh"}
 )  # fmt: skip
 SCHEMA = frozenset({"create", "drop", "alter", "rename"})
+
+
+class _Thread(threading.local):
+    """How many methods are running whose statements are told by their rows, or not at all."""
+
+    own = 0
+
+
+_thread = _Thread()
+
+
+@contextmanager
+def own() -> Iterator[None]:
+    """Statements of Django's or of this package are sent in it: no text of theirs is read."""
+    _thread.own += 1
+    try:
+        yield
+    finally:
+        _thread.own -= 1
+
+
+def are_own() -> bool:
+    """Whether what this thread sends is not the site's own text."""
+    return _thread.own > 0
+
 
 _NAME = r'((?:[\w$]+|"[^"]+"|`[^`]+`|\[[^]]+\])(?:\s*\.\s*(?:[\w$]+|"[^"]+"|`[^`]+`|\[[^]]+\]))*)'
 _WORD = re.compile(r"[^\W\d][\w$]*")

@@ -93,9 +93,12 @@ class TestReading:
     def test_an_empty_list_depends_on_nothing(self):
         assert seen(lambda: list(Product.objects.filter(category__in=[]))) == set()
 
-    @pytest.mark.skipif(not BYTEWISE, reason="texts are not named where case does not count")
     def test_texts(self):
         load = lambda: Product.objects.filter(slug="a, b/ü%").exists()  # noqa: E731
+        if not BYTEWISE:
+            # Where case does not count, equality is not what it is in Python.
+            assert seen(load) == {"shop.product:@", "shop.product:@slug"}
+            return
         assert seen(load) == {"shop.product:slug=a%2C%20b%2F%C3%BC%25"}
         long = seen(lambda: Product.objects.filter(slug="x" * 500).exists()).pop()
         assert len(long) < 80 and long.startswith("shop.product:slug=~")
@@ -223,9 +226,12 @@ class TestWriting:
         field = Product._meta.get_field("price")
         broken = lambda value, expression, connection: 1 / 0  # noqa: E731
         monkeypatch.setattr(field, "from_db_value", broken, raising=False)
+        # What reads a row has been made with the field as it was.
+        vars(connections["default"]).pop("edge_isr_rows", None)
         told()
         fez.name = "Later"
         fez.save()
+        vars(connections["default"]).pop("edge_isr_rows", None)
         assert told(parts=True) >= {"shop.product:11", "shop.product:*"}
         assert "what Product 11 was could not be read" in caplog.text
 
