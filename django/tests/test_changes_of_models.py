@@ -175,10 +175,6 @@ def test_an_update_asks_for_no_more_keys_than_it_names(hats):
     with CaptureQueriesContext(connection) as queries:
         Category.objects.update(name="x")
         Category.objects.all()._raw_delete("default")
-    asked = [q["sql"] for q in queries if q["sql"].startswith("SELECT")]
-    assert [
-        "LIMIT 1001" in sql for sql in asked if 'FROM "shop_category"' in sql.replace("`", '"')
-    ] == [
-        True,
-        False,
-    ]
+    sent = [query["sql"].replace("`", '"') for query in queries]
+    asked = [sql for sql in sent if sql.startswith('SELECT "shop_category"."id"')]
+    assert ["LIMIT 1001" in sql for sql in asked] == [True, False]
