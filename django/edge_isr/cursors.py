@@ -24,6 +24,7 @@ from .context import automatic
 from .invalidation import Invalidation
 from .patching import replace_method
 from .registry import labels_by_table, models_of_table, of_every, table_names
+from .sqlite import sends
 from .transactions import one_transaction
 
 # What rewrites rows in one transaction at most; CALL and DO may commit by themselves.
@@ -52,6 +53,7 @@ def _marked(original: Any) -> Any:
 
 def _execute(original: Any) -> Any:
     def execute(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
+        sends(self.db, sql)
         # Databases are made and dropped by a connection to none.
         if statements.are_own() or self.db.alias not in connections.settings:
             return original(self, sql, *args, **kwargs)

@@ -7,7 +7,8 @@ deliverer. So every transaction holds a shared lock of a file beside the databas
 written or ends, and the deliverer writes while it has that lock for itself.
 
 SQLite's own waiting is a matter of luck: who has waited long asks ever more seldom. So transactions
-of ours, which write before they read, have a second file for a queue in which all are alike.
+that write before they read, ours and those of the site, have a second file for a queue in which all
+are alike.
 
 The locks are the operating system's: they end with the process that holds them. Nobody waits for
 ever, and goes on without the lock then. Where files can't be locked so (Windows, some network file
@@ -42,6 +43,8 @@ SITE_WAIT_SECONDS = 1.0
 DELIVERER_WAIT_SECONDS = 5.0
 QUEUE_WAIT_SECONDS = 5.0
 STEP_SECONDS = 0.002
+# What begins a transaction without taking or reading anything.
+_BEGINNINGS = ("BEGIN", "BEGIN DEFERRED")
 
 _fcntl: Any = import_module("fcntl") if find_spec("fcntl") is not None else None
 
@@ -132,7 +135,7 @@ def _set_autocommit(original: Any) -> Any:
             original(self, autocommit, *args, **kwargs)
         finally:
             if autocommit:
-                has_written(self)
+                _ends(self)
 
     return set_autocommit
 
@@ -142,7 +145,7 @@ def _close(original: Any) -> Any:
         try:
             original(self)
         finally:
-            has_written(self)
+            _ends(self)
 
     return close
 
@@ -164,9 +167,37 @@ def writing_first(connection: Any) -> Iterator[None]:
 def _begins(connection: Any) -> None:
     known = vars(connection)
     known.pop("edge_isr_written", None)
+    known.pop("edge_isr_has_sent", None)
     first = known.pop("edge_isr_writes_first", False)
     if not first and not known.get("edge_isr_delivers") and _locks(connection):
         connection.edge_isr_locked = _take(connection, READERS, False, SITE_WAIT_SECONDS)
+
+
+def sends(connection: Any, sql: Any) -> None:
+    """A statement is sent. What has read can't wait for its turn to write: it would keep out those
+    that it waits for."""
+    if connection.vendor == "sqlite" and not (
+        sql in _BEGINNINGS or str(sql).startswith("SAVEPOINT ")
+    ):
+        connection.edge_isr_has_sent = True
+
+
+def take_turn(connection: Any) -> None:
+    """The queue, for a transaction of the site's that begins with what is written next."""
+    known = vars(connection)
+    if known.get("edge_isr_has_sent") or known.get("edge_isr_delivers"):
+        return
+    if "edge_isr_queued" not in known and _locks(connection):
+        connection.edge_isr_turn = True
+        connection.edge_isr_queued = _take(connection, WRITERS, True, QUEUE_WAIT_SECONDS)
+
+
+def _ends(connection: Any) -> None:
+    """A transaction has ended, or a connection is opened or closed."""
+    if vars(connection).pop("edge_isr_turn", False):
+        has_ended(connection)
+    else:
+        has_written(connection)
 
 
 def has_written(connection: Any) -> None:

@@ -10,7 +10,7 @@ from django.db import OperationalError, connections, transaction
 from django.db.models import Model
 
 from .conf import load
-from .sqlite import has_written, writing_first
+from .sqlite import has_written, take_turn, writing_first
 
 
 @contextmanager
@@ -48,6 +48,7 @@ def write_first(connection: Any, model: type[Model]) -> None:
     """
     if connection.vendor != "sqlite" or vars(connection).get("edge_isr_written"):
         return
+    take_turn(connection)
     quote = connection.ops.quote_name
     options = model._meta.concrete_model._meta
     column = quote(options.local_concrete_fields[0].column)

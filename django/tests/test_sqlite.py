@@ -86,3 +86,18 @@ def test_nor_one_that_delivers_in_another_process(site):
     finally:
         watching.terminate()
         watching.communicate(timeout=20)
+
+
+@pytest.mark.parametrize("address", ["down"], indirect=True)
+def test_transactions_of_the_site_that_begin_with_a_write_wait_in_the_queue(site):
+    """SQLite's own waiting loses against those who stand in it."""
+    command = [sys.executable, str(TESTS / "sqlite_turns.py")]
+    done = subprocess.run(command, env=site, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines() == [
+        "begins_with_a_write 1",
+        "begins_with_a_save_in_a_savepoint 1",
+        # It would keep out those that it waits for.
+        "has_read 0",
+        "has_read_by_a_cursor 0",
+        "only_reads 0",
+    ], done.stderr
