@@ -12,9 +12,7 @@ const LINES_OF_FILE: usize = 400;
 
 /// Functions of the engine that are longer. The list only gets shorter, and no other room has any.
 const KNOWN: &[&str] = &[
-    "run_fill",
     "fetch_for",
-    "request_permission",
     "follow",
     "carry",
     "allowed",

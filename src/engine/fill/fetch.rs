@@ -1,10 +1,11 @@
-//! The task of a fill: leave, origin, and what becomes of the answer.
+//! The task of a fill: permission, origin, and what becomes of the answer.
 
 use std::rc::Rc;
 
-use crate::base::time::{Epoch, Millis};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
+use crate::cache::entry::Entry;
 use crate::cache::errors::{is_of_the_moment, is_origin_failure};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
@@ -12,6 +13,7 @@ use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
 use crate::engine::context::Engine;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
+use crate::engine::fill::lease::Lease;
 use crate::engine::fill::outcome::{FillOutcome, Source};
 use crate::engine::fill::permission::FillPermission;
 use crate::engine::fill::request::{FetchContext, FillContext, FillRequest};
@@ -52,106 +54,120 @@ impl<P: Platform> Engine<P> {
         let known = fill_request.candidate.vary.as_deref().unwrap_or_default();
         add_selecting(&mut sent, &fill_request.incoming.head, known);
         add_selecting(&mut sent, &fill_request.incoming.head, &lease.vary);
+        let context = FillContext { platform, fill_request, admitted: &admitted, fill };
         let view_stamp = self.ensure_stamp(platform).await;
-        let mut permit =
-            match self.permit_for(platform, fill_request, &admitted, fill, &lease).await {
-                Some(permit) => permit,
-                None => {
-                    fill.resolve(FillOutcome::InProgressElsewhere, platform.now());
-                    self.release_lease(platform, &admitted, &lease).await;
-                    return self.queue_warm(platform, fill_request, &admitted).await;
-                }
-            };
+        let permit = self.permit_for(platform, fill_request, &admitted, fill, &lease).await;
+        let Some(permit) = permit else {
+            return self.leave_to_queue(&context, &lease, platform.now()).await;
+        };
         // From here to the request nothing is awaited: check and stamp read one state of the view.
         let view_stamp = self.isolate().borrow().view.stamp().unwrap_or(view_stamp);
         let stamp = view_stamp.max(lease.stamp);
-        let mut validate = self.may_validate(platform, fill_request, &admitted);
+        let validate = self.may_validate(platform, fill_request, &admitted);
         let now = platform.now();
-        let context = FillContext { platform, fill_request, admitted: &admitted, fill };
-        let mut fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
+        let fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
+        self.fetch_and_store(&context, fetch, permit, validate, leader_only).await;
+    }
+
+    /// Asks the origin, with conditions where `validate` names the epoch that a 304 proves, and stores what comes.
+    async fn fetch_and_store(
+        &self,
+        context: &FillContext<'_, P>,
+        mut fetch: FetchContext,
+        mut permit: Result<Permit<P>, OriginError>,
+        mut validate: Option<Epoch>,
+        leader_only: &LeaderOnlySlot<P>,
+    ) {
+        let FillContext { platform, fill_request, fill, .. } = *context;
         loop {
-            let mut fields = fetch.sent.clone();
-            if let (Some(_), Some(page)) = (validate, &fill_request.candidate.page) {
-                for (name, value) in conditional_fields(&page.entry).iter() {
-                    fields.set(name, value);
-                }
-            }
-            fetch.began = platform.now();
-            fill.touch(fetch.began);
-            let timeout = self.time_left(fill_request, fill, platform.now());
-            let response = match permit {
-                Ok(permit) => self.ask_as_edge(platform, &admitted, fields, permit, timeout).await,
-                Err(error) => Err(error),
-            };
-            fetch.arrived = platform.now();
-            let response = match response {
-                Ok(response) if self.counts_as_failure(fill_request, &response) => {
-                    platform.cancel(response.body);
-                    Err(OriginError::Status(response.head.status))
-                }
-                Ok(response) => Ok(response),
-                Err(error) => Err(error),
-            };
-            let response = match response {
-                Ok(response) => response,
-                // No failure of the origin: it may take longer than a background task may.
-                Err(OriginError::Timeout) if timeout < self.config().origin_timeout => {
-                    fill.resolve(FillOutcome::InProgressElsewhere, fetch.arrived);
-                    self.release_lease(platform, &admitted, &fetch.lease).await;
-                    return self.queue_warm(platform, fill_request, &admitted).await;
-                }
-                Err(error) => {
-                    self.origin_failed(platform, &admitted.page.url(), error);
-                    fill.resolve(FillOutcome::Failed(error), fetch.arrived);
-                    if !fill_request.background {
-                        self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-                    }
-                    return self.release_lease(platform, &admitted, &fetch.lease).await;
-                }
-            };
-            if let (Some(proved), 304, Some(page)) =
+            let response = self.ask_origin(context, &mut fetch, permit, validate.is_some()).await;
+            let Some(response) = response else { return };
+            let (Some(proved), 304, Some(page)) =
                 (validate, response.head.status, &fill_request.candidate.page)
-            {
-                let head = response.head;
-                platform.cancel(response.body);
-                let renewal = UpdateInput {
-                    not_modified: &head,
-                    sent: &fetch.sent,
-                    request_time: fetch.began,
-                    response_time: fetch.arrived,
-                    route: admitted.route,
-                };
-                match update(&page.entry, &renewal) {
-                    Update::Renewed(mut entry) => {
-                        leader_only.borrow_mut().fields = limited(&head, &entry.fields);
-                        // A 304 renews an entry only up to the epoch that was proved for it.
-                        entry.stamp = page.entry.stamp.max(proved);
-                        entry.fence = fetch.lease.fence.max(page.entry.fence);
-                        fetch.stamp = entry.stamp;
-                        let page = Rc::new(StoredPage { entry: *entry, body: page.body.clone() });
-                        fill.resolve(
-                            FillOutcome::Complete(Rc::clone(&page), Source::Validated),
-                            fetch.arrived,
-                        );
-                        return self.store(&context, &page, &fetch).await;
-                    }
-                    // It is about another representation: fetch without conditions.
-                    Update::Mismatch => {
-                        validate = None;
-                        permit = self
-                            .permit(
-                                platform,
-                                Sender::Visitor,
-                                Some(&fill_request.incoming.head),
-                                Some(fill),
-                            )
-                            .await;
-                        continue;
-                    }
-                }
+            else {
+                return self.store_or_mark(context, response, fetch, leader_only).await;
+            };
+            let head = response.head;
+            platform.cancel(response.body);
+            if let Some(entry) = renewed(context, page, &head, proved, &fetch) {
+                leader_only.borrow_mut().fields = limited(&head, &entry.fields);
+                fetch.stamp = entry.stamp;
+                let page = Rc::new(StoredPage { entry, body: page.body.clone() });
+                let outcome = FillOutcome::Complete(Rc::clone(&page), Source::Validated);
+                fill.resolve(outcome, fetch.arrived);
+                return self.store(context, &page, &fetch).await;
             }
-            return self.store_or_mark(&context, response, fetch, leader_only).await;
+            // It is about another representation: fetch without conditions.
+            validate = None;
+            let asked = fill_request.incoming.head.as_ref();
+            permit = self.permit(platform, Sender::Visitor, Some(asked), Some(fill)).await;
         }
+    }
+
+    /// Asks the origin once; None if that failed, and the fill has ended.
+    async fn ask_origin(
+        &self,
+        context: &FillContext<'_, P>,
+        fetch: &mut FetchContext,
+        permit: Result<Permit<P>, OriginError>,
+        conditional: bool,
+    ) -> Option<OriginResponse<P::Stream>> {
+        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let mut fields = fetch.sent.clone();
+        if let Some(page) = fill_request.candidate.page.as_ref().filter(|_| conditional) {
+            for (name, value) in conditional_fields(&page.entry).iter() {
+                fields.set(name, value);
+            }
+        }
+        fetch.began = platform.now();
+        fill.touch(fetch.began);
+        let timeout = self.time_left(fill_request, fill, platform.now());
+        let response = match permit {
+            Ok(permit) => self.ask_as_edge(platform, admitted, fields, permit, timeout).await,
+            Err(error) => Err(error),
+        };
+        fetch.arrived = platform.now();
+        match response {
+            Ok(response) if self.counts_as_failure(fill_request, &response) => {
+                platform.cancel(response.body);
+                let error = OriginError::Status(response.head.status);
+                self.end_failed(context, fetch, error).await;
+                None
+            }
+            Ok(response) => Some(response),
+            // No failure of the origin: it may take longer than a background task may.
+            Err(OriginError::Timeout) if timeout < self.config().origin_timeout => {
+                self.leave_to_queue(context, &fetch.lease, fetch.arrived).await;
+                None
+            }
+            Err(error) => {
+                self.end_failed(context, fetch, error).await;
+                None
+            }
+        }
+    }
+
+    async fn end_failed(
+        &self,
+        context: &FillContext<'_, P>,
+        fetch: &FetchContext,
+        error: OriginError,
+    ) {
+        let FillContext { platform, fill_request, admitted, fill } = *context;
+        self.origin_failed(platform, &admitted.page.url(), error);
+        fill.resolve(FillOutcome::Failed(error), fetch.arrived);
+        if !fill_request.background {
+            self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+        }
+        self.release_lease(platform, admitted, &fetch.lease).await;
+    }
+
+    /// Leaves a refresh to the warm queue of the page's shard.
+    async fn leave_to_queue(&self, context: &FillContext<'_, P>, lease: &Lease, now: Timestamp) {
+        let FillContext { platform, fill_request, admitted, fill } = *context;
+        fill.resolve(FillOutcome::InProgressElsewhere, now);
+        self.release_lease(platform, admitted, lease).await;
+        self.queue_warm(platform, fill_request, admitted).await;
     }
 
     async fn store_or_mark(
@@ -271,6 +287,28 @@ impl<P: Platform> Engine<P> {
         permit.end(&response);
         response
     }
+}
+
+/// The stored response as a 304 renews it; None if that is about another representation.
+fn renewed<P: Platform>(
+    context: &FillContext<'_, P>,
+    page: &StoredPage<P::Chunk>,
+    head: &ResponseHead,
+    proved: Epoch,
+    fetch: &FetchContext,
+) -> Option<Entry> {
+    let renewal = UpdateInput {
+        not_modified: head,
+        sent: &fetch.sent,
+        request_time: fetch.began,
+        response_time: fetch.arrived,
+        route: context.admitted.route,
+    };
+    let Update::Renewed(mut entry) = update(&page.entry, &renewal) else { return None };
+    // A 304 renews an entry only up to the epoch that was proved for it.
+    entry.stamp = page.entry.stamp.max(proved);
+    entry.fence = fetch.lease.fence.max(page.entry.fence);
+    Some(*entry)
 }
 
 /// The fields of an answer that are for the request which it answered alone, by what `said` says.

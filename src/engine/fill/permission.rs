@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::base::time::Millis;
+use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::Admitted;
 use crate::cache::envelope::Record;
 use crate::cache::key::Selection;
@@ -17,7 +17,7 @@ use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{CallError, Platform, Store as _};
-use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
+use crate::index::{Grant, LeaseReply, LeaseRequest, Ready, ShardCall, ShardReply};
 
 /// What a fill may do.
 pub(crate) enum FillPermission<P: Platform> {
@@ -34,6 +34,54 @@ const STORING: Millis = Millis(2_000);
 /// How long a lease is waited for at least.
 const SHORTEST_WAIT: Millis = Millis(5_000);
 
+/// What is known of a variant while its shard is asked for it.
+#[derive(Default)]
+struct Asking {
+    selected: Selection,
+    /// What a fetch without tags inherits.
+    tags: TagSet,
+    need: Epoch,
+    have_fence: u64,
+    /// The latest fence when the shard answered first.
+    first_fence: Option<u64>,
+    /// L2 did not show what the shard called ready.
+    lagged: bool,
+    hits: u32,
+}
+
+impl Asking {
+    /// What is fetched without a lease stays in this colo.
+    fn alone(self, why: &'static str) -> Lease {
+        Lease::alone(why, self.selected, self.tags)
+    }
+
+    fn granted(&mut self, grant: Grant) -> Lease {
+        let inherited = std::mem::take(&mut self.tags);
+        Lease {
+            scope: StoreScope::World,
+            fence: grant.fence,
+            stamp: grant.stamp,
+            // A shard that does not have the page yet, because it was another's, knows none.
+            tags: if grant.tags.is_empty() { inherited } else { grant.tags },
+            vary: grant.vary,
+            first: grant.first,
+            leased: std::mem::take(&mut self.selected),
+        }
+    }
+
+    fn ticket(&mut self, grant: Grant) -> Lease {
+        Lease {
+            scope: StoreScope::Colo("l2-lags"),
+            fence: grant.fence,
+            stamp: grant.stamp,
+            tags: grant.tags,
+            vary: grant.vary,
+            first: false,
+            leased: std::mem::take(&mut self.selected),
+        }
+    }
+}
+
 impl<P: Platform> Engine<P> {
     /// Asks the page's shard until there is permission to fetch, or a copy that is recent enough.
     pub(crate) async fn request_permission(
@@ -43,132 +91,156 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         fill: &SharedFill<P>,
     ) -> FillPermission<P> {
-        let candidate = &fill_request.candidate;
-        let mut selected = match &candidate.vary {
-            Some(names) => self.select(&fill_request.incoming, admitted, names),
-            None => Selection::default(),
-        };
-        if candidate.page.is_some()
-            && let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await
+        let mut asking = self.asking(fill_request, admitted);
+        let has_page = fill_request.candidate.page.is_some();
+        if has_page
+            && let Some(page) = self.fresh_in_colo(platform, admitted, &asking.selected).await
         {
             return FillPermission::Stored(page, Source::Colo);
         }
-        let mut tags =
-            candidate.page.as_ref().map_or_else(TagSet::default, |p| p.entry.tags.clone());
         let began = platform.now();
         let budget = self.config().new_keys_per_second;
-        if candidate.page.is_none()
+        if !has_page
             && !self.isolate().borrow_mut().claim_new_key(&admitted.page.host, began, budget)
         {
-            return FillPermission::Fetch(Lease::alone(KEY_BUDGET, selected, tags));
+            return FillPermission::Fetch(asking.alone(KEY_BUDGET));
         }
-        let shard = admitted.key.digest().shard(self.config().shards);
-        let mut need = candidate.need;
-        let mut have_fence = candidate.page.as_ref().map_or(0, |page| page.entry.fence);
-        let mut first_fence = None;
-        let mut lagged = false;
-        let mut hits = self.isolate().borrow_mut().memory.take_hits(&admitted.key, &selected);
+        asking.hits = self.isolate().borrow_mut().memory.take_hits(&admitted.key, &asking.selected);
         while platform.now().since(began) < self.lease_wait() {
             fill.touch(platform.now());
-            let request = LeaseRequest {
-                page: admitted.page.clone(),
-                key: admitted.key.clone(),
-                selection: selected.clone(),
-                need,
-                have_fence,
-                seen: self.ensure_stamp(platform).await,
-                lagged,
-                colo: platform.colo_name(),
-                background: fill_request.background,
-                hits: std::mem::take(&mut hits),
-                left_out: std::mem::take(&mut self.isolate().borrow_mut().left_out),
+            let reply = match self.ask_shard(platform, fill_request, admitted, &mut asking).await {
+                Ok(reply) => reply,
+                Err(lease) => return FillPermission::Fetch(lease),
             };
-            let reply = match platform.shard(shard, ShardCall::Lease(request)).await {
-                Ok(ShardReply::Lease(reply)) => reply,
-                Ok(other) => {
-                    let error = CallError::Unknown(other.name().into());
-                    self.shard_failed(platform, "lease", &error);
-                    return FillPermission::Fetch(Lease::alone("index-failed", selected, tags));
-                }
-                Err(error) => {
-                    self.shard_failed(platform, "lease", &error);
-                    return FillPermission::Fetch(Lease::alone(
-                        "index-unreachable",
-                        selected,
-                        tags,
-                    ));
-                }
-            };
-            match reply {
-                LeaseReply::Grant(grant) => {
-                    self.isolate().borrow_mut().view.observe_epoch(grant.stamp);
-                    return FillPermission::Fetch(Lease {
-                        scope: StoreScope::World,
-                        fence: grant.fence,
-                        stamp: grant.stamp,
-                        // A shard that does not have the page yet, because it was another's, knows none.
-                        tags: if grant.tags.is_empty() { tags } else { grant.tags },
-                        vary: grant.vary,
-                        first: grant.first,
-                        leased: selected,
-                    });
-                }
-                LeaseReply::Ticket(grant) => {
-                    return FillPermission::Fetch(Lease {
-                        scope: StoreScope::Colo("l2-lags"),
-                        fence: grant.fence,
-                        stamp: grant.stamp,
-                        tags: grant.tags,
-                        vary: grant.vary,
-                        first: false,
-                        leased: selected,
-                    });
-                }
-                LeaseReply::Vary { names } => {
-                    selected = self.select(&fill_request.incoming, admitted, &names);
-                    self.store_vary(platform, &admitted.key, &names).await;
-                    if let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await {
-                        return FillPermission::Stored(page, Source::Colo);
-                    }
-                }
-                LeaseReply::Ready(ready) => {
-                    let after = *first_fence.get_or_insert(ready.latest_fence);
-                    let page = self.read_l2(platform, &ready.l2_key).await;
-                    let Some(page) = page.filter(|p| self.is_variant(p, fill_request, admitted))
-                    else {
-                        lagged = true;
-                        continue;
-                    };
-                    if !page.entry.tags.is_empty() {
-                        tags = page.entry.tags.clone();
-                    }
-                    let (fresh, validity) = self.judge(platform, admitted, &page).await;
-                    // A fetch that began after this request asked can't be older than what it waits for.
-                    let after = page.entry.fence > after;
-                    if fresh || after {
-                        self.store_in_colo(platform, &page).await;
-                        return FillPermission::Stored(page, Source::Global);
-                    }
-                    need = need.max(validity.need());
-                    have_fence = have_fence.max(page.entry.fence).max(ready.fence);
-                }
-                // Whoever holds it refreshes the page for all.
-                LeaseReply::Wait { .. } if fill_request.background => {
-                    return FillPermission::InProgressElsewhere;
-                }
-                LeaseReply::Wait { retry, latest_fence } => {
-                    first_fence.get_or_insert(latest_fence);
-                    platform.sleep(retry.max(Millis(20))).await;
-                    if let Some(page) = self.fresh_in_colo(platform, admitted, &selected).await {
-                        return FillPermission::Stored(page, Source::Colo);
-                    }
-                }
+            let permission =
+                self.permission(platform, fill_request, admitted, &mut asking, reply).await;
+            if let Some(permission) = permission {
+                return permission;
             }
         }
         if fill_request.background {
             return FillPermission::InProgressElsewhere;
         }
-        FillPermission::Fetch(Lease::alone("lease-timeout", selected, tags))
+        FillPermission::Fetch(asking.alone("lease-timeout"))
+    }
+
+    fn asking(&self, fill_request: &FillRequest<P>, admitted: &Admitted<'_>) -> Asking {
+        let candidate = &fill_request.candidate;
+        let selected = match &candidate.vary {
+            Some(names) => self.select(&fill_request.incoming, admitted, names),
+            None => Selection::default(),
+        };
+        let entry = candidate.page.as_ref().map(|page| &page.entry);
+        Asking {
+            selected,
+            tags: entry.map_or_else(TagSet::default, |entry| entry.tags.clone()),
+            need: candidate.need,
+            have_fence: entry.map_or(0, |entry| entry.fence),
+            ..Asking::default()
+        }
+    }
+
+    /// Asks the page's shard once; an error is how the fetch goes on without it.
+    async fn ask_shard(
+        &self,
+        platform: &Rc<P>,
+        fill_request: &FillRequest<P>,
+        admitted: &Admitted<'_>,
+        asking: &mut Asking,
+    ) -> Result<LeaseReply, Lease> {
+        let request = LeaseRequest {
+            page: admitted.page.clone(),
+            key: admitted.key.clone(),
+            selection: asking.selected.clone(),
+            need: asking.need,
+            have_fence: asking.have_fence,
+            seen: self.ensure_stamp(platform).await,
+            lagged: asking.lagged,
+            colo: platform.colo_name(),
+            background: fill_request.background,
+            hits: std::mem::take(&mut asking.hits),
+            left_out: std::mem::take(&mut self.isolate().borrow_mut().left_out),
+        };
+        let shard = admitted.key.digest().shard(self.config().shards);
+        match platform.shard(shard, ShardCall::Lease(request)).await {
+            Ok(ShardReply::Lease(reply)) => Ok(reply),
+            Ok(other) => {
+                let error = CallError::Unknown(other.name().into());
+                self.shard_failed(platform, "lease", &error);
+                Err(std::mem::take(asking).alone("index-failed"))
+            }
+            Err(error) => {
+                self.shard_failed(platform, "lease", &error);
+                Err(std::mem::take(asking).alone("index-unreachable"))
+            }
+        }
+    }
+
+    /// What a shard's reply permits; None to ask it again.
+    async fn permission(
+        &self,
+        platform: &Rc<P>,
+        fill_request: &FillRequest<P>,
+        admitted: &Admitted<'_>,
+        asking: &mut Asking,
+        reply: LeaseReply,
+    ) -> Option<FillPermission<P>> {
+        match reply {
+            LeaseReply::Grant(grant) => {
+                self.isolate().borrow_mut().view.observe_epoch(grant.stamp);
+                return Some(FillPermission::Fetch(asking.granted(grant)));
+            }
+            LeaseReply::Ticket(grant) => {
+                return Some(FillPermission::Fetch(asking.ticket(grant)));
+            }
+            LeaseReply::Vary { names } => {
+                asking.selected = self.select(&fill_request.incoming, admitted, &names);
+                self.store_vary(platform, &admitted.key, &names).await;
+            }
+            LeaseReply::Ready(ready) => {
+                return self.copy_in_l2(platform, fill_request, admitted, asking, ready).await;
+            }
+            // Whoever holds it refreshes the page for all.
+            LeaseReply::Wait { .. } if fill_request.background => {
+                return Some(FillPermission::InProgressElsewhere);
+            }
+            LeaseReply::Wait { retry, latest_fence } => {
+                asking.first_fence.get_or_insert(latest_fence);
+                platform.sleep(retry.max(Millis(20))).await;
+            }
+        }
+        let page = self.fresh_in_colo(platform, admitted, &asking.selected).await?;
+        Some(FillPermission::Stored(page, Source::Colo))
+    }
+
+    /// The copy in L2 that a shard calls ready, if it is recent enough; else what is needed is known better.
+    async fn copy_in_l2(
+        &self,
+        platform: &Rc<P>,
+        fill_request: &FillRequest<P>,
+        admitted: &Admitted<'_>,
+        asking: &mut Asking,
+        ready: Ready,
+    ) -> Option<FillPermission<P>> {
+        let after = *asking.first_fence.get_or_insert(ready.latest_fence);
+        let page = self.read_l2(platform, &ready.l2_key).await;
+        let Some(page) = page.filter(|page| self.is_variant(page, fill_request, admitted)) else {
+            asking.lagged = true;
+            return None;
+        };
+        if !page.entry.tags.is_empty() {
+            asking.tags = page.entry.tags.clone();
+        }
+        let (fresh, validity) = self.judge(platform, admitted, &page).await;
+        // A fetch that began after this request asked can't be older than what it waits for.
+        let after = page.entry.fence > after;
+        if fresh || after {
+            self.store_in_colo(platform, &page).await;
+            return Some(FillPermission::Stored(page, Source::Global));
+        }
+        asking.need = asking.need.max(validity.need());
+        asking.have_fence = asking.have_fence.max(page.entry.fence).max(ready.fence);
+        None
     }
 
     /// How long a lease is waited for: with the fetch after it no longer than tasks may go on if the visitor leaves.

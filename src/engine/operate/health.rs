@@ -1,0 +1,130 @@
+//! What operators see of the edge: `healthz` and `metrics`.
+
+use std::rc::Rc;
+
+use crate::control::healthz::{Health, HealthReason};
+use crate::control::metrics;
+use crate::control::metrics::Gauge;
+use crate::control::problem::Problem;
+use crate::engine::context::Engine;
+use crate::engine::once_more;
+use crate::engine::operate::{Guard, answer};
+use crate::engine::port::Platform;
+use crate::engine::serve::response::{Answer, Body};
+use crate::http::cache_status::CacheStatus;
+use crate::http::{Fields, RequestHead};
+use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
+
+impl<P: Platform> Engine<P> {
+    /// Strangers learn whether the edge is ready, and nothing else.
+    pub(super) async fn healthz(
+        &self,
+        platform: &Rc<P>,
+        head: &RequestHead,
+        guard: &Guard<'_>,
+    ) -> Result<Answer<P>, Problem> {
+        let known = guard.secrets.knows_if_asked(&head.fields)?;
+        let health = self.health(platform, guard).await;
+        let body = if known { health.body() } else { health.body_for_strangers() };
+        Ok(answer(health.status(), body))
+    }
+
+    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health. Nothing while it is out of
+    /// reach, which is told otherwise.
+    pub(super) async fn journal_status(&self, platform: &Rc<P>) -> JournalStatus {
+        let now = platform.now();
+        if let Some((at, status)) = &self.isolate().borrow().journal_status
+            && now.since(*at) < self.config().sync_interval
+        {
+            return status.clone();
+        }
+        let status = match once_more::journal(&**platform, JournalCall::Status).await {
+            Ok(JournalReply::Status(status)) => status,
+            Ok(_) => JournalStatus::default(),
+            Err(error) => {
+                self.journal_failed(platform, "status", &error);
+                JournalStatus::default()
+            }
+        };
+        self.isolate().borrow_mut().journal_status = Some((now, status.clone()));
+        status
+    }
+
+    pub(super) async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
+        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
+        let failing =
+            front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
+        let waiting = front_caches.iter().map(|front_cache| front_cache.waiting).sum();
+        let mut isolate = self.isolate().borrow_mut();
+        let now = platform.now();
+        let fills = isolate.fills.len() as u64;
+        let fill_bytes = isolate.fill_bytes();
+        let (entries, bytes) = (isolate.memory.len() as u64, isolate.memory.bytes());
+        let (targets, epoch) = (isolate.view.len() as u64, isolate.view.stamp());
+        let age = isolate.view.as_of().map(|as_of| now.since(as_of).0);
+        let gauges = [
+            (Gauge::ViewTargets, Some(targets)),
+            (Gauge::ViewBytes, Some(isolate.view.bytes())),
+            (Gauge::MarkBytes, Some(isolate.uncacheable.bytes())),
+            (Gauge::ViewEpoch, epoch.map(|epoch| epoch.0)),
+            (Gauge::ViewAge, age),
+            (Gauge::MemoryEntries, Some(entries)),
+            (Gauge::MemoryBytes, Some(bytes)),
+            (Gauge::Fills, Some(fills)),
+            (Gauge::FillBytes, Some(fill_bytes)),
+            (Gauge::OriginLimit, Some(u64::from(isolate.origin.limit()))),
+            (Gauge::OriginRequests, Some(u64::from(isolate.origin.under_way()))),
+            (Gauge::OriginWaiting, Some(u64::from(isolate.origin.waiting()))),
+            (Gauge::FrontCachesFailing, Some(failing as u64)),
+            (Gauge::FrontCacheWaiting, Some(waiting)),
+            (Gauge::ShardsMoving, Some(shards_moving)),
+        ];
+        for (gauge, value) in gauges {
+            if let Some(value) = value {
+                isolate.metrics.set(gauge, value);
+            }
+        }
+        let colo = platform.colo_name();
+        let facts = [("version", env!("CARGO_PKG_VERSION")), ("colo", colo.as_str())];
+        let text = isolate.metrics.render(&facts);
+        let fields: Fields =
+            [("content-type", metrics::CONTENT_TYPE), ("cache-control", "no-store")]
+                .into_iter()
+                .collect();
+        let cache_status = CacheStatus::default().detail("control");
+        Answer::new(200, fields, Body::Whole(P::chunk(text.as_bytes())), cache_status)
+    }
+
+    async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
+        let mut reasons = guard.problems.to_vec();
+        self.ensure_recent(platform, self.config().max_lag).await;
+        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
+        if shards_moving > 0 {
+            reasons.push(HealthReason::Resharding(shards_moving));
+        }
+        let failed = front_caches.into_iter().filter_map(|front_cache| {
+            let FrontCacheState { name, waiting, failure, .. } = front_cache;
+            Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
+        });
+        let failed: Vec<String> = failed.collect();
+        if !failed.is_empty() {
+            reasons.push(HealthReason::FrontCacheFailed(failed));
+        }
+        let now = platform.now();
+        let config = self.config();
+        let view = &self.isolate().borrow().view;
+        let view_age = view.as_of().map(|as_of| now.since(as_of));
+        match view_age {
+            None => reasons.push(HealthReason::Cold),
+            Some(age) if age > config.journal_lost_limit => {
+                reasons.push(HealthReason::JournalLostTooLong(age))
+            }
+            Some(age) if age > config.max_lag => reasons.push(HealthReason::JournalLost(age)),
+            Some(_) => {}
+        }
+        if !guard.secrets.can_invalidate() {
+            reasons.push(HealthReason::NothingCanInvalidate);
+        }
+        Health { reasons, epoch: view.stamp(), view_age, config: Some(config.summary()) }
+    }
+}
