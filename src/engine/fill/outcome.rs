@@ -23,6 +23,17 @@ pub enum FillOutcome<P: Platform> {
     Failed(OriginError),
 }
 
+impl<P: Platform> FillOutcome<P> {
+    /// The storable response that it brought.
+    pub(crate) fn entry(&self) -> Option<&Entry> {
+        match self {
+            Self::Streaming(entry, _) => Some(entry),
+            Self::Complete(page, _) => Some(&page.entry),
+            Self::NotStored(_) | Self::InProgressElsewhere | Self::Failed(_) => None,
+        }
+    }
+}
+
 /// Where a complete stored response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {

@@ -63,17 +63,11 @@ impl<P: Platform> Engine<P> {
         let max_lag = self.max_lag(admitted);
         let cache_status =
             CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why).collapsed();
+        let entry = outcome.entry();
+        if entry.is_some_and(|entry| self.is_foreign(incoming, admitted, &entry.selection)) {
+            return FollowOutcome::Foreign;
+        }
         match outcome {
-            FillOutcome::Streaming(entry, _)
-                if self.is_foreign(incoming, admitted, &entry.selection) =>
-            {
-                FollowOutcome::Foreign
-            }
-            FillOutcome::Complete(page, _)
-                if self.is_foreign(incoming, admitted, &page.entry.selection) =>
-            {
-                FollowOutcome::Foreign
-            }
             FillOutcome::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
                 let reader = BodyReader::of_fill(fill, false, limit, platform.now());
@@ -82,27 +76,18 @@ impl<P: Platform> Engine<P> {
                 match reader.filter(|_| follows) {
                     Some(reader) => {
                         let reader = self.may_go_on(reader, incoming, admitted, &entry);
-                        let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
+                        let status = note.apply_to(cache_status.fwd_status(entry.status));
                         let now = platform.now();
-                        FollowOutcome::answered(Answer::streaming(
-                            &asked,
-                            &entry,
-                            reader,
-                            now,
-                            cache_status,
-                        ))
+                        let answer = Answer::streaming(&asked, &entry, reader, now, status);
+                        FollowOutcome::answered(answer)
                     }
                     None => FollowOutcome::FetchItself,
                 }
             }
             FillOutcome::Complete(page, _) => {
                 if self.may_follow(platform, incoming, admitted, &page.entry, false).await {
-                    FollowOutcome::answered(Answer::stored(
-                        &asked,
-                        &page,
-                        platform.now(),
-                        cache_status,
-                    ))
+                    let now = platform.now();
+                    FollowOutcome::answered(Answer::stored(&asked, &page, now, cache_status))
                 } else {
                     FollowOutcome::FetchItself
                 }

@@ -10,7 +10,7 @@ use crate::cache::forward::pass_request_fields;
 use crate::cache::left_out::LeftOut;
 use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::engine::context::{Engine, Incoming};
-use crate::engine::fill::leader_only::NotStoredAnswer;
+use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
 use crate::engine::fill::outcome::{FillOutcome, Source, Work};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::{Candidate, FillRequest};
@@ -35,7 +35,7 @@ impl<P: Platform> Engine<P> {
         now: Timestamp,
     ) -> Answer<P> {
         let key = self.fill_key(&incoming, admitted, &candidate);
-        let limit = Millis(self.config().origin_timeout.0 * 2);
+        let limit = self.fill_limit();
         let listed = self.isolate().borrow_mut().shared_fill(&key, now, limit);
         // A refresh that has failed stays listed for its pause alone: its failure is of before this request.
         let failed = |fill: &SharedFill<P>| matches!(fill.outcome(), Some(FillOutcome::Failed(_)));
@@ -61,19 +61,25 @@ impl<P: Platform> Engine<P> {
             background: false,
         };
         // Not the time of arrival: who waited for another's fill first would begin one that looks dead.
-        let (fill, leader_only) =
-            self.start_fill(platform, fill_request, Work::Fetch, platform.now());
+        let started = self.start_fill(platform, fill_request, Work::Fetch, platform.now());
+        self.answer_of_fill(platform, incoming, admitted, &candidate, started).await
+    }
+
+    /// What the leader of a fill answers.
+    async fn answer_of_fill(
+        &self,
+        platform: &Rc<P>,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: &Candidate<P>,
+        (fill, leader_only): (SharedFill<P>, LeaderOnlySlot<P>),
+    ) -> Answer<P> {
+        let limit = self.fill_limit();
         let cache_status = CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why);
         let asked = Asked::of(&incoming.head, admitted);
         let wait_outcome = fill.wait_outcome(&**platform, true, limit).await;
-        if let Ok(FillOutcome::Streaming(entry, _)) = &wait_outcome
-            && self.is_of_another(&incoming, admitted, &entry.selection)
-        {
-            return self.whole(platform, incoming, admitted, &Whole::Vary).await;
-        }
-        if let Ok(FillOutcome::Complete(page, _)) = &wait_outcome
-            && self.is_of_another(&incoming, admitted, &page.entry.selection)
-        {
+        let entry = wait_outcome.as_ref().ok().and_then(FillOutcome::entry);
+        if entry.is_some_and(|entry| self.is_of_another(&incoming, admitted, &entry.selection)) {
             return self.whole(platform, incoming, admitted, &Whole::Vary).await;
         }
         match wait_outcome {
@@ -89,17 +95,14 @@ impl<P: Platform> Engine<P> {
                 }
             }
             Ok(FillOutcome::Complete(page, source)) => {
+                let now = platform.now();
+                let hit = CacheStatus::hit(ttl(&page.entry, now));
                 let cache_status = match source {
-                    Source::Colo => {
-                        CacheStatus::hit(ttl(&page.entry, platform.now())).detail("colo")
-                    }
-                    Source::Global => {
-                        CacheStatus::hit(ttl(&page.entry, platform.now())).detail("global")
-                    }
+                    Source::Colo => hit.detail("colo"),
+                    Source::Global => hit.detail("global"),
                     Source::Validated => cache_status.fwd_status(304).stored(),
                 };
-                Answer::stored(&asked, &page, platform.now(), cache_status)
-                    .with(&leader_only.borrow().fields)
+                Answer::stored(&asked, &page, now, cache_status).with(&leader_only.borrow().fields)
             }
             Ok(FillOutcome::NotStored(_)) => {
                 let answer = leader_only.borrow_mut().answer.take();
@@ -113,12 +116,17 @@ impl<P: Platform> Engine<P> {
             }
             // Only a background refresh leaves it to others.
             Ok(FillOutcome::InProgressElsewhere) => {
-                self.failed(platform, &asked, admitted, &candidate, OriginError::Busy, cache_status)
+                self.failed(platform, &asked, admitted, candidate, OriginError::Busy, cache_status)
             }
             Ok(FillOutcome::Failed(error)) | Err(error) => {
-                self.failed(platform, &asked, admitted, &candidate, error, cache_status)
+                self.failed(platform, &asked, admitted, candidate, error, cache_status)
             }
         }
+    }
+
+    /// How long a fill may stand still.
+    fn fill_limit(&self) -> Millis {
+        Millis(self.config().origin_timeout.0 * 2)
     }
 
     /// The answer when the origin failed: what is stored, if it may stand in (RFC 5861 §4).

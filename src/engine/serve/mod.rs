@@ -10,7 +10,8 @@ pub(crate) mod whole;
 
 use std::rc::Rc;
 
-use crate::base::time::Epoch;
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::control::metrics::{Counter, Metrics};
@@ -18,12 +19,24 @@ use crate::control::problem::Problem;
 use crate::engine::context::{Engine, Incoming};
 use crate::engine::fill::request::Candidate;
 use crate::engine::invalidate::unsafe_methods::OwnChange;
+use crate::engine::memory::StoredPage;
 use crate::engine::port::Platform;
 use crate::engine::serve::lookup::LookUp;
 use crate::engine::serve::response::{Answer, Asked, Body};
 use crate::engine::serve::whole::Whole;
 use crate::engine::uncacheable::place;
 use crate::http::cache_status::{CacheStatus, Forward};
+
+/// What a look-up leads to.
+#[expect(clippy::large_enum_variant, reason = "a box would cost each hit an allocation")]
+enum Next<P: Platform> {
+    /// The answer is there.
+    Answer(Answer<P>),
+    /// The origin answers this very request.
+    Whole(Whole),
+    /// The page is fetched.
+    Fetch(Candidate<P>),
+}
 
 impl<P: Platform> Engine<P> {
     /// Answers a visitor.
@@ -53,66 +66,33 @@ impl<P: Platform> Engine<P> {
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
     ) -> Answer<P> {
-        let asked = Asked::of(&incoming.head, admitted);
         let max_lag = self.max_lag(admitted);
         let health = (self.ensure_recent(platform, max_lag).await, max_lag);
         let found = self.find(platform, &incoming, admitted).await;
         // The clock is read after the first I/O: within a request it stands still before.
         let now = platform.now();
-        let candidate = match found {
-            LookUp::Pass(reason, key) => {
-                let why = Whole::Marked(reason, place(&key));
-                return self.whole(platform, incoming, admitted, &why).await;
-            }
-            LookUp::Foreign => {
-                return self.whole(platform, incoming, admitted, &Whole::Vary).await;
-            }
+        let next = match found {
+            LookUp::Pass(reason, key) => Next::Whole(Whole::Marked(reason, place(&key))),
+            LookUp::Foreign => Next::Whole(Whole::Vary),
             LookUp::Nothing(vary) => {
                 match self.own_change(&incoming.head, &admitted.page, None, Epoch::ZERO, now) {
-                    OwnChange::None => Candidate::nothing(vary),
-                    OwnChange::Need(need) => Candidate { need, ..Candidate::nothing(vary) },
-                    OwnChange::Pass => {
-                        return self.whole(platform, incoming, admitted, &Whole::OwnChange).await;
+                    OwnChange::None => Next::Fetch(Candidate::nothing(vary)),
+                    OwnChange::Need(need) => {
+                        Next::Fetch(Candidate { need, ..Candidate::nothing(vary) })
                     }
+                    OwnChange::Pass => Next::Whole(Whole::OwnChange),
                 }
             }
             LookUp::Page(page) => {
                 let entry = &page.entry;
                 let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
-                let need = validity.need();
-                let mut directives = admitted.directives.clone();
-                let fetched = Some(entry.request_time);
-                match self.own_change(&incoming.head, &admitted.page, fetched, need, now) {
-                    OwnChange::None => {}
-                    OwnChange::Need(_) => directives.no_cache = true,
-                    OwnChange::Pass => {
-                        return self.whole(platform, incoming, admitted, &Whole::OwnChange).await;
-                    }
-                }
-                match reuse(entry, validity, &directives, admitted.route, now) {
-                    Reuse::Fresh { ttl } => {
-                        self.note_asked_again(platform, &incoming, admitted, &page);
-                        return Answer::stored(&asked, &page, now, CacheStatus::hit(ttl));
-                    }
-                    Reuse::Stale { ttl, why } => {
-                        let candidate = Candidate::of(&page, false, true, validity.need());
-                        // What the origin said since is known here, if nowhere else.
-                        if let Some(why) = self.is_marked(&incoming, admitted, &candidate, now) {
-                            return self.whole(platform, incoming, admitted, &why).await;
-                        }
-                        self.refresh(platform, &incoming, admitted, candidate, now);
-                        let cache_status = CacheStatus::hit(ttl).detail(why.as_str());
-                        return Answer::stored(&asked, &page, now, cache_status);
-                    }
-                    Reuse::Validate { why, conditional, on_error } => {
-                        let forward =
-                            if validity.need().0 > 0 { Forward::Stale } else { why.forward() };
-                        Candidate::of(&page, conditional, on_error, validity.need())
-                            .because(forward, why.as_str())
-                    }
-                    Reuse::Unsatisfiable => return Self::only_if_cached(),
-                }
+                self.reuse_stored(platform, &incoming, admitted, &page, (validity, now))
             }
+        };
+        let candidate = match next {
+            Next::Answer(answer) => return answer,
+            Next::Whole(why) => return self.whole(platform, incoming, admitted, &why).await,
+            Next::Fetch(candidate) => candidate,
         };
         if admitted.directives.only_if_cached {
             return Self::only_if_cached();
@@ -124,6 +104,49 @@ impl<P: Platform> Engine<P> {
             return self.fetch_range(platform, incoming, admitted, candidate).await;
         }
         self.fetch_for(platform, incoming, admitted, candidate, now).await
+    }
+
+    /// What to do with a stored response that the request selects.
+    fn reuse_stored(
+        &self,
+        platform: &Rc<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+        (validity, now): (Validity, Timestamp),
+    ) -> Next<P> {
+        let entry = &page.entry;
+        let need = validity.need();
+        let asked = Asked::of(&incoming.head, admitted);
+        let mut directives = admitted.directives.clone();
+        let fetched = Some(entry.request_time);
+        match self.own_change(&incoming.head, &admitted.page, fetched, need, now) {
+            OwnChange::None => {}
+            OwnChange::Need(_) => directives.no_cache = true,
+            OwnChange::Pass => return Next::Whole(Whole::OwnChange),
+        }
+        match reuse(entry, validity, &directives, admitted.route, now) {
+            Reuse::Fresh { ttl } => {
+                self.note_asked_again(platform, incoming, admitted, page);
+                Next::Answer(Answer::stored(&asked, page, now, CacheStatus::hit(ttl)))
+            }
+            Reuse::Stale { ttl, why } => {
+                let candidate = Candidate::of(page, false, true, need);
+                // What the origin said since is known here, if nowhere else.
+                if let Some(why) = self.is_marked(incoming, admitted, &candidate, now) {
+                    return Next::Whole(why);
+                }
+                self.refresh(platform, incoming, admitted, candidate, now);
+                let cache_status = CacheStatus::hit(ttl).detail(why.as_str());
+                Next::Answer(Answer::stored(&asked, page, now, cache_status))
+            }
+            Reuse::Validate { why, conditional, on_error } => {
+                let forward = if need.0 > 0 { Forward::Stale } else { why.forward() };
+                let candidate = Candidate::of(page, conditional, on_error, need);
+                Next::Fetch(candidate.because(forward, why.as_str()))
+            }
+            Reuse::Unsatisfiable => Next::Answer(Self::only_if_cached()),
+        }
     }
 
     /// Counts an answer by what its Cache-Status says.

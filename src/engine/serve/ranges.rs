@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
 use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
@@ -16,14 +17,36 @@ use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::leader_only::NotStoredAnswer;
 use crate::engine::fill::request::Candidate;
 use crate::engine::origin_limit::Sender;
-use crate::engine::port::Platform;
+use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::engine::serve::response::Answer;
 use crate::engine::serve::whole::Whole;
+use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
 use crate::http::vary::{Vary, vary};
 
 impl<P: Platform> Engine<P> {
-    /// Asks the origin for a range.
+    /// Asks the origin for a range, and says when.
+    async fn ask_for_range(
+        &self,
+        platform: &Rc<P>,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        sent: &Fields,
+    ) -> Result<(OriginResponse<P::Stream>, Timestamp), OriginError> {
+        let mut fields = sent.clone();
+        for name in ["range", "if-range"] {
+            if let Some(value) = incoming.head.fields.get(name) {
+                fields.set(name, value);
+            }
+        }
+        let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?;
+        let began = platform.now();
+        let timeout = self.config().origin_timeout;
+        let response = self.ask_as_edge(platform, admitted, fields, permit, timeout).await?;
+        Ok((response, began))
+    }
+
+    /// Answers a request for a range that nothing stored can answer.
     pub(crate) async fn fetch_range(
         &self,
         platform: &Rc<P>,
@@ -35,23 +58,9 @@ impl<P: Platform> Engine<P> {
         let mut sent =
             cacheable_request_fields(&incoming.head, admitted, &self.facts(&incoming, false));
         add_selecting(&mut sent, &incoming.head, candidate.vary.as_deref().unwrap_or_default());
-        let mut fields = sent.clone();
-        for name in ["range", "if-range"] {
-            if let Some(value) = incoming.head.fields.get(name) {
-                fields.set(name, value);
-            }
-        }
-        let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await;
-        let began = platform.now();
-        let response = match permit {
-            Ok(permit) => {
-                self.ask_as_edge(platform, admitted, fields, permit, self.config().origin_timeout)
-                    .await
-            }
-            Err(error) => Err(error),
-        };
-        let response = match response {
-            Ok(response) => response,
+        let (response, began) = match self.ask_for_range(platform, &incoming, admitted, &sent).await
+        {
+            Ok(asked) => asked,
             Err(error) => {
                 self.origin_failed(platform, &admitted.page.url(), error);
                 return self.passed(Err(error), admitted.route, cache_status);
