@@ -78,18 +78,13 @@ async fn carry<P: Platform, S: Sql>(
                 Some(_) | None => return Ok(()),
             }
         };
-        let outcome = loop {
-            let outcome = send(journal_host, platform, at, access, &delivery).await;
-            match outcome {
-                // Names that a front cache does not take must not keep their pages there.
-                Err(DeliveryError { failure: DeliveryFailure::Refused, .. })
-                    if delivery.targets != [Target::All] =>
-                {
-                    delivery.targets = vec![Target::All];
-                }
-                outcome => break outcome,
-            }
-        };
+        let mut outcome = send(journal_host, platform, at, access, &delivery).await;
+        let refused = matches!(&outcome, Err(error) if error.failure == DeliveryFailure::Refused);
+        if refused && delivery.targets != [Target::All] {
+            // Names that a front cache does not take must not keep their pages there.
+            delivery.targets = vec![Target::All];
+            outcome = send(journal_host, platform, at, access, &delivery).await;
+        }
         let now = platform.now();
         match outcome {
             Ok(DeliveryProgress::InProgress(call)) => {
@@ -101,20 +96,25 @@ async fn carry<P: Platform, S: Sql>(
             }
             Err(DeliveryError { failure, again }) => {
                 failed(journal_host, platform, name, failure, delivery.epochs.len());
-                let again = match failure {
-                    DeliveryFailure::CredentialsMissing
-                    | DeliveryFailure::CredentialsMalformed
-                    | DeliveryFailure::CredentialsRefused
-                    | DeliveryFailure::Unsupported => Some(MEND),
-                    DeliveryFailure::RateLimited
-                    | DeliveryFailure::Refused
-                    | DeliveryFailure::ServerError
-                    | DeliveryFailure::Unreachable => again,
-                };
+                let again = if needs_mending(failure) { Some(MEND) } else { again };
                 let reason = failure.as_str();
                 journal_host.act(|journal| journal.front_cache_failed(name, reason, again, now))?;
             }
         }
+    }
+}
+
+/// Whether somebody has to change a setting before it can succeed.
+const fn needs_mending(failure: DeliveryFailure) -> bool {
+    match failure {
+        DeliveryFailure::CredentialsMissing
+        | DeliveryFailure::CredentialsMalformed
+        | DeliveryFailure::CredentialsRefused
+        | DeliveryFailure::Unsupported => true,
+        DeliveryFailure::RateLimited
+        | DeliveryFailure::Refused
+        | DeliveryFailure::ServerError
+        | DeliveryFailure::Unreachable => false,
     }
 }
 

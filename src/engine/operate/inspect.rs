@@ -10,7 +10,7 @@ use crate::control::targets::{page_query, url_target};
 use crate::engine::context::Engine;
 use crate::engine::once_more;
 use crate::engine::port::Platform;
-use crate::index::{PageInfo, Retrying, ShardCall, ShardReply};
+use crate::index::{JobProgress, PageInfo, Retrying, ShardCall, ShardReply};
 use crate::journal::{JobRecord, JournalCall, JournalReply};
 
 impl<P: Platform> Engine<P> {
@@ -122,29 +122,7 @@ impl<P: Platform> Engine<P> {
         // Those that have taken it are done with it.
         sum.front_caches.retain(|front_cache| front_cache.waiting > 0);
         for part in parts {
-            sum.pages += part.pages;
-            sum.total += part.total;
-            sum.queued += part.queued;
-            sum.running += part.running;
-            sum.done += part.done;
-            sum.failed += part.failed;
-            sum.superseded += part.superseded;
-            sum.complete &= part.complete;
-            sum.unknown += part.unknown;
-            sum.retrying = match (sum.retrying, part.retrying) {
-                (Some(one), Some(other)) => {
-                    let pages = one.pages + other.pages;
-                    let next_try = one.next_try.min(other.next_try);
-                    let most = if other.attempts > one.attempts { other } else { one };
-                    Some(Retrying { pages, next_try, ..most })
-                }
-                (one, other) => one.or(other),
-            };
-            sum.failures.extend(part.failures.into_iter().map(|failure| FailedPage {
-                url: failure.url,
-                reason: failure.reason,
-                attempts: failure.attempts,
-            }));
+            add_part(&mut sum, part);
         }
         let untold =
             sum.front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
@@ -156,6 +134,33 @@ impl<P: Platform> Engine<P> {
         }
         Ok(sum)
     }
+}
+
+/// Adds what one shard says of a job.
+fn add_part(sum: &mut JobReply, part: JobProgress) {
+    sum.pages += part.pages;
+    sum.total += part.total;
+    sum.queued += part.queued;
+    sum.running += part.running;
+    sum.done += part.done;
+    sum.failed += part.failed;
+    sum.superseded += part.superseded;
+    sum.complete &= part.complete;
+    sum.unknown += part.unknown;
+    sum.retrying = match (sum.retrying.take(), part.retrying) {
+        (Some(one), Some(other)) => {
+            let pages = one.pages + other.pages;
+            let next_try = one.next_try.min(other.next_try);
+            let most = if other.attempts > one.attempts { other } else { one };
+            Some(Retrying { pages, next_try, ..most })
+        }
+        (one, other) => one.or(other),
+    };
+    sum.failures.extend(part.failures.into_iter().map(|failure| FailedPage {
+        url: failure.url,
+        reason: failure.reason,
+        attempts: failure.attempts,
+    }));
 }
 
 fn parse_cursor(cursor: Option<&str>) -> Result<(u16, Option<u64>), Problem> {

@@ -1,5 +1,6 @@
 //! The control API at work: what `control` has parsed and allowed is done through the ports.
 
+mod health;
 mod inspect;
 mod order;
 mod progress;
@@ -11,15 +12,14 @@ use futures_util::future::join_all;
 
 use crate::base::time::Millis;
 use crate::control::auth::{Caller, Claim};
-use crate::control::healthz::{Health, HealthReason};
-use crate::control::metrics::Gauge;
+use crate::control::healthz::HealthReason;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::{Accepted, json, json_fields};
 use crate::control::revalidate::RevalidateCommand;
 use crate::control::route::{ControlCall, route};
 use crate::control::secret::Secrets;
 use crate::control::targets::page_query;
-use crate::control::{metrics, purge_apis, reply, revalidate};
+use crate::control::{purge_apis, reply, revalidate};
 use crate::engine::bodies::Peer;
 use crate::engine::context::{Engine, Incoming};
 use crate::engine::fill::outcome::Work;
@@ -32,10 +32,9 @@ use crate::engine::operate::progress::Questions;
 use crate::engine::port::Platform;
 use crate::engine::request_body::{NotArrived, peer_of};
 use crate::engine::serve::response::{Answer, Body};
+use crate::http::RequestHead;
 use crate::http::cache_status::CacheStatus;
-use crate::http::{Fields, RequestHead};
 use crate::index::{ShardCall, ShardReply};
-use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
 
 /// What the control API goes by beside the settings.
 pub struct Guard<'a> {
@@ -134,16 +133,7 @@ impl<P: Platform> Engine<P> {
                 Ok(answer(200, json(&job)))
             }
             (ControlCall::JobEvents { id }, _) => self.stream_progress(platform, id).await,
-            (ControlCall::Replay { id }, _) => {
-                let replies = self.ask_all(platform, &ShardCall::Replay { job: id }).await?;
-                let count: u64 = replies
-                    .iter()
-                    .map(
-                        |reply| if let ShardReply::Replayed { count } = reply { *count } else { 0 },
-                    )
-                    .sum();
-                Ok(answer(202, json(&serde_json::json!({ "replayed": count }))))
-            }
+            (ControlCall::Replay { id }, _) => self.replay(platform, id).await,
             (ControlCall::TagPages { tag, paging }, _) => {
                 let pages = self.tag_pages(platform, tag, &paging).await?;
                 Ok(answer(200, json(&pages)))
@@ -155,16 +145,21 @@ impl<P: Platform> Engine<P> {
             (ControlCall::WorkersCache, _) => self.purge_workers_cache(platform, &body).await,
             (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
             (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
-            (ControlCall::Healthz, _) => {
-                let known = guard.secrets.knows_if_asked(&head.fields)?;
-                let health = self.health(platform, guard).await;
-                let body = if known { health.body() } else { health.body_for_strangers() };
-                Ok(answer(health.status(), body))
-            }
+            (ControlCall::Healthz, _) => self.healthz(platform, &head, guard).await,
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
             }
         }
+    }
+
+    /// Puts the failed pages of a job into the warm queues again.
+    async fn replay(&self, platform: &Rc<P>, job: String) -> Result<Answer<P>, Problem> {
+        let replies = self.ask_all(platform, &ShardCall::Replay { job }).await?;
+        let counts = replies
+            .iter()
+            .map(|reply| if let ShardReply::Replayed { count } = reply { *count } else { 0 });
+        let count: u64 = counts.sum();
+        Ok(answer(202, json(&serde_json::json!({ "replayed": count }))))
     }
 
     /// The whole of a call's body; `see` is shown each piece as it arrives.
@@ -344,105 +339,6 @@ impl<P: Platform> Engine<P> {
     /// settings.
     pub(crate) async fn shards(&self, platform: &Rc<P>) -> u16 {
         self.journal_status(platform).await.shards.max(self.config().shards)
-    }
-
-    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health. Nothing while it is out of
-    /// reach, which is told otherwise.
-    async fn journal_status(&self, platform: &Rc<P>) -> JournalStatus {
-        let now = platform.now();
-        if let Some((at, status)) = &self.isolate().borrow().journal_status
-            && now.since(*at) < self.config().sync_interval
-        {
-            return status.clone();
-        }
-        let status = match once_more::journal(&**platform, JournalCall::Status).await {
-            Ok(JournalReply::Status(status)) => status,
-            Ok(_) => JournalStatus::default(),
-            Err(error) => {
-                self.journal_failed(platform, "status", &error);
-                JournalStatus::default()
-            }
-        };
-        self.isolate().borrow_mut().journal_status = Some((now, status.clone()));
-        status
-    }
-
-    async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
-        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
-        let failing =
-            front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
-        let waiting = front_caches.iter().map(|front_cache| front_cache.waiting).sum();
-        let mut isolate = self.isolate().borrow_mut();
-        let now = platform.now();
-        let fills = isolate.fills.len() as u64;
-        let fill_bytes = isolate.fill_bytes();
-        let (entries, bytes) = (isolate.memory.len() as u64, isolate.memory.bytes());
-        let (targets, epoch) = (isolate.view.len() as u64, isolate.view.stamp());
-        let age = isolate.view.as_of().map(|as_of| now.since(as_of).0);
-        let gauges = [
-            (Gauge::ViewTargets, Some(targets)),
-            (Gauge::ViewBytes, Some(isolate.view.bytes())),
-            (Gauge::MarkBytes, Some(isolate.uncacheable.bytes())),
-            (Gauge::ViewEpoch, epoch.map(|epoch| epoch.0)),
-            (Gauge::ViewAge, age),
-            (Gauge::MemoryEntries, Some(entries)),
-            (Gauge::MemoryBytes, Some(bytes)),
-            (Gauge::Fills, Some(fills)),
-            (Gauge::FillBytes, Some(fill_bytes)),
-            (Gauge::OriginLimit, Some(u64::from(isolate.origin.limit()))),
-            (Gauge::OriginRequests, Some(u64::from(isolate.origin.under_way()))),
-            (Gauge::OriginWaiting, Some(u64::from(isolate.origin.waiting()))),
-            (Gauge::FrontCachesFailing, Some(failing as u64)),
-            (Gauge::FrontCacheWaiting, Some(waiting)),
-            (Gauge::ShardsMoving, Some(shards_moving)),
-        ];
-        for (gauge, value) in gauges {
-            if let Some(value) = value {
-                isolate.metrics.set(gauge, value);
-            }
-        }
-        let colo = platform.colo_name();
-        let facts = [("version", env!("CARGO_PKG_VERSION")), ("colo", colo.as_str())];
-        let text = isolate.metrics.render(&facts);
-        let fields: Fields =
-            [("content-type", metrics::CONTENT_TYPE), ("cache-control", "no-store")]
-                .into_iter()
-                .collect();
-        let cache_status = CacheStatus::default().detail("control");
-        Answer::new(200, fields, Body::Whole(P::chunk(text.as_bytes())), cache_status)
-    }
-
-    async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
-        let mut reasons = guard.problems.to_vec();
-        self.ensure_recent(platform, self.config().max_lag).await;
-        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
-        if shards_moving > 0 {
-            reasons.push(HealthReason::Resharding(shards_moving));
-        }
-        let failed = front_caches.into_iter().filter_map(|front_cache| {
-            let FrontCacheState { name, waiting, failure, .. } = front_cache;
-            Some(format!("{name}: {}; {waiting} invalidations wait", failure?))
-        });
-        let failed: Vec<String> = failed.collect();
-        if !failed.is_empty() {
-            reasons.push(HealthReason::FrontCacheFailed(failed));
-        }
-        let now = platform.now();
-        let config = self.config();
-        let view = &self.isolate().borrow().view;
-        let view_age = view.as_of().map(|as_of| now.since(as_of));
-        match view_age {
-            None => reasons.push(HealthReason::Cold),
-            Some(age) if age > config.journal_lost_limit => {
-                reasons.push(HealthReason::JournalLostTooLong(age))
-            }
-            Some(age) if age > config.max_lag => reasons.push(HealthReason::JournalLost(age)),
-            Some(_) => {}
-        }
-        if !guard.secrets.can_invalidate() {
-            reasons.push(HealthReason::NothingCanInvalidate);
-        }
-        Health { reasons, epoch: view.stamp(), view_age, config: Some(config.summary()) }
     }
 }
 

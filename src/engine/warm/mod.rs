@@ -3,6 +3,7 @@
 //! The shard's state machine says what to fetch, under which lease and stamp, and what a failure means; here the
 //! fetches are made, a few at a time, for at most [`SLICE`] of one alarm.
 
+mod fetch;
 pub(crate) mod import;
 
 use std::cell::RefCell;
@@ -15,30 +16,11 @@ use futures_util::future::{Either, select, select_all};
 
 use crate::base::sql::Sql;
 use crate::base::time::{Millis, Timestamp};
-use crate::cache::admission::{Admission, admit};
-use crate::cache::entry::Entry;
-use crate::cache::errors::{decides, is_of_the_moment};
-use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
-use crate::cache::storage::{Storage, StorageInput, storage};
-use crate::cache::tag::TagSet;
 use crate::control::metrics::Counter;
-use crate::engine::context::{Engine, USER_AGENT, own_request};
-use crate::engine::fill::lease::{Lease, StoreScope};
-use crate::engine::fill::outcome::Work;
-use crate::engine::fill::request::FetchContext;
-use crate::engine::fill::shared::SharedFill;
-use crate::engine::fill::stored::{fresh_until, keep_until, l2_key, stated_length};
-use crate::engine::invalidate::gone::Gone;
-use crate::engine::memory::StoredPage;
-use crate::engine::observe::{Operation, Tier};
-use crate::engine::origin_limit::Sender;
+use crate::engine::context::Engine;
 use crate::engine::platform_limits::{ALARM, CONNECTIONS, FETCHES, SUBREQUESTS};
-use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
-use crate::http::Fields;
-use crate::http::retry_after::retry_after;
-use crate::index::{
-    Outcome, RecordRequest, Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask,
-};
+use crate::engine::port::Platform;
+use crate::index::{Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask};
 
 /// How long one alarm begins new work.
 pub const SLICE: Millis = Millis(45_000);
@@ -50,9 +32,6 @@ const SLOW: Millis = Millis(5_000);
 const MOST_SLOW: usize = 2;
 /// How long an alarm goes on because of slow work, well within what the platform allows.
 const LONGEST: Millis = Millis(ALARM.0 / 2);
-/// How long a warm may take as a whole: the time limit of the origin, this at least, and a little more.
-const LEAST_LIMIT: Millis = Millis(20_000);
-const AFTER_HEAD: Millis = Millis(2_000);
 /// How long nothing new is looked for; what is due later than that is left to the next alarm.
 const LOOK: Millis = Millis(1_000);
 /// What one warm may ask for at most: twice the origin, where a connection was lost; L2, and the journal twice.
@@ -284,230 +263,4 @@ impl<P: Platform> Engine<P> {
     fn calls_beside(&self) -> usize {
         usize::from(self.config().shards).max(WARM_CALLS)
     }
-
-    async fn warm(&self, platform: &Rc<P>, task: &WarmTask) -> WarmResult {
-        let request = own_request(&task.page, task.request.clone());
-        let Admission::Serve(admitted) = admit(&request, self.config()) else {
-            return fetched(task, Outcome::Uncacheable { reason: "route".to_owned() }, 0);
-        };
-        if admitted.key != task.key {
-            // The rules of the key have changed since: nobody will ask for this one again.
-            return fetched(task, Outcome::Gone, 0);
-        }
-        let facts = EdgeFacts {
-            origin_secret: self.origin_secret(),
-            warm: true,
-            user_agent: USER_AGENT,
-            client_accept_encoding: None,
-        };
-        let mut sent = cacheable_request_fields(&request, &admitted, &facts);
-        add_selecting(&mut sent, &request, &task.vary);
-        let end = platform.now().plus(self.warm_limit());
-        let permit = match self.permit(platform, Sender::Background, None, None).await {
-            Ok(permit) => permit,
-            Err(error) => return failed(error, None),
-        };
-        let began = platform.now();
-        let timeout = self.config().origin_timeout.min(end.since(began));
-        let response =
-            match self.ask_as_edge(platform, &admitted, sent.clone(), permit, timeout).await {
-                Ok(response) if is_of_the_moment(response.head.status) => {
-                    platform.cancel(response.body);
-                    let after = retry_after(&response.head.fields, platform.now());
-                    return failed(OriginError::Status(response.head.status), after);
-                }
-                Ok(response) => response,
-                Err(error) => return failed(error, None),
-            };
-        let lease = Lease {
-            scope: StoreScope::World,
-            fence: task.fence,
-            stamp: task.stamp,
-            tags: task.tags.clone(),
-            vary: task.vary.clone(),
-            first: false,
-            leased: task.selection.clone(),
-        };
-        let arrived = platform.now();
-        let fetch = FetchContext { lease, stamp: task.stamp, sent, began, arrived };
-        let decision = storage(&StorageInput {
-            request: &request,
-            admitted: &admitted,
-            sent: &fetch.sent,
-            response: &response.head,
-            request_time: began,
-            response_time: arrived,
-        });
-        match decision {
-            Storage::Store(storable) => {
-                let status = response.head.status;
-                let entry = self.entry(&request, &admitted, storable, status, &fetch);
-                let fields = warm_fields(&request, &admitted, &fetch.sent);
-                self.store_warm(platform, task, (entry, fields, end), response).await
-            }
-            Storage::Share(_, reason) | Storage::Refuse(reason) => {
-                let status = response.head.status;
-                platform.cancel(response.body);
-                if !decides(status) {
-                    return failed(OriginError::Status(status), None);
-                }
-                if let Some(stamp) = task.stored.filter(|_| reason.is_of_the_origin()) {
-                    let reason = reason.as_str();
-                    let gone = Gone { status, reason, stamp, via: "warm" };
-                    if self.invalidate_gone(platform, &admitted, gone).await.is_err() {
-                        let reason = "journal-unreachable".to_owned();
-                        return WarmResult::Failed { reason, after: None };
-                    }
-                }
-                let outcome = match status {
-                    404 | 410 => Outcome::Gone,
-                    _ => Outcome::Uncacheable { reason: reason.as_str().to_owned() },
-                };
-                fetched(task, outcome, status)
-            }
-        }
-    }
-
-    async fn store_warm(
-        &self,
-        platform: &Rc<P>,
-        task: &WarmTask,
-        (mut entry, request, end): (Entry, Fields, Timestamp),
-        response: OriginResponse<P::Stream>,
-    ) -> WarmResult {
-        let status = entry.status;
-        let body = match self.read_whole(platform, response, end).await {
-            Ok(Some(body)) => body,
-            Ok(None) => {
-                return fetched(
-                    task,
-                    Outcome::Uncacheable { reason: "body-too-large".to_owned() },
-                    status,
-                );
-            }
-            Err(error) => return failed(error, None),
-        };
-        entry.body_length = P::length(&body) as u64;
-        let page = Rc::new(StoredPage { entry, body });
-        let entry = &page.entry;
-        let until = keep_until(entry);
-        let key = l2_key(entry);
-        let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));
-        let keep = until.since(platform.now());
-        let l2_key = match platform.global().put(&key, &record, &page.body, keep).await {
-            Ok(()) => Some(key),
-            Err(StoreError::TooLarge) => None,
-            Err(error) => {
-                self.store_failed(platform, Tier::Global, Operation::Put, &error);
-                return WarmResult::Failed { reason: "l2-failed".to_owned(), after: None };
-            }
-        };
-        self.store_in_colo(platform, &page).await;
-        WarmResult::Fetched(Box::new(RecordRequest {
-            page: entry.page.clone(),
-            key: entry.key.clone(),
-            selection: entry.selection.clone(),
-            leased: task.selection.clone(),
-            request,
-            tags: entry.tags.clone(),
-            stamp: entry.stamp,
-            fence: entry.fence,
-            l2_key,
-            status,
-            fresh_until: fresh_until(entry),
-            keep_until: until,
-            outcome: Outcome::Stored,
-        }))
-    }
-
-    /// How long a warm may take as a whole: its lease outlives it.
-    fn warm_limit(&self) -> Millis {
-        Millis(self.config().origin_timeout.max(LEAST_LIMIT).0.saturating_add(AFTER_HEAD.0))
-    }
-
-    /// The whole body, by the time that the warm has as a whole; none if it is larger than what may be stored. It
-    /// counts as memory of the isolate.
-    async fn read_whole(
-        &self,
-        platform: &Rc<P>,
-        response: OriginResponse<P::Stream>,
-        end: Timestamp,
-    ) -> Result<Option<P::Chunk>, OriginError> {
-        let stated = stated_length(&response.head.fields);
-        let mut body = Unread { platform, body: Some(response.body) };
-        let most = self.config().max_body;
-        if stated.is_some_and(|length| length > most) {
-            return Ok(None);
-        }
-        let held = SharedFill::begin(Work::Fetch, platform.now());
-        self.isolate().borrow_mut().watch_fill(&held);
-        loop {
-            let now = platform.now();
-            let timeout = self.config().origin_timeout.min(end.since(now));
-            let Some(stream) = &mut body.body else { return Err(OriginError::Broken) };
-            let Some(piece) = platform.read(stream, timeout).await? else { break };
-            held.push(piece, platform.now());
-            if held.total() > most {
-                return Ok(None);
-            }
-            let mut isolate = self.isolate().borrow_mut();
-            let most_held = self.config().fill_memory;
-            if isolate.fill_bytes() > most_held {
-                isolate.shed(now, most_held);
-                if isolate.fill_bytes() > most_held {
-                    return Err(OriginError::Busy);
-                }
-            }
-        }
-        body.body = None;
-        if stated.is_some_and(|length| length != held.total()) {
-            return Err(OriginError::Broken);
-        }
-        Ok(held.body())
-    }
-}
-
-/// A body that is given up when it is dropped unread.
-struct Unread<'a, P: Platform> {
-    platform: &'a Rc<P>,
-    body: Option<P::Stream>,
-}
-
-impl<P: Platform> Drop for Unread<'_, P> {
-    fn drop(&mut self) {
-        if let Some(body) = self.body.take() {
-            self.platform.cancel(body);
-        }
-    }
-}
-
-fn failed(error: OriginError, after: Option<Millis>) -> WarmResult {
-    let reason = match error {
-        OriginError::Status(status) => format!("origin-error {status}"),
-        OriginError::Unreachable
-        | OriginError::Timeout
-        | OriginError::Broken
-        | OriginError::Unreadable
-        | OriginError::Busy
-        | OriginError::Upload => error.as_str().to_owned(),
-    };
-    WarmResult::Failed { reason, after }
-}
-
-fn fetched(task: &WarmTask, outcome: Outcome, status: u16) -> WarmResult {
-    WarmResult::Fetched(Box::new(RecordRequest {
-        page: task.page.clone(),
-        key: task.key.clone(),
-        selection: task.selection.clone(),
-        leased: task.selection.clone(),
-        request: Fields::new(),
-        tags: TagSet::default(),
-        stamp: task.stamp,
-        fence: task.fence,
-        l2_key: None,
-        status,
-        fresh_until: Timestamp::ZERO,
-        keep_until: Timestamp::ZERO,
-        outcome,
-    }))
 }
