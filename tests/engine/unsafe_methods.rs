@@ -275,6 +275,36 @@ fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
     assert_eq!(own.text(), "render 3", "{}", own.cache_status());
 }
 
+/// No shard knows the page yet, but it is being fetched since before the visitor changed it: that fetch is none for this
+/// visitor.
+#[test]
+fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
+    let site = site();
+    let renders = Rc::new(Cell::new(0));
+    site.world.origin(move |reached: &Reached| {
+        if reached.method != "GET" {
+            return Ok(Script::new(200, &[], "done"));
+        }
+        renders.set(renders.get() + 1);
+        let body = format!("render {}", renders.get());
+        let slow = if renders.get() == 1 { 1_500 } else { 1 };
+        Ok(Script::new(200, &[("cache-control", FRESH)], &body).after(slow))
+    });
+    site.world.shards_down.set(true);
+    let asks = site.ams.clone();
+    let first = site.world.start(async move { asks.ask(request("GET", PAGE, &[])).await });
+    site.world.pass(500);
+    site.world.shards_down.set(false);
+    assert_eq!(site.from("192.0.2.1", "POST", PAGE).status, 200);
+    assert_eq!(site.head(), 0, "no shard knows of the page");
+    let own = site.from("192.0.2.1", "GET", PAGE);
+    assert_eq!(own.text(), "render 2", "{}", own.cache_status());
+    // Others share it, and it is stored.
+    assert_eq!(first.borrow().as_ref().unwrap().text(), "render 1");
+    assert_eq!(site.from("192.0.2.2", "GET", PAGE).text(), "render 1");
+    assert_eq!(site.from("192.0.2.1", "GET", PAGE).text(), "render 3");
+}
+
 /// Long addresses share a part of what is gathered, and put no ordinary one out.
 #[test]
 fn long_addresses_are_gathered_within_a_budget() {

@@ -16,6 +16,7 @@ use crate::engine::fill::outcome::FillOutcome;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::Candidate;
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::{Answer, Asked};
 use crate::http::cache_status::CacheStatus;
@@ -36,6 +37,8 @@ pub(crate) enum FollowOutcome<P: Platform> {
     NotStored(NoStore),
     /// The fill brought a variant that is selected by what the origin of a stored page does not get to see: pass.
     Foreign,
+    /// The fill began before its visitor changed the page: pass.
+    OwnChange,
     /// The fill brought nothing for it: fetch.
     FetchItself,
 }
@@ -59,6 +62,11 @@ impl<P: Platform> Engine<P> {
         let Ok(outcome) = fill.wait_outcome(&**platform, false, limit).await else {
             return FollowOutcome::FetchItself;
         };
+        match self.own_change_of(platform, waiting, &outcome) {
+            OwnChange::None => {}
+            OwnChange::Need(_) => return FollowOutcome::FetchItself,
+            OwnChange::Pass => return FollowOutcome::OwnChange,
+        }
         let asked = Asked::of(&incoming.head, admitted);
         let max_lag = self.max_lag(admitted);
         let cache_status =
@@ -103,6 +111,25 @@ impl<P: Platform> Engine<P> {
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }
+    }
+
+    /// What a visitor who changed the page may have of a fill: one that began before shows the page as it was.
+    fn own_change_of(
+        &self,
+        platform: &Rc<P>,
+        waiting: &Follower<'_, P>,
+        outcome: &FillOutcome<P>,
+    ) -> OwnChange {
+        let Follower { incoming, admitted, candidate, .. } = *waiting;
+        let began = match outcome {
+            FillOutcome::Streaming(entry, _) => entry.request_time,
+            FillOutcome::Complete(page, _) => page.entry.request_time,
+            FillOutcome::Failed(_)
+            | FillOutcome::NotStored(_)
+            | FillOutcome::InProgressElsewhere => return OwnChange::None,
+        };
+        let (page, now) = (&admitted.page, platform.now());
+        self.own_change(&incoming.head, page, Some(began), candidate.need, now)
     }
 
     /// Whether a fill's result is this request's variant, and began after every invalidation of its targets that

@@ -51,6 +51,9 @@ impl<P: Platform> Engine<P> {
                 FollowOutcome::Foreign => {
                     return self.whole(platform, incoming, admitted, &Whole::Vary).await;
                 }
+                FollowOutcome::OwnChange => {
+                    return self.whole(platform, incoming, admitted, &Whole::OwnChange).await;
+                }
                 FollowOutcome::FetchItself => {}
             }
         }
