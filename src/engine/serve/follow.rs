@@ -100,14 +100,11 @@ impl<P: Platform> Engine<P> {
                     FollowOutcome::FetchItself
                 }
             }
-            FillOutcome::Failed(error) => FollowOutcome::answered(self.failed(
-                platform,
-                &asked,
-                admitted,
-                candidate,
-                error,
-                cache_status,
-            )),
+            FillOutcome::Failed(error) => {
+                let asked = &asked;
+                let answer = self.failed(platform, asked, admitted, candidate, error, cache_status);
+                FollowOutcome::answered(answer)
+            }
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }
