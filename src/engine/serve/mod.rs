@@ -28,7 +28,7 @@ use crate::engine::uncacheable::place;
 use crate::http::cache_status::{CacheStatus, Forward};
 
 /// What a look-up leads to.
-#[expect(clippy::large_enum_variant, reason = "a box would cost each hit an allocation")]
+#[allow(clippy::large_enum_variant, reason = "a box would cost each hit an allocation")]
 enum Next<P: Platform> {
     /// The answer is there.
     Answer(Answer<P>),
