@@ -11,7 +11,11 @@ SILENCED_SYSTEM_CHECKS = ["fields.E323"]
 INSTALLED_APPS = ["django.contrib.contenttypes", "edge_isr", "shop"]
 MIDDLEWARE = ["edge_isr.middleware.EdgeISRMiddleware"]
 DATABASES = {
-    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ["SITE_DATABASE"]},
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ["SITE_DATABASE"],
+        "OPTIONS": {"timeout": float(os.environ["SITE_TIMEOUT"])},
+    },
 }
 EDGE_ISR = {
     "WORKER_URL": os.environ["SITE_WORKER"],

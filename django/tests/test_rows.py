@@ -67,7 +67,7 @@ def test_how_many_are_kept_has_a_limit(rows):
     assert list(known) == [(Category, ("name",))]
 
 
-@pytest.mark.parametrize("key", ["7", True, 2**40, 2**70])
+@pytest.mark.parametrize("key", ["7", True, 2**40, 2**62])
 def test_keys_that_are_no_plain_numbers_are_looked_for_as_the_orm_does(key, rows):
     with transaction.atomic():
         found = Category.objects.filter(pk=key).values_list("name").first()

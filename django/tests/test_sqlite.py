@@ -15,6 +15,11 @@ TESTS = Path(__file__).parent
 PACKAGE = Path(edge_isr.__file__).parent.parent
 PATH = [str(PACKAGE), str(TESTS), *filter(None, [os.environ.get("PYTHONPATH")])]
 
+# Seconds that SQLite waits for a lock: Django's default; and where the whole suite runs, beside
+# others, on few processors. What the package must not cause, a refusal at once, is one with any.
+TIMEOUT = 5
+PATIENT = 60
+
 
 @pytest.fixture(params=["up", "down"])
 def address(request):
@@ -41,6 +46,7 @@ def site(request, tmp_path, address):
         "DJANGO_SETTINGS_MODULE": "sqlite_settings",
         "SITE_DATABASE": str(database),
         "SITE_WORKER": address,
+        "SITE_TIMEOUT": str(TIMEOUT if request.config.getoption("sqlite_runs") > 1 else PATIENT),
     }
     manage = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v0"]
     done = subprocess.run(manage, env=environment, capture_output=True, text=True, check=True)
