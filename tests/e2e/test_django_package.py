@@ -160,11 +160,14 @@ def test_the_routes_that_views_ask_for(start_worker, tmp_path):
     plain = start_worker(f"http://127.0.0.1:{port}")
     site = Story(tmp_path, "auto", port, plain)
     try:
+        # The objects of a new worker start with its first call; the command waits a few seconds only.
+        assert plain.get("/__isr/healthz").status == 200
         lacking = site.manage("edge_isr_routes", "--check", code=1)
         for what in ("HX-Request never reaches", "make pages of their own", "vary_on: device"):
             assert what in lacking
         routes = json.loads(site.manage("edge_isr_routes"))
         edge = start_worker(f"http://127.0.0.1:{port}", config=routes)
+        assert edge.get("/__isr/healthz").status == 200
         site.env["STORY_EDGE"] = edge.url
         assert "have all that the views ask for" in site.manage("edge_isr_routes", "--check")
         assert edge.get("/search/?q=a").text == "page of a"
