@@ -1,4 +1,7 @@
-"""Puts the machine beside the figures of a benchmark, and both into the results: bench.py PART FIGURES RESULTS."""
+"""Puts the machine beside the figures of a benchmark, and both into the results.
+
+bench.py PART FIGURES RESULTS
+"""
 
 import datetime
 import json
@@ -55,9 +58,11 @@ def main() -> None:
     for cell in measured.get("cells", []):
         print(f"{cell['name']}, {cell['readers']} readers, origin {cell['origin_ms']} ms")
         for one in cell["found"]:
-            print(f"{one['answers_a_second']:>14,.0f} answers/s, {one['own_errors']} errors of its own: {one['by']}")
+            rate, errors = one["answers_a_second"], one["own_errors"]
+            print(f"{rate:>14,.0f} answers/s, {errors} errors of its own: {one['by']}")
     for name, counts in measured.get("operations", {}).items():
-        print(f"{name}: {', '.join(f'{what} {number:.3g}' for what, number in counts.items()) or 'nothing'}")
+        listed = ", ".join(f"{what} {number:.3g}" for what, number in counts.items())
+        print(f"{name}: {listed or 'nothing'}")
 
 
 if __name__ == "__main__":

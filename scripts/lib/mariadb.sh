@@ -37,8 +37,9 @@ start_mariadb() {
     chown nobody "$MARIADB_DIRECTORY"/{data,run,tmp}
   fi
   # Names of tables in capitals are found, as they are on other databases and on other systems.
-  mariadb_user mariadb-install-db --no-defaults --datadir="$MARIADB_DIRECTORY/data" --lower-case-table-names=1 \
-    --tmpdir="$MARIADB_DIRECTORY/tmp" --auth-root-authentication-method=normal --skip-test-db >"$MARIADB_DIRECTORY/install.log" 2>&1 || {
+  mariadb_user mariadb-install-db --no-defaults --datadir="$MARIADB_DIRECTORY/data" \
+    --lower-case-table-names=1 --tmpdir="$MARIADB_DIRECTORY/tmp" --skip-test-db \
+    --auth-root-authentication-method=normal >"$MARIADB_DIRECTORY/install.log" 2>&1 || {
     cat "$MARIADB_DIRECTORY/install.log"
     return 1
   }
@@ -47,12 +48,14 @@ CREATE USER 'edge'@'localhost';
 GRANT ALL ON *.* TO 'edge'@'localhost';
 SQL
   # Nothing of it outlives the run, so it need not reach the disk.
-  mariadb_user "$server" --no-defaults --datadir="$MARIADB_DIRECTORY/data" --socket="$MARIADB_SOCKET" \
-    --tmpdir="$MARIADB_DIRECTORY/tmp" --skip-networking --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 --skip-log-bin --lower-case-table-names=1 \
+  mariadb_user "$server" --no-defaults --datadir="$MARIADB_DIRECTORY/data" \
+    --socket="$MARIADB_SOCKET" --tmpdir="$MARIADB_DIRECTORY/tmp" --skip-networking \
+    --innodb-flush-log-at-trx-commit=0 --sync-binlog=0 --skip-log-bin --lower-case-table-names=1 \
     --character-set-server=utf8mb4 --init-file="$MARIADB_DIRECTORY/init.sql" \
     --pid-file="$MARIADB_DIRECTORY/run/pid" >"$MARIADB_DIRECTORY/server.log" 2>&1 &
   local starter=$!
-  until grep -q 'ready for connections' "$MARIADB_DIRECTORY/server.log" && [ -S "$MARIADB_SOCKET" ]; do
+  until grep -q 'ready for connections' "$MARIADB_DIRECTORY/server.log" &&
+    [ -S "$MARIADB_SOCKET" ]; do
     if ! kill -0 "$starter" 2>/dev/null || [ "$waited" -gt 600 ]; then
       cat "$MARIADB_DIRECTORY/server.log"
       return 1
