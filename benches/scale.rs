@@ -1,8 +1,10 @@
-//! The index, the journal and the view at the size of a large site, on real SQLite: what `scripts/bench` runs.
+//! The index, the journal and the view at the size of a large site, on real SQLite: what
+//! `scripts/bench` runs.
 //!
-//! `--quick` takes a tenth of the pages; `--cache-kib N` gives SQLite another page cache than its default of 2,000 KiB.
-//! It prints one JSON document: per figure its value, unit and bound, and the lowest and highest of the parts that it
-//! is the median of. It judges nothing: figures depend on the machine (docs/scale.md).
+//! `--quick` takes a tenth of the pages; `--cache-kib N` gives SQLite another page cache than its
+//! default of 2,000 KiB. It prints one JSON document: per figure its value, unit and bound, and the
+//! lowest and highest of the parts that it is the median of. It judges nothing: figures depend on
+//! the machine (docs/scale.md).
 
 #![allow(clippy::disallowed_methods, reason = "how long things take is what is measured")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a benchmark")]
@@ -197,8 +199,8 @@ fn delta(figures: &mut Vec<Figure>) {
 
 // --- the index
 
-/// A page's tags: one of its own, some of a hundred thousand that few pages have, one of a thousand pages, one of a
-/// tenth of the site, and one of every page.
+/// A page's tags: one of its own, some of a hundred thousand that few pages have, one of a thousand
+/// pages, one of a tenth of the site, and one of every page.
 fn tags_of(page: u64, pages: u64, rng: &mut fastrand::Rng) -> TagSet {
     let few = std::iter::repeat_with(|| name("item", rng.u64(0..pages / 10))).take(6);
     [name("post", page), name("thousand", page / 1_000), name("tenth", page % 10), name("all", 0)]
@@ -210,7 +212,8 @@ fn tags_of(page: u64, pages: u64, rng: &mut fastrand::Rng) -> TagSet {
 fn index(directory: &Path, pages: u64, figures: &mut Vec<Figure>) {
     let file = directory.join("shard");
     let sql = Sqlite::file(&file);
-    // A write-ahead log that waits for no disk: in an object it is the platform that makes writes durable.
+    // A write-ahead log that waits for no disk: in an object it is the platform that makes writes
+    // durable.
     sql.exec("PRAGMA journal_mode = WAL", &[]).unwrap();
     sql.exec("PRAGMA synchronous = OFF", &[]).unwrap();
     let cache = std::env::args().skip_while(|argument| argument != "--cache-kib").nth(1);
@@ -249,7 +252,8 @@ enum By {
 fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
     let mut rng = fastrand::Rng::with_seed(1);
     let own = |variants| Move { shards: 1, own: 0, at: T0, variants, ..Move::default() };
-    // The first raises the shard's fencing numbers past the other's; it takes pages from a lease's time later on.
+    // The first raises the shard's fencing numbers past the other's; it takes pages from a lease's
+    // time later on.
     let last = RecordRequest { fence: pages, ..bound(pages, pages, &mut rng) };
     assert_eq!(moved(bench, own(vec![handed_over(&last)]), T0), ShardReply::Moved { done: false });
     let mut measured = [(); 2].map(|()| (Vec::new(), Vec::new(), Vec::new(), Vec::new()));
@@ -381,7 +385,8 @@ fn fills(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
     });
 }
 
-/// What a webhook waits for: the journal's transaction, then the shard's. In turns, so that both meet the same machine.
+/// What a webhook waits for: the journal's transaction, then the shard's. In turns, so that both
+/// meet the same machine.
 fn acknowledge(bench: &mut Bench, figures: &mut Vec<Figure>) {
     let mut journal = Journal::open(Sqlite::memory(), JournalConfig::default()).unwrap();
     let mut epoch = 1;

@@ -1,7 +1,7 @@
 //! edge-isr: an ISR cache inside a CDN.
 //!
-//! The cache is pure, synchronous Rust that knows no Cloudflare type and reads no clock; `cloudflare` is a thin shell
-//! around it. A room imports only from those to its left:
+//! The cache is pure, synchronous Rust that knows no Cloudflare type and reads no clock;
+//! `cloudflare` is a thin shell around it. A room imports only from those to its left:
 //!
 //! `base ← http ← config ← cache ← journal ← index ← control ← front_caches ← engine ← cloudflare`
 //!

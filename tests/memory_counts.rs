@@ -1,5 +1,6 @@
-//! What an isolate counts beside what an allocator counts, for arbitrary contents of each holder: L0 (long keys, many
-//! fields, many tags, marks), the view, what is remembered of answers that can't be stored, bodies of requests.
+//! What an isolate counts beside what an allocator counts, for arbitrary contents of each holder:
+//! L0 (long keys, many fields, many tags, marks), the view, what is remembered of answers that
+//! can't be stored, bodies of requests.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -126,7 +127,8 @@ fn put(memory: &mut Memory<Rc<[u8]>>, record: &Record) {
     memory.put(&key, held);
 }
 
-/// An isolate never holds more than it counts, to a tenth; and it does not count three times what it holds.
+/// An isolate never holds more than it counts, to a tenth; and it does not count three times what
+/// it holds.
 #[test]
 fn what_is_held_is_counted() {
     let mut runner = TestRunner::new(Config { cases: 24, ..Config::default() });
@@ -210,7 +212,8 @@ fn marks_count(pages: &[(u64, bool)]) -> Result<(), TestCaseError> {
     counts(held_since(before), uncacheable.bytes())
 }
 
-/// Bodies of many senders in pieces of any length. What is counted of a request beside its body is held elsewhere.
+/// Bodies of many senders in pieces of any length. What is counted of a request beside its body is
+/// held elsewhere.
 fn bodies_count(pieces: &[(u8, u16)]) -> Result<(), TestCaseError> {
     let before = ALLOCATED.load(Ordering::Relaxed);
     let mut bodies: Bodies<Rc<[u8]>> = Bodies::new(1 << 20);

@@ -25,8 +25,8 @@ const TOKEN: &str = "0123456789abcdef";
 /// body
 /// ```
 ///
-/// Secrets are taken whole or refused with reasons; nobody is let in who does not show one of them; and what is
-/// signed is let in, unless a byte of it is changed.
+/// Secrets are taken whole or refused with reasons; nobody is let in who does not show one of them;
+/// and what is signed is let in, unless a byte of it is changed.
 pub(crate) fn credentials(data: &[u8]) {
     let text = latin1(data);
     let (head, body) = text.split_once("\n\n").unwrap_or((&text, ""));

@@ -1,5 +1,5 @@
-//! One exchange, from the visitor's request to the second visitor's answer: admission, forwarding, keys, storage,
-//! reuse, validation, ranges.
+//! One exchange, from the visitor's request to the second visitor's answer: admission, forwarding,
+//! keys, storage, reuse, validation, ranges.
 //!
 //! The bytes are a text, so that the corpus can be read and written by hand:
 //!
@@ -194,8 +194,8 @@ fn check_sent(sent: &Fields, admitted: &Admitted<'_>) {
     assert_eq!(sent.all("x-forwarded-proto").count(), 1);
 }
 
-/// What is not in the key does not reach the origin: two visitors of one page, the second with further fields, make
-/// it see the same, but for what it can name in `Vary`.
+/// What is not in the key does not reach the origin: two visitors of one page, the second with
+/// further fields, make it see the same, but for what it can name in `Vary`.
 fn check_key(
     request: &RequestHead,
     admitted: &Admitted<'_>,
@@ -222,7 +222,8 @@ fn check_key(
     assert_eq!(own(sent), own(&theirs), "{:?}", admitted.key);
 }
 
-/// A warm asks for the very page that its visitor asked for, and the origin sees what it saw then, but for credentials.
+/// A warm asks for the very page that its visitor asked for, and the origin sees what it saw then,
+/// but for credentials.
 fn check_warm(request: &RequestHead, admitted: &Admitted<'_>, sent: &Fields, config: &Config) {
     let kept = warm_fields(request, admitted, sent);
     let warm = RequestHead { fields: kept, method: "GET".to_owned(), ..request.clone() };

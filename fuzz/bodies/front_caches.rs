@@ -1,5 +1,6 @@
 //! Caches in front of the edge: a line with a digit that chooses one, a line with the status of its
-//! answer, the body of a `revalidate` call that it is told of, an empty line, the body of its answer.
+//! answer, the body of a `revalidate` call that it is told of, an empty line, the body of its
+//! answer.
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::cache::tag::Target;

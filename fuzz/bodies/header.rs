@@ -22,7 +22,8 @@ pub(crate) fn age(data: &[u8]) {
     }
 }
 
-/// A plain `no-store` or `private` is heard wherever it stands, and taking directives out leaves the others.
+/// A plain `no-store` or `private` is heard wherever it stands, and taking directives out leaves
+/// the others.
 pub(crate) fn cache_control(data: &[u8]) {
     let fields = lines_of("cache-control", data);
     let read = ResponseDirectives::of(&fields, "cache-control");
@@ -46,7 +47,8 @@ pub(crate) fn cache_control(data: &[u8]) {
     }
 }
 
-/// What we say in `Cache-Status` is always a list of structured fields (RFC 9211 §2), whoever spoke before.
+/// What we say in `Cache-Status` is always a list of structured fields (RFC 9211 §2), whoever spoke
+/// before.
 pub(crate) fn cache_status(data: &[u8]) {
     let mut fields = lines_of("cache-status", data);
     let _ = is_upstream_hit(&fields);

@@ -1,5 +1,5 @@
-//! What is not a field: addresses, settings, control calls, stored envelopes, the messages of Durable
-//! Objects, queries.
+//! What is not a field: addresses, settings, control calls, stored envelopes, the messages of
+//! Durable Objects, queries.
 
 use std::collections::HashSet;
 
@@ -23,8 +23,8 @@ use serde::de::DeserializeOwned;
 
 use super::latin1;
 
-/// What was read is canonical: read again it is the same. A URL that names a page names the one that
-/// a visitor's request for it would.
+/// What was read is canonical: read again it is the same. A URL that names a page names the one
+/// that a visitor's request for it would.
 pub(crate) fn address(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Ok(host) = parse_host(&text) {
@@ -148,8 +148,8 @@ pub(crate) fn delta(data: &[u8]) {
     }
 }
 
-/// A pattern without `*` matches itself alone; another reading of a path is an absolute path without
-/// dots, and what an origin would have to decode is decoded.
+/// A pattern without `*` matches itself alone; another reading of a path is an absolute path
+/// without dots, and what an origin would have to decode is decoded.
 pub(crate) fn path(data: &[u8]) {
     let text = latin1(data);
     let (pattern, path) = text.split_once('\n').unwrap_or((&text, "/a/b"));

@@ -1,4 +1,5 @@
-//! Other caches' purge APIs: a line each for method, path, query and fields, an empty line, the body.
+//! Other caches' purge APIs: a line each for method, path, query and fields, an empty line, the
+//! body.
 
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::config::Config;
@@ -23,7 +24,8 @@ fn site() -> Option<(Config, Secrets)> {
     Some((parse_config(text).ok()?, secrets.ok()?))
 }
 
-/// A call is a command with targets or a refusal in the 400s; and nobody makes one without the token.
+/// A call is a command with targets or a refusal in the 400s; and nobody makes one without the
+/// token.
 pub(crate) fn purge_apis(data: &[u8]) {
     SITE.with(|site| {
         let Some((config, secrets)) = site else { panic!("our own settings are refused") };

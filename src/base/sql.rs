@@ -1,4 +1,5 @@
-//! The SQL port: what the journal and the index need of SQLite. Durable Objects and tests implement it.
+//! The SQL port: what the journal and the index need of SQLite. Durable Objects and tests implement
+//! it.
 
 pub mod row;
 
@@ -42,8 +43,9 @@ pub const MAX_PARAMETERS: usize = 100;
 pub trait Sql {
     /// Runs one statement and returns all its rows.
     ///
-    /// A limit that is bound is written `LIMIT 0 + ?`: SQLite takes a parameter that stands alone there for a part of
-    /// the plan, and parses the statement anew each time one is bound (<https://sqlite.org/qpsg.html>).
+    /// A limit that is bound is written `LIMIT 0 + ?`: SQLite takes a parameter that stands alone
+    /// there for a part of the plan, and parses the statement anew each time one is bound
+    /// (<https://sqlite.org/qpsg.html>).
     ///
     /// # Errors
     /// When SQLite refuses it.

@@ -1,4 +1,5 @@
-//! Points in time and lengths of time, as plain values. Nothing here reads a clock: `now` is always an argument.
+//! Points in time and lengths of time, as plain values. Nothing here reads a clock: `now` is always
+//! an argument.
 
 use serde::{Deserialize, Serialize};
 
@@ -74,8 +75,8 @@ impl Millis {
         Seconds(self.0 / 1000)
     }
 
-    /// The number of seconds in decimal digits: `2`, `0.25`. Without floating point, whose formatting
-    /// would weigh 20 KiB in the worker.
+    /// The number of seconds in decimal digits: `2`, `0.25`. Without floating point, whose
+    /// formatting would weigh 20 KiB in the worker.
     #[must_use]
     pub fn decimal_seconds(self) -> String {
         let (whole, rest) = (self.0 / 1000, self.0 % 1000);

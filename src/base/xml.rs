@@ -1,6 +1,6 @@
-//! The tokens of XML 1.0, as far as sitemaps and calls of other APIs need them: elements, text, CDATA, the
-//! references that XML itself defines. Refused are document types: entities of one's own are how a parser is
-//! made to work for ever.
+//! The tokens of XML 1.0, as far as sitemaps and calls of other APIs need them: elements, text,
+//! CDATA, the references that XML itself defines. Refused are document types: entities of one's own
+//! are how a parser is made to work for ever.
 
 /// The longest tag, comment or text between two tags that is looked at.
 pub const MAX_TOKEN_BYTES: usize = 64 << 10;

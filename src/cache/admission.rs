@@ -1,8 +1,8 @@
 //! Admission: is this request one for the cache, and for which page?
 //!
-//! Served from the cache are GET and HEAD for a route that caches, without anything that makes the answer one
-//! visitor's own. What is not for the cache passes to the origin; what can't be right is refused. The page's key is
-//! made of exactly what the origin will be sent.
+//! Served from the cache are GET and HEAD for a route that caches, without anything that makes the
+//! answer one visitor's own. What is not for the cache passes to the origin; what can't be right is
+//! refused. The page's key is made of exactly what the origin will be sent.
 
 use crate::cache::key::{CacheKey, Page};
 use crate::config::{Action, Config, ForwardHeaders, Route, VaryOn};
@@ -19,7 +19,8 @@ use super::query::normalise_query;
 
 /// The longest path and query.
 pub const MAX_URI_BYTES: usize = 16 << 10;
-/// The most segments of a path whose page is stored: each prefix is a target, which every hit compares.
+/// The most segments of a path whose page is stored: each prefix is a target, which every hit
+/// compares.
 pub const MAX_SEGMENTS: usize = 100;
 /// The most bytes of fields.
 pub const MAX_FIELDS_BYTES: usize = 128 << 10;
@@ -203,7 +204,8 @@ pub fn page(request: &RequestHead, route: &Route, config: &Config) -> Page {
     }
 }
 
-/// The page of an absolute URL, as a visitor's request for it would name it; none if it is no `http` or `https` URL.
+/// The page of an absolute URL, as a visitor's request for it would name it; none if it is no
+/// `http` or `https` URL.
 #[must_use]
 pub fn page_of_url(url: &str, config: &Config) -> Option<Page> {
     let url = url::Url::parse(url).ok().filter(|url| matches!(url.scheme(), "http" | "https"))?;

@@ -1,8 +1,8 @@
 //! The visitor's kind of device, as one of three words ([`crate::config::VaryOn::Device`]).
 //!
-//! In this order: `iPad`, `Tablet`, or `Android` without `Mobi` in the User-Agent is a tablet; `Sec-CH-UA-Mobile: ?1`
-//! or `Mobi` is a mobile; everything else, robots included, is a desktop. Letters' case does not matter. As a
-//! User-Agent, each of the words means itself.
+//! In this order: `iPad`, `Tablet`, or `Android` without `Mobi` in the User-Agent is a tablet;
+//! `Sec-CH-UA-Mobile: ?1` or `Mobi` is a mobile; everything else, robots included, is a desktop.
+//! Letters' case does not matter. As a User-Agent, each of the words means itself.
 
 use crate::http::Fields;
 

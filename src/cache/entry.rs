@@ -119,7 +119,8 @@ impl FreshnessSource {
 pub enum Demand {
     /// Nothing beyond freshness.
     Nothing,
-    /// `must-revalidate`, `proxy-revalidate` or an explicit `s-maxage` without a stale window: never stale.
+    /// `must-revalidate`, `proxy-revalidate` or an explicit `s-maxage` without a stale window:
+    /// never stale.
     WhenStale,
     /// `no-cache`: each reuse is validated.
     Always,
@@ -139,8 +140,8 @@ pub const fn text_bytes(text: &str) -> u64 {
     text.len() as u64 + ALLOCATION
 }
 
-/// What a map takes with room for so many entries: its table, of a power of two places that are seven eighths full at
-/// most, each with a byte of its own.
+/// What a map takes with room for so many entries: its table, of a power of two places that are
+/// seven eighths full at most, each with a byte of its own.
 #[must_use]
 pub const fn map_bytes<K, V>(capacity: usize) -> u64 {
     if capacity == 0 {

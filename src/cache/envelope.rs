@@ -4,9 +4,10 @@
 //! "EISR"  version:u8  head_length:u32 (big-endian)  head (JSON)  body
 //! ```
 //!
-//! The body's bytes never pass through here: a store writes them behind the prefix that [`encode`] returns, and cuts
-//! them off where [`split`] says. What can't be read is a [`CodecError`], which the engine treats as a miss with a
-//! reason. A reader takes every version up to its own; fields are only ever added.
+//! The body's bytes never pass through here: a store writes them behind the prefix that [`encode`]
+//! returns, and cuts them off where [`split`] says. What can't be read is a [`CodecError`], which
+//! the engine treats as a miss with a reason. A reader takes every version up to its own; fields
+//! are only ever added.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -73,8 +74,8 @@ impl std::fmt::Display for CodecError {
 
 impl std::error::Error for CodecError {}
 
-/// What follows in the head beside this field. It is read first, on its own: a derived enum with its
-/// name inside buffers the whole head before it reads it.
+/// What follows in the head beside this field. It is read first, on its own: a derived enum with
+/// its name inside buffers the whole head before it reads it.
 #[derive(Deserialize)]
 struct Kinded {
     kind: Kind,

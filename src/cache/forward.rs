@@ -1,10 +1,11 @@
 //! Which fields go on: from the visitor to the origin, and from the origin to the visitor.
 //!
-//! On a request whose answer may be stored the origin sees a short list, because whatever it sees the answer may
-//! depend on: `Accept`, `Accept-Language`, what the route lists (which is in the key), the cookies of the
-//! key, `Origin` where the page is known to vary on it, and what the edge says itself. A route with
-//! [`ForwardHeaders::All`] forwards all but what belongs to the hop, what only proxies may say, and conditions and
-//! ranges, which are the edge's own; its origin's `Vary` must then be right.
+//! On a request whose answer may be stored the origin sees a short list, because whatever it sees
+//! the answer may depend on: `Accept`, `Accept-Language`, what the route lists (which is in the
+//! key), the cookies of the key, `Origin` where the page is known to vary on it, and what the edge
+//! says itself. A route with [`ForwardHeaders::All`] forwards all but what belongs to the hop, what
+//! only proxies may say, and conditions and ranges, which are the edge's own; its origin's `Vary`
+//! must then be right.
 
 use crate::cache::entry::FreshnessSource;
 use crate::cache::tag::{Tag, TagSet};
@@ -19,7 +20,8 @@ use crate::http::{Fields, RequestHead, accept, cookie, encoding, language, loop_
 
 use super::admitted::Admitted;
 
-/// The value of `visitor_cache_control` that passes the origin's own `Cache-Control` and `CDN-Cache-Control` unchanged.
+/// The value of `visitor_cache_control` that passes the origin's own `Cache-Control` and
+/// `CDN-Cache-Control` unchanged.
 pub const ORIGIN_CACHE_CONTROL: &str = "origin";
 /// The field of RFC 9213 §3 that is targeted at CDNs.
 const CDN_CACHE_CONTROL: &str = "cdn-cache-control";
@@ -54,7 +56,8 @@ pub fn cacheable_request_fields(
             let mut all = came.clone();
             remove_hop_by_hop(&mut all);
             let drop = |n: &str| is_proxy_only(n) || is_unkeyed(n) || CONDITIONS.contains(&n);
-            // A WSGI origin takes `Accept_Language` for `Accept-Language`, and no `Vary` tells of it.
+            // A WSGI origin takes `Accept_Language` for `Accept-Language`, and no `Vary` tells of
+            // it.
             all.retain(|name, _| name != "host" && !name.contains('_') && !drop(name));
             all
         }
@@ -74,7 +77,8 @@ pub fn cacheable_request_fields(
             listed
         }
     };
-    // A field without a value and no field are one in the variant's key: the origin sees them as one, too.
+    // A field without a value and no field are one in the variant's key: the origin sees them as
+    // one, too.
     fields.retain(|_, value| !trim(value).is_empty());
     if !admitted.route.languages.is_empty() {
         let accepted = came.joined("accept-language");
@@ -98,8 +102,8 @@ const NEGOTIATED: &[&str] = &["accept", "accept-language"];
 /// The longest value of a field that a route lists.
 const MAX_LISTED_BYTES: usize = 1024;
 
-/// What a request says in the fields that its route lists: in the page's key, whatever the origin's `Vary` says,
-/// because the origin sees it. A value that is too long is left out.
+/// What a request says in the fields that its route lists: in the page's key, whatever the origin's
+/// `Vary` says, because the origin sees it. A value that is too long is left out.
 #[must_use]
 pub fn listed_fields(request: &RequestHead, route: &Route) -> Vec<(String, String)> {
     let ForwardHeaders::Listed(names) = &route.forward_headers else { return Vec::new() };
@@ -117,8 +121,9 @@ pub fn listed_fields(request: &RequestHead, route: &Route) -> Vec<(String, Strin
     names.iter().filter(listed).filter_map(value).collect()
 }
 
-/// Adds `Origin` to the fields of an origin request for a page that is known to vary on it. Where that is not known, the
-/// page is asked for without: an origin that repeats it without saying so would have it in everyone's page.
+/// Adds `Origin` to the fields of an origin request for a page that is known to vary on it. Where
+/// that is not known, the page is asked for without: an origin that repeats it without saying so
+/// would have it in everyone's page.
 pub fn add_selecting(fields: &mut Fields, request: &RequestHead, names: &[String]) {
     if names.iter().any(|name| name == "origin")
         && !fields.has("origin")
@@ -186,9 +191,10 @@ fn own_fields(fields: &mut Fields, request: &RequestHead, edge: &EdgeFacts<'_>) 
     }
 }
 
-/// What the index keeps of a request, for a warm of the same variant: asked with it, the key and what goes to the
-/// origin come out the same. Nothing else that the visitor wrote is kept: anyone can write much. Credentials are
-/// never kept, not even where a route lets them reach the origin; nor is the visitor's own name of their device.
+/// What the index keeps of a request, for a warm of the same variant: asked with it, the key and
+/// what goes to the origin come out the same. Nothing else that the visitor wrote is kept: anyone
+/// can write much. Credentials are never kept, not even where a route lets them reach the origin;
+/// nor is the visitor's own name of their device.
 #[must_use]
 pub fn warm_fields(request: &RequestHead, admitted: &Admitted<'_>, sent: &Fields) -> Fields {
     let fact = |name: &str| admitted.facts.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
@@ -215,7 +221,8 @@ pub fn warm_fields(request: &RequestHead, admitted: &Admitted<'_>, sent: &Fields
     fields
 }
 
-/// Whether a field of an origin request is one that the edge sets for every visitor alike: no variant depends on it.
+/// Whether a field of an origin request is one that the edge sets for every visitor alike: no
+/// variant depends on it.
 #[must_use]
 pub fn is_edge_own(name: &str) -> bool {
     matches!(
@@ -230,7 +237,8 @@ pub fn is_edge_own(name: &str) -> bool {
     )
 }
 
-/// The fields that visitors get, from a stored response or one that passes (`FreshnessSource::None`).
+/// The fields that visitors get, from a stored response or one that passes
+/// (`FreshnessSource::None`).
 #[must_use]
 pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -> Fields {
     let mut sent = fields.clone();
@@ -269,7 +277,8 @@ pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -
 /// What Cloudflare takes as a page's tags, in bytes; beyond it, it would drop some.
 const MAX_TAG_BYTES: usize = 16_000;
 
-/// Passes the tags on to the caches in front of the edge that purge by them. What they could not purge they may not keep.
+/// Passes the tags on to the caches in front of the edge that purge by them. What they could not
+/// purge they may not keep.
 pub fn pass_tags(sent: &mut Fields, route: &Route, tags: Option<&TagSet>) {
     for provider in &route.visitor_tags {
         let Some(name) = provider.tag_field else { continue };

@@ -1,8 +1,9 @@
-//! Freshness: for how long a response can be used (RFC 9111 §4.2, RFC 5861), and its age when it came.
+//! Freshness: for how long a response can be used (RFC 9111 §4.2, RFC 5861), and its age when it
+//! came.
 //!
-//! First that says something: `CDN-Cache-Control`, `Surrogate-Control`, `s-maxage`, `max-age`, `Expires`, the
-//! route's `negative_ttl` and `ttl`, and heuristics where the route wants them. What can't be read is a lifetime of
-//! 0, not the next source's.
+//! First that says something: `CDN-Cache-Control`, `Surrogate-Control`, `s-maxage`, `max-age`,
+//! `Expires`, the route's `negative_ttl` and `ttl`, and heuristics where the route wants them. What
+//! can't be read is a lifetime of 0, not the next source's.
 
 use crate::base::time::{Millis, Seconds, Timestamp};
 use crate::cache::entry::{Demand, Freshness, FreshnessSource};
@@ -37,11 +38,13 @@ pub fn freshness(response: &ResponseHead, route: &Route, response_time: Timestam
     }
 }
 
-/// What the response demands before a reuse. `s-maxage` means `proxy-revalidate` (RFC 9111 §5.2.2.10), unless a
-/// stale window stands beside it: that window could mean nothing else. A route's `sie` is no such word:
-/// it is for failures, and says nothing of the responses that may not be served stale then.
+/// What the response demands before a reuse. `s-maxage` means `proxy-revalidate` (RFC 9111
+/// §5.2.2.10), unless a stale window stands beside it: that window could mean nothing else. A
+/// route's `sie` is no such word: it is for failures, and says nothing of the responses that may
+/// not be served stale then.
 fn demand(response: &ResponseHead, directives: &ResponseDirectives, has_window: bool) -> Demand {
-    // RFC 9111 §5.4: Pragma has no meaning in responses; where it stands alone, its wish is plain all the same.
+    // RFC 9111 §5.4: Pragma has no meaning in responses; where it stands alone, its wish is plain
+    // all the same.
     let pragma = !response.fields.has("cache-control")
         && response
             .fields
@@ -99,7 +102,8 @@ fn lifetime(
     (Seconds::ZERO, FreshnessSource::None)
 }
 
-/// `Expires` minus `Date` (RFC 9111 §4.2.1); a `Date` that can't be read counts as the time of arrival.
+/// `Expires` minus `Date` (RFC 9111 §4.2.1); a `Date` that can't be read counts as the time of
+/// arrival.
 fn expires(response: &ResponseHead, response_time: Timestamp) -> Option<Seconds> {
     match date(&response.fields, "expires") {
         DateField::Absent => None,
@@ -125,8 +129,9 @@ pub const fn is_heuristic_status(status: u16) -> bool {
     matches!(status, 200 | 203 | 204 | 300 | 301 | 308 | 404 | 405 | 410 | 414 | 501)
 }
 
-/// `corrected_initial_age` by `corrected_age_value` (RFC 9111 §4.2.3): the age it came with, and the time it took.
-/// `apparent_age` is left out, as §4.2.3 allows: an origin's clock that goes wrong must not make every page stale.
+/// `corrected_initial_age` by `corrected_age_value` (RFC 9111 §4.2.3): the age it came with, and
+/// the time it took. `apparent_age` is left out, as §4.2.3 allows: an origin's clock that goes
+/// wrong must not make every page stale.
 #[must_use]
 pub fn initial_age(fields: &Fields, request_time: Timestamp, response_time: Timestamp) -> Seconds {
     let delay: Millis = response_time.since(request_time);

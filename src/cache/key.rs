@@ -1,9 +1,10 @@
 //! The cache key: which requests are the same page.
 //!
-//! A key is built in two steps, as RFC 9111 §4.1 has it. The *primary* key is the page: scheme, host, path,
-//! normalised query, and whatever the route adds (cookies, device, language). The *secondary* key adds the request
-//! fields that the stored response's `Vary` names. Every part is length-prefixed, so no two lists of parts give the
-//! same key, and the version is the first part: a change of rules changes every key.
+//! A key is built in two steps, as RFC 9111 §4.1 has it. The *primary* key is the page: scheme,
+//! host, path, normalised query, and whatever the route adds (cookies, device, language). The
+//! *secondary* key adds the request fields that the stored response's `Vary` names. Every part is
+//! length-prefixed, so no two lists of parts give the same key, and the version is the first part:
+//! a change of rules changes every key.
 
 use std::fmt::Write as _;
 
@@ -62,7 +63,8 @@ impl Page {
 pub struct CacheKey(String);
 
 impl CacheKey {
-    /// The key of a page under a route's extra parts (`("cookie:currency", "EUR")`, `("device", "mobile")`).
+    /// The key of a page under a route's extra parts (`("cookie:currency", "EUR")`, `("device",
+    /// "mobile")`).
     #[must_use]
     pub fn new<'a>(page: &Page, extra: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
         let mut key = String::with_capacity(page.path.len() + page.host.len() + 32);
@@ -116,7 +118,8 @@ impl CacheKey {
 
 impl CacheKey {}
 
-/// The request fields that a response's `Vary` names, with their normalised values, in order of name.
+/// The request fields that a response's `Vary` names, with their normalised values, in order of
+/// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(pub Vec<(String, String)>);

@@ -1,5 +1,5 @@
-//! What of a visitor's request does not reach the origin of a page that may be stored: the stored page is everyone's,
-//! but an answer that may not be stored must be the one to the whole request.
+//! What of a visitor's request does not reach the origin of a page that may be stored: the stored
+//! page is everyone's, but an answer that may not be stored must be the one to the whole request.
 //!
 //! | left out | such as | what it means |
 //! | --- | --- | --- |
@@ -79,8 +79,8 @@ pub fn left_out(admitted: &Admitted<'_>, sent: &Fields, whole: &Fields) -> LeftO
     let added = sent.has("user-agent") && !whole.has("user-agent");
     let least = if added { LeftOut::Usual } else { LeftOut::Nothing };
     let most = fields.map(|(name, value)| of(name, value)).fold(least, LeftOut::max);
-    // A route that forwards all fields keeps back the client's address, conditions and the spelling of
-    // what is negotiated: by its own word, no answer depends on those.
+    // A route that forwards all fields keeps back the client's address, conditions and the spelling
+    // of what is negotiated: by its own word, no answer depends on those.
     let forwards_all = matches!(admitted.route.forward_headers, ForwardHeaders::All);
     if forwards_all && most == LeftOut::Usual { LeftOut::Nothing } else { most }
 }
@@ -102,17 +102,18 @@ fn is_said_by_edge(name: &str) -> bool {
     is_edge_own(name) && name != "x-forwarded-for"
 }
 
-/// Whether a request has a field which selects the response, and which the origin of a stored page does not get to see:
-/// no stored response can be known to be the one for it (RFC 9111 §4.1). Cookies and `User-Agent` are the route's
-/// matter: they count where `key_cookies` and `vary_on` say so.
+/// Whether a request has a field which selects the response, and which the origin of a stored page
+/// does not get to see: no stored response can be known to be the one for it (RFC 9111 §4.1).
+/// Cookies and `User-Agent` are the route's matter: they count where `key_cookies` and `vary_on`
+/// say so.
 #[must_use]
 pub fn selects_by_more(unsent: &[&str], request: &RequestHead) -> bool {
     let has = |name: &str| request.fields.all(name).any(|value| !trim(value).is_empty());
     unsent.iter().any(|name| !matches!(*name, "cookie" | "user-agent") && has(name))
 }
 
-/// The fields of an origin request that say nothing of its visitor but what selects the variant: what the origin answers
-/// to them, it answers to all who ask for it.
+/// The fields of an origin request that say nothing of its visitor but what selects the variant:
+/// what the origin answers to them, it answers to all who ask for it.
 #[must_use]
 pub fn impersonal_fields(sent: &Fields, admitted: &Admitted<'_>, selecting: &[String]) -> Fields {
     let route = admitted.route;

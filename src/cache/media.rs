@@ -1,8 +1,8 @@
 //! Web cache deception: a page that answers under the name of a file (`/account/x.css`).
 //!
-//! Extension and `Content-Type` are compared where the route, not the origin, says that a response may be kept: a
-//! rule for `*.css` was made for style sheets. Extensions that are not listed say nothing. Statuses other than 200
-//! and 203 are not looked at: the 404 of a file is a page.
+//! Extension and `Content-Type` are compared where the route, not the origin, says that a response
+//! may be kept: a rule for `*.css` was made for style sheets. Extensions that are not listed say
+//! nothing. Statuses other than 200 and 203 are not looked at: the 404 of a file is a page.
 
 use crate::http::ResponseHead;
 use crate::http::list::trim;

@@ -1,5 +1,5 @@
-//! What is stored and the rules of RFC 9111, as pure functions: facts and `now` go in, a decision with its reason
-//! comes out.
+//! What is stored and the rules of RFC 9111, as pure functions: facts and `now` go in, a decision
+//! with its reason comes out.
 //!
 //! | question | file |
 //! | --- | --- |

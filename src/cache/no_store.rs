@@ -1,4 +1,5 @@
-//! Why a response is not stored: the reasons of [`super::storage`], and what follows from each for the next request.
+//! Why a response is not stored: the reasons of [`super::storage`], and what follows from each for
+//! the next request.
 
 /// Why a response is not stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,9 +22,11 @@ pub enum NoStore {
     Private,
     /// It sets a cookie.
     SetCookie,
-    /// The request carried credentials, and the response does not say that all may have it (RFC 9111 §3.5).
+    /// The request carried credentials, and the response does not say that all may have it (RFC
+    /// 9111 §3.5).
     Authorization,
-    /// Cookies outside the key reached the origin, and the response does not say that all may have it.
+    /// Cookies outside the key reached the origin, and the response does not say that all may have
+    /// it.
     Cookie,
     /// `Vary: *`, or one that can't be read.
     VaryAny,
@@ -107,21 +110,22 @@ impl NoStore {
         }
     }
 
-    /// Whether the next answer for the page is likely to be refused too, so that requests may pass at once for a
-    /// while. Not so where the reason lies in this request, or passes by itself.
+    /// Whether the next answer for the page is likely to be refused too, so that requests may pass
+    /// at once for a while. Not so where the reason lies in this request, or passes by itself.
     #[must_use]
     pub const fn hit_for_pass(self) -> bool {
         matches!(self.cause(), Cause::Page | Cause::Size)
     }
 
-    /// Whether the reason is the origin's own word on the page: what is stored of it is then no answer any more. Not so
-    /// where another cache stands before the origin, or where it was slow.
+    /// Whether the reason is the origin's own word on the page: what is stored of it is then no
+    /// answer any more. Not so where another cache stands before the origin, or where it was slow.
     #[must_use]
     pub const fn is_of_the_origin(self) -> bool {
         matches!(self.cause(), Cause::Page | Cause::Response)
     }
 
-    /// Whether the reason lies in what this request said or carried, or in this isolate: it tells nothing of the page.
+    /// Whether the reason lies in what this request said or carried, or in this isolate: it tells
+    /// nothing of the page.
     #[must_use]
     pub const fn is_of_the_request(self) -> bool {
         matches!(self.cause(), Cause::Request | Cause::Isolate)

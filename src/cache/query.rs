@@ -1,8 +1,9 @@
 //! Which query parameters count, and their order.
 //!
-//! The query is cut at `&` alone and kept byte for byte; names are percent-decoded only to be compared. What counts
-//! is sorted by name, stably, so that repeated names keep their order. The origin is sent the very text that is in
-//! the key: a parameter that one of the two does not see (`utm_source=a;id=1`) can't poison the other.
+//! The query is cut at `&` alone and kept byte for byte; names are percent-decoded only to be
+//! compared. What counts is sorted by name, stably, so that repeated names keep their order. The
+//! origin is sent the very text that is in the key: a parameter that one of the two does not see
+//! (`utm_source=a;id=1`) can't poison the other.
 
 use crate::config::QueryPolicy;
 
@@ -34,7 +35,8 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
     }
 }
 
-/// A parameter's name, decoded as a form's (`+` is a space, `%41` is `A`); a broken escape stands for itself.
+/// A parameter's name, decoded as a form's (`+` is a space, `%41` is `A`); a broken escape stands
+/// for itself.
 fn name_of(parameter: &str) -> Vec<u8> {
     let raw = parameter.split('=').next().unwrap_or_default().as_bytes();
     let (mut name, mut at) = (Vec::with_capacity(raw.len()), 0);

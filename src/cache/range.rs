@@ -1,7 +1,7 @@
 //! Ranges: which part of a stored response a visitor asked for (RFC 9110 §14).
 //!
-//! Cut from whole stored bodies. Several ranges that overlap, or that together are longer than the body, are answered
-//! with the whole body (§14.2 leaves that to the server).
+//! Cut from whole stored bodies. Several ranges that overlap, or that together are longer than the
+//! body, are answered with the whole body (§14.2 leaves that to the server).
 
 use crate::cache::entry::Entry;
 use crate::http::RequestHead;
@@ -57,8 +57,8 @@ pub fn range_answer(request: &RequestHead, entry: &Entry) -> RangeAnswer {
     }
 }
 
-/// `If-Range` (RFC 9110 §13.1.5): strong comparison, and a date only if it is a strong validator (§8.8.2.2: the
-/// response was made at least a second after the change).
+/// `If-Range` (RFC 9110 §13.1.5): strong comparison, and a date only if it is a strong validator
+/// (§8.8.2.2: the response was made at least a second after the change).
 fn if_range_holds(request: &RequestHead, entry: &Entry) -> bool {
     let mut values = request.fields.all("if-range");
     let Some(value) = values.next() else { return true };

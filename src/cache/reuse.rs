@@ -1,4 +1,5 @@
-//! Reuse: may a stored response answer a request now (RFC 9111 §4, RFC 5861), given what the journal says of it?
+//! Reuse: may a stored response answer a request now (RFC 9111 §4, RFC 5861), given what the
+//! journal says of it?
 //!
 //! | standing | answer |
 //! | --- | --- |
@@ -9,8 +10,8 @@
 //! | softly dropped | as soft, invalidated when it was fetched: what the journal dropped may have been later, not sooner |
 //! | hard, dropped | refetch; never an answer again, not even on errors |
 //!
-//! An invalidated response is not validated by its own validators unless the route trusts them: an ETag computed
-//! after the change could stand on a body rendered before it.
+//! An invalidated response is not validated by its own validators unless the route trusts them: an
+//! ETag computed after the change could stand on a body rendered before it.
 
 use crate::base::time::{Millis, Seconds, Timestamp};
 use crate::cache::entry::{Demand, Entry};
@@ -162,9 +163,10 @@ pub fn reuse(
     }
 }
 
-/// Whether a stored response may answer, however stale, when the edge itself can't ask the origin: it has as many
-/// requests under way as it may. RFC 9111 §4.2.4 allows that to a cache which is disconnected, unless the response
-/// forbids stale use; what was invalidated hard, or may have been, is no answer to anyone.
+/// Whether a stored response may answer, however stale, when the edge itself can't ask the origin:
+/// it has as many requests under way as it may. RFC 9111 §4.2.4 allows that to a cache which is
+/// disconnected, unless the response forbids stale use; what was invalidated hard, or may have
+/// been, is no answer to anyone.
 #[must_use]
 pub fn stands_in_for_want_of_room(entry: &Entry, validity: Validity, now: Timestamp) -> bool {
     let demand = entry.freshness.demand;
@@ -202,8 +204,8 @@ impl<'e> Facts<'e> {
         Millis::from(self.entry.freshness.lifetime) > self.age
     }
 
-    /// Whether the age is within the lifetime and a window after it. A response that forbids stale use has no
-    /// window (RFC 9111 §4.2.4).
+    /// Whether the age is within the lifetime and a window after it. A response that forbids stale
+    /// use has no window (RFC 9111 §4.2.4).
     fn within(&self, window: Seconds) -> bool {
         let lifetime = self.entry.freshness.lifetime;
         match self.entry.freshness.demand {
@@ -227,7 +229,8 @@ impl<'e> Facts<'e> {
         Reuse::Validate { why, conditional, on_error: self.within_sie() }
     }
 
-    /// Whether the request wants none of what is stored without asking (RFC 9111 §5.2.1.4, §5.2.1.5).
+    /// Whether the request wants none of what is stored without asking (RFC 9111 §5.2.1.4,
+    /// §5.2.1.5).
     fn refused(directives: &RequestDirectives) -> bool {
         directives.no_cache || directives.no_store
     }
@@ -272,8 +275,8 @@ impl<'e> Facts<'e> {
         self.validate(ValidateWhy::Expired, directives)
     }
 
-    /// Nothing can be called fresh while it is not known what was invalidated; what is within its lifetime is as
-    /// good as stale, even if it must not be used beyond.
+    /// Nothing can be called fresh while it is not known what was invalidated; what is within its
+    /// lifetime is as good as stale, even if it must not be used beyond.
     fn journal_lost(&self, directives: &RequestDirectives) -> Reuse {
         let demand = self.entry.freshness.demand;
         let usable = demand != Demand::Always && (self.is_fresh() || self.within_swr());
@@ -285,8 +288,9 @@ impl<'e> Facts<'e> {
         }
     }
 
-    /// The window of a softly invalidated response ends with the first of: lifetime and window after the fetch, the
-    /// window after the invalidation. The invalidation made it stale, so what forbids stale use forbids this.
+    /// The window of a softly invalidated response ends with the first of: lifetime and window
+    /// after the fetch, the window after the invalidation. The invalidation made it stale, so what
+    /// forbids stale use forbids this.
     fn soft(
         &self,
         directives: &RequestDirectives,

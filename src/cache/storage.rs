@@ -1,11 +1,13 @@
 //! Storage: may a response be stored in a shared cache (RFC 9111 §3), and as what?
 //!
-//! Refused is whatever could be one visitor's own, whatever the route's settings, and what nobody could
-//! reuse. What a request said or carried that is not in the page's key may not have shaped what is stored:
-//! credentials and cookies that reached the origin need the origin's explicit word. The origin request was a GET.
+//! Refused is whatever could be one visitor's own, whatever the route's settings, and what nobody
+//! could reuse. What a request said or carried that is not in the page's key may not have shaped
+//! what is stored: credentials and cookies that reached the origin need the origin's explicit word.
+//! The origin request was a GET.
 //!
-//! A cookie that a response sets is one visitor's own unless the route says otherwise ([`Route::store_set_cookie`]),
-//! and even then only where nothing that the response says or the request carried speaks against it.
+//! A cookie that a response sets is one visitor's own unless the route says otherwise
+//! ([`Route::store_set_cookie`]), and even then only where nothing that the response says or the
+//! request carried speaks against it.
 
 use crate::base::time::{Seconds, Timestamp};
 use crate::cache::entry::{Freshness, FreshnessSource};
@@ -71,8 +73,8 @@ pub struct Storable {
     pub fields: Fields,
 }
 
-/// Decides on the answer to a request for a range, as if it were the whole (RFC 9110 §15.3.7: a 206 is cacheable like a
-/// 200). Parts are not stored; this says whether anyone may have them.
+/// Decides on the answer to a request for a range, as if it were the whole (RFC 9110 §15.3.7: a 206
+/// is cacheable like a 200). Parts are not stored; this says whether anyone may have them.
 #[must_use]
 pub fn storage_of_range(input: &StorageInput<'_>) -> Storage {
     if input.response.status != 206 {
@@ -125,7 +127,8 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
         own_input(sent, admitted.route).map_or(Ok(()), Err)?;
     }
     if !is_reusable(&freshness, &response.fields, age) {
-        // The time that it took to come is part of its age; who waited for it may have it all the same.
+        // The time that it took to come is part of its age; who waited for it may have it all the
+        // same.
         let came = initial_age(&response.fields, response_time, response_time);
         if !is_reusable(&freshness, &response.fields, came) {
             return Err(NoStore::NoFreshness);
@@ -157,7 +160,8 @@ const FORBIDDEN: &[(NoStore, Forbids)] = &[
         !is_storable_status(answer.status) || not_understood
     }),
     (NoStore::Bypass, |answer| says_bypass(answer.fields)),
-    // RFC 9111 §5.2.2.3: beside must-understand, no-store is for caches that don't understand the status.
+    // RFC 9111 §5.2.2.3: beside must-understand, no-store is for caches that don't understand the
+    // status.
     (NoStore::NoStoreDirective, |answer| {
         answer.directives.no_store && !answer.directives.must_understand
     }),
@@ -206,10 +210,10 @@ pub fn request_refusal(sent: &Fields, edge: &EdgeDirectives, route: &Route) -> R
     Ok(())
 }
 
-/// Whether a response that sets a cookie may not be kept with it. RFC 9111 §7.3 has it stored like any other; but a
-/// session that is handed to everyone is the worst that a cache can do. So the route must say it, and the origin must
-/// state a lifetime, without a word anywhere that limits the response to one visitor, to some of its fields, or to reuse
-/// after asking.
+/// Whether a response that sets a cookie may not be kept with it. RFC 9111 §7.3 has it stored like
+/// any other; but a session that is handed to everyone is the worst that a cache can do. So the
+/// route must say it, and the origin must state a lifetime, without a word anywhere that limits the
+/// response to one visitor, to some of its fields, or to reuse after asking.
 ///
 /// # Errors
 /// The reason.
@@ -242,8 +246,9 @@ pub fn own_input(sent: &Fields, route: &Route) -> Option<NoStore> {
     }
 }
 
-/// Statuses that may be stored: final ones, but for those that answer this request alone (its credentials, its
-/// conditions, its rate, what it accepts) and 304, which is no response of its own.
+/// Statuses that may be stored: final ones, but for those that answer this request alone (its
+/// credentials, its conditions, its rate, what it accepts) and 304, which is no response of its
+/// own.
 const fn is_storable_status(status: u16) -> bool {
     !matches!(
         status,
@@ -277,7 +282,8 @@ fn has_nonce(fields: &Fields) -> bool {
         .any(|name| fields.all(name).any(|policy| policy.to_ascii_lowercase().contains("'nonce-")))
 }
 
-/// Another cache behind the edge may hide a purge. An `Age` that can't be read is one that a cache set.
+/// Another cache behind the edge may hide a purge. An `Age` that can't be read is one that a cache
+/// set.
 fn is_from_cache(fields: &Fields) -> bool {
     let aged = fields
         .all("age")
@@ -291,8 +297,8 @@ fn is_from_cache(fields: &Fields) -> bool {
     aged || cdn_hit || is_upstream_hit(fields)
 }
 
-/// Whether there will be a moment to reuse it: fresh or stale for a while, or validated by the origin's explicit
-/// leave.
+/// Whether there will be a moment to reuse it: fresh or stale for a while, or validated by the
+/// origin's explicit leave.
 fn is_reusable(freshness: &Freshness, fields: &Fields, age: Seconds) -> bool {
     let window = freshness.stale_while_revalidate.max(freshness.stale_if_error);
     let has_validator = fields.has("etag") || fields.has("last-modified");
@@ -302,9 +308,9 @@ fn is_reusable(freshness: &Freshness, fields: &Fields, age: Seconds) -> bool {
     (!always && freshness.lifetime.plus(window) > age) || (has_validator && explicit)
 }
 
-/// The request fields that select a response. A coded body is selected by `Accept-Encoding` even if the origin
-/// forgot to say so: the answer's coding must be one that its visitor takes. So is one by `Origin` that names the one
-/// origin which may read it.
+/// The request fields that select a response. A coded body is selected by `Accept-Encoding` even if
+/// the origin forgot to say so: the answer's coding must be one that its visitor takes. So is one
+/// by `Origin` that names the one origin which may read it.
 ///
 /// # Errors
 /// When no request can be known to select it.
@@ -323,8 +329,9 @@ pub fn selection_names(fields: &Fields, sent: &Fields) -> Result<Vec<String>, No
     Ok(names)
 }
 
-/// The fields to store (RFC 9111 §3.1): without those of the hop, the tags, the age (which the entry holds), those that
-/// `no-cache` and `private` name, and cookies, unless the route stores them.
+/// The fields to store (RFC 9111 §3.1): without those of the hop, the tags, the age (which the
+/// entry holds), those that `no-cache` and `private` name, and cookies, unless the route stores
+/// them.
 #[must_use]
 pub fn stored_fields(fields: &Fields, edge: &EdgeDirectives, route: &Route) -> Fields {
     let mut stored = fields.clone();
@@ -338,8 +345,9 @@ pub fn stored_fields(fields: &Fields, edge: &EdgeDirectives, route: &Route) -> F
     stored
 }
 
-/// The fields that `no-cache` and `private` name: they are for the request that they answered, and for no other
-/// (RFC 9111 §5.2.2.4, §5.2.2.7). What the edge says itself, and what belongs to the hop, is not among them.
+/// The fields that `no-cache` and `private` name: they are for the request that they answered, and
+/// for no other (RFC 9111 §5.2.2.4, §5.2.2.7). What the edge says itself, and what belongs to the
+/// hop, is not among them.
 #[must_use]
 pub fn limited_fields(fields: &Fields, edge: &EdgeDirectives) -> Fields {
     const NEVER: &[&str] =

@@ -1,8 +1,8 @@
 //! What an invalidation names, and what a page depends on.
 //!
-//! A [`Tag`] names data; a [`Target`] is anything an invalidation can name. Every target has a 64-bit
-//! [`TargetHash`]; journal deltas, views and entries compare hashes only. Two targets that share a hash are
-//! invalidated together, which costs a refetch and can't make anything stale.
+//! A [`Tag`] names data; a [`Target`] is anything an invalidation can name. Every target has a
+//! 64-bit [`TargetHash`]; journal deltas, views and entries compare hashes only. Two targets that
+//! share a hash are invalidated together, which costs a refetch and can't make anything stale.
 
 use std::borrow::Cow;
 use std::hash::Hasher;
@@ -12,10 +12,12 @@ use siphasher::sip::SipHasher13;
 
 /// The longest tag, in bytes.
 pub const MAX_TAG_BYTES: usize = 1024;
-/// The most tags one response may carry. More is an error of the origin: the response is not stored.
+/// The most tags one response may carry. More is an error of the origin: the response is not
+/// stored.
 pub const MAX_TAGS: usize = 1000;
 
-/// A name of data that a page depends on: 1 to 1024 bytes of printable ASCII without space or comma.
+/// A name of data that a page depends on: 1 to 1024 bytes of printable ASCII without space or
+/// comma.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Tag(Box<str>);
@@ -105,7 +107,8 @@ impl TagSet {
         self.0.binary_search(tag).is_ok()
     }
 
-    /// The tags that have capitals, in small letters: what invalidates a page where letter case says nothing.
+    /// The tags that have capitals, in small letters: what invalidates a page where letter case
+    /// says nothing.
     pub fn in_small_letters(&self) -> impl Iterator<Item = String> {
         self.0.iter().filter_map(Tag::in_small_letters)
     }
@@ -143,8 +146,9 @@ impl FromIterator<Tag> for TagSet {
     }
 }
 
-/// What an invalidation names. Hosts are canonical (aliases resolved, lower case, default port dropped); scheme is
-/// no part of any target, because for purging `http` and `https` are one resource.
+/// What an invalidation names. Hosts are canonical (aliases resolved, lower case, default port
+/// dropped); scheme is no part of any target, because for purging `http` and `https` are one
+/// resource.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Target {
@@ -165,7 +169,8 @@ pub enum Target {
 pub struct TargetHash(pub u64);
 
 impl TargetHash {
-    /// The bucket, 0 to 65,535, that holds the target's epoch once the journal has dropped the target.
+    /// The bucket, 0 to 65,535, that holds the target's epoch once the journal has dropped the
+    /// target.
     #[must_use]
     pub const fn bucket(self) -> u16 {
         (self.0 >> 48) as u16
@@ -215,8 +220,9 @@ impl Target {
     }
 }
 
-/// The hashes of everything that, invalidated, invalidates a page: its tags, its URL, each path prefix, its host,
-/// and the whole site. `host` and `path` are canonical; `query` is normalised, without `?`.
+/// The hashes of everything that, invalidated, invalidates a page: its tags, its URL, each path
+/// prefix, its host, and the whole site. `host` and `path` are canonical; `query` is normalised,
+/// without `?`.
 #[must_use]
 pub fn page_targets(host: &str, path: &str, query: Option<&str>, tags: &TagSet) -> Vec<TargetHash> {
     let mut targets: Vec<TargetHash> = tags.iter().map(|t| hash(1, t.as_str())).collect();
@@ -235,15 +241,15 @@ pub fn page_targets(host: &str, path: &str, query: Option<&str>, tags: &TagSet) 
     targets
 }
 
-/// The name of [`Target::Url`], and without a query that of [`Target::Prefix`]: the same for all spellings of an
-/// address that are equivalent (RFC 3986 §6.2.2).
+/// The name of [`Target::Url`], and without a query that of [`Target::Prefix`]: the same for all
+/// spellings of an address that are equivalent (RFC 3986 §6.2.2).
 #[must_use]
 pub fn target_name(host: &str, path: &str, query: Option<&str>) -> String {
     url_name(host, &unescaped(path), query.map(unescaped).as_deref())
 }
 
-/// A path or query with its escapes normalised (RFC 3986 §6.2.2.1, §6.2.2.2): digits in capitals, and unreserved
-/// characters as they are.
+/// A path or query with its escapes normalised (RFC 3986 §6.2.2.1, §6.2.2.2): digits in capitals,
+/// and unreserved characters as they are.
 fn unescaped(text: &str) -> Cow<'_, str> {
     if !text.contains('%') {
         return Cow::Borrowed(text);

@@ -1,7 +1,8 @@
 //! The fields that carry a page's tags: `X-Edge-ISR-Tags`, `Surrogate-Key`, `xkey`, `Cache-Tag`.
 //!
-//! Tags are cut at commas and at white space; all fields are united. A text that is no tag, or more than
-//! [`MAX_TAGS`], is an error: a page whose tags are not all known could outlive its purge, so it is not stored.
+//! Tags are cut at commas and at white space; all fields are united. A text that is no tag, or more
+//! than [`MAX_TAGS`], is an error: a page whose tags are not all known could outlive its purge, so
+//! it is not stored.
 
 use crate::cache::tag::{MAX_TAGS, Tag, TagError, TagSet};
 use crate::http::Fields;

@@ -1,9 +1,11 @@
-//! What an unsafe request invalidates (RFC 9111 §4.4): its own URL, and what `Location` and `Content-Location` name
-//! on the same host. Only an answer that is no error does; another host's pages are out of its reach.
+//! What an unsafe request invalidates (RFC 9111 §4.4): its own URL, and what `Location` and
+//! `Content-Location` name on the same host. Only an answer that is no error does; another host's
+//! pages are out of its reach.
 //!
-//! Anyone can send such requests, so a redirect that only corrects the address (a slash, the scheme, an alias of the
-//! host) invalidates nothing: nothing was done. What else is invalidated is so softly, unless the origin says in its
-//! answer, by `X-Edge-ISR`, `invalidate=hard` or `invalidate=none`.
+//! Anyone can send such requests, so a redirect that only corrects the address (a slash, the
+//! scheme, an alias of the host) invalidates nothing: nothing was done. What else is invalidated is
+//! so softly, unless the origin says in its answer, by `X-Edge-ISR`, `invalidate=hard` or
+//! `invalidate=none`.
 
 use url::Url;
 

@@ -1,7 +1,9 @@
-//! Validation (RFC 9111 §4.3): conditional requests of the edge's own, those of visitors, and what a 304 renews.
+//! Validation (RFC 9111 §4.3): conditional requests of the edge's own, those of visitors, and what
+//! a 304 renews.
 //!
-//! A visitor's condition is answered from what is stored (§4.3.2) and never sent on, because the answer to it could
-//! not be stored for others. A 304 that is not about the stored response renews nothing.
+//! A visitor's condition is answered from what is stored (§4.3.2) and never sent on, because the
+//! answer to it could not be stored for others. A 304 that is not about the stored response renews
+//! nothing.
 
 use crate::base::time::Timestamp;
 use crate::cache::entry::Entry;
@@ -19,7 +21,8 @@ use super::storage::{
     cookie_refusal, own_input, refusal, request_refusal, selection_names, stored_fields,
 };
 
-/// The conditions that the stored response's validators make (RFC 9111 §4.3.1); none if it has no validator.
+/// The conditions that the stored response's validators make (RFC 9111 §4.3.1); none if it has no
+/// validator.
 #[must_use]
 pub fn conditional_fields(entry: &Entry) -> Fields {
     let mut fields = Fields::new();
@@ -36,7 +39,8 @@ pub fn conditional_fields(entry: &Entry) -> Fields {
     fields
 }
 
-/// Whether the stored response answers a visitor's condition with 304 (RFC 9110 §13.2.2, RFC 9111 §4.3.2).
+/// Whether the stored response answers a visitor's condition with 304 (RFC 9110 §13.2.2, RFC 9111
+/// §4.3.2).
 #[must_use]
 pub fn not_modified(request: &RequestHead, entry: &Entry) -> bool {
     // RFC 9110 §13.2.1: a condition counts only where the answer would be a success.
@@ -53,7 +57,8 @@ pub fn not_modified(request: &RequestHead, entry: &Entry) -> bool {
     let DateField::Known(since) = date(&request.fields, "if-modified-since") else {
         return false;
     };
-    // RFC 9111 §4.3.2: without Last-Modified its date counts, and without that the time it was received.
+    // RFC 9111 §4.3.2: without Last-Modified its date counts, and without that the time it was
+    // received.
     let changed = date(&entry.fields, "last-modified")
         .known()
         .or_else(|| date(&entry.fields, "date").known())
@@ -61,7 +66,8 @@ pub fn not_modified(request: &RequestHead, entry: &Entry) -> bool {
     changed <= since
 }
 
-/// The fields of a 304 out of those of the 200 (RFC 9110 §15.4.5): without what describes the body that is not sent.
+/// The fields of a 304 out of those of the 200 (RFC 9110 §15.4.5): without what describes the body
+/// that is not sent.
 #[must_use]
 pub fn not_modified_fields(fields: &Fields) -> Fields {
     let mut fields = fields.clone();
@@ -80,7 +86,8 @@ pub fn not_modified_fields(fields: &Fields) -> Fields {
     fields
 }
 
-/// The date of the last change, if the response was made at least a second after it (RFC 9110 §8.8.2.2).
+/// The date of the last change, if the response was made at least a second after it (RFC 9110
+/// §8.8.2.2).
 #[must_use]
 pub fn strong_date(fields: &Fields) -> Option<Timestamp> {
     let changed = date(fields, "last-modified").known()?;
@@ -91,9 +98,11 @@ pub fn strong_date(fields: &Fields) -> Option<Timestamp> {
 /// What a 304 does to a stored response.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Update {
-    /// The stored response with its fields and freshness renewed. Stamp and fence are still the old ones.
+    /// The stored response with its fields and freshness renewed. Stamp and fence are still the old
+    /// ones.
     Renewed(Box<Entry>),
-    /// The 304 is about another representation, or makes it one that may not be stored: fetch without conditions.
+    /// The 304 is about another representation, or makes it one that may not be stored: fetch
+    /// without conditions.
     Mismatch,
 }
 
@@ -133,7 +142,8 @@ pub fn update(entry: &Entry, input: &UpdateInput<'_>) -> Update {
     renewed(entry, input).map_or(Update::Mismatch, |entry| Update::Renewed(Box::new(entry)))
 }
 
-/// Whether the validators of a 304 are those of the stored response, as far as it has any (RFC 9111 §4.3.4).
+/// Whether the validators of a 304 are those of the stored response, as far as it has any (RFC 9111
+/// §4.3.4).
 fn is_about(entry: &Entry, fields: &Fields) -> bool {
     if let Some(theirs) = etag(fields) {
         return etag(&entry.fields).is_none_or(|ours| ours.weak_eq(&theirs));
@@ -150,7 +160,8 @@ fn renewed(entry: &Entry, input: &UpdateInput<'_>) -> Option<Entry> {
     let mut news = not_modified.fields.clone();
     remove_hop_by_hop(&mut news);
     let new_tags = if has_tags(&news) { Some(tags(&news).ok()?) } else { None };
-    // A cookie is for the one who asked, unless the route has them stored and nothing of one visitor's own was sent.
+    // A cookie is for the one who asked, unless the route has them stored and nothing of one
+    // visitor's own was sent.
     let shared = route.store_set_cookie && own_input(sent, route).is_none();
     news.retain(|name, _| {
         !KEPT.contains(&name) && !TAG_FIELDS.contains(&name) && (name != "set-cookie" || shared)

@@ -2,15 +2,18 @@
 
 use crate::base::time::{Epoch, Timestamp};
 
-/// A stored response's validity by what the journal says. Computed by the view, judged by [`super::reuse`].
+/// A stored response's validity by what the journal says. Computed by the view, judged by
+/// [`super::reuse`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Validity {
     /// No target of it was invalidated after its stamp, and the view is recent enough to say so.
     Current,
-    /// As far as is known it is current, but the journal has been out of reach for longer than `max_lag`
-    /// (and less than `journal_lost_limit`): never fresh, servable as stale within its windows.
+    /// As far as is known it is current, but the journal has been out of reach for longer than
+    /// `max_lag` (and less than `journal_lost_limit`): never fresh, servable as stale within its
+    /// windows.
     JournalLost,
-    /// The journal has been out of reach for longer than `journal_lost_limit`: nothing can be said, validate.
+    /// The journal has been out of reach for longer than `journal_lost_limit`: nothing can be said,
+    /// validate.
     JournalLostTooLong,
     /// A target was invalidated softly after its stamp.
     Soft {
@@ -24,8 +27,9 @@ pub enum Validity {
         /// The newest invalidation of its targets, soft or hard.
         epoch: Epoch,
     },
-    /// A bucket of dropped targets is newer than its stamp, and all that fell in since did so softly: it can't be proved
-    /// current, and counts as invalidated softly, by anything since it was fetched.
+    /// A bucket of dropped targets is newer than its stamp, and all that fell in since did so
+    /// softly: it can't be proved current, and counts as invalidated softly, by anything since it
+    /// was fetched.
     SoftlyDropped {
         /// The newest invalidation of its targets, and of its buckets.
         epoch: Epoch,

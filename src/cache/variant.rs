@@ -1,8 +1,8 @@
 //! Variants: which request fields select a stored response, with which values (RFC 9111 §4.1).
 //!
-//! Compared is what the origin was sent, not what the visitor wrote: a field that never reached the origin can't have
-//! shaped the answer, so its value is empty. That is how `Vary: Cookie` is satisfied on a page without key cookies.
-//! Normalised again, every value stays as it is.
+//! Compared is what the origin was sent, not what the visitor wrote: a field that never reached the
+//! origin can't have shaped the answer, so its value is empty. That is how `Vary: Cookie` is
+//! satisfied on a page without key cookies. Normalised again, every value stays as it is.
 
 use crate::cache::key::Selection;
 use crate::config::ForwardHeaders;
@@ -40,8 +40,8 @@ fn value(name: &str, admitted: &Admitted<'_>, sent: &Fields) -> String {
     let value = sent.joined(name).unwrap_or_default();
     match name {
         "accept-language" => language::normalise(&value),
-        // RFC 9111 §4.1: white space and the joining of lines may be normalised away where the syntax is known; a
-        // cookie's is not a list's.
+        // RFC 9111 §4.1: white space and the joining of lines may be normalised away where the
+        // syntax is known; a cookie's is not a list's.
         "cookie" => trim(&value).to_owned(),
         _ => list_value(&value),
     }
@@ -56,8 +56,8 @@ fn is_constant(name: &str, admitted: &Admitted<'_>) -> bool {
     is_edge_own(name) || (listed && name == "user-agent")
 }
 
-/// The names that the origin varies on but never gets to see on this route: told to the operator, because the
-/// origin can't mean what it says.
+/// The names that the origin varies on but never gets to see on this route: told to the operator,
+/// because the origin can't mean what it says.
 #[must_use]
 pub fn never_forwarded<'n>(names: &'n [String], admitted: &Admitted<'_>) -> Vec<&'n str> {
     let ForwardHeaders::Listed(listed) = &admitted.route.forward_headers else {

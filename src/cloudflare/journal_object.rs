@@ -1,4 +1,5 @@
-//! The `Journal` Durable Object: the journal's state machine on SQLite, and its outbox to the shards.
+//! The `Journal` Durable Object: the journal's state machine on SQLite, and its outbox to the
+//! shards.
 
 use std::rc::Rc;
 

@@ -1,4 +1,5 @@
-//! The shell: entry points, Durable Objects, and the ports on Workers. No decision about caching is made here.
+//! The shell: entry points, Durable Objects, and the ports on Workers. No decision about caching is
+//! made here.
 
 mod glue;
 mod journal_object;

@@ -78,15 +78,18 @@ impl Objects {
     }
 }
 
-/// An object's alarm, and when it is set for as far as this instance knows ([`crate::engine::wake`]).
+/// An object's alarm, and when it is set for as far as this instance knows
+/// ([`crate::engine::wake`]).
 ///
-/// What is remembered is never earlier than what is stored, so nothing waits for an alarm that is not there:
+/// What is remembered is never earlier than what is stored, so nothing waits for an alarm that is
+/// not there:
 /// - an object has one instance at a time, and nobody else sets its alarm;
-/// - it is remembered only once the storage has confirmed it and if nothing has changed it since, and forgotten before
-///   it is changed. A commit that fails afterwards ends the instance, and its memory with it;
+/// - it is remembered only once the storage has confirmed it and if nothing has changed it since,
+///   and forgotten before it is changed. A commit that fails afterwards ends the instance, and its
+///   memory with it;
 /// - the runtime takes an alarm away only to run it, and the run begins with [`Alarm::arm_retry`];
-/// - one that ought to have gone off and did not is set anew: after an exception the runtime tries an alarm again, but
-///   not for ever.
+/// - one that ought to have gone off and did not is set anew: after an exception the runtime tries
+///   an alarm again, but not for ever.
 pub(super) struct Alarm {
     storage: Storage,
     set: Cell<Option<Timestamp>>,
@@ -108,7 +111,8 @@ impl Alarm {
         }
     }
 
-    /// Sets the alarm for what is to do next; none if there is nothing. After a failure the retry stands.
+    /// Sets the alarm for what is to do next; none if there is nothing. After a failure the retry
+    /// stands.
     pub(super) async fn rearm<E: std::fmt::Display>(
         &self,
         next: Result<Option<Timestamp>, E>,

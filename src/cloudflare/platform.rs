@@ -34,7 +34,8 @@ const FIRST_PIECE: Millis = Millis(10_000);
 pub(super) struct Bindings {
     /// The origin, unless its setting is wrong.
     pub(super) origin: Option<OriginUrl>,
-    /// What no other site's worker has: its journal's id. L1 may be shared by several workers of a zone.
+    /// What no other site's worker has: its journal's id. L1 may be shared by several workers of a
+    /// zone.
     pub(super) site: String,
     /// The Journal's namespace.
     pub(super) journal: JsValue,
@@ -375,8 +376,8 @@ pub(super) fn fields<'a>(mut lines: impl Iterator<Item = &'a str>) -> Fields {
     fields
 }
 
-/// The head of a final response. The runtime hands an interim one over as if it were the answer (RFC 9110 §15.2), and
-/// takes no status beyond 599 back (§15).
+/// The head of a final response. The runtime hands an interim one over as if it were the answer
+/// (RFC 9110 §15.2), and takes no status beyond 599 back (§15).
 fn response_head(response: &Response) -> Option<ResponseHead> {
     let text = glue::response_head(response);
     let mut lines = text.split('\n');

@@ -1,4 +1,5 @@
-//! The `IndexShard` Durable Object: one shard's state machine on SQLite, and its warm queue on alarms.
+//! The `IndexShard` Durable Object: one shard's state machine on SQLite, and its warm queue on
+//! alarms.
 
 use std::rc::Rc;
 
@@ -70,8 +71,8 @@ impl Inner {
         }
     }
 
-    /// Sets the alarm after calls, in the turn that wrote for them: one commit holds both. Nothing to wait for where
-    /// it need not be set.
+    /// Sets the alarm after calls, in the turn that wrote for them: one commit holds both. Nothing
+    /// to wait for where it need not be set.
     fn wake(own: &Rc<Self>) -> Option<Promise> {
         let next = own.shard_host.next_wake().ok()?;
         own.objects.alarm().missing(next)?;

@@ -1,7 +1,7 @@
 //! The SQL port on a Durable Object's SQLite.
 //!
-//! A statement is one call across the boundary between wasm and JavaScript, with its parameters as one JSON text and
-//! its rows as another. Bytes in them are lists of numbers.
+//! A statement is one call across the boundary between wasm and JavaScript, with its parameters as
+//! one JSON text and its rows as another. Bytes in them are lists of numbers.
 
 use wasm_bindgen::JsValue;
 
@@ -24,8 +24,8 @@ impl ObjectSql {
         Self { sql: storage.sql(), storage: storage.clone() }
     }
 
-    /// Runs `work` in a transaction, which holds if it says so. Not generic: there is one copy of it,
-    /// whatever the kinds of work.
+    /// Runs `work` in a transaction, which holds if it says so. Not generic: there is one copy of
+    /// it, whatever the kinds of work.
     fn run(&self, work: &mut dyn FnMut() -> bool) -> Result<(), SqlError> {
         let outcome = self.storage.transaction_sync(&mut || {
             // Throwing is how a transaction is told to roll back.

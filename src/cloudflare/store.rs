@@ -18,9 +18,9 @@ const KV_MAX_BYTES: u64 = 25 << 20;
 
 /// L1: the colo's edge cache.
 ///
-/// Records stand under the host of the request, as the vendor asks for: a lookup of another host costs time, and is not
-/// kept near. Their paths begin with the site's own id, 256 bits that nobody is told: no visitor asks for them, and what
-/// asks for them anyway comes to this worker first.
+/// Records stand under the host of the request, as the vendor asks for: a lookup of another host
+/// costs time, and is not kept near. Their paths begin with the site's own id, 256 bits that nobody
+/// is told: no visitor asks for them, and what asks for them anyway comes to this worker first.
 pub(super) struct ColoStore {
     site: String,
     host: Option<String>,

@@ -1,7 +1,8 @@
 //! Addresses and networks as settings write them: `192.0.2.7`, `10.0.0.0/8`, `2001:db8::/32`.
 //!
 //! An IPv4 address and the same one mapped into IPv6 are one. Refused are names, ports, bits behind
-//! the prefix (`10.0.0.1/8` may mean either), and a network of all addresses: it would trust anyone.
+//! the prefix (`10.0.0.1/8` may mean either), and a network of all addresses: it would trust
+//! anyone.
 
 use std::net::IpAddr;
 

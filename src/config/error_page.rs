@@ -1,5 +1,5 @@
-//! The page that visitors with a browser get where the edge itself has to answer: the origin failed, or the request was
-//! refused. Programs get a problem document.
+//! The page that visitors with a browser get where the edge itself has to answer: the origin
+//! failed, or the request was refused. Programs get a problem document.
 
 /// Its text and look.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,8 +2,8 @@
 
 use super::origin::OriginUrl;
 
-/// What the settings, and pages on their way to it, have to know of the API of a front cache. Which there are is told to
-/// the parser.
+/// What the settings, and pages on their way to it, have to know of the API of a front cache. Which
+/// there are is told to the parser.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Its name in the settings.
@@ -29,8 +29,8 @@ pub enum Address {
     Own,
 }
 
-/// Where this worker is reached from its own objects: no request to it leaves the runtime (RFC 6761 §6.4: the name
-/// never resolves).
+/// Where this worker is reached from its own objects: no request to it leaves the runtime (RFC 6761
+/// §6.4: the name never resolves).
 pub const OWN_URL: &str = "https://edge-isr.invalid";
 
 /// A cache in front of the edge.
@@ -42,8 +42,10 @@ pub struct FrontCache {
     pub provider: &'static Provider,
     /// Where that is.
     pub url: OriginUrl,
-    /// The zone, distribution or service; at this worker the prefix of the control API; empty where there is none.
+    /// The zone, distribution or service; at this worker the prefix of the control API; empty where
+    /// there is none.
     pub id: String,
-    /// Whether it gets pages' tags, and so can purge by them. It must strip them from what visitors get.
+    /// Whether it gets pages' tags, and so can purge by them. It must strip them from what visitors
+    /// get.
     pub tags: bool,
 }

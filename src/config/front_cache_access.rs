@@ -1,7 +1,8 @@
 //! Caches in front of the edge with their secrets.
 //!
-//! A secret stands in `FRONT_CACHE_SECRETS` as `NAME:VALUE`, several separated by white space or commas. Whether one is
-//! right only its provider can say; that one is missing is told by `healthz`.
+//! A secret stands in `FRONT_CACHE_SECRETS` as `NAME:VALUE`, several separated by white space or
+//! commas. Whether one is right only its provider can say; that one is missing is told by
+//! `healthz`.
 
 use super::front_cache::{Address, FrontCache};
 use super::settings::Config;

@@ -84,8 +84,8 @@ pub fn parse_host(text: &str) -> Result<String, HostError> {
     }
 }
 
-/// A host as purges compare it: without a default port, of either scheme, and without the dot of the root (RFC 3986
-/// §3.2.2).
+/// A host as purges compare it: without a default port, of either scheme, and without the dot of
+/// the root (RFC 3986 §3.2.2).
 #[must_use]
 pub fn bare(host: &str) -> Cow<'_, str> {
     let (name, port) = split_port(host);

@@ -1,7 +1,8 @@
 //! Where the origin is: `ORIGIN`, an `http` or `https` URL with an optional base path.
 //!
 //! Refused are credentials (they would end up in logs; `ORIGIN_SECRET` is for that), queries and
-//! fragments, hosts outside ASCII (Punycode is taken), and whatever has no host. A base path is put before every page's path.
+//! fragments, hosts outside ASCII (Punycode is taken), and whatever has no host. A base path is put
+//! before every page's path.
 
 use url::Url;
 

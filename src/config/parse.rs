@@ -168,8 +168,8 @@ fn front_caches(
     front_caches
 }
 
-/// `sync_interval ≤ max_lag ≤ journal_lost_limit`: a view that asks less often than it must be recent would
-/// make requests wait for no gain. What is not set follows what is.
+/// `sync_interval ≤ max_lag ≤ journal_lost_limit`: a view that asks less often than it must be
+/// recent would make requests wait for no gain. What is not set follows what is.
 fn bounds_of_age(section: &Section<'_>, config: &mut Config, problems: &mut Problems) {
     if let Some(lag) = section.millis("max_lag", (0, 300_000), problems) {
         config.max_lag = lag;

@@ -1,7 +1,8 @@
-//! Path patterns of route rules: `/exact`, `/blog/*` (all below), `*.pdf` forms with `*` for any characters.
+//! Path patterns of route rules: `/exact`, `/blog/*` (all below), `*.pdf` forms with `*` for any
+//! characters.
 //!
-//! `*` matches any number of characters, `/` included; everything else matches itself. Patterns match the path as it
-//! came, percent-encoding kept.
+//! `*` matches any number of characters, `/` included; everything else matches itself. Patterns
+//! match the path as it came, percent-encoding kept.
 
 /// A path pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Other readings of a path: what an origin may take it for.
 //!
-//! Rules match the path as it came. An origin may decode it (twice, behind a proxy of its own), resolve dots, merge
-//! slashes, cut path parameters or what follows an encoded `?`, `#` or control character. A rule that keeps a path
-//! out of the cache must hold for all of that; this gives the readings to match it with. It refuses nothing, and no
-//! key is made of what it returns.
+//! Rules match the path as it came. An origin may decode it (twice, behind a proxy of its own),
+//! resolve dots, merge slashes, cut path parameters or what follows an encoded `?`, `#` or control
+//! character. A rule that keeps a path out of the cache must hold for all of that; this gives the
+//! readings to match it with. It refuses nothing, and no key is made of what it returns.
 
 /// Decoding more often than this finds nothing that a chain of servers does.
 const MAX_DECODINGS: usize = 3;

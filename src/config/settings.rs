@@ -38,7 +38,8 @@ pub struct Config {
     pub memory: u64,
     /// Bytes that an isolate's fills in flight share. Default 32 MiB.
     pub fill_memory: u64,
-    /// How long the origin may take for the head of an answer, and for each pause in its body. Default 20 s.
+    /// How long the origin may take for the head of an answer, and for each pause in its body.
+    /// Default 20 s.
     pub origin_timeout: Millis,
     /// Concurrent origin requests an isolate makes for visitors. Default 100.
     pub origin_concurrency: u32,
@@ -54,7 +55,8 @@ pub struct Config {
     pub warm_rate: u32,
     /// Tries of one warm before it is a dead letter. Default 6.
     pub warm_attempts: u32,
-    /// Where Cloudflare should place the Durable Objects (`weur`, `enam`, …), if anywhere in particular.
+    /// Where Cloudflare should place the Durable Objects (`weur`, `enam`, …), if anywhere in
+    /// particular.
     pub location_hint: Option<String>,
     /// The jurisdiction of the Durable Objects (`eu`, `fedramp`), if any.
     pub jurisdiction: Option<String>,
@@ -79,7 +81,8 @@ pub enum LogLevel {
     Events,
 }
 
-/// A rule: the settings of the paths (and host) it matches. What the rule leaves out comes from the defaults.
+/// A rule: the settings of the paths (and host) it matches. What the rule leaves out comes from the
+/// defaults.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RouteRule {
     /// The host it is for; any if none.
@@ -114,7 +117,8 @@ pub struct Route {
     pub bypass_cookies: Vec<String>,
     /// Facts about the visitor that are part of the key. Default none.
     pub vary_on: Vec<VaryOn>,
-    /// Languages to choose from for [`VaryOn::Language`] and `Vary: Accept-Language`; the first is the default.
+    /// Languages to choose from for [`VaryOn::Language`] and `Vary: Accept-Language`; the first is
+    /// the default.
     pub languages: Vec<String>,
     /// Which request headers reach the origin on a cacheable request.
     pub forward_headers: ForwardHeaders,
@@ -126,7 +130,8 @@ pub struct Route {
     pub max_lag: Option<Millis>,
     /// Store answers that came out of another cache. Default off.
     pub upstream_cache: bool,
-    /// Obey `Cache-Control` and `Pragma` of requests. Default off: a visitor must not be able to force origin load.
+    /// Obey `Cache-Control` and `Pragma` of requests. Default off: a visitor must not be able to
+    /// force origin load.
     pub request_directives: bool,
     /// Invalidate the URL after an unsafe method succeeded (RFC 9111 §4.4). Default on.
     pub unsafe_invalidates: bool,
@@ -134,8 +139,8 @@ pub struct Route {
     pub store_nonce: bool,
     /// Store responses that set a cookie, so that everyone gets that cookie. Default off.
     pub store_set_cookie: bool,
-    /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may be newer than
-    /// the body it came with.
+    /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may
+    /// be newer than the body it came with.
     pub trust_validators: bool,
 }
 
@@ -151,7 +156,8 @@ pub enum Action {
 /// Which query parameters count. Those that don't are neither in the key nor sent to the origin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum QueryPolicy {
-    /// All but these (`*` at the end matches a prefix). The default denies the public list of tracking parameters.
+    /// All but these (`*` at the end matches a prefix). The default denies the public list of
+    /// tracking parameters.
     Deny(Vec<String>),
     /// Only these (`*` at the end matches a prefix).
     Allow(Vec<String>),
@@ -173,7 +179,8 @@ pub enum VaryOn {
 pub enum ForwardHeaders {
     /// These (lower case) beside the short default list of `policy::admission`.
     Listed(Vec<String>),
-    /// All (but hop-by-hop and spoofable ones): for an origin that needs them; its `Vary` must then be right.
+    /// All (but hop-by-hop and spoofable ones): for an origin that needs them; its `Vary` must then
+    /// be right.
     All,
 }
 
@@ -284,8 +291,9 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The settings that hold for a path of a host: the first rule that matches, else the defaults. A path that an
-    /// origin may take for another one, which a rule bypasses, bypasses too (web cache deception).
+    /// The settings that hold for a path of a host: the first rule that matches, else the defaults.
+    /// A path that an origin may take for another one, which a rule bypasses, bypasses too (web
+    /// cache deception).
     #[must_use]
     pub fn route(&self, host: &str, path: &str) -> &Route {
         let route = self.first_match(host, path);
@@ -306,7 +314,8 @@ impl Config {
             .map_or(&self.defaults, |rule| &rule.route)
     }
 
-    /// The host as purges name it: lower case, without a default port or the root's dot, aliases resolved.
+    /// The host as purges name it: lower case, without a default port or the root's dot, aliases
+    /// resolved.
     #[must_use]
     pub fn purge_host<'a>(&'a self, host: &'a str) -> Cow<'a, str> {
         let host = host::bare(host);

@@ -1,5 +1,5 @@
-//! The settings in effect, as `healthz` tells them to who has a token: counts, bounds, and what each rule lets
-//! through to the origin. No secrets.
+//! The settings in effect, as `healthz` tells them to who has a token: counts, bounds, and what
+//! each rule lets through to the origin. No secrets.
 
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};

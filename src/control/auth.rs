@@ -123,7 +123,8 @@ impl Claim {
 }
 
 impl Secrets {
-    /// Who makes a call that needs `scope`. A signature is good for [`TokenScope::Revalidate`] alone.
+    /// Who makes a call that needs `scope`. A signature is good for [`TokenScope::Revalidate`]
+    /// alone.
     ///
     /// # Errors
     /// Says why the caller may not make it.
@@ -139,8 +140,8 @@ impl Secrets {
         claim.finish()
     }
 
-    /// What the head of a call says of who makes it: all that can be refused is refused before the body
-    /// is read.
+    /// What the head of a call says of who makes it: all that can be refused is refused before the
+    /// body is read.
     ///
     /// # Errors
     /// Says why the caller may not make it.
@@ -208,7 +209,8 @@ impl Secrets {
         Ok(Signed { id: id.to_owned(), given, made })
     }
 
-    /// Whether a request carries a token, whatever it is good for; one that is not known is refused.
+    /// Whether a request carries a token, whatever it is good for; one that is not known is
+    /// refused.
     ///
     /// # Errors
     /// Says which check failed first.

@@ -1,7 +1,7 @@
 //! Readiness: can this isolate keep the promise of the staleness bound, and if not, why.
 //!
-//! Anyone may ask whether it can; why, which settings hold and how far the journal is, is for who has a token. A
-//! reason that blocks makes the answer a 503; the others are told beside it.
+//! Anyone may ask whether it can; why, which settings hold and how far the journal is, is for who
+//! has a token. A reason that blocks makes the answer a 503; the others are told beside it.
 
 use serde::Serialize;
 
@@ -30,8 +30,8 @@ pub enum HealthReason {
     /// The journal has been out of reach for longer than `max_lag`: pages are served within their
     /// stale windows.
     JournalLost(Millis),
-    /// The journal has been out of reach for longer than `journal_lost_limit`: every page is validated
-    /// with the origin.
+    /// The journal has been out of reach for longer than `journal_lost_limit`: every page is
+    /// validated with the origin.
     JournalLostTooLong(Millis),
     /// Caches in front of the edge that do not take their deliveries: a line for each.
     FrontCacheFailed(Vec<String>),

@@ -18,8 +18,8 @@ pub struct Accepted {
     pub pages: Option<u64>,
     /// How many warms they take; none while the shards have not all told.
     pub warming: Option<u64>,
-    /// Pages that may be stored in colos and are not in the index, as far as is known: they are invalidated, and not
-    /// refetched.
+    /// Pages that may be stored in colos and are not in the index, as far as is known: they are
+    /// invalidated, and not refetched.
     #[serde(skip_serializing_if = "is_zero")]
     pub unknown: u64,
     /// Set if nothing was recorded.
@@ -62,8 +62,8 @@ pub struct JobReply {
     pub state: JobState,
     /// Whether all of its pages have been found that the index knows.
     pub complete: bool,
-    /// Pages that may be stored in colos and are not in the index, as far as is known: they are invalidated, and not
-    /// refetched.
+    /// Pages that may be stored in colos and are not in the index, as far as is known: they are
+    /// invalidated, and not refetched.
     #[serde(skip_serializing_if = "is_zero")]
     pub unknown: u64,
     /// The pages found.
@@ -82,7 +82,8 @@ pub struct JobReply {
     pub superseded: u64,
     /// Why pages failed.
     pub failures: Vec<FailedPage>,
-    /// Those of the queued that have failed before, with the most tries, the last reason and the next try.
+    /// Those of the queued that have failed before, with the most tries, the last reason and the
+    /// next try.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retrying: Option<Retrying>,
     /// Caches in front of the edge that have not taken it.
@@ -196,8 +197,8 @@ pub fn json_fields() -> Fields {
     [("content-type", "application/json"), ("cache-control", "no-store")].into_iter().collect()
 }
 
-/// The last event of a stream that ends before its job: why, and when to ask again (HTML Standard §9.2.6: the browser
-/// does so by itself).
+/// The last event of a stream that ends before its job: why, and when to ask again (HTML Standard
+/// §9.2.6: the browser does so by itself).
 #[must_use]
 pub fn pause_event(reason: &str) -> Vec<u8> {
     format!("retry: 2000\nevent: pause\ndata: {{\"reason\":\"{reason}\"}}\n\n").into_bytes()

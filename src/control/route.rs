@@ -16,7 +16,8 @@ pub enum ControlCall {
     Revalidate,
     /// `POST v1/warm`.
     Warm,
-    /// `POST v1/workers-cache`: the journal's object asks the entrypoint whose responses Workers Caching keeps.
+    /// `POST v1/workers-cache`: the journal's object asks the entrypoint whose responses Workers
+    /// Caching keeps.
     WorkersCache,
     /// `GET v1/jobs/{id}`.
     Job {
@@ -287,8 +288,8 @@ fn short(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// A part of a path, percent-decoded (RFC 3986 §2.1). None for a broken escape or bytes that are not
-/// UTF-8.
+/// A part of a path, percent-decoded (RFC 3986 §2.1). None for a broken escape or bytes that are
+/// not UTF-8.
 #[must_use]
 pub fn percent_decoded(text: &str) -> Option<String> {
     decode(text, false)

@@ -4,7 +4,8 @@
 //! URLs go through the same parser as the runtime's requests, so that the path is percent-encoded
 //! alike; scheme and default port are dropped and host aliases resolved, because for purging they
 //! are one resource. Refused is what could name nothing without anyone noticing: relative URLs,
-//! wildcards, prefixes that end inside a segment, hosts outside ASCII (see [`crate::config::host`]).
+//! wildcards, prefixes that end inside a segment, hosts outside ASCII (see
+//! [`crate::config::host`]).
 
 use url::Url;
 

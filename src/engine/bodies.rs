@@ -1,8 +1,10 @@
-//! Bodies of requests that are read before anything is done with them: calls to the edge itself, and small uploads.
+//! Bodies of requests that are read before anything is done with them: calls to the edge itself,
+//! and small uploads.
 //!
-//! All of an isolate share one budget. When it is exceeded, the oldest body of that sender is given up whose bodies
-//! hold most: who holds many, or large ones, gives way before who holds a small one, and who has proved by the head who
-//! they are gives way last. A body has a time limit as a whole.
+//! All of an isolate share one budget. When it is exceeded, the oldest body of that sender is given
+//! up whose bodies hold most: who holds many, or large ones, gives way before who holds a small
+//! one, and who has proved by the head who they are gives way last. A body has a time limit as a
+//! whole.
 
 use std::collections::HashMap;
 

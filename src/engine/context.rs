@@ -1,4 +1,5 @@
-//! What all parts of the engine share: the settings, the isolate's state, and the request that is answered.
+//! What all parts of the engine share: the settings, the isolate's state, and the request that is
+//! answered.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -18,7 +19,8 @@ pub struct Incoming<P: Platform> {
     pub head: Rc<RequestHead>,
     /// Its body, if it has one.
     pub body: Option<P::Stream>,
-    /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding` (`cf.clientAcceptEncoding`).
+    /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding`
+    /// (`cf.clientAcceptEncoding`).
     pub client_accept_encoding: Option<String>,
 }
 

@@ -1,7 +1,7 @@
 //! What one isolate keeps between requests: L0, its view of the journal, fills, and its limits.
 //!
-//! The runtime may end a request's tasks at any time without a word. So nothing here is a lock or a counter that
-//! must be given back: every claim carries the time it was made and lapses by itself.
+//! The runtime may end a request's tasks at any time without a word. So nothing here is a lock or a
+//! counter that must be given back: every claim carries the time it was made and lapses by itself.
 
 use std::collections::HashMap;
 use std::rc::{Rc, Weak};
@@ -109,8 +109,8 @@ impl<P: Platform> Isolate<P> {
         count.1 <= limit
     }
 
-    /// Counts a forced refresh of a page; false if the page had one in this second, or enough others
-    /// did.
+    /// Counts a forced refresh of a page; false if the page had one in this second, or enough
+    /// others did.
     pub fn claim_forced(&mut self, page: &str, now: Timestamp) -> bool {
         let second = now.as_seconds();
         if self.forced.0 != second {
@@ -147,7 +147,8 @@ impl<P: Platform> Isolate<P> {
         self.all_fills.iter().filter_map(WeakFill::upgrade)
     }
 
-    /// Bytes of bodies beside L0: those of fetches, of responses that left L0 while they are read, of requests.
+    /// Bytes of bodies beside L0: those of fetches, of responses that left L0 while they are read,
+    /// of requests.
     #[must_use]
     pub fn fill_bytes(&self) -> u64 {
         let mut read: Vec<Rc<StoredPage<P::Chunk>>> = Vec::new();
@@ -168,7 +169,8 @@ impl<P: Platform> Isolate<P> {
         bytes + alone.map(|page| page.entry.body_length).sum::<u64>()
     }
 
-    /// Lets go readers that have stalled, and while more than `most` bytes are held those that are furthest behind.
+    /// Lets go readers that have stalled, and while more than `most` bytes are held those that are
+    /// furthest behind.
     pub fn shed(&mut self, now: Timestamp, most: u64) {
         let mut readers: Vec<_> = self.all_fills().flat_map(|fill| fill.readers()).collect();
         readers.extend(self.readers.iter().filter_map(Weak::upgrade));

@@ -1,7 +1,8 @@
 //! L0: what this isolate holds in memory, least recently used out first.
 //!
-//! The same records as in L1 under the same keys, so a look-up reads alike in both. The budget counts what is held:
-//! bodies, heads, keys, marks, and the tables themselves; a record larger than a quarter of the budget is not held.
+//! The same records as in L1 under the same keys, so a look-up reads alike in both. The budget
+//! counts what is held: bodies, heads, keys, marks, and the tables themselves; a record larger than
+//! a quarter of the budget is not held.
 
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
@@ -51,7 +52,8 @@ struct Slot<C> {
 /// A byte-bounded map with least-recently-used eviction.
 pub struct Memory<C> {
     slots: HashMap<Rc<CacheKey>, Slot<C>>,
-    /// The uses, oldest first. One counts if it is the last of its slot: each slot has one that does.
+    /// The uses, oldest first. One counts if it is the last of its slot: each slot has one that
+    /// does.
     order: VecDeque<(u64, Weak<CacheKey>)>,
     uses: u64,
     bytes: u64,
@@ -82,8 +84,8 @@ impl<C> Memory<C> {
         Some(held)
     }
 
-    /// Puts the latest use in its place. Now and then those that no longer count go: seldom enough that a use costs
-    /// the same however many slots there are.
+    /// Puts the latest use in its place. Now and then those that no longer count go: seldom enough
+    /// that a use costs the same however many slots there are.
     fn note_use(&mut self, key: &Rc<CacheKey>) {
         self.order.push_back((self.uses, Rc::downgrade(key)));
         if self.order.len() > 2 * self.slots.len() + SPARE_USES {
@@ -108,8 +110,8 @@ impl<C> Memory<C> {
         slot.map_or(0, |slot| std::mem::take(&mut slot.hits))
     }
 
-    /// Puts a record under a key. A stored response never replaces one with a higher stamp, or of the same stamp and
-    /// fetched later: a late fill must not hide a newer one.
+    /// Puts a record under a key. A stored response never replaces one with a higher stamp, or of
+    /// the same stamp and fetched later: a late fill must not hide a newer one.
     pub fn put(&mut self, key: &CacheKey, held: StoredRecord<C>) {
         let bytes = record_bytes(key, &held);
         if bytes > self.budget / 4 {

@@ -1,7 +1,8 @@
 //! The one orchestrator: look up, decide, perform.
 //!
-//! Every decision is taken by `cache`, `journal::view` or `index`; the engine asks for the facts they need and does
-//! what they say, through the ports. It runs the same in the worker, in the shards' warm queue and in tests.
+//! Every decision is taken by `cache`, `journal::view` or `index`; the engine asks for the facts
+//! they need and does what they say, through the ports. It runs the same in the worker, in the
+//! shards' warm queue and in tests.
 //!
 //! | room | what it does |
 //! | --- | --- |

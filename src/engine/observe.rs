@@ -106,7 +106,8 @@ impl<P: Platform> Engine<P> {
         self.log(platform, &event);
     }
 
-    /// A response that is not stored because of what its origin says wrongly: worth a line, for its author.
+    /// A response that is not stored because of what its origin says wrongly: worth a line, for its
+    /// author.
     pub(super) fn not_stored(&self, platform: &Rc<P>, page: &Page, reason: NoStore) {
         self.count(Counter::FillNotStored);
         match reason {
@@ -139,8 +140,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// A response that varies on fields which its origin is never sent: it has one variant, and its author should
-    /// know.
+    /// A response that varies on fields which its origin is never sent: it has one variant, and its
+    /// author should know.
     pub(super) fn vary_not_forwarded(&self, platform: &Rc<P>, page: &Page, names: &[&str]) {
         if !names.is_empty() {
             let event = Event::VaryNotForwarded { url: &page.url(), fields: &names.join(", ") };

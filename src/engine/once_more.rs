@@ -1,6 +1,6 @@
-//! Calls to objects that may be made once more: an object breaks off when its code is updated or it moves, and another
-//! try finds it again. Only calls that do the same twice as once, because they carry an id or ask; never one that is
-//! overloaded.
+//! Calls to objects that may be made once more: an object breaks off when its code is updated or it
+//! moves, and another try finds it again. Only calls that do the same twice as once, because they
+//! carry an id or ask; never one that is overloaded.
 
 use crate::base::time::Millis;
 use crate::engine::port::{CallError, Platform};
@@ -10,7 +10,8 @@ use crate::journal::{Append, JournalCall, JournalReply};
 /// The pause before the second try.
 const PAUSE: Millis = Millis(50);
 
-/// Appends to the journal, and once more under the same id if it broke off; whether it was asked twice.
+/// Appends to the journal, and once more under the same id if it broke off; whether it was asked
+/// twice.
 pub(crate) async fn append<P: Platform>(
     platform: &P,
     append: Append,

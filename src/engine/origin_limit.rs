@@ -1,15 +1,18 @@
 //! The limit of origin requests under way in one isolate: who may send one now, and who waits.
 //!
-//! Visitors wait in the order in which they came. Background requests have a share of the limit, and give way: none
-//! begins while a visitor waits, but for the first. A request counts from the moment the origin has it whole until the
-//! head of the answer: an upload that is still on its way counts as nothing, because its sender may take forever.
+//! Visitors wait in the order in which they came. Background requests have a share of the limit,
+//! and give way: none begins while a visitor waits, but for the first. A request counts from the
+//! moment the origin has it whole until the head of the answer: an upload that is still on its way
+//! counts as nothing, because its sender may take forever.
 //!
-//! The limit adapts to the origin. After as many answers as the limit (ten at least) it is lowered by a quarter if more
-//! than half of them were failures, by an eighth if they took more than twice as long as usual, and raised by an
-//! eighth if it was reached. It is never above the setting, nor below a tenth of it.
+//! The limit adapts to the origin. After as many answers as the limit (ten at least) it is lowered
+//! by a quarter if more than half of them were failures, by an eighth if they took more than twice
+//! as long as usual, and raised by an eighth if it was reached. It is never above the setting, nor
+//! below a tenth of it.
 //!
-//! The runtime may end a request's tasks without a word. So a place in the queue lapses when its owner has not asked
-//! for a while, and a request under way lapses when it is older than any answer can be.
+//! The runtime may end a request's tasks without a word. So a place in the queue lapses when its
+//! owner has not asked for a while, and a request under way lapses when it is older than any answer
+//! can be.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
@@ -114,8 +117,8 @@ impl OriginLimit {
         }
     }
 
-    /// A place at the end of the queue for a request whose head holds so many bytes; none if too many wait already,
-    /// or its head is large and others hold what there is for such.
+    /// A place at the end of the queue for a request whose head holds so many bytes; none if too
+    /// many wait already, or its head is large and others hold what there is for such.
     pub fn queue(&mut self, head: u64, now: Timestamp) -> Option<Place> {
         self.forget_lapsed(now);
         let large = head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS;
@@ -168,7 +171,8 @@ impl OriginLimit {
         may.then(|| self.begin(Sender::Background, 0, now))
     }
 
-    /// A request that has begun is an upload: it counts once `uploading` is false. False if too many are under way.
+    /// A request that has begun is an upload: it counts once `uploading` is false. False if too
+    /// many are under way.
     pub fn upload(&mut self, id: RequestId, uploading: Rc<Cell<bool>>) -> bool {
         let uploads = self.requests.iter().filter(|request| request.is_upload()).count();
         let request = self.requests.iter_mut().find(|request| request.id == id);

@@ -1,4 +1,5 @@
-//! Leave to send a request to the origin: waiting for it, holding it while the origin works, giving it back.
+//! Leave to send a request to the origin: waiting for it, holding it while the origin works, giving
+//! it back.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -49,8 +50,8 @@ impl<P: Platform> Permit<P> {
         self.release_lease(ended);
     }
 
-    /// The request is an upload: it counts once its body was sent, which makes this false. None if too many uploads
-    /// are under way.
+    /// The request is an upload: it counts once its body was sent, which makes this false. None if
+    /// too many uploads are under way.
     pub(super) fn upload(&self) -> Option<Rc<Cell<bool>>> {
         let under_way = Rc::new(Cell::new(true));
         let origin = &mut self.engine.isolate().borrow_mut().origin;
@@ -81,8 +82,8 @@ impl<P: Platform> Drop for Queued<'_, P> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Waits for permission to send a request, as long as the origin may take for an answer. `fill` is shown to be alive
-    /// meanwhile.
+    /// Waits for permission to send a request, as long as the origin may take for an answer. `fill`
+    /// is shown to be alive meanwhile.
     ///
     /// # Errors
     /// [`OriginError::Busy`] when no permission came, or too many wait.

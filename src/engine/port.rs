@@ -1,8 +1,9 @@
 //! What the engine needs of the world: clock, origin, stores, journal, index, background work.
 //!
-//! One [`Platform`] value belongs to one request (or one alarm), because the runtime ties I/O to the request that
-//! began it. Bodies stay on the platform's side: the engine sees [`Platform::Chunk`] handles and their lengths.
-//! Everything runs on one thread; futures are not `Send`.
+//! One [`Platform`] value belongs to one request (or one alarm), because the runtime ties I/O to
+//! the request that began it. Bodies stay on the platform's side: the engine sees
+//! [`Platform::Chunk`] handles and their lengths. Everything runs on one thread; futures are not
+//! `Send`.
 
 use std::cell::Cell;
 use std::future::Future;
@@ -22,7 +23,8 @@ pub struct Upload<S> {
     pub body: S,
     /// Its length, if that is stated.
     pub length: Option<u64>,
-    /// Set to false once it was sent whole: from then on the answer has the time limit of the request.
+    /// Set to false once it was sent whole: from then on the answer has the time limit of the
+    /// request.
     pub under_way: Rc<Cell<bool>>,
     /// How long it may take.
     pub limit: Millis,
@@ -162,8 +164,8 @@ pub enum PurgeError {
 pub enum CallError {
     /// It could not be reached, or did not answer in time.
     Unreachable(String),
-    /// It broke off, as when its code is updated or it moves: another try finds it again. It may have done what it was
-    /// asked.
+    /// It broke off, as when its code is updated or it moves: another try finds it again. It may
+    /// have done what it was asked.
     Broken(String),
     /// It has more to do than it can: another try makes it worse.
     Overloaded(String),
@@ -271,8 +273,8 @@ pub trait Platform: 'static {
         timeout: Millis,
     ) -> impl Future<Output = Result<front_caches::DeliveryAnswer, OriginError>>;
 
-    /// Purges what the platform keeps of this worker's responses before it runs, or marks it as stale, by the
-    /// options of Workers Caching as JSON.
+    /// Purges what the platform keeps of this worker's responses before it runs, or marks it as
+    /// stale, by the options of Workers Caching as JSON.
     fn purge_workers_cache(
         &self,
         mark: bool,
@@ -286,8 +288,8 @@ pub trait Platform: 'static {
         timeout: Millis,
     ) -> impl Future<Output = Result<Option<Self::Chunk>, OriginError>>;
 
-    /// Undoes gzip if the body begins like a gzip file (RFC 1952 §2.3.1); as it came otherwise, and on a platform
-    /// without gzip.
+    /// Undoes gzip if the body begins like a gzip file (RFC 1952 §2.3.1); as it came otherwise, and
+    /// on a platform without gzip.
     fn unpack(
         &self,
         body: Self::Stream,

@@ -1,10 +1,10 @@
-//! What an isolate remembers of addresses whose answers can't be stored: requests for them go to the origin whole, at
-//! once, rather than first without what no key has.
+//! What an isolate remembers of addresses whose answers can't be stored: requests for them go to
+//! the origin whole, at once, rather than first without what no key has.
 //!
-//! A *mark* is of one page. What is learned of addresses below one *prefix* holds for new ones there: once the answers
-//! for some of them could not be stored, and none could, the next is expected to be such a one. Neither ever decides what
-//! is stored, nor what a visitor gets: a wrong one costs a request more, and the first answer that looks as if it could
-//! be kept corrects it.
+//! A *mark* is of one page. What is learned of addresses below one *prefix* holds for new ones
+//! there: once the answers for some of them could not be stored, and none could, the next is
+//! expected to be such a one. Neither ever decides what is stored, nor what a visitor gets: a wrong
+//! one costs a request more, and the first answer that looks as if it could be kept corrects it.
 //!
 //! Both are bounded in number, and forgotten first of all.
 
@@ -42,7 +42,8 @@ struct Mark {
     /// Who it is for: requests of which this much was left out.
     least: LeftOut,
     reason: &'static str,
-    /// When the page may be tried again without what is left out, if an answer looks as if it could be kept.
+    /// When the page may be tried again without what is left out, if an answer looks as if it could
+    /// be kept.
     try_at: Timestamp,
 }
 
@@ -78,7 +79,8 @@ pub struct NewMark {
     pub may_pass_soon: bool,
 }
 
-/// What is stored of a page: what an isolate learned before that, or of a moment that it outlives, does not hold for it.
+/// What is stored of a page: what an isolate learned before that, or of a moment that it outlives,
+/// does not hold for it.
 pub struct StoredSince {
     /// When the origin was asked for it.
     pub asked: Timestamp,
@@ -89,7 +91,8 @@ pub struct StoredSince {
 /// A prefix of an address, and how many addresses in a row it takes to tell of new ones.
 pub type Prefix = (u64, u32);
 
-/// The prefixes of a page's address, longest first: the path of one with a query, then the directories above.
+/// The prefixes of a page's address, longest first: the path of one with a query, then the
+/// directories above.
 #[must_use]
 pub fn prefixes(page: &Page) -> Vec<Prefix> {
     let path = page.path.strip_suffix('/').unwrap_or(&page.path);
@@ -131,7 +134,8 @@ fn hash(host: &str, parts: &[&str]) -> u64 {
 }
 
 impl Uncacheable {
-    /// Marks a page; returns until when. One that is right again after it lapsed holds twice as long.
+    /// Marks a page; returns until when. One that is right again after it lapsed holds twice as
+    /// long.
     pub fn mark(&mut self, page: u64, new: &NewMark, now: Timestamp) -> Timestamp {
         let again = self.marks.get(&page).filter(|old| now < old.until.plus(old.length));
         let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.length.0 * 2));
@@ -166,7 +170,8 @@ impl Uncacheable {
         self.marks.get(&page).is_some_and(|mark| now < mark.until && holds(mark))
     }
 
-    /// Whether the page may be tried without what is left out: now, if it has no mark; once for each mark.
+    /// Whether the page may be tried without what is left out: now, if it has no mark; once for
+    /// each mark.
     pub fn claim_try(&mut self, page: u64, now: Timestamp) -> bool {
         let Some(mark) = self.marks.get_mut(&page) else { return true };
         if now < mark.try_at {
@@ -208,7 +213,8 @@ impl Uncacheable {
         }
     }
 
-    /// Whether the answer for an address of which nothing is known is expected to be one that can't be stored.
+    /// Whether the answer for an address of which nothing is known is expected to be one that can't
+    /// be stored.
     #[must_use]
     pub fn is_expected(&self, prefixes: &[Prefix], now: Timestamp) -> bool {
         for (prefix, needed) in prefixes {

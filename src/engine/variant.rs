@@ -1,4 +1,5 @@
-//! Which variant a request selects, and what of it does not reach the origin of a page that may be stored.
+//! Which variant a request selects, and what of it does not reach the origin of a page that may be
+//! stored.
 
 use crate::cache::admission::Admitted;
 use crate::cache::forward::{add_selecting, cacheable_request_fields, pass_request_fields};
@@ -54,8 +55,8 @@ impl<P: Platform> Engine<P> {
         self.selects_by_more(incoming, admitted, &names)
     }
 
-    /// Whether a variant that was fetched for a request is not the one for it: it turned out to be selected by what was
-    /// left out.
+    /// Whether a variant that was fetched for a request is not the one for it: it turned out to be
+    /// selected by what was left out.
     pub(crate) fn is_of_another(
         &self,
         incoming: &Incoming<P>,

@@ -1,5 +1,5 @@
-//! What the API of a front cache is to the rest of the edge: what has to be known of it, the requests that make a
-//! delivery, and what their answers mean.
+//! What the API of a front cache is to the rest of the edge: what has to be known of it, the
+//! requests that make a delivery, and what their answers mean.
 
 use crate::base::time::Timestamp;
 use crate::config::front_cache::{FrontCache, Provider};

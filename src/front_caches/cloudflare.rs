@@ -1,7 +1,8 @@
-//! Cloudflare's purge API: `POST /zones/{zone}/purge_cache`, one kind of name in a call. Always hard.
+//! Cloudflare's purge API: `POST /zones/{zone}/purge_cache`, one kind of name in a call. Always
+//! hard.
 //!
-//! A page goes as the prefix of its path, which covers each scheme, query and device that the zone may hold it
-//! under; the root of a host as the host.
+//! A page goes as the prefix of its path, which covers each scheme, query and device that the zone
+//! may hold it under; the root of a host as the host.
 
 use serde_json::{Value, json};
 

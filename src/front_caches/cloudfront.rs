@@ -1,13 +1,16 @@
-//! Amazon CloudFront: `POST /2020-05-31/distribution/{distribution}/invalidation`, signed by Signature Version 4, and
-//! `GET …/invalidation/{id}` until it is `Completed`. Always hard.
+//! Amazon CloudFront: `POST /2020-05-31/distribution/{distribution}/invalidation`, signed by
+//! Signature Version 4, and `GET …/invalidation/{id}` until it is `Completed`. Always hard.
 //!
-//! A distribution is one site, and paths have no host: a host goes as `/*`. A page goes as its path and, because each
-//! query is an object of its own, as `path?*`; a prefix as `prefix*`; a tag as `#tag`, where the distribution has a
-//! `CacheTagConfig` ([invalidation by tags]), else as `/*`. What breaks a limit goes as `/*`: more than 15 wildcards or
-//! 3,000 paths in progress at once ([limits]), paths beyond 4,000 characters, tags beyond 256.
+//! A distribution is one site, and paths have no host: a host goes as `/*`. A page goes as its path
+//! and, because each query is an object of its own, as `path?*`; a prefix as `prefix*`; a tag as
+//! `#tag`, where the distribution has a `CacheTagConfig` ([invalidation by tags]), else as `/*`.
+//! What breaks a limit goes as `/*`: more than 15 wildcards or 3,000 paths in progress at once
+//! ([limits]), paths beyond 4,000 characters, tags beyond 256.
 //!
-//! [limits]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/InvalidationLimits.html
-//! [invalidation by tags]: https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-by-tags.html
+//! [limits]:
+//! https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/InvalidationLimits.html
+//! [invalidation by tags]:
+//! https://docs.aws.amazon.com/AmazonCloudFront/latest/DeveloperGuide/invalidation-by-tags.html
 
 use std::fmt::Write as _;
 

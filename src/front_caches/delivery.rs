@@ -94,8 +94,8 @@ pub enum DeliveryProgress {
     Unknown,
 }
 
-/// The id of a call: the same when the same is sent again, and no other call's, also after the journal was restored
-/// and gives the same epochs to something else.
+/// The id of a call: the same when the same is sent again, and no other call's, also after the
+/// journal was restored and gives the same epochs to something else.
 pub(super) fn id_of(front_cache: &FrontCache, delivery: &Delivery, content: &[u8]) -> String {
     let number = |epoch: Option<&Epoch>| epoch.map_or(0, |epoch| epoch.0);
     let (first, last) = (number(delivery.epochs.first()), number(delivery.epochs.last()));

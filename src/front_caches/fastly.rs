@@ -1,5 +1,5 @@
-//! Fastly's purge API: `POST /service/{service}/purge` by key, soft or hard; all the rest is `purge_all`, because its
-//! purge by URL takes one query alone, and it knows no prefixes.
+//! Fastly's purge API: `POST /service/{service}/purge` by key, soft or hard; all the rest is
+//! `purge_all`, because its purge by URL takes one query alone, and it knows no prefixes.
 
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;

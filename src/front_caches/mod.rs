@@ -1,4 +1,5 @@
-//! What caches in front of the edge are told of invalidations: the requests that say it, and what their answers mean.
+//! What caches in front of the edge are told of invalidations: the requests that say it, and what
+//! their answers mean.
 //!
 //! | file | what it speaks |
 //! | --- | --- |
@@ -11,10 +12,12 @@
 //! | [`api`] | what an API has to say: one trait |
 //! | `delivery` | requests, answers, and what may come of them |
 //!
-//! What an API can't name is widened, in the end to everything: a page that should go and stays is the mistake that
-//! nobody sees. Nothing is ever given up: whatever the answer, a delivery stays pending until it was taken.
+//! What an API can't name is widened, in the end to everything: a page that should go and stays is
+//! the mistake that nobody sees. Nothing is ever given up: whatever the answer, a delivery stays
+//! pending until it was taken.
 //!
-//! Another front cache is one file that implements [`FrontCacheApi`], and one line in [`APIS`] (CONTRIBUTING.md).
+//! Another front cache is one file that implements [`FrontCacheApi`], and one line in [`APIS`]
+//! (CONTRIBUTING.md).
 //!
 //! ```
 //! use edge_isr::front_caches::DeliveryFailure;

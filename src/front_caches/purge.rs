@@ -1,9 +1,10 @@
-//! The method `PURGE`, as Varnish, nginx and Souin know it, to a cache of one's own: the page's path and query at the
-//! cache's own address, with a Bearer token; `soft: 1` marks as stale.
+//! The method `PURGE`, as Varnish, nginx and Souin know it, to a cache of one's own: the page's
+//! path and query at the cache's own address, with a Bearer token; `soft: 1` marks as stale.
 //!
-//! `Host` is that of the address, because `fetch()` in a Worker takes it from the URL alone. So this is for a cache of one
-//! site. What is below a prefix goes as a path that ends with `*`, everything as `/*`; tags as `xkey` to `/`. The
-//! cache has to understand these: docs/operations.md has the lines for Varnish. The edge's own `PURGE` does.
+//! `Host` is that of the address, because `fetch()` in a Worker takes it from the URL alone. So
+//! this is for a cache of one site. What is below a prefix goes as a path that ends with `*`,
+//! everything as `/*`; tags as `xkey` to `/`. The cache has to understand these: docs/operations.md
+//! has the lines for Varnish. The edge's own `PURGE` does.
 
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;

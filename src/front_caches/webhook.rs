@@ -1,8 +1,8 @@
-//! The command of `revalidate`, posted to a URL: to another edge-isr, or to whatever speaks for a cache of one's own.
-//! `webhook-id` is the same when the same is sent again.
+//! The command of `revalidate`, posted to a URL: to another edge-isr, or to whatever speaks for a
+//! cache of one's own. `webhook-id` is the same when the same is sent again.
 //!
-//! With a secret that begins with `whsec_` it is signed by the Standard Webhooks specification; any other secret is sent
-//! as a Bearer token.
+//! With a secret that begins with `whsec_` it is signed by the Standard Webhooks specification; any
+//! other secret is sent as a Bearer token.
 
 use serde_json::{Value, json};
 

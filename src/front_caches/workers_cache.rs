@@ -1,8 +1,9 @@
 //! Workers Caching: responses of this worker that the platform keeps before it runs.
 //!
-//! They can be purged by the entrypoint that they are of alone, and the journal's object is another one. So the purge goes
-//! as a call of the control API to this worker's own default entrypoint, without leaving the runtime
-//! (<https://developers.cloudflare.com/workers/cache/purge/>). Its secret is one of `TOKENS`, with the scope `revalidate`.
+//! They can be purged by the entrypoint that they are of alone, and the journal's object is another
+//! one. So the purge goes as a call of the control API to this worker's own default entrypoint,
+//! without leaving the runtime (<https://developers.cloudflare.com/workers/cache/purge/>). Its
+//! secret is one of `TOKENS`, with the scope `revalidate`.
 //!
 //! A page goes as the prefix of its path; a host as everything, because prefixes have none.
 

@@ -1,18 +1,20 @@
-//! `Accept` and `Accept-Language` (RFC 9110 §12.5.1, §12.5.4), reduced to what their grammars allow.
+//! `Accept` and `Accept-Language` (RFC 9110 §12.5.1, §12.5.4), reduced to what their grammars
+//! allow.
 //!
-//! Both go to the origin on requests whose answer may be stored, so that it can negotiate; its `Vary` says when it
-//! did. A member that is none of the grammar is left out: markup, control characters and other payloads can't be
-//! reflected into a stored page, nor make an origin refuse the request for all. A field of more than [`MAX_BYTES`] is
-//! left out whole. The text of a quoted parameter may hold what a URI holds; brackets, braces, quotes and backslashes
-//! in it are taken for payloads.
+//! Both go to the origin on requests whose answer may be stored, so that it can negotiate; its
+//! `Vary` says when it did. A member that is none of the grammar is left out: markup, control
+//! characters and other payloads can't be reflected into a stored page, nor make an origin refuse
+//! the request for all. A field of more than [`MAX_BYTES`] is left out whole. The text of a quoted
+//! parameter may hold what a URI holds; brackets, braces, quotes and backslashes in it are taken
+//! for payloads.
 //!
 //! ```text
 //! Accept          = #( type "/" subtype *( OWS ";" OWS [ token "=" ( token / quoted-string ) ] ) )
 //! Accept-Language = #( ( "*" / 1*8ALPHA *( "-" 1*8alphanum ) ) [ ";" "q=" qvalue ] )
 //! ```
 //!
-//! `Accept` goes on in one form for one meaning: types and names of parameters in lower case, no white space, quotes
-//! only around what is no token, weights without needless digits.
+//! `Accept` goes on in one form for one meaning: types and names of parameters in lower case, no
+//! white space, quotes only around what is no token, weights without needless digits.
 
 use super::list::{is_token, quality, split, trim, unquote, weighted};
 
@@ -30,8 +32,8 @@ pub fn accept(value: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join(","))
 }
 
-/// Whether a visitor would rather have HTML than JSON: `text/html` by its name, with no lower weight. `*/*` is what
-/// programs send.
+/// Whether a visitor would rather have HTML than JSON: `text/html` by its name, with no lower
+/// weight. `*/*` is what programs send.
 #[must_use]
 pub fn prefers_html(value: &str) -> bool {
     let ranges = weighted(value);
@@ -93,7 +95,8 @@ fn media_range(member: &str) -> Option<String> {
     Some(range)
 }
 
-/// Whether a parameter's text is none of a payload: visible ASCII and spaces, without brackets, quotes and backslashes.
+/// Whether a parameter's text is none of a payload: visible ASCII and spaces, without brackets,
+/// quotes and backslashes.
 fn is_harmless(value: &str) -> bool {
     value.bytes().all(|byte| {
         matches!(byte, b' '..=b'~')

@@ -4,8 +4,8 @@
 //! Cache-Control = #( token [ "=" ( token / quoted-string ) ] )
 //! ```
 //!
-//! All field lines count together; names have no case; values may be quoted. What restricts is believed in any form,
-//! what permits only in the right one:
+//! All field lines count together; names have no case; values may be quoted. What restricts is
+//! believed in any form, what permits only in the right one:
 //!
 //! | written | read as |
 //! | --- | --- |
@@ -37,7 +37,8 @@ pub enum FieldScope {
 }
 
 impl FieldScope {
-    /// Only a quoted list of field names limits (RFC 9111 §5.2.2.4): `private=true` means the whole response.
+    /// Only a quoted list of field names limits (RFC 9111 §5.2.2.4): `private=true` means the whole
+    /// response.
     fn add(&mut self, value: Option<&str>) {
         let list = value.filter(|v| v.starts_with('"')).and_then(unquote).unwrap_or_default();
         *self = match (std::mem::take(self), Self::limited_to(&list)) {
@@ -50,7 +51,8 @@ impl FieldScope {
         };
     }
 
-    /// The scope that a list of field names makes: the whole response if it is empty or not such a list.
+    /// The scope that a list of field names makes: the whole response if it is empty or not such a
+    /// list.
     #[must_use]
     pub fn limited_to(list: &str) -> Self {
         let names: Vec<String> =
@@ -116,7 +118,8 @@ impl ResponseDirectives {
             self.member(member);
         }
         if !members.closed {
-            // Where the open quote was meant to end can't be known: believe what restricts, permit nothing.
+            // Where the open quote was meant to end can't be known: believe what restricts, permit
+            // nothing.
             for part in line.split([',', ';', '"']) {
                 self.restrict(trim(part), None);
             }
@@ -143,7 +146,8 @@ impl ResponseDirectives {
         match name.trim_end().to_ascii_lowercase().as_str() {
             "max-age" => merge(&mut self.max_age, seconds),
             "s-maxage" => merge(&mut self.s_maxage, seconds),
-            // Next.js up to version 14 names the window without its length: it is for the route to say.
+            // Next.js up to version 14 names the window without its length: it is for the route to
+            // say.
             "stale-while-revalidate" | "stale-if-error" if is_bare => {}
             "stale-while-revalidate" => merge(&mut self.stale_while_revalidate, seconds),
             "stale-if-error" => merge(&mut self.stale_if_error, seconds),

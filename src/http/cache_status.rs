@@ -1,11 +1,12 @@
-//! `Cache-Status` (RFC 9211): what this cache did with a request, as one member of a structured list.
+//! `Cache-Status` (RFC 9211): what this cache did with a request, as one member of a structured
+//! list.
 //!
 //! ```text
 //! Cache-Status = sf-list of ( cache-name *( ";" hit / fwd / fwd-status / ttl / stored / collapsed / key / detail ) )
 //! ```
 //!
-//! A member of another cache is nearer to the origin and stays before ours (§2). A field that came and is no list
-//! is dropped: one bad member would make ours unreadable too.
+//! A member of another cache is nearer to the origin and stays before ours (§2). A field that came
+//! and is no list is dropped: one bad member would make ours unreadable too.
 
 use sfv::{KeyRef, List, ListSerializer, Parser, StringRef, TokenRef};
 

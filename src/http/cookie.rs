@@ -4,9 +4,9 @@
 //! cookie-string = cookie-pair *( ";" SP cookie-pair )
 //! ```
 //!
-//! Pairs are cut at `;` alone, as origins do, and kept byte for byte; a name may stand several times. When it is
-//! asked whether a cookie is *there*, names are also looked for behind commas, because a runtime joins two field
-//! lines with one: a session must not hide from the bypass rule.
+//! Pairs are cut at `;` alone, as origins do, and kept byte for byte; a name may stand several
+//! times. When it is asked whether a cookie is *there*, names are also looked for behind commas,
+//! because a runtime joins two field lines with one: a session must not hide from the bypass rule.
 
 use super::Fields;
 use super::list::trim;
@@ -42,8 +42,8 @@ pub fn has_any(fields: &Fields, patterns: &[String]) -> bool {
         .any(|name| matches(trim(name), patterns))
 }
 
-/// The values of the cookies of one name, in order, as one text; none if there is no such cookie. A value holds no
-/// `;`, so different lists give different texts.
+/// The values of the cookies of one name, in order, as one text; none if there is no such cookie. A
+/// value holds no `;`, so different lists give different texts.
 #[must_use]
 pub fn values(fields: &Fields, name: &str) -> Option<String> {
     let found: Vec<&str> =
@@ -51,8 +51,8 @@ pub fn values(fields: &Fields, name: &str) -> Option<String> {
     (!found.is_empty()).then(|| found.join(";"))
 }
 
-/// A `Cookie` field with the named cookies alone, in the order of the names and then in their own; none if none of
-/// them is there. Their order among other names is in no key.
+/// A `Cookie` field with the named cookies alone, in the order of the names and then in their own;
+/// none if none of them is there. Their order among other names is in no key.
 #[must_use]
 pub fn only(fields: &Fields, names: &[String]) -> Option<String> {
     let came = cookies(fields);

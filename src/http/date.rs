@@ -6,9 +6,9 @@
 //! asctime-date = day-name SP month SP ( 2DIGIT / ( SP DIGIT ) ) SP time SP 4DIGIT
 //! ```
 //!
-//! The preferred form and both obsolete ones are read, names in any case (RFC 9111 §4.2); anything else is no date.
-//! A name of a day that is another day's is let pass, because nothing rests on it. A field that stands twice with
-//! different values is no date either. Dates before 1970 are none.
+//! The preferred form and both obsolete ones are read, names in any case (RFC 9111 §4.2); anything
+//! else is no date. A name of a day that is another day's is let pass, because nothing rests on it.
+//! A field that stands twice with different values is no date either. Dates before 1970 are none.
 
 use std::time::{Duration, SystemTime};
 
@@ -121,8 +121,8 @@ const fn full_year(year: i64) -> i64 {
     if year < 70 { 2000 + year } else { 1900 + year }
 }
 
-/// Days from 1970-01-01 to a day of the Gregorian calendar, `month` from 0; none if there is no such day, or if it was
-/// before.
+/// Days from 1970-01-01 to a day of the Gregorian calendar, `month` from 0; none if there is no
+/// such day, or if it was before.
 fn days_since_1970(year: i64, month: usize, day: i64) -> Option<i64> {
     let (year, month) = (i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?);
     let date = Date::new(year, month, i8::try_from(day).ok()?).ok()?;

@@ -1,8 +1,9 @@
 //! `Accept-Encoding` (RFC 9110 §12.5.3): the codings a visitor takes, reduced to few values.
 //!
-//! The origin is asked for one of six lists, so that a page has at most six variants by coding and what one visitor
-//! wrote in the field can't reach the origin. The better of `br` and `zstd` comes first, then `gzip`, which every
-//! Django site can make; `identity` if the visitor takes none of them or says nothing.
+//! The origin is asked for one of six lists, so that a page has at most six variants by coding and
+//! what one visitor wrote in the field can't reach the origin. The better of `br` and `zstd` comes
+//! first, then `gzip`, which every Django site can make; `identity` if the visitor takes none of
+//! them or says nothing.
 //!
 //! | visitor | origin is asked for |
 //! | --- | --- |
@@ -40,7 +41,8 @@ impl Coding {
     }
 }
 
-/// Whether a visitor takes a coding. Without the field any would do; a cache says no, which is always right.
+/// Whether a visitor takes a coding. Without the field any would do; a cache says no, which is
+/// always right.
 #[must_use]
 pub fn accepts(accept_encoding: Option<&str>, coding: Coding) -> bool {
     takes(&members(accept_encoding), coding)

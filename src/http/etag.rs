@@ -97,7 +97,8 @@ impl<'a> TagList<'a> {
     }
 }
 
-/// Reads tags off a line. At the first that can't be read, the rest up to the next comma is skipped.
+/// Reads tags off a line. At the first that can't be read, the rest up to the next comma is
+/// skipped.
 fn read_tags<'a>(line: &'a str, tags: &mut Vec<EntityTag<'a>>) {
     let mut rest = line;
     loop {

@@ -1,8 +1,10 @@
 //! Header fields as the runtime gives them: lower-case names, values with one `char` per byte.
 //!
-//! The Fetch API's `Headers` hands values over as byte strings (each code unit 0 to 255) and joins repeated fields
-//! with `", "` (RFC 9110 §5.3), except `Set-Cookie`. Values are kept in that form. The Workers runtime reads them as UTF-8
-//! and puts U+FFFD in the place of other bytes: a response with such a value is not stored, and passes as it came. Names are ASCII and compared in lower case (RFC 9110 §5.1).
+//! The Fetch API's `Headers` hands values over as byte strings (each code unit 0 to 255) and joins
+//! repeated fields with `", "` (RFC 9110 §5.3), except `Set-Cookie`. Values are kept in that form.
+//! The Workers runtime reads them as UTF-8 and puts U+FFFD in the place of other bytes: a response
+//! with such a value is not stored, and passes as it came. Names are ASCII and compared in lower
+//! case (RFC 9110 §5.1).
 
 use serde::{Deserialize, Serialize};
 

@@ -1,10 +1,12 @@
-//! Fields that belong to one hop (RFC 9110 §7.6.1), and fields by which a visitor could speak in a proxy's name.
+//! Fields that belong to one hop (RFC 9110 §7.6.1), and fields by which a visitor could speak in a
+//! proxy's name.
 //!
-//! `Connection` may name further fields of its hop, but not any that later decisions rest on: `Connection: age`
-//! must not make an old response look new, nor `Connection: cache-control` a private one public.
+//! `Connection` may name further fields of its hop, but not any that later decisions rest on:
+//! `Connection: age` must not make an old response look new, nor `Connection: cache-control` a
+//! private one public.
 //!
-//! A WSGI origin takes `X_Forwarded_Host` for `X-Forwarded-Host` (CVE-2015-0219): what is said of a name holds for its
-//! spelling with underscores.
+//! A WSGI origin takes `X_Forwarded_Host` for `X-Forwarded-Host` (CVE-2015-0219): what is said of a
+//! name holds for its spelling with underscores.
 
 use super::Fields;
 use super::list::split;
@@ -111,10 +113,12 @@ const PROXY_ONLY: &[&str] = &[
 /// Beginnings of the names of such fields.
 const PROXY_ONLY_PREFIXES: &[&str] = &["x-forwarded", "x-edge-isr", "cf-"];
 
-/// Signed tokens of Cloudflare Access: the origin checks them itself, so they pass, but nothing shared is made of them.
+/// Signed tokens of Cloudflare Access: the origin checks them itself, so they pass, but nothing
+/// shared is made of them.
 const ACCESS_PREFIX: &str = "cf-access-";
 
-/// Fields that turn a request into another one, or tell who makes it, without being part of any key.
+/// Fields that turn a request into another one, or tell who makes it, without being part of any
+/// key.
 const UNKEYED: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 
 /// Whether a field is one of a hop, by its name alone.

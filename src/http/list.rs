@@ -1,4 +1,5 @@
-//! Lists, tokens and quoted strings (RFC 9110 §5.6): what the grammars of the other fields are made of.
+//! Lists, tokens and quoted strings (RFC 9110 §5.6): what the grammars of the other fields are made
+//! of.
 //!
 //! ```text
 //! list          = [ element ] *( OWS "," OWS [ element ] )
@@ -62,7 +63,8 @@ pub const fn is_tchar(byte: u8) -> bool {
         | b'_' | b'`' | b'|' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z')
 }
 
-/// The value of a token or of a whole quoted string, unescaped (RFC 9110 §5.6.4); none if it is neither.
+/// The value of a token or of a whole quoted string, unescaped (RFC 9110 §5.6.4); none if it is
+/// neither.
 #[must_use]
 pub fn unquote(text: &str) -> Option<String> {
     let Some(inner) = text.strip_prefix('"') else {
@@ -84,7 +86,8 @@ pub fn unquote(text: &str) -> Option<String> {
     (!escaped).then_some(value)
 }
 
-/// A quality value in thousandths (RFC 9110 §12.4.2): `0` to `1` with at most three digits; none if it is not one.
+/// A quality value in thousandths (RFC 9110 §12.4.2): `0` to `1` with at most three digits; none if
+/// it is not one.
 #[must_use]
 pub fn quality(text: &str) -> Option<u16> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
@@ -99,8 +102,8 @@ pub fn quality(text: &str) -> Option<u16> {
     }
 }
 
-/// The members of a weighted list (`Accept-Language`, `Accept-Encoding`): value in lower case, weight in
-/// thousandths. A member whose weight can't be read counts as not accepted.
+/// The members of a weighted list (`Accept-Language`, `Accept-Encoding`): value in lower case,
+/// weight in thousandths. A member whose weight can't be read counts as not accepted.
 #[must_use]
 pub fn weighted(text: &str) -> Vec<(String, u16)> {
     let member = |part: &str| {

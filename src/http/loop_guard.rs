@@ -14,10 +14,12 @@ pub const CDN_ID: &str = "edge-isr";
 /// The most bytes that it may have: it is part of the key.
 pub const MAX_BYTES: usize = 1024;
 
-/// Whether the request came through this edge before. A value that can't be read is searched for the bare name.
+/// Whether the request came through this edge before. A value that can't be read is searched for
+/// the bare name.
 ///
-/// The lines are read one by one and as the one value that they are for whoever joins them (RFC 9110 §5.3): a quoted
-/// string that begins in one and ends in another hides members from one of the two readings.
+/// The lines are read one by one and as the one value that they are for whoever joins them (RFC
+/// 9110 §5.3): a quoted string that begins in one and ends in another hides members from one of the
+/// two readings.
 #[must_use]
 pub fn has_looped(fields: &Fields) -> bool {
     fields.all("cdn-loop").chain(fields.joined("cdn-loop").as_deref()).any(|value| {
@@ -27,7 +29,8 @@ pub fn has_looped(fields: &Fields) -> bool {
     })
 }
 
-/// The field's value for the next hop: what came, and this edge (RFC 8586 §2: never removed or changed).
+/// The field's value for the next hop: what came, and this edge (RFC 8586 §2: never removed or
+/// changed).
 #[must_use]
 pub fn extended(fields: &Fields) -> String {
     match fields.joined("cdn-loop") {
@@ -36,8 +39,9 @@ pub fn extended(fields: &Fields) -> String {
     }
 }
 
-/// What CDNs other than the one this runs on said, as it came; none if that is nothing. Cloudflare's own member is the
-/// same for every visitor: `cloudflare`, with numbers as `loops` and `subreqs`.
+/// What CDNs other than the one this runs on said, as it came; none if that is nothing.
+/// Cloudflare's own member is the same for every visitor: `cloudflare`, with numbers as `loops` and
+/// `subreqs`.
 #[must_use]
 pub fn said_by_others(fields: &Fields) -> Option<String> {
     let said = fields.joined("cdn-loop")?;

@@ -1,5 +1,5 @@
-//! Header fields, one per file. Every parser fails closed: what can't be understood never makes a response more
-//! cacheable than it would be without the field.
+//! Header fields, one per file. Every parser fails closed: what can't be understood never makes a
+//! response more cacheable than it would be without the field.
 //!
 //! ```
 //! use edge_isr::base::time::Seconds;

@@ -1,4 +1,5 @@
-//! `Origin` (RFC 6454 §7, Fetch Standard): who asks across origins, and what an answer says to whom.
+//! `Origin` (RFC 6454 §7, Fetch Standard): who asks across origins, and what an answer says to
+//! whom.
 //!
 //! ```text
 //! Origin = "null" / scheme "://" host [ ":" port ]

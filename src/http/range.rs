@@ -5,8 +5,8 @@
 //! Content-Range = "bytes" SP ( first "-" last "/" ( complete / "*" ) / "*/" complete )
 //! ```
 //!
-//! A range field that can't be read, names another unit, or asks for more than [`MAX_RANGES`] is as good as none
-//! (§14.2: a server may ignore it).
+//! A range field that can't be read, names another unit, or asks for more than [`MAX_RANGES`] is as
+//! good as none (§14.2: a server may ignore it).
 
 use super::Fields;
 use super::list::{split, trim};
@@ -24,8 +24,8 @@ pub enum RangeSpec {
 }
 
 impl RangeSpec {
-    /// The bytes it names in a body of `length`: from the first up to and without the second; none if it is
-    /// unsatisfiable (RFC 9110 §14.1.1).
+    /// The bytes it names in a body of `length`: from the first up to and without the second; none
+    /// if it is unsatisfiable (RFC 9110 §14.1.1).
     #[must_use]
     pub fn within(self, length: u64) -> Option<(u64, u64)> {
         match self {

@@ -1,13 +1,17 @@
-//! `CDN-Cache-Control` (RFC 9213) and `Surrogate-Control`: freshness for the edge alone, most specific first.
+//! `CDN-Cache-Control` (RFC 9213) and `Surrogate-Control`: freshness for the edge alone, most
+//! specific first.
 //!
-//! `CDN-Cache-Control` is a structured dictionary (RFC 9651). One that is empty or can't be parsed counts as absent
-//! (RFC 9213 §2.1), so the next field decides; yet if such a field names `no-store` or `private`, the response is
-//! not stored: a cache never has to store, and the origin's wish is plain.
+//! `CDN-Cache-Control` is a structured dictionary (RFC 9651). One that is empty or can't be parsed
+//! counts as absent (RFC 9213 §2.1), so the next field decides; yet if such a field names
+//! `no-store` or `private`, the response is not stored: a cache never has to store, and the
+//! origin's wish is plain.
 //!
-//! `Surrogate-Control` has directives like `Cache-Control`, with a second number in `max-age=N+M` (stale for M more
-//! seconds) and a target behind `;` which must be this edge's, as told in `Surrogate-Capability`.
+//! `Surrogate-Control` has directives like `Cache-Control`, with a second number in `max-age=N+M`
+//! (stale for M more seconds) and a target behind `;` which must be this edge's, as told in
+//! `Surrogate-Capability`.
 //!
-//! A targeted field that counts replaces `Cache-Control` and `Expires` for the edge (RFC 9213 §2.2).
+//! A targeted field that counts replaces `Cache-Control` and `Expires` for the edge (RFC 9213
+//! §2.2).
 
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 

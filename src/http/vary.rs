@@ -4,7 +4,8 @@
 //! Vary = #( "*" / field-name )
 //! ```
 //!
-//! A member that is no field name makes the whole field `*`: a selection that can't be read is no selection.
+//! A member that is no field name makes the whole field `*`: a selection that can't be read is no
+//! selection.
 
 use super::Fields;
 use super::list::{is_token, split};

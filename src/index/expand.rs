@@ -34,8 +34,9 @@ pub(super) struct Slice {
 }
 
 impl<S: Sql> Work<'_, S> {
-    /// Queues warms for the next slices of what is to be expanded. While somebody waits for the answer only targets
-    /// that one slice holds whole: what a webhook costs must not depend on how many pages carry its tag.
+    /// Queues warms for the next slices of what is to be expanded. While somebody waits for the
+    /// answer only targets that one slice holds whole: what a webhook costs must not depend on how
+    /// many pages carry its tag.
     pub(super) fn expand(&mut self, awaited: bool) -> Result<(), ShardError> {
         let rows = self.sql.exec(
             "SELECT seq, job, epoch, kind, name, after_url, after_id FROM expand

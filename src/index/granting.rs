@@ -1,4 +1,5 @@
-//! Answering lease requests: gathers the facts, lets [`crate::index::lease`] decide, writes the lease.
+//! Answering lease requests: gathers the facts, lets [`crate::index::lease`] decide, writes the
+//! lease.
 
 use crate::base::sql::row::{Row, epoch, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
@@ -73,8 +74,8 @@ impl<S: Sql> Work<'_, S> {
         })
     }
 
-    /// What a request for a lease tells of its sender. What that one knows raises the stamps of all that follow
-    /// (`lease_seen`).
+    /// What a request for a lease tells of its sender. What that one knows raises the stamps of all
+    /// that follow (`lease_seen`).
     fn note_lease(&mut self, request: &LeaseRequest) {
         self.state.seen = self.state.seen.max(request.seen);
         if request.left_out > 0 {

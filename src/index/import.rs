@@ -2,8 +2,8 @@
 //!
 //! A file is read whole before any of its pages is queued: one that breaks off lists nothing. Its
 //! addresses stand here until their shards have taken them, so that a restart loses none; the next
-//! file is read when those of the one before are gone, so that there are never more than one file's.
-//! Tries are counted when they begin.
+//! file is read when those of the one before are gone, so that there are never more than one
+//! file's. Tries are counted when they begin.
 
 use crate::base::sql::row::{Row, epoch, json, marks, number, text, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};

@@ -100,8 +100,9 @@ impl<S: Sql> Work<'_, S> {
             .collect()
     }
 
-    /// The pages of a tag, each at the first of its variants that carries it: in the order of the index, so that a
-    /// part costs what it shows, however many pages there are. The cursor is a place in that index.
+    /// The pages of a tag, each at the first of its variants that carries it: in the order of the
+    /// index, so that a part costs what it shows, however many pages there are. The cursor is a
+    /// place in that index.
     pub(super) fn tag_pages(
         &self,
         tag: &Tag,
@@ -130,7 +131,8 @@ impl<S: Sql> Work<'_, S> {
         Ok((pages, cursor))
     }
 
-    /// Whether each of these pages is known, or was asked for lately: what was is stored in some colo, maybe.
+    /// Whether each of these pages is known, or was asked for lately: what was is stored in some
+    /// colo, maybe.
     pub(super) fn known(&self, keys: &[KeyDigest]) -> Result<Vec<bool>, ShardError> {
         let digests: Vec<&str> = keys.iter().map(KeyDigest::as_str).collect();
         let rows = self.sql.exec(
@@ -150,8 +152,8 @@ impl<S: Sql> Work<'_, S> {
         Ok(self.pages(&rows)?)
     }
 
-    /// What is known of these pages: two statements, however many they are. One that can't be read is left out, so
-    /// that the others can be shown.
+    /// What is known of these pages: two statements, however many they are. One that can't be read
+    /// is left out, so that the others can be shown.
     fn pages(&self, ids: &[Vec<Value>]) -> Result<Vec<PageInfo>, SqlError> {
         let ids: Result<Vec<i64>, SqlError> = ids.iter().map(|row| Row(row).integer(0)).collect();
         let ids = [json(&ids?)?];

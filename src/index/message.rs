@@ -1,10 +1,9 @@
-//! What isolates, the journal and the control API say to an index shard. Its answers:
-//! [`super::answer`].
+//! What isolates, the journal and the control API say to a shard; its answers: [`super::answer`].
 //!
-//! JSON, each message under its name: `{"job":{"id":"1"}}`, `"status"`. (With the name inside the
-//! message, readers would have to buffer it first: twice the code and a copy.) A version understands
-//! the one before and the one after: fields are only added, each with a default; what is a bare name
-//! stays one; a call that a version does not know fails to parse, which its receiver answers as such.
+//! JSON, each message under its name: `{"job":{"id":"1"}}`, `"status"`. (With the name inside,
+//! readers would have to buffer it first.) A version understands the one before and the one after:
+//! fields are only added, each with a default; what is a bare name stays one; a call that a version
+//! does not know fails to parse, which its receiver answers as such.
 
 use serde::{Deserialize, Serialize};
 
@@ -26,13 +25,13 @@ pub enum ShardCall {
     Record(RecordRequest),
     /// A fetch brought nothing to record. Answered by [`super::ShardReply::Done`].
     Release(ReleaseRequest),
-    /// A fetch under this lease has not begun yet: the lease lasts anew from now, if it is still held.
-    /// Answered by [`super::ShardReply::Done`].
+    /// A fetch under this lease has not begun yet: the lease lasts anew from now, if it is still
+    /// held. Answered by [`super::ShardReply::Done`].
     Renew(ReleaseRequest),
     /// An invalidation. Answered by [`super::ShardReply::Invalidated`] once it is durable here.
     Invalidate(Fanout),
-    /// Several, oldest first. Answered by [`super::ShardReply::InvalidatedMany`] once all are durable
-    /// here.
+    /// Several, oldest first. Answered by [`super::ShardReply::InvalidatedMany`] once all are
+    /// durable here.
     InvalidateMany(Vec<Fanout>),
     /// What would an invalidation find? Answered by [`super::ShardReply::Counted`].
     Count {
@@ -109,9 +108,10 @@ pub struct Move {
     #[serde(default)]
     pub found: Epoch,
     /// All variants of some pages, each as JSON: `{"record":…,"heat":…,"letters":[…]}`, with a
-    /// [`RecordRequest`] (without a fence: never stored), its [`crate::index::heat::Heat`], and what is pending
-    /// to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm, and with a reason
-    /// dead letters. SQLite writes it: this is a table's rows on their way to another.
+    /// [`RecordRequest`] (without a fence: never stored), its [`crate::index::heat::Heat`], and
+    /// what is pending to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm,
+    /// and with a reason dead letters. SQLite writes it: this is a table's rows on their way to
+    /// another.
     #[serde(default)]
     pub variants: Vec<String>,
 }
@@ -161,7 +161,7 @@ pub struct LeaseRequest {
     /// How often the asker answered from what it has since it last asked.
     #[serde(default)]
     pub hits: u32,
-    /// How many pages the asker has stored since in its colo alone, because of its budget of new keys.
+    /// How many pages the asker has stored since in its colo alone, for want of new keys' budget.
     #[serde(default, skip_serializing_if = "is_none_left_out")]
     pub left_out: u32,
 }

@@ -1,9 +1,10 @@
 //! One index shard: which pages carry which tags, who may fetch them, and what is to be refetched.
 //!
-//! A shard holds everything about its pages: both maps (its variants' rows and `tagged`), the leases, the warm
-//! queue. It decides who fetches a variant ([`crate::index::lease`]), names the copy in L2 that counts,
-//! finds the pages of an invalidation, and works its queue ([`crate::index::warm`]). It refuses results
-//! that a newer one has overtaken. Each call is one transaction; an answer is given after it.
+//! A shard holds everything about its pages: both maps (its variants' rows and `tagged`), the
+//! leases, the warm queue. It decides who fetches a variant ([`crate::index::lease`]), names the
+//! copy in L2 that counts, finds the pages of an invalidation, and works its queue
+//! ([`crate::index::warm`]). It refuses results that a newer one has overtaken. Each call is one
+//! transaction; an answer is given after it.
 //!
 //! Limits: a large target is expanded in slices ([`Shard::run_due`]), and a sweep forgets a bounded
 //! number of expired things per call. Invalidations are remembered for an hour, so that a fill

@@ -10,8 +10,8 @@
 //!
 //! An origin that fails again and again is left alone for longer each time, up to a minute, so that
 //! an outage does not use up the tries of all that is queued; one that says `Retry-After` is taken
-//! at its word, up to five minutes. Nothing of this is durable: a shard that starts anew begins with
-//! the open window.
+//! at its word, up to five minutes. Nothing of this is durable: a shard that starts anew begins
+//! with the open window.
 
 use crate::base::time::{Millis, Timestamp};
 

@@ -1,9 +1,9 @@
 //! The warm queue: rows in, tasks out, results back. What happens to a warm is decided by
 //! [`crate::index::warm`].
 //!
-//! What is due goes by [`crate::index::heat`]: the pages most recently and most often asked for first, then
-//! by age. Each warm that a job queued ends in exactly one of its counters: done, failed,
-//! superseded.
+//! What is due goes by [`crate::index::heat`]: the pages most recently and most often asked for
+//! first, then by age. Each warm that a job queued ends in exactly one of its counters: done,
+//! failed, superseded.
 
 use crate::base::sql::row::{Row, epoch, hash, marks, number, text, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};

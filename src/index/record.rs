@@ -56,8 +56,8 @@ impl<S: Sql> Work<'_, S> {
         Ok(recorded)
     }
 
-    /// Notes a variant. The invalidations up to `found` need not be looked at: a fetch knew of them, or another shard
-    /// has found the page for them.
+    /// Notes a variant. The invalidations up to `found` need not be looked at: a fetch knew of
+    /// them, or another shard has found the page for them.
     pub(super) fn record_stored(
         &mut self,
         request: &RecordRequest,
@@ -115,8 +115,8 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    /// Whether a new variant was asked for once so far, and only by whoever asked: not so if the origin names it, by tags
-    /// on a path without a query.
+    /// Whether a new variant was asked for once so far, and only by whoever asked: not so if the
+    /// origin names it, by tags on a path without a query.
     fn is_once(
         &self,
         request: &RecordRequest,
@@ -162,8 +162,8 @@ impl<S: Sql> Work<'_, S> {
         )?)
     }
 
-    /// Writes the row of a variant that is known. Not the statement of a new one with ON CONFLICT: that one writes a
-    /// row more, the last id, each time.
+    /// Writes the row of a variant that is known. Not the statement of a new one with ON CONFLICT:
+    /// that one writes a row more, the last id, each time.
     fn rewrite(&self, id: i64, filled: &Filled<'_>) -> Result<(), SqlError> {
         let mut values = self.columns(filled)?;
         values.push(Value::Integer(id));
@@ -211,8 +211,8 @@ impl<S: Sql> Work<'_, S> {
         Ok(())
     }
 
-    /// There is nothing to store: the variant is forgotten, unless a newer result stands, or a warm for an
-    /// invalidation that this result does not know of. Whether a stored one was.
+    /// There is nothing to store: the variant is forgotten, unless a newer result stands, or a warm
+    /// for an invalidation that this result does not know of. Whether a stored one was.
     fn record_nothing(&mut self, request: &RecordRequest) -> Result<bool, ShardError> {
         let mut dropped = false;
         let new = Version { stamp: request.stamp, fence: request.fence };

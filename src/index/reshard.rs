@@ -1,14 +1,14 @@
 //! A change of the number of shards: pages that are no longer this shard's own go to their new one.
 //!
-//! The journal says which pages are whose ([`Place`]). The shard walks over all of its pages and hands those of another
-//! over, a part at a time, and forgets them once the other has them durably, unless they have changed since. Workers of
-//! before the change still bring pages here: each of those makes another walk follow. A page whose warm runs waits for
-//! its end. Whatever stands twice for a while is the same page: the copy of the higher stamp counts, and a warm is
-//! queued once.
+//! The journal says which pages are whose ([`Place`]). The shard walks over all of its pages and
+//! hands those of another over, a part at a time, and forgets them once the other has them durably,
+//! unless they have changed since. Workers of before the change still bring pages here: each of
+//! those makes another walk follow. A page whose warm runs waits for its end. Whatever stands twice
+//! for a while is the same page: the copy of the higher stamp counts, and a warm is queued once.
 //!
-//! A copy's fencing number comes from the old shard. Readers that wait take a number above all that were given when they
-//! came for a fetch that began after that. So the new shard raises its own past the other's first, and takes no page
-//! before every reader who heard a lower one has gone.
+//! A copy's fencing number comes from the old shard. Readers that wait take a number above all that
+//! were given when they came for a fetch that began after that. So the new shard raises its own
+//! past the other's first, and takes no page before every reader who heard a lower one has gone.
 
 use serde::Deserialize;
 
@@ -38,7 +38,8 @@ const MAX_BYTES: usize = 2_000_000;
 const PAUSE: Millis = Millis(5_000);
 /// When pages that nothing more is heard of are handed over again.
 const LOST: Millis = Millis(30_000);
-/// How far this shard's fencing numbers go past another's: far more than the other gives while it hands over.
+/// How far this shard's fencing numbers go past another's: far more than the other gives while it
+/// hands over.
 const MARGIN: u64 = 1_000_000;
 
 /// Pages to hand over.
@@ -50,8 +51,8 @@ pub struct MoveTask {
     pages: Vec<(i64, usize)>,
 }
 
-/// All variants of a page, as [`Move::variants`] has them; nothing of one with a damaged row. Beside each, whether its
-/// warm runs.
+/// All variants of a page, as [`Move::variants`] has them; nothing of one with a damaged row.
+/// Beside each, whether its warm runs.
 const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.selection)
             AND json_valid(v.request) AND json_valid(v.tags) THEN json_object('record', json_object(
                 'page', json(p.page), 'key', p.key, 'selection', json(v.selection),
@@ -75,7 +76,8 @@ struct Moved {
     letters: Vec<Letter>,
 }
 
-/// What is pending for a job: its id, the epoch, the fence to be above, tries, a dead letter's reason and time.
+/// What is pending for a job: its id, the epoch, the fence to be above, tries, a dead letter's
+/// reason and time.
 type Letter = (String, Epoch, u64, u64, Option<String>, Timestamp);
 
 fn unpacked(variant: &str) -> Result<Moved, SqlError> {
@@ -101,7 +103,8 @@ impl<S: Sql> Work<'_, S> {
         }
     }
 
-    /// The next pages of the walk that are another shard's: of one shard, as many as fit one message.
+    /// The next pages of the walk that are another shard's: of one shard, as many as fit one
+    /// message.
     pub(super) fn take_move(&mut self) -> Result<Option<MoveTask>, ShardError> {
         if self.state.walk == 0 {
             (self.state.walk, self.state.walk_again) = (1, false);

@@ -108,7 +108,8 @@ pub(super) struct State {
     pub(super) fan_floor: Epoch,
     /// The highest epoch of any `fan` row.
     pub(super) fan_head: Epoch,
-    /// The highest epoch that the journal handed over, and a number that stands for the invalidation's id.
+    /// The highest epoch that the journal handed over, and a number that stands for the
+    /// invalidation's id.
     pub(super) fanned: Epoch,
     pub(super) fanned_id: u64,
     /// When the last whole sweep was.

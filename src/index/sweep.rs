@@ -98,7 +98,8 @@ impl<S: Sql> Work<'_, S> {
     }
 }
 
-/// All that a shard waits for, read at once: it is asked for after each call. Each is the first entry of an index.
+/// All that a shard waits for, read at once: it is asked for after each call. Each is the first
+/// entry of an index.
 const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM expand),
     (SELECT count(*) FROM (SELECT 1 FROM warm WHERE state = 1 LIMIT 0 + ?)),
     (SELECT min(not_before) FROM warm WHERE state = 0),
@@ -108,7 +109,8 @@ const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM expand),
     (SELECT min(keep_until) FROM variant), (SELECT min(until) FROM lease),
     (SELECT min(until) FROM ticket), (SELECT min(at) FROM fan), (SELECT min(at) FROM job)";
 
-/// The earliest of what is due: an expansion, a warm, a lost warm, an import, a sweep, pages for other shards.
+/// The earliest of what is due: an expansion, a warm, a lost warm, an import, a sweep, pages for
+/// other shards.
 pub(super) fn next_wake<S: Sql>(
     sql: &S,
     pace: &Pace,

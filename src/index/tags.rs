@@ -1,9 +1,10 @@
-//! Both maps between tags and variants: a variant's row names its tags, and `tagged` finds the variants of a tag.
+//! Both maps between tags and variants: a variant's row names its tags, and `tagged` finds the
+//! variants of a tag.
 //!
-//! `tagged` is in segments. What fills add goes to one of them, whichever tags it is for, and that one fits SQLite's page
-//! cache; the variants of a tag are looked for in one segment after the other. A segment that most of its variants have
-//! left is filled again, and one that all have left is dropped
-//! ([decision 0062](../../docs/decisions/0062-the-map-of-tags-is-in-segments.md)).
+//! `tagged` is in segments. What fills add goes to one of them, whichever tags it is for, and that
+//! one fits SQLite's page cache; the variants of a tag are looked for in one segment after the
+//! other. A segment that most of its variants have left is filled again, and one that all have left
+//! is dropped ([decision 0062](../../docs/decisions/0062-the-map-of-tags-is-in-segments.md)).
 
 use std::collections::BTreeSet;
 
@@ -14,11 +15,13 @@ use crate::cache::tag::{Tag, TagSet, Target};
 use super::rows::VariantRow;
 use super::work::Work;
 
-/// Entries of `tagged` after which another segment is filled: some 1.1 MB, of the 2 MB of the platform's page cache.
+/// Entries of `tagged` after which another segment is filled: some 1.1 MB, of the 2 MB of the
+/// platform's page cache.
 const FULL: u64 = 40_000;
 
-/// A place in the order of `tagged`: first by segment, then by variant. One number, because cursors are: 17 bits and 36,
-/// which are the 53 of a JavaScript number. A shard that makes a hundred variants a second has enough for twenty years.
+/// A place in the order of `tagged`: first by segment, then by variant. One number, because cursors
+/// are: 17 bits and 36, which are the 53 of a JavaScript number. A shard that makes a hundred
+/// variants a second has enough for twenty years.
 #[derive(Clone, Copy)]
 pub(super) struct Place {
     segment: i64,
@@ -42,8 +45,8 @@ impl Place {
     }
 }
 
-/// A tag's number in `tagged`: the upper 48 bits of its hash, which SQLite keeps in six bytes. Two tags that share it
-/// are found together, which costs a refetch.
+/// A tag's number in `tagged`: the upper 48 bits of its hash, which SQLite keeps in six bytes. Two
+/// tags that share it are found together, which costs a refetch.
 pub(super) fn tag_number(tag: &Tag) -> i64 {
     (Target::Tag(tag.clone()).hash().0 >> 16) as i64
 }
@@ -150,8 +153,8 @@ impl<S: Sql> Work<'_, S> {
         self.fill_segment(segment, new.len() as i64 - gone.len() as i64)
     }
 
-    /// Counts what a segment has more; when the one that is filled is full, the next one is: the emptiest, if it is not
-    /// half full, or a new one.
+    /// Counts what a segment has more; when the one that is filled is full, the next one is: the
+    /// emptiest, if it is not half full, or a new one.
     pub(super) fn fill_segment(&mut self, segment: i64, more: i64) -> Result<(), SqlError> {
         if more == 0 {
             return Ok(());

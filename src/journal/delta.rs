@@ -30,9 +30,10 @@ pub struct Delta {
     pub to: Epoch,
     /// Whether the journal has more after `to`: ask again with `to` as the cursor.
     pub more: bool,
-    /// The journal's head when it answered: `to`, if it has no more. Whoever is told of it asks for the
-    /// rest with it, so that a journal which was restored from a backup in between notices (`incarnation`): what has
-    /// changed since a page was read is past that page only in the journal that it was read from.
+    /// The journal's head when it answered: `to`, if it has no more. Whoever is told of it asks for
+    /// the rest with it, so that a journal which was restored from a backup in between notices
+    /// (`incarnation`): what has changed since a page was read is past that page only in the
+    /// journal that it was read from.
     pub head: Epoch,
     /// The targets, in no particular order.
     pub rows: Vec<TargetRow>,

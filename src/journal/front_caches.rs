@@ -1,8 +1,10 @@
-//! What the journal owes caches in front of the edge: each invalidation to each front cache, until it was taken.
+//! What the journal owes caches in front of the edge: each invalidation to each front cache, until
+//! it was taken.
 //!
-//! A row is due once every isolate sees the invalidation: told sooner, a front cache could fetch the old page again. What
-//! is due goes together. After a failure all of a front cache waits together; beyond [`MAX_ROWS`] invalidations, or
-//! [`MAX_NAMES`] targets, one purge of everything stands for them.
+//! A row is due once every isolate sees the invalidation: told sooner, a front cache could fetch
+//! the old page again. What is due goes together. After a failure all of a front cache waits
+//! together; beyond [`MAX_ROWS`] invalidations, or [`MAX_NAMES`] targets, one purge of everything
+//! stands for them.
 
 use crate::base::sql::row::{Row, epoch, flag, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
@@ -69,9 +71,9 @@ pub(super) fn enqueue<S: Sql>(
     Ok(())
 }
 
-/// The same of what visitors' unsafe requests cause, of which they can send any number: all of a minute go together, and
-/// no more names than [`MAX_UNSAFE_NAMES`]. What is beyond is not told: nothing that anybody can send stands for a
-/// purge of everything.
+/// The same of what visitors' unsafe requests cause, of which they can send any number: all of a
+/// minute go together, and no more names than [`MAX_UNSAFE_NAMES`]. What is beyond is not told:
+/// nothing that anybody can send stands for a purge of everything.
 pub(super) fn enqueue_unsafe<S: Sql>(
     sql: &S,
     (invalidation, targets): (Epoch, usize),
@@ -165,8 +167,8 @@ pub(super) fn well<S: Sql>(sql: &S, name: &str) -> Result<(), SqlError> {
     Ok(())
 }
 
-/// A front cache has not taken its deliveries: all of them wait, for at least as long as it asked. What is not due yet is
-/// not due sooner for that.
+/// A front cache has not taken its deliveries: all of them wait, for at least as long as it asked.
+/// What is not due yet is not due sooner for that.
 pub(super) fn postpone<S: Sql>(
     sql: &S,
     name: &str,

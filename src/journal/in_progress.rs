@@ -1,5 +1,5 @@
-//! Calls that a front cache has taken and is still at: what they carry stays pending, and is not sent again, until the
-//! front cache says that it is done, or that it knows nothing of the call.
+//! Calls that a front cache has taken and is still at: what they carry stays pending, and is not
+//! sent again, until the front cache says that it is done, or that it knows nothing of the call.
 
 use crate::base::sql::Sql;
 use crate::base::sql::row::{Row, epoch, maybe_text, number, text, timestamp};
@@ -37,7 +37,8 @@ impl<S: Sql> Journal<S> {
         Ok(well(&self.sql, name)?)
     }
 
-    /// A call that a front cache is to be asked after, if there is one, and how many invalidations it carries.
+    /// A call that a front cache is to be asked after, if there is one, and how many invalidations
+    /// it carries.
     ///
     /// # Errors
     /// When the database fails.
@@ -82,7 +83,8 @@ impl<S: Sql> Journal<S> {
         Ok(())
     }
 
-    /// A call is not done, or, with the reason, could not be asked after: it is asked after again later.
+    /// A call is not done, or, with the reason, could not be asked after: it is asked after again
+    /// later.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,9 +1,10 @@
 //! What isolates and the control API say to the journal, and what it answers.
 //!
 //! JSON, each message under its name: `{"sync":{"since":7}}`, `"status"`. (With the name inside the
-//! message, readers would have to buffer it first: twice the code and a copy.) A version understands
-//! the one before and the one after: fields are only added, each with a default; what is a bare name
-//! stays one; a call that a version does not know fails to parse, which its receiver answers as such.
+//! message, readers would have to buffer it first: twice the code and a copy.) A version
+//! understands the one before and the one after: fields are only added, each with a default; what
+//! is a bare name stays one; a call that a version does not know fails to parse, which its receiver
+//! answers as such.
 
 use serde::{Deserialize, Serialize};
 
@@ -122,11 +123,12 @@ pub struct Append {
     /// The caller's words.
     #[serde(default)]
     pub reason: String,
-    /// The caller does not ask how many pages are concerned: the answer need not wait for the shards.
+    /// The caller does not ask how many pages are concerned: the answer need not wait for the
+    /// shards.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
-    /// A visitor's unsafe request caused it: no page is refetched for it, so no shard is told, and caches before the
-    /// edge are told once a minute.
+    /// A visitor's unsafe request caused it: no page is refetched for it, so no shard is told, and
+    /// caches before the edge are told once a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsafe_method: bool,
 }
@@ -182,7 +184,8 @@ pub enum Appended {
         /// The warms it queued; none as long as not every shard has told.
         #[serde(default)]
         warming: Option<u64>,
-        /// Pages that may be stored in colos and are not in the index; none as long as not every shard has told.
+        /// Pages that may be stored in colos and are not in the index; none as long as not every
+        /// shard has told.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unknown: Option<u64>,
     },

@@ -72,7 +72,8 @@ impl<S: Sql> Journal<S> {
         reshard::reach(&self.sql, &self.config, &self.state, now)
     }
 
-    /// The shards that are to be told their places now. It is pending for each until [`Journal::moved`].
+    /// The shards that are to be told their places now. It is pending for each until
+    /// [`Journal::moved`].
     ///
     /// # Errors
     /// When the database fails.
@@ -176,7 +177,8 @@ impl<S: Sql> Journal<S> {
         outbox::postpone(&self.sql, shard, now)
     }
 
-    /// What is due to a front cache, if anything. It stays pending until [`Journal::front_cache_done`].
+    /// What is due to a front cache, if anything. It stays pending until
+    /// [`Journal::front_cache_done`].
     ///
     /// # Errors
     /// When the database fails.
@@ -210,7 +212,8 @@ impl<S: Sql> Journal<S> {
         front_caches::postpone(&self.sql, name, failure, again, now)
     }
 
-    /// When something is due to a front cache. [`Journal::next_wake`] leaves these out: who carries says it.
+    /// When something is due to a front cache. [`Journal::next_wake`] leaves these out: who carries
+    /// says it.
     ///
     /// # Errors
     /// When the database fails.

@@ -17,8 +17,8 @@ pub const MAX_EPOCHS: u64 = 100;
 /// Targets of one message.
 const MAX_TARGETS: u64 = 10_000;
 
-/// Notes that every shard has still to take an invalidation. One that could not be reached lately is
-/// asked when it would have been asked anyway, and gets all at once then.
+/// Notes that every shard has still to take an invalidation. One that could not be reached lately
+/// is asked when it would have been asked anyway, and gets all at once then.
 pub(super) fn enqueue<S: Sql>(
     sql: &S,
     invalidation: Epoch,
@@ -137,7 +137,8 @@ pub(super) fn acknowledge<S: Sql>(
     })
 }
 
-/// Drops an invalidation's targets once neither a shard, nor a second epoch, nor a front cache needs them.
+/// Drops an invalidation's targets once neither a shard, nor a second epoch, nor a front cache
+/// needs them.
 pub(super) fn tidy<S: Sql>(sql: &S, invalidation: Epoch) -> Result<(), SqlError> {
     sql.exec(
         "DELETE FROM job_part WHERE epoch = ?1

@@ -1,9 +1,10 @@
-//! A change of the number of shards, as the journal sees it: it notices that the settings have another number than it
-//! last worked with, and owes each shard of before and after the news, until all pages there are its own
-//! ([`Place`]).
+//! A change of the number of shards, as the journal sees it: it notices that the settings have
+//! another number than it last worked with, and owes each shard of before and after the news, until
+//! all pages there are its own ([`Place`]).
 //!
-//! While that lasts, and for as long as jobs are remembered, invalidations go to the shards of before as well: workers
-//! of before may still bring pages there. A change that begins before another has ended takes its place.
+//! While that lasts, and for as long as jobs are remembered, invalidations go to the shards of
+//! before as well: workers of before may still bring pages there. A change that begins before
+//! another has ended takes its place.
 
 use crate::base::sql::row::{Row, number, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};

@@ -33,7 +33,8 @@ const TABLES: &[&str] = &[
     // Invalidations that get a second epoch.
     "CREATE TABLE IF NOT EXISTS settle (epoch INTEGER PRIMARY KEY, due INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS settle_due ON settle (due)",
-    // What a cache in front of the edge has still to take; `whole`: a purge of everything, for all before it too.
+    // What a cache in front of the edge has still to take; `whole`: a purge of everything, for all
+    // before it too.
     "CREATE TABLE IF NOT EXISTS front_cache (name TEXT NOT NULL, epoch INTEGER NOT NULL,
         whole INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
         failure TEXT, PRIMARY KEY (name, epoch)) WITHOUT ROWID",
@@ -47,8 +48,8 @@ const TABLES: &[&str] = &[
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 
-/// Columns of `bucket` that came later: the highest epochs of soft and of hard invalidations apart. Where `epoch` is
-/// neither of them, an earlier version has raised it, and it counts as hard.
+/// Columns of `bucket` that came later: the highest epochs of soft and of hard invalidations apart.
+/// Where `epoch` is neither of them, an earlier version has raised it, and it counts as hard.
 const BUCKET_COLUMNS: &[&str] = &["soft", "hard"];
 
 pub(super) fn create<S: Sql>(sql: &S) -> Result<(), SqlError> {

@@ -89,7 +89,8 @@ pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(),
     Ok(())
 }
 
-/// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, a receipt's end.
+/// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, a
+/// receipt's end.
 pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp>, JournalError> {
     let earliest = |query: &str| -> Result<Option<Timestamp>, SqlError> {
         let rows = sql.exec(query, &[])?;

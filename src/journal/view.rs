@@ -263,8 +263,9 @@ impl View {
             ViewHealth::Recent { .. } => Validity::Current,
             ViewHealth::JournalLost => Validity::JournalLost,
             ViewHealth::JournalLostTooLong => {
-                // After `journal_lost_limit` nothing is served as stale; an invalidated entry is not
-                // validated either (no_304_restamp), so it stands as if the invalidation were hard.
+                // After `journal_lost_limit` nothing is served as stale; an invalidated entry is
+                // not validated either (no_304_restamp), so it stands as if the invalidation were
+                // hard.
                 let soft = overtaken.soft.map(|(epoch, _)| Validity::Hard { epoch });
                 let dropped = softly_dropped.map(|epoch| Validity::Dropped { epoch });
                 return Verdict::Known(dropped.or(soft).unwrap_or(Validity::JournalLostTooLong));

@@ -18,7 +18,8 @@ impl Sqlite {
     }
 
     fn of(connection: Connection) -> Self {
-        // As many as an object has, and not planned anew for other parameters: parsing is most of the work.
+        // As many as an object has, and not planned anew for other parameters: parsing is most of
+        // the work.
         connection.set_prepared_statement_cache_capacity(512);
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).unwrap();
         Self(Rc::new(connection))
@@ -45,7 +46,8 @@ impl Sqlite {
         }
     }
 
-    /// Empties every table, so that it can be used again: quicker than a new one, because what was parsed stays.
+    /// Empties every table, so that it can be used again: quicker than a new one, because what was
+    /// parsed stays.
     pub(crate) fn clear(&self) {
         let tables = "SELECT name FROM sqlite_master WHERE type = 'table'";
         for row in self.exec(tables, &[]).unwrap() {

@@ -208,7 +208,8 @@ fn networks_hold_their_addresses() {
     assert!(!right(r#"{"trusted_ips": ["127.0.0.1"]}"#).trusts(None));
 }
 
-/// Given settings, the path of each problem and a part of what is said of it. No other problem may be told.
+/// Given settings, the path of each problem and a part of what is said of it. No other problem may
+/// be told.
 const WRONG: &[(&str, &[(&str, &str)])] = &[
     // The whole.
     ("", &[("EDGE_ISR", "malformed JSON")]),

@@ -140,7 +140,8 @@ fn health_tells_what_blocks() {
     assert_eq!(body["config"]["shards"], json!(8));
 }
 
-/// What each rule asks of requests is told in the words of the settings, the defaults as the last rule.
+/// What each rule asks of requests is told in the words of the settings, the defaults as the last
+/// rule.
 #[test]
 fn health_tells_the_rules() {
     let settings = r#"{
@@ -214,7 +215,8 @@ fn metrics_are_counted_and_rendered() {
     assert!(text.ends_with('\n'));
 }
 
-/// The text format: HELP and TYPE once for each family, before its samples, which stand together; no sample twice.
+/// The text format: HELP and TYPE once for each family, before its samples, which stand together;
+/// no sample twice.
 #[test]
 fn the_scrape_is_well_formed() {
     let mut metrics = Metrics::default();

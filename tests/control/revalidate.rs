@@ -527,7 +527,8 @@ proptest! {
         }
     }
 
-    /// Fields of the call with any values: what is taken has targets, sorted and each once, each of a known form.
+    /// Fields of the call with any values: what is taken has targets, sorted and each once, each of
+    /// a known form.
     #[test]
     fn any_fields_are_taken_or_refused(
         rows in prop::collection::btree_map(

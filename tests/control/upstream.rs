@@ -1,4 +1,5 @@
-//! What caches in front of the edge are told: the requests of each API, what an answer means, and which settings are wrong.
+//! What caches in front of the edge are told: the requests of each API, what an answer means, and
+//! which settings are wrong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![allow(clippy::type_complexity, reason = "the rows of tables")]
 

@@ -1,5 +1,6 @@
-//! Attacks on web caches, each by its name and source, through the engine: what one visitor sends never changes what
-//! the next one gets, never makes a private answer shared, and costs no more than the site allows.
+//! Attacks on web caches, each by its name and source, through the engine: what one visitor sends
+//! never changes what the next one gets, never makes a private answer shared, and costs no more
+//! than the site allows.
 //!
 //! `docs/security.md` has the table of attack, rule and test; `tests/e2e/test_attacks.py` and
 //! `test_poisoning.py` try them on workerd.
@@ -27,7 +28,8 @@ fn with(defaults: Route) -> Config {
     Config { defaults, ..config() }
 }
 
-/// The worst origin: it reflects all that it is sent, says that all may keep it, and varies on nothing.
+/// The worst origin: it reflects all that it is sent, says that all may keep it, and varies on
+/// nothing.
 fn mirror(reached: &Reached) -> Result<Script, OriginError> {
     Ok(Script::new(200, &[STORE], &format!("{reached:?}")))
 }
@@ -65,7 +67,8 @@ impl Mirrored {
         Self { world, config, attempts: Cell::new(0) }
     }
 
-    /// Attacker first, then a visitor of the same URL, in this colo and in another: what went wrong.
+    /// Attacker first, then a visitor of the same URL, in this colo and in another: what went
+    /// wrong.
     fn poisoned_by(&self, fields: &[(&str, &str)]) -> Vec<String> {
         self.attempts.set(self.attempts.get() + 1);
         let url = format!("{SITE}/page/{}", self.attempts.get());
@@ -113,8 +116,9 @@ fn all_of_them_at_once_neither() {
     assert_eq!(Mirrored::new(Route::default()).poisoned_by(&fields), Vec::<String>::new());
 }
 
-/// A route that forwards everything leaves most to its origin's `Vary`; what speaks in a proxy's name, turns a request
-/// into another, or hides behind an underscore (CVE-2015-0219) stays out all the same.
+/// A route that forwards everything leaves most to its origin's `Vary`; what speaks in a proxy's
+/// name, turns a request into another, or hides behind an underscore (CVE-2015-0219) stays out all
+/// the same.
 #[test]
 fn what_only_proxies_may_say_reaches_no_origin_even_where_all_is_forwarded() {
     use edge_isr::config::ForwardHeaders;
@@ -142,7 +146,8 @@ fn what_only_proxies_may_say_reaches_no_origin_even_where_all_is_forwarded() {
     }
 }
 
-/// CVE-2015-0219: to a WSGI origin `X_Forwarded_Host` is `X-Forwarded-Host`, on a request that passes too.
+/// CVE-2015-0219: to a WSGI origin `X_Forwarded_Host` is `X-Forwarded-Host`, on a request that
+/// passes too.
 #[test]
 fn underscores_do_not_spoof_a_proxy_on_requests_that_pass() {
     let (world, isolate) = site(&config(), mirror);
@@ -154,8 +159,8 @@ fn underscores_do_not_spoof_a_proxy_on_requests_that_pass() {
     }
 }
 
-/// Accept and Accept-Language are forwarded so that origins can negotiate, and nothing but that: meta characters,
-/// markup and oversize are no part of their grammar.
+/// Accept and Accept-Language are forwarded so that origins can negotiate, and nothing but that:
+/// meta characters, markup and oversize are no part of their grammar.
 #[test]
 fn negotiation_carries_no_payload_to_the_origin() {
     let site = Mirrored::new(Route::default());
@@ -185,7 +190,8 @@ fn negotiation_is_selected_by_the_origins_vary() {
     assert_eq!(isolate.get(&url, &[]).text(), "none");
 }
 
-/// CPDoS: an origin that refuses what the edge let through, and a cache that keeps the refusal for everyone.
+/// CPDoS: an origin that refuses what the edge let through, and a cache that keeps the refusal for
+/// everyone.
 #[test]
 fn no_header_makes_an_error_page_for_everyone() {
     let picky = |reached: &Reached| {
@@ -279,7 +285,8 @@ fn methods_can_not_be_overridden() {
     assert!(!tainted(&visitor) && visitor.text().contains("\"GET\""), "{visitor:?}");
 }
 
-/// PCP, WCE: ports and case in `Host`. (The runtime lower-cases it; what is not in lower case is no host here.)
+/// PCP, WCE: ports and case in `Host`. (The runtime lower-cases it; what is not in lower case is no
+/// host here.)
 #[test]
 fn a_host_is_part_of_the_key_with_its_port() {
     let (world, isolate) = site(&config(), |reached| {
@@ -345,7 +352,8 @@ fn a_key_can_not_be_put_together_out_of_other_parts() {
     assert!(is_hit(&seen) && seen.text().contains("a=1; b=2; b=3"), "{}", seen.text());
 }
 
-/// WCE: paths are kept byte for byte, so nothing that an origin decodes differently is one page with another.
+/// WCE: paths are kept byte for byte, so nothing that an origin decodes differently is one page
+/// with another.
 #[test]
 fn encoded_paths_are_pages_of_their_own() {
     for path in [
@@ -401,8 +409,8 @@ fn deception_shows_the_attacker_nothing_of_the_victim() {
     }
 }
 
-/// "Gotta Cache 'em all" (2024): a rule that keeps `/account/*` out of the cache holds for every spelling that an
-/// origin may take for it.
+/// "Gotta Cache 'em all" (2024): a rule that keeps `/account/*` out of the cache holds for every
+/// spelling that an origin may take for it.
 #[test]
 fn a_bypass_rule_is_not_got_around_by_spelling() {
     let rule = |path: &str, route: Route| RouteRule {
@@ -420,7 +428,8 @@ fn a_bypass_rule_is_not_got_around_by_spelling() {
     let (_, isolate) = site(&config, account);
     let mut failures = Vec::new();
     for path in ACCOUNT_BY_ANOTHER_NAME.iter().filter(|path| **path != "/account/x.css") {
-        // The first rule that matches decides; so the extension goes, and only the spelling is left.
+        // The first rule that matches decides; so the extension goes, and only the spelling is
+        // left.
         let path = path.replace(".css", "");
         let seen = isolate.get(&format!("{SITE}{path}"), &[("Cookie", "auth=victim")]);
         if !seen.cache_status().contains("detail=route") {
@@ -432,8 +441,8 @@ fn a_bypass_rule_is_not_got_around_by_spelling() {
     assert!(!isolate.get(&format!("{SITE}/a%20b"), &[]).cache_status().contains("detail=route"));
 }
 
-/// O. Gil (2017), and what Cloudflare calls cache deception armor: where only the route gives freshness, a page under a
-/// file's name is not stored.
+/// O. Gil (2017), and what Cloudflare calls cache deception armor: where only the route gives
+/// freshness, a page under a file's name is not stored.
 #[test]
 fn a_page_under_a_files_name_is_not_stored_by_the_routes_word_alone() {
     let rows = [
@@ -469,7 +478,8 @@ fn a_page_under_a_files_name_is_not_stored_by_the_routes_word_alone() {
     }
 }
 
-/// Response splitting (A. Klein, "Divide and Conquer", 2004): raw line ends are refused, encoded ones stay encoded.
+/// Response splitting (A. Klein, "Divide and Conquer", 2004): raw line ends are refused, encoded
+/// ones stay encoded.
 #[test]
 fn line_ends_reach_neither_the_origin_nor_a_visitor() {
     let (_, isolate) = site(&config(), mirror);
@@ -538,7 +548,8 @@ fn a_visitor_can_not_take_the_edges_fields_away() {
     }
 }
 
-/// The same from the origin's side: `Connection: age` must not make an old answer look new, nor a private one public.
+/// The same from the origin's side: `Connection: age` must not make an old answer look new, nor a
+/// private one public.
 #[test]
 fn an_origins_connection_takes_nothing_away_that_decides() {
     for (named, name, value) in [
@@ -564,7 +575,8 @@ fn an_origins_connection_takes_nothing_away_that_decides() {
     }
 }
 
-/// An answer's coding is one that its visitor takes, even if the origin forgot its `Vary` (CPDoS' kin).
+/// An answer's coding is one that its visitor takes, even if the origin forgot its `Vary` (CPDoS'
+/// kin).
 #[test]
 fn nobody_gets_a_coding_that_they_do_not_take() {
     let coding = |reached: &Reached| {
@@ -597,7 +609,8 @@ fn nobody_gets_a_coding_that_they_do_not_take() {
     }
 }
 
-/// RFC 9111 §7.3, CSP Level 3 ("Nonce Reuse"): a token or nonce that is one visitor's own is in nobody else's page.
+/// RFC 9111 §7.3, CSP Level 3 ("Nonce Reuse"): a token or nonce that is one visitor's own is in
+/// nobody else's page.
 #[test]
 fn pages_with_tokens_and_nonces_are_not_shared() {
     for (what, fields) in [
@@ -625,8 +638,9 @@ fn pages_with_tokens_and_nonces_are_not_shared() {
     }
 }
 
-/// CWE-352. Django sets the CSRF cookie only if there is none. On a request whose answer may be stored it never sees
-/// one, so a page with a token always comes with `Set-Cookie`; a cookie of the key makes the page that visitor's own.
+/// CWE-352. Django sets the CSRF cookie only if there is none. On a request whose answer may be
+/// stored it never sees one, so a page with a token always comes with `Set-Cookie`; a cookie of the
+/// key makes the page that visitor's own.
 #[test]
 fn a_csrf_token_without_set_cookie_needs_a_cookie_that_the_origin_does_not_get() {
     let django = |reached: &Reached| {
@@ -706,7 +720,8 @@ fn tracking_parameters_and_unkeyed_cookies_make_no_pages() {
     assert_eq!(world.spent()["origin"], 1);
 }
 
-/// CWE-400: a made-up `sessionid` goes round the cache, and counts against the limit of origin requests: the others wait.
+/// CWE-400: a made-up `sessionid` goes round the cache, and counts against the limit of origin
+/// requests: the others wait.
 #[test]
 fn invented_sessions_are_limited() {
     let config = Config { origin_concurrency: 4, ..config() };
@@ -744,7 +759,8 @@ fn a_path_of_slashes_makes_no_page() {
     assert_eq!((spent.get("shard"), spent.get("l2_put"), spent.get("l1_put")), (None, None, None));
 }
 
-/// CWE-407: each range is compared with each language, for each weight: a list that no person has counts as none.
+/// CWE-407: each range is compared with each language, for each weight: a list that no person has
+/// counts as none.
 #[test]
 fn a_list_of_languages_that_no_person_has_is_not_compared() {
     use edge_isr::config::VaryOn;
@@ -764,8 +780,9 @@ fn a_list_of_languages_that_no_person_has_is_not_compared() {
     assert_eq!((told(10, "few").as_str(), told(5_000, "many").as_str()), ("de", "en"));
 }
 
-/// CPDoS' kin, by a cache's own memory: a marker that answers can't be stored is for the variant that it was seen on,
-/// and one visitor's odd request does not send everyone to the origin for a minute.
+/// CPDoS' kin, by a cache's own memory: a marker that answers can't be stored is for the variant
+/// that it was seen on, and one visitor's odd request does not send everyone to the origin for a
+/// minute.
 #[test]
 fn an_odd_variant_does_not_take_the_others_out_of_the_cache() {
     let (world, isolate) = site(&config(), |reached| {
@@ -792,7 +809,8 @@ fn an_odd_variant_does_not_take_the_others_out_of_the_cache() {
     assert!(is_hit(&isolate.get(&first, &other)));
 }
 
-/// The same: an error says nothing of the page, and after it the next visitors share one fetch as before.
+/// The same: an error says nothing of the page, and after it the next visitors share one fetch as
+/// before.
 #[test]
 fn an_error_does_not_take_a_page_out_of_the_cache() {
     for status in [400, 406, 500, 503] {
@@ -815,8 +833,8 @@ fn an_error_does_not_take_a_page_out_of_the_cache() {
     }
 }
 
-/// PCP (redirects), and every cache that keys without the scheme: a stored redirect from http to https never answers
-/// its own target; a purge reaches both.
+/// PCP (redirects), and every cache that keys without the scheme: a stored redirect from http to
+/// https never answers its own target; a purge reaches both.
 #[test]
 fn a_redirect_to_https_does_not_answer_itself_and_a_purge_reaches_both_schemes() {
     let (world, isolate) = site(&config(), |reached| {

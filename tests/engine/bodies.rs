@@ -43,7 +43,8 @@ fn held(isolate: &Isolate) -> u64 {
     isolate.engine.isolate().borrow().fill_bytes()
 }
 
-/// A hundred idle uploads of each kind, and more than the limit: hits, misses, readers and other uploads go on.
+/// A hundred idle uploads of each kind, and more than the limit: hits, misses, readers and other
+/// uploads go on.
 #[test]
 fn idle_uploads_hold_nothing_that_others_need() {
     let config = Config { origin_concurrency: 10, ..Config::default() };
@@ -73,7 +74,8 @@ fn idle_uploads_hold_nothing_that_others_need() {
     ];
     world.pass(120);
     assert_eq!(asked.map(|slot| status(&slot)), [200; 5]);
-    // Small ones have not even reached the origin, and end with 408; large ones have their own limit.
+    // Small ones have not even reached the origin, and end with 408; large ones have their own
+    // limit.
     world.pass(30_000);
     assert_eq!(idle[..100].iter().map(status).collect::<Vec<_>>(), vec![408; 100]);
     world.pass(600_000);
@@ -159,8 +161,8 @@ fn a_call_without_credentials_is_refused_before_its_body() {
     assert_eq!(held(&isolate), 0);
 }
 
-/// Forged signatures open bodies and hold them: all together hold no more than their budget, the oldest go first, and
-/// a true call is answered at once.
+/// Forged signatures open bodies and hold them: all together hold no more than their budget, the
+/// oldest go first, and a true call is answered at once.
 #[test]
 fn held_bodies_have_a_budget_and_hold_no_call_up() {
     let config = Config { max_body: MIB as u64, fill_memory: 4 * MIB as u64, ..Config::default() };
@@ -190,8 +192,8 @@ fn held_bodies_have_a_budget_and_hold_no_call_up() {
     assert!(ends.iter().all(|status| matches!(status, 408 | 503)), "{ends:?}");
 }
 
-/// A true webhook that arrives slowly is not given up for the bodies that strangers hold, though it is the oldest; nor
-/// is the body of who has a token.
+/// A true webhook that arrives slowly is not given up for the bodies that strangers hold, though it
+/// is the oldest; nor is the body of who has a token.
 #[test]
 fn bodies_of_strangers_put_no_true_call_out() {
     let config = Config { max_body: MIB as u64, fill_memory: 4 * MIB as u64, ..Config::default() };

@@ -1,5 +1,5 @@
-//! A journal that keeps few targets by name: names of others do not end what a page has for an origin that is slow or
-//! down.
+//! A journal that keeps few targets by name: names of others do not end what a page has for an
+//! origin that is slow or down.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::cell::Cell;
@@ -17,7 +17,8 @@ fn config() -> Config {
     parse_config(r#"{"shards": 1, "journal_targets": 1000}"#).unwrap()
 }
 
-/// How many of twenty pages that nobody named answer while the origin is down, after names of others.
+/// How many of twenty pages that nobody named answer while the origin is down, after names of
+/// others.
 fn left_after(webhooks: u32, mode: Mode) -> (usize, usize) {
     let world = World::new(&config());
     let down = Rc::new(Cell::new(false));

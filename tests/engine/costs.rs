@@ -1,5 +1,6 @@
-//! The table of costs in docs/security.md: what one hostile request of each kind costs at most, counted at the ports of
-//! the engine, with journal and shards on SQLite. A row whose figures are not those of the table fails.
+//! The table of costs in docs/security.md: what one hostile request of each kind costs at most,
+//! counted at the ports of the engine, with journal and shards on SQLite. A row whose figures are
+//! not those of the table fails.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::fmt::Write as _;
@@ -22,7 +23,8 @@ fn config() -> Config {
     .unwrap()
 }
 
-/// A site whose pages can be stored, but for what lies below `/private/`, `/missing/` and `/broken/`.
+/// A site whose pages can be stored, but for what lies below `/private/`, `/missing/` and
+/// `/broken/`.
 fn site() -> (Rc<World>, Isolate) {
     let world = World::new(&config());
     world.origin(|reached: &Reached| {
@@ -118,11 +120,12 @@ const KINDS: &[(&str, Kind)] = &[
     ("a request that looped", |_| with("cdn-loop", "edge-isr".to_owned())),
 ];
 
-/// Dollars a million beyond what the plan includes (docs/scale.md): a request of the worker, one of an object, a write
-/// to KV, a read of it, a path of an invalidation at CloudFront.
+/// Dollars a million beyond what the plan includes (docs/scale.md): a request of the worker, one of
+/// an object, a write to KV, a read of it, a path of an invalidation at CloudFront.
 const PRICES: [f64; 5] = [0.30, 0.15, 5.00, 0.50, 5_000.0];
 
-/// What one of them costs, on average, as a row of the table; what it causes later is counted with it.
+/// What one of them costs, on average, as a row of the table; what it causes later is counted with
+/// it.
 fn row(name: &str, kind: Kind) -> String {
     let (world, isolate) = site();
     let secrets = Secrets::parse(

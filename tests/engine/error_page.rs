@@ -1,4 +1,5 @@
-//! What visitors get where the edge itself has to answer: a page in a browser, a problem document elsewhere.
+//! What visitors get where the edge itself has to answer: a page in a browser, a problem document
+//! elsewhere.
 
 use crate::world::{Isolate, World};
 use edge_isr::config::{Config, ErrorPage};

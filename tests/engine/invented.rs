@@ -1,5 +1,5 @@
-//! What strangers invent is not refetched, and what the origin names is not left out: who is warmed, and which pages the
-//! index knows.
+//! What strangers invent is not refetched, and what the origin names is not left out: who is
+//! warmed, and which pages the index knows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::rc::Rc;

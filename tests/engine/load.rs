@@ -1,5 +1,6 @@
-//! Ordinary load, counted: many readers at once, refreshes in the background, an origin that is slow. Nobody is refused
-//! whom the origin alone would have served, and visitors come before what nobody waits for.
+//! Ordinary load, counted: many readers at once, refreshes in the background, an origin that is
+//! slow. Nobody is refused whom the origin alone would have served, and visitors come before what
+//! nobody waits for.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -43,7 +44,8 @@ fn metric(isolate: &Isolate, name: &str) -> u64 {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().expect("a number")
 }
 
-/// Twice as many readers as may ask the origin at once, each on a page that nobody has: the others wait for their turn.
+/// Twice as many readers as may ask the origin at once, each on a page that nobody has: the others
+/// wait for their turn.
 #[test]
 fn readers_of_cold_pages_wait_for_their_turn() {
     let (world, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x").after(500));
@@ -97,7 +99,8 @@ fn who_waited_as_long_as_the_origin_may_take_is_refused_and_so_is_who_finds_no_p
     assert_eq!(statuses(&asked)[1], 200);
 }
 
-/// Requests with large heads that wait share a budget: what is beyond is refused, and who has an ordinary head is not.
+/// Requests with large heads that wait share a budget: what is beyond is refused, and who has an
+/// ordinary head is not.
 #[test]
 fn large_heads_that_wait_share_a_budget() {
     let config = Config { origin_concurrency: 1, ..config() };
@@ -130,8 +133,8 @@ fn what_waits_for_a_shard_or_stores_holds_no_permit() {
     assert_eq!(statuses(&cold), vec![200; 20]);
 }
 
-/// Hundreds of stale pages at once: a share of the limit refreshes, the others are left to the shards' queues, and
-/// visitors' own requests go first.
+/// Hundreds of stale pages at once: a share of the limit refreshes, the others are left to the
+/// shards' queues, and visitors' own requests go first.
 #[test]
 fn refreshes_have_a_share_and_give_way_to_visitors() {
     let config = Config { origin_concurrency: 8, ..config() };
@@ -204,7 +207,8 @@ fn a_mix_of_stale_hits_and_readers_makes_no_error() {
     assert!(world.most_at_origin.get() <= 10);
 }
 
-/// Who is refused gets what is stored, stale or not; but not what was invalidated hard, nor what may not be stale.
+/// Who is refused gets what is stored, stale or not; but not what was invalidated hard, nor what
+/// may not be stale.
 #[test]
 fn who_is_refused_gets_a_stored_page() {
     let origin_timeout = Millis(2_000);

@@ -1,4 +1,5 @@
-//! The engine, through a platform of the tests: what visitors get, what it costs, what fails, what attackers try.
+//! The engine, through a platform of the tests: what visitors get, what it costs, what fails, what
+//! attackers try.
 
 mod attacks;
 mod attacks_lists;

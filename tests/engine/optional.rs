@@ -1,5 +1,5 @@
-//! The engine, where a route stores cookies; ranges of what is not stored; and what is for one request alone, whatever
-//! the route says.
+//! The engine, where a route stores cookies; ranges of what is not stored; and what is for one
+//! request alone, whatever the route says.
 
 #![allow(clippy::expect_used, reason = "a test")]
 

@@ -1,5 +1,5 @@
-//! Other caches' purge APIs through the engine: into the journal like every invalidation, once each,
-//! and refreshes that a warm-up request forces.
+//! Other caches' purge APIs through the engine: into the journal like every invalidation, once
+//! each, and refreshes that a warm-up request forces.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::cell::Cell;

@@ -1,5 +1,6 @@
-//! A purge that is answered with success has purged: for every API, every spelling of an address (RFC 3986 §6.2.2) and
-//! of a tag, and whatever a client may send. What is not understood is refused with a reason.
+//! A purge that is answered with success has purged: for every API, every spelling of an address
+//! (RFC 3986 §6.2.2) and of a tag, and whatever a client may send. What is not understood is
+//! refused with a reason.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::cell::Cell;

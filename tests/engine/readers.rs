@@ -1,5 +1,5 @@
-//! Readers of large bodies: slow ones, stalled ones, many of one body. What they hold counts until they have it, and
-//! nobody waits for another.
+//! Readers of large bodies: slow ones, stalled ones, many of one body. What they hold counts until
+//! they have it, and nobody waits for another.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -94,7 +94,8 @@ fn site(bytes: usize, stated: bool) -> (Rc<World>, Isolate) {
     (world, isolate)
 }
 
-/// A body that states more than is stored is the runtime's own stream, for each who asks: not a byte of it is held.
+/// A body that states more than is stored is the runtime's own stream, for each who asks: not a
+/// byte of it is held.
 #[test]
 fn a_body_that_states_too_much_is_the_runtimes_own_stream() {
     let (world, isolate) = site(4 * MIB, true);
@@ -125,7 +126,8 @@ fn what_readers_hold_counts_until_they_have_it() {
     assert_eq!(held(&isolate), 0);
 }
 
-/// Slow readers of hits read out of what is stored, in pieces: it is held once, and while L0 has it, it is L0's.
+/// Slow readers of hits read out of what is stored, in pieces: it is held once, and while L0 has
+/// it, it is L0's.
 #[test]
 fn readers_of_a_hit_hold_no_copy() {
     let (world, isolate) = site(MIB, false);
@@ -141,7 +143,8 @@ fn readers_of_a_hit_hold_no_copy() {
     assert_eq!(held(&isolate), 0);
 }
 
-/// Readers that take nothing any more are let go when others need the memory, and after a minute in any case.
+/// Readers that take nothing any more are let go when others need the memory, and after a minute in
+/// any case.
 #[test]
 fn stalled_readers_are_let_go() {
     let world = World::new(&config());
@@ -166,7 +169,8 @@ fn stalled_readers_are_let_go() {
     drop(stalled);
 }
 
-/// Fifteen quick readers and a slow one of a body that outgrows what is stored: the quick ones don't notice.
+/// Fifteen quick readers and a slow one of a body that outgrows what is stored: the quick ones
+/// don't notice.
 #[test]
 fn nobody_waits_for_a_slower_reader() {
     let (world, isolate) = site(16 * MIB, false);
@@ -190,8 +194,8 @@ fn nobody_waits_for_a_slower_reader() {
     assert_eq!(held(&isolate), 0);
 }
 
-/// Who falls behind by more than there is memory for gets the rest alone, as without the edge: in part or whole, as
-/// long as the origin says that it is the same.
+/// Who falls behind by more than there is memory for gets the rest alone, as without the edge: in
+/// part or whole, as long as the origin says that it is the same.
 #[test]
 fn who_falls_behind_goes_on_alone() {
     let rest = |at: usize, etag: &'static str| {

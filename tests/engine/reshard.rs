@@ -1,5 +1,5 @@
-//! A change of the number of shards in a world of virtual time: the journal notices it, the shards hand pages over from
-//! their alarms, and operators see how far that is.
+//! A change of the number of shards in a world of virtual time: the journal notices it, the shards
+//! hand pages over from their alarms, and operators see how far that is.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -171,7 +171,8 @@ fn a_refill_before_the_move_keeps_the_tags_of_the_copy_that_it_replaces() {
     all_are_warmed(&world, &isolate);
 }
 
-/// A new shard was told of no invalidation, and stamps what it fetches past those of before all the same.
+/// A new shard was told of no invalidation, and stamps what it fetches past those of before all the
+/// same.
 #[test]
 fn what_a_new_shard_warms_is_past_the_invalidations_of_before() {
     let world = filled(2);

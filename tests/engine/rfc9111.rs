@@ -65,8 +65,8 @@ fn request_directives_are_heard_only_where_the_route_says_so() {
     }
 }
 
-/// §4.4: a successful unsafe request invalidates its URL, and what Location and Content-Location name on its host: at
-/// once in the isolate that passed it, within the bound in every colo.
+/// §4.4: a successful unsafe request invalidates its URL, and what Location and Content-Location
+/// name on its host: at once in the isolate that passed it, within the bound in every colo.
 #[test]
 fn unsafe_requests_invalidate_their_url_and_what_they_name_everywhere() {
     const NAMED: &[(&str, &str)] = &[("location", "/list?a=1"), ("content-location", "../other")];
@@ -128,7 +128,8 @@ fn unsafe_requests_invalidate_nothing_of_another_host_and_nothing_where_the_rout
     }
 }
 
-/// §4.3.5: a HEAD of what is stale is asked for as a GET, so it renews the whole page, and what it brings is stored.
+/// §4.3.5: a HEAD of what is stale is asked for as a GET, so it renews the whole page, and what it
+/// brings is stored.
 #[test]
 fn a_head_renews_what_is_stored_as_a_get_does() {
     let config = with(Route::default());
@@ -188,7 +189,8 @@ fn negative_answers_are_kept_where_the_route_or_the_origin_says_so() {
     }
 }
 
-/// §4.1: visitors who say the same of what they take, in whatever order and with whatever weights, share a variant.
+/// §4.1: visitors who say the same of what they take, in whatever order and with whatever weights,
+/// share a variant.
 #[test]
 fn accept_language_and_accept_encoding_are_one_for_those_who_choose_alike() {
     let route = Route { languages: vec!["de".to_owned(), "en".to_owned()], ..Route::default() };

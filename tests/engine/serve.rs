@@ -1,5 +1,5 @@
-//! The engine in a world of virtual time: what visitors get, and what it costs. The invariants' numbers are those of
-//! the design (section 3).
+//! The engine in a world of virtual time: what visitors get, and what it costs. The invariants'
+//! numbers are those of the design (section 3).
 
 use std::cell::Cell;
 use std::collections::BTreeMap;

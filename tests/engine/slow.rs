@@ -1,5 +1,6 @@
-//! Origins that drip or take long, for work that nobody waits for: a slow warm holds up no other, an alarm ends in
-//! time, and a refresh that takes longer than the platform lets tasks run goes to the alarm of its shard.
+//! Origins that drip or take long, for work that nobody waits for: a slow warm holds up no other,
+//! an alarm ends in time, and a refresh that takes longer than the platform lets tasks run goes to
+//! the alarm of its shard.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -81,8 +82,8 @@ fn an_alarm_ends_whatever_its_warms_do() {
     assert_eq!(isolate.engine.isolate().borrow().fill_bytes(), 0);
 }
 
-/// However long the queue is, and whatever stands beside it: no alarm makes more requests than the platform allows an
-/// invocation, and has no more connections open; the next goes on.
+/// However long the queue is, and whatever stands beside it: no alarm makes more requests than the
+/// platform allows an invocation, and has no more connections open; the next goes on.
 #[test]
 fn an_alarm_asks_for_no_more_than_the_platform_allows() {
     const PAGES: usize = 1_200;
@@ -118,8 +119,8 @@ fn an_alarm_asks_for_no_more_than_the_platform_allows() {
     assert!((5..=CONNECTIONS).contains(&at_once), "{at_once} connections");
 }
 
-/// What one visitor's request may cost at most: a page that another isolate fetches for as long as a lease may be waited
-/// for, and then fails.
+/// What one visitor's request may cost at most: a page that another isolate fetches for as long as
+/// a lease may be waited for, and then fails.
 #[test]
 fn a_request_asks_for_no_more_than_the_platform_allows() {
     let settings = Config { shards: 1, ..config() };
@@ -146,7 +147,8 @@ fn a_request_asks_for_no_more_than_the_platform_allows() {
     assert!((10..=SUBREQUESTS as u64).contains(&own), "{spent:?}");
 }
 
-/// A refresh that takes longer than background tasks may is done by the shard's alarm, and its fill holds up nobody.
+/// A refresh that takes longer than background tasks may is done by the shard's alarm, and its fill
+/// holds up nobody.
 #[test]
 fn a_slow_refresh_goes_to_the_alarm() {
     let config = Config { origin_timeout: Millis(300_000), ..config() };

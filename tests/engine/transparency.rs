@@ -1,12 +1,14 @@
-//! Transparency: each answer is one that RFC 9111 and the route's settings allow from the store, or what the origin
-//! answers to that very request.
+//! Transparency: each answer is one that RFC 9111 and the route's settings allow from the store, or
+//! what the origin answers to that very request.
 //!
-//! Sequences of requests by many visitors (methods, fields, cookies, ranges, conditions; one after another and at once),
-//! in several isolates, against pages whose origin has rules of its own: some depend on fields, with `Vary` or without,
-//! some are private, become so, go, or come back. Each answer tells by a mark what it was made of, so that whose it is
-//! can be seen from it. One seed is one sequence.
+//! Sequences of requests by many visitors (methods, fields, cookies, ranges, conditions; one after
+//! another and at once), in several isolates, against pages whose origin has rules of its own: some
+//! depend on fields, with `Vary` or without, some are private, become so, go, or come back. Each
+//! answer tells by a mark what it was made of, so that whose it is can be seen from it. One seed is
+//! one sequence.
 //!
-//! `TRANSPARENCY=FROM..TO cargo test --release --test engine transparency -- --nocapture` plays more.
+//! `TRANSPARENCY=FROM..TO cargo test --release --test engine transparency -- --nocapture` plays
+//! more.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -199,9 +201,10 @@ impl Page {
         Script::new(said, &fields, &body).after(phase.delay)
     }
 
-    /// What the edge has learned of a visitor's variant, by a request for the whole of it that says nothing else of a
-    /// visitor: after the bound nothing older is seen. What is said of a variant that nobody has stored tells nothing of
-    /// others: a page in one language, with a 404 in the next.
+    /// What the edge has learned of a visitor's variant, by a request for the whole of it that says
+    /// nothing else of a visitor: after the bound nothing older is seen. What is said of a variant
+    /// that nobody has stored tells nothing of others: a page in one language, with a 404 in the
+    /// next.
     fn learned(&self, head: &RequestHead, vary: &[&str]) -> Option<i64> {
         let log = self.log.borrow();
         let tells = |exchange: &&Exchange| {

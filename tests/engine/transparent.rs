@@ -1,5 +1,5 @@
-//! What may not be stored is answered as if the edge were not there: the answers that visitors get, and what they cost
-//! the origin.
+//! What may not be stored is answered as if the edge were not there: the answers that visitors get,
+//! and what they cost the origin.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
@@ -145,7 +145,8 @@ fn unique_unstorable_addresses_cost_hardly_more_than_one_request_each() {
     }
 }
 
-/// What was learned of addresses below a prefix is corrected by the first page there that can be stored.
+/// What was learned of addresses below a prefix is corrected by the first page there that can be
+/// stored.
 #[test]
 fn a_storable_page_among_unstorable_ones_is_stored_by_its_first_visitor() {
     let (world, isolate) = site(|reached| match reached.target.as_str() {
@@ -182,7 +183,8 @@ fn a_herd_on_a_cold_page_is_one_origin_request() {
         assert!(seen.iter().all(|seen| seen.text() == "page"));
         assert_eq!(world.spent()["origin"], 1);
     }
-    // Who says more than browsers do waits for what the first such request tells; then one fetch is for all.
+    // Who says more than browsers do waits for what the first such request tells; then one fetch is
+    // for all.
     let (world, isolate) = site(|_| Script::new(200, &[STORE], "page").after(500));
     let heads = (0..20).map(|_| browser("/page", &[("x-requested-with", "app")])).collect();
     let seen = herd(&world, &isolate, heads);
@@ -192,7 +194,8 @@ fn a_herd_on_a_cold_page_is_one_origin_request() {
     assert!(hit.cache_status().contains("hit;ttl"), "{}", hit.cache_status());
 }
 
-/// Nothing of a request that goes whole is stored, and no mark of one visitor takes a page from the others.
+/// Nothing of a request that goes whole is stored, and no mark of one visitor takes a page from the
+/// others.
 #[test]
 fn a_whole_request_poisons_nothing() {
     let (world, isolate) = site(|reached| {
@@ -286,7 +289,8 @@ fn a_page_that_is_gone_or_private_now_is_gone_everywhere() {
     }
 }
 
-/// A stranger's odd request is not what decides on a stored page: the origin is asked again without what they said.
+/// A stranger's odd request is not what decides on a stored page: the origin is asked again without
+/// what they said.
 #[test]
 fn one_odd_request_takes_no_stored_page_from_the_others() {
     for status in [200, 302, 400, 401, 403, 404, 406, 410] {
@@ -309,7 +313,8 @@ fn one_odd_request_takes_no_stored_page_from_the_others() {
     }
 }
 
-/// 408, 425 and 429 decide for the isolate that met them, and for a moment: nothing is lost for the world.
+/// 408, 425 and 429 decide for the isolate that met them, and for a moment: nothing is lost for the
+/// world.
 #[test]
 fn a_moment_decides_for_a_moment() {
     for status in [408, 425, 429] {
@@ -362,7 +367,8 @@ fn a_page_with_a_window_for_errors_outlives_a_moment() {
     }
 }
 
-/// What an isolate learned of a page before another one could store it does not hold for what was stored.
+/// What an isolate learned of a page before another one could store it does not hold for what was
+/// stored.
 #[test]
 fn an_error_of_before_does_not_take_the_place_of_a_page_that_was_stored_since() {
     for status in [400, 406, 429, 500, 503] {
@@ -560,8 +566,8 @@ fn a_listed_field_selects_by_itself() {
     }
 }
 
-/// The figures of docs/decisions/0080: origin requests of three sites, each with ten visitors whose browsers have a cookie
-/// that tells the site nothing.
+/// The figures of docs/decisions/0080: origin requests of three sites, each with ten visitors whose
+/// browsers have a cookie that tells the site nothing.
 #[test]
 fn the_origin_requests_of_three_sites() {
     let shop = |reached: &Reached| match reached.target.starts_with("/my/") {

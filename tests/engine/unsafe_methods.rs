@@ -1,4 +1,5 @@
-//! Unsafe methods of visitors (RFC 9111 §4.4): what they invalidate, how, and what a stranger can make them cost.
+//! Unsafe methods of visitors (RFC 9111 §4.4): what they invalidate, how, and what a stranger can
+//! make them cost.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::cell::{Cell, RefCell};
@@ -254,8 +255,8 @@ fn a_page_that_another_colo_stored_is_invalidated_there() {
     assert!(Route::default().unsafe_invalidates);
 }
 
-/// Another isolate of the colo has fetched the page since an earlier invalidation, but before the visitor changed it: that
-/// copy is none for this visitor.
+/// Another isolate of the colo has fetched the page since an earlier invalidation, but before the
+/// visitor changed it: that copy is none for this visitor.
 #[test]
 fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
     let site = site();
@@ -275,8 +276,8 @@ fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
     assert_eq!(own.text(), "render 3", "{}", own.cache_status());
 }
 
-/// No shard knows the page yet, but it is being fetched since before the visitor changed it: that fetch is none for this
-/// visitor.
+/// No shard knows the page yet, but it is being fetched since before the visitor changed it: that
+/// fetch is none for this visitor.
 #[test]
 fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
     let site = site();

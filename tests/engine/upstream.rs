@@ -1,5 +1,5 @@
-//! Caches in front of the edge through the engine: told once every isolate sees an invalidation, as often as it takes, and
-//! one that takes nothing is told of and holds up no other.
+//! Caches in front of the edge through the engine: told once every isolate sees an invalidation, as
+//! often as it takes, and one that takes nothing is told of and holds up no other.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::rc::Rc;

@@ -1,4 +1,5 @@
-//! Envelopes: what was once written is read for ever, and what is no envelope is never taken for one.
+//! Envelopes: what was once written is read for ever, and what is no envelope is never taken for
+//! one.
 
 #![allow(clippy::unwrap_used, reason = "tests")]
 

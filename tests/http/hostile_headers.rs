@@ -1,5 +1,5 @@
-//! Header fields as attackers, broken origins and other parsers' bugs make them. Each row is a way in which a cache
-//! once stored or served what it must not.
+//! Header fields as attackers, broken origins and other parsers' bugs make them. Each row is a way
+//! in which a cache once stored or served what it must not.
 
 use crate::http_support::{EDGE, config, fields, get, open_route, response, serve, store};
 use edge_isr::cache::forward::cacheable_request_fields;
@@ -61,7 +61,8 @@ fn never_stored() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// `headers::CacheControl` does not know `stale-while-revalidate`, and loses `no-store` beside what it can't read.
+/// `headers::CacheControl` does not know `stale-while-revalidate`, and loses `no-store` beside what
+/// it can't read.
 #[test]
 fn directives_survive_their_neighbours() {
     let read = |value: &str| {
@@ -79,7 +80,8 @@ fn directives_survive_their_neighbours() {
     );
 }
 
-/// `http-cache-semantics` compares only the first value, and so served a variant that did not match.
+/// `http-cache-semantics` compares only the first value, and so served a variant that did not
+/// match.
 #[test]
 fn every_vary_name_of_every_line_counts() {
     let got = vary(&fields("Vary: Accept, ACCEPT-Language|Vary: cookie,accept"));
@@ -89,7 +91,8 @@ fn every_vary_name_of_every_line_counts() {
     assert_eq!(vary(&fields(&format!("Vary: {}", many.join(",")))), Vary::Any);
 }
 
-/// The same bug from its other end: responses that vary on two lines of names, and requests that agree in all but one.
+/// The same bug from its other end: responses that vary on two lines of names, and requests that
+/// agree in all but one.
 #[test]
 fn a_variant_that_differs_in_any_name_does_not_answer() {
     let (route, config) = (open_route(), config(open_route()));
@@ -123,8 +126,8 @@ fn tags_are_cut_at_commas_and_white_space_and_united() {
     assert_eq!(tags(&fields("xkey: a\u{1}")), Err(TagsError::Bad(TagError::Character)));
 }
 
-/// RFC 9110 §12.5.1: what is left of a long list reads as itself again, or a warm would ask for another variant than
-/// the one it is for.
+/// RFC 9110 §12.5.1: what is left of a long list reads as itself again, or a warm would ask for
+/// another variant than the one it is for.
 #[test]
 fn what_is_left_of_a_negotiation_field_is_no_longer_than_what_came() {
     for (readable, member) in

@@ -1,4 +1,5 @@
-//! No field, however strange, makes a parser panic or a decision fail; and some things hold for all of them.
+//! No field, however strange, makes a parser panic or a decision fail; and some things hold for all
+//! of them.
 
 use crate::http_support::{EDGE, NOW, after, config, entry, open_route};
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
@@ -21,7 +22,8 @@ use edge_isr::http::{Fields, RequestHead, ResponseHead, date, encoding, hop, lis
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
-/// A field value as the runtime gives it: one `char` per byte; often made of pieces that mean something.
+/// A field value as the runtime gives it: one `char` per byte; often made of pieces that mean
+/// something.
 fn value() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[ -~\u{80}-\u{ff}\t]{0,6}",
@@ -217,8 +219,8 @@ proptest! {
         prop_assert!(!shown.has("cdn-cache-control") && !shown.has("xkey"));
     }
 
-    /// A response that names `no-store` or `private` outside of quotes, in any case, is not stored, unless a targeted
-    /// field or `must-understand` speaks for the edge.
+    /// A response that names `no-store` or `private` outside of quotes, in any case, is not stored,
+    /// unless a targeted field or `must-understand` speaks for the edge.
     #[test]
     fn a_plain_word_is_heard_among_any_neighbours(
         before in value(),
@@ -303,7 +305,8 @@ proptest! {
         }
     }
 
-    /// Normalising twice is normalising once, and never brings two queries together that the origin tells apart.
+    /// Normalising twice is normalising once, and never brings two queries together that the origin
+    /// tells apart.
     #[test]
     fn queries(query in "[a-d=&%;+ 0-9]{0,20}") {
         let policy = QueryPolicy::Deny(vec!["a".into(), "b*".into()]);

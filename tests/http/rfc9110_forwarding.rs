@@ -455,7 +455,8 @@ fn what_visitors_get_as_cache_control() {
         assert_eq!(got.get("cache-control"), Some(*want), "{id}");
         assert_eq!(names(&got), ["a", "cache-control"], "{id}");
     }
-    // RFC 9213 §3.1: where nothing is derived, a cache behind this one hears what the origin said to CDNs.
+    // RFC 9213 §3.1: where nothing is derived, a cache behind this one hears what the origin said
+    // to CDNs.
     let answer = fields("CDN-Cache-Control: max-age=9|Surrogate-Control: a|xkey: b|A: 1");
     let got = visitor_fields(&answer, &open_route(), FreshnessSource::Targeted);
     assert_eq!(names(&got), ["a", "cdn-cache-control"]);
@@ -503,7 +504,8 @@ fn what_got_no_answer_is_sent_again_if_it_is_safe_and_has_no_body() {
         assert!(may_be_sent_again(method, false), "{method}");
         assert!(!may_be_sent_again(method, true), "{method} with a body");
     }
-    // RFC 9110 §9.2.2 calls PUT and DELETE idempotent; what came between two of them is not known here.
+    // RFC 9110 §9.2.2 calls PUT and DELETE idempotent; what came between two of them is not known
+    // here.
     for method in ["POST", "PUT", "DELETE", "PATCH", "get", "PROPFIND", "CONNECT", ""] {
         assert!(!may_be_sent_again(method, false), "{method}");
     }

@@ -116,7 +116,8 @@ fn if_range() {
     }
 }
 
-/// RFC 9110 §15.3.7: a part may be shared where the whole might be: status, fields, why nobody else may have it.
+/// RFC 9110 §15.3.7: a part may be shared where the whole might be: status, fields, why nobody else
+/// may have it.
 #[test]
 fn what_anyone_may_have_of_the_answer_to_a_range_request() {
     const RANGE: &str = "Content-Range: bytes 0-4/10|Content-Length: 5";

@@ -190,8 +190,8 @@ fn heuristics_are_for_the_statuses_that_say_so() {
     }
 }
 
-/// RFC 9111 §4.2.3 and §5.1: value of `Age`, seconds the answer took, age on arrival. The first of a list counts, and
-/// what can't be read is ignored.
+/// RFC 9111 §4.2.3 and §5.1: value of `Age`, seconds the answer took, age on arrival. The first of
+/// a list counts, and what can't be read is ignored.
 #[test]
 fn ages() {
     let rows = [
@@ -221,8 +221,8 @@ fn ages() {
     }
 }
 
-/// RFC 9111 §5.2.2.10: a route's window for failures does not lift what `s-maxage` forbids; its window for every
-/// request does (decision 0001).
+/// RFC 9111 §5.2.2.10: a route's window for failures does not lift what `s-maxage` forbids; its
+/// window for every request does (decision 0001).
 #[test]
 fn s_maxage_beside_a_routes_windows() {
     let answer = response(200, "Cache-Control: s-maxage=2");

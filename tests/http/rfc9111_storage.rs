@@ -160,7 +160,8 @@ fn a_route_that_forwards_everything_still_keeps_private_things_private() {
     assert!(failures.is_empty(), "{failures:#?}");
 }
 
-/// Where a route stores responses that set a cookie (RFC 9111 §7.3), every one of these still speaks against it.
+/// Where a route stores responses that set a cookie (RFC 9111 §7.3), every one of these still
+/// speaks against it.
 #[rustfmt::skip]
 const COOKIE_ROWS: &[Row] = &[
     ("max-age", "§7.3", "", 200, "Cache-Control: max-age=60|Set-Cookie: a=b", None),

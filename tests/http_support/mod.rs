@@ -69,7 +69,8 @@ pub(crate) fn config(route: Route) -> Config {
     Config { defaults: route, ..Config::default() }
 }
 
-/// The settings under which the public test suite runs: everything forwarded, every directive heard.
+/// The settings under which the public test suite runs: everything forwarded, every directive
+/// heard.
 pub(crate) fn open_route() -> Route {
     Route {
         forward_headers: ForwardHeaders::All,

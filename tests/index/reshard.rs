@@ -1,5 +1,6 @@
-//! A change of the number of shards: each page, its tags, its copy, its queued warms and dead letters end at its own
-//! shard, whatever is lost, repeated or interrupted on the way. Real SQLite, real journal.
+//! A change of the number of shards: each page, its tags, its copy, its queued warms and dead
+//! letters end at its own shard, whatever is lost, repeated or interrupted on the way. Real SQLite,
+//! real journal.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -616,7 +617,8 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
     let record = site.fill(&a, &["x"]);
     site.deploy(2);
     site.tell();
-    // A reader asks the new shard, and waits for another's fetch: what carries a higher number began after it came.
+    // A reader asks the new shard, and waits for another's fetch: what carries a higher number
+    // began after it came.
     let now = site.now;
     site.bench(own).granted(asks(&a, 0), now);
     let LeaseReply::Wait { latest_fence, .. } = site.bench(own).lease(asks(&a, 0), now) else {
@@ -771,7 +773,8 @@ fn a_full_new_shard_takes_nothing_and_loses_nothing() {
     site.note(0, &task, false);
     site.now += LONG;
     let task = site.take_move(0).unwrap();
-    // All or nothing: the transaction of a message that can't be written whole leaves no part of it.
+    // All or nothing: the transaction of a message that can't be written whole leaves no part of
+    // it.
     let sql = site.bench(1).sql.clone();
     let refuse = "CREATE TRIGGER full BEFORE INSERT ON variant
         WHEN (SELECT count(*) FROM variant) >= 3 BEGIN SELECT raise(ABORT, 'full'); END";

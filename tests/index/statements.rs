@@ -1,4 +1,5 @@
-//! How many statements a shard's calls take: each crosses from the worker into the runtime and back.
+//! How many statements a shard's calls take: each crosses from the worker into the runtime and
+//! back.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
@@ -66,7 +67,8 @@ fn recording_a_new_page_takes_as_many_for_a_thousand_tags_as_for_one() {
     let names: Vec<String> = (0..1_000).map(|n| format!("t:{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut counted = Counted::new();
-    // The page looked for; it, its variant, its tags and their count written; the lease's end, and a warm that waited for it.
+    // The page looked for; it, its variant, its tags and their count written; the lease's end, and
+    // a warm that waited for it.
     assert_eq!(counted.fill("/one", &["t:1"]), 7);
     assert_eq!(counted.fill("/all", &names), 7);
 }

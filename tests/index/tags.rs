@@ -116,7 +116,8 @@ fn segments(bench: &Bench) -> i64 {
     }
 }
 
-/// Fills pages with a thousand tags each: one of their own, others that each has, and one of every fiftieth page.
+/// Fills pages with a thousand tags each: one of their own, others that each has, and one of every
+/// fiftieth page.
 fn fill_widely(bench: &mut Bench, pages: std::ops::Range<u64>) {
     bench.sql_batch(|bench| {
         for n in pages {
@@ -145,7 +146,8 @@ fn in_parts(bench: &mut Bench, tag: &str, limit: u32) -> Vec<String> {
     }
 }
 
-/// Pages of all segments are found, whichever was filled when, and as many segments are kept as the pages need.
+/// Pages of all segments are found, whichever was filled when, and as many segments are kept as the
+/// pages need.
 #[test]
 fn the_map_of_tags_goes_over_several_segments() {
     let mut bench = Bench::new();
@@ -203,7 +205,8 @@ fn the_map_of_tags_goes_over_several_segments() {
     assert_eq!(segments(&bench), 1, "the one that is filled");
 }
 
-/// Two tags whose 48 bits of hash are the same are found together; a page that loses one of them keeps the other.
+/// Two tags whose 48 bits of hash are the same are found together; a page that loses one of them
+/// keeps the other.
 #[test]
 fn tags_with_one_number_do_not_take_each_other_away() {
     let (one, other) = ("t12087166", "t76488941");

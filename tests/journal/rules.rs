@@ -242,7 +242,8 @@ fn epoch_cut() {
     }
 }
 
-/// Dropped targets' buckets are cut into pages like rows (`floor_sent`), and a page ends where the first of both does.
+/// Dropped targets' buckets are cut into pages like rows (`floor_sent`), and a page ends where the
+/// first of both does.
 #[test]
 fn a_page_has_as_many_buckets_as_rows() {
     let rows = [
@@ -349,7 +350,8 @@ fn a_bucket_holds_the_highest_epoch_that_fell_into_it() {
     }
 }
 
-/// A bucket tells what fell in hard from what fell in softly. Where a version before has raised it, all of it is hard.
+/// A bucket tells what fell in hard from what fell in softly. Where a version before has raised it,
+/// all of it is hard.
 #[test]
 fn a_bucket_is_hard_up_to_the_last_hard_one_that_fell_in() {
     let config = JournalConfig { max_targets: 1, ..config() };
@@ -413,8 +415,8 @@ fn incarnation() {
     std::fs::remove_dir_all(&dir).unwrap();
 }
 
-/// A journal that is restored between two pages of a snapshot: what had changed since the first, and so was not in it,
-/// has its old epoch again, and is not past the first page.
+/// A journal that is restored between two pages of a snapshot: what had changed since the first,
+/// and so was not in it, has its old epoch again, and is not past the first page.
 #[test]
 fn incarnation_between_two_pages_of_a_snapshot() {
     let dir = std::env::temp_dir().join(format!("edge-isr-pages-{}", std::process::id()));
@@ -734,8 +736,8 @@ fn a_front_cache_that_is_no_longer_set_is_owed_nothing() {
     assert_eq!((due("cdn"), due("old")), (Some(vec![Epoch(1)]), None));
 }
 
-/// A site that has fewer shards now: the old ones have pages until they have handed them over, and jobs of before name
-/// them for as long as receipts are kept.
+/// A site that has fewer shards now: the old ones have pages until they have handed them over, and
+/// jobs of before name them for as long as receipts are kept.
 #[test]
 fn fewer_shards_are_fewer_once_nothing_is_left_of_the_others() {
     let sql = Sqlite::memory();

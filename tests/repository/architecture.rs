@@ -1,9 +1,10 @@
-//! The dependency rule: a room imports only from rooms to its left; and no files import each other in a circle, inside
-//! a room neither.
+//! The dependency rule: a room imports only from rooms to its left; and no files import each other
+//! in a circle, inside a room neither.
 //!
-//! Read from the sources with `syn`: `use` lines, and paths in code that begin with `crate`, with `super`, or with a
-//! module that the file declares. Only the shell may name the crates of the runtime. Limits: what a macro expands to
-//! is not seen, but for paths with `crate` among its tokens; and calls of methods name no file.
+//! Read from the sources with `syn`: `use` lines, and paths in code that begin with `crate`, with
+//! `super`, or with a module that the file declares. Only the shell may name the crates of the
+//! runtime. Limits: what a macro expands to is not seen, but for paths with `crate` among its
+//! tokens; and calls of methods name no file.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,8 +13,8 @@ use std::path::{Path, PathBuf};
 
 use syn::visit::{self, Visit};
 
-/// The rooms of the crate, in order: no more than ten. A new room takes its place here, in `src/lib.rs` and in
-/// `docs/architecture.md`.
+/// The rooms of the crate, in order: no more than ten. A new room takes its place here, in
+/// `src/lib.rs` and in `docs/architecture.md`.
 const ORDER: &[&str] = &[
     "base",
     "http",

@@ -1,7 +1,8 @@
-//! The bodies of the fuzz targets, on the corpus that is kept and on bytes made here: no nightly, no fuzzer.
+//! The bodies of the fuzz targets, on the corpus that is kept and on bytes made here: no nightly,
+//! no fuzzer.
 //!
-//! What `cargo fuzz` explores for hours this repeats in a second: every input of the corpus, each of them mutated a
-//! few times in a way that is the same in every run, and random bytes.
+//! What `cargo fuzz` explores for hours this repeats in a second: every input of the corpus, each
+//! of them mutated a few times in a way that is the same in every run, and random bytes.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -59,7 +60,8 @@ fn every_target_has_a_body_a_program_a_corpus_and_a_row_of_results() {
     }
 }
 
-/// A new field's parser can't be forgotten: each file of `src/http` is a target, but for the ones that parse nothing.
+/// A new field's parser can't be forgotten: each file of `src/http` is a target, but for the ones
+/// that parse nothing.
 #[test]
 fn every_field_has_a_target() {
     let fields = names(fuzz().join("../src/http"), ".rs");

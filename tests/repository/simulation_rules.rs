@@ -1,4 +1,5 @@
-//! Every edit that takes a rule of the protocol out of the sources fits them: its text stands exactly once.
+//! Every edit that takes a rule of the protocol out of the sources fits them: its text stands
+//! exactly once.
 #![allow(clippy::expect_used)]
 
 use std::fs;

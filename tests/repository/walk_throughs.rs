@@ -1,5 +1,5 @@
-//! What CONTRIBUTING.md says of how to add something is so: its files exist, and what it names stands in them. The
-//! files that the map in docs/architecture.md names exist as well.
+//! What CONTRIBUTING.md says of how to add something is so: its files exist, and what it names
+//! stands in them. The files that the map in docs/architecture.md names exist as well.
 #![allow(clippy::expect_used)]
 
 use std::fs;

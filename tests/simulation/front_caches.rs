@@ -1,7 +1,8 @@
-//! Two caches in front of the edge: one takes webhooks, one speaks as CloudFront does. Both fail, refuse and forget.
+//! Two caches in front of the edge: one takes webhooks, one speaks as CloudFront does. Both fail,
+//! refuse and forget.
 //!
-//! Their dice are their own, and only a quarter of the histories has them: what the other seeds stand for does not
-//! hang on them.
+//! Their dice are their own, and only a quarter of the histories has them: what the other seeds
+//! stand for does not hang on them.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

@@ -1,8 +1,8 @@
 //! Seeds that find the mutants: each rule of the protocol switched off is noticed by one.
 //!
-//! A change of the code or of the simulation changes what a seed stands for. When a kept seed no longer finds its
-//! mutant, `scripts/simulate --kept` names one that does; `scripts/simulate --mutants` prints the whole table of
-//! docs/simulation.md anew.
+//! A change of the code or of the simulation changes what a seed stands for. When a kept seed no
+//! longer finds its mutant, `scripts/simulate --kept` names one that does; `scripts/simulate
+//! --mutants` prints the whole table of docs/simulation.md anew.
 
 /// A rule, and a seed that finds it switched off.
 pub(crate) const KEPT: &[(&str, u64)] = &[

@@ -1,8 +1,9 @@
-//! The simulation: the real engine, view, journal, index, lease and warm code in a world of virtual time, under a
-//! seeded scheduler, with everything that can go wrong going wrong (docs/simulation.md).
+//! The simulation: the real engine, view, journal, index, lease and warm code in a world of virtual
+//! time, under a seeded scheduler, with everything that can go wrong going wrong
+//! (docs/simulation.md).
 //!
-//! One seed is one history: the same seed is the same history. A few are played here; `scripts/simulate` plays many,
-//! one with its trace, and the mutants.
+//! One seed is one history: the same seed is the same history. A few are played here;
+//! `scripts/simulate` plays many, one with its trace, and the mutants.
 
 #![allow(clippy::disallowed_methods, reason = "how long a run takes is told")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]

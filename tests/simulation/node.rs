@@ -457,8 +457,8 @@ impl Node {
         }
         let shows = world.data.change(&site.items[..1], world.sched.now());
         world.say(|| format!("data is {} now, by a visitor", origin::words(&shows)));
-        // The edge knows that this page has changed. That others have, only the origin can tell; where its ETags are
-        // newer than its bodies, no validation would find out.
+        // The edge knows that this page has changed. That others have, only the origin can tell;
+        // where its ETags are newer than its bodies, no validation would find out.
         if world.plan.torn {
             let (inner, delay) = (Rc::clone(world), world.sched.below(2_000));
             world.sched.spawn(Owner::World, async move {

@@ -118,7 +118,8 @@ pub(crate) fn read(body: &str) -> Option<Read> {
     (parts.next()? == "end").then_some(Read { page, shown, lang, seen })
 }
 
-/// What a webhook names when items change. A URL, a prefix or a host covers every page that can show them.
+/// What a webhook names when items change. A URL, a prefix or a host covers every page that can
+/// show them.
 pub(crate) fn targets(items: &[usize], naming: Naming) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     if naming == Naming::All {

@@ -31,7 +31,8 @@ pub(crate) enum Naming {
     All,
 }
 
-/// From here on a quarter of the seeds, by what they leave when divided by 32, have more kinds of things that happen.
+/// From here on a quarter of the seeds, by what they leave when divided by 32, have more kinds of
+/// things that happen.
 const WIDER_FROM: u64 = 1_000_000;
 const WIDER: [u64; 8] = [6, 12, 16, 17, 20, 23, 26, 29];
 
@@ -88,8 +89,8 @@ pub(crate) struct Plan {
     pub(crate) l2_lags: bool,
     /// Whether the origin computes its ETag apart from its body.
     pub(crate) torn: bool,
-    /// Whether a cache before the origin drops tags now and then: where the fetcher could know them, from the shard
-    /// or from a copy that it read.
+    /// Whether a cache before the origin drops tags now and then: where the fetcher could know
+    /// them, from the shard or from a copy that it read.
     pub(crate) drops_tags: bool,
     /// Whether the routes trust validators: only where they can be trusted.
     pub(crate) trusts: bool,
@@ -204,12 +205,13 @@ impl Plan {
             }
             self.sie = 30;
         }
-        // A restored journal gives lost epochs to what isolates invalidate by themselves, and forgets a change of N.
+        // A restored journal gives lost epochs to what isolates invalidate by themselves, and
+        // forgets a change of N.
         self.inputs.retain(|(_, input)| !matches!(input, Input::Backup | Input::Restore));
         let crowd = Crowd::of(rng);
         let mut inputs = Vec::new();
-        // What a replica says after that is not what was posted. Whether a page is stored is not known for sure while it
-        // moves from one shard to another.
+        // What a replica says after that is not what was posted. Whether a page is stored is not
+        // known for sure while it moves from one shard to another.
         let moves = calm && rng.bool();
         for _ in 0..if self.lag == 0 && !moves { rng.usize(0..6) } else { 0 } {
             let (at, isolate) = (rng.u64(0..self.span), crowd.one(rng));
@@ -298,8 +300,8 @@ impl Plan {
         }
     }
 
-    /// An isolate is cold for long, and data change meanwhile that had changed before: what it looks up while it is
-    /// cold can be older than what a delta has brought it by then.
+    /// An isolate is cold for long, and data change meanwhile that had changed before: what it
+    /// looks up while it is cold can be older than what a delta has brought it by then.
     fn long_cold(&self, rng: &mut Rng, crowd: &Crowd, inputs: &mut Inputs) {
         let (at, isolate) = (2_000 + rng.u64(0..self.span), crowd.one(rng));
         let colo = isolate / ISOLATES_PER_COLO * ISOLATES_PER_COLO;

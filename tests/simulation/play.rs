@@ -451,7 +451,8 @@ fn moved(world: &World, shard: usize) {
     }
 }
 
-/// Each cache in front of the edge was told of what was acknowledged (since a restore), when all isolates saw it.
+/// Each cache in front of the edge was told of what was acknowledged (since a restore), when all
+/// isolates saw it.
 fn front_cache_told(world: &Rc<World>, acks: &[Ack]) {
     let Some(front_caches) = &world.front_caches else { return };
     let owed = query(&world.sql(0), "SELECT count(*) FROM front_cache");
@@ -465,7 +466,8 @@ fn front_cache_told(world: &Rc<World>, acks: &[Ack]) {
     let restored = world.restored_at.get();
     for ack in acks.iter().filter(|ack| ack.at > restored) {
         let given = world.given.borrow().get(&(ack.epoch, ack.id.clone())).copied();
-        // What a restore took before its answer came is lost with it; its epoch may be another's by now.
+        // What a restore took before its answer came is lost with it; its epoch may be another's by
+        // now.
         let Some(given) = given.filter(|given| *given > restored) else { continue };
         for target in &ack.targets {
             if let Some(who) = front_caches.misses(target, given + bound) {
@@ -508,8 +510,8 @@ fn survives(world: &Rc<World>, acks: &[Ack]) {
     }
 }
 
-/// Where a replica lags, each has its second epoch: what was fetched between the two may be old, and carries a
-/// current stamp.
+/// Where a replica lags, each has its second epoch: what was fetched between the two may be old,
+/// and carries a current stamp.
 fn settled(world: &Rc<World>, acks: &[Ack]) {
     if world.plan.lag == 0 {
         return;
@@ -600,7 +602,8 @@ fn repaired(world: &Rc<World>) {
     }
 }
 
-/// Whether what the restore lost was delivered again, and got the same epochs: then nothing is lost.
+/// Whether what the restore lost was delivered again, and got the same epochs: then nothing is
+/// lost.
 fn given_again(world: &Rc<World>) -> bool {
     let committed = &world.watch.borrow().committed;
     let again = |lost: &Committed| {
@@ -609,7 +612,8 @@ fn given_again(world: &Rc<World>) -> bool {
     committed.iter().filter(|c| c.lost).all(again)
 }
 
-/// Visitors of each page in half of the colos, a few times: one of them gets what is fresh (and all get what is right).
+/// Visitors of each page in half of the colos, a few times: one of them gets what is fresh (and all
+/// get what is right).
 fn probe(world: &Rc<World>, from: i64) {
     world.quiet.set(true);
     let mut at = from;

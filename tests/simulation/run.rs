@@ -73,7 +73,8 @@ pub(crate) fn all(range: Range, tell: bool) -> Report {
     report
 }
 
-/// The first seed of a range that finds the rule missing, and does not fail with all rules in force.
+/// The first seed of a range that finds the rule missing, and does not fail with all rules in
+/// force.
 #[allow(dead_code, reason = "of the runner alone")]
 pub(crate) fn first(rule: Rule, range: Range) -> Option<Violation> {
     let found: Mutex<Vec<Violation>> = Mutex::default();

@@ -1,4 +1,5 @@
-//! Plays many seeds, one with its trace, or the mutants: what `scripts/simulate` runs (docs/simulation.md).
+//! Plays many seeds, one with its trace, or the mutants: what `scripts/simulate` runs
+//! (docs/simulation.md).
 
 #![allow(clippy::disallowed_methods, reason = "how long a run takes is told")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
@@ -158,7 +159,8 @@ fn mutants(range: Range) -> bool {
     alive.is_empty()
 }
 
-/// The kept seed of each mutant still finds it; or another one does, because the code or the simulation has changed.
+/// The kept seed of each mutant still finds it; or another one does, because the code or the
+/// simulation has changed.
 fn kept(jobs: u64) -> bool {
     let (mut dead, mut alive) = (0, 0);
     for (name, seed) in KEPT {

@@ -9,7 +9,8 @@ use crate::common::sqlite::Sqlite;
 use crate::watch::Property;
 use crate::world::World;
 
-/// A warm that left the queue: variant, epoch, the fencing number to be above; and whether it counted as done.
+/// A warm that left the queue: variant, epoch, the fencing number to be above; and whether it
+/// counted as done.
 type Ended = ([Value; 3], bool);
 
 /// A database whose writes are noticed.

@@ -1,4 +1,5 @@
-//! The sources as they are have no switch. `scripts/simulate` puts another file in this one's place.
+//! The sources as they are have no switch. `scripts/simulate` puts another file in this one's
+//! place.
 
 /// Switches a rule off in this thread, by its number; 0: none.
 ///

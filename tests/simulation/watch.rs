@@ -9,41 +9,49 @@ use crate::origin::NAMES;
 /// A property of the whole. The numbers are the design's (section 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Property {
-    /// Invariant 1. A request that arrives more than `max_lag` after an invalidation was acknowledged gets nothing older as
-    /// fresh, and nothing older at all if it was hard. For what is served as stale by a view that is older than
-    /// `max_lag`, the bound is `journal_lost_limit`. With a lagging replica it counts from the second epoch; what a restore
+    /// Invariant 1. A request that arrives more than `max_lag` after an invalidation was
+    /// acknowledged gets nothing older as fresh, and nothing older at all if it was hard. For what
+    /// is served as stale by a view that is older than `max_lag`, the bound is
+    /// `journal_lost_limit`. With a lagging replica it counts from the second epoch; what a restore
     /// lost counts again from its repair.
     Bound,
     /// Invariant 1. Nothing is served under stale-while-revalidate beyond its lifetime and window.
     Window,
-    /// Invariant 2. What is stored shows every change up to its stamp: nothing is stamped later than it was read.
+    /// Invariant 2. What is stored shows every change up to its stamp: nothing is stamped later
+    /// than it was read.
     Stamp,
-    /// Invariant 3. An acknowledged epoch is in the journal, by name or in its bucket, or behind a repair. What a restore
-    /// lost is repaired if a shard had taken it. With a lagging replica each has its second epoch when all is quiet.
+    /// Invariant 3. An acknowledged epoch is in the journal, by name or in its bucket, or behind a
+    /// repair. What a restore lost is repaired if a shard had taken it. With a lagging replica each
+    /// has its second epoch when all is quiet.
     Survives,
-    /// Invariant 3. One webhook id, one epoch, however often it comes (but for a restore in between).
+    /// Invariant 3. One webhook id, one epoch, however often it comes (but for a restore in
+    /// between).
     Receipts,
     /// Invariant 4. No lease is granted while another one lives whose result will do.
     OneRefresh,
-    /// Invariant 4. Nobody waits for a fetch that began too early to help, and nobody is given a lease that is.
+    /// Invariant 4. Nobody waits for a fetch that began too early to help, and nobody is given a
+    /// lease that is.
     Helps,
-    /// Invariant 4. What a shard names as a variant's copy never gets older, nor what an isolate holds in memory (where
-    /// nothing is evicted).
+    /// Invariant 4. What a shard names as a variant's copy never gets older, nor what an isolate
+    /// holds in memory (where nothing is evicted).
     Order,
-    /// Invariant 5. No visitor sees another's private page, nor anything that another's cookies shaped.
+    /// Invariant 5. No visitor sees another's private page, nor anything that another's cookies
+    /// shaped.
     Private,
-    /// Invariant 6. A visitor gets an error only if the origin gave one within 14 s; or a cut body if the runtime ended, in the
-    /// same isolate, the request whose fetch it shares.
+    /// Invariant 6. A visitor gets an error only if the origin gave one within 14 s; or a cut body
+    /// if the runtime ended, in the same isolate, the request whose fetch it shares.
     NoWorse,
-    /// Invariant 7. A warm counts as done only with a copy that covers it, or with nothing left to store. When all is
-    /// quiet, every warm has ended, and what was invalidated and warmed is stored anew, or a dead letter says why not.
+    /// Invariant 7. A warm counts as done only with a copy that covers it, or with nothing left to
+    /// store. When all is quiet, every warm has ended, and what was invalidated and warmed is
+    /// stored anew, or a dead letter says why not.
     NoLostWarm,
     /// Every request is answered, unless its tasks were ended.
     Answered,
-    /// No request keeps asking its shard without getting anywhere: what was fetched after it came is good enough.
+    /// No request keeps asking its shard without getting anywhere: what was fetched after it came
+    /// is good enough.
     Starved,
-    /// What may be served while the origin fails is served: who held a copy within its window gets no error, where
-    /// nothing was ever invalidated hard.
+    /// What may be served while the origin fails is served: who held a copy within its window gets
+    /// no error, where nothing was ever invalidated hard.
     Kept,
     /// Who changed a page by an unsafe method sees at least that.
     Own,
@@ -51,11 +59,12 @@ pub(crate) enum Property {
     Gone,
     /// Once the number of shards has changed and all is quiet, each page is with its own shard.
     Moved,
-    /// Once all is well, isolates of all colos get pages fresh within a few requests, and what is fresh shows the data
-    /// as they are.
+    /// Once all is well, isolates of all colos get pages fresh within a few requests, and what is
+    /// fresh shows the data as they are.
     Heals,
-    /// When all is quiet, every cache in front of the edge has taken what was acknowledged (since a restore), and was told it
-    /// once all isolates saw it: told sooner, it could fetch the old page again.
+    /// When all is quiet, every cache in front of the edge has taken what was acknowledged (since a
+    /// restore), and was told it once all isolates saw it: told sooner, it could fetch the old page
+    /// again.
     FrontCache,
     /// No object fails, and no call is refused.
     Objects,
@@ -209,7 +218,8 @@ impl Watch {
             );
             self.violate(Property::OneRefresh, what);
         }
-        // A new lease voids the older one. What has ended is known by the clock of its own object only.
+        // A new lease voids the older one. What has ended is known by the clock of its own object
+        // only.
         self.grants.retain(|old| {
             old.object != new.object || (old.variant != new.variant && old.until > now)
         });

@@ -1,4 +1,5 @@
-//! The world: isolates, colos, L2, Durable Objects with their alarms, and everything that goes wrong.
+//! The world: isolates, colos, L2, Durable Objects with their alarms, and everything that goes
+//! wrong.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -129,7 +130,8 @@ pub(crate) struct World {
     pub(crate) restored_at: Cell<i64>,
     /// Index shards, as the newest deploy has them.
     pub(crate) shards: Cell<u16>,
-    /// Ids of what isolates and shards invalidate by themselves → pages and versions that it stands for, and how.
+    /// Ids of what isolates and shards invalidate by themselves → pages and versions that it stands
+    /// for, and how.
     pub(crate) own: RefCell<HashMap<String, OwnChange>>,
     /// Whether anything was invalidated hard.
     pub(crate) hard: Cell<bool>,
@@ -548,7 +550,8 @@ impl World {
         down(&faults)
     }
 
-    /// What an isolate or a shard invalidates by itself: whoever asks the origin after that sees its data of now.
+    /// What an isolate or a shard invalidates by itself: whoever asks the origin after that sees
+    /// its data of now.
     pub(crate) fn will_invalidate(&self, append: &Append) {
         let lag = self.plan.lag as i64;
         let versions = self.data.at(self.sched.now() - lag);

@@ -1,7 +1,8 @@
-//! A small world in virtual time: the real engine, journal and shards on real SQLite, with a scripted origin.
+//! A small world in virtual time: the real engine, journal and shards on real SQLite, with a
+//! scripted origin.
 //!
-//! One thread, no sleeps: when nothing can go on, the clock jumps to the next timer. Every call through a port is
-//! counted, so that a test can say what a request cost.
+//! One thread, no sleeps: when nothing can go on, the clock jumps to the next timer. Every call
+//! through a port is counted, so that a test can say what a request cost.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of the world")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]

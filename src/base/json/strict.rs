@@ -1,7 +1,8 @@
 //! JSON as settings and control calls take it: a key given twice is an error.
 //!
-//! `serde_json` keeps the last of two equal keys and drops the first without a word (RFC 8259 §4 leaves it open). In
-//! `{"tags": ["a"], "tags": ["b"]}` that would be an invalidation acknowledged and lost.
+//! `serde_json` keeps the last of two equal keys and drops the first without a word (RFC 8259 §4
+//! leaves it open). In `{"tags": ["a"], "tags": ["b"]}` that would be an invalidation acknowledged
+//! and lost.
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::map::Entry;

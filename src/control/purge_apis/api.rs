@@ -1,5 +1,5 @@
-//! What a purge API is to the rest of the edge: its name, where its calls are, who may make them, what they say, and
-//! how they are answered.
+//! What a purge API is to the rest of the edge: its name, where its calls are, who may make them,
+//! what they say, and how they are answered.
 
 use std::fmt;
 
@@ -37,14 +37,15 @@ pub trait PurgeApi: Sync {
     /// Its name in paths, logs and metrics.
     fn name(&self) -> &'static str;
 
-    /// Whether a path at the root of a control host that begins with these segments is a call of it.
+    /// Whether a path at the root of a control host that begins with these segments is a call of
+    /// it.
     fn is_at(&self, first: &str, second: &str) -> bool {
         let _ = (first, second);
         false
     }
 
-    /// The method by which every host takes calls of it, if there is one. What such a call is about is the page at
-    /// which it is sent.
+    /// The method by which every host takes calls of it, if there is one. What such a call is about
+    /// is the page at which it is sent.
     fn method(&self) -> Option<&'static str> {
         None
     }
@@ -57,8 +58,8 @@ pub trait PurgeApi: Sync {
         evidence.secrets.carried(&evidence.request.fields, TokenScope::Revalidate)
     }
 
-    /// Whether the head of a call can be anybody's who may make it; what depends on the body is left to
-    /// [`PurgeApi::authenticate`].
+    /// Whether the head of a call can be anybody's who may make it; what depends on the body is
+    /// left to [`PurgeApi::authenticate`].
     ///
     /// # Errors
     /// Says why it can't.
@@ -66,7 +67,8 @@ pub trait PurgeApi: Sync {
         self.authenticate(evidence).map(drop)
     }
 
-    /// What a call asks for. `rest` is the path below the API's root, without a slash before it; for an API with a
+    /// What a call asks for. `rest` is the path below the API's root, without a slash before it;
+    /// for an API with a
     /// [`PurgeApi::method`]: host, path and query of the page.
     ///
     /// # Errors
@@ -88,8 +90,8 @@ pub trait PurgeApi: Sync {
         None
     }
 
-    /// The answer to a question for the status of an invalidation, as the journal knows it. After `bound` every
-    /// isolate sees it.
+    /// The answer to a question for the status of an invalidation, as the journal knows it. After
+    /// `bound` every isolate sees it.
     fn status(&self, job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
         let _ = (job, now, bound);
         self.refused(&Problem::not_found("job").into())

@@ -1,5 +1,5 @@
-//! Cloudflare's purge API: `POST /client/v4/zones/{zone}/purge_cache` (also `DELETE`, as old clients
-//! do) and `POST …/invalidate_cache`, which marks as stale.
+//! Cloudflare's purge API: `POST /client/v4/zones/{zone}/purge_cache` (also `DELETE`, as old
+//! clients do) and `POST …/invalidate_cache`, which marks as stale.
 //!
 //! ```text
 //! {"files": ["https://…", {"url": "https://…", "headers": {…}}]}   at most 500
@@ -7,9 +7,9 @@
 //! {"purge_everything": true}                                         alone
 //! ```
 //!
-//! A file's `headers` choose one variant at Cloudflare; here a URL means all of its variants. Letter
-//! case says nothing in tags. The zone is any name. Codes of errors are those that its clients have met in the wild; Cloudflare
-//! publishes no list.
+//! A file's `headers` choose one variant at Cloudflare; here a URL means all of its variants.
+//! Letter case says nothing in tags. The zone is any name. Codes of errors are those that its
+//! clients have met in the wild; Cloudflare publishes no list.
 
 use serde_json::{Map, Value, json};
 

@@ -7,18 +7,18 @@
 //!   <CallerReference>…</CallerReference></InvalidationBatch>
 //! ```
 //!
-//! Paths have no host. A distribution's id that is a host's name (it has a dot) means that host; else it
-//! is the host that the call was sent to, through its alias if that is a control host.
+//! Paths have no host. A distribution's id that is a host's name (it has a dot) means that host;
+//! else it is the host that the call was sent to, through its alias if that is a control host.
 //!
 //! A path that ends with `*` is widened to the enclosing prefix; elsewhere a `*` stands for itself.
 //! At most 3,000 paths.
 //!
-//! A retry of the SDK (`amz-sdk-invocation-id`) is the same call; so is, without that, the same batch
-//! under the same reference. One package sends the same reference for ever, which here invalidates
-//! each time. All of them are hard: the API knows no other.
+//! A retry of the SDK (`amz-sdk-invocation-id`) is the same call; so is, without that, the same
+//! batch under the same reference. One package sends the same reference for ever, which here
+//! invalidates each time. All of them are hard: the API knows no other.
 //!
-//! `GET …/invalidation/{id}` tells the status: `Completed` once every isolate sees the invalidation. Of what
-//! was sent it repeats nothing.
+//! `GET …/invalidation/{id}` tells the status: `Completed` once every isolate sees the
+//! invalidation. Of what was sent it repeats nothing.
 
 use crate::base::time::{Millis, Timestamp};
 use crate::base::xml::escape;

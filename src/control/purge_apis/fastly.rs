@@ -8,7 +8,8 @@
 //! ```
 //!
 //! `Fastly-Soft-Purge`, whatever its value, marks as stale. There is one environment: a purge of
-//! another one (`Fastly-Purge-Environment`) is refused, not done elsewhere. The service is any name.
+//! another one (`Fastly-Purge-Environment`) is refused, not done elsewhere. The service is any
+//! name.
 
 use serde_json::{Map, Value, json};
 
@@ -71,7 +72,8 @@ impl PurgeApi for Fastly {
                 Form::Keys(keys)
             } else {
                 let key = action.strip_prefix("purge/").ok_or_else(not_found)?;
-                // Some clients encode the key and some don't: what is no encoding is the key itself.
+                // Some clients encode the key and some don't: what is no encoding is the key
+                // itself.
                 named.tag(
                     "surrogate_key",
                     &percent_decoded(key).unwrap_or_else(|| key.to_owned()),

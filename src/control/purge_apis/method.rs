@@ -8,13 +8,13 @@
 //! ```
 //!
 //! `PURGE` names the page; one that ends with `*`, what is below. With `Surrogate-Key`, `xkey` or
-//! another field of tags, it names what carries the tags instead. `Soft: 1` (or `Fastly-Soft-Purge`)
-//! marks as stale.
+//! another field of tags, it names what carries the tags instead. `Soft: 1` (or
+//! `Fastly-Soft-Purge`) marks as stale.
 //!
 //! `BAN` names everything whose path begins with its own. `X-Ban-Host` and `X-Ban-Url` (or `X-Host`
-//! and `X-Url`) hold regular expressions instead; what they say beyond a host and a prefix is widened to
-//! the enclosing one, or to everything. It takes tags as `PURGE` does, also as alternatives in
-//! `X-Cache-Tags` (`(^|,)(a|b)(,|$)`).
+//! and `X-Url`) hold regular expressions instead; what they say beyond a host and a prefix is
+//! widened to the enclosing one, or to everything. It takes tags as `PURGE` does, also as
+//! alternatives in `X-Cache-Tags` (`(^|,)(a|b)(,|$)`).
 
 use serde_json::{Value, json};
 
@@ -141,8 +141,8 @@ fn purge_of(named: Named<'_>, fields: &Fields) -> Result<Purge, Problem> {
     Ok(Purge::new(named.command(mode)?, accepted))
 }
 
-/// Refuses a call that says what it means in a field which is not read: by tags or by a pattern, in one of the many
-/// ways that there are.
+/// Refuses a call that says what it means in a field which is not read: by tags or by a pattern, in
+/// one of the many ways that there are.
 fn all_are_read(fields: &Fields, read: &[&str]) -> Result<(), Problem> {
     let names = |name: &str| {
         let part = |part: &str| {

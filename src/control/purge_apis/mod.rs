@@ -12,9 +12,9 @@
 //! | [`named`] | what a call names, gathered into a command |
 //! | [`reply`] | answers and refusals |
 //!
-//! They live below the control prefix (`/__isr/fastly/…`) and at the root of `control_hosts`; `PURGE`
-//! and `BAN` on every host. What a pattern says beyond a prefix is widened to the enclosing one, and
-//! the answer says so. Nothing here is done: the engine does it, through the journal.
+//! They live below the control prefix (`/__isr/fastly/…`) and at the root of `control_hosts`;
+//! `PURGE` and `BAN` on every host. What a pattern says beyond a prefix is widened to the enclosing
+//! one, and the answer says so. Nothing here is done: the engine does it, through the journal.
 //!
 //! Another API is one file that implements [`PurgeApi`], and one line in [`APIS`].
 
@@ -115,8 +115,8 @@ impl Call {
         self.api.authenticate(&Evidence { request, body, secrets, config, now })
     }
 
-    /// Whether the head of the call can be anybody's who may make it. What depends on the body is left to
-    /// [`Call::authenticate`].
+    /// Whether the head of the call can be anybody's who may make it. What depends on the body is
+    /// left to [`Call::authenticate`].
     ///
     /// # Errors
     /// Says why it can't.
@@ -149,8 +149,8 @@ impl Call {
         self.api.status_of(&self.rest, request)
     }
 
-    /// The answer to a question for the status of an invalidation, as the journal knows it. After `bound` every
-    /// isolate sees it.
+    /// The answer to a question for the status of an invalidation, as the journal knows it. After
+    /// `bound` every isolate sees it.
     #[must_use]
     pub fn status(&self, job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
         self.api.status(job, now, bound)

@@ -2,8 +2,8 @@
 //!
 //! The access key's id is a token's name and the secret key its value, so that there is one list of
 //! credentials. The signature covers method, path, query, the body's digest and the fields that it
-//! lists; `Host` and `X-Amz-Date` must be among them, and the date within five minutes of now. Refused
-//! is a body whose digest was not signed.
+//! lists; `Host` and `X-Amz-Date` must be among them, and the date within five minutes of now.
+//! Refused is a body whose digest was not signed.
 
 use std::fmt::Write as _;
 

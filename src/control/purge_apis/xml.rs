@@ -1,7 +1,7 @@
 //! XML as the bodies of calls have it: elements with text, no mixed content.
 //!
-//! Attributes and namespaces say nothing. Refused is what [`crate::base::xml`] refuses, and nesting deeper
-//! than [`MAX_DEPTH`].
+//! Attributes and namespaces say nothing. Refused is what [`crate::base::xml`] refuses, and nesting
+//! deeper than [`MAX_DEPTH`].
 
 use crate::base::xml::{Token, TokenError, inside, name, resolve, token};
 

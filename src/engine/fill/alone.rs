@@ -1,5 +1,5 @@
-//! A reader that fell behind goes on alone: it asks the origin for the rest of the same representation (RFC 9110
-//! §13.1.5, §14.2). Only a strong entity tag says that it is the same.
+//! A reader that fell behind goes on alone: it asks the origin for the rest of the same
+//! representation (RFC 9110 §13.1.5, §14.2). Only a strong entity tag says that it is the same.
 
 use crate::base::time::Millis;
 use crate::cache::entry::Entry;

@@ -1,4 +1,5 @@
-//! The body of a fill as it arrives: pieces that are held until it is stored, or until every reader has them.
+//! The body of a fill as it arrives: pieces that are held until it is stored, or until every reader
+//! has them.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -10,7 +11,8 @@ use crate::engine::port::{OriginError, Platform};
 /// Bytes that a window holds for its quickest reader.
 pub(super) const WINDOW_BYTES: u64 = 1 << 20;
 
-/// A reader takes no more of a stored body at once: what it has taken is the runtime's, and counted no more.
+/// A reader takes no more of a stored body at once: what it has taken is the runtime's, and counted
+/// no more.
 pub(super) const PIECE_BYTES: u64 = 64 << 10;
 
 /// What a reader finds.

@@ -1,5 +1,6 @@
-//! Refreshes in the background: as many at once as their share of the origin's limit, and for no longer than the
-//! platform lets them run. What finds no room, or takes too long, goes to the warm queue of the page's shard.
+//! Refreshes in the background: as many at once as their share of the origin's limit, and for no
+//! longer than the platform lets them run. What finds no room, or takes too long, goes to the warm
+//! queue of the page's shard.
 
 use std::rc::Rc;
 
@@ -20,8 +21,8 @@ use crate::index::{ReleaseRequest, ShardCall, WarmRequest};
 
 /// Calls at once that put a page into its shard's warm queue.
 const QUEUING_AT_ONCE: usize = 4;
-/// How long a refresh may take until the head of the answer, or the whole of a body that drips: what is left of the
-/// platform's time for background tasks is for storing, or for handing it over.
+/// How long a refresh may take until the head of the answer, or the whole of a body that drips:
+/// what is left of the platform's time for background tasks is for storing, or for handing it over.
 pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 /// The job that these warms count for.
 const JOB: &str = "refresh";
@@ -36,12 +37,14 @@ impl<P: Platform> Engine<P> {
         if at_work(Work::Refresh) < isolate.origin.background_share() {
             return Some(Work::Refresh);
         }
-        // A page that the index does not have is not put there: that would go round the budget of new keys.
+        // A page that the index does not have is not put there: that would go round the budget of
+        // new keys.
         let known = fill_request.candidate.page.as_ref().is_some_and(|page| page.entry.fence > 0);
         (known && at_work(Work::Queue) < QUEUING_AT_ONCE).then_some(Work::Queue)
     }
 
-    /// How long the origin may take: a refresh ends, its result stored, before the platform ends it.
+    /// How long the origin may take: a refresh ends, its result stored, before the platform ends
+    /// it.
     pub(super) fn time_left(
         &self,
         fill_request: &FillRequest<P>,
@@ -86,7 +89,8 @@ impl<P: Platform> Engine<P> {
         Some(permit)
     }
 
-    /// Leaves a refresh to the warm queue of the page's shard, and ends its fill for those who ask meanwhile.
+    /// Leaves a refresh to the warm queue of the page's shard, and ends its fill for those who ask
+    /// meanwhile.
     pub(crate) async fn queue_refresh(
         &self,
         platform: &Rc<P>,

@@ -52,8 +52,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Keeps what fills hold in memory within its budget: the others give up what they can, then this
-    /// one becomes a window of its body.
+    /// Keeps what fills hold in memory within its budget: the others give up what they can, then
+    /// this one becomes a window of its body.
     fn bound_fill_memory(&self, fill: &SharedFill<P>, now: Timestamp) {
         let most = self.config().fill_memory;
         let mut isolate = self.isolate().borrow_mut();

@@ -69,7 +69,8 @@ impl<P: Platform> Engine<P> {
         self.fetch_and_store(&context, fetch, permit, validate, leader_only).await;
     }
 
-    /// Asks the origin, with conditions where `validate` names the epoch that a 304 proves, and stores what comes.
+    /// Asks the origin, with conditions where `validate` names the epoch that a 304 proves, and
+    /// stores what comes.
     async fn fetch_and_store(
         &self,
         context: &FillContext<'_, P>,
@@ -216,7 +217,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// What states a length for which there is no room goes through as the runtime's own stream, unshared.
+    /// What states a length for which there is no room goes through as the runtime's own stream,
+    /// unshared.
     pub(crate) fn fits(&self, platform: &Rc<P>, length: Option<u64>, decision: Storage) -> Storage {
         let (Storage::Store(_) | Storage::Share(..), Some(length)) = (&decision, length) else {
             return decision;
@@ -242,9 +244,9 @@ impl<P: Platform> Engine<P> {
             && (fill_request.candidate.on_error || fill_request.background)
     }
 
-    /// Whether the stored response may be validated, and the epoch that a 304 would prove. An invalidated one is
-    /// refetched without conditions, because an ETag may be newer than the body it came with; so is one of which
-    /// nothing can be said.
+    /// Whether the stored response may be validated, and the epoch that a 304 would prove. An
+    /// invalidated one is refetched without conditions, because an ETag may be newer than the body
+    /// it came with; so is one of which nothing can be said.
     fn may_validate(
         &self,
         platform: &Rc<P>,

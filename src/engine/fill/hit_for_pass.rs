@@ -1,8 +1,10 @@
-//! Hit-for-pass: what is kept of an answer that can't be stored, so that the next requests need not wait for it.
+//! Hit-for-pass: what is kept of an answer that can't be stored, so that the next requests need not
+//! wait for it.
 //!
-//! A mark says that requests pass to the origin at once, whole. Where the reason lies in the page it takes the page's
-//! place in L0 and L1, for a minute at first. Where the reason may lie in one request or one moment, the mark is of this
-//! isolate alone and for requests that have something which no key has: for all others the page is as before.
+//! A mark says that requests pass to the origin at once, whole. Where the reason lies in the page
+//! it takes the page's place in L0 and L1, for a minute at first. Where the reason may lie in one
+//! request or one moment, the mark is of this isolate alone and for requests that have something
+//! which no key has: for all others the page is as before.
 
 use std::rc::Rc;
 
@@ -37,8 +39,9 @@ pub(crate) struct Refused<'a> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Marks a page hit-for-pass, if the reason is one that may hold for the next request too. A page that varies is
-    /// marked for the variant alone: one visitor's odd request must not send all others to the origin.
+    /// Marks a page hit-for-pass, if the reason is one that may hold for the next request too. A
+    /// page that varies is marked for the variant alone: one visitor's odd request must not send
+    /// all others to the origin.
     pub(crate) async fn mark_hit_for_pass(
         &self,
         platform: &Rc<P>,

@@ -1,4 +1,5 @@
-//! Pages that the index hears of late: the budget of new keys left them out, or they were asked for once.
+//! Pages that the index hears of late: the budget of new keys left them out, or they were asked for
+//! once.
 
 use std::rc::Rc;
 
@@ -14,7 +15,8 @@ use crate::engine::port::Platform;
 use crate::http::{Fields, RequestHead};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
 
-/// Whether the origin names the page: by tags, on a path without a query. Anyone can invent the others.
+/// Whether the origin names the page: by tags, on a path without a query. Anyone can invent the
+/// others.
 pub(super) fn is_named(entry: &Entry) -> bool {
     entry.status == 200 && entry.page.query.is_none() && !entry.tags.is_empty()
 }
@@ -73,8 +75,8 @@ impl<P: Platform> Engine<P> {
         self.publish(platform, admitted, request, &page, &fetch).await;
     }
 
-    /// Tells the shard of a page that is asked for once more where it is stored: what it has not heard of is published,
-    /// what it thinks was asked for once is worth a refetch.
+    /// Tells the shard of a page that is asked for once more where it is stored: what it has not
+    /// heard of is published, what it thinks was asked for once is worth a refetch.
     pub(crate) fn note_asked_again(
         &self,
         platform: &Rc<P>,

@@ -1,5 +1,5 @@
-//! What a fill brings for the request that began it, and for none of those that wait for it: an answer that may not be
-//! stored, and the fields of a stored one that are not stored with it.
+//! What a fill brings for the request that began it, and for none of those that wait for it: an
+//! answer that may not be stored, and the fields of a stored one that are not stored with it.
 
 use std::cell::RefCell;
 use std::rc::Rc;

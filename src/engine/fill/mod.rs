@@ -1,9 +1,11 @@
-//! A fill: from "nothing usable is stored here" to a stored response, or to an answer that is not stored.
+//! A fill: from "nothing usable is stored here" to a stored response, or to an answer that is not
+//! stored.
 //!
-//! A fill runs as a [`SharedFill`](shared::SharedFill) in a task of its own. It asks the page's shard for a lease, so that one refresh of a
-//! variant runs at a time in the world; takes the copy in L2 if the shard names one that is recent enough; else asks
-//! the origin, and stores and records what comes. Without a shard it goes to the origin all the same, and what comes
-//! stays in this colo.
+//! A fill runs as a [`SharedFill`](shared::SharedFill) in a task of its own. It asks the page's
+//! shard for a lease, so that one refresh of a variant runs at a time in the world; takes the copy
+//! in L2 if the shard names one that is recent enough; else asks the origin, and stores and records
+//! what comes. Without a shard it goes to the origin all the same, and what comes stays in this
+//! colo.
 
 mod alone;
 mod arriving;

@@ -1,4 +1,5 @@
-//! What an answer that is not stored means for what is stored of its page, and for those who ask next.
+//! What an answer that is not stored means for what is stored of its page, and for those who ask
+//! next.
 
 use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::left_out::impersonal_fields;
@@ -58,8 +59,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Asks the origin once more, without what the visitor said beyond the key, if they said anything: before a stored
-    /// page is given up for all.
+    /// Asks the origin once more, without what the visitor said beyond the key, if they said
+    /// anything: before a stored page is given up for all.
     async fn confirm(&self, context: &FillContext<'_, P>, fetch: &mut FetchContext) -> Confirmed {
         let FillContext { platform, fill_request, admitted, .. } = *context;
         let names = fill_request.candidate.vary.as_deref().unwrap_or_default();

@@ -213,7 +213,8 @@ impl<P: Platform> Engine<P> {
         Some(FillPermission::Stored(page, Source::Colo))
     }
 
-    /// The copy in L2 that a shard calls ready, if it is recent enough; else what is needed is known better.
+    /// The copy in L2 that a shard calls ready, if it is recent enough; else what is needed is
+    /// known better.
     async fn copy_in_l2(
         &self,
         platform: &Rc<P>,
@@ -243,7 +244,8 @@ impl<P: Platform> Engine<P> {
         None
     }
 
-    /// How long a lease is waited for: with the fetch after it no longer than tasks may go on if the visitor leaves.
+    /// How long a lease is waited for: with the fetch after it no longer than tasks may go on if
+    /// the visitor leaves.
     fn lease_wait(&self) -> Millis {
         let timeout = self.config().origin_timeout;
         let left = BACKGROUND_TASKS.0.saturating_sub(STORING.0).saturating_sub(timeout.0);

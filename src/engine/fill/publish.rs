@@ -20,7 +20,8 @@ use crate::http::{Fields, RequestHead};
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 
 impl<P: Platform> Engine<P> {
-    /// Puts a response into L2 under a name that is never used again, and tells the shard that name.
+    /// Puts a response into L2 under a name that is never used again, and tells the shard that
+    /// name.
     pub(super) async fn publish(
         &self,
         platform: &Rc<P>,
@@ -62,8 +63,9 @@ impl<P: Platform> Engine<P> {
         self.record(platform, admitted, record).await;
     }
 
-    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone; whether it had it. An answer
-    /// that tells of one moment or one request says neither: what is known of the page stays.
+    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone;
+    /// whether it had it. An answer that tells of one moment or one request says neither: what is
+    /// known of the page stays.
     pub(crate) async fn record_not_stored(
         &self,
         context: &FillContext<'_, P>,
@@ -75,7 +77,8 @@ impl<P: Platform> Engine<P> {
         if fetch.lease.scope != StoreScope::World {
             return false;
         }
-        // What is stored was compared with the answer to an impersonal request; where nothing is, the status tells.
+        // What is stored was compared with the answer to an impersonal request; where nothing is,
+        // the status tells.
         let personal = fill_request.candidate.page.is_none() && may_be_of_the_request(status);
         if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
             self.release_lease(platform, admitted, &fetch.lease).await;

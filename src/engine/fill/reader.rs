@@ -1,7 +1,9 @@
-//! Readers of bodies: of a fill's as it arrives, and of what is stored, in pieces as they are taken.
+//! Readers of bodies: of a fill's as it arrives, and of what is stored, in pieces as they are
+//! taken.
 //!
-//! What a reader has still to take is held for it, and counted. One that takes nothing any more can be let go: then
-//! its answer breaks off. One that falls behind by more than there is memory for goes on alone, if it can.
+//! What a reader has still to take is held for it, and counted. One that takes nothing any more can
+//! be let go: then its answer breaks off. One that falls behind by more than there is memory for
+//! goes on alone, if it can.
 
 use std::rc::Rc;
 
@@ -73,8 +75,8 @@ impl<P: Platform> BodyReader<P> {
     /// The next piece; none at the end.
     ///
     /// # Errors
-    /// What broke the body, [`OriginError::Timeout`] when nothing has moved for the limit, [`OriginError::Broken`] for
-    /// a reader that was let go and can't go on alone.
+    /// What broke the body, [`OriginError::Timeout`] when nothing has moved for the limit,
+    /// [`OriginError::Broken`] for a reader that was let go and can't go on alone.
     pub async fn next(&mut self, platform: &P) -> Result<Option<P::Chunk>, OriginError> {
         loop {
             let at = self.state.at.get();

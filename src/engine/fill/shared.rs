@@ -1,15 +1,15 @@
 //! A fetch in flight, shared by the requests that wait for it (RFC 9111 §4: collapsed requests).
 //!
-//! The request that begins a fill runs it in a background task of its own, so that a visitor who leaves does not
-//! end it. The task resolves it once it knows what the answer is, and then appends the body's pieces. Waiting
-//! requests read both from isolate memory. Two requests of one isolate can't share I/O, and waking another request's
-//! task would run it in the wrong I/O context: only the beginner is woken, all others look every few milliseconds
-//! with timers of their own.
+//! The request that begins a fill runs it in a background task of its own, so that a visitor who
+//! leaves does not end it. The task resolves it once it knows what the answer is, and then appends
+//! the body's pieces. Waiting requests read both from isolate memory. Two requests of one isolate
+//! can't share I/O, and waking another request's task would run it in the wrong I/O context: only
+//! the beginner is woken, all others look every few milliseconds with timers of their own.
 //!
-//! A body that outgrows what may be stored turns into a window: pieces are let go once every reader has them. The task
-//! waits for the quickest reader alone; one that falls behind by more than there is memory for goes on
-//! alone. What readers still have to take counts as memory until they have it, also after the task's end:
-//! then out of the stored response that was made of it.
+//! A body that outgrows what may be stored turns into a window: pieces are let go once every reader
+//! has them. The task waits for the quickest reader alone; one that falls behind by more than there
+//! is memory for goes on alone. What readers still have to take counts as memory until they have
+//! it, also after the task's end: then out of the stored response that was made of it.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -202,7 +202,8 @@ impl<P: Platform> SharedFill<P> {
         self.0.borrow_mut().body.window = true;
     }
 
-    /// Bytes that the quickest reader has still to take, after letting go what all have; none without a reader.
+    /// Bytes that the quickest reader has still to take, after letting go what all have; none
+    /// without a reader.
     #[must_use]
     pub fn backlog(&self) -> Option<u64> {
         self.let_go();

@@ -1,4 +1,5 @@
-//! What becomes of a fetched response: into L0 and L1, into L2 under a name of its own, and into the index.
+//! What becomes of a fetched response: into L0 and L1, into L2 under a name of its own, and into
+//! the index.
 
 use std::rc::Rc;
 
@@ -22,7 +23,8 @@ use crate::http::RequestHead;
 use crate::journal::view::Verdict;
 
 impl<P: Platform> Engine<P> {
-    /// Takes a storable response in: its body streams to all who wait, and is stored once it is whole.
+    /// Takes a storable response in: its body streams to all who wait, and is stored once it is
+    /// whole.
     pub(crate) async fn store_streamed(
         &self,
         context: &FillContext<'_, P>,
@@ -75,7 +77,8 @@ impl<P: Platform> Engine<P> {
         self.store(context, &page, fetch).await;
     }
 
-    /// Gives a response that is not stored to all who wait for it now, and to nobody who comes later.
+    /// Gives a response that is not stored to all who wait for it now, and to nobody who comes
+    /// later.
     pub(crate) async fn share_unstored(
         &self,
         context: &FillContext<'_, P>,
@@ -116,7 +119,8 @@ impl<P: Platform> Engine<P> {
         status: u16,
         fetch: &FetchContext,
     ) -> Entry {
-        // A response without tags inherits the known ones: a cache in front of the origin may have dropped them.
+        // A response without tags inherits the known ones: a cache in front of the origin may have
+        // dropped them.
         let tags: TagSet =
             if storable.tags.is_empty() { fetch.lease.tags.clone() } else { storable.tags };
         let mut names = storable.selection_names;
@@ -142,7 +146,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Keeps a whole response: L0 and L1 first, then L2 and the index, so that the next visitor need not wait.
+    /// Keeps a whole response: L0 and L1 first, then L2 and the index, so that the next visitor
+    /// need not wait.
     pub(crate) async fn store(
         &self,
         context: &FillContext<'_, P>,

@@ -6,8 +6,8 @@ use crate::cache::envelope;
 use crate::cache::envelope::Record;
 use crate::http::Fields;
 
-/// The name of a response in L2. Never used twice: it has the fill's time beside its fencing number, because a page
-/// that was forgotten and comes back counts from one again.
+/// The name of a response in L2. Never used twice: it has the fill's time beside its fencing
+/// number, because a page that was forgotten and comes back counts from one again.
 #[must_use]
 pub(crate) fn l2_key(entry: &Entry) -> String {
     let variant = entry.key.variant(&entry.selection).digest();
@@ -39,7 +39,8 @@ const NEAR: u64 = 1 << 20;
 /// How long a response with a validator is kept beyond its use without one: to be renewed by a 304.
 const VALIDATOR_KEEP: Seconds = Seconds(86_400);
 
-/// The end of a stored response's use, counted from its head's arrival: lifetime and the longest window after it.
+/// The end of a stored response's use, counted from its head's arrival: lifetime and the longest
+/// window after it.
 #[must_use]
 pub fn keep_until(entry: &Entry) -> Timestamp {
     let freshness = &entry.freshness;

@@ -1,8 +1,10 @@
-//! What visitors' unsafe requests change (RFC 9111 §4.4), carried into the journal at a bounded cost.
+//! What visitors' unsafe requests change (RFC 9111 §4.4), carried into the journal at a bounded
+//! cost.
 //!
-//! Anyone can send such requests, so an isolate gathers what they name: the first goes at once, what comes within a
-//! second after it goes together, under one epoch. What no shard knows to be stored is left out. The visitor who sent
-//! one has a bound of their own: what was fetched before their request does not answer them.
+//! Anyone can send such requests, so an isolate gathers what they name: the first goes at once,
+//! what comes within a second after it goes together, under one epoch. What no shard knows to be
+//! stored is left out. The visitor who sent one has a bound of their own: what was fetched before
+//! their request does not answer them.
 
 use std::collections::HashMap;
 use std::hash::Hasher as _;
@@ -53,12 +55,14 @@ pub(super) struct Bound {
     pub(super) at: Timestamp,
     /// The epoch that it got in the journal, once it has one.
     pub(super) epoch: Option<Epoch>,
-    /// No shard knows the page: what is not stored here is stored in another isolate of the colo at most.
+    /// No shard knows the page: what is not stored here is stored in another isolate of the colo at
+    /// most.
     pub(super) unknown: bool,
 }
 
 impl Changes {
-    /// Gathers pages; those that are to be carried now, if it is time, and whether a task is to wait.
+    /// Gathers pages; those that are to be carried now, if it is time, and whether a task is to
+    /// wait.
     pub(super) fn gather(&mut self, pages: Vec<Change>, now: Timestamp) -> Gathered {
         let mut dropped = 0;
         for change in pages {

@@ -1,11 +1,12 @@
 //! The journal's side of an invalidation: append, then carry it to every shard.
 //!
-//! The outbox is durable: an append writes one row per shard in the same transaction, and a row goes when its shard
-//! has taken the invalidation. Each shard has one carrier at a time, which takes all that is due to it in one message
-//! and goes on until nothing is: the first goes at once, what is appended while it is under way and in the moment
-//! after it goes together, so that a storm of webhooks is few messages. A shard that can't be reached holds up no other. An append begins to carry at
-//! once, so that its answer can tell how many pages are concerned, and never waits longer than [`COUNT_WAIT`] for
-//! that; the alarm goes on for as long as it takes.
+//! The outbox is durable: an append writes one row per shard in the same transaction, and a row
+//! goes when its shard has taken the invalidation. Each shard has one carrier at a time, which
+//! takes all that is due to it in one message and goes on until nothing is: the first goes at once,
+//! what is appended while it is under way and in the moment after it goes together, so that a storm
+//! of webhooks is few messages. A shard that can't be reached holds up no other. An append begins
+//! to carry at once, so that its answer can tell how many pages are concerned, and never waits
+//! longer than [`COUNT_WAIT`] for that; the alarm goes on for as long as it takes.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -74,7 +75,8 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
         }
         Some(_) | None => Poll::Ready(()),
     });
-    // With a shard that could not be reached lately there is nothing to wait for; nor if nobody asks.
+    // With a shard that could not be reached lately there is nothing to wait for; nor if nobody
+    // asks.
     let all = left == usize::from(shards) && !uncounted;
     if all {
         select(counted, Box::pin(platform.sleep(COUNT_WAIT))).await;
@@ -154,7 +156,8 @@ async fn carry<P: Platform, S: Sql>(
     }
 }
 
-/// What the shard told of each fan-out that it has taken, from the first; none if it could not be asked.
+/// What the shard told of each fan-out that it has taken, from the first; none if it could not be
+/// asked.
 async fn hand_over<P: Platform>(
     platform: &Rc<P>,
     shard: u16,

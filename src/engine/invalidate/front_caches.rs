@@ -1,8 +1,9 @@
-//! Carries invalidations to the caches in front of the edge. Each front cache has one carrier at a time, which takes all that
-//! is due and goes on until nothing is for a while; one that does not answer holds up no other, and no shard.
+//! Carries invalidations to the caches in front of the edge. Each front cache has one carrier at a
+//! time, which takes all that is due and goes on until nothing is for a while; one that does not
+//! answer holds up no other, and no shard.
 //!
-//! What stands in the journal stays there until it was taken: after a crash or a failure the alarm begins anew. What a
-//! provider takes and is at for a while is asked after until it is done.
+//! What stands in the journal stays there until it was taken: after a crash or a failure the alarm
+//! begins anew. What a provider takes and is at for a while is asked after until it is done.
 
 use std::rc::Rc;
 
@@ -168,8 +169,8 @@ fn failed<P: Platform, S: Sql>(
     }
 }
 
-/// Sends what is owed, in as many calls as it takes. Of several the last tells how far it is: a provider that is asked
-/// after takes all in one.
+/// Sends what is owed, in as many calls as it takes. Of several the last tells how far it is: a
+/// provider that is asked after takes all in one.
 async fn send<P: Platform, S: Sql>(
     journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,

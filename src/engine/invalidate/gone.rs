@@ -1,9 +1,10 @@
-//! What the origin says now decides: a page that may not be stored any more, or is gone, is gone everywhere.
+//! What the origin says now decides: a page that may not be stored any more, or is gone, is gone
+//! everywhere.
 //!
-//! Whoever learns it, a refresh or a warm, invalidates the page's URL hard: every variant in every isolate, within
-//! `max_lag`, under an epoch of its own. Nothing of it is served after that, not even while the origin fails. Only what
-//! the origin answers to a request without anything personal counts: what one visitor says beyond the key may be the
-//! reason of the answer.
+//! Whoever learns it, a refresh or a warm, invalidates the page's URL hard: every variant in every
+//! isolate, within `max_lag`, under an epoch of its own. Nothing of it is served after that, not
+//! even while the origin fails. Only what the origin answers to a request without anything personal
+//! counts: what one visitor says beyond the key may be the reason of the answer.
 
 use std::rc::Rc;
 
@@ -29,7 +30,8 @@ pub(crate) struct Gone<'a> {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Invalidates a page that is no answer any more, in this isolate at once, everywhere through the journal.
+    /// Invalidates a page that is no answer any more, in this isolate at once, everywhere through
+    /// the journal.
     ///
     /// # Errors
     /// When the journal has not recorded it.

@@ -77,7 +77,8 @@ impl<S: Sql> JournalHost<S> {
         Ok([own, self.next_front_cache()?].into_iter().flatten().min())
     }
 
-    /// When a front cache is to be asked next. One that is being told is looked after until its carrier's sign lapses.
+    /// When a front cache is to be asked next. One that is being told is looked after until its
+    /// carrier's sign lapses.
     fn next_front_cache(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut next = None;
         for (at, access) in self.front_caches.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! A change of the number of shards at work: the journal tells each shard its place, and shards hand over pages that
-//! are no longer their own.
+//! A change of the number of shards at work: the journal tells each shard its place, and shards
+//! hand over pages that are no longer their own.
 
 use std::rc::Rc;
 
@@ -20,7 +20,8 @@ pub(crate) async fn announce_places<P: Platform, S: Sql>(
     let now = platform.now();
     let places = journal_host.act(|journal| journal.due_moves(now))?;
     let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
-    // A new shard was told of no invalidation: what it fetches is to be stamped past those of before.
+    // A new shard was told of no invalidation: what it fetches is to be stamped past those of
+    // before.
     let seen = journal_host.act(|journal| Ok(journal.head()))?;
     for place in places {
         let call = ShardCall::Move(Move { seen, ..Move::to(place) });

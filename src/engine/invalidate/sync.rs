@@ -1,9 +1,10 @@
 //! How an isolate hears of invalidations: it asks the journal for what is new.
 //!
-//! At most every `sync_interval`, in the background while the view is younger than `max_lag`, and before answering
-//! when it is older. Requests of one isolate share a sync: one asks, the others look. Isolates of one colo share what
-//! the journal said, through L1: news are taken from there while they are young enough to make the view so. After a
-//! failure nobody asks for `sync_interval`, so that an unreachable journal does not slow the site down.
+//! At most every `sync_interval`, in the background while the view is younger than `max_lag`, and
+//! before answering when it is older. Requests of one isolate share a sync: one asks, the others
+//! look. Isolates of one colo share what the journal said, through L1: news are taken from there
+//! while they are young enough to make the view so. After a failure nobody asks for
+//! `sync_interval`, so that an unreachable journal does not slow the site down.
 
 use std::hash::Hasher as _;
 use std::rc::Rc;
@@ -46,7 +47,8 @@ impl<P: Platform> Engine<P> {
         let health = self.isolate().borrow().view.health(now, max_lag, config.sync_interval);
         match health {
             ViewHealth::Recent { refresh } => {
-                // Shared news may be so old already that the next are due: then half an interval passes first.
+                // Shared news may be so old already that the next are due: then half an interval
+                // passes first.
                 let pause = Millis(config.sync_interval.0 / 2);
                 let synced = self.isolate().borrow().synced;
                 let rested = synced.is_none_or(|at| now.since(at) >= pause);
@@ -72,7 +74,8 @@ impl<P: Platform> Engine<P> {
     }
 
     async fn sync_before_answering(&self, platform: &Rc<P>, began: Timestamp, max_lag: Millis) {
-        // Twice: another request's sync may have been content with news that are too old for this one's bound.
+        // Twice: another request's sync may have been content with news that are too old for this
+        // one's bound.
         for _ in 0..2 {
             let failed = self.isolate().borrow().sync_failed;
             if failed.is_some_and(|at| began.since(at) < self.config().sync_interval) {
@@ -157,17 +160,17 @@ impl<P: Platform> Engine<P> {
         false
     }
 
-    /// A pause, other each time, before a sync in the background: the isolates of a colo that shared the last news
-    /// would else all ask for the next at once.
+    /// A pause, other each time, before a sync in the background: the isolates of a colo that
+    /// shared the last news would else all ask for the next at once.
     fn stagger(&self, platform: &Rc<P>) -> Millis {
         let mut hasher = SipHasher13::new();
         hasher.write(platform.unique().as_bytes());
         Millis(hasher.finish() % (self.config().sync_interval.0 / 4).max(1))
     }
 
-    /// Takes news that another isolate of the colo shared; false if there are none, or none that make this view
-    /// recent. A view's age counts from when that isolate asked (`asker_time`), and is checked again after
-    /// (`age_recheck`).
+    /// Takes news that another isolate of the colo shared; false if there are none, or none that
+    /// make this view recent. A view's age counts from when that isolate asked (`asker_time`), and
+    /// is checked again after (`age_recheck`).
     async fn take_shared(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
         let shared = match platform.shared_delta().await {
             Ok(Some(shared)) => shared,
@@ -192,8 +195,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// How a stored response stands, after a look-up of its targets if the view does not know them. What can't be
-    /// said is [`Validity::JournalLostTooLong`].
+    /// How a stored response stands, after a look-up of its targets if the view does not know them.
+    /// What can't be said is [`Validity::JournalLostTooLong`].
     pub(crate) async fn validity(
         &self,
         platform: &Rc<P>,
@@ -201,7 +204,8 @@ impl<P: Platform> Engine<P> {
         stamp: Epoch,
         (health, max_lag): (ViewHealth, Millis),
     ) -> Validity {
-        // A stamp that the journal does not know tells it, at the next sync, that it was restored from a backup.
+        // A stamp that the journal does not know tells it, at the next sync, that it was restored
+        // from a backup.
         self.isolate().borrow_mut().view.observe_epoch(stamp);
         match self.verdict(platform, targets, stamp, (health, max_lag)) {
             Verdict::Known(validity) => validity,
@@ -231,8 +235,8 @@ impl<P: Platform> Engine<P> {
         self.verdict(platform, &entry.targets, entry.stamp, health)
     }
 
-    /// The stamp of a fetch that starts now. Without any answer of the journal it is zero: what is fetched then
-    /// counts as older than every invalidation.
+    /// The stamp of a fetch that starts now. Without any answer of the journal it is zero: what is
+    /// fetched then counts as older than every invalidation.
     pub(crate) async fn ensure_stamp(&self, platform: &Rc<P>) -> Epoch {
         if self.isolate().borrow().view.stamp().is_none() {
             self.look_up_targets(platform, &[]).await;

@@ -1,4 +1,5 @@
-//! What visitors' unsafe requests change is carried to the journal; who sent one is not answered with what was before.
+//! What visitors' unsafe requests change is carried to the journal; who sent one is not answered
+//! with what was before.
 
 use std::cell::Cell;
 use std::hash::Hasher as _;
@@ -23,7 +24,8 @@ use crate::journal::{Append, Appended, Mode};
 /// How long the answer to an unsafe request waits for the journal.
 const JOURNAL_WAIT: Millis = Millis(300);
 
-/// Addresses that a page can have, for the question whether it is stored; with more it counts as stored.
+/// Addresses that a page can have, for the question whether it is stored; with more it counts as
+/// stored.
 const MOST_ADDRESSES: usize = 8;
 
 /// What a visitor who changed a page gets of what is stored.
@@ -38,8 +40,8 @@ pub(crate) enum OwnChange {
 }
 
 impl<P: Platform> Engine<P> {
-    /// Notes that an unsafe request may have changed pages. Returns once the journal has them, after [`JOURNAL_WAIT`] at
-    /// most, or at once if they go together with others.
+    /// Notes that an unsafe request may have changed pages. Returns once the journal has them,
+    /// after [`JOURNAL_WAIT`] at most, or at once if they go together with others.
     pub(crate) async fn note_changes(
         &self,
         platform: &Rc<P>,
@@ -89,10 +91,10 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and whose replacement
-    /// needs a stamp of `need`.
-    /// Only what is fetched after their own change has an epoch shows it for sure: others may have fetched the page
-    /// since an earlier invalidation, and before the change.
+    /// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and
+    /// whose replacement needs a stamp of `need`. Only what is fetched after their own change has
+    /// an epoch shows it for sure: others may have fetched the page since an earlier invalidation,
+    /// and before the change.
     pub(crate) fn own_change(
         &self,
         request: &RequestHead,
@@ -156,8 +158,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Those of the pages that are stored, as far as this isolate and their shards know. Where it can't be said they
-    /// count as stored.
+    /// Those of the pages that are stored, as far as this isolate and their shards know. Where it
+    /// can't be said they count as stored.
     async fn stored_ones(&self, platform: &Rc<P>, pages: Vec<Change>) -> Vec<Change> {
         let shards = self.config().shards;
         let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];

@@ -1,4 +1,5 @@
-//! Workers Caching at work: the entrypoint whose responses the platform keeps purges them, for the journal's object.
+//! Workers Caching at work: the entrypoint whose responses the platform keeps purges them, for the
+//! journal's object.
 
 use std::rc::Rc;
 
@@ -12,7 +13,8 @@ use crate::engine::port::{Platform, PurgeError};
 use crate::engine::serve::response::Answer;
 
 impl<P: Platform> Engine<P> {
-    /// Purges by the options in a call's body; what is soft is marked as stale, where the platform can do that.
+    /// Purges by the options in a call's body; what is soft is marked as stale, where the platform
+    /// can do that.
     pub(crate) async fn purge_workers_cache(
         &self,
         platform: &Rc<P>,

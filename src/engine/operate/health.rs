@@ -29,8 +29,8 @@ impl<P: Platform> Engine<P> {
         Ok(answer(health.status(), body))
     }
 
-    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health. Nothing while it is out of
-    /// reach, which is told otherwise.
+    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health.
+    /// Nothing while it is out of reach, which is told otherwise.
     pub(super) async fn journal_status(&self, platform: &Rc<P>) -> JournalStatus {
         let now = platform.now();
         if let Some((at, status)) = &self.isolate().borrow().journal_status

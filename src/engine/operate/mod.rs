@@ -108,7 +108,8 @@ impl<P: Platform> Engine<P> {
         guard: &Guard<'_>,
     ) -> Result<Answer<P>, Problem> {
         let head = Rc::clone(&incoming.head);
-        // Who can't prove anything is refused before the body is read; and only a body that is looked at is read.
+        // Who can't prove anything is refused before the body is read; and only a body that is
+        // looked at is read.
         let (caller, body) = match call.scope() {
             Some(scope) => {
                 let mut claim = guard.secrets.claim(&head.fields, scope, platform.now())?;
@@ -335,8 +336,8 @@ impl<P: Platform> Engine<P> {
         })
     }
 
-    /// How many shards may know something; while the journal is out of reach, which is told otherwise, those of the
-    /// settings.
+    /// How many shards may know something; while the journal is out of reach, which is told
+    /// otherwise, those of the settings.
     pub(crate) async fn shards(&self, platform: &Rc<P>) -> u16 {
         self.journal_status(platform).await.shards.max(self.config().shards)
     }

@@ -1,10 +1,11 @@
-//! How often a call that waits asks how far a job is. Each question is a request to the journal and one to every shard,
-//! and the platform grants a request a number of them.
+//! How often a call that waits asks how far a job is. Each question is a request to the journal and
+//! one to every shard, and the platform grants a request a number of them.
 
 use crate::base::time::Millis;
 
 /// Requests to objects that one call may spend on questions: below the 1,000 of a request
-/// (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>), with room for what else it does.
+/// (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>), with room for what
+/// else it does.
 pub(super) const MOST_REQUESTS: u32 = 800;
 
 /// Asks often at first, then less, and ends when what is granted is spent.
@@ -18,7 +19,8 @@ impl Questions {
         Self { left: MOST_REQUESTS }
     }
 
-    /// The pause before the next question to so many objects, after `elapsed`; none if there is none left.
+    /// The pause before the next question to so many objects, after `elapsed`; none if there is
+    /// none left.
     pub(super) const fn next(&mut self, objects: u32, elapsed: Millis) -> Option<Millis> {
         if self.left < objects {
             return None;

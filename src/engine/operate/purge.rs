@@ -86,9 +86,9 @@ impl<P: Platform> Engine<P> {
         Ok(epoch)
     }
 
-    /// Hears a warm-up request of somebody who may make one: the page counts as stale from now on, so
-    /// that the request refreshes it. From anybody else, and beyond what an isolate does in a second,
-    /// it is a request like any other.
+    /// Hears a warm-up request of somebody who may make one: the page counts as stale from now on,
+    /// so that the request refreshes it. From anybody else, and beyond what an isolate does in a
+    /// second, it is a request like any other.
     pub async fn hear_warm_up(
         &self,
         platform: &Rc<P>,

@@ -1,8 +1,9 @@
-//! Following: a request that waits for a fetch which another request of its isolate began (RFC 9111 §4: collapsed
-//! requests).
+//! Following: a request that waits for a fetch which another request of its isolate began (RFC 9111
+//! §4: collapsed requests).
 //!
-//! It takes what the fill brings only if it may have been fetched for it: the right variant, and nothing that this
-//! isolate knows to be out of date. What is for its asker alone, or comes too late, it fetches for itself.
+//! It takes what the fill brings only if it may have been fetched for it: the right variant, and
+//! nothing that this isolate knows to be out of date. What is for its asker alone, or comes too
+//! late, it fetches for itself.
 
 use std::rc::Rc;
 
@@ -35,7 +36,8 @@ pub(crate) enum FollowOutcome<P: Platform> {
     Answer(Box<Answer<P>>),
     /// The fill brought what is for its asker alone: pass.
     NotStored(NoStore),
-    /// The fill brought a variant that is selected by what the origin of a stored page does not get to see: pass.
+    /// The fill brought a variant that is selected by what the origin of a stored page does not get
+    /// to see: pass.
     Foreign,
     /// The fill began before its visitor changed the page: pass.
     OwnChange,
@@ -110,7 +112,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// What a visitor who changed the page may have of a fill: one that began before shows the page as it was.
+    /// What a visitor who changed the page may have of a fill: one that began before shows the page
+    /// as it was.
     fn own_change_of(
         &self,
         platform: &Rc<P>,
@@ -129,9 +132,10 @@ impl<P: Platform> Engine<P> {
         self.own_change(&incoming.head, page, Some(began), candidate.need, now)
     }
 
-    /// Whether a fill's result is this request's variant, and began after every invalidation of its targets that
-    /// this isolate's view holds. A view that can't say so leaves it to the time of the fetch: one that
-    /// began within `max_lag` before the request came is as good as any answer within the bound (`timely`).
+    /// Whether a fill's result is this request's variant, and began after every invalidation of its
+    /// targets that this isolate's view holds. A view that can't say so leaves it to the time of
+    /// the fetch: one that began within `max_lag` before the request came is as good as any answer
+    /// within the bound (`timely`).
     async fn may_follow(
         &self,
         platform: &Rc<P>,

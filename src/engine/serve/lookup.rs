@@ -1,4 +1,5 @@
-//! The look-up: L0, then L1; under the page's key first, then under the key of the variant that it names.
+//! The look-up: L0, then L1; under the page's key first, then under the key of the variant that it
+//! names.
 
 use std::rc::Rc;
 
@@ -14,7 +15,8 @@ pub(crate) enum LookUp<C> {
     Page(Rc<StoredPage<C>>),
     /// Hit-for-pass, with the reason, and the key that is marked.
     Pass(Rc<str>, CacheKey),
-    /// Variants, selected by a field of the request that the origin of a stored page does not get to see.
+    /// Variants, selected by a field of the request that the origin of a stored page does not get
+    /// to see.
     Foreign,
     /// Nothing; and the fields that the page varies on, if that is known.
     Nothing(Option<Rc<[String]>>),

@@ -1,4 +1,5 @@
-//! Answering what nothing stored can answer: the fill's leader and followers, and stand-ins where the origin fails.
+//! Answering what nothing stored can answer: the fill's leader and followers, and stand-ins where
+//! the origin fails.
 
 use std::rc::Rc;
 
@@ -37,7 +38,8 @@ impl<P: Platform> Engine<P> {
         let key = self.fill_key(&incoming, admitted, &candidate);
         let limit = self.fill_limit();
         let listed = self.isolate().borrow_mut().shared_fill(&key, now, limit);
-        // A refresh that has failed stays listed for its pause alone: its failure is of before this request.
+        // A refresh that has failed stays listed for its pause alone: its failure is of before this
+        // request.
         let failed = |fill: &SharedFill<P>| matches!(fill.outcome(), Some(FillOutcome::Failed(_)));
         if let Some(fill) = listed.filter(|fill| !failed(fill)) {
             let waiting =
@@ -63,7 +65,8 @@ impl<P: Platform> Engine<P> {
             key,
             background: false,
         };
-        // Not the time of arrival: who waited for another's fill first would begin one that looks dead.
+        // Not the time of arrival: who waited for another's fill first would begin one that looks
+        // dead.
         let started = self.start_fill(platform, fill_request, Work::Fetch, platform.now());
         self.answer_of_fill(platform, incoming, admitted, &candidate, started).await
     }
@@ -170,8 +173,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Whether a stored response may still stand in for the origin, which took its time to fail: its window may have
-    /// ended, and the view may have learnt of an invalidation.
+    /// Whether a stored response may still stand in for the origin, which took its time to fail:
+    /// its window may have ended, and the view may have learnt of an invalidation.
     fn stands_in(
         &self,
         platform: &Rc<P>,
@@ -192,8 +195,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// The answer that is not stored: as it is, or asked for once more with all that was left out. What tells of the
-    /// moment is not asked for twice.
+    /// The answer that is not stored: as it is, or asked for once more with all that was left out.
+    /// What tells of the moment is not asked for twice.
     pub(crate) async fn answer_not_stored(
         &self,
         platform: &Rc<P>,

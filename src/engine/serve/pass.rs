@@ -1,5 +1,5 @@
-//! What is not a page, or not one that may be stored: passed to the origin and back, untouched but for the fields
-//! that belong to one hop.
+//! What is not a page, or not one that may be stored: passed to the origin and back, untouched but
+//! for the fields that belong to one hop.
 
 use std::rc::Rc;
 
@@ -145,8 +145,8 @@ impl<P: Platform> Engine<P> {
         response
     }
 
-    /// Leave to send a visitor's request, and its content. A small body is there before leave is waited for; a larger
-    /// one is an upload, which holds nothing while it is on its way.
+    /// Leave to send a visitor's request, and its content. A small body is there before leave is
+    /// waited for; a larger one is an upload, which holds nothing while it is on its way.
     async fn content(
         &self,
         platform: &Rc<P>,

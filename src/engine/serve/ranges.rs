@@ -1,7 +1,8 @@
 //! Ranges of pages that are not stored: forwarded, and not stored.
 //!
-//! A range request is a fetch of its own: no lease, no sharing, because hardly two ask for the same range. The origin is
-//! sent what a fill would send it, because a cache in front of the edge may store the answer.
+//! A range request is a fetch of its own: no lease, no sharing, because hardly two ask for the same
+//! range. The origin is sent what a fill would send it, because a cache in front of the edge may
+//! store the answer.
 
 use std::rc::Rc;
 

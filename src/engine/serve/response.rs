@@ -1,4 +1,5 @@
-//! Answers to visitors: from a stored response, from a fill, from the origin, or of the edge's own making.
+//! Answers to visitors: from a stored response, from a fill, from the origin, or of the edge's own
+//! making.
 
 use std::rc::Rc;
 
@@ -84,8 +85,8 @@ pub enum Part {
     Multi(Vec<(String, u64, u64)>, String),
 }
 
-/// Shapes the answer that a stored response gives to a request (RFC 9110 §13, §14). `whole_body` is whether the body
-/// is there as a whole, so that ranges can be cut from it.
+/// Shapes the answer that a stored response gives to a request (RFC 9110 §13, §14). `whole_body` is
+/// whether the body is there as a whole, so that ranges can be cut from it.
 #[must_use]
 pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool) -> Shaped {
     let mut fields = entry_fields(asked, entry);
@@ -141,8 +142,8 @@ const fn has_no_content(status: u16) -> bool {
     matches!(status, 204 | 205)
 }
 
-/// A larger body is handed out in pieces, as its reader takes them: what is handed out at once is held until the
-/// visitor has it, however slowly.
+/// A larger body is handed out in pieces, as its reader takes them: what is handed out at once is
+/// held until the visitor has it, however slowly.
 const LARGE_BODY: u64 = 256 << 10;
 
 fn stored_body<P: Platform>(

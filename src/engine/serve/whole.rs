@@ -1,10 +1,11 @@
-//! Requests that go to the origin whole, though they are for the cache: what may not be stored is answered as if the
-//! edge were not there.
+//! Requests that go to the origin whole, though they are for the cache: what may not be stored is
+//! answered as if the edge were not there.
 //!
-//! Most requests for a page that is not here are asked without what no key has, because the answer may then be
-//! everyone's. Where it is known, or expected, that it may not be stored, that request would be one too many. The answer
-//! to a whole request is its visitor's alone, and never stored; if it looks as if it could be kept, the page is fetched
-//! without what no key has, in the background.
+//! Most requests for a page that is not here are asked without what no key has, because the answer
+//! may then be everyone's. Where it is known, or expected, that it may not be stored, that request
+//! would be one too many. The answer to a whole request is its visitor's alone, and never stored;
+//! if it looks as if it could be kept, the page is fetched without what no key has, in the
+//! background.
 
 use std::rc::Rc;
 
@@ -39,7 +40,8 @@ pub(crate) enum Whole {
     Fields,
     /// It wants nothing of it stored.
     NoStore,
-    /// What is stored is selected by a field that it has, and that the origin of a stored page does not get to see.
+    /// What is stored is selected by a field that it has, and that the origin of a stored page does
+    /// not get to see.
     Vary,
 }
 
@@ -55,7 +57,8 @@ impl Whole {
         }
     }
 
-    /// Whether nothing is known of the address, so that others who ask for it wait for what this one tells.
+    /// Whether nothing is known of the address, so that others who ask for it wait for what this
+    /// one tells.
     const fn leads(&self) -> bool {
         match self {
             Self::Expected | Self::Fields => true,
@@ -64,8 +67,8 @@ impl Whole {
     }
 }
 
-/// The place of a whole request on the list of fetches: those who come meanwhile wait until it is known whether the page
-/// may be stored. If its visitor leaves, they go on by themselves.
+/// The place of a whole request on the list of fetches: those who come meanwhile wait until it is
+/// known whether the page may be stored. If its visitor leaves, they go on by themselves.
 struct Lead<P: Platform> {
     engine: Engine<P>,
     key: CacheKey,
@@ -185,7 +188,8 @@ impl<P: Platform> Engine<P> {
         Lead { engine: self.clone(), key, fill, now, goes_on: false }
     }
 
-    /// What the answer to a whole request tells of the page: as the one to a request without what no key has.
+    /// What the answer to a whole request tells of the page: as the one to a request without what
+    /// no key has.
     fn look_at(
         &self,
         platform: &Rc<P>,
@@ -251,7 +255,8 @@ impl<P: Platform> Engine<P> {
             None if self.is_under_way(&key, now) => return,
             None => SharedFill::begin(Work::Fetch, now),
         };
-        // Nobody waits for it but those who asked for the same page: it is no refresh in the background.
+        // Nobody waits for it but those who asked for the same page: it is no refresh in the
+        // background.
         let fill_request =
             FillRequest { incoming, candidate: Candidate::nothing(None), key, background: false };
         self.take_off_as(platform, fill_request, Work::Fetch, fill);

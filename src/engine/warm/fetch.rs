@@ -24,7 +24,8 @@ use crate::http::Fields;
 use crate::http::retry_after::retry_after;
 use crate::index::{Outcome, RecordRequest, WarmResult, WarmTask};
 
-/// How long a warm may take as a whole: the time limit of the origin, this at least, and a little more.
+/// How long a warm may take as a whole: the time limit of the origin, this at least, and a little
+/// more.
 const LEAST_LIMIT: Millis = Millis(20_000);
 const AFTER_HEAD: Millis = Millis(2_000);
 
@@ -192,8 +193,8 @@ impl<P: Platform> Engine<P> {
         Millis(self.config().origin_timeout.max(LEAST_LIMIT).0.saturating_add(AFTER_HEAD.0))
     }
 
-    /// The whole body, by the time that the warm has as a whole; none if it is larger than what may be stored. It
-    /// counts as memory of the isolate.
+    /// The whole body, by the time that the warm has as a whole; none if it is larger than what may
+    /// be stored. It counts as memory of the isolate.
     async fn read_whole(
         &self,
         platform: &Rc<P>,

@@ -1,9 +1,9 @@
 //! Sitemaps at work: a file is asked of the origin and read as it arrives, and its pages are handed
 //! to their shards.
 //!
-//! Nothing but the origin is ever asked, whatever host a sitemap names, and a sitemap speaks for its
-//! own host alone (sitemaps.org, "Sitemap file location"): an address of another is refused, told
-//! with the job, and the others go on.
+//! Nothing but the origin is ever asked, whatever host a sitemap names, and a sitemap speaks for
+//! its own host alone (sitemaps.org, "Sitemap file location"): an address of another is refused,
+//! told with the job, and the others go on.
 
 use std::rc::Rc;
 

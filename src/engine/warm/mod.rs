@@ -1,7 +1,7 @@
 //! A shard's warm queue at work: refetch pages without a visitor waiting (invariant 7).
 //!
-//! The shard's state machine says what to fetch, under which lease and stamp, and what a failure means; here the
-//! fetches are made, a few at a time, for at most [`SLICE`] of one alarm.
+//! The shard's state machine says what to fetch, under which lease and stamp, and what a failure
+//! means; here the fetches are made, a few at a time, for at most [`SLICE`] of one alarm.
 
 mod fetch;
 pub(crate) mod import;
@@ -34,7 +34,8 @@ const MOST_SLOW: usize = 2;
 const LONGEST: Millis = Millis(ALARM.0 / 2);
 /// How long nothing new is looked for; what is due later than that is left to the next alarm.
 const LOOK: Millis = Millis(1_000);
-/// What one warm may ask for at most: twice the origin, where a connection was lost; L2, and the journal twice.
+/// What one warm may ask for at most: twice the origin, where a connection was lost; L2, and the
+/// journal twice.
 const WARM_FETCHES: usize = 2;
 const WARM_CALLS: usize = 3;
 /// How long calls to the shard have their turn when there is much to do.
@@ -79,8 +80,8 @@ impl<S: Sql> ShardHost<S> {
     }
 }
 
-/// What an alarm may still ask others for, as the platform counts it: beyond, its calls would fail. The next alarm
-/// has its own.
+/// What an alarm may still ask others for, as the platform counts it: beyond, its calls would fail.
+/// The next alarm has its own.
 struct Allowance {
     fetches: usize,
     calls: usize,
@@ -130,8 +131,8 @@ enum Done {
 }
 
 /// Works on the queue until it is empty, or the slice is over: as many warms at once as the shard
-/// gives out, and one step of an import, or of pages for another shard, beside them. Slow ones hold up
-/// no other, and an alarm ends in time whatever they do.
+/// gives out, and one step of an import, or of pages for another shard, beside them. Slow ones hold
+/// up no other, and an alarm ends in time whatever they do.
 ///
 /// # Errors
 /// The shard's.

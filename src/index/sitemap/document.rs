@@ -1,10 +1,10 @@
 //! Sitemaps in XML: `urlset`, `sitemapindex`, RSS 2.0 and Atom.
 //!
-//! It takes what it needs of XML 1.0 and refuses the rest: elements, attributes (one is read), text,
-//! CDATA, the five named entities and numeric ones, comments, processing instructions, UTF-8. A
-//! document type is refused, and with it every entity of its own: no input grows while it is read.
-//! The address of each entry is given out, with the document's own prefix if it has one; other
-//! elements, and those of extensions, are passed over.
+//! It takes what it needs of XML 1.0 and refuses the rest: elements, attributes (one is read),
+//! text, CDATA, the five named entities and numeric ones, comments, processing instructions, UTF-8.
+//! A document type is refused, and with it every entity of its own: no input grows while it is
+//! read. The address of each entry is given out, with the document's own prefix if it has one;
+//! other elements, and those of extensions, are passed over.
 
 use super::entry::{Entry, Kind};
 use super::error::{MAX_ENTRIES, MAX_LOC_BYTES, SitemapError};
@@ -241,7 +241,8 @@ impl Document {
         Ok(())
     }
 
-    /// An entry of Atom has its address in an attribute (RFC 4287 §4.2.7): without a relation, it is the page.
+    /// An entry of Atom has its address in an attribute (RFC 4287 §4.2.7): without a relation, it
+    /// is the page.
     fn attribute(&mut self, tag: &[u8], found: &mut Vec<Entry>) {
         if self.format != Some(Format::Atom) || !self.in_address() || self.fault.is_some() {
             return;

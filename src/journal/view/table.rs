@@ -146,7 +146,8 @@ impl Table {
         }
     }
 
-    /// The lowest epoch that `count` rows are not past; by halving, so that nothing is sorted or copied.
+    /// The lowest epoch that `count` rows are not past; by halving, so that nothing is sorted or
+    /// copied.
     fn epoch_of(&self, count: usize) -> Epoch {
         let highest = self.rows.values().map(Held::newest).max();
         let (mut low, mut high) = (0, highest.unwrap_or(Epoch::ZERO).0);

@@ -330,7 +330,8 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
     assert_eq!((unknown.status, code(&unknown).as_str()), (404, "NoSuchInvalidation"));
 }
 
-/// Rows of AWS's own test suite for Signature Version 4 (aws-sig-v4-test-suite), with its key, date and scope.
+/// Rows of AWS's own test suite for Signature Version 4 (aws-sig-v4-test-suite), with its key, date
+/// and scope.
 #[test]
 fn the_published_vectors_are_signed_as_they_say() {
     let secret = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";

@@ -1,11 +1,12 @@
 //! What attackers send: the lists of the scanners and papers, each row with its source.
 
-/// Headers that scanners of web cache poisoning try, a value that shows where it is reflected, and where the row
-/// comes from. None of them is part of any key here.
+/// Headers that scanners of web cache poisoning try, a value that shows where it is reflected, and
+/// where the row comes from. None of them is part of any key here.
 ///
-/// PCP: J. Kettle, "Practical Web Cache Poisoning" (2018). WCE: J. Kettle, "Web Cache Entanglement" (2020). PM: Param
-/// Miner's list of headers. WCVS: Hackmanit's Web Cache Vulnerability Scanner. CPDoS: H. Nguyen and others, "Your
-/// Cache Has Fallen" (2019). HBH: N. Davison, "Abusing HTTP hop-by-hop request headers" (2019).
+/// PCP: J. Kettle, "Practical Web Cache Poisoning" (2018). WCE: J. Kettle, "Web Cache Entanglement"
+/// (2020). PM: Param Miner's list of headers. WCVS: Hackmanit's Web Cache Vulnerability Scanner.
+/// CPDoS: H. Nguyen and others, "Your Cache Has Fallen" (2019). HBH: N. Davison, "Abusing HTTP
+/// hop-by-hop request headers" (2019).
 #[rustfmt::skip]
 pub(crate) const HEADERS: &[(&str, &str, &str)] = &[
     ("X-Forwarded-Host", "canary.example", "PCP"),
@@ -130,7 +131,8 @@ pub(crate) const HEADERS: &[(&str, &str, &str)] = &[
     ("X-Edge-ISR-Tags", "canary", "this project's own"),
 ];
 
-/// Fields that Accept and Accept-Language must not carry to an origin: meta characters, oversize, markup.
+/// Fields that Accept and Accept-Language must not carry to an origin: meta characters, oversize,
+/// markup.
 #[rustfmt::skip]
 pub(crate) const NEGOTIATION: &[(&str, &str)] = &[
     ("CPDoS (HMC): bell", "text/html, canary\u{7}"),
@@ -144,9 +146,9 @@ pub(crate) const NEGOTIATION: &[(&str, &str)] = &[
     ("URL", "https://canary.example/"),
 ];
 
-/// Paths by which `/account/` shows under another name, to an origin that decodes or resolves what the edge does not
-/// (O. Gil, "Web Cache Deception", 2017; S. Mirheidari and others, "Cached and Confused", 2020; M. Doyhenard, "Gotta
-/// Cache 'em all", 2024).
+/// Paths by which `/account/` shows under another name, to an origin that decodes or resolves what
+/// the edge does not (O. Gil, "Web Cache Deception", 2017; S. Mirheidari and others, "Cached and
+/// Confused", 2020; M. Doyhenard, "Gotta Cache 'em all", 2024).
 pub(crate) const ACCOUNT_BY_ANOTHER_NAME: &[&str] = &[
     "/account/x.css",
     "/account/me%2fx.css",
