@@ -86,6 +86,21 @@ def test_jobs(client, url, staff, worker):
     assert "msg_1: running" in client.get(url, {"job": "msg_1"}).content.decode()
 
 
+def test_refetches_that_brought_nothing_new(client, url, staff, worker):
+    job = {"id": "msg_1", "state": "done", "done": 3, "changed": 1, "unchanged": 2}
+    worker.answers = [(200, job), READY]
+    text = client.get(url, {"job": "msg_1"}).content.decode()
+    assert "Of 3 refetches 2 brought what was stored already." in text
+    variants = [{"changed": 1, "unchanged": 4}, {"changed": 0, "unchanged": 0}]
+    worker.answers = [(200, {"pages": [{**PAGE, "variants": variants}], "next": None}), READY]
+    text = client.get(url, {"tag": "posts"}).content.decode()
+    assert "Of 5 refetches 4 brought what was stored already." in text
+    # A worker of before does not count, and what was never refetched has nothing to tell.
+    for job in ({"id": "msg_1", "state": "done"}, {**job, "changed": 0, "unchanged": 0}):
+        worker.answers = [(200, job), READY]
+        assert "refetches" not in client.get(url, {"job": "msg_1"}).content.decode()
+
+
 def test_a_worker_that_does_not_answer(client, url, staff, worker):
     worker.stop()
     text = client.get(url, {"tag": "x"}).content.decode()

@@ -16,6 +16,7 @@
 //! | May it be reused now (RFC 9111 §4, RFC 5861)? | [`reuse`] |
 //! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
+//! | Do two responses show the same? | [`content`] |
 //! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
 //!
@@ -28,6 +29,7 @@
 
 pub mod admission;
 pub mod admitted;
+pub mod content;
 pub mod device;
 pub mod entry;
 pub mod envelope;

@@ -196,6 +196,10 @@ export function concat(pieces) {
   return whole;
 }
 
+export async function digest(bytes) {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+}
+
 export async function cacheGet(url) {
   const response = await caches.default.match(url);
   return response ? new Uint8Array(await response.arrayBuffer()) : undefined;

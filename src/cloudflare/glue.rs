@@ -62,6 +62,8 @@ extern "C" {
     #[wasm_bindgen(js_name = sleep)]
     fn sleep_promise(millis: f64) -> Promise;
     pub(super) fn concat(pieces: &Array) -> Uint8Array;
+    #[wasm_bindgen(js_name = digest)]
+    fn digest_promise(bytes: &Uint8Array) -> Promise;
     #[wasm_bindgen(js_name = cacheGet)]
     fn cache_get_promise(url: &str) -> Promise;
     #[wasm_bindgen(js_name = cachePut)]
@@ -193,6 +195,10 @@ pub(super) async fn unpacked(response: &Response, timeout: f64) -> Result<Respon
 pub(super) async fn sleep(millis: f64) {
     // The promise of a timer never rejects.
     let _ = JsFuture::from(sleep_promise(millis)).await;
+}
+
+pub(super) async fn digest(bytes: &Uint8Array) -> Result<Uint8Array, JsValue> {
+    JsFuture::from(digest_promise(bytes)).await.map(JsCast::unchecked_into)
 }
 
 pub(super) async fn cache_get(url: &str) -> Result<Option<Uint8Array>, JsValue> {

@@ -11,6 +11,7 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 
 use crate::base::json::read_json;
 use crate::base::time::{Millis, Timestamp};
+use crate::cache::content::BodyDigest;
 use crate::cache::resend::may_be_sent_again;
 use crate::config::OriginUrl;
 use crate::config::front_cache::OWN_URL;
@@ -312,6 +313,11 @@ impl Platform for Edge {
 
     fn bytes(chunk: &Uint8Array) -> Vec<u8> {
         chunk.to_vec()
+    }
+
+    async fn digest(&self, chunk: &Uint8Array) -> Option<BodyDigest> {
+        // In the runtime: the body need not be copied into wasm memory.
+        glue::digest(chunk).await.ok()?.to_vec().try_into().ok()
     }
 
     fn slice(chunk: &Uint8Array, from: u64, to: u64) -> Uint8Array {

@@ -35,6 +35,10 @@ pub enum Counter {
     FillShared,
     /// Fetches that failed.
     FillFailed,
+    /// Pages stored anew that show something else than before.
+    RefetchChanged,
+    /// Pages stored anew that show the same as before.
+    RefetchUnchanged,
     /// No connection to the origin.
     OriginUnreachable,
     /// The origin took too long.
@@ -137,6 +141,11 @@ type Family = (&'static str, &'static str, &'static str);
 
 const REQUESTS: Family = ("edge_isr_requests_total", "counter", "Visitors' requests by result.");
 const FILLS: Family = ("edge_isr_fills_total", "counter", "Fetches of pages by outcome.");
+const REFETCHES: Family = (
+    "edge_isr_refetches_total",
+    "counter",
+    "Pages stored anew, by whether they show something else than before.",
+);
 const ORIGIN: Family =
     ("edge_isr_origin_errors_total", "counter", "Failures of the origin by kind.");
 const LIMITED: Family = (
@@ -162,7 +171,7 @@ const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 42] = [
+const COUNTERS: [(Counter, Family, &str, &str); 44] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -175,6 +184,8 @@ const COUNTERS: [(Counter, Family, &str, &str); 42] = [
     (Counter::FillNotStored, FILLS, "outcome", "not-stored"),
     (Counter::FillShared, FILLS, "outcome", "shared"),
     (Counter::FillFailed, FILLS, "outcome", "failed"),
+    (Counter::RefetchChanged, REFETCHES, "content", "changed"),
+    (Counter::RefetchUnchanged, REFETCHES, "content", "unchanged"),
     (Counter::OriginUnreachable, ORIGIN, "kind", "unreachable"),
     (Counter::OriginTimeout, ORIGIN, "kind", "timeout"),
     (Counter::OriginBroken, ORIGIN, "kind", "broken"),

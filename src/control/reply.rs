@@ -76,6 +76,10 @@ pub struct JobReply {
     pub running: u64,
     /// Fetched.
     pub done: u64,
+    /// Those that brought something else than what was stored, or nothing that may be stored.
+    pub changed: u64,
+    /// Those that brought the same: they were fetched for nothing.
+    pub unchanged: u64,
     /// Given up.
     pub failed: u64,
     /// Taken over by a newer invalidation.
@@ -182,6 +186,10 @@ pub struct VariantRow {
     pub keep_until: Timestamp,
     /// Where it is stored for all.
     pub tiers: Vec<&'static str>,
+    /// How many refetches brought something else than what was stored.
+    pub changed: u64,
+    /// How many brought the same.
+    pub unchanged: u64,
 }
 
 /// An answer's JSON.

@@ -9,7 +9,7 @@ use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
 use crate::engine::context::Engine;
 use crate::engine::port::{CallError, OriginError, Platform, StoreError};
-use crate::index::{SitemapFile, WarmTask};
+use crate::index::{Refetch, SitemapFile, WarmTask};
 
 /// A tier of stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +45,15 @@ impl<P: Platform> Engine<P> {
     /// Adds to a counter.
     pub(super) fn count_many(&self, counter: Counter, by: u64) {
         self.isolate().borrow_mut().metrics.count(counter, by);
+    }
+
+    /// A refetch, told by whether it brought anything new.
+    pub(super) fn refetched(&self, refetch: Option<Refetch>) {
+        match refetch {
+            Some(Refetch::Changed) => self.count(Counter::RefetchChanged),
+            Some(Refetch::Unchanged) => self.count(Counter::RefetchUnchanged),
+            None => {}
+        }
     }
 
     /// A call to the edge itself that was refused.

@@ -10,6 +10,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
+use crate::cache::content::{BodyDigest, body_digest};
 use crate::cache::envelope::Record;
 use crate::front_caches;
 use crate::http::{Fields, ResponseHead};
@@ -311,6 +312,12 @@ pub trait Platform: 'static {
 
     /// A copy of a piece's bytes.
     fn bytes(chunk: &Self::Chunk) -> Vec<u8>;
+
+    /// The digest of a piece's bytes; none where the platform can't say.
+    fn digest(&self, chunk: &Self::Chunk) -> impl Future<Output = Option<BodyDigest>> {
+        let digest = body_digest(&Self::bytes(chunk));
+        async move { Some(digest) }
+    }
 
     /// The part of a piece from byte `from` up to and without byte `to`.
     fn slice(chunk: &Self::Chunk, from: u64, to: u64) -> Self::Chunk;

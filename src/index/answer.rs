@@ -157,6 +157,19 @@ pub struct Recorded {
     /// Whether a stored variant was forgotten, because there is nothing to store any more.
     #[serde(default)]
     pub dropped: bool,
+    /// What it brought beside what was stored before; none where that can't be said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refetch: Option<Refetch>,
+}
+
+/// What a refetch brought, beside what it took the place of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Refetch {
+    /// Something else, or nothing that may be stored any more.
+    Changed,
+    /// The same, byte for byte: it was for nothing.
+    Unchanged,
 }
 
 /// The answer to [`super::ShardCall::Invalidate`].
@@ -192,6 +205,12 @@ pub struct JobProgress {
     pub running: u64,
     /// Fetched and stored, or nothing left to store.
     pub done: u64,
+    /// Those of them that brought something else than what was stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changed: u64,
+    /// Those that brought the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchanged: u64,
     /// Dead letters.
     pub failed: u64,
     /// Taken over by a newer invalidation of the same page.
@@ -277,6 +296,12 @@ pub struct VariantInfo {
     /// The epoch that a queued warm is for.
     #[serde(default)]
     pub warming: Option<Epoch>,
+    /// How many refetches brought something else than what was stored.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub changed: u64,
+    /// How many brought the same.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unchanged: u64,
 }
 
 /// A shard in numbers. What is counted is counted up to [`super::MAX_COUNTED`].

@@ -12,7 +12,8 @@ use crate::index::sitemap::Kind;
 use crate::index::warm::retry_of;
 
 use super::damage::DAMAGED;
-use super::message::{BadEntries, ImportNews, ImportTask, Listed, SitemapFile, WarmRequest};
+use super::import_work::{BadEntries, ImportNews, ImportTask, Listed, SitemapFile};
+use super::message::WarmRequest;
 use super::work::{ShardError, Work};
 
 /// Addresses handed out at once.

@@ -28,7 +28,8 @@ impl<S: Sql> Work<'_, S> {
                     (SELECT count(*) FROM warm WHERE job = ?1 AND state = 0),
                     (SELECT count(*) FROM warm WHERE job = ?1 AND state = 1),
                     EXISTS (SELECT 1 FROM expand WHERE job = ?1)
-                        OR EXISTS (SELECT 1 FROM import WHERE job = ?1 AND state IN (0, 1))
+                        OR EXISTS (SELECT 1 FROM import WHERE job = ?1 AND state IN (0, 1)),
+                    changed, unchanged
                 FROM job WHERE id = ?1",
             &[text(id)],
         )?;
@@ -45,6 +46,8 @@ impl<S: Sql> Work<'_, S> {
             queued: row.unsigned(6)?,
             running: row.unsigned(7)?,
             complete: !row.flag(8)?,
+            changed: row.unsigned(9)?,
+            unchanged: row.unsigned(10)?,
             failures: if failed > 0 { self.failures(id)? } else { Vec::new() },
             retrying: self.retrying(id)?,
             unknown: self.unknown(),
@@ -159,7 +162,7 @@ impl<S: Sql> Work<'_, S> {
         let ids = [json(&ids?)?];
         let rows = self.sql.exec(
             "SELECT v.page, v.selection, v.status, v.stamp, v.fence, v.l2_key, v.stored_at,
-                    v.fresh_until, v.keep_until, v.warmed_at, w.epoch
+                    v.fresh_until, v.keep_until, v.warmed_at, w.epoch, v.changed, v.unchanged
                 FROM page p JOIN variant v ON v.page = p.id LEFT JOIN warm w ON w.variant = v.id
                 WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id, v.id",
             &ids,
@@ -222,5 +225,7 @@ fn variant_shown(row: Row<'_>) -> Result<VariantInfo, SqlError> {
         keep_until: row.timestamp(8)?,
         warmed_at: row.maybe_integer(9)?.map(Timestamp::from_millis),
         warming: row.maybe_integer(10)?.map(|epoch| Epoch(epoch.unsigned_abs())),
+        changed: row.unsigned(11)?,
+        unchanged: row.unsigned(12)?,
     })
 }

@@ -37,6 +37,7 @@ mod fanout;
 mod granting;
 pub mod heat;
 mod import;
+mod import_work;
 mod inspect;
 pub mod lease;
 pub mod message;
@@ -54,14 +55,15 @@ pub mod warm;
 mod work;
 
 pub use answer::{
-    Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, Retrying, ShardReply,
-    ShardStatus, VariantInfo, WarmFailure,
+    Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, Refetch, Retrying,
+    ShardReply, ShardStatus, VariantInfo, WarmFailure,
 };
 use damage::is_damage;
+pub use import_work::{BadEntries, ImportNews, ImportTask, Listed, SitemapFile};
 pub use inspect::MAX_COUNTED;
 pub use message::{
-    BadEntries, ImportNews, ImportTask, LeaseRequest, Listed, Move, Outcome, RecordRequest,
-    ReleaseRequest, ShardCall, SitemapFile, WarmRequest, WarmResult, WarmTask,
+    LeaseRequest, Move, Outcome, RecordRequest, ReleaseRequest, ShardCall, WarmRequest, WarmResult,
+    WarmTask,
 };
 pub use reshard::MoveTask;
 use schema::State;
@@ -205,7 +207,7 @@ impl<S: Sql> Shard<S> {
         Ok(tasks)
     }
 
-    /// Notes what came of a warm.
+    /// Notes what came of a warm; whether it brought something else than what was stored.
     ///
     /// # Errors
     /// When the database fails; the warm is then queued again once its lease ends.
@@ -214,7 +216,7 @@ impl<S: Sql> Shard<S> {
         task: &WarmTask,
         result: WarmResult,
         now: Timestamp,
-    ) -> Result<(), ShardError> {
+    ) -> Result<Option<Refetch>, ShardError> {
         self.pace.end(task.began, now, result.end());
         self.transact(now, |work| work.finish(task, &result))
     }

@@ -14,6 +14,7 @@ use crate::index::lease::Version;
 use crate::index::pace::Pace;
 use crate::index::warm::{Next, Want, next, retry};
 
+use super::answer::Refetch;
 use super::damage::DAMAGED;
 use super::message::{Outcome, WarmResult, WarmTask};
 use super::work::{ShardError, Work};
@@ -72,8 +73,17 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// Ends a variant's warm as done.
-    pub(super) fn end_warm(&mut self, variant: i64) -> Result<(), ShardError> {
-        self.close(variant, "done")
+    pub(super) fn end_warm(
+        &mut self,
+        variant: i64,
+        refetch: Option<Refetch>,
+    ) -> Result<(), ShardError> {
+        let counters: &[&str] = match refetch {
+            None => &["done"],
+            Some(Refetch::Changed) => &["done", "changed"],
+            Some(Refetch::Unchanged) => &["done", "unchanged"],
+        };
+        self.close(variant, counters)
     }
 
     /// Ends a variant's warm as done if what is stored now is what it was for.
@@ -81,11 +91,12 @@ impl<S: Sql> Work<'_, S> {
         &mut self,
         variant: i64,
         stored: Version,
+        refetch: Option<Refetch>,
     ) -> Result<(), ShardError> {
         if self.is_wanted_past(variant, stored)? {
             return Ok(());
         }
-        self.end_warm(variant)
+        self.end_warm(variant, refetch)
     }
 
     /// Whether a warm of the variant is queued that this result is not what it was for.
@@ -98,12 +109,12 @@ impl<S: Sql> Work<'_, S> {
         Ok(!want.is_met_by(result))
     }
 
-    fn close(&mut self, variant: i64, counter: &'static str) -> Result<(), ShardError> {
+    fn close(&mut self, variant: i64, counters: &[&'static str]) -> Result<(), ShardError> {
         let ended = self
             .sql
             .exec("DELETE FROM warm WHERE variant = ? RETURNING job", &[Value::Integer(variant)])?;
         match ended.first().map(|row| Row(row).text(0)) {
-            Some(Ok(job)) => self.bump(job, counter, 1),
+            Some(Ok(job)) => self.bump_all(job, counters, 1),
             // Whose it was can't be read.
             Some(Err(_)) | None => Ok(()),
         }
@@ -111,8 +122,15 @@ impl<S: Sql> Work<'_, S> {
 
     /// Raises one of a job's counters.
     pub(super) fn bump(&self, job: &str, counter: &'static str, by: u64) -> Result<(), ShardError> {
+        self.bump_all(job, &[counter], by)
+    }
+
+    /// Raises some of them, in one row.
+    fn bump_all(&self, job: &str, counters: &[&'static str], by: u64) -> Result<(), ShardError> {
         if by > 0 {
-            let statement = format!("UPDATE job SET {counter} = {counter} + ? WHERE id = ?");
+            let raised: Vec<String> =
+                counters.iter().map(|counter| format!("{counter} = {counter} + ?1")).collect();
+            let statement = format!("UPDATE job SET {} WHERE id = ?2", raised.join(", "));
             self.sql.exec(&statement, &[number(by), text(job)])?;
         }
         Ok(())
@@ -217,7 +235,7 @@ impl<S: Sql> Work<'_, S> {
         let most = self.config.warm_attempts;
         let id = Value::Integer(variant.id);
         match next(want, variant.stored(), holder, attempts, most, self.now) {
-            Next::Done => self.end_warm(variant.id)?,
+            Next::Done => self.end_warm(variant.id, None)?,
             Next::Wait(until) => {
                 let fence = holder.map_or(0, |holder| holder.fence);
                 self.sql.exec(
@@ -259,11 +277,13 @@ impl<S: Sql> Work<'_, S> {
         &mut self,
         task: &WarmTask,
         result: &WarmResult,
-    ) -> Result<(), ShardError> {
+    ) -> Result<Option<Refetch>, ShardError> {
+        let mut refetch = None;
         let reason = match result {
             WarmResult::Failed { reason, .. } => reason.as_str(),
             WarmResult::Fetched(record) => {
                 let recorded = self.record(record, true)?;
+                refetch = recorded.refetch;
                 match &record.outcome {
                     Outcome::Failed { reason } => reason.as_str(),
                     Outcome::Stored => {
@@ -284,7 +304,8 @@ impl<S: Sql> Work<'_, S> {
             }
         };
         self.release(&task.variant, task.fence)?;
-        self.end_try(&task.variant, Some(task), reason)
+        self.end_try(&task.variant, Some(task), reason)?;
+        Ok(refetch)
     }
 
     /// Ends a try of a warm that is still in the queue.
@@ -332,7 +353,7 @@ impl<S: Sql> Work<'_, S> {
                 SELECT job, variant, epoch, attempts, ?, ? FROM warm WHERE variant = ?",
             &[text(reason), timestamp(self.now), Value::Integer(variant)],
         )?;
-        self.close(variant, "failed")
+        self.close(variant, &["failed"])
     }
 
     /// Ends the tries whose lease ran out without a result.

@@ -3,12 +3,13 @@
 use crate::base::sql::row::{Row, epoch, flag, json, maybe_text, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::Epoch;
+use crate::cache::content::ContentDigest;
 use crate::cache::key::KeyDigest;
 use crate::cache::tag::TagSet;
 use crate::index::heat::Heat;
 use crate::index::lease::{Version, replaces};
 
-use super::answer::Recorded;
+use super::answer::{Recorded, Refetch};
 use super::granting::union;
 use super::message::{Outcome, RecordRequest};
 use super::rows::{PageRow, VariantRow, first_id};
@@ -24,6 +25,7 @@ struct Filled<'a> {
     warmed: bool,
     heat: Heat,
     once: bool,
+    refetch: Option<Refetch>,
 }
 
 impl<S: Sql> Work<'_, S> {
@@ -42,7 +44,9 @@ impl<S: Sql> Work<'_, S> {
                 self.record_stored(request, warmed, heat, request.stamp)?
             }
             Outcome::Uncacheable { .. } | Outcome::Gone => {
-                Recorded { dropped: self.record_nothing(request)?, ..Recorded::default() }
+                let dropped = self.record_nothing(request)?;
+                let refetch = dropped.then_some(Refetch::Changed);
+                Recorded { dropped, refetch, ..Recorded::default() }
             }
             Outcome::Failed { .. } => Recorded::default(),
         };
@@ -70,7 +74,7 @@ impl<S: Sql> Work<'_, S> {
         if names.len() > request.selection.0.len() {
             // Nobody who knows the page's names would ever look under this selection.
             let tags = self.tags_for(request, &page, None)?;
-            return Ok(Recorded { accepted: false, tags, overtaken: false, dropped: false });
+            return Ok(Recorded { tags, ..Recorded::default() });
         }
         if names.len() > page.vary.len() {
             self.vary_more(&page, &names)?;
@@ -80,15 +84,17 @@ impl<S: Sql> Work<'_, S> {
         let known = if page.new { None } else { self.variant(page.id, &digest)? };
         let tags = self.tags_for(request, &page, known.as_ref())?;
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
-            return Ok(Recorded { accepted: false, tags, overtaken: false, dropped: false });
+            return Ok(Recorded { tags, ..Recorded::default() });
         }
+        let before = known.as_ref().and_then(|known| known.content.as_ref());
+        let refetch = refetch_of(before, request.content.as_ref());
         let once = known.is_none() && !warmed && self.is_once(request, &page, &tags)?;
-        let filled = Filled { request, tags: &tags, warmed, heat, once };
+        let filled = Filled { request, tags: &tags, warmed, heat, once, refetch };
         let id = match &known {
             Some(known) => {
                 self.rewrite(known.id, &filled)?;
                 self.map_tags(known.place(), &known.tags, &tags)?;
-                self.end_warm_if_met(known.id, new)?;
+                self.end_warm_if_met(known.id, new, refetch)?;
                 known.id
             }
             None => {
@@ -98,7 +104,7 @@ impl<S: Sql> Work<'_, S> {
             }
         };
         let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
-        Ok(Recorded { accepted: true, tags, overtaken, dropped: false })
+        Ok(Recorded { accepted: true, tags, overtaken, dropped: false, refetch })
     }
 
     /// The response's tags; without any, the known ones (`inherit_tags`).
@@ -156,8 +162,10 @@ impl<S: Sql> Work<'_, S> {
         ]);
         first_id(&self.sql.exec(
             "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
-                    keep_until, warmed_at, tags, page, digest, selection, heat, segment, once)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unhex(?), ?, ?, ?, ?) RETURNING id",
+                    keep_until, warmed_at, tags, content, page, digest, selection, heat, segment,
+                    once)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unhex(?), ?, unhex(?), ?, ?, ?, ?)
+                RETURNING id",
             &values,
         )?)
     }
@@ -166,11 +174,13 @@ impl<S: Sql> Work<'_, S> {
     /// that one writes a row more, the last id, each time.
     fn rewrite(&self, id: i64, filled: &Filled<'_>) -> Result<(), SqlError> {
         let mut values = self.columns(filled)?;
-        values.push(Value::Integer(id));
+        let is = |refetch| flag(filled.refetch == Some(refetch));
+        values.extend([is(Refetch::Changed), is(Refetch::Unchanged), Value::Integer(id)]);
         self.sql.exec(
             "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
                     stored_at = ?, fresh_until = ?, keep_until = ?,
-                    warmed_at = coalesce(?, warmed_at), tags = ?, once = 0
+                    warmed_at = coalesce(?, warmed_at), tags = ?, content = unhex(?), once = 0,
+                    changed = changed + ?, unchanged = unchanged + ?
                 WHERE id = ?",
             &values,
         )?;
@@ -191,6 +201,7 @@ impl<S: Sql> Work<'_, S> {
             timestamp(request.keep_until),
             if filled.warmed { timestamp(self.now) } else { Value::Null },
             json(filled.tags)?,
+            maybe_text(request.content.as_ref().map(ContentDigest::as_str)),
         ])
     }
 
@@ -223,10 +234,19 @@ impl<S: Sql> Work<'_, S> {
                 && replaces(new, variant.stored())
                 && !self.is_wanted_past(variant.id, new)?
             {
-                dropped |= variant.stored().is_some();
+                if variant.stored().is_some() {
+                    dropped = true;
+                    self.end_warm(variant.id, Some(Refetch::Changed))?;
+                }
                 self.drop_variant(&variant)?;
             }
         }
         Ok(dropped)
     }
+}
+
+/// What a fetch brought beside what was stored; a 304 renews what is there, and brings the same.
+fn refetch_of(before: Option<&ContentDigest>, now: Option<&ContentDigest>) -> Option<Refetch> {
+    let (before, now) = (before?, now?);
+    Some(if before == now { Refetch::Unchanged } else { Refetch::Changed })
 }

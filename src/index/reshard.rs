@@ -58,8 +58,9 @@ const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.sel
                 'page', json(p.page), 'key', p.key, 'selection', json(v.selection),
                 'leased', json(v.selection), 'request', json(v.request), 'tags', json(v.tags),
                 'stamp', v.stamp, 'fence', v.fence, 'l2_key', v.l2_key, 'status', v.status,
+                'content', nullif(lower(hex(v.content)), ''),
                 'fresh_until', v.fresh_until, 'keep_until', v.keep_until, 'outcome', 'stored'),
-            'heat', v.heat, 'letters', json((SELECT json_group_array(json_array(
+            'heat', v.heat, 'refetches', json_array(v.changed, v.unchanged), 'letters', json((SELECT json_group_array(json_array(
                     job, epoch, above, attempts, reason, at)) FROM
                 (SELECT job, epoch, above, attempts, NULL AS reason, 0 AS at FROM warm
                         WHERE variant = v.id
@@ -73,6 +74,9 @@ const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.sel
 struct Moved {
     record: RecordRequest,
     heat: Timestamp,
+    /// How many brought something else, and how many the same.
+    #[serde(default)]
+    refetches: (u64, u64),
     letters: Vec<Letter>,
 }
 
@@ -278,6 +282,20 @@ impl<S: Sql> Work<'_, S> {
                 && known.tags.is_empty()
             {
                 self.retag(&known, &record.tags)?;
+            }
+            let (changed, unchanged) = variant.refetches;
+            if recorded.accepted && changed + unchanged > 0 {
+                self.sql.exec(
+                    "UPDATE variant SET changed = changed + ?, unchanged = unchanged + ?
+                        WHERE digest = unhex(?)
+                            AND page = (SELECT id FROM page WHERE digest = unhex(?))",
+                    &[
+                        number(changed),
+                        number(unchanged),
+                        text(digest.as_str()),
+                        text(record.key.digest().as_str()),
+                    ],
+                )?;
             }
         }
         for (job, epoch, above_fence, attempts, reason, at) in &variant.letters {

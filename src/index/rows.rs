@@ -3,6 +3,7 @@
 use crate::base::sql::row::{Row, json, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
+use crate::cache::content::ContentDigest;
 use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::cache::tag::TagSet;
 use crate::http::Fields;
@@ -29,6 +30,8 @@ pub(super) struct VariantRow {
     pub(super) tags: TagSet,
     /// It was asked for once so far, at an address that anyone can invent.
     pub(super) once: bool,
+    /// What its stored copy shows; none where a version before stored it.
+    pub(super) content: Option<ContentDigest>,
     segment: i64,
     heat: Heat,
     version: Version,
@@ -99,7 +102,7 @@ impl<S: Sql> Work<'_, S> {
     ) -> Result<Vec<VariantRow>, SqlError> {
         let query = format!(
             "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags,
-                    segment, once
+                    segment, once, lower(hex(content))
                 FROM variant WHERE {condition}"
         );
         let rows = self.sql.exec(&query, by)?;
@@ -117,6 +120,10 @@ impl<S: Sql> Work<'_, S> {
                     tags: row.json(8)?,
                     segment: row.integer(9)?,
                     once: row.flag(10)?,
+                    content: row
+                        .maybe_text(11)?
+                        .filter(|hex| !hex.is_empty())
+                        .map(|hex| ContentDigest::from_stored(hex.to_owned())),
                 })
             })
             .collect()
@@ -182,6 +189,7 @@ impl<S: Sql> Work<'_, S> {
             keep_until,
             tags: TagSet::default(),
             once: false,
+            content: None,
             segment: self.state.segment,
             heat,
             version: Version { stamp: Epoch::ZERO, fence: 0 },
@@ -218,7 +226,7 @@ impl<S: Sql> Work<'_, S> {
 
     /// Forgets a variant, but not its page.
     pub(super) fn drop_variant_only(&mut self, variant: &VariantRow) -> Result<(), ShardError> {
-        self.end_warm(variant.id)?;
+        self.end_warm(variant.id, None)?;
         self.map_tags(variant.place(), &variant.tags, &TagSet::default())?;
         let id = [Value::Integer(variant.id)];
         self.sql.exec("DELETE FROM dead WHERE variant = ?", &id)?;

@@ -87,6 +87,13 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("lease", "again", "INTEGER NOT NULL DEFAULT 1"),
     // Why its last try failed.
     ("warm", "reason", "TEXT NOT NULL DEFAULT ''"),
+    // What is stored shows (crate::cache::content), and how many refetches brought something else
+    // than what they took the place of, and how many the same.
+    ("variant", "content", "BLOB"),
+    ("variant", "changed", "INTEGER NOT NULL DEFAULT 0"),
+    ("variant", "unchanged", "INTEGER NOT NULL DEFAULT 0"),
+    ("job", "changed", "INTEGER NOT NULL DEFAULT 0"),
+    ("job", "unchanged", "INTEGER NOT NULL DEFAULT 0"),
 ];
 
 /// Indexes of those columns.

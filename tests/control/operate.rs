@@ -353,6 +353,8 @@ fn job(queued: u64, running: u64, done: u64, failed: u64, superseded: u64) -> Jo
         queued,
         running,
         done,
+        changed: 0,
+        unchanged: 0,
         failed,
         superseded,
         failures: vec![FailedPage { url: "u".into(), reason: "a\nb".into(), attempts: 6 }],

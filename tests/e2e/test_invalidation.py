@@ -309,3 +309,22 @@ def test_a_token_may_revalidate_without_a_signature(edge, origin, path, tag):
     assert edge.post("/__isr/v1/revalidate", body, operator).status == 202
     reader = {**operator, "authorization": f"Bearer {TOKENS['reader'][1]}"}
     assert edge.post("/__isr/v1/revalidate", body, reader).status == 403
+
+
+def test_a_job_tells_refetches_that_brought_nothing_new(edge, origin, path, tag):
+    """Of three pages of a tag one shows something else after the change."""
+    pages = [f"{path}{n}/" for n in range(3)]
+    for page_path in pages:
+        stored(edge, origin, page_path, tags=tag)
+    origin.on(pages[0], page("new", tags=tag))
+    job = edge.revalidate({"tags": [tag]})["id"]
+
+    def progress():
+        return json.loads(edge.control(f"/__isr/v1/jobs/{job}").text)
+
+    wait_until(lambda: progress()["done"] == 3, 15, "the job")
+    told = progress()
+    assert (told["total"], told["changed"], told["unchanged"]) == (3, 1, 2), told
+    listed = json.loads(edge.control(f"/__isr/v1/tags/{tag}/pages").text)["pages"]
+    assert sum(row["changed"] for listing in listed for row in listing["variants"]) == 1
+    assert sum(row["unchanged"] for listing in listed for row in listing["variants"]) == 2

@@ -19,6 +19,7 @@ mod optional;
 mod purge;
 mod purge_success;
 mod readers;
+mod refetched;
 mod reshard;
 mod rfc9110_content;
 mod rfc9111;

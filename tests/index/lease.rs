@@ -7,7 +7,7 @@ use crate::common::shard::{
 };
 use edge_isr::base::time::{Epoch, Millis};
 use edge_isr::index::lease::{Ask, Holder, LeaseDecision, Version, decide, replaces};
-use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded};
+use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded, Refetch};
 
 fn needs(path: &str, need: u64, have_fence: u64) -> LeaseRequest {
     LeaseRequest { need: Epoch(need), have_fence, ..asks(path, need) }
@@ -251,7 +251,8 @@ fn outcomes_without_a_copy() {
         let grant = bench.granted(needs("/", 4, first.fence), 1);
         let nothing = RecordRequest { outcome: outcome.clone(), ..stored("/", &grant, &[]) };
         let dropped = pages_left == 0;
-        assert_eq!(bench.record(nothing, 2), Recorded { dropped, ..Recorded::default() });
+        let refetch = dropped.then_some(Refetch::Changed);
+        assert_eq!(bench.record(nothing, 2), Recorded { dropped, refetch, ..Recorded::default() });
         assert_eq!(bench.status().pages, pages_left, "{outcome:?}");
         assert_eq!(bench.tag_pages("a").len() as u64, pages_left);
         bench.granted(needs("/", 4, first.fence), 3);

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod content;
 mod heat;
 mod import;
 mod lease;

@@ -8,7 +8,9 @@ use crate::common::shard::{Bench, HOUR, asks, at, key, page, selection, stored, 
 use crate::common::sqlite::Sqlite;
 use edge_isr::base::sql::{Sql, Value};
 use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::content::{ContentDigest, body_digest};
 use edge_isr::cache::key::Selection;
+use edge_isr::http::Fields;
 use edge_isr::index::{
     JobProgress, LeaseReply, LeaseRequest, Move, MoveTask, PageInfo, RecordRequest, ShardCall,
     ShardReply, WarmRequest,
@@ -313,6 +315,39 @@ impl Site {
         let progress = self.progress(&job);
         assert_eq!((progress.total, progress.done), (PAGES as u64, PAGES as u64), "{why}");
         assert!(progress.complete, "{why}");
+    }
+}
+
+#[test]
+fn what_is_known_of_refetches_goes_with_the_page() {
+    let shows = |body: &[u8]| Some(ContentDigest::of(200, &Fields::new(), &body_digest(body)));
+    for (before, after) in CHANGES {
+        let mut site = Site::new(before);
+        site.fill_all();
+        let fill = |site: &mut Site, body: &[u8], epoch: u64| {
+            for n in 0..PAGES {
+                let (path, own) = (path(n), site.own(&path(n), site.shards));
+                let now = site.now;
+                let ask = LeaseRequest { need: Epoch(epoch), ..asks(&path, epoch) };
+                let grant = site.bench(own).granted(ask, now);
+                let content = shows(body);
+                let record = RecordRequest { content, ..stored(&path, &grant, &["all"]) };
+                assert!(site.bench(own).record(record, now).accepted);
+            }
+        };
+        for (epoch, body) in [(1, "a"), (2, "a"), (3, "b")] {
+            fill(&mut site, body.as_bytes(), epoch);
+        }
+        site.now += 1_000;
+        site.deploy(after);
+        site.settle(Fault::TakerDies);
+        fill(&mut site, b"b", 4);
+        for n in 0..PAGES {
+            let own = site.own(&path(n), after);
+            let info = site.infos(own, &path(n)).remove(0);
+            let counts = (info.variants[0].changed, info.variants[0].unchanged);
+            assert_eq!(counts, (1, 2), "page {n}, {before} to {after}");
+        }
     }
 }
 

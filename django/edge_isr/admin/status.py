@@ -6,7 +6,7 @@ told on the page, within its time limit. `?format=json` gives the look-ups as JS
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from django.contrib import messages
@@ -91,15 +91,31 @@ def _look_up(request: HttpRequest, settings: Settings) -> dict[str, Any]:
         found["pages"] = asked.get("answer", {}).get("pages", [])
         found["urls"] = [page["url"] for page in found["pages"]]
         found["more"] = bool(asked.get("answer", {}).get("next"))
+        found["refetches"] = _refetches(
+            variant for page in found["pages"] for variant in page["variants"]
+        )
     elif job:
         found["job"] = job
         asked = _ask(settings, lambda client: client.job(job))
         found["progress"] = asked.get("answer")
+        if found["progress"]:
+            found["refetches"] = _refetches([found["progress"]])
     else:
         return {"ok": True}
     if "error" in asked:
         found["error"] = asked["error"]
     return found
+
+
+def _refetches(counted: Iterable[dict[str, Any]]) -> dict[str, int] | None:
+    """How many refetches brought something new, and how many the same; a worker of before says
+    neither, and a page that was never refetched has none."""
+    sums = {"changed": 0, "unchanged": 0}
+    for counts in counted:
+        for name in sums:
+            sums[name] += counts.get(name, 0)
+    total = sum(sums.values())
+    return {**sums, "total": total} if total else None
 
 
 def _jobs() -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ use crate::cache::tag::TagSet;
 use crate::engine::context::Engine;
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::request::{FetchContext, FillContext};
-use crate::engine::fill::stored::{fresh_until, keep_until, l2_key};
+use crate::engine::fill::stored::{content_of, fresh_until, keep_until, l2_key};
 use crate::engine::memory::StoredPage;
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::once_more;
@@ -55,6 +55,7 @@ impl<P: Platform> Engine<P> {
             stamp: entry.stamp,
             fence: entry.fence,
             l2_key,
+            content: content_of(platform, page).await,
             status: entry.status,
             fresh_until: fresh_until(entry),
             keep_until: until,
@@ -98,6 +99,7 @@ impl<P: Platform> Engine<P> {
             stamp: fetch.stamp,
             fence: fetch.lease.fence,
             l2_key: None,
+            content: None,
             status,
             fresh_until: Timestamp::ZERO,
             keep_until: Timestamp::ZERO,
@@ -114,7 +116,10 @@ impl<P: Platform> Engine<P> {
     ) -> Option<Recorded> {
         let shard = admitted.key.digest().shard(self.config().shards);
         match once_more::shard(&**platform, shard, ShardCall::Record(request)).await {
-            Ok(ShardReply::Recorded(recorded)) => return Some(recorded),
+            Ok(ShardReply::Recorded(recorded)) => {
+                self.refetched(recorded.refetch);
+                return Some(recorded);
+            }
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
                 self.shard_failed(platform, "record", &error);

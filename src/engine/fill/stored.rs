@@ -1,9 +1,14 @@
 //! What is said of a stored response: its name in L2, its times, its size.
 
+use std::rc::Rc;
+
 use crate::base::time::{Seconds, Timestamp};
+use crate::cache::content::ContentDigest;
 use crate::cache::entry::Entry;
 use crate::cache::envelope;
 use crate::cache::envelope::Record;
+use crate::engine::memory::StoredPage;
+use crate::engine::port::Platform;
 use crate::http::Fields;
 
 /// The name of a response in L2. Never used twice: it has the fill's time beside its fencing
@@ -12,6 +17,16 @@ use crate::http::Fields;
 pub(crate) fn l2_key(entry: &Entry) -> String {
     let variant = entry.key.variant(&entry.selection).digest();
     format!("1/{}/{}.{}", variant.as_str(), entry.fence, entry.response_time.as_millis())
+}
+
+/// What a response shows, told to its shard: the next fetch is compared with it. The digest is made
+/// of what is in memory anyway.
+pub(crate) async fn content_of<P: Platform>(
+    platform: &Rc<P>,
+    page: &StoredPage<P::Chunk>,
+) -> Option<ContentDigest> {
+    let body = platform.digest(&page.body).await?;
+    Some(ContentDigest::of(page.entry.status, &page.entry.fields, &body))
 }
 
 /// Until when a response is fresh.

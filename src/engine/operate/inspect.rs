@@ -112,6 +112,8 @@ impl<P: Platform> Engine<P> {
             queued: 0,
             running: 0,
             done: 0,
+            changed: 0,
+            unchanged: 0,
             failed: 0,
             superseded: 0,
             failures: Vec::new(),
@@ -143,6 +145,8 @@ fn add_part(sum: &mut JobReply, part: JobProgress) {
     sum.queued += part.queued;
     sum.running += part.running;
     sum.done += part.done;
+    sum.changed += part.changed;
+    sum.unchanged += part.unchanged;
     sum.failed += part.failed;
     sum.superseded += part.superseded;
     sum.complete &= part.complete;
@@ -193,6 +197,8 @@ fn page_row(info: &PageInfo) -> PageRow {
                 fresh_until: variant.fresh_until,
                 keep_until: variant.keep_until,
                 tiers: if variant.l2_key.is_some() { vec!["l2"] } else { Vec::new() },
+                changed: variant.changed,
+                unchanged: variant.unchanged,
             })
             .collect(),
         last_warm: warmed,

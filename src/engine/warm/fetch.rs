@@ -14,7 +14,7 @@ use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::outcome::Work;
 use crate::engine::fill::request::FetchContext;
 use crate::engine::fill::shared::SharedFill;
-use crate::engine::fill::stored::{fresh_until, keep_until, l2_key, stated_length};
+use crate::engine::fill::stored::{content_of, fresh_until, keep_until, l2_key, stated_length};
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::memory::StoredPage;
 use crate::engine::observe::{Operation, Tier};
@@ -181,6 +181,7 @@ impl<P: Platform> Engine<P> {
             stamp: entry.stamp,
             fence: entry.fence,
             l2_key,
+            content: content_of(platform, &page).await,
             status,
             fresh_until: fresh_until(entry),
             keep_until: until,
@@ -273,6 +274,7 @@ fn fetched(task: &WarmTask, outcome: Outcome, status: u16) -> WarmResult {
         stamp: task.stamp,
         fence: task.fence,
         l2_key: None,
+        content: None,
         status,
         fresh_until: Timestamp::ZERO,
         keep_until: Timestamp::ZERO,

@@ -256,7 +256,9 @@ fn note<P: Platform, S: Sql>(
         WarmResult::Failed { reason, .. } => engine.warm_failed(platform, &task, reason),
         WarmResult::Fetched(_) => engine.count(Counter::WarmDone),
     }
-    shard_host.act(|shard| shard.finish_warm(&task, result, platform.now()))
+    let refetch = shard_host.act(|shard| shard.finish_warm(&task, result, platform.now()))?;
+    engine.refetched(refetch);
+    Ok(())
 }
 
 impl<P: Platform> Engine<P> {
