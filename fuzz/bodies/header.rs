@@ -187,7 +187,10 @@ pub(crate) fn tags(data: &[u8]) {
 pub(crate) fn targeted(data: &[u8]) {
     let value = latin1(data);
     let _ = targeted::cdn_cache_control(&value);
-    let _ = targeted::surrogate_control(&lines_of("surrogate-control", data));
+    let surrogate = lines_of("surrogate-control", data);
+    let _ = targeted::surrogate_control(&surrogate);
+    let asks = targeted::asks_for_esi(&surrogate);
+    assert!(!asks || latin1(data).contains("ESI/1.0"));
     let mut fields = lines_of("cdn-cache-control", data);
     fields.append("cache-control", "no-store");
     let edge = targeted::edge_directives(&fields);

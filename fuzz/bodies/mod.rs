@@ -7,6 +7,7 @@
 //! isolate.
 
 pub(crate) mod credentials;
+pub(crate) mod esi;
 pub(crate) mod exchange;
 pub(crate) mod front_caches;
 pub(crate) mod header;
@@ -43,6 +44,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("control_route", message::control_route),
     ("credentials", credentials::credentials),
     ("delta", message::delta),
+    ("esi", esi::esi),
     ("message", message::message),
     ("path", message::path),
     ("query", message::query),

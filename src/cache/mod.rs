@@ -18,6 +18,7 @@
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
 //! | Do two responses show the same? | [`content`] |
 //! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
+//! | What of a body is for the edge (ESI 1.0)? | [`esi`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
 //!
 //! ```
@@ -34,6 +35,7 @@ pub mod device;
 pub mod entry;
 pub mod envelope;
 pub mod errors;
+pub mod esi;
 pub mod forward;
 pub mod freshness;
 pub mod key;

@@ -19,9 +19,9 @@ use crate::base::time::Millis;
 use super::address::Network;
 use super::front_cache::{FrontCache, Provider};
 use super::host::parse_host;
+use super::pattern::{RESERVED_PREFIX, is_below};
 use super::settings::{Config, LogLevel};
 use crate::base::json::parse_json;
-use names::{RESERVED_PREFIX, is_below};
 use reader::{Problems, Section};
 
 pub use reader::ConfigError;

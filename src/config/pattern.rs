@@ -4,6 +4,14 @@
 //! `*` matches any number of characters, `/` included; everything else matches itself. Patterns
 //! match the path as it came, percent-encoding kept.
 
+/// The CDN answers these paths itself; they never reach a Worker.
+pub(super) const RESERVED_PREFIX: &str = "/cdn-cgi";
+
+/// Whether a path is the prefix or lies below it.
+pub(super) fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// A path pattern.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PathPattern {

@@ -7,7 +7,7 @@ use crate::base::time::{Millis, Seconds};
 use super::address::Network;
 use super::error_page::ErrorPage;
 use super::front_cache::{FrontCache, Provider};
-use super::pattern::PathPattern;
+use super::pattern::{PathPattern, RESERVED_PREFIX, is_below};
 use super::{host, reading};
 
 /// Settings of one site (`[vars.EDGE_ISR]` in `wrangler.toml`).
@@ -305,6 +305,19 @@ impl Config {
                 .find(|read| read.action == Action::Bypass)
                 .unwrap_or(route),
         }
+    }
+
+    /// Whether a path is the control API's or the CDN's own, or an origin may take it for one that
+    /// is.
+    #[must_use]
+    pub fn is_reserved(&self, path: &str) -> bool {
+        let prefixes = [&self.control_prefix, RESERVED_PREFIX].map(str::to_ascii_lowercase);
+        // An origin may not tell letters' case either.
+        let own = |path: &str| {
+            let path = path.to_ascii_lowercase();
+            prefixes.iter().any(|prefix| is_below(&path, prefix))
+        };
+        own(path) || reading::readings(path).iter().any(|reading| own(reading))
     }
 
     fn first_match(&self, host: &str, path: &str) -> &Route {

@@ -133,6 +133,31 @@ pub fn surrogate_control(fields: &Fields) -> Option<ResponseDirectives> {
     chosen.says.then_some(chosen.directives)
 }
 
+/// Whether `Surrogate-Control` asks this edge to process Edge Side Includes:
+/// `content="ESI/1.0"` (Edge Architecture Specification §2.2.1.2).
+#[must_use]
+pub fn asks_for_esi(fields: &Fields) -> bool {
+    let (mut own, mut general) = (None, None);
+    for line in fields.all("surrogate-control") {
+        for member in split(line, b',').parts {
+            let mut pieces = split(member, b';').parts.into_iter();
+            let (name, value) =
+                pieces.next().and_then(|directive| directive.split_once('=')).unwrap_or_default();
+            if !trim(name).eq_ignore_ascii_case("content") {
+                continue;
+            }
+            let asks = unquote(trim(value))
+                .is_some_and(|value| value.split(' ').any(|kind| kind == "ESI/1.0"));
+            match pieces.next().map(trim) {
+                None => general = Some(asks),
+                Some(target) if target.eq_ignore_ascii_case(SURROGATE) => own = Some(asks),
+                Some(_) => {}
+            }
+        }
+    }
+    own.or(general).unwrap_or(false)
+}
+
 #[derive(Default)]
 struct Surrogate {
     directives: ResponseDirectives,
@@ -182,7 +207,7 @@ impl Surrogate {
                 set.must_revalidate = true;
                 true
             }
-            // `content` asks for processing that this edge does not do; others are not known.
+            // `content` says nothing of storing (`asks_for_esi`); others are not known.
             _ => false,
         };
     }

@@ -1,6 +1,7 @@
 //! The rules of RFC 9110 and RFC 9111, one row for each; fields and what is stored.
 
 mod codec;
+mod esi;
 mod hostile_headers;
 #[path = "../http_support/mod.rs"]
 mod http_support;

@@ -4,14 +4,6 @@ use serde_json::Value;
 
 use super::reader::{Problems, shown};
 
-/// The CDN answers these paths itself; they never reach a Worker.
-pub(super) const RESERVED_PREFIX: &str = "/cdn-cgi";
-
-/// Whether a path is the prefix or lies below it.
-pub(super) fn is_below(path: &str, prefix: &str) -> bool {
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
 /// A query parameter's name, or the beginning of several with a `*` at its end.
 pub(super) fn parameter(path: &str, value: &Value, problems: &mut Problems) -> Option<String> {
     let wrong = |name: &str| {

@@ -4,14 +4,12 @@ use serde_json::Value;
 
 use crate::base::time::Seconds;
 use crate::config::host::parse_host;
-use crate::config::pattern::PathPattern;
+use crate::config::pattern::{PathPattern, RESERVED_PREFIX, is_below};
 use crate::config::settings::{
     Action, Config, ForwardHeaders, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
 };
 
-use super::names::{
-    RESERVED_PREFIX, cookie_name, cookie_pattern, field_name, is_below, language, parameter,
-};
+use super::names::{cookie_name, cookie_pattern, field_name, language, parameter};
 use super::reader::{Problems, Section, choice, list, seconds};
 
 const ROUTE_KEYS: &[&str] = &[

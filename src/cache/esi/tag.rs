@@ -1,0 +1,132 @@
+//! The tags of ESI: where one ends, and what it says.
+//!
+//! They are tags of XML 1.0 (§3.1): names in lower case, values in quotes, no `<` in them. A value
+//! may have the five entities of XML; another `&` stands for itself, as in the addresses that most
+//! pages have.
+
+use super::piece::{Fault, Include, MAX_TAG_BYTES};
+
+/// What a tag says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Tag {
+    Include(Include),
+    /// What follows is removed.
+    Remove,
+    /// It stands for nothing: a comment, an element that is empty, the closing tag of an include.
+    Nothing,
+}
+
+/// Where a tag ends that the input begins with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// Behind so many bytes.
+    At(usize),
+    /// Not within what is there.
+    More,
+    /// It is no tag.
+    Never,
+}
+
+/// Looks for the `>` that ends a tag: not within a quoted value.
+pub(super) fn end(input: &[u8]) -> End {
+    let mut quote = None;
+    for (at, byte) in input.iter().take(MAX_TAG_BYTES).enumerate().skip(1) {
+        match (quote, byte) {
+            (_, b'<') => return End::Never,
+            (Some(open), byte) if open == *byte => quote = None,
+            (Some(_), _) => {}
+            (None, b'"' | b'\'') => quote = Some(*byte),
+            (None, b'>') => return End::At(at + 1),
+            (None, _) => {}
+        }
+    }
+    if input.len() < MAX_TAG_BYTES { End::More } else { End::Never }
+}
+
+/// Reads a tag, its brackets included.
+pub(super) fn tag(tag: &[u8]) -> Result<Tag, Fault> {
+    let inside = tag.get(1..tag.len().saturating_sub(1)).unwrap_or_default();
+    if let Some(name) = inside.strip_prefix(b"/esi:") {
+        return match name.trim_ascii_end() {
+            b"include" | b"comment" => Ok(Tag::Nothing),
+            _ => Err(Fault::Unknown),
+        };
+    }
+    let (inside, is_empty) = match inside.strip_suffix(b"/") {
+        Some(inside) => (inside, true),
+        None => (inside, false),
+    };
+    let inside = inside.strip_prefix(b"esi:").unwrap_or_default();
+    let name = inside.iter().position(u8::is_ascii_whitespace).unwrap_or(inside.len());
+    let (name, attributes) = inside.split_at_checked(name).unwrap_or_default();
+    match name {
+        b"include" => Ok(Tag::Include(include(attributes).ok_or(Fault::Malformed)?)),
+        b"remove" if is_empty => Ok(Tag::Nothing),
+        b"remove" => Ok(Tag::Remove),
+        b"comment" => Ok(Tag::Nothing),
+        _ => Err(Fault::Unknown),
+    }
+}
+
+fn include(attributes: &[u8]) -> Option<Include> {
+    let (mut src, mut onerror, mut rest) = (None, None, attributes);
+    while let Some((name, value, after)) = attribute(rest)? {
+        let known = match name {
+            b"src" => &mut src,
+            b"onerror" => &mut onerror,
+            // `alt` and what other processors know.
+            _ => &mut None,
+        };
+        // XML 1.0 §3.1: no attribute twice; two readers would take two different ones.
+        if known.replace(value).is_some() {
+            return None;
+        }
+        rest = after;
+    }
+    let src = text(src?)?;
+    Some(Include { src, may_fail: onerror == Some(b"continue") })
+}
+
+type Attribute<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
+/// The next attribute, and what follows it; none of the outer kind if it can't be read, of the
+/// inner kind at the end.
+fn attribute(rest: &[u8]) -> Option<Option<Attribute<'_>>> {
+    let begins = rest.trim_ascii_start();
+    if begins.is_empty() {
+        return Some(None);
+    }
+    // Something must stand between a value and the next name.
+    if begins.len() == rest.len() {
+        return None;
+    }
+    let equals = begins.iter().position(|byte| *byte == b'=')?;
+    let name = begins.get(..equals)?.trim_ascii_end();
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b':');
+    if name.is_empty() || !name.iter().all(is_name) {
+        return None;
+    }
+    let value = begins.get(equals + 1..)?.trim_ascii_start();
+    let (quote, value) = value.split_first().filter(|(q, _)| matches!(q, b'"' | b'\''))?;
+    let end = value.iter().position(|byte| byte == quote)?;
+    Some(Some((name, value.get(..end)?, value.get(end + 1..)?)))
+}
+
+const ENTITIES: [(&str, char); 5] =
+    [("&amp;", '&'), ("&lt;", '<'), ("&gt;", '>'), ("&quot;", '"'), ("&apos;", '\'')];
+
+/// A value as text.
+fn text(value: &[u8]) -> Option<String> {
+    let mut rest = std::str::from_utf8(value).ok()?;
+    let mut resolved = String::with_capacity(rest.len());
+    while let Some(at) = rest.find('&') {
+        let (before, reference) = rest.split_at_checked(at)?;
+        resolved.push_str(before);
+        let known = ENTITIES.iter().find(|(name, _)| reference.starts_with(name));
+        let (length, character) = known.map_or((1, '&'), |(name, c)| (name.len(), *c));
+        resolved.push(character);
+        rest = reference.get(length..)?;
+    }
+    resolved.push_str(rest);
+    Some(resolved)
+}
