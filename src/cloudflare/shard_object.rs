@@ -10,6 +10,7 @@ use wasm_bindgen_futures::future_to_promise;
 use web_sys::Response;
 use worker::Env;
 
+use crate::engine::parts::Warmer;
 use crate::engine::warm::{self, ShardHost};
 use crate::index::{Shard, ShardCall};
 
@@ -88,7 +89,8 @@ impl Inner {
         let alarm = self.objects.alarm();
         alarm.arm_retry().await?;
         let site = settings::site(self.objects.env());
-        let done = warm::run_slice(&self.shard_host, &site.engine, &self.objects.platform()).await;
+        let context = site.engine.with(&self.objects.platform());
+        let done = warm::run_slice(&self.shard_host, &Warmer::new(&context)).await;
         alarm.rearm(done.and_then(|()| self.shard_host.next_wake())).await
     }
 }

@@ -9,7 +9,8 @@ use web_sys::{Request, Response};
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
 use crate::engine::fill::reader::BodyReader;
-use crate::engine::operate::Guard;
+use crate::engine::operate::{Guard, own_call};
+use crate::engine::parts::{Operator, Server};
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::RequestHead;
 
@@ -39,25 +40,26 @@ pub(super) async fn answer(
 }
 
 async fn respond_to(site: &Site, platform: &Rc<Edge>, incoming: Incoming<Edge>) -> Answer<Edge> {
-    let engine = &site.engine;
+    let context = site.engine.with(platform);
+    let (server, operator) = (Server::new(&context), Operator::new(&context));
     let own_host = site.origin.as_ref().is_some_and(|o| o.conflicts_with(&incoming.head.host));
     let mut problems = site.problems.clone();
     if own_host {
         problems.insert(0, HealthReason::OriginIsWorker);
     }
     let guard = Guard { secrets: &site.secrets, problems: &problems };
-    if let Some(call) = engine.own_call(&incoming.head) {
-        return engine.operate(platform, incoming, call, &guard).await;
+    if let Some(call) = own_call(&incoming.head, site.engine.config()) {
+        return operator.operate(incoming, call, &guard).await;
     }
     // What keeps the origin from being asked comes before what only keeps pages from being stored.
     let no_origin = |problem: &&HealthReason| {
         matches!(problem, HealthReason::OriginIsWorker | HealthReason::Origin(_))
     };
     if let Some(problem) = problems.iter().find(no_origin).or(problems.first()) {
-        return engine.pass_unconfigured(platform, incoming, problem).await;
+        return server.pass_unconfigured(incoming, problem).await;
     }
-    let incoming = engine.hear_warm_up(platform, incoming, &guard).await;
-    engine.serve(Rc::clone(platform), incoming).await
+    let incoming = operator.hear_warm_up(incoming, &guard).await;
+    server.serve(incoming).await
 }
 
 struct Read {

@@ -1,5 +1,5 @@
-//! What all parts of the engine share: the settings, the isolate's state, and the request that is
-//! answered.
+//! What all parts of the engine share: the settings, the isolate's state, the world, and the
+//! request that is answered.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -36,7 +36,7 @@ impl<P: Platform> Incoming<P> {
     }
 }
 
-/// One isolate's cache. Cloning shares it.
+/// One isolate's cache: the settings, and what the isolate keeps. Cloning shares it.
 pub struct Engine<P: Platform>(Rc<Inner<P>>);
 
 struct Inner<P: Platform> {
@@ -71,15 +71,46 @@ impl<P: Platform> Engine<P> {
         &self.0.isolate
     }
 
+    /// The same at work on a request, or in an alarm.
+    #[must_use]
+    pub fn with(&self, platform: &Rc<P>) -> Context<P> {
+        Context { engine: self.clone(), platform: Rc::clone(platform) }
+    }
+}
+
+/// What every part of the engine has at hand: the isolate's cache, and the world as a request, or
+/// an object's alarm, may use it. Cloning shares both.
+pub struct Context<P: Platform> {
+    engine: Engine<P>,
+    pub(super) platform: Rc<P>,
+}
+
+impl<P: Platform> Clone for Context<P> {
+    fn clone(&self) -> Self {
+        Self { engine: self.engine.clone(), platform: Rc::clone(&self.platform) }
+    }
+}
+
+impl<P: Platform> Context<P> {
+    /// The settings.
+    pub(super) fn config(&self) -> &Config {
+        self.engine.config()
+    }
+
+    /// The isolate's state. Never hold the borrow across an `await`.
+    pub(super) fn isolate(&self) -> &RefCell<Isolate<P>> {
+        self.engine.isolate()
+    }
+
     /// What the origin knows the edge by, if anything.
-    pub(crate) fn origin_secret(&self) -> Option<&str> {
-        self.0.origin_secret.as_deref()
+    pub(super) fn origin_secret(&self) -> Option<&str> {
+        self.engine.0.origin_secret.as_deref()
     }
 
     /// What the edge adds to requests for the origin.
-    pub(crate) fn facts<'a>(&'a self, incoming: &'a Incoming<P>, warm: bool) -> EdgeFacts<'a> {
+    pub(super) fn facts<'a>(&'a self, incoming: &'a Incoming<P>, warm: bool) -> EdgeFacts<'a> {
         EdgeFacts {
-            origin_secret: self.0.origin_secret.as_deref(),
+            origin_secret: self.origin_secret(),
             warm,
             user_agent: USER_AGENT,
             client_accept_encoding: incoming.client_accept_encoding.as_deref(),

@@ -12,7 +12,8 @@
 //! | [`warm`] | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`] | the control API and other caches' purge APIs |
 //! | [`isolate`], [`memory`], [`uncacheable`], [`bodies`] | what an isolate keeps: L0, limits, claims that lapse by themselves |
-//! | `context` | what all parts share: settings, the isolate's state |
+//! | `context` | what all parts share: settings, the isolate's state, the world |
+//! | [`parts`] | `Server`, `Filler`, `Invalidator`, `Warmer`, `Operator`: who may call whom |
 //! | [`port`] | the traits that the engine needs of the world |
 //! | [`platform_limits`] | the platform's own limits |
 //! | `observe` | failures are counted and logged |
@@ -41,6 +42,7 @@ mod observe;
 mod once_more;
 pub mod operate;
 pub mod origin_limit;
+pub mod parts;
 mod permit;
 pub mod platform_limits;
 pub mod port;
@@ -52,5 +54,5 @@ mod variant;
 pub mod wake;
 pub mod warm;
 
-pub use context::{Engine, Incoming, USER_AGENT, own_request};
+pub use context::{Context, Engine, Incoming, USER_AGENT, own_request};
 pub use fill::stored::keep_until;

@@ -1,13 +1,11 @@
 //! Failures are told: each is counted and logged where it is noticed, and the site keeps serving.
 
-use std::rc::Rc;
-
 use crate::cache::key::Page;
 use crate::cache::storage::NoStore;
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
-use crate::engine::context::Engine;
+use crate::engine::context::Context;
 use crate::engine::port::{CallError, OriginError, Platform, StoreError};
 use crate::index::{Refetch, SitemapFile, WarmTask};
 
@@ -29,9 +27,10 @@ pub(super) enum Operation {
     Put,
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Context<P> {
     /// Writes an event to the log, if the settings want it.
-    pub(super) fn log(&self, platform: &Rc<P>, event: &Event<'_>) {
+    pub(super) fn log(&self, event: &Event<'_>) {
+        let platform = &self.platform;
         if let Some(line) = event.line(platform.now(), self.config().log) {
             platform.log(&line);
         }
@@ -57,23 +56,17 @@ impl<P: Platform> Engine<P> {
     }
 
     /// A call to the edge itself that was refused.
-    pub(super) fn control_refused(&self, platform: &Rc<P>, call: &str, problem: &Problem) {
+    pub(super) fn control_refused(&self, call: &str, problem: &Problem) {
         let (status, reason) = (problem.status(), problem.kind().as_str());
         self.count(match status {
             401 | 403 => Counter::ControlNotAuthenticated,
             _ => Counter::ControlRefused,
         });
-        self.log(platform, &Event::ControlRefused { call, status, reason });
+        self.log(&Event::ControlRefused { call, status, reason });
     }
 
     /// A store that failed: the site goes on without it.
-    pub(super) fn store_failed(
-        &self,
-        platform: &Rc<P>,
-        tier: Tier,
-        operation: Operation,
-        error: &StoreError,
-    ) {
+    pub(super) fn store_failed(&self, tier: Tier, operation: Operation, error: &StoreError) {
         let (counter, tier, operation) = match (tier, operation) {
             (Tier::Colo, Operation::Get) => (Counter::ColoGetFailed, "l1", "get"),
             (Tier::Colo, Operation::Put) => (Counter::ColoPutFailed, "l1", "put"),
@@ -82,25 +75,25 @@ impl<P: Platform> Engine<P> {
         };
         self.count(counter);
         let reason = error.to_string();
-        self.log(platform, &Event::StoreFailed { tier, operation, reason: &reason });
+        self.log(&Event::StoreFailed { tier, operation, reason: &reason });
     }
 
     /// The journal did not answer: the site goes on without it, within its limits.
-    pub(super) fn journal_failed(&self, platform: &Rc<P>, call: &str, error: &CallError) {
+    pub(super) fn journal_failed(&self, call: &str, error: &CallError) {
         self.count(Counter::JournalFailed);
         let reason = error.to_string();
-        self.log(platform, &Event::CallFailed { object: "journal", call, reason: &reason });
+        self.log(&Event::CallFailed { object: "journal", call, reason: &reason });
     }
 
     /// A shard did not answer: the page stays in this colo.
-    pub(super) fn shard_failed(&self, platform: &Rc<P>, call: &str, error: &CallError) {
+    pub(super) fn shard_failed(&self, call: &str, error: &CallError) {
         self.count(Counter::ShardFailed);
         let reason = error.to_string();
-        self.log(platform, &Event::CallFailed { object: "shard", call, reason: &reason });
+        self.log(&Event::CallFailed { object: "shard", call, reason: &reason });
     }
 
     /// The origin gave no answer, or not a whole one.
-    pub(super) fn origin_failed(&self, platform: &Rc<P>, url: &str, error: OriginError) {
+    pub(super) fn origin_failed(&self, url: &str, error: OriginError) {
         self.count(match error {
             OriginError::Unreachable => Counter::OriginUnreachable,
             OriginError::Timeout => Counter::OriginTimeout,
@@ -112,12 +105,12 @@ impl<P: Platform> Engine<P> {
         });
         self.count(Counter::FillFailed);
         let event = Event::OriginFailed { url, reason: error.as_str() };
-        self.log(platform, &event);
+        self.log(&event);
     }
 
     /// A response that is not stored because of what its origin says wrongly: worth a line, for its
     /// author.
-    pub(super) fn not_stored(&self, platform: &Rc<P>, page: &Page, reason: NoStore) {
+    pub(super) fn not_stored(&self, page: &Page, reason: NoStore) {
         self.count(Counter::FillNotStored);
         match reason {
             NoStore::BadTags
@@ -128,7 +121,7 @@ impl<P: Platform> Engine<P> {
             | NoStore::FieldBytes
             | NoStore::CspNonce => {
                 let event = Event::NotStored { url: &page.url(), reason: reason.as_str() };
-                self.log(platform, &event);
+                self.log(&event);
             }
             NoStore::Method
             | NoStore::RequestNoStore
@@ -151,27 +144,27 @@ impl<P: Platform> Engine<P> {
 
     /// A response that varies on fields which its origin is never sent: it has one variant, and its
     /// author should know.
-    pub(super) fn vary_not_forwarded(&self, platform: &Rc<P>, page: &Page, names: &[&str]) {
+    pub(super) fn vary_not_forwarded(&self, page: &Page, names: &[&str]) {
         if !names.is_empty() {
             let event = Event::VaryNotForwarded { url: &page.url(), fields: &names.join(", ") };
-            self.log(platform, &event);
+            self.log(&event);
         }
     }
 
     /// A sitemap that could not be read.
-    pub(super) fn import_failed(&self, platform: &Rc<P>, file: &SitemapFile, reason: &str) {
-        self.log(platform, &Event::ImportFailed { url: &file.url, reason });
+    pub(super) fn import_failed(&self, file: &SitemapFile, reason: &str) {
+        self.log(&Event::ImportFailed { url: &file.url, reason });
     }
 
     /// A warm that failed, and whether it was the last try.
-    pub(super) fn warm_failed(&self, platform: &Rc<P>, task: &WarmTask, reason: &str) {
+    pub(super) fn warm_failed(&self, task: &WarmTask, reason: &str) {
         let (url, attempts) = (task.page.url(), task.attempts + 1);
         if attempts >= self.config().warm_attempts {
             self.count(Counter::WarmDead);
-            self.log(platform, &Event::WarmDead { url: &url, reason, attempts });
+            self.log(&Event::WarmDead { url: &url, reason, attempts });
         } else {
             self.count(Counter::WarmFailed);
-            self.log(platform, &Event::WarmFailed { url: &url, reason, attempts });
+            self.log(&Event::WarmFailed { url: &url, reason, attempts });
         }
     }
 }

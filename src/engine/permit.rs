@@ -1,4 +1,4 @@
-//! Leave to send a request to the origin: waiting for it, holding it while the origin works, giving
+//! Permission to send a request to the origin: waiting for it, holding it while the origin works, giving
 //! it back.
 
 use std::cell::Cell;
@@ -7,10 +7,10 @@ use std::rc::Rc;
 use crate::base::time::Millis;
 use crate::cache::errors::is_origin_failure;
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
+use crate::engine::context::Context;
 use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
 use crate::engine::origin_limit::{Ended, Place, RequestId, Sender};
-use crate::engine::port::{OriginError, OriginResponse, Platform};
+use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::RequestHead;
 
 /// How often who stands far back in the queue looks.
@@ -20,19 +20,28 @@ const LOOKED_OVER: u64 = 16;
 
 /// A request's place among those under way. Dropping it gives it back.
 pub(crate) struct Permit<P: Platform> {
-    engine: Engine<P>,
-    platform: Rc<P>,
+    context: Context<P>,
     id: RequestId,
     ended: bool,
 }
 
 impl<P: Platform> Permit<P> {
-    fn new(engine: &Engine<P>, platform: &Rc<P>, id: RequestId) -> Self {
-        Self { engine: engine.clone(), platform: Rc::clone(platform), id, ended: false }
+    fn new(context: &Context<P>, id: RequestId) -> Self {
+        Self { context: context.clone(), id, ended: false }
     }
 
-    /// The head of the answer is there, or none will come.
-    pub(crate) fn end(mut self, response: &Result<OriginResponse<P::Stream>, OriginError>) {
+    /// Sends the request, and counts it as ended once the head of the answer is there, or none will
+    /// come.
+    pub(crate) async fn fetch(
+        self,
+        request: OriginRequest<P::Stream, P::Chunk>,
+    ) -> Result<OriginResponse<P::Stream>, OriginError> {
+        let response = self.context.platform.fetch(request).await;
+        self.end(&response);
+        response
+    }
+
+    fn end(mut self, response: &Result<OriginResponse<P::Stream>, OriginError>) {
         let ended = match response {
             Ok(response) if is_origin_failure(response.head.status) => Ended::Failed,
             Ok(_) => Ended::Answered,
@@ -47,33 +56,33 @@ impl<P: Platform> Permit<P> {
                 | OriginError::Upload,
             ) => Ended::GivenUp,
         };
-        self.release_lease(ended);
+        self.release(ended);
     }
 
     /// The request is an upload: it counts once its body was sent, which makes this false. None if
     /// too many uploads are under way.
     pub(super) fn upload(&self) -> Option<Rc<Cell<bool>>> {
         let under_way = Rc::new(Cell::new(true));
-        let origin = &mut self.engine.isolate().borrow_mut().origin;
+        let origin = &mut self.context.isolate().borrow_mut().origin;
         origin.upload(self.id, Rc::clone(&under_way)).then_some(under_way)
     }
 
-    fn release_lease(&mut self, ended: Ended) {
+    fn release(&mut self, ended: Ended) {
         if !std::mem::replace(&mut self.ended, true) {
-            let mut isolate = self.engine.isolate().borrow_mut();
-            isolate.origin.end(self.id, self.platform.now(), ended);
+            let mut isolate = self.context.isolate().borrow_mut();
+            isolate.origin.end(self.id, self.context.platform.now(), ended);
         }
     }
 }
 
 impl<P: Platform> Drop for Permit<P> {
     fn drop(&mut self) {
-        self.release_lease(Ended::GivenUp);
+        self.release(Ended::GivenUp);
     }
 }
 
 /// A place in the queue. Dropping it gives it up.
-struct Queued<'a, P: Platform>(&'a Engine<P>, Place);
+struct Queued<'a, P: Platform>(&'a Context<P>, Place);
 
 impl<P: Platform> Drop for Queued<'_, P> {
     fn drop(&mut self) {
@@ -81,7 +90,7 @@ impl<P: Platform> Drop for Queued<'_, P> {
     }
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Context<P> {
     /// Waits for permission to send a request, as long as the origin may take for an answer. `fill`
     /// is shown to be alive meanwhile.
     ///
@@ -89,11 +98,11 @@ impl<P: Platform> Engine<P> {
     /// [`OriginError::Busy`] when no permission came, or too many wait.
     pub(crate) async fn permit(
         &self,
-        platform: &Rc<P>,
         sender: Sender,
         request: Option<&RequestHead>,
         fill: Option<&SharedFill<P>>,
     ) -> Result<Permit<P>, OriginError> {
+        let platform = &self.platform;
         let began = platform.now();
         let head = request.map_or(0, RequestHead::bytes);
         let place = match sender {
@@ -118,7 +127,7 @@ impl<P: Platform> Engine<P> {
                 }
             };
             if let Some(id) = begun {
-                return Ok(Permit::new(self, platform, id));
+                return Ok(Permit::new(self, id));
             }
             if now.since(began) >= self.config().origin_timeout {
                 return Err(OriginError::Busy);
@@ -133,9 +142,10 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// Leave for a request that nobody waits for, if there is room.
-    pub(crate) fn background_permit(&self, platform: &Rc<P>) -> Option<Permit<P>> {
+    /// Permission for a request that nobody waits for, if there is room.
+    pub(crate) fn background_permit(&self) -> Option<Permit<P>> {
+        let platform = &self.platform;
         let id = self.isolate().borrow_mut().origin.begin_background(platform.now())?;
-        Some(Permit::new(self, platform, id))
+        Some(Permit::new(self, id))
     }
 }

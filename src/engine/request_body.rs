@@ -1,13 +1,12 @@
 //! Reads the body of a request whole, within the budget and the time that such bodies have.
 
 use std::hash::Hasher as _;
-use std::rc::Rc;
 
 use siphasher::sip::SipHasher13;
 
 use crate::base::time::Millis;
 use crate::engine::bodies::{ARRIVAL_LIMIT, BodyId, Peer};
-use crate::engine::context::Engine;
+use crate::engine::context::Context;
 use crate::engine::port::{OriginError, Platform};
 use crate::http::RequestHead;
 
@@ -32,7 +31,7 @@ pub(crate) fn peer_of(request: &RequestHead) -> Peer {
 }
 
 /// A body's place in the budget. Dropping it gives the body up.
-struct Arriving<'a, P: Platform>(&'a Engine<P>, BodyId);
+struct Arriving<'a, P: Platform>(&'a Context<P>, BodyId);
 
 impl<P: Platform> Drop for Arriving<'_, P> {
     fn drop(&mut self) {
@@ -40,16 +39,16 @@ impl<P: Platform> Drop for Arriving<'_, P> {
     }
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Context<P> {
     /// Reads a body of at most `most` bytes. `see` is shown each piece as it arrives.
     pub(crate) async fn read_request_body(
         &self,
-        platform: &Rc<P>,
         peer: Peer,
         mut stream: P::Stream,
         most: usize,
         mut see: impl FnMut(&P::Chunk),
     ) -> Result<P::Chunk, NotArrived> {
+        let platform = &self.platform;
         let began = platform.now();
         let id = self.isolate().borrow_mut().bodies.begin(peer, began);
         let held = Arriving(self, id);

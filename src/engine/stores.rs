@@ -5,23 +5,19 @@ use std::rc::Rc;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::envelope::Record;
 use crate::cache::key::CacheKey;
-use crate::engine::context::Engine;
 use crate::engine::fill::stored::keep_until;
 use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
+use crate::engine::parts::Stores;
 use crate::engine::port::{Platform, Store as _};
 
 /// How long L1 keeps what says how to look: the fields a page varies on.
 const VARY_KEEP: Millis = Millis(86_400_000);
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Stores<P> {
     /// Reads L1. What can't be read counts as nothing, and is told.
-    pub(crate) async fn read_l1(
-        &self,
-        platform: &Rc<P>,
-        key: &CacheKey,
-    ) -> Option<StoredRecord<P::Chunk>> {
-        match platform.colo().get(key.digest().as_str()).await {
+    pub(crate) async fn read_l1(&self, key: &CacheKey) -> Option<StoredRecord<P::Chunk>> {
+        match self.context.platform.colo().get(key.digest().as_str()).await {
             Ok(Some(stored)) => Some(match stored.record {
                 Record::Entry(entry) => {
                     StoredRecord::Page(Rc::new(StoredPage { entry: *entry, body: stored.body }))
@@ -31,60 +27,59 @@ impl<P: Platform> Engine<P> {
             }),
             Ok(None) => None,
             Err(error) => {
-                self.store_failed(platform, Tier::Colo, Operation::Get, &error);
+                self.context.store_failed(Tier::Colo, Operation::Get, &error);
                 None
             }
         }
     }
 
     /// Keeps in L0 and L1 which fields a page varies on.
-    pub(crate) async fn store_vary(&self, platform: &Rc<P>, key: &CacheKey, names: &[String]) {
+    pub(crate) async fn store_vary(&self, key: &CacheKey, names: &[String]) {
         let held = StoredRecord::Vary(names.into());
-        self.isolate().borrow_mut().memory.put(key, held);
+        self.context.isolate().borrow_mut().memory.put(key, held);
         let record = Record::Vary(names.to_vec());
-        self.write_l1(platform, key, &record, &P::chunk(&[]), VARY_KEEP).await;
+        self.write_l1(key, &record, &P::chunk(&[]), VARY_KEEP).await;
     }
 
     /// Keeps a stored response in L0.
     pub(crate) fn store_in_memory(&self, page: &Rc<StoredPage<P::Chunk>>) {
         let key = page.entry.key.variant(&page.entry.selection);
-        self.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(page)));
+        self.context.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(page)));
     }
 
     /// Keeps a stored response in L0 and L1, under the key of its variant.
-    pub(crate) async fn store_in_colo(&self, platform: &Rc<P>, page: &Rc<StoredPage<P::Chunk>>) {
+    pub(crate) async fn store_in_colo(&self, page: &Rc<StoredPage<P::Chunk>>) {
         self.store_in_memory(page);
         let entry = &page.entry;
         let key = entry.key.variant(&entry.selection);
-        let keep = keep_until(entry).since(platform.now());
+        let keep = keep_until(entry).since(self.context.platform.now());
         let record = Record::Entry(Box::new(entry.clone()));
-        self.write_l1(platform, &key, &record, &page.body, keep).await;
+        self.write_l1(&key, &record, &page.body, keep).await;
     }
 
     /// Keeps in L0 and L1 that a page's answers can't be stored.
-    pub(crate) async fn store_hit_for_pass(
-        &self,
-        platform: &Rc<P>,
-        key: &CacheKey,
-        reason: &str,
-        until: Timestamp,
-    ) {
-        self.isolate().borrow_mut().memory.put(key, StoredRecord::Pass(reason.into(), until));
+    pub(crate) async fn store_hit_for_pass(&self, key: &CacheKey, reason: &str, until: Timestamp) {
+        self.context
+            .isolate()
+            .borrow_mut()
+            .memory
+            .put(key, StoredRecord::Pass(reason.into(), until));
         let record = Record::Pass { reason: reason.to_owned(), until };
-        let keep = until.since(platform.now());
-        self.write_l1(platform, key, &record, &P::chunk(&[]), keep).await;
+        let keep = until.since(self.context.platform.now());
+        self.write_l1(key, &record, &P::chunk(&[]), keep).await;
     }
 
     pub(crate) async fn write_l1(
         &self,
-        platform: &Rc<P>,
         key: &CacheKey,
         record: &Record,
         body: &P::Chunk,
         keep: Millis,
     ) {
-        if let Err(error) = platform.colo().put(key.digest().as_str(), record, body, keep).await {
-            self.store_failed(platform, Tier::Colo, Operation::Put, &error);
+        if let Err(error) =
+            self.context.platform.colo().put(key.digest().as_str(), record, body, keep).await
+        {
+            self.context.store_failed(Tier::Colo, Operation::Put, &error);
         }
     }
 }

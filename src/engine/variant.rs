@@ -6,12 +6,12 @@ use crate::cache::forward::{add_selecting, cacheable_request_fields, pass_reques
 use crate::cache::key::{CacheKey, Selection};
 use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
 use crate::cache::variant::{never_forwarded, selection};
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::request::Candidate;
 use crate::engine::port::Platform;
 use crate::http::origin::origin;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Context<P> {
     /// What of a request does not reach the origin of a page that may be stored.
     pub(crate) fn left_out(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> LeftOut {
         let facts = self.facts(incoming, false);

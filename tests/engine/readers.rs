@@ -38,7 +38,7 @@ fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
     world.start(async move {
         let node = Rc::new(Node::new(&isolate.world, "ams"));
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        let answer = isolate.engine.serve(Rc::clone(&node), incoming).await;
+        let answer = isolate.server(&node).serve(incoming).await;
         let mut body = answer.body;
         let end = loop {
             let piece = match &mut body {

@@ -15,6 +15,7 @@ use edge_isr::config::pattern::PathPattern;
 use edge_isr::config::{Config, LogLevel, Route, RouteRule};
 use edge_isr::engine::Engine;
 use edge_isr::engine::invalidate::fan_out::{self, JournalHost};
+use edge_isr::engine::parts::Warmer;
 use edge_isr::engine::port::CallError;
 use edge_isr::engine::warm::{self, ShardHost};
 use edge_isr::index::{LeaseReply, Shard, ShardCall, ShardConfig, ShardReply};
@@ -426,7 +427,8 @@ impl World {
                     .map_err(|error| error.to_string()),
                 Some(Machine::Shard(shard_host)) => {
                     let engine = world.objects.borrow()[object].engine.clone();
-                    warm::run_slice(&shard_host, &engine, &node)
+                    let warmer = Warmer::new(&engine.with(&node));
+                    warm::run_slice(&shard_host, &warmer)
                         .await
                         .and_then(|()| shard_host.next_wake())
                         .map_err(|error| error.to_string())

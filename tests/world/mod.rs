@@ -23,7 +23,8 @@ use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::control::Secrets;
 use edge_isr::control::healthz::HealthReason;
 use edge_isr::engine::invalidate::fan_out::{self, JournalHost};
-use edge_isr::engine::operate::Guard;
+use edge_isr::engine::operate::{Guard, own_call};
+use edge_isr::engine::parts::{Operator, Server, Warmer};
 use edge_isr::engine::port::{
     CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store,
     StoreError, Stored,
@@ -347,12 +348,13 @@ impl World {
         let journal_host = Rc::clone(&self.journal_host.borrow());
         fan_out::run_due(&journal_host, &node).await.unwrap();
         let engine = self.shard_engine.borrow().clone().unwrap();
+        let warmer = Warmer::new(&engine.with(&node));
         let shard_hosts = self.shard_hosts.borrow().clone();
         for shard_host in &shard_hosts {
             let first = self.now();
             loop {
                 let (began, before) = (self.now(), self.counts.borrow().clone());
-                warm::run_slice(shard_host, &engine, &node).await.unwrap();
+                warm::run_slice(shard_host, &warmer).await.unwrap();
                 self.note_alarm(&before);
                 // What an alarm leaves because it may ask for no more, the next takes.
                 let now = self.now();
@@ -772,6 +774,16 @@ impl Isolate {
         self.world.run(async move { isolate.ask(head).await })
     }
 
+    /// What answers visitors, for one request.
+    pub fn server(&self, node: &Rc<Node>) -> Server<Node> {
+        Server::new(&self.engine.with(node))
+    }
+
+    /// What answers calls to the edge itself.
+    fn operator(&self, node: &Rc<Node>) -> Operator<Node> {
+        Operator::new(&self.engine.with(node))
+    }
+
     /// A request as the worker takes it: a call to the edge itself, or a visitor's.
     pub fn take(&self, head: RequestHead, body: &str, secrets: &Secrets) -> Seen {
         let (isolate, secrets) = (self.clone(), secrets.clone());
@@ -780,13 +792,14 @@ impl Isolate {
         self.world.run(async move {
             let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
             let guard = Guard { secrets: &secrets, problems: &[] };
-            let engine = &isolate.engine;
+            let context = isolate.engine.with(&node);
+            let (server, operator) = (Server::new(&context), Operator::new(&context));
             let incoming = Incoming { head: Rc::new(head), body, client_accept_encoding: None };
-            let answer = match engine.own_call(&incoming.head) {
-                Some(call) => engine.operate(&node, incoming, call, &guard).await,
+            let answer = match own_call(&incoming.head, isolate.engine.config()) {
+                Some(call) => operator.operate(incoming, call, &guard).await,
                 None => {
-                    let incoming = engine.hear_warm_up(&node, incoming, &guard).await;
-                    engine.serve(Rc::clone(&node), incoming).await
+                    let incoming = operator.hear_warm_up(incoming, &guard).await;
+                    server.serve(incoming).await
                 }
             };
             Self::read(&node, answer).await
@@ -797,10 +810,10 @@ impl Isolate {
     pub async fn call(&self, head: RequestHead, body: Scripted, secrets: Secrets) -> Seen {
         let node = Rc::new(Node::new(&self.world, &self.colo));
         let guard = Guard { secrets: &secrets, problems: &[] };
-        let call = self.engine.own_call(&head).expect("a control call");
+        let call = own_call(&head, self.engine.config()).expect("a control call");
         let incoming =
             Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
-        let answer = self.engine.operate(&node, incoming, call, &guard).await;
+        let answer = self.operator(&node).operate(incoming, call, &guard).await;
         Self::read(&node, answer).await
     }
 
@@ -811,7 +824,7 @@ impl Isolate {
             let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
             let incoming =
                 Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-            let answer = isolate.engine.pass_unconfigured(&node, incoming, &problem).await;
+            let answer = isolate.server(&node).pass_unconfigured(incoming, &problem).await;
             Isolate::read(&node, answer).await
         })
     }
@@ -825,10 +838,10 @@ impl Isolate {
             let secrets = Secrets::parse("", "ops:admin:operators-own-token").expect("secrets");
             let guard = Guard { secrets: &secrets, problems: &[] };
             let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
-            let call = isolate.engine.own_call(&head).expect("a control call");
+            let call = own_call(&head, isolate.engine.config()).expect("a control call");
             let incoming =
                 Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
-            let answer = isolate.engine.operate(&node, incoming, call, &guard).await;
+            let answer = isolate.operator(&node).operate(incoming, call, &guard).await;
             Isolate::read(&node, answer).await
         })
     }
@@ -843,7 +856,7 @@ impl Isolate {
         let node = Rc::new(Node::new(&self.world, &self.colo));
         let incoming =
             Incoming { head: Rc::new(head), body, client_accept_encoding: self.codings.clone() };
-        let answer: Answer<Node> = self.engine.serve(Rc::clone(&node), incoming).await;
+        let answer: Answer<Node> = self.server(&node).serve(incoming).await;
         Self::read(&node, answer).await
     }
 

@@ -2,18 +2,16 @@
 //! longer than the platform lets them run. What finds no room, or takes too long, goes to the warm
 //! queue of the page's shard.
 
-use std::rc::Rc;
-
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::origin_limit::Sender;
+use crate::engine::parts::Filler;
 use crate::engine::permit::Permit;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, Platform};
@@ -29,10 +27,10 @@ const JOB: &str = "refresh";
 /// After such a wait a lease is renewed: what is left of it may be less than a fetch takes.
 const RENEW_AFTER: Millis = Millis(4_000);
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Whether a refresh may begin now, be queued, or be put off.
     pub(crate) fn room_for_refresh(&self, fill_request: &FillRequest<P>) -> Option<Work> {
-        let isolate = self.isolate().borrow();
+        let isolate = self.context.isolate().borrow();
         let at_work = |work| isolate.fills.values().filter(|fill| fill.work() == work).count();
         if at_work(Work::Refresh) < isolate.origin.background_share() {
             return Some(Work::Refresh);
@@ -51,7 +49,7 @@ impl<P: Platform> Engine<P> {
         fill: &SharedFill<P>,
         now: Timestamp,
     ) -> Millis {
-        let timeout = self.config().origin_timeout;
+        let timeout = self.context.config().origin_timeout;
         if fill_request.background {
             timeout.min(Millis(REFRESH_LIMIT.0.saturating_sub(now.since(fill.began()).0)))
         } else {
@@ -62,18 +60,19 @@ impl<P: Platform> Engine<P> {
     /// Permission to fetch for a fill; none if it is a refresh for which there is no room.
     pub(crate) async fn permit_for(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
         fill: &SharedFill<P>,
         lease: &Lease,
     ) -> Option<Result<Permit<P>, OriginError>> {
+        let platform = &self.context.platform;
         if fill_request.background {
-            return self.background_permit(platform).map(Ok);
+            return self.context.background_permit().map(Ok);
         }
         let asked = platform.now();
         let permit = self
-            .permit(platform, Sender::Visitor, Some(&fill_request.incoming.head), Some(fill))
+            .context
+            .permit(Sender::Visitor, Some(&fill_request.incoming.head), Some(fill))
             .await;
         if platform.now().since(asked) > RENEW_AFTER && lease.scope == StoreScope::World {
             let request = ReleaseRequest {
@@ -81,9 +80,9 @@ impl<P: Platform> Engine<P> {
                 selection: lease.leased.clone(),
                 fence: lease.fence,
             };
-            let shard = admitted.key.digest().shard(self.config().shards);
+            let shard = admitted.key.digest().shard(self.context.config().shards);
             if let Err(error) = platform.shard(shard, ShardCall::Renew(request)).await {
-                self.shard_failed(platform, "renew", &error);
+                self.context.shard_failed("renew", &error);
             }
         }
         Some(permit)
@@ -91,31 +90,23 @@ impl<P: Platform> Engine<P> {
 
     /// Leaves a refresh to the warm queue of the page's shard, and ends its fill for those who ask
     /// meanwhile.
-    pub(crate) async fn queue_refresh(
-        &self,
-        platform: &Rc<P>,
-        fill_request: &FillRequest<P>,
-        fill: &SharedFill<P>,
-    ) {
-        fill.resolve(FillOutcome::InProgressElsewhere, platform.now());
-        if let Admission::Serve(admitted) = admit(&fill_request.incoming.head, self.config()) {
-            self.queue_warm(platform, fill_request, &admitted).await;
+    pub(crate) async fn queue_refresh(&self, fill_request: &FillRequest<P>, fill: &SharedFill<P>) {
+        fill.resolve(FillOutcome::InProgressElsewhere, self.context.platform.now());
+        if let Admission::Serve(admitted) =
+            admit(&fill_request.incoming.head, self.context.config())
+        {
+            self.queue_warm(fill_request, &admitted).await;
         }
     }
 
     /// Puts a page into its shard's warm queue.
-    pub(crate) async fn queue_warm(
-        &self,
-        platform: &Rc<P>,
-        fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
-    ) {
+    pub(crate) async fn queue_warm(&self, fill_request: &FillRequest<P>, admitted: &Admitted<'_>) {
         let Some(page) = fill_request.candidate.page.as_ref().filter(|page| page.entry.fence > 0)
         else {
-            return self.count(Counter::RefreshPutOff);
+            return self.context.count(Counter::RefreshPutOff);
         };
-        self.count(Counter::RefreshQueued);
-        let facts = self.facts(&fill_request.incoming, false);
+        self.context.count(Counter::RefreshQueued);
+        let facts = self.context.facts(&fill_request.incoming, false);
         let sent = cacheable_request_fields(&fill_request.incoming.head, admitted, &facts);
         let entry = &page.entry;
         let request = WarmRequest {
@@ -126,9 +117,9 @@ impl<P: Platform> Engine<P> {
             request: warm_fields(&fill_request.incoming.head, admitted, &sent),
             need: fill_request.candidate.need,
         };
-        let shard = entry.key.digest().shard(self.config().shards);
-        if let Err(error) = platform.shard(shard, ShardCall::Warm(request)).await {
-            self.shard_failed(platform, "warm", &error);
+        let shard = entry.key.digest().shard(self.context.config().shards);
+        if let Err(error) = self.context.platform.shard(shard, ShardCall::Warm(request)).await {
+            self.context.shard_failed("warm", &error);
         }
     }
 }

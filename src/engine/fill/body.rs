@@ -1,27 +1,25 @@
 //! Reads the origin's body into a fill.
 
-use std::rc::Rc;
-
 use crate::base::time::{Millis, Timestamp};
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
 use crate::engine::fill::arriving::{PIECE_BYTES, WINDOW_BYTES};
 use crate::engine::fill::background::REFRESH_LIMIT;
 use crate::engine::fill::outcome::Work;
 use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
+use crate::engine::parts::Filler;
 use crate::engine::port::{OriginError, Platform};
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Reads a body into a fill. A body that ends early or late of its stated length is broken.
     pub(crate) async fn read_body(
         &self,
-        platform: &Rc<P>,
         mut body: P::Stream,
         stated: Option<u64>,
         fill: &SharedFill<P>,
     ) -> Result<(), OriginError> {
-        let timeout = self.config().origin_timeout;
-        self.isolate().borrow_mut().watch_fill(fill);
+        let platform = &self.context.platform;
+        let timeout = self.context.config().origin_timeout;
+        self.context.isolate().borrow_mut().watch_fill(fill);
         loop {
             let left = match fill.work() {
                 Work::Refresh => {
@@ -38,10 +36,10 @@ impl<P: Platform> Engine<P> {
                 }
             };
             let bytes = P::length(&piece) as u64;
-            self.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
+            self.context.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
             fill.push(piece, platform.now());
             self.bound_fill_memory(fill, platform.now());
-            if fill.is_window() && !self.drain(platform, fill).await {
+            if fill.is_window() && !self.drain(fill).await {
                 platform.cancel(body);
                 return Err(OriginError::Broken);
             }
@@ -55,24 +53,25 @@ impl<P: Platform> Engine<P> {
     /// Keeps what fills hold in memory within its budget: the others give up what they can, then
     /// this one becomes a window of its body.
     fn bound_fill_memory(&self, fill: &SharedFill<P>, now: Timestamp) {
-        let most = self.config().fill_memory;
-        let mut isolate = self.isolate().borrow_mut();
+        let most = self.context.config().fill_memory;
+        let mut isolate = self.context.isolate().borrow_mut();
         if isolate.fill_bytes() > most {
             isolate.shed(now, most);
         }
-        if fill.total() > self.config().max_body || isolate.fill_bytes() > most {
+        if fill.total() > self.context.config().max_body || isolate.fill_bytes() > most {
             fill.open_window();
         }
     }
 
     /// Waits until the quickest reader of a window has caught up; false when nobody reads any more.
-    async fn drain(&self, platform: &Rc<P>, fill: &SharedFill<P>) -> bool {
+    async fn drain(&self, fill: &SharedFill<P>) -> bool {
+        let platform = &self.context.platform;
         let began = platform.now();
         loop {
             let backlog = fill.backlog();
-            let most = self.config().fill_memory;
+            let most = self.context.config().fill_memory;
             let over = {
-                let mut isolate = self.isolate().borrow_mut();
+                let mut isolate = self.context.isolate().borrow_mut();
                 isolate.shed(platform.now(), most);
                 isolate.fill_bytes() > most
             };
@@ -80,7 +79,7 @@ impl<P: Platform> Engine<P> {
             let ahead = if over { PIECE_BYTES } else { WINDOW_BYTES };
             match backlog {
                 Some(bytes) if bytes <= ahead => return true,
-                Some(_) if platform.now().since(began) < self.config().origin_timeout => {
+                Some(_) if platform.now().since(began) < self.context.config().origin_timeout => {
                     platform.sleep(LOOK_INTERVAL).await;
                 }
                 Some(_) | None => return false,

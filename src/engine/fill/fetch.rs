@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::entry::Entry;
@@ -11,37 +11,38 @@ use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
 use crate::engine::fill::lease::Lease;
 use crate::engine::fill::outcome::{FillOutcome, Source};
 use crate::engine::fill::permission::FillPermission;
-use crate::engine::fill::request::{FetchContext, FillContext, FillRequest};
+use crate::engine::fill::request::{FetchContext, FillContext, FillRequest, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::stated_length;
 use crate::engine::memory::StoredPage;
 use crate::engine::origin_limit::Sender;
+use crate::engine::parts::Filler;
 use crate::engine::permit::Permit;
-use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
+use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::http::targeted::edge_directives;
 use crate::http::{Fields, ResponseHead};
 use crate::journal::view::{Verdict, ViewHealth};
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Runs a fill to its end.
     pub(crate) async fn run_fill(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         fill: &SharedFill<P>,
         leader_only: &LeaderOnlySlot<P>,
     ) {
-        let Admission::Serve(admitted) = admit(&fill_request.incoming.head, self.config()) else {
+        let platform = &self.context.platform;
+        let Admission::Serve(admitted) = admit(&fill_request.incoming.head, self.context.config())
+        else {
             return fill.resolve(FillOutcome::Failed(OriginError::Broken), platform.now());
         };
-        let lease = match self.request_permission(platform, fill_request, &admitted, fill).await {
+        let lease = match self.request_permission(fill_request, &admitted, fill).await {
             FillPermission::Stored(page, source) => {
-                self.count(Counter::FillShared);
+                self.context.count(Counter::FillShared);
                 return fill.resolve(FillOutcome::Complete(page, source), platform.now());
             }
             FillPermission::InProgressElsewhere => {
@@ -49,21 +50,21 @@ impl<P: Platform> Engine<P> {
             }
             FillPermission::Fetch(lease) => lease,
         };
-        let facts = self.facts(&fill_request.incoming, false);
+        let facts = self.context.facts(&fill_request.incoming, false);
         let mut sent = cacheable_request_fields(&fill_request.incoming.head, &admitted, &facts);
         let known = fill_request.candidate.vary.as_deref().unwrap_or_default();
         add_selecting(&mut sent, &fill_request.incoming.head, known);
         add_selecting(&mut sent, &fill_request.incoming.head, &lease.vary);
-        let context = FillContext { platform, fill_request, admitted: &admitted, fill };
-        let view_stamp = self.ensure_stamp(platform).await;
-        let permit = self.permit_for(platform, fill_request, &admitted, fill, &lease).await;
+        let context = FillContext { fill_request, admitted: &admitted, fill };
+        let view_stamp = self.invalidator.ensure_stamp().await;
+        let permit = self.permit_for(fill_request, &admitted, fill, &lease).await;
         let Some(permit) = permit else {
             return self.leave_to_queue(&context, &lease, platform.now()).await;
         };
         // From here to the request nothing is awaited: check and stamp read one state of the view.
-        let view_stamp = self.isolate().borrow().view.stamp().unwrap_or(view_stamp);
+        let view_stamp = self.context.isolate().borrow().view.stamp().unwrap_or(view_stamp);
         let stamp = view_stamp.max(lease.stamp);
-        let validate = self.may_validate(platform, fill_request, &admitted);
+        let validate = self.may_validate(fill_request, &admitted);
         let now = platform.now();
         let fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
         self.fetch_and_store(&context, fetch, permit, validate, leader_only).await;
@@ -79,7 +80,8 @@ impl<P: Platform> Engine<P> {
         mut validate: Option<Epoch>,
         leader_only: &LeaderOnlySlot<P>,
     ) {
-        let FillContext { platform, fill_request, fill, .. } = *context;
+        let FillContext { fill_request, fill, .. } = *context;
+        let platform = &self.context.platform;
         loop {
             let response = self.ask_origin(context, &mut fetch, permit, validate.is_some()).await;
             let Some(response) = response else { return };
@@ -101,7 +103,7 @@ impl<P: Platform> Engine<P> {
             // It is about another representation: fetch without conditions.
             validate = None;
             let asked = fill_request.incoming.head.as_ref();
-            permit = self.permit(platform, Sender::Visitor, Some(asked), Some(fill)).await;
+            permit = self.context.permit(Sender::Visitor, Some(asked), Some(fill)).await;
         }
     }
 
@@ -113,7 +115,8 @@ impl<P: Platform> Engine<P> {
         permit: Result<Permit<P>, OriginError>,
         conditional: bool,
     ) -> Option<OriginResponse<P::Stream>> {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, admitted, fill } = *context;
+        let platform = &self.context.platform;
         let mut fields = fetch.sent.clone();
         if let Some(page) = fill_request.candidate.page.as_ref().filter(|_| conditional) {
             for (name, value) in conditional_fields(&page.entry).iter() {
@@ -124,12 +127,12 @@ impl<P: Platform> Engine<P> {
         fill.touch(fetch.began);
         let timeout = self.time_left(fill_request, fill, platform.now());
         let response = match permit {
-            Ok(permit) => self.ask_as_edge(platform, admitted, fields, permit, timeout).await,
+            Ok(permit) => permit.fetch(page_request(admitted, fields, timeout)).await,
             Err(error) => Err(error),
         };
         fetch.arrived = platform.now();
         match response {
-            Ok(response) if self.counts_as_failure(fill_request, &response) => {
+            Ok(response) if counts_as_failure(fill_request, response.head.status) => {
                 platform.cancel(response.body);
                 let error = OriginError::Status(response.head.status);
                 self.end_failed(context, fetch, error).await;
@@ -137,7 +140,7 @@ impl<P: Platform> Engine<P> {
             }
             Ok(response) => Some(response),
             // No failure of the origin: it may take longer than a background task may.
-            Err(OriginError::Timeout) if timeout < self.config().origin_timeout => {
+            Err(OriginError::Timeout) if timeout < self.context.config().origin_timeout => {
                 self.leave_to_queue(context, &fetch.lease, fetch.arrived).await;
                 None
             }
@@ -154,21 +157,21 @@ impl<P: Platform> Engine<P> {
         fetch: &FetchContext,
         error: OriginError,
     ) {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
-        self.origin_failed(platform, &admitted.page.url(), error);
+        let FillContext { fill_request, admitted, fill } = *context;
+        self.context.origin_failed(&admitted.page.url(), error);
         fill.resolve(FillOutcome::Failed(error), fetch.arrived);
         if !fill_request.background {
-            self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+            self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
         }
-        self.release_lease(platform, admitted, &fetch.lease).await;
+        self.release_lease(admitted, &fetch.lease).await;
     }
 
     /// Leaves a refresh to the warm queue of the page's shard.
     async fn leave_to_queue(&self, context: &FillContext<'_, P>, lease: &Lease, now: Timestamp) {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, admitted, fill } = *context;
         fill.resolve(FillOutcome::InProgressElsewhere, now);
-        self.release_lease(platform, admitted, lease).await;
-        self.queue_warm(platform, fill_request, admitted).await;
+        self.release_lease(admitted, lease).await;
+        self.queue_warm(fill_request, admitted).await;
     }
 
     async fn store_or_mark(
@@ -178,10 +181,11 @@ impl<P: Platform> Engine<P> {
         fetch: FetchContext,
         leader_only: &LeaderOnlySlot<P>,
     ) {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, admitted, fill } = *context;
+        let platform = &self.context.platform;
         let decision = storage(&fetch.input(&fill_request.incoming.head, admitted, &response.head));
         let length = stated_length(&response.head.fields);
-        match self.fits(platform, length, decision) {
+        match self.fits(length, decision) {
             Storage::Store(storable) => {
                 leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
                 self.note_stored(admitted, fetch.arrived);
@@ -189,7 +193,7 @@ impl<P: Platform> Engine<P> {
             }
             Storage::Share(storable, reason) => {
                 leader_only.borrow_mut().fields = limited(&response.head, &response.head.fields);
-                self.not_stored(platform, &admitted.page, reason);
+                self.context.not_stored(&admitted.page, reason);
                 let head = response.head.clone();
                 self.share_unstored(context, storable, response, &fetch, reason).await;
                 self.not_stored_now(context, fetch, head, reason).await;
@@ -202,16 +206,16 @@ impl<P: Platform> Engine<P> {
             {
                 let error = OriginError::Status(response.head.status);
                 platform.cancel(response.body);
-                self.origin_failed(platform, &admitted.page.url(), error);
+                self.context.origin_failed(&admitted.page.url(), error);
                 fill.resolve(FillOutcome::Failed(error), fetch.arrived);
-                self.release_lease(platform, admitted, &fetch.lease).await;
+                self.release_lease(admitted, &fetch.lease).await;
             }
             Storage::Refuse(reason) => {
-                self.not_stored(platform, &admitted.page, reason);
+                self.context.not_stored(&admitted.page, reason);
                 let head = response.head.clone();
                 leader_only.borrow_mut().answer = Some(NotStoredAnswer { response, reason });
                 fill.resolve(FillOutcome::NotStored(reason), fetch.arrived);
-                self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+                self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
                 self.not_stored_now(context, fetch, head, reason).await;
             }
         }
@@ -219,29 +223,20 @@ impl<P: Platform> Engine<P> {
 
     /// What states a length for which there is no room goes through as the runtime's own stream,
     /// unshared.
-    pub(crate) fn fits(&self, platform: &Rc<P>, length: Option<u64>, decision: Storage) -> Storage {
+    pub(crate) fn fits(&self, length: Option<u64>, decision: Storage) -> Storage {
         let (Storage::Store(_) | Storage::Share(..), Some(length)) = (&decision, length) else {
             return decision;
         };
-        let most = self.config().fill_memory;
-        let mut isolate = self.isolate().borrow_mut();
-        if length > self.config().max_body {
+        let most = self.context.config().fill_memory;
+        let mut isolate = self.context.isolate().borrow_mut();
+        if length > self.context.config().max_body {
             return Storage::Refuse(NoStore::BodyTooLarge);
         }
-        isolate.shed(platform.now(), most.saturating_sub(length));
+        isolate.shed(self.context.platform.now(), most.saturating_sub(length));
         if isolate.fill_bytes() + length > most {
             return Storage::Refuse(NoStore::NoRoom);
         }
         decision
-    }
-
-    fn counts_as_failure(
-        &self,
-        fill_request: &FillRequest<P>,
-        response: &OriginResponse<P::Stream>,
-    ) -> bool {
-        is_origin_failure(response.head.status)
-            && (fill_request.candidate.on_error || fill_request.background)
     }
 
     /// Whether the stored response may be validated, and the epoch that a 304 would prove. An
@@ -249,15 +244,15 @@ impl<P: Platform> Engine<P> {
     /// it came with; so is one of which nothing can be said.
     fn may_validate(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
     ) -> Option<Epoch> {
+        let platform = &self.context.platform;
         let page =
             fill_request.candidate.page.as_ref().filter(|_| fill_request.candidate.conditional)?;
-        let config = self.config();
-        let view = &self.isolate().borrow().view;
-        let lag = self.max_lag(admitted);
+        let config = self.context.config();
+        let view = &self.context.isolate().borrow().view;
+        let lag = self.invalidator.max_lag(admitted);
         let health = view.health(platform.now(), lag, config.sync_interval);
         let entry = &page.entry;
         let clear = matches!(health, ViewHealth::Recent { .. });
@@ -268,27 +263,10 @@ impl<P: Platform> Engine<P> {
         }
         admitted.route.trust_validators.then(|| view.stamp().unwrap_or(Epoch::ZERO))
     }
+}
 
-    /// A request of the edge's own, within the limit of requests under way.
-    pub(crate) async fn ask_as_edge(
-        &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        fields: Fields,
-        permit: Permit<P>,
-        timeout: Millis,
-    ) -> Result<OriginResponse<P::Stream>, OriginError> {
-        let request = OriginRequest {
-            method: "GET".to_owned(),
-            target: admitted.page.path_and_query(),
-            fields,
-            content: Content::None,
-            timeout,
-        };
-        let response = platform.fetch(request).await;
-        permit.end(&response);
-        response
-    }
+fn counts_as_failure<P: Platform>(fill_request: &FillRequest<P>, status: u16) -> bool {
+    is_origin_failure(status) && (fill_request.candidate.on_error || fill_request.background)
 }
 
 /// The stored response as a 304 renews it; None if that is about another representation.

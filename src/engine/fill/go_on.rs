@@ -3,12 +3,13 @@
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::alone::Alone;
 use crate::engine::fill::reader::BodyReader;
+use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// The same reader with what it needs to go on alone, should it fall behind the others.
     pub(crate) fn may_go_on(
         &self,
@@ -17,11 +18,11 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
         entry: &Entry,
     ) -> BodyReader<P> {
-        let facts = self.facts(incoming, false);
+        let facts = self.context.facts(incoming, false);
         let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
         let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
         add_selecting(&mut sent, &incoming.head, &names);
         let target = admitted.page.path_and_query();
-        reader.with(Alone::of(entry, target, sent, self.config().origin_timeout))
+        reader.with(Alone::of(entry, target, sent, self.context.config().origin_timeout))
     }
 }

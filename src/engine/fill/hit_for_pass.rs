@@ -6,15 +6,13 @@
 //! request or one moment, the mark is of this isolate alone and for requests that have something
 //! which no key has: for all others the page is as before.
 
-use std::rc::Rc;
-
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::errors::{is_about_the_page, is_of_the_moment};
 use crate::cache::left_out::LeftOut;
 use crate::cache::storage::NoStore;
 use crate::cache::variant::selection;
-use crate::engine::context::Engine;
+use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 use crate::engine::uncacheable::{MARK, MOMENT, NewMark, place, prefixes};
 use crate::http::retry_after::retry_after;
@@ -38,13 +36,12 @@ pub(crate) struct Refused<'a> {
     pub(crate) arrived: Timestamp,
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Marks a page hit-for-pass, if the reason is one that may hold for the next request too. A
     /// page that varies is marked for the variant alone: one visitor's odd request must not send
     /// all others to the origin.
     pub(crate) async fn mark_hit_for_pass(
         &self,
-        platform: &Rc<P>,
         request: &RequestHead,
         admitted: &Admitted<'_>,
         refused: Refused<'_>,
@@ -70,7 +67,7 @@ impl<P: Platform> Engine<P> {
             admitted.key.variant(&selection(&names, request, admitted, sent))
         };
         let page = place(&key);
-        let marked = self.isolate().borrow_mut().uncacheable.mark(page, &new, arrived);
+        let marked = self.context.isolate().borrow_mut().uncacheable.mark(page, &new, arrived);
         if !moment && status < 500 {
             self.note_refused(admitted, arrived);
         }
@@ -85,21 +82,21 @@ impl<P: Platform> Engine<P> {
             marked
         };
         if !names.is_empty() {
-            self.store_vary(platform, &admitted.key, &names).await;
+            self.stores.store_vary(&admitted.key, &names).await;
         }
-        self.store_hit_for_pass(platform, &key, reason.as_str(), until).await;
+        self.stores.store_hit_for_pass(&key, reason.as_str(), until).await;
     }
 
     /// Notes that the answer for an address could not be stored.
     pub(crate) fn note_refused(&self, admitted: &Admitted<'_>, now: Timestamp) {
         let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
-        self.isolate().borrow_mut().uncacheable.refused(page, &prefixes, now);
+        self.context.isolate().borrow_mut().uncacheable.refused(page, &prefixes, now);
     }
 
     /// Notes that the answer for an address is stored.
     pub(crate) fn note_stored(&self, admitted: &Admitted<'_>, now: Timestamp) {
         let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
-        self.isolate().borrow_mut().uncacheable.stored(page, &prefixes, now);
+        self.context.isolate().borrow_mut().uncacheable.stored(page, &prefixes, now);
     }
 }
 

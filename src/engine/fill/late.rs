@@ -7,10 +7,11 @@ use crate::base::time::Epoch;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::entry::Entry;
 use crate::cache::forward::cacheable_request_fields;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::request::FetchContext;
 use crate::engine::memory::StoredPage;
+use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 use crate::http::{Fields, RequestHead};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
@@ -21,25 +22,25 @@ pub(super) fn is_named(entry: &Entry) -> bool {
     entry.status == 200 && entry.page.query.is_none() && !entry.tags.is_empty()
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Publishes what the budget of new keys left out, if nobody else has it or is at it.
     pub(super) async fn publish_late(
         &self,
-        platform: &Rc<P>,
         admitted: &Admitted<'_>,
         request: &RequestHead,
         page: &Rc<StoredPage<P::Chunk>>,
         sent: Fields,
     ) {
+        let platform = &self.context.platform;
         let entry = &page.entry;
-        let shard = admitted.key.digest().shard(self.config().shards);
+        let shard = admitted.key.digest().shard(self.context.config().shards);
         let lease = LeaseRequest {
             page: entry.page.clone(),
             key: entry.key.clone(),
             selection: entry.selection.clone(),
             need: Epoch::ZERO,
             have_fence: 0,
-            seen: self.ensure_stamp(platform).await,
+            seen: self.invalidator.ensure_stamp().await,
             lagged: false,
             colo: platform.colo_name(),
             background: true,
@@ -49,11 +50,11 @@ impl<P: Platform> Engine<P> {
         let grant = match platform.shard(shard, ShardCall::Lease(lease)).await {
             Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => grant,
             Ok(_) => return,
-            Err(error) => return self.shard_failed(platform, "lease", &error),
+            Err(error) => return self.context.shard_failed("lease", &error),
         };
         // A further variant of a known page can be invented: the budget is for those too.
         let invented = !grant.first && !entry.selection.0.is_empty() && page.entry.fence == 0;
-        let invented = invented && self.isolate().borrow().memory.hits(&key_of(entry)) == 0;
+        let invented = invented && self.context.isolate().borrow().memory.hits(&key_of(entry)) == 0;
         let mut entry = entry.clone();
         entry.fence = grant.fence;
         let lease = Lease {
@@ -66,48 +67,49 @@ impl<P: Platform> Engine<P> {
             leased: entry.selection.clone(),
         };
         if invented {
-            return self.release_lease(platform, admitted, &lease).await;
+            return self.release_lease(admitted, &lease).await;
         }
         let (stamp, began, arrived) = (entry.stamp, entry.request_time, entry.response_time);
         let page = Rc::new(StoredPage { entry, body: page.body.clone() });
-        self.store_in_memory(&page);
+        self.stores.store_in_memory(&page);
         let fetch = FetchContext { lease, stamp, sent, began, arrived };
-        self.publish(platform, admitted, request, &page, &fetch).await;
+        self.publish(admitted, request, &page, &fetch).await;
     }
 
     /// Tells the shard of a page that is asked for once more where it is stored: what it has not
     /// heard of is published, what it thinks was asked for once is worth a refetch.
     pub(crate) fn note_asked_again(
         &self,
-        platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
     ) {
+        let platform = &self.context.platform;
         let entry = &page.entry;
         let plain = entry.fence > 0 && is_named(entry);
         let key = entry.key.variant(&entry.selection);
-        if plain || self.isolate().borrow().memory.hits(&key) != 1 {
+        if plain || self.context.isolate().borrow().memory.hits(&key) != 1 {
             return;
         }
-        let (now, budget) = (platform.now(), self.config().new_keys_per_second);
-        if !self.isolate().borrow_mut().claim_new_key(&entry.page.host, now, budget) {
+        let (now, budget) = (platform.now(), self.context.config().new_keys_per_second);
+        if !self.context.isolate().borrow_mut().claim_new_key(&entry.page.host, now, budget) {
             return;
         }
-        let (engine, on, page) = (self.clone(), Rc::clone(platform), Rc::clone(page));
+        let (filler, on, page) = (self.clone(), Rc::clone(platform), Rc::clone(page));
         let (key, selection) = (entry.key.clone(), entry.selection.clone());
         let request = Rc::clone(&incoming.head);
-        let sent = cacheable_request_fields(&request, admitted, &self.facts(incoming, false));
+        let sent =
+            cacheable_request_fields(&request, admitted, &self.context.facts(incoming, false));
         platform.spawn(async move {
             if page.entry.fence == 0
-                && let Admission::Serve(admitted) = admit(&request, engine.config())
+                && let Admission::Serve(admitted) = admit(&request, filler.context.config())
             {
-                engine.publish_late(&on, &admitted, &request, &page, sent).await;
+                filler.publish_late(&admitted, &request, &page, sent).await;
             }
-            let shard = key.digest().shard(engine.config().shards);
+            let shard = key.digest().shard(filler.context.config().shards);
             let asked = ShardCall::Asked { key, selection };
             if let Err(error) = on.shard(shard, asked).await {
-                engine.shard_failed(&on, "asked", &error);
+                filler.context.shard_failed("asked", &error);
             }
         });
     }

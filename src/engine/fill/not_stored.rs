@@ -4,16 +4,16 @@
 use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::left_out::impersonal_fields;
 use crate::cache::storage::{NoStore, Storage, storage};
-use crate::engine::context::Engine;
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::outcome::Work;
-use crate::engine::fill::request::{FetchContext, FillContext};
+use crate::engine::fill::request::{FetchContext, FillContext, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::gone::Gone;
+use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 use crate::http::ResponseHead;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// What follows from an answer that is not stored, for what is stored of the page.
     pub(crate) async fn not_stored_now(
         &self,
@@ -22,7 +22,7 @@ impl<P: Platform> Engine<P> {
         mut head: ResponseHead,
         mut reason: NoStore,
     ) {
-        let FillContext { platform, fill_request, admitted, .. } = *context;
+        let FillContext { fill_request, admitted, .. } = *context;
         let stored = fill_request.candidate.page.as_ref();
         if stored.is_some() && decides(head.status) && reason.is_of_the_origin() {
             match self.confirm(context, &mut fetch).await {
@@ -30,14 +30,14 @@ impl<P: Platform> Engine<P> {
                 Confirmed::Other(other, why) => (head, reason) = (other, why),
                 Confirmed::Stored => return,
                 Confirmed::Unknown => {
-                    return self.release_lease(platform, admitted, &fetch.lease).await;
+                    return self.release_lease(admitted, &fetch.lease).await;
                 }
             }
         }
         let candidate = &fill_request.candidate;
         // The page stands in for the moment.
         if is_of_the_moment(head.status) && candidate.outlives_errors() {
-            return self.release_lease(platform, admitted, &fetch.lease).await;
+            return self.release_lease(admitted, &fetch.lease).await;
         }
         let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
         let refused = Refused {
@@ -48,21 +48,22 @@ impl<P: Platform> Engine<P> {
             sent: &fetch.sent,
             arrived: fetch.arrived,
         };
-        self.mark_hit_for_pass(platform, &fill_request.incoming.head, admitted, refused).await;
+        self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         let was_there = self.record_not_stored(context, &fetch, head.status, reason).await;
         if decides(head.status) && reason.is_of_the_origin() && (stored.is_some() || was_there) {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
             let (status, reason) = (head.status, reason.as_str());
             let gone = Gone { status, reason, stamp, via: "refresh" };
             // An error is told; the next refresh tries again.
-            let _ = self.invalidate_gone(platform, admitted, gone).await;
+            let _ = self.invalidator.invalidate_gone(admitted, gone).await;
         }
     }
 
     /// Asks the origin once more, without what the visitor said beyond the key, if they said
     /// anything: before a stored page is given up for all.
     async fn confirm(&self, context: &FillContext<'_, P>, fetch: &mut FetchContext) -> Confirmed {
-        let FillContext { platform, fill_request, admitted, .. } = *context;
+        let FillContext { fill_request, admitted, .. } = *context;
+        let platform = &self.context.platform;
         let names = fill_request.candidate.vary.as_deref().unwrap_or_default();
         let fields = impersonal_fields(&fetch.sent, admitted, names);
         if fields == fetch.sent {
@@ -70,11 +71,9 @@ impl<P: Platform> Engine<P> {
         }
         fetch.began = platform.now();
         fetch.sent = fields.clone();
-        let Some(permit) = self.background_permit(platform) else { return Confirmed::Unknown };
-        let Ok(response) = self
-            .ask_as_edge(platform, admitted, fields, permit, self.config().origin_timeout)
-            .await
-        else {
+        let timeout = self.context.config().origin_timeout;
+        let Some(permit) = self.context.background_permit() else { return Confirmed::Unknown };
+        let Ok(response) = permit.fetch(page_request(admitted, fields, timeout)).await else {
             return Confirmed::Unknown;
         };
         fetch.arrived = platform.now();

@@ -8,13 +8,13 @@ use crate::cache::envelope::Record;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
-use crate::engine::context::Engine;
 use crate::engine::fill::lease::{KEY_BUDGET, Lease, StoreScope};
 use crate::engine::fill::outcome::Source;
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
+use crate::engine::parts::Filler;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{CallError, Platform, Store as _};
 use crate::index::{Grant, LeaseReply, LeaseRequest, Ready, ShardCall, ShardReply};
@@ -82,38 +82,40 @@ impl Asking {
     }
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Asks the page's shard until there is permission to fetch, or a copy that is recent enough.
     pub(crate) async fn request_permission(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
         fill: &SharedFill<P>,
     ) -> FillPermission<P> {
+        let platform = &self.context.platform;
         let mut asking = self.asking(fill_request, admitted);
         let has_page = fill_request.candidate.page.is_some();
-        if has_page
-            && let Some(page) = self.fresh_in_colo(platform, admitted, &asking.selected).await
-        {
+        if has_page && let Some(page) = self.fresh_in_colo(admitted, &asking.selected).await {
             return FillPermission::Stored(page, Source::Colo);
         }
         let began = platform.now();
-        let budget = self.config().new_keys_per_second;
+        let budget = self.context.config().new_keys_per_second;
         if !has_page
-            && !self.isolate().borrow_mut().claim_new_key(&admitted.page.host, began, budget)
+            && !self.context.isolate().borrow_mut().claim_new_key(
+                &admitted.page.host,
+                began,
+                budget,
+            )
         {
             return FillPermission::Fetch(asking.alone(KEY_BUDGET));
         }
-        asking.hits = self.isolate().borrow_mut().memory.take_hits(&admitted.key, &asking.selected);
+        asking.hits =
+            self.context.isolate().borrow_mut().memory.take_hits(&admitted.key, &asking.selected);
         while platform.now().since(began) < self.lease_wait() {
             fill.touch(platform.now());
-            let reply = match self.ask_shard(platform, fill_request, admitted, &mut asking).await {
+            let reply = match self.ask_shard(fill_request, admitted, &mut asking).await {
                 Ok(reply) => reply,
                 Err(lease) => return FillPermission::Fetch(lease),
             };
-            let permission =
-                self.permission(platform, fill_request, admitted, &mut asking, reply).await;
+            let permission = self.permission(fill_request, admitted, &mut asking, reply).await;
             if let Some(permission) = permission {
                 return permission;
             }
@@ -127,7 +129,7 @@ impl<P: Platform> Engine<P> {
     fn asking(&self, fill_request: &FillRequest<P>, admitted: &Admitted<'_>) -> Asking {
         let candidate = &fill_request.candidate;
         let selected = match &candidate.vary {
-            Some(names) => self.select(&fill_request.incoming, admitted, names),
+            Some(names) => self.context.select(&fill_request.incoming, admitted, names),
             None => Selection::default(),
         };
         let entry = candidate.page.as_ref().map(|page| &page.entry);
@@ -143,34 +145,34 @@ impl<P: Platform> Engine<P> {
     /// Asks the page's shard once; an error is how the fetch goes on without it.
     async fn ask_shard(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
         asking: &mut Asking,
     ) -> Result<LeaseReply, Lease> {
+        let platform = &self.context.platform;
         let request = LeaseRequest {
             page: admitted.page.clone(),
             key: admitted.key.clone(),
             selection: asking.selected.clone(),
             need: asking.need,
             have_fence: asking.have_fence,
-            seen: self.ensure_stamp(platform).await,
+            seen: self.invalidator.ensure_stamp().await,
             lagged: asking.lagged,
             colo: platform.colo_name(),
             background: fill_request.background,
             hits: std::mem::take(&mut asking.hits),
-            left_out: std::mem::take(&mut self.isolate().borrow_mut().left_out),
+            left_out: std::mem::take(&mut self.context.isolate().borrow_mut().left_out),
         };
-        let shard = admitted.key.digest().shard(self.config().shards);
+        let shard = admitted.key.digest().shard(self.context.config().shards);
         match platform.shard(shard, ShardCall::Lease(request)).await {
             Ok(ShardReply::Lease(reply)) => Ok(reply),
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
-                self.shard_failed(platform, "lease", &error);
+                self.context.shard_failed("lease", &error);
                 Err(std::mem::take(asking).alone("index-failed"))
             }
             Err(error) => {
-                self.shard_failed(platform, "lease", &error);
+                self.context.shard_failed("lease", &error);
                 Err(std::mem::take(asking).alone("index-unreachable"))
             }
         }
@@ -179,7 +181,6 @@ impl<P: Platform> Engine<P> {
     /// What a shard's reply permits; None to ask it again.
     async fn permission(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
         asking: &mut Asking,
@@ -187,18 +188,18 @@ impl<P: Platform> Engine<P> {
     ) -> Option<FillPermission<P>> {
         match reply {
             LeaseReply::Grant(grant) => {
-                self.isolate().borrow_mut().view.observe_epoch(grant.stamp);
+                self.context.isolate().borrow_mut().view.observe_epoch(grant.stamp);
                 return Some(FillPermission::Fetch(asking.granted(grant)));
             }
             LeaseReply::Ticket(grant) => {
                 return Some(FillPermission::Fetch(asking.ticket(grant)));
             }
             LeaseReply::Vary { names } => {
-                asking.selected = self.select(&fill_request.incoming, admitted, &names);
-                self.store_vary(platform, &admitted.key, &names).await;
+                asking.selected = self.context.select(&fill_request.incoming, admitted, &names);
+                self.stores.store_vary(&admitted.key, &names).await;
             }
             LeaseReply::Ready(ready) => {
-                return self.copy_in_l2(platform, fill_request, admitted, asking, ready).await;
+                return self.copy_in_l2(fill_request, admitted, asking, ready).await;
             }
             // Whoever holds it refreshes the page for all.
             LeaseReply::Wait { .. } if fill_request.background => {
@@ -206,10 +207,10 @@ impl<P: Platform> Engine<P> {
             }
             LeaseReply::Wait { retry, latest_fence } => {
                 asking.first_fence.get_or_insert(latest_fence);
-                platform.sleep(retry.max(Millis(20))).await;
+                self.context.platform.sleep(retry.max(Millis(20))).await;
             }
         }
-        let page = self.fresh_in_colo(platform, admitted, &asking.selected).await?;
+        let page = self.fresh_in_colo(admitted, &asking.selected).await?;
         Some(FillPermission::Stored(page, Source::Colo))
     }
 
@@ -217,14 +218,13 @@ impl<P: Platform> Engine<P> {
     /// known better.
     async fn copy_in_l2(
         &self,
-        platform: &Rc<P>,
         fill_request: &FillRequest<P>,
         admitted: &Admitted<'_>,
         asking: &mut Asking,
         ready: Ready,
     ) -> Option<FillPermission<P>> {
         let after = *asking.first_fence.get_or_insert(ready.latest_fence);
-        let page = self.read_l2(platform, &ready.l2_key).await;
+        let page = self.read_l2(&ready.l2_key).await;
         let Some(page) = page.filter(|page| self.is_variant(page, fill_request, admitted)) else {
             asking.lagged = true;
             return None;
@@ -232,11 +232,11 @@ impl<P: Platform> Engine<P> {
         if !page.entry.tags.is_empty() {
             asking.tags = page.entry.tags.clone();
         }
-        let (fresh, validity) = self.judge(platform, admitted, &page).await;
+        let (fresh, validity) = self.judge(admitted, &page).await;
         // A fetch that began after this request asked can't be older than what it waits for.
         let after = page.entry.fence > after;
         if fresh || after {
-            self.store_in_colo(platform, &page).await;
+            self.stores.store_in_colo(&page).await;
             return Some(FillPermission::Stored(page, Source::Global));
         }
         asking.need = asking.need.max(validity.need());
@@ -247,7 +247,7 @@ impl<P: Platform> Engine<P> {
     /// How long a lease is waited for: with the fetch after it no longer than tasks may go on if
     /// the visitor leaves.
     fn lease_wait(&self) -> Millis {
-        let timeout = self.config().origin_timeout;
+        let timeout = self.context.config().origin_timeout;
         let left = BACKGROUND_TASKS.0.saturating_sub(STORING.0).saturating_sub(timeout.0);
         timeout.min(Millis(left.max(SHORTEST_WAIT.0)))
     }
@@ -255,18 +255,21 @@ impl<P: Platform> Engine<P> {
     /// The variant as this colo's L1 has it, if it is fresh.
     async fn fresh_in_colo(
         &self,
-        platform: &Rc<P>,
         admitted: &Admitted<'_>,
         selected: &Selection,
     ) -> Option<Rc<StoredPage<P::Chunk>>> {
         let key = admitted.key.variant(selected);
-        let StoredRecord::Page(page) = self.read_l1(platform, &key).await? else { return None };
+        let StoredRecord::Page(page) = self.stores.read_l1(&key).await? else { return None };
         if page.entry.key != admitted.key || page.entry.selection != *selected {
             return None;
         }
-        let (fresh, _) = self.judge(platform, admitted, &page).await;
+        let (fresh, _) = self.judge(admitted, &page).await;
         if fresh {
-            self.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(&page)));
+            self.context
+                .isolate()
+                .borrow_mut()
+                .memory
+                .put(&key, StoredRecord::Page(Rc::clone(&page)));
         }
         fresh.then_some(page)
     }
@@ -274,15 +277,20 @@ impl<P: Platform> Engine<P> {
     /// Judges a copy from another tier by this isolate's own view.
     async fn judge(
         &self,
-        platform: &Rc<P>,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
     ) -> (bool, crate::cache::Validity) {
-        let max_lag = self.max_lag(admitted);
-        let health = (self.ensure_recent(platform, max_lag).await, max_lag);
+        let max_lag = self.invalidator.max_lag(admitted);
+        let health = (self.invalidator.ensure_recent(max_lag).await, max_lag);
         let entry = &page.entry;
-        let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
-        let decision = reuse(entry, validity, &admitted.directives, admitted.route, platform.now());
+        let validity = self.invalidator.validity(&entry.targets, entry.stamp, health).await;
+        let decision = reuse(
+            entry,
+            validity,
+            &admitted.directives,
+            admitted.route,
+            self.context.platform.now(),
+        );
         (matches!(decision, Reuse::Fresh { .. }), validity)
     }
 
@@ -293,11 +301,11 @@ impl<P: Platform> Engine<P> {
         admitted: &Admitted<'_>,
     ) -> bool {
         page.entry.key == admitted.key
-            && self.selects(&fill_request.incoming, admitted, &page.entry.selection)
+            && self.context.selects(&fill_request.incoming, admitted, &page.entry.selection)
     }
 
-    async fn read_l2(&self, platform: &Rc<P>, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
-        match platform.global().get(key).await {
+    async fn read_l2(&self, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
+        match self.context.platform.global().get(key).await {
             Ok(Some(stored)) => match stored.record {
                 Record::Entry(entry) => {
                     Some(Rc::new(StoredPage { entry: *entry, body: stored.body }))
@@ -306,7 +314,7 @@ impl<P: Platform> Engine<P> {
             },
             Ok(None) => None,
             Err(error) => {
-                self.store_failed(platform, Tier::Global, Operation::Get, &error);
+                self.context.store_failed(Tier::Global, Operation::Get, &error);
                 None
             }
         }

@@ -8,28 +8,28 @@ use crate::cache::errors::{decides, may_be_of_the_request};
 use crate::cache::forward::warm_fields;
 use crate::cache::storage::NoStore;
 use crate::cache::tag::TagSet;
-use crate::engine::context::Engine;
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::stored::{content_of, fresh_until, keep_until, l2_key};
 use crate::engine::memory::StoredPage;
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::once_more;
+use crate::engine::parts::Filler;
 use crate::engine::port::{CallError, Platform, Store as _, StoreError};
 use crate::http::{Fields, RequestHead};
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Puts a response into L2 under a name that is never used again, and tells the shard that
     /// name.
     pub(super) async fn publish(
         &self,
-        platform: &Rc<P>,
         admitted: &Admitted<'_>,
         request: &RequestHead,
         page: &Rc<StoredPage<P::Chunk>>,
         fetch: &FetchContext,
     ) {
+        let platform = &self.context.platform;
         let entry = &page.entry;
         let until = keep_until(entry);
         let l2_key = l2_key(entry);
@@ -38,9 +38,9 @@ impl<P: Platform> Engine<P> {
         let l2_key = match platform.global().put(&l2_key, &record, &page.body, keep).await {
             Ok(()) => Some(l2_key),
             Err(error) => {
-                self.store_failed(platform, Tier::Global, Operation::Put, &error);
+                self.context.store_failed(Tier::Global, Operation::Put, &error);
                 if !matches!(error, StoreError::TooLarge) {
-                    return self.release_lease(platform, admitted, &fetch.lease).await;
+                    return self.release_lease(admitted, &fetch.lease).await;
                 }
                 None
             }
@@ -61,7 +61,7 @@ impl<P: Platform> Engine<P> {
             keep_until: until,
             outcome: Outcome::Stored,
         };
-        self.record(platform, admitted, record).await;
+        self.record(admitted, record).await;
     }
 
     /// Tells the shard that a page's answers can't be stored (any more), or that it is gone;
@@ -74,7 +74,7 @@ impl<P: Platform> Engine<P> {
         status: u16,
         reason: NoStore,
     ) -> bool {
-        let FillContext { platform, fill_request, admitted, .. } = *context;
+        let FillContext { fill_request, admitted, .. } = *context;
         if fetch.lease.scope != StoreScope::World {
             return false;
         }
@@ -82,7 +82,7 @@ impl<P: Platform> Engine<P> {
         // the status tells.
         let personal = fill_request.candidate.page.is_none() && may_be_of_the_request(status);
         if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
-            self.release_lease(platform, admitted, &fetch.lease).await;
+            self.release_lease(admitted, &fetch.lease).await;
             return false;
         }
         let outcome = match status {
@@ -105,37 +105,29 @@ impl<P: Platform> Engine<P> {
             keep_until: Timestamp::ZERO,
             outcome,
         };
-        self.record(platform, admitted, request).await.is_some_and(|recorded| recorded.dropped)
+        self.record(admitted, request).await.is_some_and(|recorded| recorded.dropped)
     }
 
-    async fn record(
-        &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        request: RecordRequest,
-    ) -> Option<Recorded> {
-        let shard = admitted.key.digest().shard(self.config().shards);
+    async fn record(&self, admitted: &Admitted<'_>, request: RecordRequest) -> Option<Recorded> {
+        let platform = &self.context.platform;
+        let shard = admitted.key.digest().shard(self.context.config().shards);
         match once_more::shard(&**platform, shard, ShardCall::Record(request)).await {
             Ok(ShardReply::Recorded(recorded)) => {
-                self.refetched(recorded.refetch);
+                self.context.refetched(recorded.refetch);
                 return Some(recorded);
             }
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
-                self.shard_failed(platform, "record", &error);
+                self.context.shard_failed("record", &error);
             }
-            Err(error) => self.shard_failed(platform, "record", &error),
+            Err(error) => self.context.shard_failed("record", &error),
         }
         None
     }
 
     /// Gives a lease back with nothing to record.
-    pub(crate) async fn release_lease(
-        &self,
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        lease: &Lease,
-    ) {
+    pub(crate) async fn release_lease(&self, admitted: &Admitted<'_>, lease: &Lease) {
+        let platform = &self.context.platform;
         if lease.scope != StoreScope::World {
             return;
         }
@@ -144,10 +136,10 @@ impl<P: Platform> Engine<P> {
             selection: lease.leased.clone(),
             fence: lease.fence,
         };
-        let shard = admitted.key.digest().shard(self.config().shards);
+        let shard = admitted.key.digest().shard(self.context.config().shards);
         let release = ShardCall::Release(release);
         if let Err(error) = once_more::shard(&**platform, shard, release).await {
-            self.shard_failed(platform, "release", &error);
+            self.context.shard_failed("release", &error);
         }
     }
 }

@@ -2,15 +2,18 @@
 
 use std::rc::Rc;
 
-use crate::base::time::{Epoch, Seconds, Timestamp};
+use crate::base::time::{Epoch, Millis, Seconds, Timestamp};
 use crate::cache::admission::Admitted;
+use crate::cache::entry::Entry;
 use crate::cache::key::CacheKey;
-use crate::cache::storage::StorageInput;
+use crate::cache::storage::{Storable, StorageInput};
+use crate::cache::tag::TagSet;
+use crate::cache::variant::selection;
 use crate::engine::context::Incoming;
 use crate::engine::fill::lease::Lease;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::memory::StoredPage;
-use crate::engine::port::Platform;
+use crate::engine::port::{Content, OriginRequest, Platform};
 use crate::http::cache_status::Forward;
 use crate::http::{Fields, RequestHead, ResponseHead};
 
@@ -99,7 +102,6 @@ pub(crate) struct FillRequest<P: Platform> {
 
 /// A fill under way: what its steps share.
 pub(crate) struct FillContext<'a, P: Platform> {
-    pub(crate) platform: &'a Rc<P>,
     pub(crate) fill_request: &'a FillRequest<P>,
     pub(crate) admitted: &'a Admitted<'a>,
     pub(crate) fill: &'a SharedFill<P>,
@@ -135,5 +137,55 @@ impl FetchContext {
             request_time: self.began,
             response_time: self.arrived,
         }
+    }
+
+    /// The entry that a storable response becomes.
+    pub(crate) fn entry(
+        &self,
+        request: &RequestHead,
+        admitted: &Admitted<'_>,
+        storable: Storable,
+        status: u16,
+    ) -> Entry {
+        // A response without tags inherits the known ones: a cache in front of the origin may have
+        // dropped them.
+        let tags: TagSet =
+            if storable.tags.is_empty() { self.lease.tags.clone() } else { storable.tags };
+        let mut names = storable.selection_names;
+        names.extend(self.lease.vary.iter().cloned());
+        names.sort();
+        names.dedup();
+        let selected = selection(&names, request, admitted, &self.sent);
+        Entry {
+            key: admitted.key.clone(),
+            page: admitted.page.clone(),
+            selection: selected,
+            status,
+            fields: storable.fields,
+            targets: admitted.page.targets(&tags),
+            tags,
+            stamp: self.stamp,
+            fence: self.lease.fence,
+            request_time: self.began,
+            response_time: self.arrived,
+            initial_age: storable.initial_age,
+            freshness: storable.freshness,
+            body_length: 0,
+        }
+    }
+}
+
+/// A request of the edge's own for a page.
+pub(crate) fn page_request<S, C>(
+    admitted: &Admitted<'_>,
+    fields: Fields,
+    timeout: Millis,
+) -> OriginRequest<S, C> {
+    OriginRequest {
+        method: "GET".to_owned(),
+        target: admitted.page.path_and_query(),
+        fields,
+        content: Content::None,
+        timeout,
     }
 }

@@ -9,68 +9,67 @@ use futures_util::future::select;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::control::metrics::Counter;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::leader_only::LeaderOnlySlot;
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::{BEAT, SharedFill};
+use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 
 /// How long a failed background refresh keeps others from trying again.
 const REFRESH_PAUSE: Millis = Millis(2_000);
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Refreshes a stored response without anyone waiting for it.
     pub(crate) fn refresh(
         &self,
-        platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: Candidate<P>,
         now: Timestamp,
     ) {
-        let key = self.fill_key(incoming, admitted, &candidate);
-        let limit = Millis(self.config().origin_timeout.0 * 2);
-        if self.isolate().borrow_mut().shared_fill(&key, now, limit).is_none() {
+        let key = self.context.fill_key(incoming, admitted, &candidate);
+        let limit = Millis(self.context.config().origin_timeout.0 * 2);
+        if self.context.isolate().borrow_mut().shared_fill(&key, now, limit).is_none() {
             let fill_request =
                 FillRequest { incoming: incoming.share(), candidate, key, background: true };
             match self.room_for_refresh(&fill_request) {
-                Some(work) => drop(self.start_fill(platform, fill_request, work, now)),
-                None => self.count(Counter::RefreshPutOff),
+                Some(work) => drop(self.start_fill(fill_request, work, now)),
+                None => self.context.count(Counter::RefreshPutOff),
             }
         }
     }
 
     pub(crate) fn start_fill(
         &self,
-        platform: &Rc<P>,
         fill_request: FillRequest<P>,
         work: Work,
         now: Timestamp,
     ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
         let fill = SharedFill::begin(work, now);
-        let leader_only = self.take_off_as(platform, fill_request, work, fill.clone());
+        let leader_only = self.take_off_as(fill_request, work, fill.clone());
         (fill, leader_only)
     }
 
     /// The same as a fill that has begun.
     pub(crate) fn take_off_as(
         &self,
-        platform: &Rc<P>,
         fill_request: FillRequest<P>,
         work: Work,
         fill: SharedFill<P>,
     ) -> LeaderOnlySlot<P> {
+        let platform = &self.context.platform;
         let leader_only = LeaderOnlySlot::default();
-        self.isolate().borrow_mut().watch_fill(&fill);
-        self.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
-        let (engine, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
+        self.context.isolate().borrow_mut().watch_fill(&fill);
+        self.context.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
+        let (filler, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
         let on = Rc::clone(platform);
         platform.spawn(async move {
             match work {
-                Work::Queue => engine.queue_refresh(&on, &fill_request, &running).await,
+                Work::Queue => filler.queue_refresh(&fill_request, &running).await,
                 Work::Fetch | Work::Refresh | Work::Ended => {
-                    let fill = Box::pin(engine.run_fill(&on, &fill_request, &running, &slot));
+                    let fill = Box::pin(filler.run_fill(&fill_request, &running, &slot));
                     let beat = Box::pin(async {
                         loop {
                             running.beat(on.now());
@@ -95,7 +94,7 @@ impl<P: Platform> Engine<P> {
             {
                 on.sleep(REFRESH_PAUSE).await;
             }
-            engine.isolate().borrow_mut().end_fill(&fill_request.key, &running);
+            filler.context.isolate().borrow_mut().end_fill(&fill_request.key, &running);
         });
         leader_only
     }

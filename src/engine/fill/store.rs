@@ -4,25 +4,22 @@
 use std::rc::Rc;
 
 use crate::cache::Validity;
-use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::key::CacheKey;
 use crate::cache::storage::{NoStore, Storable};
-use crate::cache::tag::TagSet;
-use crate::cache::variant::{never_forwarded, selection};
+use crate::cache::variant::never_forwarded;
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
 use crate::engine::fill::late::is_named;
 use crate::engine::fill::lease::{KEY_BUDGET, StoreScope};
 use crate::engine::fill::outcome::{FillOutcome, StorageNote};
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::stored::{is_beyond_l2, stated_length};
 use crate::engine::memory::StoredPage;
+use crate::engine::parts::Filler;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _};
-use crate::http::RequestHead;
 use crate::journal::view::Verdict;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Filler<P> {
     /// Takes a storable response in: its body streams to all who wait, and is stored once it is
     /// whole.
     pub(crate) async fn store_streamed(
@@ -32,11 +29,12 @@ impl<P: Platform> Engine<P> {
         response: OriginResponse<P::Stream>,
         fetch: &FetchContext,
     ) {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, admitted, fill } = *context;
+        let platform = &self.context.platform;
         let unsent = never_forwarded(&storable.selection_names, admitted);
-        self.vary_not_forwarded(platform, &admitted.page, &unsent);
+        self.context.vary_not_forwarded(&admitted.page, &unsent);
         let head = &fill_request.incoming.head;
-        let mut entry = self.entry(head, admitted, storable, response.head.status, fetch);
+        let mut entry = fetch.entry(head, admitted, storable, response.head.status);
         let stated = stated_length(&response.head.fields);
         let most_bytes = platform.global().most_bytes();
         let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(&entry, length, most_bytes));
@@ -52,21 +50,21 @@ impl<P: Platform> Engine<P> {
             arriving.fields.set("age", age);
         }
         fill.resolve(FillOutcome::Streaming(Rc::new(arriving), note), platform.now());
-        let end = self.read_body(platform, response.body, stated, fill).await;
+        let end = self.read_body(response.body, stated, fill).await;
         fill.finish(end, platform.now());
         let body = match (end, fill.body()) {
             (Ok(()), Some(body)) => body,
             (Ok(()), None) => {
-                self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-                return self.release_lease(platform, admitted, &fetch.lease).await;
+                self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+                return self.release_lease(admitted, &fetch.lease).await;
             }
             (Err(error), _) => {
                 // Who asks from now on is not to share what is broken.
-                self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-                self.origin_failed(platform, &admitted.page.url(), error);
-                self.release_lease(platform, admitted, &fetch.lease).await;
+                self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+                self.context.origin_failed(&admitted.page.url(), error);
+                self.release_lease(admitted, &fetch.lease).await;
                 if fill_request.background && error == OriginError::Timeout {
-                    self.queue_warm(platform, fill_request, admitted).await;
+                    self.queue_warm(fill_request, admitted).await;
                 }
                 return;
             }
@@ -87,9 +85,10 @@ impl<P: Platform> Engine<P> {
         fetch: &FetchContext,
         reason: NoStore,
     ) {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, admitted, fill } = *context;
+        let platform = &self.context.platform;
         let head = &fill_request.incoming.head;
-        let mut entry = self.entry(head, admitted, storable, response.head.status, fetch);
+        let mut entry = fetch.entry(head, admitted, storable, response.head.status);
         if let Some(age) = response.head.fields.get("age") {
             entry.fields.set("age", age);
         }
@@ -98,51 +97,16 @@ impl<P: Platform> Engine<P> {
         // From now on it is listed for its bytes alone, and nobody joins it.
         let listed = CacheKey::from_stored(platform.unique());
         {
-            let mut isolate = self.isolate().borrow_mut();
+            let mut isolate = self.context.isolate().borrow_mut();
             isolate.end_fill(&fill_request.key, fill);
             isolate.fills.insert(listed.clone(), fill.clone());
         }
         fill.resolve(FillOutcome::Streaming(Rc::new(entry), note), platform.now());
-        let end = self.read_body(platform, response.body, stated, fill).await;
+        let end = self.read_body(response.body, stated, fill).await;
         fill.finish(end, platform.now());
-        self.isolate().borrow_mut().end_fill(&listed, fill);
+        self.context.isolate().borrow_mut().end_fill(&listed, fill);
         if let Err(error) = end {
-            self.origin_failed(platform, &admitted.page.url(), error);
-        }
-    }
-
-    pub(crate) fn entry(
-        &self,
-        request: &RequestHead,
-        admitted: &Admitted<'_>,
-        storable: Storable,
-        status: u16,
-        fetch: &FetchContext,
-    ) -> Entry {
-        // A response without tags inherits the known ones: a cache in front of the origin may have
-        // dropped them.
-        let tags: TagSet =
-            if storable.tags.is_empty() { fetch.lease.tags.clone() } else { storable.tags };
-        let mut names = storable.selection_names;
-        names.extend(fetch.lease.vary.iter().cloned());
-        names.sort();
-        names.dedup();
-        let selected = selection(&names, request, admitted, &fetch.sent);
-        Entry {
-            key: admitted.key.clone(),
-            page: admitted.page.clone(),
-            selection: selected,
-            status,
-            fields: storable.fields,
-            targets: admitted.page.targets(&tags),
-            tags,
-            stamp: fetch.stamp,
-            fence: fetch.lease.fence,
-            request_time: fetch.began,
-            response_time: fetch.arrived,
-            initial_age: storable.initial_age,
-            freshness: storable.freshness,
-            body_length: 0,
+            self.context.origin_failed(&admitted.page.url(), error);
         }
     }
 
@@ -154,41 +118,39 @@ impl<P: Platform> Engine<P> {
         page: &Rc<StoredPage<P::Chunk>>,
         fetch: &FetchContext,
     ) {
-        let FillContext { platform, fill_request, admitted, fill } = *context;
-        self.count(Counter::FillStored);
+        let FillContext { fill_request, admitted, fill } = *context;
+        self.context.count(Counter::FillStored);
         let entry = &page.entry;
         let lease = &fetch.lease;
         let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
         // Hard-invalidated during the fetch: answer the waiting requests, don't store.
-        if self.is_hard_invalidated(platform, entry) {
-            self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-            return self.release_lease(platform, admitted, lease).await;
+        if self.is_hard_invalidated(entry) {
+            self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+            return self.release_lease(admitted, lease).await;
         }
-        self.store_in_memory(page);
-        self.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+        self.stores.store_in_memory(page);
+        self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
         if !names.is_empty() {
-            self.store_vary(platform, &admitted.key, &names).await;
+            self.stores.store_vary(&admitted.key, &names).await;
         }
-        self.store_in_colo(platform, page).await;
+        self.stores.store_in_colo(page).await;
         let untagged_newcomer = lease.first && entry.tags.is_empty();
         match lease.scope {
-            StoreScope::World if untagged_newcomer => {
-                self.release_lease(platform, admitted, lease).await
-            }
+            StoreScope::World if untagged_newcomer => self.release_lease(admitted, lease).await,
             StoreScope::World => {
-                self.publish(platform, admitted, &fill_request.incoming.head, page, fetch).await
+                self.publish(admitted, &fill_request.incoming.head, page, fetch).await
             }
             StoreScope::Colo(KEY_BUDGET) if is_named(entry) => {
                 let request = &fill_request.incoming.head;
-                self.publish_late(platform, admitted, request, page, fetch.sent.clone()).await;
+                self.publish_late(admitted, request, page, fetch.sent.clone()).await;
             }
-            StoreScope::Colo(KEY_BUDGET) => self.isolate().borrow_mut().left_out += 1,
+            StoreScope::Colo(KEY_BUDGET) => self.context.isolate().borrow_mut().left_out += 1,
             StoreScope::Colo(_) => {}
         }
     }
 
-    pub(crate) fn is_hard_invalidated(&self, platform: &Rc<P>, entry: &Entry) -> bool {
-        match self.validity_now(platform, entry) {
+    pub(crate) fn is_hard_invalidated(&self, entry: &Entry) -> bool {
+        match self.invalidator.validity_now(entry) {
             Verdict::Known(Validity::Hard { .. } | Validity::Dropped { .. }) | Verdict::Unknown => {
                 true
             }

@@ -1,15 +1,13 @@
 //! An invalidation on its way into the journal: the same for every API that asks for one.
 
-use std::rc::Rc;
-
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
 use crate::control::revalidate::RevalidateCommand;
-use crate::engine::context::Engine;
 use crate::engine::once_more;
+use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Found, TargetRow};
 use crate::journal::{Append, Appended, JournalReply, Mode};
@@ -46,11 +44,10 @@ pub(crate) enum InvalidationReceipt {
     },
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Invalidator<P> {
     /// Records an invalidation, counts it and writes its line.
     pub(crate) async fn invalidate(
         &self,
-        platform: &Rc<P>,
         command: &RevalidateCommand,
         id: String,
         body_digest: String,
@@ -67,14 +64,14 @@ impl<P: Platform> Engine<P> {
             uncounted: !requester.counted,
             unsafe_method: false,
         };
-        let recorded = match self.append(platform, append).await {
+        let recorded = match self.append(append).await {
             Ok(Appended::New { epoch, pages, warming, unknown, .. }) => {
                 InvalidationReceipt::New { epoch, pages, warming, unknown: unknown.unwrap_or(0) }
             }
             Ok(Appended::Repeated { epoch }) => InvalidationReceipt::Repeated { epoch },
             Ok(Appended::Conflict) => return Err(Problem::id_conflict()),
             Err(error) => {
-                self.journal_failed(platform, "append", &error);
+                self.context.journal_failed("append", &error);
                 return Err(match error {
                     CallError::Overloaded(_) => Problem::overloaded(),
                     CallError::Unreachable(_)
@@ -88,7 +85,7 @@ impl<P: Platform> Engine<P> {
             Mode::Soft => (Counter::RevalidateSoft, "soft"),
             Mode::Hard => (Counter::RevalidateHard, "hard"),
         };
-        self.count(counter);
+        self.context.count(counter);
         let (InvalidationReceipt::New { epoch, .. } | InvalidationReceipt::Repeated { epoch }) =
             recorded;
         let event = Event::Revalidated {
@@ -100,16 +97,13 @@ impl<P: Platform> Engine<P> {
             via: requester.via,
             reason: &command.reason,
         };
-        self.log(platform, &event);
+        self.context.log(&event);
         Ok(recorded)
     }
 
     /// Appends to the journal; this isolate's view sees it at once.
-    pub(crate) async fn append(
-        &self,
-        platform: &Rc<P>,
-        append: Append,
-    ) -> Result<Appended, CallError> {
+    pub(crate) async fn append(&self, append: Append) -> Result<Appended, CallError> {
+        let platform = &self.context.platform;
         let asked = platform.now();
         let targets: Vec<TargetHash> = append.targets.iter().map(Target::hash).collect();
         let mode = append.mode;
@@ -136,7 +130,7 @@ impl<P: Platform> Engine<P> {
             };
             let rows = targets.iter().map(row).collect();
             let found = Found { head: epoch, rows, buckets: Vec::new() };
-            self.isolate().borrow_mut().view.apply_lookup(&targets, &found, asked);
+            self.context.isolate().borrow_mut().view.apply_lookup(&targets, &found, asked);
         }
         Ok(appended)
     }

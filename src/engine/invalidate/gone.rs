@@ -6,13 +6,11 @@
 //! even while the origin fails. Only what the origin answers to a request without anything personal
 //! counts: what one visitor says beyond the key may be the reason of the answer.
 
-use std::rc::Rc;
-
 use crate::base::time::Epoch;
 use crate::cache::admission::Admitted;
 use crate::cache::tag::Target;
 use crate::control::log::Event;
-use crate::engine::context::Engine;
+use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::{Append, Appended, Mode};
 
@@ -29,7 +27,7 @@ pub(crate) struct Gone<'a> {
     pub(crate) via: &'static str,
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Invalidator<P> {
     /// Invalidates a page that is no answer any more, in this isolate at once, everywhere through
     /// the journal.
     ///
@@ -37,7 +35,6 @@ impl<P: Platform> Engine<P> {
     /// When the journal has not recorded it.
     pub(crate) async fn invalidate_gone(
         &self,
-        platform: &Rc<P>,
         admitted: &Admitted<'_>,
         gone: Gone<'_>,
     ) -> Result<(), CallError> {
@@ -54,7 +51,7 @@ impl<P: Platform> Engine<P> {
             unsafe_method: false,
         };
         let id = append.id.clone();
-        let appended = self.append(platform, append).await;
+        let appended = self.append(append).await;
         match appended {
             Ok(Appended::New { epoch, .. }) => {
                 let (caller, via, targets, mode) = ("origin", gone.via, 1, "hard");
@@ -67,12 +64,12 @@ impl<P: Platform> Engine<P> {
                     via,
                     reason: &reason,
                 };
-                self.log(platform, &event);
+                self.context.log(&event);
                 Ok(())
             }
             Ok(Appended::Repeated { .. } | Appended::Conflict) => Ok(()),
             Err(error) => {
-                self.journal_failed(platform, "append", &error);
+                self.context.journal_failed("append", &error);
                 Err(error)
             }
         }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use crate::base::sql::Sql;
 use crate::control::log::Event;
-use crate::engine::context::Engine;
 use crate::engine::invalidate::journal_host::JournalHost;
+use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
 use crate::engine::warm::ShardHost;
 use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
@@ -39,17 +39,17 @@ pub(crate) async fn announce_places<P: Platform, S: Sql>(
     Ok(())
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Invalidator<P> {
     /// Hands pages over to their new shard.
     pub(crate) async fn hand_over<S: Sql>(
         &self,
-        platform: &Rc<P>,
         shard_host: &ShardHost<S>,
         task: MoveTask,
     ) -> Result<(), ShardError> {
+        let platform = &self.context.platform;
         let call = ShardCall::Move(task.message.clone());
         let failed = |error: &CallError| {
-            self.shard_failed(platform, "move", error);
+            self.context.shard_failed("move", error);
             false
         };
         let taken = match platform.shard(task.message.own, call).await {

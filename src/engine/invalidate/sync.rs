@@ -17,9 +17,9 @@ use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::tag::TargetHash;
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
 use crate::engine::fill::shared::LOOK_INTERVAL;
 use crate::engine::observe::{Operation, Tier};
+use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Delta, SharedDelta};
 use crate::journal::view::{Applied, Verdict, ViewHealth};
@@ -34,29 +34,31 @@ const MAX_SHARED_ROWS: usize = 5_000;
 /// The most pages of a delta that one sync asks for.
 const MAX_PAGES: usize = 64;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Invalidator<P> {
     /// The bound that holds for a request: its route's, or the site's.
     pub(crate) fn max_lag(&self, admitted: &Admitted<'_>) -> Millis {
-        admitted.route.max_lag.unwrap_or(self.config().max_lag)
+        admitted.route.max_lag.unwrap_or(self.context.config().max_lag)
     }
 
     /// How far the view can be relied on for this request, after a sync if one is due.
-    pub(crate) async fn ensure_recent(&self, platform: &Rc<P>, max_lag: Millis) -> ViewHealth {
-        let config = self.config();
+    pub(crate) async fn ensure_recent(&self, max_lag: Millis) -> ViewHealth {
+        let platform = &self.context.platform;
+        let config = self.context.config();
         let now = platform.now();
-        let health = self.isolate().borrow().view.health(now, max_lag, config.sync_interval);
+        let health =
+            self.context.isolate().borrow().view.health(now, max_lag, config.sync_interval);
         match health {
             ViewHealth::Recent { refresh } => {
                 // Shared news may be so old already that the next are due: then half an interval
                 // passes first.
                 let pause = Millis(config.sync_interval.0 / 2);
-                let synced = self.isolate().borrow().synced;
+                let synced = self.context.isolate().borrow().synced;
                 let rested = synced.is_none_or(|at| now.since(at) >= pause);
                 if refresh && rested && self.claim_sync(now) {
-                    let (engine, on) = (self.clone(), Rc::clone(platform));
+                    let (invalidator, on) = (self.clone(), Rc::clone(platform));
                     platform.spawn(async move {
-                        on.sleep(engine.stagger(&on)).await;
-                        engine.sync(&on, max_lag).await;
+                        on.sleep(invalidator.stagger()).await;
+                        invalidator.sync(max_lag).await;
                     });
                 }
                 health
@@ -65,46 +67,51 @@ impl<P: Platform> Engine<P> {
             | ViewHealth::Outdated
             | ViewHealth::JournalLost
             | ViewHealth::JournalLostTooLong => {
-                self.sync_before_answering(platform, now, max_lag).await;
+                self.sync_before_answering(now, max_lag).await;
                 let now = platform.now();
-                let view = &self.isolate().borrow().view;
+                let view = &self.context.isolate().borrow().view;
                 view.health_after_failure(now, max_lag, config.journal_lost_limit)
             }
         }
     }
 
-    async fn sync_before_answering(&self, platform: &Rc<P>, began: Timestamp, max_lag: Millis) {
+    async fn sync_before_answering(&self, began: Timestamp, max_lag: Millis) {
+        let platform = &self.context.platform;
         // Twice: another request's sync may have been content with news that are too old for this
         // one's bound.
         for _ in 0..2 {
-            let failed = self.isolate().borrow().sync_failed;
-            if failed.is_some_and(|at| began.since(at) < self.config().sync_interval) {
+            let failed = self.context.isolate().borrow().sync_failed;
+            if failed.is_some_and(|at| began.since(at) < self.context.config().sync_interval) {
                 return;
             }
             if self.claim_sync(platform.now()) {
-                return self.sync(platform, max_lag).await;
+                return self.sync(max_lag).await;
             }
-            while self.isolate().borrow().syncing.is_some()
+            while self.context.isolate().borrow().syncing.is_some()
                 && platform.now().since(began) < SHARED_WAIT
             {
                 platform.sleep(LOOK_INTERVAL).await;
             }
-            if self.is_clear(platform, max_lag) {
+            if self.is_clear(max_lag) {
                 return;
             }
         }
     }
 
-    fn is_clear(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
-        let sync_interval = self.config().sync_interval;
-        let health = self.isolate().borrow().view.health(platform.now(), max_lag, sync_interval);
+    fn is_clear(&self, max_lag: Millis) -> bool {
+        let sync_interval = self.context.config().sync_interval;
+        let now = self.context.platform.now();
+        let view = &self.context.isolate().borrow().view;
+        let health = view.health(now, max_lag, sync_interval);
         matches!(health, ViewHealth::Recent { .. })
     }
 
     fn claim_sync(&self, now: Timestamp) -> bool {
-        let mut isolate = self.isolate().borrow_mut();
+        let mut isolate = self.context.isolate().borrow_mut();
         if isolate.syncing.is_some_and(|began| now.since(began) < SYNC_LAPSE)
-            || isolate.sync_failed.is_some_and(|at| now.since(at) < self.config().sync_interval)
+            || isolate
+                .sync_failed
+                .is_some_and(|at| now.since(at) < self.context.config().sync_interval)
         {
             return false;
         }
@@ -113,46 +120,49 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Asks the journal for what is new, page by page.
-    async fn sync(&self, platform: &Rc<P>, max_lag: Millis) {
-        let done = self.sync_pages(platform, max_lag).await;
-        self.count(if done { Counter::Sync } else { Counter::SyncFailed });
-        let mut isolate = self.isolate().borrow_mut();
+    async fn sync(&self, max_lag: Millis) {
+        let platform = &self.context.platform;
+        let done = self.sync_pages(max_lag).await;
+        self.context.count(if done { Counter::Sync } else { Counter::SyncFailed });
+        let mut isolate = self.context.isolate().borrow_mut();
         isolate.syncing = None;
         isolate.synced = Some(platform.now());
         isolate.sync_failed = (!done).then(|| platform.now());
     }
 
-    async fn sync_pages(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
-        if self.take_shared(platform, max_lag).await {
+    async fn sync_pages(&self, max_lag: Millis) -> bool {
+        let platform = &self.context.platform;
+        if self.take_shared(max_lag).await {
             return true;
         }
         for _ in 0..MAX_PAGES {
             // A view's age counts from before its sync was sent.
             let asked = platform.now();
-            let request = self.isolate().borrow().view.request();
+            let request = self.context.isolate().borrow().view.request();
             match platform.journal(JournalCall::Sync(request)).await {
                 Ok(JournalReply::Delta(delta)) => {
-                    let applied = self.isolate().borrow_mut().view.apply(&delta, asked, true);
+                    let applied =
+                        self.context.isolate().borrow_mut().view.apply(&delta, asked, true);
                     match applied {
                         Applied::Whole => {
-                            self.share(platform, asked, delta).await;
+                            self.share(asked, delta).await;
                             return true;
                         }
                         Applied::Page => {}
                         Applied::Ahead | Applied::Older => {
                             let error = CallError::Unknown("a delta that does not connect".into());
-                            self.journal_failed(platform, "sync", &error);
+                            self.context.journal_failed("sync", &error);
                             return false;
                         }
                     }
                 }
                 Ok(other) => {
                     let error = CallError::Unknown(other.name().into());
-                    self.journal_failed(platform, "sync", &error);
+                    self.context.journal_failed("sync", &error);
                     return false;
                 }
                 Err(error) => {
-                    self.journal_failed(platform, "sync", &error);
+                    self.context.journal_failed("sync", &error);
                     return false;
                 }
             }
@@ -162,36 +172,39 @@ impl<P: Platform> Engine<P> {
 
     /// A pause, other each time, before a sync in the background: the isolates of a colo that
     /// shared the last news would else all ask for the next at once.
-    fn stagger(&self, platform: &Rc<P>) -> Millis {
+    fn stagger(&self) -> Millis {
         let mut hasher = SipHasher13::new();
-        hasher.write(platform.unique().as_bytes());
-        Millis(hasher.finish() % (self.config().sync_interval.0 / 4).max(1))
+        hasher.write(self.context.platform.unique().as_bytes());
+        Millis(hasher.finish() % (self.context.config().sync_interval.0 / 4).max(1))
     }
 
     /// Takes news that another isolate of the colo shared; false if there are none, or none that
     /// make this view recent. A view's age counts from when that isolate asked (`asker_time`), and
     /// is checked again after (`age_recheck`).
-    async fn take_shared(&self, platform: &Rc<P>, max_lag: Millis) -> bool {
-        let shared = match platform.shared_delta().await {
+    async fn take_shared(&self, max_lag: Millis) -> bool {
+        let shared = match self.context.platform.shared_delta().await {
             Ok(Some(shared)) => shared,
             Ok(None) => return false,
             Err(error) => {
-                self.store_failed(platform, Tier::Colo, Operation::Get, &error);
+                self.context.store_failed(Tier::Colo, Operation::Get, &error);
                 return false;
             }
         };
-        let applied = self.isolate().borrow_mut().view.apply(&shared.delta, shared.asked, false);
-        applied == Applied::Whole && self.is_clear(platform, max_lag)
+        let applied =
+            self.context.isolate().borrow_mut().view.apply(&shared.delta, shared.asked, false);
+        applied == Applied::Whole && self.is_clear(max_lag)
     }
 
     /// Shares news that came whole.
-    async fn share(&self, platform: &Rc<P>, asked: Timestamp, delta: Delta) {
+    async fn share(&self, asked: Timestamp, delta: Delta) {
         if delta.rows.len() > MAX_SHARED_ROWS {
             return;
         }
         let shared = SharedDelta { asked, delta };
-        if let Err(error) = platform.share_delta(&shared, self.config().sync_interval).await {
-            self.store_failed(platform, Tier::Colo, Operation::Put, &error);
+        if let Err(error) =
+            self.context.platform.share_delta(&shared, self.context.config().sync_interval).await
+        {
+            self.context.store_failed(Tier::Colo, Operation::Put, &error);
         }
     }
 
@@ -199,19 +212,18 @@ impl<P: Platform> Engine<P> {
     /// What can't be said is [`Validity::JournalLostTooLong`].
     pub(crate) async fn validity(
         &self,
-        platform: &Rc<P>,
         targets: &[TargetHash],
         stamp: Epoch,
         (health, max_lag): (ViewHealth, Millis),
     ) -> Validity {
         // A stamp that the journal does not know tells it, at the next sync, that it was restored
         // from a backup.
-        self.isolate().borrow_mut().view.observe_epoch(stamp);
-        match self.verdict(platform, targets, stamp, (health, max_lag)) {
+        self.context.isolate().borrow_mut().view.observe_epoch(stamp);
+        match self.verdict(targets, stamp, (health, max_lag)) {
             Verdict::Known(validity) => validity,
             Verdict::Unknown => {
-                self.look_up_targets(platform, targets).await;
-                match self.verdict(platform, targets, stamp, (health, max_lag)) {
+                self.look_up_targets(targets).await;
+                match self.verdict(targets, stamp, (health, max_lag)) {
                     Verdict::Known(validity) => validity,
                     Verdict::Unknown => Validity::JournalLostTooLong,
                 }
@@ -221,47 +233,49 @@ impl<P: Platform> Engine<P> {
 
     fn verdict(
         &self,
-        platform: &Rc<P>,
         targets: &[TargetHash],
         stamp: Epoch,
         (health, max_lag): (ViewHealth, Millis),
     ) -> Verdict {
-        self.isolate().borrow().view.validity(targets, stamp, health, platform.now(), max_lag)
+        let now = self.context.platform.now();
+        let view = &self.context.isolate().borrow().view;
+        view.validity(targets, stamp, health, now, max_lag)
     }
 
     /// What this view knows against a stored response, however old the view is.
-    pub(crate) fn validity_now(&self, platform: &Rc<P>, entry: &Entry) -> Verdict {
-        let health = (ViewHealth::Recent { refresh: false }, self.config().max_lag);
-        self.verdict(platform, &entry.targets, entry.stamp, health)
+    pub(crate) fn validity_now(&self, entry: &Entry) -> Verdict {
+        let health = (ViewHealth::Recent { refresh: false }, self.context.config().max_lag);
+        self.verdict(&entry.targets, entry.stamp, health)
     }
 
     /// The stamp of a fetch that starts now. Without any answer of the journal it is zero: what is
     /// fetched then counts as older than every invalidation.
-    pub(crate) async fn ensure_stamp(&self, platform: &Rc<P>) -> Epoch {
-        if self.isolate().borrow().view.stamp().is_none() {
-            self.look_up_targets(platform, &[]).await;
+    pub(crate) async fn ensure_stamp(&self) -> Epoch {
+        if self.context.isolate().borrow().view.stamp().is_none() {
+            self.look_up_targets(&[]).await;
         }
-        self.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO)
+        self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO)
     }
 
-    async fn look_up_targets(&self, platform: &Rc<P>, targets: &[TargetHash]) {
+    async fn look_up_targets(&self, targets: &[TargetHash]) {
+        let platform = &self.context.platform;
         let asked = platform.now();
-        let failed = self.isolate().borrow().sync_failed;
-        if failed.is_some_and(|at| asked.since(at) < self.config().sync_interval) {
+        let failed = self.context.isolate().borrow().sync_failed;
+        if failed.is_some_and(|at| asked.since(at) < self.context.config().sync_interval) {
             return;
         }
-        let request = self.isolate().borrow().view.lookup_request(targets);
+        let request = self.context.isolate().borrow().view.lookup_request(targets);
         match platform.journal(JournalCall::Lookup(request)).await {
             Ok(JournalReply::Found(found)) => {
-                self.isolate().borrow_mut().view.apply_lookup(targets, &found, asked);
+                self.context.isolate().borrow_mut().view.apply_lookup(targets, &found, asked);
             }
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
-                self.journal_failed(platform, "lookup", &error);
+                self.context.journal_failed("lookup", &error);
             }
             Err(error) => {
-                self.isolate().borrow_mut().sync_failed = Some(platform.now());
-                self.journal_failed(platform, "lookup", &error);
+                self.context.isolate().borrow_mut().sync_failed = Some(platform.now());
+                self.context.journal_failed("lookup", &error);
             }
         }
     }

@@ -13,9 +13,9 @@ use crate::cache::key::{CacheKey, KeyDigest, Page};
 use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
 use crate::engine::fill::shared::LOOK_INTERVAL;
 use crate::engine::invalidate::changes::{Change, Next, number};
+use crate::engine::parts::Invalidator;
 use crate::engine::port::Platform;
 use crate::http::{RequestHead, loop_guard};
 use crate::index::{ShardCall, ShardReply};
@@ -39,16 +39,16 @@ pub(crate) enum OwnChange {
     Pass,
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Invalidator<P> {
     /// Notes that an unsafe request may have changed pages. Returns once the journal has them,
     /// after [`JOURNAL_WAIT`] at most, or at once if they go together with others.
     pub(crate) async fn note_changes(
         &self,
-        platform: &Rc<P>,
         request: &RequestHead,
         pages: Vec<Page>,
         invalidation: Invalidation,
     ) {
+        let platform = &self.context.platform;
         let mode = match invalidation {
             Invalidation::Nothing => return,
             Invalidation::Soft => Mode::Soft,
@@ -62,26 +62,26 @@ impl<P: Platform> Engine<P> {
         let pages: Vec<Change> = pages.into_iter().map(change).collect();
         let now = platform.now();
         let gathered = {
-            let mut isolate = self.isolate().borrow_mut();
+            let mut isolate = self.context.isolate().borrow_mut();
             isolate.changes.bind(who(request), &pages, now);
             isolate.changes.gather(pages, now)
         };
-        self.count_many(Counter::UnsafeDropped, gathered.dropped);
+        self.context.count_many(Counter::UnsafeDropped, gathered.dropped);
         match gathered.next {
             Next::Nothing => {}
             Next::Wait(span) => {
-                let (engine, on) = (self.clone(), Rc::clone(platform));
+                let (invalidator, on) = (self.clone(), Rc::clone(platform));
                 platform.spawn(async move {
                     on.sleep(span).await;
-                    let pages = engine.isolate().borrow_mut().changes.take(on.now());
-                    engine.carry_changes(&on, pages).await;
+                    let pages = invalidator.context.isolate().borrow_mut().changes.take(on.now());
+                    invalidator.carry_changes(pages).await;
                 });
             }
             Next::Carry(pages) => {
                 let done = Rc::new(Cell::new(false));
-                let (engine, on, done_too) = (self.clone(), Rc::clone(platform), Rc::clone(&done));
+                let (invalidator, done_too) = (self.clone(), Rc::clone(&done));
                 platform.spawn(async move {
-                    engine.carry_changes(&on, pages).await;
+                    invalidator.carry_changes(pages).await;
                     done_too.set(true);
                 });
                 while !done.get() && platform.now().since(now) < JOURNAL_WAIT {
@@ -103,7 +103,7 @@ impl<P: Platform> Engine<P> {
         need: Epoch,
         now: Timestamp,
     ) -> OwnChange {
-        let changes = &self.isolate().borrow().changes;
+        let changes = &self.context.isolate().borrow().changes;
         match changes.own(|| who(request), page, now) {
             Some(bound) if fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) => {
                 let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
@@ -113,15 +113,16 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    async fn carry_changes(&self, platform: &Rc<P>, pages: Vec<Change>) {
+    async fn carry_changes(&self, pages: Vec<Change>) {
+        let platform = &self.context.platform;
         let asked = platform.now();
         let name = |change: &Change| number(&change.page.purge_name());
         let mut unknown: Vec<u64> = pages.iter().map(name).collect();
-        let pages = self.stored_ones(platform, pages).await;
+        let pages = self.stored_ones(pages).await;
         let known: Vec<u64> = pages.iter().map(name).collect();
         unknown.retain(|name| !known.contains(name));
-        self.isolate().borrow_mut().changes.note_unknown(&unknown, asked);
-        self.count_many(Counter::UnsafeUnknown, unknown.len() as u64);
+        self.context.isolate().borrow_mut().changes.note_unknown(&unknown, asked);
+        self.context.count_many(Counter::UnsafeUnknown, unknown.len() as u64);
         for mode in [Mode::Soft, Mode::Hard] {
             let those = pages.iter().filter(|change| change.mode == mode);
             let urls: Vec<String> = those.map(|change| change.page.purge_name()).collect();
@@ -130,23 +131,23 @@ impl<P: Platform> Engine<P> {
             if targets.is_empty() {
                 continue;
             }
-            self.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
-            let append = Self::unsafe_append(platform, targets, mode);
+            self.context.count_many(Counter::UnsafeInvalidated, targets.len() as u64);
+            let append = self.unsafe_append(targets, mode);
             let sent = platform.now();
-            match self.append(platform, append).await {
+            match self.append(append).await {
                 Ok(Appended::New { epoch, .. } | Appended::Repeated { epoch }) => {
-                    self.isolate().borrow_mut().changes.acknowledge(&names, epoch, sent);
+                    self.context.isolate().borrow_mut().changes.acknowledge(&names, epoch, sent);
                 }
                 Ok(Appended::Conflict) => {}
-                Err(error) => self.journal_failed(platform, "append", &error),
+                Err(error) => self.context.journal_failed("append", &error),
             }
         }
     }
 
     /// An invalidation by an unsafe request.
-    fn unsafe_append(platform: &Rc<P>, targets: Vec<Target>, mode: Mode) -> Append {
+    fn unsafe_append(&self, targets: Vec<Target>, mode: Mode) -> Append {
         Append {
-            id: format!("unsafe-{}", platform.unique()),
+            id: format!("unsafe-{}", self.context.platform.unique()),
             body_digest: String::new(),
             targets,
             mode,
@@ -160,13 +161,14 @@ impl<P: Platform> Engine<P> {
 
     /// Those of the pages that are stored, as far as this isolate and their shards know. Where it
     /// can't be said they count as stored.
-    async fn stored_ones(&self, platform: &Rc<P>, pages: Vec<Change>) -> Vec<Change> {
-        let shards = self.config().shards;
+    async fn stored_ones(&self, pages: Vec<Change>) -> Vec<Change> {
+        let shards = self.context.config().shards;
         let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
         let mut stored = vec![false; pages.len()];
         for (at, change) in pages.iter().enumerate() {
             let keys = self.keys_of(change);
-            let held = |key: &CacheKey| self.isolate().borrow_mut().memory.get(key).is_some();
+            let held =
+                |key: &CacheKey| self.context.isolate().borrow_mut().memory.get(key).is_some();
             match keys.filter(|keys| !keys.iter().any(held)) {
                 None => stored[at] = true,
                 Some(keys) => {
@@ -179,14 +181,15 @@ impl<P: Platform> Engine<P> {
         let calls = (0..shards).zip(asked).filter(|(_, those)| !those.is_empty()).map(
             |(shard, those)| async move {
                 let keys = those.iter().map(|(_, digest)| digest.clone()).collect();
-                let known = match platform.shard(shard, ShardCall::Known { keys }).await {
-                    Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
-                    Ok(_) => vec![true; those.len()],
-                    Err(error) => {
-                        self.shard_failed(platform, "known", &error);
-                        vec![true; those.len()]
-                    }
-                };
+                let known =
+                    match self.context.platform.shard(shard, ShardCall::Known { keys }).await {
+                        Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
+                        Ok(_) => vec![true; those.len()],
+                        Err(error) => {
+                            self.context.shard_failed("known", &error);
+                            vec![true; those.len()]
+                        }
+                    };
                 those.into_iter().map(|(at, _)| at).zip(known).collect::<Vec<_>>()
             },
         );
@@ -198,7 +201,7 @@ impl<P: Platform> Engine<P> {
 
     /// The keys under which a page may be stored; none if they depend on who asks.
     fn keys_of(&self, change: &Change) -> Option<Vec<CacheKey>> {
-        let (config, page) = (self.config(), &change.page);
+        let (config, page) = (self.context.config(), &change.page);
         let route = config.route(&page.host, &page.path);
         let aliases = config.host_aliases.iter().filter(|(_, name)| *name == page.purge_host);
         let hosts = aliases.map(|(alias, _)| alias).chain([&page.host, &page.purge_host]);

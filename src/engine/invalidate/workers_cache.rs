@@ -1,25 +1,20 @@
 //! Workers Caching at work: the entrypoint whose responses the platform keeps purges them, for the
 //! journal's object.
 
-use std::rc::Rc;
-
 use serde_json::Value;
 
 use crate::base::json::{parse_json, write_value};
 use crate::control::problem::{Problem, ProblemKind};
-use crate::engine::context::Engine;
 use crate::engine::operate::answer;
+use crate::engine::parts::Invalidator;
 use crate::engine::port::{Platform, PurgeError};
 use crate::engine::serve::response::Answer;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Invalidator<P> {
     /// Purges by the options in a call's body; what is soft is marked as stale, where the platform
     /// can do that.
-    pub(crate) async fn purge_workers_cache(
-        &self,
-        platform: &Rc<P>,
-        body: &[u8],
-    ) -> Result<Answer<P>, Problem> {
+    pub(crate) async fn purge_workers_cache(&self, body: &[u8]) -> Result<Answer<P>, Problem> {
+        let platform = &self.context.platform;
         let Ok(Value::Object(mut options)) = parse_json(body) else {
             let detail = "Send the options of a purge as an object in JSON.";
             return Err(Problem::new(ProblemKind::MalformedBody, detail));

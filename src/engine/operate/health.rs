@@ -1,40 +1,38 @@
 //! What operators see of the edge: `healthz` and `metrics`.
 
-use std::rc::Rc;
-
 use crate::control::healthz::{Health, HealthReason};
 use crate::control::metrics;
 use crate::control::metrics::Gauge;
 use crate::control::problem::Problem;
-use crate::engine::context::Engine;
 use crate::engine::once_more;
 use crate::engine::operate::{Guard, answer};
+use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Operator<P> {
     /// Strangers learn whether the edge is ready, and nothing else.
     pub(super) async fn healthz(
         &self,
-        platform: &Rc<P>,
         head: &RequestHead,
         guard: &Guard<'_>,
     ) -> Result<Answer<P>, Problem> {
         let known = guard.secrets.knows_if_asked(&head.fields)?;
-        let health = self.health(platform, guard).await;
+        let health = self.health(guard).await;
         let body = if known { health.body() } else { health.body_for_strangers() };
         Ok(answer(health.status(), body))
     }
 
     /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health.
     /// Nothing while it is out of reach, which is told otherwise.
-    pub(super) async fn journal_status(&self, platform: &Rc<P>) -> JournalStatus {
+    pub(super) async fn journal_status(&self) -> JournalStatus {
+        let platform = &self.context.platform;
         let now = platform.now();
-        if let Some((at, status)) = &self.isolate().borrow().journal_status
-            && now.since(*at) < self.config().sync_interval
+        if let Some((at, status)) = &self.context.isolate().borrow().journal_status
+            && now.since(*at) < self.context.config().sync_interval
         {
             return status.clone();
         }
@@ -42,20 +40,21 @@ impl<P: Platform> Engine<P> {
             Ok(JournalReply::Status(status)) => status,
             Ok(_) => JournalStatus::default(),
             Err(error) => {
-                self.journal_failed(platform, "status", &error);
+                self.context.journal_failed("status", &error);
                 JournalStatus::default()
             }
         };
-        self.isolate().borrow_mut().journal_status = Some((now, status.clone()));
+        self.context.isolate().borrow_mut().journal_status = Some((now, status.clone()));
         status
     }
 
-    pub(super) async fn metrics(&self, platform: &Rc<P>) -> Answer<P> {
-        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
+    pub(super) async fn metrics(&self) -> Answer<P> {
+        let platform = &self.context.platform;
+        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status().await;
         let failing =
             front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
         let waiting = front_caches.iter().map(|front_cache| front_cache.waiting).sum();
-        let mut isolate = self.isolate().borrow_mut();
+        let mut isolate = self.context.isolate().borrow_mut();
         let now = platform.now();
         let fills = isolate.fills.len() as u64;
         let fill_bytes = isolate.fill_bytes();
@@ -95,10 +94,10 @@ impl<P: Platform> Engine<P> {
         Answer::new(200, fields, Body::Whole(P::chunk(text.as_bytes())), cache_status)
     }
 
-    async fn health(&self, platform: &Rc<P>, guard: &Guard<'_>) -> Health {
+    async fn health(&self, guard: &Guard<'_>) -> Health {
         let mut reasons = guard.problems.to_vec();
-        self.ensure_recent(platform, self.config().max_lag).await;
-        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status(platform).await;
+        self.invalidator.ensure_recent(self.context.config().max_lag).await;
+        let JournalStatus { front_caches, shards_moving, .. } = self.journal_status().await;
         if shards_moving > 0 {
             reasons.push(HealthReason::Resharding(shards_moving));
         }
@@ -110,9 +109,9 @@ impl<P: Platform> Engine<P> {
         if !failed.is_empty() {
             reasons.push(HealthReason::FrontCacheFailed(failed));
         }
-        let now = platform.now();
-        let config = self.config();
-        let view = &self.isolate().borrow().view;
+        let now = self.context.platform.now();
+        let config = self.context.config();
+        let view = &self.context.isolate().borrow().view;
         let view_age = view.as_of().map(|as_of| now.since(as_of));
         match view_age {
             None => reasons.push(HealthReason::Cold),

@@ -1,29 +1,23 @@
 //! What operators ask of the index: pages of a tag, tags of a page, progress of a job.
 
-use std::rc::Rc;
-
 use crate::cache::tag::Tag;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::{FailedPage, JobReply, JobState, PageRow, PagesReply, VariantRow};
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
-use crate::engine::context::Engine;
 use crate::engine::once_more;
+use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::index::{JobProgress, PageInfo, Retrying, ShardCall, ShardReply};
 use crate::journal::{JobRecord, JournalCall, JournalReply};
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Operator<P> {
     /// The pages that carry a tag: shard by shard, from where the last part ended.
-    pub(crate) async fn tag_pages(
-        &self,
-        platform: &Rc<P>,
-        tag: Tag,
-        paging: &Paging,
-    ) -> Result<PagesReply, Problem> {
+    pub(crate) async fn tag_pages(&self, tag: Tag, paging: &Paging) -> Result<PagesReply, Problem> {
+        let platform = &self.context.platform;
         let (mut shard, mut cursor) = parse_cursor(paging.cursor.as_deref())?;
         let mut pages = Vec::new();
-        let shards = self.shards(platform).await;
+        let shards = self.shards().await;
         while shard < shards {
             let limit = paging.limit.saturating_sub(pages.len() as u32);
             if limit == 0 {
@@ -40,7 +34,7 @@ impl<P: Platform> Engine<P> {
                 }
                 Ok(_) => return Err(Problem::not_recorded("index-failed")),
                 Err(error) => {
-                    self.shard_failed(platform, "tag-pages", &error);
+                    self.context.shard_failed("tag-pages", &error);
                     return Err(Problem::not_recorded("index-unreachable"));
                 }
             }
@@ -51,18 +45,14 @@ impl<P: Platform> Engine<P> {
     }
 
     /// What the index knows of one URL.
-    pub(crate) async fn pages_of(
-        &self,
-        platform: &Rc<P>,
-        url: &str,
-    ) -> Result<PagesReply, Problem> {
-        let config = self.config();
+    pub(crate) async fn pages_of(&self, url: &str) -> Result<PagesReply, Problem> {
+        let config = self.context.config();
         let target = url_target(url, config, &page_query(config)).map_err(|error| {
             Problem::new(ProblemKind::InvalidValue, format!("url: {}.", error.as_str())).at("url")
         })?;
         let call = ShardCall::PagesByUrl { url: target.name().to_owned() };
         let mut pages = Vec::new();
-        for reply in self.ask_all(platform, &call).await? {
+        for reply in self.ask_all(&call).await? {
             if let ShardReply::Pages { pages: found, .. } = reply {
                 pages.extend(found.iter().map(page_row));
             }
@@ -71,25 +61,22 @@ impl<P: Platform> Engine<P> {
     }
 
     /// An invalidation as the journal remembers it.
-    pub(crate) async fn job(
-        &self,
-        platform: &Rc<P>,
-        id: &str,
-    ) -> Result<Option<JobRecord>, Problem> {
+    pub(crate) async fn job(&self, id: &str) -> Result<Option<JobRecord>, Problem> {
+        let platform = &self.context.platform;
         match once_more::journal(&**platform, JournalCall::Job { id: id.to_owned() }).await {
             Ok(JournalReply::Job { job }) => Ok(job),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {
-                self.journal_failed(platform, "job", &error);
+                self.context.journal_failed("job", &error);
                 Err(Problem::not_recorded("journal-unreachable"))
             }
         }
     }
 
     /// How far a job is, over all shards.
-    pub(crate) async fn progress(&self, platform: &Rc<P>, id: &str) -> Result<JobReply, Problem> {
-        let job = self.job(platform, id).await?;
-        let replies = self.ask_all(platform, &ShardCall::Job { id: id.to_owned() }).await?;
+    pub(crate) async fn progress(&self, id: &str) -> Result<JobReply, Problem> {
+        let job = self.job(id).await?;
+        let replies = self.ask_all(&ShardCall::Job { id: id.to_owned() }).await?;
         let parts: Vec<_> = replies
             .into_iter()
             .filter_map(

@@ -11,6 +11,7 @@ use std::rc::Rc;
 use futures_util::future::join_all;
 
 use crate::base::time::Millis;
+use crate::config::Config;
 use crate::control::auth::{Caller, Claim};
 use crate::control::healthz::HealthReason;
 use crate::control::problem::{Problem, ProblemKind};
@@ -21,7 +22,7 @@ use crate::control::secret::Secrets;
 use crate::control::targets::page_query;
 use crate::control::{purge_apis, reply, revalidate};
 use crate::engine::bodies::Peer;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::outcome::Work;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::shared::SharedFill;
@@ -29,6 +30,7 @@ use crate::engine::fill::stored::stated_length;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::once_more;
 use crate::engine::operate::progress::Questions;
+use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::request_body::{NotArrived, peer_of};
 use crate::engine::serve::response::{Answer, Body};
@@ -57,52 +59,49 @@ const MOST_FAILURES: u32 = 5;
 /// The longest a stream of progress lasts.
 const STREAM_LIMIT: Millis = Millis(600_000);
 
-impl<P: Platform> Engine<P> {
-    /// The call to the edge itself that a request makes, if it is one.
-    #[must_use]
-    pub fn own_call(&self, request: &RequestHead) -> Option<OwnCall> {
-        match purge_apis::route(request, self.config()) {
-            Some(Ok(call)) => Some(OwnCall::PurgeApi(call)),
-            Some(Err(problem)) => Some(OwnCall::Control(Err(problem))),
-            None => route(request, &self.config().control_prefix).map(OwnCall::Control),
-        }
+/// The call to the edge itself that a request makes, if it is one.
+#[must_use]
+pub fn own_call(request: &RequestHead, config: &Config) -> Option<OwnCall> {
+    match purge_apis::route(request, config) {
+        Some(Ok(call)) => Some(OwnCall::PurgeApi(call)),
+        Some(Err(problem)) => Some(OwnCall::Control(Err(problem))),
+        None => route(request, &config.control_prefix).map(OwnCall::Control),
     }
+}
 
+impl<P: Platform> Operator<P> {
     /// Answers a call to the edge itself.
     pub async fn operate(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         call: OwnCall,
         guard: &Guard<'_>,
     ) -> Answer<P> {
         match call {
-            OwnCall::Control(call) => self.control(platform, incoming, call, guard).await,
-            OwnCall::PurgeApi(call) => self.translate(platform, incoming, &call, guard).await,
+            OwnCall::Control(call) => self.control(incoming, call, guard).await,
+            OwnCall::PurgeApi(call) => self.translate(incoming, &call, guard).await,
         }
     }
 
     async fn control(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         call: Result<ControlCall, Problem>,
         guard: &Guard<'_>,
     ) -> Answer<P> {
         let name = call.as_ref().map_or("unknown", ControlCall::as_str);
         let answer = match call {
-            Ok(call) => self.allowed(platform, incoming, call, guard).await,
+            Ok(call) => self.allowed(incoming, call, guard).await,
             Err(problem) => Err(problem),
         };
         answer.unwrap_or_else(|problem| {
-            self.control_refused(platform, name, &problem);
+            self.context.control_refused(name, &problem);
             Answer::problem(&problem, CacheStatus::default().detail("control"))
         })
     }
 
     async fn allowed(
         &self,
-        platform: &Rc<P>,
         mut incoming: Incoming<P>,
         call: ControlCall,
         guard: &Guard<'_>,
@@ -112,7 +111,8 @@ impl<P: Platform> Engine<P> {
         // looked at is read.
         let (caller, body) = match call.scope() {
             Some(scope) => {
-                let mut claim = guard.secrets.claim(&head.fields, scope, platform.now())?;
+                let mut claim =
+                    guard.secrets.claim(&head.fields, scope, self.context.platform.now())?;
                 let needed = call.has_body() || matches!(claim, Claim::Signed(_));
                 let stream = incoming.body.take().filter(|_| needed);
                 let peer = match claim {
@@ -120,33 +120,31 @@ impl<P: Platform> Engine<P> {
                     Claim::Signed(_) => peer_of(&head),
                 };
                 let see = |piece: &[u8]| claim.update(piece);
-                let body = self.body(platform, &head, peer, stream, see).await?;
+                let body = self.body(&head, peer, stream, see).await?;
                 (Some(claim.finish()?), body)
             }
             None => (None, Vec::new()),
         };
         match (call, caller) {
-            (ControlCall::Revalidate, Some(caller)) => {
-                self.revalidate(platform, &body, &caller).await
-            }
+            (ControlCall::Revalidate, Some(caller)) => self.revalidate(&body, &caller).await,
             (ControlCall::Job { id }, _) => {
-                let job = self.progress(platform, &id).await?;
+                let job = self.progress(&id).await?;
                 Ok(answer(200, json(&job)))
             }
-            (ControlCall::JobEvents { id }, _) => self.stream_progress(platform, id).await,
-            (ControlCall::Replay { id }, _) => self.replay(platform, id).await,
+            (ControlCall::JobEvents { id }, _) => self.stream_progress(id).await,
+            (ControlCall::Replay { id }, _) => self.replay(id).await,
             (ControlCall::TagPages { tag, paging }, _) => {
-                let pages = self.tag_pages(platform, tag, &paging).await?;
+                let pages = self.tag_pages(tag, &paging).await?;
                 Ok(answer(200, json(&pages)))
             }
             (ControlCall::Pages { url }, _) => {
-                let pages = self.pages_of(platform, &url).await?;
+                let pages = self.pages_of(&url).await?;
                 Ok(answer(200, json(&pages)))
             }
-            (ControlCall::WorkersCache, _) => self.purge_workers_cache(platform, &body).await,
-            (ControlCall::Warm, _) => self.order_warms(platform, &body).await,
-            (ControlCall::Metrics, _) => Ok(self.metrics(platform).await),
-            (ControlCall::Healthz, _) => self.healthz(platform, &head, guard).await,
+            (ControlCall::WorkersCache, _) => self.invalidator.purge_workers_cache(&body).await,
+            (ControlCall::Warm, _) => self.order_warms(&body).await,
+            (ControlCall::Metrics, _) => Ok(self.metrics().await),
+            (ControlCall::Healthz, _) => self.healthz(&head, guard).await,
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
             }
@@ -154,8 +152,8 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Puts the failed pages of a job into the warm queues again.
-    async fn replay(&self, platform: &Rc<P>, job: String) -> Result<Answer<P>, Problem> {
-        let replies = self.ask_all(platform, &ShardCall::Replay { job }).await?;
+    async fn replay(&self, job: String) -> Result<Answer<P>, Problem> {
+        let replies = self.ask_all(&ShardCall::Replay { job }).await?;
         let counts = replies
             .iter()
             .map(|reply| if let ShardReply::Replayed { count } = reply { *count } else { 0 });
@@ -166,7 +164,6 @@ impl<P: Platform> Engine<P> {
     /// The whole of a call's body; `see` is shown each piece as it arrives.
     pub(crate) async fn body(
         &self,
-        platform: &Rc<P>,
         head: &RequestHead,
         peer: Peer,
         stream: Option<P::Stream>,
@@ -178,7 +175,7 @@ impl<P: Platform> Engine<P> {
         }
         let most = revalidate::MAX_BODY_BYTES;
         let see = |piece: &P::Chunk| see(&P::bytes(piece));
-        let body = self.read_request_body(platform, peer, stream, most, see);
+        let body = self.context.read_request_body(peer, stream, most, see);
         match body.await {
             Ok(body) => Ok(P::bytes(&body)),
             Err(NotArrived::TooLarge(length)) => {
@@ -194,32 +191,27 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    async fn revalidate(
-        &self,
-        platform: &Rc<P>,
-        body: &[u8],
-        caller: &Caller,
-    ) -> Result<Answer<P>, Problem> {
-        let config = self.config();
+    async fn revalidate(&self, body: &[u8], caller: &Caller) -> Result<Answer<P>, Problem> {
+        let config = self.context.config();
         let command = revalidate::parse(body, config, &page_query(config))?;
         if command.dry_run {
-            return self.count_pages(platform, command).await;
+            return self.count_pages(command).await;
         }
         let id = match caller {
             Caller::Webhook { id } => id.clone(),
-            Caller::Token { .. } | Caller::Trusted { .. } => platform.unique(),
+            Caller::Token { .. } | Caller::Trusted { .. } => self.context.platform.unique(),
         };
         let body_digest = revalidate::body_digest(body);
         let requester = Requester { caller: caller.name(), via: "control", counted: true };
         let recorded =
-            self.invalidate(platform, &command, id.clone(), body_digest, requester).await?;
+            self.invalidator.invalidate(&command, id.clone(), body_digest, requester).await?;
         let (epoch, pages, warming, unknown, repeated) = match recorded {
             InvalidationReceipt::New { epoch, pages, warming, unknown } => {
                 (epoch, pages, warming, unknown, false)
             }
             InvalidationReceipt::Repeated { epoch } => (epoch, None, None, 0, true),
         };
-        let (pages, warming) = self.wait(platform, &id, command.wait, (pages, warming)).await;
+        let (pages, warming) = self.wait(&id, command.wait, (pages, warming)).await;
         let notes = command.notes;
         let accepted =
             Accepted { id, epoch, pages, warming, unknown, dry_run: false, repeated, notes };
@@ -229,20 +221,20 @@ impl<P: Platform> Engine<P> {
     /// Waits for a job's warms for at most `wait`; what is known of the pages by then.
     async fn wait(
         &self,
-        platform: &Rc<P>,
         id: &str,
         wait: Millis,
         known: (Option<u64>, Option<u64>),
     ) -> (Option<u64>, Option<u64>) {
+        let platform = &self.context.platform;
         let began = platform.now();
         let mut known = known;
-        let objects = u32::from(self.shards(platform).await) + 1;
+        let objects = u32::from(self.shards().await) + 1;
         let mut questions = Questions::new();
         while platform.now().since(began) < wait {
             let elapsed = platform.now().since(began);
             let Some(pause) = questions.next(objects, elapsed) else { break };
             platform.sleep(pause).await;
-            let Ok(job) = self.progress(platform, id).await else { continue };
+            let Ok(job) = self.progress(id).await else { continue };
             known = (Some(job.pages), Some(job.queued + job.running));
             if job.ended() {
                 break;
@@ -251,13 +243,9 @@ impl<P: Platform> Engine<P> {
         known
     }
 
-    async fn count_pages(
-        &self,
-        platform: &Rc<P>,
-        command: RevalidateCommand,
-    ) -> Result<Answer<P>, Problem> {
+    async fn count_pages(&self, command: RevalidateCommand) -> Result<Answer<P>, Problem> {
         let call = ShardCall::Count { targets: command.targets };
-        let replies = self.ask_all(platform, &call).await?;
+        let replies = self.ask_all(&call).await?;
         let mut pages = Some(0);
         for reply in replies {
             pages = match (pages, reply) {
@@ -267,7 +255,7 @@ impl<P: Platform> Engine<P> {
         }
         let accepted = Accepted {
             id: String::new(),
-            epoch: self.ensure_stamp(platform).await,
+            epoch: self.invalidator.ensure_stamp().await,
             pages,
             warming: Some(0),
             unknown: 0,
@@ -278,16 +266,17 @@ impl<P: Platform> Engine<P> {
         Ok(answer(200, json(&accepted)))
     }
 
-    async fn stream_progress(&self, platform: &Rc<P>, id: String) -> Result<Answer<P>, Problem> {
-        let first = self.progress(platform, &id).await?;
+    async fn stream_progress(&self, id: String) -> Result<Answer<P>, Problem> {
+        let platform = &self.context.platform;
+        let first = self.progress(&id).await?;
         let began = platform.now();
         let fill = SharedFill::begin(Work::Fetch, began);
-        self.isolate().borrow_mut().watch_fill(&fill);
+        self.context.isolate().borrow_mut().watch_fill(&fill);
         let reader = BodyReader::of_fill(&fill, true, STREAM_LIMIT, began);
         fill.open_window();
         fill.push(P::chunk(&first.event()), began);
-        let objects = u32::from(self.shards(platform).await) + 1;
-        let (engine, on, stream) = (self.clone(), Rc::clone(platform), fill);
+        let objects = u32::from(self.shards().await) + 1;
+        let (operator, on, stream) = (self.clone(), Rc::clone(platform), fill);
         platform.spawn(async move {
             let mut last = first;
             let (mut questions, mut failures) = (Questions::new(), 0);
@@ -299,7 +288,7 @@ impl<P: Platform> Engine<P> {
                     Some(_) if failures >= MOST_FAILURES => "index-unreachable",
                     Some(pause) => {
                         on.sleep(pause).await;
-                        match engine.progress(&on, &id).await {
+                        match operator.progress(&id).await {
                             Ok(job) if job != last => {
                                 failures = 0;
                                 stream.push(P::chunk(&job.event()), on.now());
@@ -323,23 +312,20 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Asks every shard the same.
-    pub(crate) async fn ask_all(
-        &self,
-        platform: &Rc<P>,
-        call: &ShardCall,
-    ) -> Result<Vec<ShardReply>, Problem> {
-        let shards = self.shards(platform).await;
+    pub(crate) async fn ask_all(&self, call: &ShardCall) -> Result<Vec<ShardReply>, Problem> {
+        let platform = &self.context.platform;
+        let shards = self.shards().await;
         let asked = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
         join_all(asked).await.into_iter().collect::<Result<_, _>>().map_err(|error| {
-            self.shard_failed(platform, "ask-all", &error);
+            self.context.shard_failed("ask-all", &error);
             Problem::not_recorded("index-unreachable")
         })
     }
 
     /// How many shards may know something; while the journal is out of reach, which is told
     /// otherwise, those of the settings.
-    pub(crate) async fn shards(&self, platform: &Rc<P>) -> u16 {
-        self.journal_status(platform).await.shards.max(self.config().shards)
+    pub(crate) async fn shards(&self) -> u16 {
+        self.journal_status().await.shards.max(self.context.config().shards)
     }
 }
 

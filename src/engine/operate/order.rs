@@ -1,7 +1,5 @@
 //! Warms that operators order: by URL, or by sitemap.
 
-use std::rc::Rc;
-
 use crate::cache::admission::page_of_url;
 use crate::cache::key::CacheKey;
 use crate::control::problem::{Problem, ProblemKind};
@@ -10,36 +8,27 @@ use crate::control::revalidate::body_digest;
 use crate::control::targets::url_target;
 use crate::control::warm;
 use crate::control::warm::WarmCommand;
-use crate::engine::context::Engine;
 use crate::engine::once_more;
 use crate::engine::operate::answer;
+use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::Answer;
 use crate::engine::warm::import::{order_of, warm_request_of};
 use crate::index::ShardCall;
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Operator<P> {
     /// Queues what a call names, and answers with the job that it counts for.
-    pub(crate) async fn order_warms(
-        &self,
-        platform: &Rc<P>,
-        body: &[u8],
-    ) -> Result<Answer<P>, Problem> {
+    pub(crate) async fn order_warms(&self, body: &[u8]) -> Result<Answer<P>, Problem> {
         let command = warm::parse(body)?;
-        let job = format!("warm-{}", body_digest(platform.unique().as_bytes()));
+        let job = format!("warm-{}", body_digest(self.context.platform.unique().as_bytes()));
         match command {
-            WarmCommand::Urls(urls) => self.order_urls(platform, &urls, job).await,
-            WarmCommand::Sitemap(url) => self.order_sitemap(platform, &url, job).await,
+            WarmCommand::Urls(urls) => self.order_urls(&urls, job).await,
+            WarmCommand::Sitemap(url) => self.order_sitemap(&url, job).await,
         }
     }
 
-    async fn order_urls(
-        &self,
-        platform: &Rc<P>,
-        urls: &[String],
-        job: String,
-    ) -> Result<Answer<P>, Problem> {
-        let config = self.config();
+    async fn order_urls(&self, urls: &[String], job: String) -> Result<Answer<P>, Problem> {
+        let config = self.context.config();
         let mut orders = Vec::with_capacity(urls.len());
         for (at, url) in urls.iter().enumerate() {
             let bad = |why: &str| invalid(format!("urls[{at}]"), why);
@@ -50,20 +39,16 @@ impl<P: Platform> Engine<P> {
                 order.ok_or_else(|| bad("pages of its route, or of its depth, are not cached"))?,
             ));
         }
-        if self.order_all(platform, orders).await.len() < urls.len() {
+        if self.warmer.order_all(orders).await.len() < urls.len() {
             return Err(Problem::not_recorded("index-unreachable"));
         }
         Ok(accepted(&job, Some(urls.len())))
     }
 
     /// The sitemap's own shard reads it, from its alarm: how many pages it lists is known later.
-    async fn order_sitemap(
-        &self,
-        platform: &Rc<P>,
-        url: &str,
-        job: String,
-    ) -> Result<Answer<P>, Problem> {
-        let config = self.config();
+    async fn order_sitemap(&self, url: &str, job: String) -> Result<Answer<P>, Problem> {
+        let platform = &self.context.platform;
+        let config = self.context.config();
         let bad = |why: &str| invalid("sitemap".to_owned(), why);
         // The same rules as for every URL of the control API.
         let as_given = |_: &str, _: &str, query: &str| Some(query.to_owned());
@@ -73,7 +58,7 @@ impl<P: Platform> Engine<P> {
         let shard = key.digest().shard(config.shards);
         let call = ShardCall::Import(order_of(page, key, &job));
         once_more::shard(&**platform, shard, call).await.map_err(|error| {
-            self.shard_failed(platform, "import", &error);
+            self.context.shard_failed("import", &error);
             Problem::not_recorded("index-unreachable")
         })?;
         Ok(accepted(&job, None))

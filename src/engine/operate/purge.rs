@@ -10,9 +10,10 @@ use crate::control::carried::{carrier, trusted_or_carried};
 use crate::control::problem::Problem;
 use crate::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::operate::Guard;
+use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::request_body::peer_of;
 use crate::engine::serve::response::{Answer, Body};
@@ -22,19 +23,18 @@ use crate::journal::Mode;
 /// The field of a request that asks for a page to be refreshed.
 const WARM_UP: &str = "x-edge-isr-warmup";
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Operator<P> {
     /// Answers a call of another cache's API in its own words.
     pub(crate) async fn translate(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         call: &Call,
         guard: &Guard<'_>,
     ) -> Answer<P> {
-        let reply = match self.translated(platform, incoming, call, guard).await {
+        let reply = match self.translated(incoming, call, guard).await {
             Ok(reply) => reply,
             Err(refusal) => {
-                self.control_refused(platform, call.api.name(), &refusal.problem());
+                self.context.control_refused(call.api.name(), &refusal.problem());
                 call.refused(&refusal)
             }
         };
@@ -44,19 +44,19 @@ impl<P: Platform> Engine<P> {
 
     async fn translated(
         &self,
-        platform: &Rc<P>,
         mut incoming: Incoming<P>,
         call: &Call,
         guard: &Guard<'_>,
     ) -> Result<Reply, PurgeRefusal> {
+        let platform = &self.context.platform;
         let head = Rc::clone(&incoming.head);
-        let (head, config) = (&head, self.config());
+        let (head, config) = (&head, self.context.config());
         // Who can't prove anything is refused before the body is read.
         call.claim(head, guard.secrets, config, platform.now())?;
-        let body = self.body(platform, head, peer_of(head), incoming.body.take(), |_| {}).await?;
+        let body = self.body(head, peer_of(head), incoming.body.take(), |_| {}).await?;
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
-            let job = self.job(platform, &id).await?;
+            let job = self.job(&id).await?;
             return Ok(call.status(job.as_ref(), platform.now(), config.max_lag));
         }
         let purge = call.read(head, &body, config)?;
@@ -65,13 +65,12 @@ impl<P: Platform> Engine<P> {
             None => platform.unique(),
         };
         let requester = Requester { caller: caller.name(), via: call.api.name(), counted: false };
-        let epoch = self.record_purge(platform, &purge, &id, requester).await?;
+        let epoch = self.record_purge(&purge, &id, requester).await?;
         Ok(purge.accepted(&PurgeOutcome { id: &id, epoch, at: platform.now() }))
     }
 
     async fn record_purge(
         &self,
-        platform: &Rc<P>,
         purge: &Purge,
         id: &str,
         requester: Requester<'_>,
@@ -80,7 +79,8 @@ impl<P: Platform> Engine<P> {
         // The body may differ in its form where it asks for the same.
         let asked = serde_json::to_vec(&(&command.targets, command.mode)).unwrap_or_default();
         let digest = body_digest(&asked);
-        let recorded = self.invalidate(platform, command, id.to_owned(), digest, requester).await?;
+        let recorded =
+            self.invalidator.invalidate(command, id.to_owned(), digest, requester).await?;
         let (InvalidationReceipt::New { epoch, .. } | InvalidationReceipt::Repeated { epoch }) =
             recorded;
         Ok(epoch)
@@ -89,21 +89,17 @@ impl<P: Platform> Engine<P> {
     /// Hears a warm-up request of somebody who may make one: the page counts as stale from now on,
     /// so that the request refreshes it. From anybody else, and beyond what an isolate does in a
     /// second, it is a request like any other.
-    pub async fn hear_warm_up(
-        &self,
-        platform: &Rc<P>,
-        incoming: Incoming<P>,
-        guard: &Guard<'_>,
-    ) -> Incoming<P> {
+    pub async fn hear_warm_up(&self, incoming: Incoming<P>, guard: &Guard<'_>) -> Incoming<P> {
+        let platform = &self.context.platform;
         let head = &incoming.head;
         if !head.fields.has(WARM_UP) || head.method != "GET" {
             return incoming;
         }
-        let config = self.config();
+        let config = self.context.config();
         let Ok(caller) = trusted_or_carried(head, guard.secrets, config) else { return incoming };
         let page = admission::page(head, config.route(&head.host, &head.path), config);
         let name = page.purge_name();
-        if self.isolate().borrow_mut().claim_forced(&name, platform.now()) {
+        if self.context.isolate().borrow_mut().claim_forced(&name, platform.now()) {
             let command = RevalidateCommand {
                 mode: Mode::Soft,
                 // The request itself is what warms the page.
@@ -114,7 +110,7 @@ impl<P: Platform> Engine<P> {
             let requester = Requester { caller: caller.name(), via: "warm-up", counted: false };
             let (id, digest) = (platform.unique(), String::new());
             // A journal out of reach was told, and the request is answered all the same.
-            let _ = self.invalidate(platform, &command, id, digest, requester).await;
+            let _ = self.invalidator.invalidate(&command, id, digest, requester).await;
         }
         // Credentials for the edge are none for the page.
         let mut head = (*incoming.head).clone();

@@ -5,19 +5,18 @@
 //! nothing that this isolate knows to be out of date. What is for its asker alone, or comes too
 //! late, it fetches for itself.
 
-use std::rc::Rc;
-
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::storage::NoStore;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::outcome::FillOutcome;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::Candidate;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::unsafe_methods::OwnChange;
+use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::{Answer, Asked};
 use crate::http::cache_status::CacheStatus;
@@ -51,30 +50,31 @@ impl<P: Platform> FollowOutcome<P> {
     }
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Server<P> {
     /// Waits for another request's fill.
     pub(crate) async fn follow(
         &self,
-        platform: &Rc<P>,
         waiting: &Follower<'_, P>,
         fill: &SharedFill<P>,
         limit: Millis,
     ) -> FollowOutcome<P> {
+        let platform = &self.context.platform;
         let Follower { incoming, admitted, candidate, came } = *waiting;
         let Ok(outcome) = fill.wait_outcome(&**platform, false, limit).await else {
             return FollowOutcome::FetchItself;
         };
-        match self.own_change_of(platform, waiting, &outcome) {
+        match self.own_change_of(waiting, &outcome) {
             OwnChange::None => {}
             OwnChange::Need(_) => return FollowOutcome::FetchItself,
             OwnChange::Pass => return FollowOutcome::OwnChange,
         }
         let asked = Asked::of(&incoming.head, admitted);
-        let max_lag = self.max_lag(admitted);
+        let max_lag = self.invalidator.max_lag(admitted);
         let cache_status =
             CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why).collapsed();
         let entry = outcome.entry();
-        if entry.is_some_and(|entry| self.is_foreign(incoming, admitted, &entry.selection)) {
+        if entry.is_some_and(|entry| self.context.is_foreign(incoming, admitted, &entry.selection))
+        {
             return FollowOutcome::Foreign;
         }
         match outcome {
@@ -82,10 +82,10 @@ impl<P: Platform> Engine<P> {
                 // Before anything is awaited: a window lets go what no reader has still to take.
                 let reader = BodyReader::of_fill(fill, false, limit, platform.now());
                 let timely = came.since(entry.request_time) <= max_lag;
-                let follows = self.may_follow(platform, incoming, admitted, &entry, timely).await;
+                let follows = self.may_follow(incoming, admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {
                     Some(reader) => {
-                        let reader = self.may_go_on(reader, incoming, admitted, &entry);
+                        let reader = self.filler.may_go_on(reader, incoming, admitted, &entry);
                         let status = note.apply_to(cache_status.fwd_status(entry.status));
                         let now = platform.now();
                         let answer = Answer::streaming(&asked, &entry, reader, now, status);
@@ -95,7 +95,7 @@ impl<P: Platform> Engine<P> {
                 }
             }
             FillOutcome::Complete(page, _) => {
-                if self.may_follow(platform, incoming, admitted, &page.entry, false).await {
+                if self.may_follow(incoming, admitted, &page.entry, false).await {
                     let now = platform.now();
                     FollowOutcome::answered(Answer::stored(&asked, &page, now, cache_status))
                 } else {
@@ -104,7 +104,7 @@ impl<P: Platform> Engine<P> {
             }
             FillOutcome::Failed(error) => {
                 let asked = &asked;
-                let answer = self.failed(platform, asked, admitted, candidate, error, cache_status);
+                let answer = self.failed(asked, admitted, candidate, error, cache_status);
                 FollowOutcome::answered(answer)
             }
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
@@ -114,12 +114,7 @@ impl<P: Platform> Engine<P> {
 
     /// What a visitor who changed the page may have of a fill: one that began before shows the page
     /// as it was.
-    fn own_change_of(
-        &self,
-        platform: &Rc<P>,
-        waiting: &Follower<'_, P>,
-        outcome: &FillOutcome<P>,
-    ) -> OwnChange {
+    fn own_change_of(&self, waiting: &Follower<'_, P>, outcome: &FillOutcome<P>) -> OwnChange {
         let Follower { incoming, admitted, candidate, .. } = *waiting;
         let began = match outcome {
             FillOutcome::Streaming(entry, _) => entry.request_time,
@@ -128,8 +123,8 @@ impl<P: Platform> Engine<P> {
             | FillOutcome::NotStored(_)
             | FillOutcome::InProgressElsewhere => return OwnChange::None,
         };
-        let (page, now) = (&admitted.page, platform.now());
-        self.own_change(&incoming.head, page, Some(began), candidate.need, now)
+        let (page, now) = (&admitted.page, self.context.platform.now());
+        self.invalidator.own_change(&incoming.head, page, Some(began), candidate.need, now)
     }
 
     /// Whether a fill's result is this request's variant, and began after every invalidation of its
@@ -138,15 +133,14 @@ impl<P: Platform> Engine<P> {
     /// within the bound (`timely`).
     async fn may_follow(
         &self,
-        platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         entry: &Entry,
         timely: bool,
     ) -> bool {
-        let max_lag = self.max_lag(admitted);
-        let health = (self.ensure_recent(platform, max_lag).await, max_lag);
-        let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
+        let max_lag = self.invalidator.max_lag(admitted);
+        let health = (self.invalidator.ensure_recent(max_lag).await, max_lag);
+        let validity = self.invalidator.validity(&entry.targets, entry.stamp, health).await;
         let recent = match validity {
             Validity::Current => true,
             Validity::JournalLost | Validity::JournalLostTooLong => timely,
@@ -155,6 +149,8 @@ impl<P: Platform> Engine<P> {
             | Validity::Hard { .. }
             | Validity::Dropped { .. } => false,
         };
-        recent && entry.key == admitted.key && self.selects(incoming, admitted, &entry.selection)
+        recent
+            && entry.key == admitted.key
+            && self.context.selects(incoming, admitted, &entry.selection)
     }
 }

@@ -5,8 +5,9 @@ use std::rc::Rc;
 
 use crate::cache::admission::Admitted;
 use crate::cache::key::CacheKey;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::memory::{StoredPage, StoredRecord};
+use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 
 /// What is stored for a request.
@@ -22,27 +23,28 @@ pub(crate) enum LookUp<C> {
     Nothing(Option<Rc<[String]>>),
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Server<P> {
     /// Looks a request up in L0, then in L1.
     pub(crate) async fn find(
         &self,
-        platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
     ) -> LookUp<P::Chunk> {
-        let now = platform.now();
-        match self.get(platform, &admitted.key).await {
+        let now = self.context.platform.now();
+        match self.get(&admitted.key).await {
             Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
             Some(StoredRecord::Pass(reason, until)) if until > now => {
                 LookUp::Pass(reason, admitted.key.clone())
             }
-            Some(StoredRecord::Vary(names)) if self.selects_by_more(incoming, admitted, &names) => {
+            Some(StoredRecord::Vary(names))
+                if self.context.selects_by_more(incoming, admitted, &names) =>
+            {
                 LookUp::Foreign
             }
             Some(StoredRecord::Vary(names)) => {
-                let selected = self.select(incoming, admitted, &names);
+                let selected = self.context.select(incoming, admitted, &names);
                 let key = admitted.key.variant(&selected);
-                match self.get(platform, &key).await {
+                match self.get(&key).await {
                     Some(StoredRecord::Page(page))
                         if page.entry.key == admitted.key && page.entry.selection == selected =>
                     {
@@ -61,17 +63,13 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    pub(crate) async fn get(
-        &self,
-        platform: &Rc<P>,
-        key: &CacheKey,
-    ) -> Option<StoredRecord<P::Chunk>> {
-        let held = self.isolate().borrow_mut().memory.get(key);
+    pub(crate) async fn get(&self, key: &CacheKey) -> Option<StoredRecord<P::Chunk>> {
+        let held = self.context.isolate().borrow_mut().memory.get(key);
         if held.is_some() {
             return held;
         }
-        let held = self.read_l1(platform, key).await?;
-        self.isolate().borrow_mut().memory.put(key, held.clone());
+        let held = self.stores.read_l1(key).await?;
+        self.context.isolate().borrow_mut().memory.put(key, held.clone());
         Some(held)
     }
 }

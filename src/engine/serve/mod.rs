@@ -16,10 +16,11 @@ use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::control::metrics::{Counter, Metrics};
 use crate::control::problem::Problem;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::request::Candidate;
 use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
+use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::lookup::LookUp;
 use crate::engine::serve::response::{Answer, Asked, Body};
@@ -38,44 +39,45 @@ enum Next<P: Platform> {
     Fetch(Candidate<P>),
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Server<P> {
     /// Answers a visitor.
-    pub async fn serve(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
+    pub async fn serve(&self, incoming: Incoming<P>) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
-        let answer = self.decide(platform, incoming).await;
-        let answer = answer.for_people(&head, &self.config().error_page);
+        let answer = self.decide(incoming).await;
+        let answer = answer.for_people(&head, &self.context.config().error_page);
         self.count_answer(&answer);
         if let Body::Fill(reader) = &answer.body {
-            self.isolate().borrow_mut().watch_reader(reader);
+            self.context.isolate().borrow_mut().watch_reader(reader);
         }
         answer
     }
 
-    async fn decide(&self, platform: Rc<P>, incoming: Incoming<P>) -> Answer<P> {
+    async fn decide(&self, incoming: Incoming<P>) -> Answer<P> {
         let request = Rc::clone(&incoming.head);
-        match admit(&request, self.config()) {
-            Admission::Refuse(refusal) => self.refused(&platform, &request, refusal),
-            Admission::Pass(pass) => self.pass(&platform, incoming, &pass).await,
-            Admission::Serve(admitted) => self.look_up(&platform, incoming, &admitted).await,
+        match admit(&request, self.context.config()) {
+            Admission::Refuse(refusal) => self.refused(&request, refusal),
+            Admission::Pass(pass) => self.pass(incoming, &pass).await,
+            Admission::Serve(admitted) => self.look_up(incoming, &admitted).await,
         }
     }
 
-    async fn look_up(
-        &self,
-        platform: &Rc<P>,
-        incoming: Incoming<P>,
-        admitted: &Admitted<'_>,
-    ) -> Answer<P> {
-        let max_lag = self.max_lag(admitted);
-        let health = (self.ensure_recent(platform, max_lag).await, max_lag);
-        let found = self.find(platform, &incoming, admitted).await;
+    async fn look_up(&self, incoming: Incoming<P>, admitted: &Admitted<'_>) -> Answer<P> {
+        let max_lag = self.invalidator.max_lag(admitted);
+        let health = (self.invalidator.ensure_recent(max_lag).await, max_lag);
+        let found = self.find(&incoming, admitted).await;
         // The clock is read after the first I/O: within a request it stands still before.
-        let now = platform.now();
+        let now = self.context.platform.now();
         let next = match found {
             LookUp::Pass(reason, key) => Next::Whole(Whole::Marked(reason, place(&key))),
             LookUp::Foreign => Next::Whole(Whole::Vary),
             LookUp::Nothing(vary) => {
-                match self.own_change(&incoming.head, &admitted.page, None, Epoch::ZERO, now) {
+                match self.invalidator.own_change(
+                    &incoming.head,
+                    &admitted.page,
+                    None,
+                    Epoch::ZERO,
+                    now,
+                ) {
                     OwnChange::None => Next::Fetch(Candidate::nothing(vary)),
                     OwnChange::Need(need) => {
                         Next::Fetch(Candidate { need, ..Candidate::nothing(vary) })
@@ -85,31 +87,30 @@ impl<P: Platform> Engine<P> {
             }
             LookUp::Page(page) => {
                 let entry = &page.entry;
-                let validity = self.validity(platform, &entry.targets, entry.stamp, health).await;
-                self.reuse_stored(platform, &incoming, admitted, &page, (validity, now))
+                let validity = self.invalidator.validity(&entry.targets, entry.stamp, health).await;
+                self.reuse_stored(&incoming, admitted, &page, (validity, now))
             }
         };
         let candidate = match next {
             Next::Answer(answer) => return answer,
-            Next::Whole(why) => return self.whole(platform, incoming, admitted, &why).await,
+            Next::Whole(why) => return self.whole(incoming, admitted, &why).await,
             Next::Fetch(candidate) => candidate,
         };
         if admitted.directives.only_if_cached {
             return Self::only_if_cached();
         }
         if let Some(why) = self.goes_whole(&incoming, admitted, &candidate, now) {
-            return self.whole(platform, incoming, admitted, &why).await;
+            return self.whole(incoming, admitted, &why).await;
         }
         if admitted.range.is_some() {
-            return self.fetch_range(platform, incoming, admitted, candidate).await;
+            return self.fetch_range(incoming, admitted, candidate).await;
         }
-        self.fetch_for(platform, incoming, admitted, candidate, now).await
+        self.fetch_for(incoming, admitted, candidate, now).await
     }
 
     /// What to do with a stored response that the request selects.
     fn reuse_stored(
         &self,
-        platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
@@ -120,14 +121,14 @@ impl<P: Platform> Engine<P> {
         let asked = Asked::of(&incoming.head, admitted);
         let mut directives = admitted.directives.clone();
         let fetched = Some(entry.request_time);
-        match self.own_change(&incoming.head, &admitted.page, fetched, need, now) {
+        match self.invalidator.own_change(&incoming.head, &admitted.page, fetched, need, now) {
             OwnChange::None => {}
             OwnChange::Need(_) => directives.no_cache = true,
             OwnChange::Pass => return Next::Whole(Whole::OwnChange),
         }
         match reuse(entry, validity, &directives, admitted.route, now) {
             Reuse::Fresh { ttl } => {
-                self.note_asked_again(platform, incoming, admitted, page);
+                self.filler.note_asked_again(incoming, admitted, page);
                 Next::Answer(Answer::stored(&asked, page, now, CacheStatus::hit(ttl)))
             }
             Reuse::Stale { ttl, why } => {
@@ -136,7 +137,7 @@ impl<P: Platform> Engine<P> {
                 if let Some(why) = self.is_marked(incoming, admitted, &candidate, now) {
                     return Next::Whole(why);
                 }
-                self.refresh(platform, incoming, admitted, candidate, now);
+                self.filler.refresh(incoming, admitted, candidate, now);
                 let cache_status = CacheStatus::hit(ttl).detail(why.as_str());
                 Next::Answer(Answer::stored(&asked, page, now, cache_status))
             }
@@ -167,7 +168,7 @@ impl<P: Platform> Engine<P> {
                 _ => Counter::Miss,
             },
         };
-        let metrics: &mut Metrics = &mut self.isolate().borrow_mut().metrics;
+        let metrics: &mut Metrics = &mut self.context.isolate().borrow_mut().metrics;
         metrics.count(counter, 1);
         match (cache_status.hit, &answer.body) {
             (true, Body::Whole(body)) => {

@@ -13,9 +13,10 @@ use crate::control::healthz::HealthReason;
 use crate::control::log::Event;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::engine::bodies::ARRIVAL_LIMIT;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::stored::stated_length;
 use crate::engine::origin_limit::Sender;
+use crate::engine::parts::Server;
 use crate::engine::permit::Permit;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform, Upload};
 use crate::engine::request_body::{NotArrived, peer_of};
@@ -30,25 +31,20 @@ const SLOWEST_UPLOAD: u64 = 8;
 /// How long one may take that does not state its length.
 const LONGEST_UPLOAD: Millis = Millis(600_000);
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Server<P> {
     /// Passes a request that is not for the cache.
-    pub(crate) async fn pass(
-        &self,
-        platform: &Rc<P>,
-        incoming: Incoming<P>,
-        pass: &Pass<'_>,
-    ) -> Answer<P> {
+    pub(crate) async fn pass(&self, incoming: Incoming<P>, pass: &Pass<'_>) -> Answer<P> {
         let cache_status =
             CacheStatus::forwarded(pass.reason.forward()).detail(pass.reason.as_str());
-        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
         let head = Rc::clone(&incoming.head);
-        let response = self.ask(platform, incoming, fields).await;
+        let response = self.ask(incoming, fields).await;
         if pass.unsafe_method
             && pass.route.unsafe_invalidates
             && let Ok(response) = &response
         {
-            let pages = changed_by(&head, &response.head, self.config());
-            self.note_changes(platform, &head, pages, invalidation(&response.head)).await;
+            let pages = changed_by(&head, &response.head, self.context.config());
+            self.invalidator.note_changes(&head, pages, invalidation(&response.head)).await;
         }
         self.passed(response, pass.route, cache_status)
     }
@@ -56,18 +52,16 @@ impl<P: Platform> Engine<P> {
     /// Passes a request of a worker whose settings are wrong: uncached, and said so.
     pub async fn pass_unconfigured(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         problem: &HealthReason,
     ) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
-        let answer = self.answer_unconfigured(platform, incoming, problem).await;
-        answer.for_people(&head, &self.config().error_page)
+        let answer = self.answer_unconfigured(incoming, problem).await;
+        answer.for_people(&head, &self.context.config().error_page)
     }
 
     async fn answer_unconfigured(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         problem: &HealthReason,
     ) -> Answer<P> {
@@ -93,23 +87,18 @@ impl<P: Platform> Engine<P> {
             | HealthReason::Resharding(_)
             | HealthReason::Cold => {}
         }
-        if let Admission::Refuse(refusal) = admit(&incoming.head, self.config()) {
-            return self.refused(platform, &incoming.head, refusal);
+        if let Admission::Refuse(refusal) = admit(&incoming.head, self.context.config()) {
+            return self.refused(&incoming.head, refusal);
         }
-        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
-        let response = self.ask(platform, incoming, fields).await;
-        self.passed(response, &self.config().defaults, cache_status)
+        let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
+        let response = self.ask(incoming, fields).await;
+        self.passed(response, &self.context.config().defaults, cache_status)
     }
 
-    pub(crate) fn refused(
-        &self,
-        platform: &Rc<P>,
-        request: &RequestHead,
-        refusal: Refusal,
-    ) -> Answer<P> {
+    pub(crate) fn refused(&self, request: &RequestHead, refusal: Refusal) -> Answer<P> {
         let url = format!("{}://{}{}", request.scheme, request.host, request.path);
         let event = Event::RequestRefused { url: &url, reason: refusal.as_str() };
-        self.log(platform, &event);
+        self.context.log(&event);
         let cache_status = CacheStatus::default().detail(refusal.as_str());
         Answer::problem(&Problem::refused(refusal.status(), refusal.as_str()), cache_status)
     }
@@ -117,60 +106,56 @@ impl<P: Platform> Engine<P> {
     /// Sends a visitor's own request to the origin, within the limit of requests under way.
     pub(crate) async fn ask(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         fields: Fields,
     ) -> Result<OriginResponse<P::Stream>, OriginError> {
         let head = Rc::clone(&incoming.head);
         let target = crate::cache::tag::url_name("", &head.path, head.query.as_deref());
         let url = format!("{}://{}{target}", head.scheme, head.host);
-        let response = match self.content(platform, incoming).await {
+        let response = match self.content(incoming).await {
             Ok((permit, content)) => {
                 let request = OriginRequest {
                     method: head.method.clone(),
                     target,
                     fields,
                     content,
-                    timeout: self.config().origin_timeout,
+                    timeout: self.context.config().origin_timeout,
                 };
-                let response = platform.fetch(request).await;
-                permit.end(&response);
-                response
+                permit.fetch(request).await
             }
             Err(error) => Err(error),
         };
         if let Err(error) = &response {
-            self.origin_failed(platform, &url, *error);
+            self.context.origin_failed(&url, *error);
         }
         response
     }
 
-    /// Leave to send a visitor's request, and its content. A small body is there before leave is
-    /// waited for; a larger one is an upload, which holds nothing while it is on its way.
+    /// Permission to send a visitor's request, and its content. A small body is there before that
+    /// is waited for; a larger one is an upload, which holds nothing while it is on its way.
     async fn content(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
     ) -> Result<(Permit<P>, Content<P::Stream, P::Chunk>), OriginError> {
         let Some(body) = incoming.body else {
             return Ok((
-                self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?,
+                self.context.permit(Sender::Visitor, Some(&incoming.head), None).await?,
                 Content::None,
             ));
         };
         let length = stated_length(&incoming.head.fields);
         if length.is_some_and(|length| length <= SMALL_UPLOAD as u64) {
             let peer = peer_of(&incoming.head);
-            let whole = self.read_request_body(platform, peer, body, SMALL_UPLOAD, |_| {}).await;
+            let whole = self.context.read_request_body(peer, body, SMALL_UPLOAD, |_| {}).await;
             let whole = whole.map_err(|why| match why {
                 NotArrived::Late => OriginError::Upload,
                 NotArrived::GivenUp => OriginError::Busy,
                 NotArrived::Broken | NotArrived::TooLarge(_) => OriginError::Broken,
             })?;
-            let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?;
+            let permit = self.context.permit(Sender::Visitor, Some(&incoming.head), None).await?;
             return Ok((permit, Content::Whole(whole)));
         }
-        let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?;
+        let permit = self.context.permit(Sender::Visitor, Some(&incoming.head), None).await?;
         let under_way = permit.upload().ok_or(OriginError::Busy)?;
         let limit = length.map_or(LONGEST_UPLOAD, |length| {
             Millis(ARRIVAL_LIMIT.0.saturating_add(length / SLOWEST_UPLOAD))
@@ -179,15 +164,11 @@ impl<P: Platform> Engine<P> {
     }
 
     /// An answer without its body, if a HEAD asked for it.
-    pub(crate) fn as_asked(
-        platform: &Rc<P>,
-        admitted: &Admitted<'_>,
-        mut answer: Answer<P>,
-    ) -> Answer<P> {
+    pub(crate) fn as_asked(&self, admitted: &Admitted<'_>, mut answer: Answer<P>) -> Answer<P> {
         if admitted.head_only
             && let Body::Origin(body) = std::mem::replace(&mut answer.body, Body::Empty)
         {
-            platform.cancel(body);
+            self.context.platform.cancel(body);
         }
         answer
     }

@@ -4,8 +4,6 @@
 //! range. The origin is sent what a fill would send it, because a cache in front of the edge may
 //! store the answer.
 
-use std::rc::Rc;
-
 use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
 use crate::cache::errors::{decides, is_of_the_moment};
@@ -13,11 +11,12 @@ use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::left_out::LeftOut;
 use crate::cache::storage::{Storage, StorageInput, storage_of_range};
 use crate::cache::variant::selection;
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::Incoming;
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::leader_only::NotStoredAnswer;
-use crate::engine::fill::request::Candidate;
+use crate::engine::fill::request::{Candidate, page_request};
 use crate::engine::origin_limit::Sender;
+use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::engine::serve::response::Answer;
 use crate::engine::serve::whole::Whole;
@@ -25,11 +24,10 @@ use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
 use crate::http::vary::{Vary, vary};
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Server<P> {
     /// Asks the origin for a range, and says when.
     async fn ask_for_range(
         &self,
-        platform: &Rc<P>,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         sent: &Fields,
@@ -40,39 +38,41 @@ impl<P: Platform> Engine<P> {
                 fields.set(name, value);
             }
         }
-        let permit = self.permit(platform, Sender::Visitor, Some(&incoming.head), None).await?;
-        let began = platform.now();
-        let timeout = self.config().origin_timeout;
-        let response = self.ask_as_edge(platform, admitted, fields, permit, timeout).await?;
+        let permit = self.context.permit(Sender::Visitor, Some(&incoming.head), None).await?;
+        let began = self.context.platform.now();
+        let timeout = self.context.config().origin_timeout;
+        let response = permit.fetch(page_request(admitted, fields, timeout)).await?;
         Ok((response, began))
     }
 
     /// Answers a request for a range that nothing stored can answer.
     pub(crate) async fn fetch_range(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: Candidate<P>,
     ) -> Answer<P> {
+        let platform = &self.context.platform;
         let cache_status = CacheStatus::forwarded(candidate.forward).detail("range");
-        let mut sent =
-            cacheable_request_fields(&incoming.head, admitted, &self.facts(&incoming, false));
+        let mut sent = cacheable_request_fields(
+            &incoming.head,
+            admitted,
+            &self.context.facts(&incoming, false),
+        );
         add_selecting(&mut sent, &incoming.head, candidate.vary.as_deref().unwrap_or_default());
-        let (response, began) = match self.ask_for_range(platform, &incoming, admitted, &sent).await
-        {
+        let (response, began) = match self.ask_for_range(&incoming, admitted, &sent).await {
             Ok(asked) => asked,
             Err(error) => {
-                self.origin_failed(platform, &admitted.page.url(), error);
+                self.context.origin_failed(&admitted.page.url(), error);
                 return self.passed(Err(error), admitted.route, cache_status);
             }
         };
         let arrived = platform.now();
         if let Vary::Names(names) = vary(&response.head.fields) {
             let chosen = selection(&names, &incoming.head, admitted, &sent);
-            if self.is_of_another(&incoming, admitted, &chosen) {
+            if self.context.is_of_another(&incoming, admitted, &chosen) {
                 platform.cancel(response.body);
-                return self.whole(platform, incoming, admitted, &Whole::Vary).await;
+                return self.whole(incoming, admitted, &Whole::Vary).await;
             }
         }
         let decision = storage_of_range(&StorageInput {
@@ -91,9 +91,9 @@ impl<P: Platform> Engine<P> {
         let stored = candidate.page.is_some();
         let vary = candidate.vary.iter().flat_map(|names| names.iter().cloned()).collect();
         if stored && decides(status) {
-            self.refresh(platform, &incoming, admitted, candidate, arrived);
+            self.filler.refresh(&incoming, admitted, candidate, arrived);
         }
-        let whole = self.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
+        let whole = self.context.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
         if whole || is_of_the_moment(status) || status == 416 {
             return self.passed(Ok(response), admitted.route, cache_status);
         }
@@ -101,8 +101,8 @@ impl<P: Platform> Engine<P> {
         let response_head = &response.head;
         let refused =
             Refused { response: response_head, reason, vary, stored, sent: &sent, arrived };
-        self.mark_hit_for_pass(platform, &incoming.head, admitted, refused).await;
+        self.filler.mark_hit_for_pass(&incoming.head, admitted, refused).await;
         let answer = NotStoredAnswer { response, reason };
-        self.answer_not_stored(platform, incoming, admitted, answer, cache_status).await
+        self.answer_not_stored(incoming, admitted, answer, cache_status).await
     }
 }

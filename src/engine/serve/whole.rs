@@ -16,11 +16,12 @@ use crate::cache::key::CacheKey;
 use crate::cache::left_out::LeftOut;
 use crate::cache::no_store::NoStore;
 use crate::cache::storage::{Storage, StorageInput, storage};
-use crate::engine::context::{Engine, Incoming};
+use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::stated_length;
+use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::Answer;
 use crate::engine::uncacheable::{StoredSince, place, prefixes};
@@ -70,7 +71,7 @@ impl Whole {
 /// The place of a whole request on the list of fetches: those who come meanwhile wait until it is
 /// known whether the page may be stored. If its visitor leaves, they go on by themselves.
 struct Lead<P: Platform> {
-    engine: Engine<P>,
+    context: Context<P>,
     key: CacheKey,
     fill: SharedFill<P>,
     now: Timestamp,
@@ -86,11 +87,11 @@ impl<P: Platform> Drop for Lead<P> {
         if self.fill.outcome().is_none() {
             self.fill.resolve(FillOutcome::InProgressElsewhere, self.now);
         }
-        self.engine.isolate().borrow_mut().end_fill(&self.key, &self.fill);
+        self.context.isolate().borrow_mut().end_fill(&self.key, &self.fill);
     }
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Server<P> {
     /// Whether a request that nothing stored answers goes whole, and why.
     pub(crate) fn goes_whole(
         &self,
@@ -99,7 +100,7 @@ impl<P: Platform> Engine<P> {
         candidate: &Candidate<P>,
         now: Timestamp,
     ) -> Option<Whole> {
-        let left = self.left_out(incoming, admitted);
+        let left = self.context.left_out(incoming, admitted);
         if left == LeftOut::Nothing {
             return None;
         }
@@ -111,8 +112,9 @@ impl<P: Platform> Engine<P> {
         if !stands_in && let Some(why) = self.is_marked(incoming, admitted, candidate, now) {
             return Some(why);
         }
-        let under_way = self.is_under_way(&self.fill_key(incoming, admitted, candidate), now);
-        let uncacheable = &self.isolate().borrow().uncacheable;
+        let under_way =
+            self.is_under_way(&self.context.fill_key(incoming, admitted, candidate), now);
+        let uncacheable = &self.context.isolate().borrow().uncacheable;
         // Who asks for the same page now tells whether it may be stored.
         if under_way || candidate.page.is_some() || candidate.vary.is_some() {
             return None;
@@ -134,43 +136,43 @@ impl<P: Platform> Engine<P> {
         candidate: &Candidate<P>,
         now: Timestamp,
     ) -> Option<Whole> {
-        let page = place(&self.fill_key(incoming, admitted, candidate));
+        let page = place(&self.context.fill_key(incoming, admitted, candidate));
         let stored = candidate.page.as_ref().map(|page| StoredSince {
             asked: page.entry.request_time,
             outlives_errors: candidate.outlives_errors(),
         });
-        if !self.isolate().borrow().uncacheable.has_mark(page, stored.as_ref(), now) {
+        if !self.context.isolate().borrow().uncacheable.has_mark(page, stored.as_ref(), now) {
             return None;
         }
-        let left = self.left_out(incoming, admitted);
-        let reason = self.isolate().borrow().uncacheable.marked(page, left, now)?;
+        let left = self.context.left_out(incoming, admitted);
+        let reason = self.context.isolate().borrow().uncacheable.marked(page, left, now)?;
         Some(Whole::Marked(reason.into(), page))
     }
 
     /// Whether the page is being fetched, or asked for by a request that goes whole and leads.
     pub(crate) fn is_under_way(&self, key: &CacheKey, now: Timestamp) -> bool {
-        let limit = Millis(self.config().origin_timeout.0 * 2);
-        let fill = self.isolate().borrow_mut().shared_fill(key, now, limit);
+        let limit = Millis(self.context.config().origin_timeout.0 * 2);
+        let fill = self.context.isolate().borrow_mut().shared_fill(key, now, limit);
         fill.is_some_and(|fill| !matches!(fill.outcome(), Some(FillOutcome::Failed(_))))
     }
 
     /// Sends a visitor's own request to the origin, whole, and looks at what comes.
     pub(crate) async fn whole(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
         why: &Whole,
     ) -> Answer<P> {
+        let platform = &self.context.platform;
         let cache_status = CacheStatus::forwarded(Forward::Bypass).detail(&why.detail());
-        let lead = why.leads().then(|| self.lead(platform, admitted));
-        let fields = pass_request_fields(&incoming.head, &self.facts(&incoming, false));
+        let lead = why.leads().then(|| self.lead(admitted));
+        let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
         let asked = incoming.share();
         let began = platform.now();
-        let response = self.ask(platform, incoming, fields).await;
+        let response = self.ask(incoming, fields).await;
         match &response {
             Ok(response) => {
-                self.look_at(platform, (asked, why), admitted, &response.head, began, lead);
+                self.look_at((asked, why), admitted, &response.head, began, lead);
             }
             Err(error) => {
                 if let Some(lead) = lead {
@@ -178,28 +180,27 @@ impl<P: Platform> Engine<P> {
                 }
             }
         }
-        Self::as_asked(platform, admitted, self.passed(response, admitted.route, cache_status))
+        self.as_asked(admitted, self.passed(response, admitted.route, cache_status))
     }
 
-    fn lead(&self, platform: &Rc<P>, admitted: &Admitted<'_>) -> Lead<P> {
-        let (key, now) = (admitted.key.clone(), platform.now());
+    fn lead(&self, admitted: &Admitted<'_>) -> Lead<P> {
+        let (key, now) = (admitted.key.clone(), self.context.platform.now());
         let fill = SharedFill::begin(Work::Fetch, now);
-        self.isolate().borrow_mut().fills.insert(key.clone(), fill.clone());
-        Lead { engine: self.clone(), key, fill, now, goes_on: false }
+        self.context.isolate().borrow_mut().fills.insert(key.clone(), fill.clone());
+        Lead { context: self.context.clone(), key, fill, now, goes_on: false }
     }
 
     /// What the answer to a whole request tells of the page: as the one to a request without what
     /// no key has.
     fn look_at(
         &self,
-        platform: &Rc<P>,
         (asked, why): (Incoming<P>, &Whole),
         admitted: &Admitted<'_>,
         response: &ResponseHead,
         began: Timestamp,
         lead: Option<Lead<P>>,
     ) {
-        let now = platform.now();
+        let now = self.context.platform.now();
         let page = match why {
             Whole::Marked(_, page) => *page,
             Whole::Expected | Whole::Fields => place(&admitted.key),
@@ -209,7 +210,8 @@ impl<P: Platform> Engine<P> {
         if matches!(response.status, 206 | 304 | 412 | 416) {
             return;
         }
-        let sent = cacheable_request_fields(&asked.head, admitted, &self.facts(&asked, false));
+        let sent =
+            cacheable_request_fields(&asked.head, admitted, &self.context.facts(&asked, false));
         let decision = storage(&StorageInput {
             request: &asked.head,
             admitted,
@@ -219,16 +221,16 @@ impl<P: Platform> Engine<P> {
             response_time: now,
         });
         let length = stated_length(&response.fields);
-        match self.fits(platform, length, decision) {
+        match self.filler.fits(length, decision) {
             Storage::Store(_) => {
-                if self.isolate().borrow_mut().uncacheable.claim_try(page, now) {
-                    self.try_to_store(platform, asked, admitted, lead, now);
+                if self.context.isolate().borrow_mut().uncacheable.claim_try(page, now) {
+                    self.try_to_store(asked, admitted, lead, now);
                 }
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 // What another field brought tells of it alone.
                 if *why != Whole::Fields {
-                    self.note_refused(admitted, now);
+                    self.filler.note_refused(admitted, now);
                 }
                 if let Some(lead) = lead {
                     lead.fill.resolve(FillOutcome::NotStored(reason), now);
@@ -240,7 +242,6 @@ impl<P: Platform> Engine<P> {
     /// Fetches a page without what no key has: those who wait for the whole request share it.
     fn try_to_store(
         &self,
-        platform: &Rc<P>,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
         lead: Option<Lead<P>>,
@@ -259,6 +260,6 @@ impl<P: Platform> Engine<P> {
         // background.
         let fill_request =
             FillRequest { incoming, candidate: Candidate::nothing(None), key, background: false };
-        self.take_off_as(platform, fill_request, Work::Fetch, fill);
+        self.filler.take_off_as(fill_request, Work::Fetch, fill);
     }
 }

@@ -9,16 +9,17 @@ use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
 use crate::cache::storage::{NoStore, Storage, StorageInput, storage};
 use crate::cache::tag::TagSet;
-use crate::engine::context::{Engine, USER_AGENT, own_request};
+use crate::engine::context::{USER_AGENT, own_request};
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::outcome::Work;
-use crate::engine::fill::request::FetchContext;
+use crate::engine::fill::request::{FetchContext, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::{content_of, fresh_until, keep_until, l2_key, stated_length};
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::memory::StoredPage;
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::origin_limit::Sender;
+use crate::engine::parts::Warmer;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
 use crate::http::Fields;
 use crate::http::retry_after::retry_after;
@@ -29,11 +30,12 @@ use crate::index::{Outcome, RecordRequest, WarmResult, WarmTask};
 const LEAST_LIMIT: Millis = Millis(20_000);
 const AFTER_HEAD: Millis = Millis(2_000);
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Warmer<P> {
     /// Refetches one page.
-    pub(super) async fn warm(&self, platform: &Rc<P>, task: &WarmTask) -> WarmResult {
+    pub(super) async fn warm(&self, task: &WarmTask) -> WarmResult {
+        let platform = &self.context.platform;
         let request = own_request(&task.page, task.request.clone());
-        let Admission::Serve(admitted) = admit(&request, self.config()) else {
+        let Admission::Serve(admitted) = admit(&request, self.context.config()) else {
             return fetched(task, Outcome::Uncacheable { reason: "route".to_owned() }, 0);
         };
         if admitted.key != task.key {
@@ -41,7 +43,7 @@ impl<P: Platform> Engine<P> {
             return fetched(task, Outcome::Gone, 0);
         }
         let facts = EdgeFacts {
-            origin_secret: self.origin_secret(),
+            origin_secret: self.context.origin_secret(),
             warm: true,
             user_agent: USER_AGENT,
             client_accept_encoding: None,
@@ -49,7 +51,7 @@ impl<P: Platform> Engine<P> {
         let mut sent = cacheable_request_fields(&request, &admitted, &facts);
         add_selecting(&mut sent, &request, &task.vary);
         let end = platform.now().plus(self.warm_limit());
-        let asked = self.ask_for_warm(platform, &admitted, sent.clone(), end).await;
+        let asked = self.ask_for_warm(&admitted, sent.clone(), end).await;
         let (response, began) = match asked {
             Ok(asked) => asked,
             Err(failure) => return failure,
@@ -76,14 +78,14 @@ impl<P: Platform> Engine<P> {
         match decision {
             Storage::Store(storable) => {
                 let status = response.head.status;
-                let entry = self.entry(&request, &admitted, storable, status, &fetch);
+                let entry = fetch.entry(&request, &admitted, storable, status);
                 let fields = warm_fields(&request, &admitted, &fetch.sent);
-                self.store_warm(platform, task, (entry, fields, end), response).await
+                self.store_warm(task, (entry, fields, end), response).await
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 let status = response.head.status;
                 platform.cancel(response.body);
-                self.warm_not_stored(platform, task, &admitted, status, reason).await
+                self.warm_not_stored(task, &admitted, status, reason).await
             }
         }
     }
@@ -91,7 +93,6 @@ impl<P: Platform> Engine<P> {
     /// The page is not for everyone any more, or gone: what is stored of it ends.
     async fn warm_not_stored(
         &self,
-        platform: &Rc<P>,
         task: &WarmTask,
         admitted: &Admitted<'_>,
         status: u16,
@@ -102,7 +103,7 @@ impl<P: Platform> Engine<P> {
         }
         if let Some(stamp) = task.stored.filter(|_| reason.is_of_the_origin()) {
             let gone = Gone { status, reason: reason.as_str(), stamp, via: "warm" };
-            if self.invalidate_gone(platform, admitted, gone).await.is_err() {
+            if self.invalidator.invalidate_gone(admitted, gone).await.is_err() {
                 let reason = "journal-unreachable".to_owned();
                 return WarmResult::Failed { reason, after: None };
             }
@@ -117,16 +118,16 @@ impl<P: Platform> Engine<P> {
     /// Asks the origin for a page, and says when; a failure is the warm's own.
     async fn ask_for_warm(
         &self,
-        platform: &Rc<P>,
         admitted: &Admitted<'_>,
         sent: Fields,
         end: Timestamp,
     ) -> Result<(OriginResponse<P::Stream>, Timestamp), WarmResult> {
-        let permit = self.permit(platform, Sender::Background, None, None).await;
+        let platform = &self.context.platform;
+        let permit = self.context.permit(Sender::Background, None, None).await;
         let permit = permit.map_err(|error| failed(error, None))?;
         let began = platform.now();
-        let timeout = self.config().origin_timeout.min(end.since(began));
-        let response = self.ask_as_edge(platform, admitted, sent, permit, timeout).await;
+        let timeout = self.context.config().origin_timeout.min(end.since(began));
+        let response = permit.fetch(page_request(admitted, sent, timeout)).await;
         let response = response.map_err(|error| failed(error, None))?;
         if is_of_the_moment(response.head.status) {
             platform.cancel(response.body);
@@ -138,13 +139,13 @@ impl<P: Platform> Engine<P> {
 
     async fn store_warm(
         &self,
-        platform: &Rc<P>,
         task: &WarmTask,
         (mut entry, request, end): (Entry, Fields, Timestamp),
         response: OriginResponse<P::Stream>,
     ) -> WarmResult {
+        let platform = &self.context.platform;
         let status = entry.status;
-        let body = match self.read_whole(platform, response, end).await {
+        let body = match self.read_whole(response, end).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 return fetched(
@@ -166,11 +167,11 @@ impl<P: Platform> Engine<P> {
             Ok(()) => Some(key),
             Err(StoreError::TooLarge) => None,
             Err(error) => {
-                self.store_failed(platform, Tier::Global, Operation::Put, &error);
+                self.context.store_failed(Tier::Global, Operation::Put, &error);
                 return WarmResult::Failed { reason: "l2-failed".to_owned(), after: None };
             }
         };
-        self.store_in_colo(platform, &page).await;
+        self.stores.store_in_colo(&page).await;
         WarmResult::Fetched(Box::new(RecordRequest {
             page: entry.page.clone(),
             key: entry.key.clone(),
@@ -191,36 +192,36 @@ impl<P: Platform> Engine<P> {
 
     /// How long a warm may take as a whole: its lease outlives it.
     fn warm_limit(&self) -> Millis {
-        Millis(self.config().origin_timeout.max(LEAST_LIMIT).0.saturating_add(AFTER_HEAD.0))
+        Millis(self.context.config().origin_timeout.max(LEAST_LIMIT).0.saturating_add(AFTER_HEAD.0))
     }
 
     /// The whole body, by the time that the warm has as a whole; none if it is larger than what may
     /// be stored. It counts as memory of the isolate.
     async fn read_whole(
         &self,
-        platform: &Rc<P>,
         response: OriginResponse<P::Stream>,
         end: Timestamp,
     ) -> Result<Option<P::Chunk>, OriginError> {
+        let platform = &self.context.platform;
         let stated = stated_length(&response.head.fields);
         let mut body = Unread { platform, body: Some(response.body) };
-        let most = self.config().max_body;
+        let most = self.context.config().max_body;
         if stated.is_some_and(|length| length > most) {
             return Ok(None);
         }
         let held = SharedFill::begin(Work::Fetch, platform.now());
-        self.isolate().borrow_mut().watch_fill(&held);
+        self.context.isolate().borrow_mut().watch_fill(&held);
         loop {
             let now = platform.now();
-            let timeout = self.config().origin_timeout.min(end.since(now));
+            let timeout = self.context.config().origin_timeout.min(end.since(now));
             let Some(stream) = &mut body.body else { return Err(OriginError::Broken) };
             let Some(piece) = platform.read(stream, timeout).await? else { break };
             held.push(piece, platform.now());
             if held.total() > most {
                 return Ok(None);
             }
-            let mut isolate = self.isolate().borrow_mut();
-            let most_held = self.config().fill_memory;
+            let mut isolate = self.context.isolate().borrow_mut();
+            let most_held = self.context.config().fill_memory;
             if isolate.fill_bytes() > most_held {
                 isolate.shed(now, most_held);
                 if isolate.fill_bytes() > most_held {

@@ -5,8 +5,6 @@
 //! its own host alone (sitemaps.org, "Sitemap file location"): an address of another is refused,
 //! told with the job, and the others go on.
 
-use std::rc::Rc;
-
 use futures_util::future::join_all;
 
 use crate::base::sql::Sql;
@@ -16,7 +14,8 @@ use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::{EdgeFacts, pass_request_fields};
 use crate::cache::key::{CacheKey, Page, Selection};
 use crate::config::Config;
-use crate::engine::context::{Engine, USER_AGENT, own_request};
+use crate::engine::context::{USER_AGENT, own_request};
+use crate::engine::parts::Warmer;
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
 use crate::engine::warm::ShardHost;
 use crate::http::Fields;
@@ -75,49 +74,48 @@ fn no_answer(error: OriginError) -> Fault {
     (error.as_str().to_owned(), true)
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Warmer<P> {
     /// Does one step of an import.
     pub(crate) async fn import<S: Sql>(
         &self,
-        platform: &Rc<P>,
         shard_host: &ShardHost<S>,
         task: ImportTask,
     ) -> Result<(), ShardError> {
         let (file, news) = match task {
             ImportTask::Read(file) => {
-                let news = match self.read_sitemap(platform, shard_host, &file).await? {
+                let news = match self.read_sitemap(shard_host, &file).await? {
                     Ok((kind, bad)) => ImportNews::Read { kind, bad },
                     Err((reason, again)) => {
-                        self.import_failed(platform, &file, &reason);
+                        self.context.import_failed(&file, &reason);
                         ImportNews::Failed { reason, again }
                     }
                 };
                 (file, news)
             }
             ImportTask::HandOut { file, pages } => {
-                let news = self.hand_out(platform, &file, pages).await;
+                let news = self.hand_out(&file, pages).await;
                 (file, news)
             }
         };
-        shard_host.act(|shard| shard.note_import(&file, &news, platform.now()))
+        shard_host.act(|shard| shard.note_import(&file, &news, self.context.platform.now()))
     }
 
     /// Reads a file; the outer error is the shard's.
     async fn read_sitemap<S: Sql>(
         &self,
-        platform: &Rc<P>,
         shard_host: &ShardHost<S>,
         file: &SitemapFile,
     ) -> Result<Result<(Kind, BadEntries), Fault>, ShardError> {
+        let platform = &self.context.platform;
         let began = platform.now();
-        let mut body = match self.ask_for_sitemap(platform, file).await {
+        let mut body = match self.ask_for_sitemap(file).await {
             Ok(body) => body,
             Err(fault) => return Ok(Err(fault)),
         };
         let (mut reader, mut listing) = (SitemapReader::default(), Listing::default());
         loop {
             let left = MOST_TIME.0.saturating_sub(platform.now().since(began).0);
-            let timeout = Millis(left).min(self.config().origin_timeout);
+            let timeout = Millis(left).min(self.context.config().origin_timeout);
             let piece = match platform.read(&mut body, timeout).await {
                 Ok(Some(piece)) => P::bytes(&piece),
                 Ok(None) => break,
@@ -147,19 +145,16 @@ impl<P: Platform> Engine<P> {
         Ok(ended.map(|kind| (kind, listing.bad)).map_err(|error| fault(&error)))
     }
 
-    async fn ask_for_sitemap(
-        &self,
-        platform: &Rc<P>,
-        file: &SitemapFile,
-    ) -> Result<P::Stream, Fault> {
-        let page =
-            page_of_url(&file.url, self.config()).ok_or_else(|| ("not-a-url".to_owned(), false))?;
+    async fn ask_for_sitemap(&self, file: &SitemapFile) -> Result<P::Stream, Fault> {
+        let platform = &self.context.platform;
+        let page = page_of_url(&file.url, self.context.config())
+            .ok_or_else(|| ("not-a-url".to_owned(), false))?;
         let mut fields = Fields::new();
         fields.set("accept", "application/xml, text/xml, text/plain, application/gzip");
         fields.set("accept-encoding", "identity");
         fields.set("user-agent", USER_AGENT);
         let facts = EdgeFacts {
-            origin_secret: self.origin_secret(),
+            origin_secret: self.context.origin_secret(),
             warm: true,
             user_agent: USER_AGENT,
             client_accept_encoding: None,
@@ -169,7 +164,7 @@ impl<P: Platform> Engine<P> {
             target: page.path_and_query(),
             fields: pass_request_fields(&own_request(&page, fields), &facts),
             content: Content::None,
-            timeout: self.config().origin_timeout,
+            timeout: self.context.config().origin_timeout,
         };
         let response = platform.fetch(request).await.map_err(no_answer)?;
         match response.head.status {
@@ -182,33 +177,24 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Hands addresses to the shards of their pages.
-    async fn hand_out(
-        &self,
-        platform: &Rc<P>,
-        file: &SitemapFile,
-        pages: Vec<Listed>,
-    ) -> ImportNews {
-        let own = page_of_url(&file.url, self.config()).map(|page| page.purge_host);
+    async fn hand_out(&self, file: &SitemapFile, pages: Vec<Listed>) -> ImportNews {
+        let own = page_of_url(&file.url, self.context.config()).map(|page| page.purge_host);
         let (mut refused, mut orders) = (Vec::new(), Vec::with_capacity(pages.len()));
         for listed in pages {
-            match warmable(&listed.url, own.as_deref(), &file.job, self.config()) {
+            match warmable(&listed.url, own.as_deref(), &file.job, self.context.config()) {
                 Ok(order) => orders.push((listed.id, order)),
                 Err(reason) => refused.push((listed, reason)),
             }
         }
         let count = orders.len();
-        let taken = self.order_all(platform, orders).await;
+        let taken = self.order_all(orders).await;
         ImportNews::HandedOut { failed: taken.len() < count, taken, refused }
     }
 
     /// Queues warms with their pages' shards, each under a number of the caller's; the numbers of
     /// those that were taken.
-    pub(crate) async fn order_all(
-        &self,
-        platform: &Rc<P>,
-        orders: Vec<(i64, WarmRequest)>,
-    ) -> Vec<i64> {
-        let shards = self.config().shards;
+    pub(crate) async fn order_all(&self, orders: Vec<(i64, WarmRequest)>) -> Vec<i64> {
+        let shards = self.context.config().shards;
         let mut parts: Vec<(Vec<i64>, Vec<WarmRequest>)> = Vec::new();
         parts.resize_with(usize::from(shards), Default::default);
         for (number, order) in orders {
@@ -219,10 +205,10 @@ impl<P: Platform> Engine<P> {
         }
         let calls = (0..shards).zip(parts).filter(|(_, part)| !part.0.is_empty()).map(
             |(shard, (numbers, orders))| async move {
-                match platform.shard(shard, ShardCall::WarmMany(orders)).await {
+                match self.context.platform.shard(shard, ShardCall::WarmMany(orders)).await {
                     Ok(_) => numbers,
                     Err(error) => {
-                        self.shard_failed(platform, "warm-many", &error);
+                        self.context.shard_failed("warm-many", &error);
                         Vec::new()
                     }
                 }

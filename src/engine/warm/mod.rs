@@ -9,7 +9,6 @@ pub(crate) mod import;
 use std::cell::RefCell;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_util::future::{Either, select, select_all};
@@ -17,7 +16,7 @@ use futures_util::future::{Either, select, select_all};
 use crate::base::sql::Sql;
 use crate::base::time::{Millis, Timestamp};
 use crate::control::metrics::Counter;
-use crate::engine::context::Engine;
+use crate::engine::parts::Warmer;
 use crate::engine::platform_limits::{ALARM, CONNECTIONS, FETCHES, SUBREQUESTS};
 use crate::engine::port::Platform;
 use crate::index::{Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask};
@@ -138,9 +137,9 @@ enum Done {
 /// The shard's.
 pub async fn run_slice<P: Platform, S: Sql>(
     shard_host: &ShardHost<S>,
-    engine: &Engine<P>,
-    platform: &Rc<P>,
+    warmer: &Warmer<P>,
 ) -> Result<(), ShardError> {
+    let platform = &warmer.context.platform;
     let began = platform.now();
     let mut jobs: Vec<Job<'_>> = Vec::new();
     let mut allowance = Allowance::new();
@@ -149,13 +148,13 @@ pub async fn run_slice<P: Platform, S: Sql>(
         let now = platform.now();
         let since = now.since(began);
         let slow = jobs.iter().filter(|job| now.since(job.began) >= SLOW).count();
-        let open = allowance.allows(engine.calls_beside())
+        let open = allowance.allows(warmer.calls_beside())
             && (since < SLICE || (slow > 0 && since < LONGEST));
         let mut wait = LOOK;
         if open {
             // A full database may refuse this, and still note what was fetched.
             failed = failed.and(shard_host.act(|shard| shard.run_due(now)));
-            begin(shard_host, engine, platform, &mut jobs, &mut allowance)?;
+            begin(shard_host, warmer, &mut jobs, &mut allowance)?;
             let next = shard_host.next_wake()?;
             wait = next.map_or(LOOK, |at| at.since(now).clamp(BREATH, LOOK));
             if jobs.is_empty() {
@@ -171,7 +170,7 @@ pub async fn run_slice<P: Platform, S: Sql>(
         } else if slow == jobs.len() {
             // What is left has had its time; dropping it gives up what it does.
             for job in jobs {
-                set_aside(shard_host, engine, platform, job)?;
+                set_aside(shard_host, warmer, job)?;
             }
             return failed;
         }
@@ -180,7 +179,7 @@ pub async fn run_slice<P: Platform, S: Sql>(
             Either::Right(((), working)) => working.into_inner(),
             Either::Left(((done, _, rest), _)) => {
                 match done {
-                    Done::Warm(ended) => note(shard_host, engine, platform, *ended)?,
+                    Done::Warm(ended) => note(shard_host, warmer, *ended)?,
                     Done::Beside(done) => done?,
                 }
                 rest
@@ -192,30 +191,29 @@ pub async fn run_slice<P: Platform, S: Sql>(
 /// Begins what is due and has a place.
 fn begin<'a, P: Platform, S: Sql>(
     shard_host: &'a ShardHost<S>,
-    engine: &'a Engine<P>,
-    platform: &'a Rc<P>,
+    warmer: &'a Warmer<P>,
     jobs: &mut Vec<Job<'a>>,
     allowance: &mut Allowance,
 ) -> Result<(), ShardError> {
-    let now = platform.now();
+    let now = warmer.context.platform.now();
     let mut beside = jobs.iter().any(|job| job.warm.is_none());
     if !beside && let Some(task) = shard_host.act(|shard| shard.take_import(now))? {
         beside = true;
-        allowance.take(WARM_FETCHES, engine.calls_beside());
-        let import = engine.import(platform, shard_host, task);
+        allowance.take(WARM_FETCHES, warmer.calls_beside());
+        let import = warmer.import(shard_host, task);
         let work = Box::pin(async move { Done::Beside(import.await) });
         jobs.push(Job { began: now, warm: None, work });
     }
     if !beside && let Some(task) = shard_host.act(|shard| shard.take_move(now))? {
         allowance.take(0, 1);
-        let moved = engine.hand_over(platform, shard_host, task);
+        let moved = warmer.invalidator.hand_over(shard_host, task);
         let work = Box::pin(async move { Done::Beside(moved.await) });
         jobs.push(Job { began: now, warm: None, work });
     }
     let is_slow = |job: &Job<'_>| job.warm.is_some() && now.since(job.began) >= SLOW;
     while jobs.iter().filter(|job| is_slow(job)).count() > MOST_SLOW {
         let Some(oldest) = jobs.iter().position(is_slow) else { break };
-        set_aside(shard_host, engine, platform, jobs.remove(oldest))?;
+        set_aside(shard_host, warmer, jobs.remove(oldest))?;
     }
     let slow = jobs.iter().filter(|job| is_slow(job)).count() as u32;
     // Beyond the platform's limit a fetch would wait for another's end, and its time would run.
@@ -225,7 +223,7 @@ fn begin<'a, P: Platform, S: Sql>(
         allowance.take(WARM_FETCHES, WARM_CALLS);
         let warm = Some(task.clone());
         let work = Box::pin(async move {
-            let result = engine.warm(platform, &task).await;
+            let result = warmer.warm(&task).await;
             Done::Warm(Box::new((task, result)))
         });
         jobs.push(Job { began: now, warm, work });
@@ -236,34 +234,33 @@ fn begin<'a, P: Platform, S: Sql>(
 /// Gives a slow job up: a warm is tried again later.
 fn set_aside<P: Platform, S: Sql>(
     shard_host: &ShardHost<S>,
-    engine: &Engine<P>,
-    platform: &Rc<P>,
+    warmer: &Warmer<P>,
     job: Job<'_>,
 ) -> Result<(), ShardError> {
     let Some(task) = job.warm.clone() else { return Ok(()) };
     drop(job);
     let result = WarmResult::Failed { reason: "set-aside".to_owned(), after: None };
-    note(shard_host, engine, platform, (task, result))
+    note(shard_host, warmer, (task, result))
 }
 
 fn note<P: Platform, S: Sql>(
     shard_host: &ShardHost<S>,
-    engine: &Engine<P>,
-    platform: &Rc<P>,
+    warmer: &Warmer<P>,
     (task, result): (WarmTask, WarmResult),
 ) -> Result<(), ShardError> {
     match &result {
-        WarmResult::Failed { reason, .. } => engine.warm_failed(platform, &task, reason),
-        WarmResult::Fetched(_) => engine.count(Counter::WarmDone),
+        WarmResult::Failed { reason, .. } => warmer.context.warm_failed(&task, reason),
+        WarmResult::Fetched(_) => warmer.context.count(Counter::WarmDone),
     }
-    let refetch = shard_host.act(|shard| shard.finish_warm(&task, result, platform.now()))?;
-    engine.refetched(refetch);
+    let now = warmer.context.platform.now();
+    let refetch = shard_host.act(|shard| shard.finish_warm(&task, result, now))?;
+    warmer.context.refetched(refetch);
     Ok(())
 }
 
-impl<P: Platform> Engine<P> {
+impl<P: Platform> Warmer<P> {
     /// What one step of an import may ask of objects: every shard, for its own.
     fn calls_beside(&self) -> usize {
-        usize::from(self.config().shards).max(WARM_CALLS)
+        usize::from(self.context.config().shards).max(WARM_CALLS)
     }
 }
