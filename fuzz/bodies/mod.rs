@@ -6,6 +6,7 @@
 //! that has nothing to assert but that it ends is still a target, because a panic ends a worker's
 //! isolate.
 
+pub(crate) mod compose;
 pub(crate) mod credentials;
 pub(crate) mod esi;
 pub(crate) mod exchange;
@@ -54,6 +55,7 @@ pub(crate) const BODIES: &[(&str, Body)] = &[
     ("retry_after", warm::retry_after),
     ("sitemap", warm::sitemap),
     ("decision", exchange::decision),
+    ("compose", compose::compose),
 ];
 
 /// Bytes as the runtime gives field values: one `char` per byte.

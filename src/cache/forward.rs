@@ -40,7 +40,7 @@ pub struct EdgeFacts<'a> {
 }
 
 /// Fields that are conditions or ranges (RFC 9110 §13.1, §14.2).
-pub(super) const CONDITIONS: &[&str] =
+pub(crate) const CONDITIONS: &[&str] =
     &["if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range", "range"];
 
 /// The fields of an origin request whose answer may be stored.

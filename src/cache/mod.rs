@@ -19,6 +19,7 @@
 //! | Do two responses show the same? | [`content`] |
 //! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
 //! | What of a body is for the edge (ESI 1.0)? | [`esi`] |
+//! | What is a page that is composed of a shared one and parts? | [`compose`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
 //!
 //! ```
@@ -30,6 +31,7 @@
 
 pub mod admission;
 pub mod admitted;
+pub mod compose;
 pub mod content;
 pub mod device;
 pub mod entry;

@@ -284,7 +284,8 @@ fn has_nonce(fields: &Fields) -> bool {
 
 /// Another cache behind the edge may hide a purge. An `Age` that can't be read is one that a cache
 /// set.
-fn is_from_cache(fields: &Fields) -> bool {
+#[must_use]
+pub fn is_from_cache(fields: &Fields) -> bool {
     let aged = fields
         .all("age")
         .flat_map(|line| line.split(','))

@@ -19,6 +19,7 @@ pub const EDGE_FIELDS: &[&str] = &[
     "cdn-cache-control",
     "surrogate-control",
     "x-edge-isr",
+    "x-edge-isr-compose",
 ];
 
 /// Why a response's tags can't be used.
