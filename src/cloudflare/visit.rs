@@ -8,6 +8,7 @@ use web_sys::{Request, Response};
 
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
+use crate::engine::compose::body::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::{Guard, own_call};
 use crate::engine::parts::{Operator, Server};
@@ -116,6 +117,7 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
             };
             glue::respond(answer.status, &head, &stream)
         }
+        Body::Composed(body) => glue::respond(answer.status, &head, &composed_stream(body)),
     }
 }
 
@@ -125,6 +127,18 @@ fn fill_stream(platform: &Rc<Edge>, reader: BodyReader<Edge>) -> web_sys::Readab
     let pieces = stream::try_unfold(state, |(platform, mut reader)| async move {
         match reader.next(&*platform).await {
             Ok(Some(piece)) => Ok(Some((JsValue::from(piece), (platform, reader)))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(JsValue::from(js_sys::Error::new(error.as_str()))),
+        }
+    });
+    wasm_streams::ReadableStream::from_stream(pieces).into_raw()
+}
+
+/// The same of a body that is put together meanwhile.
+fn composed_stream(body: Composed<Edge>) -> web_sys::ReadableStream {
+    let pieces = stream::try_unfold(body, |mut body| async move {
+        match body.next().await {
+            Ok(Some(piece)) => Ok(Some((JsValue::from(piece), body))),
             Ok(None) => Ok(None),
             Err(error) => Err(JsValue::from(js_sys::Error::new(error.as_str()))),
         }

@@ -7,6 +7,7 @@
 //! | room | what it does |
 //! | --- | --- |
 //! | [`serve`] | answers visitors: what is stored, what passes, ranges |
+//! | [`compose`] | puts answers together while they are sent |
 //! | [`fill`] | fetches a page: who fetches and who waits, lease, L2 or origin, store, record |
 //! | [`invalidate`] | takes invalidations into the journal, and carries them to isolates, shards and front caches |
 //! | [`warm`] | a shard's warm queue; sitemaps on their way into it |
@@ -33,6 +34,7 @@
 //! ```
 
 pub mod bodies;
+pub mod compose;
 mod context;
 pub mod fill;
 pub mod invalidate;

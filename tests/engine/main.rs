@@ -7,6 +7,7 @@ mod bodies;
 mod buckets;
 #[path = "../common/mod.rs"]
 mod common;
+mod composed;
 mod control;
 mod costs;
 mod error_page;

@@ -43,6 +43,7 @@ fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
         let end = loop {
             let piece = match &mut body {
                 Body::Fill(reader) => reader.next(&*node).await,
+                Body::Composed(composed) => composed.next().await,
                 Body::Origin(stream) => {
                     seen.passed.set(true);
                     node.read(stream, Millis(20_000)).await

@@ -219,6 +219,13 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
                     Err(error) => break Err(error),
                 }
             },
+            Body::Composed(mut composed) => loop {
+                match composed.next().await {
+                    Ok(Some(piece)) => whole.extend_from_slice(&piece),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            },
             Body::Origin(mut stream) => loop {
                 match node.read(&mut stream, Millis(20_000)).await {
                     Ok(Some(piece)) => whole.extend_from_slice(&piece),

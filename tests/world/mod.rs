@@ -874,6 +874,16 @@ impl Isolate {
                     }
                 }
             }
+            Body::Composed(mut composed) => {
+                let mut whole = Vec::new();
+                loop {
+                    match composed.next().await {
+                        Ok(Some(piece)) => whole.extend_from_slice(&piece),
+                        Ok(None) => break Ok(whole),
+                        Err(error) => break Err(error),
+                    }
+                }
+            }
             Body::Origin(mut stream) => {
                 let mut whole = Vec::new();
                 loop {

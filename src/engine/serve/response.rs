@@ -16,6 +16,7 @@ use crate::http::accept::prefers_html;
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 
+use crate::engine::compose::body::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::StoredPage;
 
@@ -43,6 +44,8 @@ pub enum Body<P: Platform> {
     Fill(BodyReader<P>),
     /// The origin's own, unread: WebSockets too.
     Origin(P::Stream),
+    /// A body that is put together while it is sent.
+    Composed(Composed<P>),
 }
 
 /// What a visitor asked for, as far as it shapes an answer out of a stored response.
