@@ -20,6 +20,7 @@ from django.core import mail
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
+from .excluded import EXCLUDED
 from .policy import POLICY_KEYS, Policy, SettingError, policy_from
 from .signing import decode_secret
 
@@ -28,78 +29,6 @@ DELIVERIES = ("thread", "command", "celery", "rq", "django-tasks")
 CACHE_HEADERS = ("CDN-Cache-Control", "Surrogate-Control", "Cache-Control")
 # What a change made in a request may wait for the worker at most, whatever is set.
 MAX_REQUEST_WAIT_SECONDS = 2.0
-# Written by the framework, Wagtail and other packages for themselves; no page is made of them.
-EXCLUDED = (
-    "admin.logentry",
-    "auditlog",
-    "auth.permission",
-    "authtoken",
-    "axes",
-    "background_task",
-    "captcha",
-    "contenttypes.contenttype",
-    "defender",
-    "django_apscheduler",
-    "django_celery_beat",
-    "django_celery_results",
-    "django_dramatiq",
-    "django_q",
-    "django_tasks",
-    "django_tasks_database",
-    "easy_thumbnails",
-    "easyaudit",
-    "edge_isr",
-    "knox",
-    "migrations",
-    "oauth2_provider",
-    "otp_email",
-    "otp_static",
-    "otp_totp",
-    "post_office",
-    "procrastinate",
-    "reversion",
-    "sessions",
-    "silk",
-    "social_django",
-    "thumbnail.kvstore",
-    "token_blacklist",
-    "usersessions",
-    "wagtailadmin",
-    "wagtailcore.comment",
-    "wagtailcore.commentreply",
-    "wagtailcore.modellogentry",
-    "wagtailcore.pagelogentry",
-    "wagtailcore.pagesubscription",
-    "wagtailcore.referenceindex",
-    "wagtailcore.revision",
-    "wagtailcore.taskstate",
-    "wagtailcore.uploadedfile",
-    "wagtailcore.workflowstate",
-    "wagtailembeds",
-    "wagtailforms",
-    "wagtailimages.rendition",
-    "wagtailsearch",
-    "wagtailsearchpromotions.query",
-    "wagtailsearchpromotions.querydailyhits",
-    "wagtailusers",
-)
-# The same of models that a project derives from theirs: module, or what it begins with, and class.
-EXCLUDED_BASES = (
-    ("django.contrib.sessions.", "AbstractBaseSession"),
-    ("wagtail.", "AbstractFormSubmission"),
-    ("wagtail.", "AbstractRendition"),
-    ("wagtail.", "BaseLogEntry"),
-)
-# Columns that a package keeps for itself, in models derived from its own: module, or what it begins
-# with, class, and fields. A change of these alone is on no page.
-IGNORED_FIELDS = (
-    ("django.contrib.auth.", "AbstractBaseUser", ("last_login",)),
-    ("wagtail.", "AbstractPage", ("draft_title", "latest_revision_created_at")),
-    ("wagtail.", "Page", ("draft_title", "latest_revision_created_at")),
-    ("wagtail.", "RevisionMixin", ("latest_revision",)),
-    ("wagtail.", "DraftStateMixin", ("has_unpublished_changes", "live_revision")),
-    ("wagtail.", "LockableMixin", ("locked", "locked_at", "locked_by")),
-)
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.db.models import Model
 
-from .conf import EXCLUDED_BASES, IGNORED_FIELDS, load
+from .conf import load
+from .excluded import EXCLUDED_BASES, IGNORED_FIELDS
 from .invalidation import Invalidation, clean_path
 from .tags import clean, clean_all, concrete_label, every
 

@@ -1,0 +1,76 @@
+"""Models and columns of the framework and of packages that no page shows."""
+
+from __future__ import annotations
+
+# Written by the framework, Wagtail and other packages for themselves; no page is made of them.
+EXCLUDED = (
+    "admin.logentry",
+    "auditlog",
+    "auth.permission",
+    "authtoken",
+    "axes",
+    "background_task",
+    "captcha",
+    "contenttypes.contenttype",
+    "defender",
+    "django_apscheduler",
+    "django_celery_beat",
+    "django_celery_results",
+    "django_dramatiq",
+    "django_q",
+    "django_tasks",
+    "django_tasks_database",
+    "easy_thumbnails",
+    "easyaudit",
+    "edge_isr",
+    "knox",
+    "migrations",
+    "oauth2_provider",
+    "otp_email",
+    "otp_static",
+    "otp_totp",
+    "post_office",
+    "procrastinate",
+    "reversion",
+    "sessions",
+    "silk",
+    "social_django",
+    "thumbnail.kvstore",
+    "token_blacklist",
+    "usersessions",
+    "wagtailadmin",
+    "wagtailcore.comment",
+    "wagtailcore.commentreply",
+    "wagtailcore.modellogentry",
+    "wagtailcore.pagelogentry",
+    "wagtailcore.pagesubscription",
+    "wagtailcore.referenceindex",
+    "wagtailcore.revision",
+    "wagtailcore.taskstate",
+    "wagtailcore.uploadedfile",
+    "wagtailcore.workflowstate",
+    "wagtailembeds",
+    "wagtailforms",
+    "wagtailimages.rendition",
+    "wagtailsearch",
+    "wagtailsearchpromotions.query",
+    "wagtailsearchpromotions.querydailyhits",
+    "wagtailusers",
+)
+# The same of models that a project derives from theirs: module, or what it begins with, and class.
+EXCLUDED_BASES = (
+    ("django.contrib.sessions.", "AbstractBaseSession"),
+    ("wagtail.", "AbstractFormSubmission"),
+    ("wagtail.", "AbstractRendition"),
+    ("wagtail.", "BaseLogEntry"),
+)
+# Columns that a package keeps for itself, in models derived from its own: module, or what it begins
+# with, class, and fields. A change of these alone is on no page.
+IGNORED_FIELDS = (
+    ("django.contrib.auth.", "AbstractBaseUser", ("last_login",)),
+    ("wagtail.", "AbstractPage", ("draft_title", "latest_revision_created_at")),
+    ("wagtail.", "Page", ("draft_title", "latest_revision_created_at")),
+    ("wagtail.", "RevisionMixin", ("latest_revision",)),
+    ("wagtail.", "DraftStateMixin", ("has_unpublished_changes", "live_revision")),
+    ("wagtail.", "LockableMixin", ("locked", "locked_at", "locked_by")),
+)
