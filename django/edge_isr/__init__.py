@@ -5,6 +5,7 @@ or by themselves), and changed data is told to the edge once its transaction has
 """
 
 from .batching import batch, silence
+from .compose.personal import personal
 from .context import add_tags
 from .decorators import isr
 from .fragments import isr_fragment
@@ -38,6 +39,7 @@ __all__ = [
     "invalidate_tags",
     "isr",
     "isr_fragment",
+    "personal",
     "register",
     "revalidate_all",
     "revalidate_by_paths",

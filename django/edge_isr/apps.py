@@ -27,6 +27,7 @@ class EdgeISRConfig(AppConfig):
             sqlite,
         )
         from .changes import follow_relations
+        from .compose import composition, personal
 
         hooks.install()
         saves.install()
@@ -34,6 +35,8 @@ class EdgeISRConfig(AppConfig):
         sqlite.install()
         cursors.install()
         migrating.install()
+        composition.install()
+        personal.install()
         _install_reading()
         follow_relations()
         setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")

@@ -10,11 +10,12 @@ from django.conf import settings as django_settings
 from django.core.checks import Error, Tags, Warning, register
 
 from .client import Client, WorkerError
+from .compose.gate import unknown_middleware
 from .conf import SUPERSEDED, Settings, load
 from .delivery.queues import missing_package
 from .migrating import is_migrating
 from .registry import registered
-from .routes import problems_at
+from .routes import cached_views, problems_at
 from .targets import build
 
 MIDDLEWARE = "edge_isr.middleware.EdgeISRMiddleware"
@@ -126,6 +127,30 @@ def check_middleware(app_configs: Any = None, **kwargs: Any) -> Found:
                     "MIDDLEWARE: nobody is refused", id="edge_isr.W003")
         )  # fmt: skip
     return found
+
+
+@register()
+def check_gate(app_configs: Any = None, **kwargs: Any) -> Found:
+    """Whether a middleware may refuse a composed page to somebody is the site's to say."""
+    settings, problems = load()
+    unknown = unknown_middleware()
+    if problems or settings.gate is not None or not unknown or not _composes(settings):
+        return []
+    return [
+        Warning(
+            f"The edge waits for the origin with each composed page: {', '.join(unknown)} may "
+            "refuse it to somebody",
+            hint="EDGE_ISR['GATE'] = False if none of them does (no second factor, no terms to "
+            "accept, no ban), True if one does.",
+            id="edge_isr.W008",
+        )
+    ]
+
+
+def _composes(settings: Settings) -> bool:
+    if settings.defaults.compose or any(r.policy and r.policy.compose for r in settings.rules):
+        return True
+    return any(view.policy.compose for view in cached_views(settings))
 
 
 @register(Tags.caches)

@@ -73,6 +73,14 @@ class Settings:
     cache_tags: bool = True
     cache_tags_exclude: tuple[str, ...] = ()
     targets: tuple[Mapping[str, Any], ...] = ()
+    gate: bool | None = None
+    more_personal_cookies: tuple[str, ...] = ()
+
+    @property
+    def personal_cookies(self) -> tuple[str, ...]:
+        """What a visitor is known by: Django's own cookies, and the site's."""
+        own = (django_settings.SESSION_COOKIE_NAME, "messages")
+        return tuple(dict.fromkeys((*own, *self.more_personal_cookies)))
 
     def rule_for(self, path: str) -> Rule | None:
         """The first rule whose pattern matches."""
@@ -171,6 +179,13 @@ def _prefix(value: Any) -> str:
     return text
 
 
+def _cookie_name(value: Any) -> str:
+    text = _text(value)
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}", text):
+        raise SettingError(f"expected the name of a cookie, got {_shown(value)}")
+    return text
+
+
 def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise SettingError(f"expected a dictionary, got {_shown(value)}")
@@ -222,6 +237,8 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "CACHE_TAGS": ("cache_tags", _switch),
     "CACHE_TAGS_EXCLUDE": ("cache_tags_exclude", _several(_text)),
     "TARGETS": ("targets", _several(_mapping)),
+    "GATE": ("gate", _switch),
+    "PERSONAL_COOKIES": ("more_personal_cookies", _several(_cookie_name)),
 }
 # Settings of django-edge-isr that have nothing left to do here.
 SUPERSEDED = {

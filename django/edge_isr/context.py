@@ -224,6 +224,14 @@ class PageContext:
         self.refused: Why | None = None
         # Why its response was not made public, when that is known.
         self.why: Why | None = None
+        # The render for the edge that it is (`compose.composition`), if it is one.
+        self.composition: Any = None
+        # Why there was no shell, in words and as a `compose.problems.Problem`.
+        self.not_composed = ""
+        self.problem: Any = None
+        # Whether a personal part stands in it, and whether it is the answer with such parts.
+        self.has_personal_parts = False
+        self.is_personal_answer = False
         # Set when the page's tags could not all be told: it must not be stored.
         self.failed = False
         # Whether its view named tags itself.
@@ -302,6 +310,8 @@ class PageContext:
         """The response is finished."""
         if self.for_edge:
             self.view = view_of(self.request)
+        if self.composition is not None:
+            self.composition.close()
         self.request = self._before = None
         self.early = False
         self.closed_at = time.monotonic()

@@ -20,9 +20,10 @@ from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.views.generic.base import View
 
+from .compose.composition import ensure_csrf_cookie
 from .conf import get_settings
 from .context import PageContext, moment_of, page_of, recording
-from .policy import TTL, Policy, SettingError, policy_from
+from .policy import SAFE_METHODS, TTL, Policy, SettingError, policy_from
 
 logger = logging.getLogger("edge_isr")
 
@@ -55,6 +56,9 @@ def isr(
     `expires`: when the page will be out of date by itself: a datetime, a time from now (a timedelta
     or seconds), or a function like those of `tags` that returns one, or None.
     `auto_tags`: False, and the data that it loads is not recorded.
+    `compose`: True, and the edge fills in what belongs to one visitor: tokens, nonces, personal
+    parts. `"trusted"`: also though the view reads the user, the session or cookies.
+    `csrf_cookie`: True, and the answer sets the CSRF cookie, though it prints no token.
 
     What is left out comes from `DEFAULTS`.
     """
@@ -134,6 +138,8 @@ class _Declared:
         policy = self.policy(settings.defaults)
         page.begin(policy, settings.auto_tags)
         keep_query(request, policy)
+        if policy.csrf_cookie and request.method in SAFE_METHODS:
+            ensure_csrf_cookie(request)
         try:
             for source in self._tags:
                 page.add_tags(_value_of(source, request, args, kwargs))

@@ -18,7 +18,10 @@ from django.test import Client
 
 from . import statements
 from .batching import silence
-from .conf import Settings
+from .compose import problems
+from .compose.edge import ORIGIN_AUTH_META
+from .compose.field import ASKS, ASKS_META, VERSION
+from .conf import Settings, get_settings
 from .context import explaining
 from .policy import Why
 from .registry import is_followed, models_of_table
@@ -40,6 +43,7 @@ ADVICE = {
     Why.MESSAGES: "it shows or adds messages",
     Why.CSRF: "it has a form with a CSRF token ({% csrf_token %}, perhaps in a base template): see "
     "docs/forms.md",
+    Why.PERSONAL_PART: "a personal part was made for who asked",
     Why.VARY_ANY: "it says Vary: *",
     Why.STREAMING: "it streams, and its tags are not known when it begins: name them",
     Why.TAGS_FAILED: "a function of its tags failed: see the log",
@@ -64,6 +68,7 @@ class Examined:
     error: str = ""
     named: list[str] = field(default_factory=list)
     explained: list[tuple[str, list[str]]] = field(default_factory=list)
+    composed: str = ""
 
     def line(self) -> str:
         """It in plain words."""
@@ -71,12 +76,16 @@ class Examined:
             return f"{self.path}: it can't be rendered: {self.error}"
         if self.why is None:
             text = f"{self.path}: kept ({self.ttl}; {self.tags} tags)"
+        elif self.composed:
+            text = f"{self.path}: not kept: {self.composed}"
         else:
             named = f" ({', '.join(self.cookies)})" if self.cookies else ""
             text = f"{self.path}: not kept{named}: {ADVICE[self.why]}"
             if self.why is Why.STATUS:
                 text += f" ({self.status})"
-        if "cookie" in self.vary.lower() and self.why is None:
+        if self.composed and self.why is None:
+            text += f"; {self.composed}"
+        elif "cookie" in self.vary.lower() and self.why is None:
             text += "; it varies on Cookie: kept for visitors without any alone"
         for name in self.unknown:
             text += f"; depends on what can't be named, so for a minute at most: {name}"
@@ -100,18 +109,11 @@ def host_of(settings: Settings, host: str | None) -> tuple[str, bool]:
     return named, bool(django_settings.SECURE_SSL_REDIRECT)
 
 
-def explain(path: str, host: str, secure: bool) -> Examined:
-    """Renders a page, and remembers which query gave it which tag."""
-    token = explaining.set(True)
-    try:
-        return examine(path, host, secure)
-    finally:
-        explaining.reset(token)
-
-
 def examine(path: str, host: str, secure: bool) -> Examined:
-    """Renders a page twice: the second is what a cache of the site's own makes of it."""
+    """Renders a page twice: the second is what a cache of the site's own makes of it. Remembered is
+    which query gave which tag, and where what of a visitor was read."""
     with ExitStack() as stack:
+        stack.callback(explaining.reset, explaining.set(True))
         stack.enter_context(silence())
         written: dict[str, None] = {}
         for connection in connections.all():
@@ -119,17 +121,41 @@ def examine(path: str, host: str, secure: bool) -> Examined:
                 stack.enter_context(transaction.atomic(using=connection.alias))
                 stack.callback(transaction.set_rollback, True, using=connection.alias)
                 stack.enter_context(connection.execute_wrapper(_watch(written)))
-        client = Client(raise_request_exception=True)
+        client = Client(raise_request_exception=True, **_edge())
         try:
-            first, response = (
-                client.get(path, headers={"host": host}, secure=secure) for _ in range(2)
-            )
+            first, response = (_get(client, path, host, secure) for _ in range(2))
         except Exception as error:  # noqa: BLE001 - whatever the site raises is what is told
             return Examined(path, 500, None, error=f"{type(error).__name__}: {error}")
         found = _examined(path, response, list(written))
         page = getattr(first.wsgi_request, "edge_isr", None)
         found.explained = list(page.recorder.explained or ()) if page is not None else []
         return found
+
+
+def _edge() -> dict[str, str]:
+    """What the edge says of itself."""
+    secrets = get_settings().origin_secrets
+    return {ASKS_META: VERSION, **({ORIGIN_AUTH_META: secrets[0]} if secrets else {})}
+
+
+def _get(client: Client, path: str, host: str, secure: bool) -> Any:
+    # As for the edge: without the cookies of the answer before.
+    client.cookies.clear()
+    return client.get(path, headers={"host": host}, secure=secure)
+
+
+def _composed(page: Any) -> str:
+    """What becomes of a page that the edge may compose, in words."""
+    if page is None or page.policy is None or not page.policy.compose:
+        return ""
+    if page.problem is not None:
+        return f"not composed: {problems.ADVICE[page.problem]}"
+    if page.why is not None or page.composition is None:
+        return ""
+    reads = page.composition.watch.told()
+    if not reads or page.policy.compose == "trusted":
+        return "composed, for every visitor"
+    return f"composed for visitors without a cookie alone, because it reads {', '.join(reads)}"
 
 
 def _examined(path: str, response: Any, written: list[str]) -> Examined:
@@ -140,6 +166,7 @@ def _examined(path: str, response: Any, written: list[str]) -> Examined:
     named = response.get("X-Edge-ISR-Tags", "").split()
     return Examined(
         path=path,
+        composed=_composed(page),
         status=response.status_code,
         why=why,
         ttl=_stated(response),
@@ -160,6 +187,9 @@ def _of_cookies(names: set[str]) -> Why:
 
 
 def _stated(response: Any) -> str:
+    composed = response.get(ASKS, "").split(", ")[1:4]
+    if composed:
+        return ", ".join(composed)
     names = ("CDN-Cache-Control", "Surrogate-Control", "Cache-Control")
     return next((response[name] for name in names if response.has_header(name)), "")
 

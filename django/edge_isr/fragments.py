@@ -26,6 +26,8 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.http import HttpRequest
 from django.utils.translation import get_language
 
+from .compose.composition import nonce_of
+from .compose.personal import kept_for_others
 from .conf import Settings, get_settings, is_dormant
 from .context import Recorder, current, recording
 from .decorators import Tags
@@ -125,10 +127,11 @@ class Fragment:
         recorder.absorb(self._tags)
         token = _hide_csrf(self._request)
         try:
-            with recording(recorder):
+            with recording(recorder), kept_for_others():
                 value = make()
         finally:
             personal = _show_csrf(self._request, token)
+        personal = personal or _has_nonce(self._request, value)
         recorder.fold_lists(MAX_INSTANCES)
         tags, until = with_every(recorder.named()), recorder.until
         ttl = _capped(self._ttl, ANYTHING in tags, until)
@@ -164,6 +167,12 @@ def _show_csrf(request: HttpRequest | None, before: Any) -> bool:
     if before is not _MISSING and not rendered:
         request.META["CSRF_COOKIE_NEEDS_UPDATE"] = before
     return rendered
+
+
+def _has_nonce(request: HttpRequest | None, value: Any) -> bool:
+    """Whether the page's nonce stands in it: on another page it would be of no use."""
+    nonce = nonce_of(request) if request is not None else ""
+    return bool(nonce) and isinstance(value, str) and nonce in value
 
 
 def isr_fragment(

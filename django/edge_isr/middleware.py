@@ -7,7 +7,6 @@ The first belongs above the session, CSRF and message middlewares: it has to see
 
 from __future__ import annotations
 
-import hmac
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +20,9 @@ from django.utils.cache import patch_vary_headers
 
 from . import hints
 from . import policy as rules
+from .compose import edge, personal, shell
+from .compose.composition import Composition, ensure_csrf_cookie
+from .compose.problems import NotComposedError
 from .conf import Rule, Settings, get_settings, is_dormant
 from .context import PageContext, page_of, recording
 from .decorators import keep_query
@@ -34,7 +36,6 @@ logger = logging.getLogger("edge_isr")
 TAGS_HEADER = "X-Edge-ISR-Tags"
 # On what the edge fetches while no visitor waits.
 WARMUP = "HTTP_X_EDGE_ISR_WARMUP"
-ORIGIN_AUTH_HEADER = "X-Edge-ISR-Origin-Auth"
 
 
 class _Middleware:
@@ -66,13 +67,15 @@ class EdgeISRMiddleware(_Middleware):
         page = page_of(request)
         page.request = request
         page.recorder.refetch = WARMUP in request.META
-        rule = settings.rule_for(request.path_info) if settings.rules else None
+        rule = _rule_for(request, page, settings)
         if request.method in SAFE_METHODS:
             page.arrive(settings.auto_tags)
         if rule is not None and rule.policy is not None and request.method in SAFE_METHODS:
             page.begin(rule.policy, settings.auto_tags)
             keep_query(request, rule.policy)
             page.add_tags(rule.tags)
+            if rule.policy.csrf_cookie:
+                ensure_csrf_cookie(request)
         if self.is_async:
             return self._async(request, page, rule, settings)
         try:
@@ -84,12 +87,12 @@ class EdgeISRMiddleware(_Middleware):
 
     def process_view(self, request: HttpRequest, view: Any, args: Any, kwargs: Any) -> Any:
         """The view is about to begin."""
-        page_of(request).view_found(view)
+        _view_found(request, view)
 
     async def _process_view_async(
         self, request: HttpRequest, view: Any, args: Any, kwargs: Any
     ) -> Any:
-        page_of(request).view_found(view)
+        _view_found(request, view)
 
     async def _async(
         self,
@@ -104,6 +107,26 @@ class EdgeISRMiddleware(_Middleware):
             return finish(request, response, page, rule, settings)
         finally:
             page.close()
+
+
+def _rule_for(request: HttpRequest, page: PageContext, settings: Settings) -> Rule | None:
+    """The rule of its path. What the edge asks for a page that it composes is known from here."""
+    if personal.is_asked_for(request, settings):
+        edge.strip_conditions(request)
+        request.urlconf = personal.URLCONF
+        return None
+    if edge.asks_for_shell(request, settings):
+        edge.strip_conditions(request)
+        page.composition = Composition(request)
+    return settings.rule_for(request.path_info) if settings.rules else None
+
+
+def _view_found(request: HttpRequest, view: Any) -> None:
+    page = page_of(request)
+    page.view_found(view)
+    personal.forget_urlconf(request)
+    if page.composition is not None:
+        page.composition.view_found()
 
 
 @contextmanager
@@ -133,26 +156,69 @@ def finish(
     settings: Settings,
 ) -> HttpResponseBase:
     """Makes the answer public with its tags, or keeps it out of shared caches."""
+    if page.is_personal_answer:
+        return _parts(response)
     excluded = rule is not None and rule.policy is None
     policy = None if excluded else page.policy
     if policy is None:
         # A 304 says nothing of the stored page but that it is still good.
-        if not rules.states_freshness(response) and response.status_code != 304:
+        if page.has_personal_parts:
+            rules.make_personal(response)
+        elif not rules.states_freshness(response) and response.status_code != 304:
             rules.keep_out(response)
         page.why = Why.NO_POLICY
         return _refused(response, page.why)
-    why = _refusal(request, response, page, policy, rule, settings)
+    made = _shell(request, response, page, policy, settings)
+    why = _refusal(request, response, page, policy, rule, settings, made)
     page.why = why
     if why is not None:
-        rules.make_private(response)
-        return _refused(response, why)
+        if made is not None:
+            shell.give_back(request, response, made.cookie)
+            shell.without_places(response)
+        (rules.make_personal if page.has_personal_parts else rules.make_private)(response)
+        return _refused(response, why, page.not_composed)
     # For a site's tests: `testing.assert_cached`.
     response.edge_isr_reason = ""
     if django_settings.DEBUG:
         _hint(response, page)
     if page.recorder.unknown:
         _told(response, "anything-may-change-it; " + ", ".join(page.recorder.unknown))
+    if page.not_composed or (made is not None and page.composition.watch.reads):
+        _told(response, page.not_composed or shell.audience_in_words(page.composition))
     return response
+
+
+def _parts(response: HttpResponseBase) -> HttpResponseBase:
+    """The answer with a page's personal parts; the edge has the CSRF cookie in hand."""
+    response.cookies.pop(django_settings.CSRF_COOKIE_NAME, None)
+    rules.make_personal(response)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def _shell(
+    request: HttpRequest,
+    response: HttpResponseBase,
+    page: PageContext,
+    policy: rules.Policy,
+    settings: Settings,
+) -> shell.Shell | None:
+    """The page's shell, if the edge asked for one, with its cookie taken from the answer."""
+    if not policy.compose:
+        return None
+    if page.composition is None or response.status_code != 200:
+        shell.without_places(response)
+        return None
+    try:
+        made = shell.shell_of(request, response, page.composition, policy, settings)
+    except NotComposedError as error:
+        page.not_composed = f"not-composed: {error.problem.value}"
+        page.problem = error.problem
+        logger.warning("%s is %s", request.path, page.not_composed)
+        shell.without_places(response)
+        return None
+    shell.take(request, response)
+    return made
 
 
 def _refusal(
@@ -162,6 +228,7 @@ def _refusal(
     policy: rules.Policy,
     rule: Rule | None,
     settings: Settings,
+    made: shell.Shell | None,
 ) -> Why | None:
     allowed = _allowed(request, response, policy)
     why = rules.refusal(request, response, policy) or allowed
@@ -196,6 +263,8 @@ def _refusal(
         patch_vary_headers(response, ["Cookie"])
     policy, ttl = rules.capped(policy, ttl, ANYTHING in tags, page.seconds_left())
     rules.make_public(response, policy, ttl, settings.cache_header)
+    if made is not None:
+        shell.put(response, made, ttl, policy)
     # The stored page keeps its own: what the view has looked at for a 304 is not all of its data.
     unchanged = response.status_code == 304 and (page.unchanged or rule is not None)
     if tags and not unchanged:
@@ -243,9 +312,9 @@ def _hint(response: HttpResponseBase, page: PageContext) -> None:
             response["X-Edge-ISR-Hint"] = ", ".join(hints.text_of(*field) for field in fields)
 
 
-def _refused(response: HttpResponseBase, why: Why) -> HttpResponseBase:
+def _refused(response: HttpResponseBase, why: Why, more: str = "") -> HttpResponseBase:
     response.edge_isr_reason = why.value
-    return _told(response, why.value)
+    return _told(response, f"{why.value}; {more}" if more else why.value)
 
 
 def _told(response: HttpResponseBase, why: str) -> HttpResponseBase:
@@ -279,8 +348,4 @@ class OriginSecretMiddleware(_Middleware):
     def _may_pass(request: HttpRequest, settings: Settings) -> bool:
         if any(pattern.search(request.path_info) for pattern in settings.origin_secret_exempt):
             return True
-        given = request.headers.get(ORIGIN_AUTH_HEADER, "").encode()
-        known = False
-        for secret in settings.origin_secrets:
-            known |= hmac.compare_digest(given, secret.encode())
-        return known
+        return edge.knows_secret(request, settings)

@@ -42,6 +42,7 @@ class Why(str, Enum):
     USER = "user"
     MESSAGES = "messages"
     CSRF = "csrf-token"
+    PERSONAL_PART = "personal-part"
     VARY_ANY = "vary-any"
     STREAMING = "streaming-without-tags"
     TAGS_FAILED = "tags-failed"
@@ -67,6 +68,9 @@ class Policy:
     only_if: Callable[[HttpRequest], bool] | None = None
     query: tuple[str, ...] | None = None
     auto_tags: bool = True
+    # Whether the edge may compose the answer, True or "trusted"; whether it sets the CSRF cookie.
+    compose: bool | str = False
+    csrf_cookie: bool = False
 
     def ttl(self, response: HttpResponseBase) -> int | None:
         """The lifetime of an answer with this status; None if the status is not kept."""
@@ -81,7 +85,7 @@ class Policy:
 
 POLICY_KEYS = (
     "s_maxage", "swr", "sie", "max_age", "statuses", "vary", "vary_on", "only_if", "query",
-    "auto_tags",
+    "auto_tags", "compose", "csrf_cookie",
 )  # fmt: skip
 # The names that django-edge-isr and the RFC use.
 _ALIASES = {
@@ -154,6 +158,12 @@ def _bool(value: Any) -> bool:
     return value
 
 
+def _compose(value: Any) -> bool | str:
+    if value != "trusted" and not isinstance(value, bool):
+        raise ValueError(f"expected True, False or 'trusted', got {value!r}")
+    return bool(value) if isinstance(value, bool) else "trusted"
+
+
 _PARSERS: dict[str, Callable[[Any], Any]] = {
     "s_maxage": _ttl,
     "swr": _seconds,
@@ -164,6 +174,8 @@ _PARSERS: dict[str, Callable[[Any], Any]] = {
     "only_if": _callable,
     "query": _names,
     "auto_tags": _bool,
+    "compose": _compose,
+    "csrf_cookie": _bool,
 }
 
 
@@ -205,6 +217,8 @@ def _personal(request: HttpRequest, response: HttpResponseBase) -> Why | None:
     # Set by get_token(), and reset but left there when the cookie was sent.
     if "CSRF_COOKIE_NEEDS_UPDATE" in request.META:
         return Why.CSRF
+    if getattr(getattr(request, "edge_isr", None), "has_personal_parts", False):
+        return Why.PERSONAL_PART
     if "*" in response.get("Vary", ""):
         return Why.VARY_ANY
     return None
@@ -266,6 +280,16 @@ def make_private(response: HttpResponseBase) -> None:
     """The answer of a cached view that is for one visitor: no shared cache may keep it."""
     if not response.get("Cache-Control", "").strip():
         response["Cache-Control"] = "private, no-cache"
+    keep_out(response)
+
+
+def make_personal(response: HttpResponseBase) -> None:
+    """What is in the answer belongs to one visitor, whatever its view says to caches."""
+    kept_nowhere = "no-store" in _directives(response)
+    for name in (*CONTROL_FIELDS, "Expires"):
+        if response.has_header(name):
+            del response[name]
+    response["Cache-Control"] = "private, no-store" if kept_nowhere else "private, no-cache"
     keep_out(response)
 
 

@@ -53,6 +53,8 @@ class CachedView:
             route["vary_on"] = self.facts
         if self.fields:
             route["forward_headers"] = self.fields
+        if self.policy.compose:
+            route["compose"] = True
         return {"path": self.path, **route} if route else None
 
     def problems(self, rules: Iterable[Route], hosts: Iterable[str] = ()) -> Iterator[str]:
@@ -74,6 +76,8 @@ class CachedView:
         for fact in self.facts:
             if fact not in (rule.get("vary_on") or ()):
                 yield f"{self.path}: every visitor gets the same page (vary_on: {fact})"
+        if self.policy.compose and rule.get("compose") is not True:
+            yield f"{self.path}: forms and personal parts keep it out of the cache (compose)"
         if any(name.lower() == "cookie" for name in self.policy.vary) and not rule.get(
             "key_cookies"
         ):

@@ -14,6 +14,7 @@ import pytest
 from asgiref.sync import async_to_sync
 from django.db.backends.signals import connection_created
 from django.dispatch import receiver
+from django.template import engines
 from django.test import AsyncClient, Client
 from django.urls import path
 
@@ -141,6 +142,32 @@ def cap(hats):
     from shop.models import Product
 
     return Product.objects.create(pk=12, name="Cap", slug="cap", category=hats)
+
+
+@pytest.fixture
+def ada(django_user_model):
+    return django_user_model.objects.create_user("ada", password="x")
+
+
+@pytest.fixture
+def menu_part():
+    """The part `menu`; what else a test registers is gone after it."""
+    import edge_isr
+    from edge_isr.compose import personal
+
+    before = dict(personal._parts)
+
+    @edge_isr.personal("menu")
+    def menu(request):
+        return (
+            engines["django"]
+            .from_string("<b>{{ user }}</b> at {{ request.path }}")
+            .render({}, request)
+        )
+
+    yield
+    personal._parts.clear()
+    personal._parts.update(before)
 
 
 class FakeWorker:

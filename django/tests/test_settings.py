@@ -40,6 +40,8 @@ WRONG = {
     "CACHE_TAGS": ("no", "expected True or False"),
     "CACHE_TAGS_EXCLUDE": (3, "expected a list"),
     "TARGETS": ("fastly", "expected a dictionary"),
+    "GATE": ("yes", "expected True or False"),
+    "PERSONAL_COOKIES": (["a b"], "expected the name of a cookie"),
     "CDN": ("fastly", "expected a dictionary"),
 }
 

@@ -1,4 +1,5 @@
 """`{% edge_fragment %}`: a part of a template, kept until its data changes.
+`{% personal %}`: a part that each visitor has of their own.
 
     {% load edge_isr %}
     {% edge_fragment "sidebar" "promotions" ttl=3600 vary=section.pk %} … {% endedge_fragment %}
@@ -6,6 +7,11 @@
 The first argument is the fragment's name, further ones are tags (texts, lists, model instances).
 `vary` is what tells one from another beside the name and the language (a value or a list). With
 automatic tags, what it loads need not be named.
+
+    {% personal "user_menu" %}<a href="/login/">Log in</a>{% endpersonal %}
+
+What `@edge_isr.personal("user_menu")` returns for the visitor; what stands between the tags for
+those of whom nothing is known.
 """
 
 from __future__ import annotations
@@ -18,6 +24,7 @@ from django.db.models import Model
 from django.template.base import FilterExpression, NodeList, Parser, Token, token_kwargs
 from django.utils.safestring import SafeString, mark_safe
 
+from ..compose import personal as parts
 from ..context import add_tags
 from ..fragments import Fragment
 from ..tags import tag
@@ -56,9 +63,14 @@ class EdgeFragmentNode(template.Node):
             *(vary if isinstance(vary, (list, tuple)) else [vary]),
             tags=[name for each in self.tags for name in _named(each.resolve(context))],
             ttl=ttl,
-            request=context.get("request"),
+            request=_request_of(context),
         )
         return mark_safe(fragment.get_or_make(lambda: self.nodelist.render(context)))
+
+
+def _request_of(context: template.Context) -> Any:
+    """The request, whether or not a context processor has put it there."""
+    return getattr(context, "request", None) or context.get("request")
 
 
 def _named(value: Any) -> Iterable[str]:
@@ -88,6 +100,31 @@ def edge_fragment(parser: Parser, token: Token) -> EdgeFragmentNode:
     parser.delete_first_token()
     compiled = [parser.compile_filter(bit) for bit in positional]
     return EdgeFragmentNode(nodelist, compiled[0], compiled[1:], options)
+
+
+class PersonalNode(template.Node):
+    """A personal part's place in a template."""
+
+    def __init__(self, nodelist: NodeList, name: FilterExpression) -> None:
+        self.nodelist = nodelist
+        self.name = name
+
+    def render(self, context: template.Context) -> SafeString:
+        """The part, its place, or the fallback."""
+        name = str(self.name.resolve(context))
+        request = _request_of(context)
+        return mark_safe(parts.render(request, name, lambda: self.nodelist.render(context)))
+
+
+@register.tag("personal")
+def personal(parser: Parser, token: Token) -> PersonalNode:
+    """Parses `{% personal name %}fallback{% endpersonal %}`."""
+    bits = token.split_contents()[1:]
+    if len(bits) != 1:
+        raise template.TemplateSyntaxError("personal needs a name, and nothing else")
+    nodelist = parser.parse(("endpersonal",))
+    parser.delete_first_token()
+    return PersonalNode(nodelist, parser.compile_filter(bits[0]))
 
 
 @register.simple_tag

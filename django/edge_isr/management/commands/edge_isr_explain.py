@@ -30,7 +30,7 @@ class Command(BaseCommand):
         parts = urlsplit(options["url"])
         host, secure = examination.host_of(get_settings(), options["host"] or parts.netloc or None)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        page = examination.explain(path, host, secure or parts.scheme == "https")
+        page = examination.examine(path, host, secure or parts.scheme == "https")
         if page.error:
             raise CommandError(page.line())
         self.stdout.write(page.line())
