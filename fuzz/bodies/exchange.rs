@@ -153,7 +153,7 @@ pub(crate) fn decision(data: &[u8]) {
     };
     let _ = storage_of_range(&input);
     let Storage::Store(storable) = storage(&input) else { return };
-    check_stored(&storable, &response, &sent, admitted.route);
+    check_stored(&storable, &response, &sent, &admitted.route);
     let entry = entry(&request, &admitted, &sent, &storable, &response, delay);
     check_reuse(&request, &admitted, &entry, validity, age);
     // Every tier holds it as it is.
@@ -168,7 +168,7 @@ pub(crate) fn decision(data: &[u8]) {
         sent: &sent,
         request_time: NOW,
         response_time: after(age),
-        route: admitted.route,
+        route: &admitted.route,
     };
     if let Update::Renewed(renewed) = update(&entry, &renewal) {
         let cookies = admitted.route.store_set_cookie;
@@ -299,7 +299,7 @@ fn check_reuse(
     age: u64,
 ) {
     let now = entry.response_time.plus(Seconds(age).into());
-    let got = reuse(entry, validity, &admitted.directives, admitted.route, now);
+    let got = reuse(entry, validity, &admitted.directives, &admitted.route, now);
     let answers = matches!(got, Reuse::Fresh { .. } | Reuse::Stale { .. });
     let on_error = matches!(got, Reuse::Validate { on_error: true, .. });
     match validity {
@@ -319,7 +319,7 @@ fn check_reuse(
     }
     if matches!(got, Reuse::Fresh { .. }) {
         let before = entry.response_time.plus(Seconds(age / 2).into());
-        let then = reuse(entry, validity, &admitted.directives, admitted.route, before);
+        let then = reuse(entry, validity, &admitted.directives, &admitted.route, before);
         assert!(matches!(then, Reuse::Fresh { .. }), "{then:?} before {got:?}");
     }
 }

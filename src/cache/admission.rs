@@ -12,7 +12,7 @@ use crate::http::list::{split, trim};
 use crate::http::range::range;
 use crate::http::{Fields, RequestHead, cookie, language, loop_guard};
 
-pub use super::admitted::Admitted;
+pub use super::admitted::{Admitted, AppliedRoute};
 use super::device::device;
 use super::forward::listed_fields;
 use super::query::normalise_query;
@@ -175,7 +175,7 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
     Admitted {
         key: CacheKey::new(&page, extra),
         page,
-        route,
+        route: AppliedRoute::Borrowed(route),
         head_only: request.method == "HEAD",
         directives: if listens {
             RequestDirectives::of(&request.fields)

@@ -1,9 +1,32 @@
 //! A request that the cache may answer: what its admission found out.
 
+use std::ops::Deref;
+use std::rc::Rc;
+
 use crate::cache::key::{CacheKey, Page};
 use crate::config::Route;
 use crate::http::cache_control::RequestDirectives;
 use crate::http::range::RangeRequest;
+
+/// The settings of a request's route.
+#[derive(Clone, Debug, PartialEq)]
+pub enum AppliedRoute<'c> {
+    /// As they stand in the site's.
+    Borrowed(&'c Route),
+    /// In a task of its own.
+    Owned(Rc<Route>),
+}
+
+impl Deref for AppliedRoute<'_> {
+    type Target = Route;
+
+    fn deref(&self) -> &Route {
+        match self {
+            Self::Borrowed(route) => route,
+            Self::Owned(route) => route,
+        }
+    }
+}
 
 /// A request for the cache.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +36,7 @@ pub struct Admitted<'c> {
     /// The page's primary key.
     pub key: CacheKey,
     /// The settings.
-    pub route: &'c Route,
+    pub route: AppliedRoute<'c>,
     /// HEAD: the answer has no body.
     pub head_only: bool,
     /// What the request demands; nothing where the route does not listen.
@@ -24,4 +47,24 @@ pub struct Admitted<'c> {
     pub range: Option<RangeRequest>,
     /// Facts about the visitor that are part of the key, as fields for the origin.
     pub facts: Vec<(&'static str, String)>,
+}
+
+impl Admitted<'_> {
+    /// The same for a task of its own, which the settings need not outlive.
+    #[must_use]
+    pub fn into_owned(self) -> Admitted<'static> {
+        Admitted {
+            page: self.page,
+            key: self.key,
+            route: AppliedRoute::Owned(match self.route {
+                AppliedRoute::Borrowed(route) => Rc::new(route.clone()),
+                AppliedRoute::Owned(route) => route,
+            }),
+            head_only: self.head_only,
+            directives: self.directives,
+            cookies_removed: self.cookies_removed,
+            range: self.range,
+            facts: self.facts,
+        }
+    }
 }

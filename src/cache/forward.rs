@@ -67,7 +67,7 @@ pub fn cacheable_request_fields(
             listed.retain(|name, _| NEGOTIATED.contains(&name));
             keep_readable(&mut listed, "accept", accept::accept);
             keep_readable(&mut listed, "accept-language", accept::accept_language);
-            for (name, value) in listed_fields(request, admitted.route) {
+            for (name, value) in listed_fields(request, &admitted.route) {
                 listed.append(name, value);
             }
             if let Some(cookies) = cookie::only(came, &admitted.route.key_cookies) {

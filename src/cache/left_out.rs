@@ -116,7 +116,7 @@ pub fn selects_by_more(unsent: &[&str], request: &RequestHead) -> bool {
 /// what the origin answers to them, it answers to all who ask for it.
 #[must_use]
 pub fn impersonal_fields(sent: &Fields, admitted: &Admitted<'_>, selecting: &[String]) -> Fields {
-    let route = admitted.route;
+    let route = &*admitted.route;
     let listed = !matches!(route.forward_headers, ForwardHeaders::All);
     let mut fields = sent.clone();
     fields.retain(|name, _| match name {

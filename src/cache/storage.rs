@@ -106,25 +106,25 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
         return Err(NoStore::RequestNoStore);
     }
     let edge = edge_directives(&response.fields);
-    let mut shared = match refusal(response, &edge, admitted.route) {
+    let mut shared = match refusal(response, &edge, &admitted.route) {
         Err(NoStore::UpstreamCache) => Some(NoStore::UpstreamCache),
         other => other.map(|()| None)?,
     };
-    request_refusal(sent, &edge, admitted.route)?;
+    request_refusal(sent, &edge, &admitted.route)?;
     let age = initial_age(&response.fields, request_time, response_time);
     let tags = tags(&response.fields).map_err(|error| match error {
         TagsError::Bad(_) => NoStore::BadTags,
         TagsError::TooMany => NoStore::TooManyTags,
     })?;
-    let freshness = freshness(response, admitted.route, response_time);
+    let freshness = freshness(response, &admitted.route, response_time);
     let by_route = matches!(freshness.source, FreshnessSource::Route | FreshnessSource::Heuristic);
     if by_route && contradicts(&request.path, response) {
         return Err(NoStore::MediaType);
     }
     if response.fields.has("set-cookie") {
-        cookie_refusal(response, &edge, &freshness, admitted.route)?;
+        cookie_refusal(response, &edge, &freshness, &admitted.route)?;
         // No word of the response makes a cookie everyone's that was set for what one visitor sent.
-        own_input(sent, admitted.route).map_or(Ok(()), Err)?;
+        own_input(sent, &admitted.route).map_or(Ok(()), Err)?;
     }
     if !is_reusable(&freshness, &response.fields, age) {
         // The time that it took to come is part of its age; who waited for it may have it all the
@@ -136,7 +136,7 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
         shared = shared.or(Some(NoStore::Late));
     }
     let selection_names = selection_names(&response.fields, sent)?;
-    let fields = stored_fields(&response.fields, &edge, admitted.route);
+    let fields = stored_fields(&response.fields, &edge, &admitted.route);
     Ok((Storable { freshness, selection_names, tags, initial_age: age, fields }, shared))
 }
 

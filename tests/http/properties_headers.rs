@@ -215,7 +215,7 @@ proptest! {
         prop_assert!(storable.initial_age >= Seconds(delay));
         let selected = selection(&storable.selection_names, &request, &admitted, &sent);
         prop_assert_eq!(selected.0.len(), storable.selection_names.len());
-        let shown = visitor_fields(&storable.fields, admitted.route, storable.freshness.source);
+        let shown = visitor_fields(&storable.fields, &admitted.route, storable.freshness.source);
         prop_assert!(!shown.has("cdn-cache-control") && !shown.has("xkey"));
     }
 

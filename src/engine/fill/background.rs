@@ -3,7 +3,6 @@
 //! queue of the page's shard.
 
 use crate::base::time::{Millis, Timestamp};
-use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
 use crate::engine::fill::lease::{Lease, StoreScope};
@@ -61,10 +60,10 @@ impl<P: Platform> Filler<P> {
     pub(crate) async fn permit_for(
         &self,
         fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
         fill: &SharedFill<P>,
         lease: &Lease,
     ) -> Option<Result<Permit<P>, OriginError>> {
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         if fill_request.background {
             return self.context.background_permit().map(Ok);
@@ -92,15 +91,12 @@ impl<P: Platform> Filler<P> {
     /// meanwhile.
     pub(crate) async fn queue_refresh(&self, fill_request: &FillRequest<P>, fill: &SharedFill<P>) {
         fill.resolve(FillOutcome::InProgressElsewhere, self.context.platform.now());
-        if let Admission::Serve(admitted) =
-            admit(&fill_request.incoming.head, self.context.config())
-        {
-            self.queue_warm(fill_request, &admitted).await;
-        }
+        self.queue_warm(fill_request).await;
     }
 
     /// Puts a page into its shard's warm queue.
-    pub(crate) async fn queue_warm(&self, fill_request: &FillRequest<P>, admitted: &Admitted<'_>) {
+    pub(crate) async fn queue_warm(&self, fill_request: &FillRequest<P>) {
+        let admitted = &fill_request.admitted;
         let Some(page) = fill_request.candidate.page.as_ref().filter(|page| page.entry.fence > 0)
         else {
             return self.context.count(Counter::RefreshPutOff);

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
-use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::entry::Entry;
 use crate::cache::errors::{is_of_the_moment, is_origin_failure};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
@@ -36,11 +35,8 @@ impl<P: Platform> Filler<P> {
         leader_only: &LeaderOnlySlot<P>,
     ) {
         let platform = &self.context.platform;
-        let Admission::Serve(admitted) = admit(&fill_request.incoming.head, self.context.config())
-        else {
-            return fill.resolve(FillOutcome::Failed(OriginError::Broken), platform.now());
-        };
-        let lease = match self.request_permission(fill_request, &admitted, fill).await {
+        let admitted = &fill_request.admitted;
+        let lease = match self.request_permission(fill_request, fill).await {
             FillPermission::Stored(page, source) => {
                 self.context.count(Counter::FillShared);
                 return fill.resolve(FillOutcome::Complete(page, source), platform.now());
@@ -51,20 +47,20 @@ impl<P: Platform> Filler<P> {
             FillPermission::Fetch(lease) => lease,
         };
         let facts = self.context.facts(&fill_request.incoming, false);
-        let mut sent = cacheable_request_fields(&fill_request.incoming.head, &admitted, &facts);
+        let mut sent = cacheable_request_fields(&fill_request.incoming.head, admitted, &facts);
         let known = fill_request.candidate.vary.as_deref().unwrap_or_default();
         add_selecting(&mut sent, &fill_request.incoming.head, known);
         add_selecting(&mut sent, &fill_request.incoming.head, &lease.vary);
-        let context = FillContext { fill_request, admitted: &admitted, fill };
+        let context = FillContext { fill_request, fill };
         let view_stamp = self.invalidator.ensure_stamp().await;
-        let permit = self.permit_for(fill_request, &admitted, fill, &lease).await;
+        let permit = self.permit_for(fill_request, fill, &lease).await;
         let Some(permit) = permit else {
             return self.leave_to_queue(&context, &lease, platform.now()).await;
         };
         // From here to the request nothing is awaited: check and stamp read one state of the view.
         let view_stamp = self.context.isolate().borrow().view.stamp().unwrap_or(view_stamp);
         let stamp = view_stamp.max(lease.stamp);
-        let validate = self.may_validate(fill_request, &admitted);
+        let validate = self.may_validate(fill_request);
         let now = platform.now();
         let fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
         self.fetch_and_store(&context, fetch, permit, validate, leader_only).await;
@@ -80,7 +76,7 @@ impl<P: Platform> Filler<P> {
         mut validate: Option<Epoch>,
         leader_only: &LeaderOnlySlot<P>,
     ) {
-        let FillContext { fill_request, fill, .. } = *context;
+        let FillContext { fill_request, fill } = *context;
         let platform = &self.context.platform;
         loop {
             let response = self.ask_origin(context, &mut fetch, permit, validate.is_some()).await;
@@ -115,7 +111,8 @@ impl<P: Platform> Filler<P> {
         permit: Result<Permit<P>, OriginError>,
         conditional: bool,
     ) -> Option<OriginResponse<P::Stream>> {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let mut fields = fetch.sent.clone();
         if let Some(page) = fill_request.candidate.page.as_ref().filter(|_| conditional) {
@@ -157,7 +154,8 @@ impl<P: Platform> Filler<P> {
         fetch: &FetchContext,
         error: OriginError,
     ) {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         self.context.origin_failed(&admitted.page.url(), error);
         fill.resolve(FillOutcome::Failed(error), fetch.arrived);
         if !fill_request.background {
@@ -168,10 +166,11 @@ impl<P: Platform> Filler<P> {
 
     /// Leaves a refresh to the warm queue of the page's shard.
     async fn leave_to_queue(&self, context: &FillContext<'_, P>, lease: &Lease, now: Timestamp) {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         fill.resolve(FillOutcome::InProgressElsewhere, now);
         self.release_lease(admitted, lease).await;
-        self.queue_warm(fill_request, admitted).await;
+        self.queue_warm(fill_request).await;
     }
 
     async fn store_or_mark(
@@ -181,7 +180,8 @@ impl<P: Platform> Filler<P> {
         fetch: FetchContext,
         leader_only: &LeaderOnlySlot<P>,
     ) {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let decision = storage(&fetch.input(&fill_request.incoming.head, admitted, &response.head));
         let length = stated_length(&response.head.fields);
@@ -242,11 +242,8 @@ impl<P: Platform> Filler<P> {
     /// Whether the stored response may be validated, and the epoch that a 304 would prove. An
     /// invalidated one is refetched without conditions, because an ETag may be newer than the body
     /// it came with; so is one of which nothing can be said.
-    fn may_validate(
-        &self,
-        fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
-    ) -> Option<Epoch> {
+    fn may_validate(&self, fill_request: &FillRequest<P>) -> Option<Epoch> {
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let page =
             fill_request.candidate.page.as_ref().filter(|_| fill_request.candidate.conditional)?;
@@ -282,7 +279,7 @@ fn renewed<P: Platform>(
         sent: &fetch.sent,
         request_time: fetch.began,
         response_time: fetch.arrived,
-        route: context.admitted.route,
+        route: &context.fill_request.admitted.route,
     };
     let Update::Renewed(mut entry) = update(&page.entry, &renewal) else { return None };
     // A 304 renews an entry only up to the epoch that was proved for it.

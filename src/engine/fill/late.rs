@@ -4,7 +4,7 @@
 use std::rc::Rc;
 
 use crate::base::time::Epoch;
-use crate::cache::admission::{Admission, Admitted, admit};
+use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::cacheable_request_fields;
 use crate::engine::context::Incoming;
@@ -100,10 +100,9 @@ impl<P: Platform> Filler<P> {
         let request = Rc::clone(&incoming.head);
         let sent =
             cacheable_request_fields(&request, admitted, &self.context.facts(incoming, false));
+        let unheard_of = (page.entry.fence == 0).then(|| admitted.clone().into_owned());
         platform.spawn(async move {
-            if page.entry.fence == 0
-                && let Admission::Serve(admitted) = admit(&request, filler.context.config())
-            {
+            if let Some(admitted) = unheard_of {
                 filler.publish_late(&admitted, &request, &page, sent).await;
             }
             let shard = key.digest().shard(filler.context.config().shards);

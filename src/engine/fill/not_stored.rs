@@ -22,7 +22,8 @@ impl<P: Platform> Filler<P> {
         mut head: ResponseHead,
         mut reason: NoStore,
     ) {
-        let FillContext { fill_request, admitted, .. } = *context;
+        let FillContext { fill_request, .. } = *context;
+        let admitted = &fill_request.admitted;
         let stored = fill_request.candidate.page.as_ref();
         if stored.is_some() && decides(head.status) && reason.is_of_the_origin() {
             match self.confirm(context, &mut fetch).await {
@@ -62,7 +63,8 @@ impl<P: Platform> Filler<P> {
     /// Asks the origin once more, without what the visitor said beyond the key, if they said
     /// anything: before a stored page is given up for all.
     async fn confirm(&self, context: &FillContext<'_, P>, fetch: &mut FetchContext) -> Confirmed {
-        let FillContext { fill_request, admitted, .. } = *context;
+        let FillContext { fill_request, .. } = *context;
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let names = fill_request.candidate.vary.as_deref().unwrap_or_default();
         let fields = impersonal_fields(&fetch.sent, admitted, names);

@@ -87,14 +87,14 @@ impl<P: Platform> Filler<P> {
     pub(crate) async fn request_permission(
         &self,
         fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
         fill: &SharedFill<P>,
     ) -> FillPermission<P> {
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
-        let mut asking = self.asking(fill_request, admitted);
+        let mut asking = self.asking(fill_request);
         let has_page = fill_request.candidate.page.is_some();
         if has_page && let Some(page) = self.fresh_in_colo(admitted, &asking.selected).await {
-            return FillPermission::Stored(page, Source::Colo);
+            return self.take_from_colo(page);
         }
         let began = platform.now();
         let budget = self.context.config().new_keys_per_second;
@@ -111,11 +111,11 @@ impl<P: Platform> Filler<P> {
             self.context.isolate().borrow_mut().memory.take_hits(&admitted.key, &asking.selected);
         while platform.now().since(began) < self.lease_wait() {
             fill.touch(platform.now());
-            let reply = match self.ask_shard(fill_request, admitted, &mut asking).await {
+            let reply = match self.ask_shard(fill_request, &mut asking).await {
                 Ok(reply) => reply,
                 Err(lease) => return FillPermission::Fetch(lease),
             };
-            let permission = self.permission(fill_request, admitted, &mut asking, reply).await;
+            let permission = self.permission(fill_request, &mut asking, reply).await;
             if let Some(permission) = permission {
                 return permission;
             }
@@ -126,7 +126,8 @@ impl<P: Platform> Filler<P> {
         FillPermission::Fetch(asking.alone("lease-timeout"))
     }
 
-    fn asking(&self, fill_request: &FillRequest<P>, admitted: &Admitted<'_>) -> Asking {
+    fn asking(&self, fill_request: &FillRequest<P>) -> Asking {
+        let admitted = &fill_request.admitted;
         let candidate = &fill_request.candidate;
         let selected = match &candidate.vary {
             Some(names) => self.context.select(&fill_request.incoming, admitted, names),
@@ -146,9 +147,9 @@ impl<P: Platform> Filler<P> {
     async fn ask_shard(
         &self,
         fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
         asking: &mut Asking,
     ) -> Result<LeaseReply, Lease> {
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let request = LeaseRequest {
             page: admitted.page.clone(),
@@ -182,10 +183,10 @@ impl<P: Platform> Filler<P> {
     async fn permission(
         &self,
         fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
         asking: &mut Asking,
         reply: LeaseReply,
     ) -> Option<FillPermission<P>> {
+        let admitted = &fill_request.admitted;
         match reply {
             LeaseReply::Grant(grant) => {
                 self.context.isolate().borrow_mut().view.observe_epoch(grant.stamp);
@@ -199,7 +200,7 @@ impl<P: Platform> Filler<P> {
                 self.stores.store_vary(&admitted.key, &names).await;
             }
             LeaseReply::Ready(ready) => {
-                return self.copy_in_l2(fill_request, admitted, asking, ready).await;
+                return self.copy_in_l2(fill_request, asking, ready).await;
             }
             // Whoever holds it refreshes the page for all.
             LeaseReply::Wait { .. } if fill_request.background => {
@@ -211,7 +212,7 @@ impl<P: Platform> Filler<P> {
             }
         }
         let page = self.fresh_in_colo(admitted, &asking.selected).await?;
-        Some(FillPermission::Stored(page, Source::Colo))
+        Some(self.take_from_colo(page))
     }
 
     /// The copy in L2 that a shard calls ready, if it is recent enough; else what is needed is
@@ -219,13 +220,13 @@ impl<P: Platform> Filler<P> {
     async fn copy_in_l2(
         &self,
         fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
         asking: &mut Asking,
         ready: Ready,
     ) -> Option<FillPermission<P>> {
+        let admitted = &fill_request.admitted;
         let after = *asking.first_fence.get_or_insert(ready.latest_fence);
         let page = self.read_l2(&ready.l2_key).await;
-        let Some(page) = page.filter(|page| self.is_variant(page, fill_request, admitted)) else {
+        let Some(page) = page.filter(|page| self.is_variant(page, fill_request)) else {
             asking.lagged = true;
             return None;
         };
@@ -264,14 +265,13 @@ impl<P: Platform> Filler<P> {
             return None;
         }
         let (fresh, _) = self.judge(admitted, &page).await;
-        if fresh {
-            self.context
-                .isolate()
-                .borrow_mut()
-                .memory
-                .put(&key, StoredRecord::Page(Rc::clone(&page)));
-        }
         fresh.then_some(page)
+    }
+
+    /// What the colo has is the fill's result; L0 keeps it too.
+    fn take_from_colo(&self, page: Rc<StoredPage<P::Chunk>>) -> FillPermission<P> {
+        self.stores.store_in_memory(&page);
+        FillPermission::Stored(page, Source::Colo)
     }
 
     /// Judges a copy from another tier by this isolate's own view.
@@ -288,18 +288,14 @@ impl<P: Platform> Filler<P> {
             entry,
             validity,
             &admitted.directives,
-            admitted.route,
+            &admitted.route,
             self.context.platform.now(),
         );
         (matches!(decision, Reuse::Fresh { .. }), validity)
     }
 
-    fn is_variant(
-        &self,
-        page: &Rc<StoredPage<P::Chunk>>,
-        fill_request: &FillRequest<P>,
-        admitted: &Admitted<'_>,
-    ) -> bool {
+    fn is_variant(&self, page: &Rc<StoredPage<P::Chunk>>, fill_request: &FillRequest<P>) -> bool {
+        let admitted = &fill_request.admitted;
         page.entry.key == admitted.key
             && self.context.selects(&fill_request.incoming, admitted, &page.entry.selection)
     }

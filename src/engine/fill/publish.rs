@@ -74,7 +74,8 @@ impl<P: Platform> Filler<P> {
         status: u16,
         reason: NoStore,
     ) -> bool {
-        let FillContext { fill_request, admitted, .. } = *context;
+        let FillContext { fill_request, .. } = *context;
+        let admitted = &fill_request.admitted;
         if fetch.lease.scope != StoreScope::World {
             return false;
         }

@@ -95,6 +95,7 @@ impl<P: Platform> Candidate<P> {
 /// A fill's request, in the form that its task can own.
 pub(crate) struct FillRequest<P: Platform> {
     pub(crate) incoming: Incoming<P>,
+    pub(crate) admitted: Admitted<'static>,
     pub(crate) candidate: Candidate<P>,
     pub(crate) key: CacheKey,
     pub(crate) background: bool,
@@ -103,7 +104,6 @@ pub(crate) struct FillRequest<P: Platform> {
 /// A fill under way: what its steps share.
 pub(crate) struct FillContext<'a, P: Platform> {
     pub(crate) fill_request: &'a FillRequest<P>,
-    pub(crate) admitted: &'a Admitted<'a>,
     pub(crate) fill: &'a SharedFill<P>,
 }
 

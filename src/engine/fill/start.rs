@@ -32,8 +32,13 @@ impl<P: Platform> Filler<P> {
         let key = self.context.fill_key(incoming, admitted, &candidate);
         let limit = Millis(self.context.config().origin_timeout.0 * 2);
         if self.context.isolate().borrow_mut().shared_fill(&key, now, limit).is_none() {
-            let fill_request =
-                FillRequest { incoming: incoming.share(), candidate, key, background: true };
+            let fill_request = FillRequest {
+                incoming: incoming.share(),
+                admitted: admitted.clone().into_owned(),
+                candidate,
+                key,
+                background: true,
+            };
             match self.room_for_refresh(&fill_request) {
                 Some(work) => drop(self.start_fill(fill_request, work, now)),
                 None => self.context.count(Counter::RefreshPutOff),

@@ -29,7 +29,8 @@ impl<P: Platform> Filler<P> {
         response: OriginResponse<P::Stream>,
         fetch: &FetchContext,
     ) {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let unsent = never_forwarded(&storable.selection_names, admitted);
         self.context.vary_not_forwarded(&admitted.page, &unsent);
@@ -64,7 +65,7 @@ impl<P: Platform> Filler<P> {
                 self.context.origin_failed(&admitted.page.url(), error);
                 self.release_lease(admitted, &fetch.lease).await;
                 if fill_request.background && error == OriginError::Timeout {
-                    self.queue_warm(fill_request, admitted).await;
+                    self.queue_warm(fill_request).await;
                 }
                 return;
             }
@@ -85,7 +86,8 @@ impl<P: Platform> Filler<P> {
         fetch: &FetchContext,
         reason: NoStore,
     ) {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let head = &fill_request.incoming.head;
         let mut entry = fetch.entry(head, admitted, storable, response.head.status);
@@ -118,7 +120,8 @@ impl<P: Platform> Filler<P> {
         page: &Rc<StoredPage<P::Chunk>>,
         fetch: &FetchContext,
     ) {
-        let FillContext { fill_request, admitted, fill } = *context;
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
         self.context.count(Counter::FillStored);
         let entry = &page.entry;
         let lease = &fetch.lease;

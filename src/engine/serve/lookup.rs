@@ -10,6 +10,9 @@ use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 
+/// What L1 has and L0 has not.
+type Near<C> = Vec<(CacheKey, StoredRecord<C>)>;
+
 /// What is stored for a request.
 pub(crate) enum LookUp<C> {
     /// A stored response that the request selects.
@@ -24,14 +27,16 @@ pub(crate) enum LookUp<C> {
 }
 
 impl<P: Platform> Server<P> {
-    /// Looks a request up in L0, then in L1.
+    /// Looks a request up in L0, then in L1. What L1 alone had is added to `near`, to be kept in
+    /// L0.
     pub(crate) async fn find(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
+        near: &mut Near<P::Chunk>,
     ) -> LookUp<P::Chunk> {
         let now = self.context.platform.now();
-        match self.get(&admitted.key).await {
+        match self.get(&admitted.key, near).await {
             Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
             Some(StoredRecord::Pass(reason, until)) if until > now => {
                 LookUp::Pass(reason, admitted.key.clone())
@@ -44,7 +49,7 @@ impl<P: Platform> Server<P> {
             Some(StoredRecord::Vary(names)) => {
                 let selected = self.context.select(incoming, admitted, &names);
                 let key = admitted.key.variant(&selected);
-                match self.get(&key).await {
+                match self.get(&key, near).await {
                     Some(StoredRecord::Page(page))
                         if page.entry.key == admitted.key && page.entry.selection == selected =>
                     {
@@ -63,13 +68,25 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    pub(crate) async fn get(&self, key: &CacheKey) -> Option<StoredRecord<P::Chunk>> {
+    async fn get(
+        &self,
+        key: &CacheKey,
+        near: &mut Near<P::Chunk>,
+    ) -> Option<StoredRecord<P::Chunk>> {
         let held = self.context.isolate().borrow_mut().memory.get(key);
         if held.is_some() {
             return held;
         }
         let held = self.stores.read_l1(key).await?;
-        self.context.isolate().borrow_mut().memory.put(key, held.clone());
+        near.push((key.clone(), held.clone()));
         Some(held)
+    }
+
+    /// Keeps in L0 what a look-up found in L1.
+    pub(crate) fn remember(&self, near: Near<P::Chunk>) {
+        let memory = &mut self.context.isolate().borrow_mut().memory;
+        for (key, record) in near {
+            memory.put(&key, record);
+        }
     }
 }

@@ -59,6 +59,7 @@ impl<P: Platform> Server<P> {
         }
         let fill_request = FillRequest {
             incoming: incoming.share(),
+            admitted: admitted.clone().into_owned(),
             candidate: candidate.clone(),
             key,
             background: false,
@@ -180,7 +181,7 @@ impl<P: Platform> Server<P> {
         match self.invalidator.validity_now(entry) {
             Verdict::Known(validity) => {
                 let now = self.context.platform.now();
-                match reuse(entry, validity, &admitted.directives, admitted.route, now) {
+                match reuse(entry, validity, &admitted.directives, &admitted.route, now) {
                     Reuse::Fresh { .. } | Reuse::Stale { .. } => true,
                     Reuse::Validate { on_error, .. } => on_error,
                     Reuse::Unsatisfiable => false,
@@ -205,13 +206,13 @@ impl<P: Platform> Server<P> {
         if whole || answer.reason.is_of_the_size() || is_of_the_moment(answer.response.head.status)
         {
             // The origin was asked with GET; a HEAD has no body.
-            let passed = self.passed(Ok(answer.response), admitted.route, cache_status);
+            let passed = self.passed(Ok(answer.response), &admitted.route, cache_status);
             return self.as_asked(admitted, passed);
         }
         platform.cancel(answer.response.body);
         let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
         let response = self.ask(incoming, fields).await;
-        self.as_asked(admitted, self.passed(response, admitted.route, cache_status))
+        self.as_asked(admitted, self.passed(response, &admitted.route, cache_status))
     }
 }
 

@@ -64,7 +64,9 @@ impl<P: Platform> Server<P> {
     async fn look_up(&self, incoming: Incoming<P>, admitted: &Admitted<'_>) -> Answer<P> {
         let max_lag = self.invalidator.max_lag(admitted);
         let health = (self.invalidator.ensure_recent(max_lag).await, max_lag);
-        let found = self.find(&incoming, admitted).await;
+        let mut near = Vec::new();
+        let found = self.find(&incoming, admitted, &mut near).await;
+        self.remember(near);
         // The clock is read after the first I/O: within a request it stands still before.
         let now = self.context.platform.now();
         let next = match found {
@@ -126,7 +128,7 @@ impl<P: Platform> Server<P> {
             OwnChange::Need(_) => directives.no_cache = true,
             OwnChange::Pass => return Next::Whole(Whole::OwnChange),
         }
-        match reuse(entry, validity, &directives, admitted.route, now) {
+        match reuse(entry, validity, &directives, &admitted.route, now) {
             Reuse::Fresh { ttl } => {
                 self.filler.note_asked_again(incoming, admitted, page);
                 Next::Answer(Answer::stored(&asked, page, now, CacheStatus::hit(ttl)))

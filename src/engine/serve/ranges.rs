@@ -64,7 +64,7 @@ impl<P: Platform> Server<P> {
             Ok(asked) => asked,
             Err(error) => {
                 self.context.origin_failed(&admitted.page.url(), error);
-                return self.passed(Err(error), admitted.route, cache_status);
+                return self.passed(Err(error), &admitted.route, cache_status);
             }
         };
         let arrived = platform.now();
@@ -84,7 +84,7 @@ impl<P: Platform> Server<P> {
             response_time: arrived,
         });
         let Storage::Refuse(reason) = decision else {
-            return self.passed(Ok(response), admitted.route, cache_status);
+            return self.passed(Ok(response), &admitted.route, cache_status);
         };
         // It is not for everyone: what is stored of the page is looked at anew.
         let status = response.head.status;
@@ -95,7 +95,7 @@ impl<P: Platform> Server<P> {
         }
         let whole = self.context.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
         if whole || is_of_the_moment(status) || status == 416 {
-            return self.passed(Ok(response), admitted.route, cache_status);
+            return self.passed(Ok(response), &admitted.route, cache_status);
         }
         // Asked for once more with all that was left out, and marked.
         let response_head = &response.head;

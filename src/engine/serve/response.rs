@@ -62,7 +62,7 @@ impl<'a> Asked<'a> {
     /// What a request that was admitted asked for.
     #[must_use]
     pub fn of(request: &'a RequestHead, admitted: &'a Admitted<'_>) -> Self {
-        Self { request, head_only: admitted.head_only, route: admitted.route }
+        Self { request, head_only: admitted.head_only, route: &admitted.route }
     }
 }
 

@@ -180,7 +180,7 @@ impl<P: Platform> Server<P> {
                 }
             }
         }
-        self.as_asked(admitted, self.passed(response, admitted.route, cache_status))
+        self.as_asked(admitted, self.passed(response, &admitted.route, cache_status))
     }
 
     fn lead(&self, admitted: &Admitted<'_>) -> Lead<P> {
@@ -258,8 +258,13 @@ impl<P: Platform> Server<P> {
         };
         // Nobody waits for it but those who asked for the same page: it is no refresh in the
         // background.
-        let fill_request =
-            FillRequest { incoming, candidate: Candidate::nothing(None), key, background: false };
+        let fill_request = FillRequest {
+            incoming,
+            admitted: admitted.clone().into_owned(),
+            candidate: Candidate::nothing(None),
+            key,
+            background: false,
+        };
         self.filler.take_off_as(fill_request, Work::Fetch, fill);
     }
 }
