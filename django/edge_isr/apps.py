@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.signals import setting_changed
 
 
@@ -27,7 +27,7 @@ class EdgeISRConfig(AppConfig):
             sqlite,
         )
         from .changes import follow_relations
-        from .compose import composition, personal
+        from .compose import composition, parts, personal  # noqa: F401
 
         hooks.install()
         saves.install()
@@ -37,6 +37,8 @@ class EdgeISRConfig(AppConfig):
         migrating.install()
         composition.install()
         personal.install()
+        if apps.is_installed("wagtail.admin"):
+            from .contrib import userbar  # noqa: F401
         _install_reading()
         follow_relations()
         setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")

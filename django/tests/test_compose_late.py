@@ -116,7 +116,7 @@ class TestLate:
         assert client.session["_auth_user_id"] == str(ada.pk)
 
     def test_a_message_can_not_be_added(self, site, ada):
-        client = site(page_of(part(lambda request: messages.info(request, "x"))))
+        client = site(page_of(part(lambda request: messages.info(request, "x") or "x")))
         client.force_login(ada)
         assert parts_of(ask_parts(client, ["part"], late=True)) == {}
 

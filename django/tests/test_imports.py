@@ -49,8 +49,12 @@ INTERNAL = (
 )
 
 
-# What needs settings of its own: test_wagtail.py and test_queues.py import it.
-ELSEWHERE = {"edge_isr.contrib.wagtail", "edge_isr.delivery.task"}
+# What needs settings of its own: test_wagtail.py, test_queues.py and the Wagtail example import it.
+ELSEWHERE = {
+    "edge_isr.contrib.userbar",
+    "edge_isr.contrib.wagtail",
+    "edge_isr.delivery.task",
+}
 
 
 def modules():

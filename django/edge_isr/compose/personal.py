@@ -27,6 +27,7 @@ from django.utils.html import conditional_escape
 from ..conf import Settings, get_settings
 from ..context import page_now, page_of, recording
 from ..patching import replace_method
+from ..policy import SAFE_METHODS
 from . import field
 from .composition import set_nonce
 from .edge import knows_secret
@@ -78,7 +79,7 @@ class PartError(Exception):
 def personal(name: str) -> Callable[[F], F]:
     """`@edge_isr.personal("user_menu")`: a function of the request that returns a part's HTML.
 
-    Text that is not marked as safe is escaped, as in templates.
+    Text that is not marked as safe is escaped, as in templates. None stands for the fallback.
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise TypeError(f"personal() takes a name of letters, digits, _ . and -, got {name!r}")
@@ -92,14 +93,24 @@ def personal(name: str) -> Callable[[F], F]:
     return register
 
 
-def is_known(name: str) -> bool:
-    """Whether a part of that name can be made."""
-    return name in _parts
+def ready_made(name: str) -> Callable[[F], F]:
+    """A part of the package's own; the site's of that name comes before it."""
+
+    def register(function: F) -> F:
+        _parts.setdefault(name, function)
+        return function
+
+    return register
 
 
-def has_personal_cookie(request: HttpRequest, settings: Settings) -> bool:
-    """Whether anything in the request tells who the visitor is."""
-    return any(dict.__contains__(request.COOKIES, name) for name in settings.personal_cookies)
+def _is_somebody(request: HttpRequest, settings: Settings) -> bool:
+    """Whether anything tells who the visitor is: a cookie, or what this very request has done."""
+    if request.method not in SAFE_METHODS or any(
+        name in request.COOKIES for name in settings.personal_cookies
+    ):
+        return True
+    session, messages = getattr(request, "session", None), getattr(request, "_messages", None)
+    return bool(getattr(session, "modified", False) or getattr(messages, "added_new", False))
 
 
 def render(request: Any, name: str, fallback: Callable[[], Any]) -> str:
@@ -113,7 +124,7 @@ def render(request: Any, name: str, fallback: Callable[[], Any]) -> str:
     page = page_of(request)
     if page.composition is not None and page.policy is not None and page.policy.compose:
         return str(page.composition.place(name, str(fallback())))
-    if not has_personal_cookie(request, get_settings()):
+    if not _is_somebody(request, get_settings()):
         return str(fallback())
     page.has_personal_parts = True
     # Django's page cache would keep it for others.
@@ -137,13 +148,15 @@ def _problem(request: Any, name: str) -> str | None:
 
 
 def make(request: HttpRequest, name: str) -> str | None:
-    """A part; None if that failed, and then its messages are still there for the next page."""
+    """A part; None if there is none for this visitor, or if it failed. Then its messages are still
+    there for the next page."""
     messages = getattr(request, "_messages", None)
     used = getattr(messages, "used", False)
     token = _making.set(name)
     try:
         with recording(None, page_now.get()):
-            return str(conditional_escape(_text(_parts[name](request))))
+            made = _parts[name](request)
+            return None if made is None else str(conditional_escape(_text(made)))
     except Exception as error:
         if messages is not None:
             messages.used = used
@@ -158,7 +171,7 @@ def make(request: HttpRequest, name: str) -> str | None:
 def _text(made: Any) -> Any:
     if isinstance(made, HttpResponseBase):
         raise TypeError("a personal part returns text (render_to_string), not a response")
-    return "" if made is None else made
+    return made
 
 
 def is_asked_for(request: HttpRequest, settings: Settings) -> bool:

@@ -14,5 +14,5 @@ urlpatterns = [
     # Before the pages, whose pattern matches these addresses as well.
     *forms,
     # Every page goes through this one view: one decorator opts all of them in.
-    re_path(wagtail_urls.serve_pattern, isr(serve), name="wagtail_serve"),
+    re_path(wagtail_urls.serve_pattern, isr(compose=True)(serve), name="wagtail_serve"),
 ]
