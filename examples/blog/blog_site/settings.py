@@ -26,6 +26,8 @@ EDGE_ISR = {
     "ORIGIN_SECRET": os.environ.get("EDGE_ISR_ORIGIN_SECRET", ""),
     # How long public pages are fresh at the edge, and how long they may be served while that is renewed.
     "DEFAULTS": {"s_maxage": 300, "swr": 3600, "sie": 86_400},
+    # Of composed pages: no middleware refuses a page to somebody. `count_renders` counts.
+    "GATE": False,
 }
 # The public host and scheme come from the edge, which drops what visitors send under these names.
 USE_X_FORWARDED_HOST = True

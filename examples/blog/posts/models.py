@@ -28,8 +28,10 @@ class PublishedPosts(models.QuerySet):
 
     def visible_to(self, user):
         """All for staff, the published ones for everyone else."""
-        if user.is_staff:
-            return self
+        return self if user.is_staff else self.published()
+
+    def published(self):
+        """Those that everyone may see."""
         return self.filter(status=Post.Status.PUBLISHED, published_at__lte=timezone.now())
 
 
