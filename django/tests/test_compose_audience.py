@@ -127,6 +127,14 @@ def _lazy(get_response):
     return middleware
 
 
+def _by_cookie(get_response):
+    def middleware(request):
+        request.theme = request.COOKIES.get("theme", "light")
+        return get_response(request)
+
+    return middleware
+
+
 def _plain_user(get_response):
     def middleware(request):
         request.user = object()
@@ -150,6 +158,7 @@ def _after(get_response):
         ("_eager", "", "anonymous"),
         ("_lazy", "", "all"),
         ("_lazy", "{{ request.cart }}", "anonymous"),
+        ("_by_cookie", "", "anonymous"),
         ("_plain_user", "", "anonymous"),
         ("_after", "", "anonymous"),
     ],

@@ -2,6 +2,7 @@
 
 import pytest
 from composing import EDGE, MENU, ask_parts, members, page_of, part, parts_of, shell
+from conftest import is_public
 from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.sessions.models import Session
@@ -28,6 +29,7 @@ class TestMessages:
         def view(request):
             if request.method == "POST":
                 messages.success(request, "Saved.")
+                return HttpResponse()
             return HttpResponse(engines["django"].from_string(source).render({}, request))
 
         return site(view)
@@ -38,6 +40,21 @@ class TestMessages:
         client.post("/page/")
         assert parts_of(ask_parts(client, ["messages"])) == {"messages": "Saved."}
         assert parts_of(ask_parts(client, ["messages"])) == {"messages": ""}
+
+    def test_at_once_in_the_answer_that_adds_one(self, client, site):
+        """As without parts: the visitor has no cookie yet, and is somebody all the same."""
+
+        @isr(compose=True)
+        def view(request):
+            messages.success(request, f"Saved by {request.method}.")
+            source = "{% load edge_isr %}{% personal 'messages' %}{% endpersonal %}"
+            return HttpResponse(engines["django"].from_string(source).render({}, request))
+
+        client = site(view)
+        for method in (client.get, client.post):
+            answer = method("/page/")
+            assert b"Saved by " in answer.content and not is_public(answer)
+        assert members(shell(client)) is None
 
     def test_not_while_late(self, client):
         client.post("/page/")
@@ -58,6 +75,10 @@ class TestMessages:
     def test_the_head_waits_where_no_cookie_tells(self, client, settings):
         assert "wait" not in members(shell(client))
         settings.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
+        assert members(shell(client))["wait"] is True
+
+    def test_the_head_waits_for_sessions_in_cookies(self, client, settings):
+        settings.SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
         assert members(shell(client))["wait"] is True
 
     def test_the_head_waits_for_sessions_that_are_always_saved(self, client, settings):

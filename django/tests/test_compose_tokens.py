@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+from unittest import mock
 
 import pytest
 from composing import EDGE, FORM, ask, fill, members, page_with, problem_of, token_of, wrong
@@ -19,6 +20,7 @@ from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import ensure_csrf_cookie
 
 from edge_isr import isr
+from edge_isr.compose.html import outside_of_html
 from edge_isr.compose.markers import new_marker
 from edge_isr.compose.problems import Problem
 
@@ -113,8 +115,6 @@ def test_the_form_of_a_filled_page_is_taken(site):
 )
 def test_where_a_token_is_a_place(site, source):
     """And a filled shell is the page that the visitor would have got, byte for byte."""
-    from unittest import mock
-
     inner = engines["django"].from_string(FORM)
     client = site(page_with(source, inner=inner))
     response = ask(client)
@@ -235,6 +235,21 @@ def test_text_is_text(site, text):
     """What somebody types that looks like a place, a token, or markup of other caches."""
     client = site(page_with(FORM + "<p>{{ text }}</p>", text=text))
     assert escape(text) in fill(ask(client))
+
+
+def test_many_that_look_like_tokens_cost_one_look(site):
+    """Whoever comments can't make a page slow, nor keep it from being composed."""
+    text = ("csrf " + "T0kenTokenTokenTokenTokenTokenTo" + " ") * 3000
+    client = site(page_with(FORM + "<p>{{ text }}</p>", text=text))
+    with mock.patch("edge_isr.compose.tokens.outside_of_html", wraps=outside_of_html) as looked:
+        assert members(ask(client)) is not None
+    assert looked.call_count == 1
+
+
+@pytest.mark.parametrize("length", [31, 33, 63, 65, 100])
+def test_words_of_another_length_are_no_tokens(site, length):
+    source = "<i data-csrf='" + "x" * 226 + " " + "aB3" * 40
+    assert members(ask(site(page_with(source[: 241 + length] + "'>")))) is not None
 
 
 def test_a_token_kept_in_a_fragment(site):

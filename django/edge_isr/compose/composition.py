@@ -51,6 +51,7 @@ class Composition:
         # Whether the middlewares have let the request through to its view.
         self.began = False
         self.kept_out = False
+        self.watch.arrive(request)
         _renders[self.secret] = self
         request.META["CSRF_COOKIE"] = self.secret
 

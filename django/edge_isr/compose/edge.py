@@ -52,5 +52,7 @@ def is_in_scope(request: HttpRequest, morsel: Any) -> bool:
         return False
     inside = path.endswith("/") or request.path[len(path) : len(path) + 1] in ("", "/")
     domain = morsel["domain"].lower().lstrip(".")
+    if not domain:
+        return inside
     host = request.get_host().rpartition(":")[0] or request.get_host()
-    return inside and (not domain or host == domain or host.endswith(f".{domain}"))
+    return inside and (host == domain or host.endswith(f".{domain}"))

@@ -55,7 +55,7 @@ ADVICE = {
     Problem.LANGUAGES: "its personal parts are in several languages",
     Problem.HASHED_SCRIPT: "a script with a CSRF token can't be allowed by its hash",
     Problem.TOO_MANY: "it has more than 32 parts, or more than 100 CSRF tokens",
-    Problem.TOO_LONG: "what it says of itself is longer than 16 KiB",
+    Problem.TOO_LONG: "what it says of itself is longer than 16 KiB, or not ASCII",
 }
 
 

@@ -220,7 +220,7 @@ def _said(
     languages = composition.languages if django_settings.USE_I18N and personal else set()
     if len(languages) > 1:
         raise NotComposedError(Problem.LANGUAGES)
-    waits = django_settings.SESSION_SAVE_EVERY_REQUEST or _has_session_messages()
+    waits = django_settings.SESSION_SAVE_EVERY_REQUEST or _needs_cookies()
     return {
         "audience": fields.Name("all" if everyone else "anonymous"),
         "gate": is_gated(settings),
@@ -230,8 +230,10 @@ def _said(
     }
 
 
-def _has_session_messages() -> bool:
-    """Whether messages may be kept where no cookie tells of them."""
+def _needs_cookies() -> bool:
+    """Whether sessions are kept in their cookie, or messages where no cookie tells of them."""
+    if django_settings.SESSION_ENGINE.endswith("signed_cookies"):
+        return True
     storage = str(getattr(django_settings, "MESSAGE_STORAGE", ""))
     known = ("cookie.CookieStorage", "fallback.FallbackStorage")
     return "django.contrib.messages" in django_settings.INSTALLED_APPS and not (
@@ -240,7 +242,10 @@ def _has_session_messages() -> bool:
 
 
 def _fits(shell: Shell, policy: Policy) -> bool:
-    return len(shell.value(315_360_000, policy)) <= fields.MAX_BYTES
+    try:
+        return len(shell.value(315_360_000, policy)) <= fields.MAX_BYTES
+    except ValueError:
+        return False
 
 
 def audience_in_words(composition: Composition) -> str:

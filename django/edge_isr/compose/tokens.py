@@ -23,6 +23,7 @@ _PIECE = 8
 _NEAR = 240
 _NAMED = re.compile(rb"(?i)csrf")
 _WORD = re.compile(rb"(?<![A-Za-z0-9])[A-Za-z0-9]{32}(?:[A-Za-z0-9]{32})?(?![A-Za-z0-9])")
+_LETTERS = re.compile(rb"[A-Za-z0-9]*")
 _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 
 
@@ -60,12 +61,27 @@ def _of_others(body: bytes, marker: str) -> Iterator[bytes]:
         word = found[0].decode()
         if len(word) == CSRF_TOKEN_LENGTH and is_token_of_a_render(word):
             yield found[0]
+    found_near = [
+        found.start()
+        for start, end in _named_parts(body)
+        # A pattern looks at what stands before its start, and not beyond its end: see below.
+        for found in _WORD.finditer(body, start, end)
+        if not _HEX.fullmatch(found[0])
+    ]
+    if found_near:
+        yield from (body[at : at + CSRF_TOKEN_LENGTH] for at in outside_of_html(body, found_near))
+
+
+def _named_parts(body: bytes) -> Iterator[tuple[int, int]]:
+    """Where tokens are named, with what stands around; each byte once, and no word in two."""
+    start = end = 0
     for named in _NAMED.finditer(body):
-        start = max(0, named.start() - _NEAR)
-        around = body[start : named.end() + _NEAR]
-        # What is cut at either end may be longer than it looks.
-        for found in _WORD.finditer(around, 1 if start else 0):
-            whole = found.end() < len(around) or named.end() + _NEAR >= len(body)
-            text = not outside_of_html(body, [start + found.start()])
-            if whole and not text and not _HEX.fullmatch(found[0]):
-                yield found[0]
+        if named.start() - _NEAR > end:
+            if end:
+                yield start, end
+            start = max(0, named.start() - _NEAR)
+        end = named.end() + _NEAR
+        rest = _LETTERS.match(body, end)
+        end = rest.end() if rest else end
+    if end:
+        yield start, end

@@ -50,6 +50,10 @@ class Watch:
         """The reads in words."""
         return [f"{what} ({where})" if where else what for what, where in self.reads.items()]
 
+    def arrive(self, request: HttpRequest) -> None:
+        """The request is there; no middleware has looked at its cookies yet."""
+        request.COOKIES = _Cookies(request.COOKIES, self)
+
     def begin(self, request: HttpRequest) -> None:
         """The middlewares have had their turn; what they have read counts, too."""
         session = getattr(request, "session", None)
@@ -63,7 +67,6 @@ class Watch:
             if hasattr(messages, "_loaded_data"):
                 self.note("messages", "a middleware, before the view")
             _become(messages, _messages_class(class_of(messages)), self)
-        request.COOKIES = _Cookies(request.COOKIES, self)
 
     def _user(self, request: HttpRequest) -> None:
         user = vars(request).get("user")
