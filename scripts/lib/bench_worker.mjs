@@ -173,6 +173,6 @@ export default class extends WorkerEntrypoint {
     watchWorker(this.env);
     const url = new URL(request.url);
     if (url.hostname === "control.test") return control(url, this.env);
-    return new Worker(this.ctx, this.env).fetch(request);
+    return Worker.fetch(request, this.env, this.ctx);
   }
 }

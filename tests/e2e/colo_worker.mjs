@@ -124,6 +124,6 @@ export default class extends WorkerEntrypoint {
       return answerColo(request, this.env, url).catch((error) => new Response(error.message, { status: FAILED }));
     }
     const [JOURNAL, SHARDS] = [objects(this.env, "JOURNAL"), objects(this.env, "SHARDS")];
-    return new Worker(this.ctx, { ...this.env, JOURNAL, SHARDS, PAGES: pages(this.env) }).fetch(request);
+    return Worker.fetch(request, { ...this.env, JOURNAL, SHARDS, PAGES: pages(this.env) }, this.ctx);
   }
 }
