@@ -144,6 +144,55 @@ impl Refusal {
     }
 }
 
+/// The field of a request that asks for a page to be refreshed.
+pub const WARM_UP: &str = "x-edge-isr-warmup";
+
+/// The fields of a request that a decision on a stored response looks at, whatever the settings:
+/// those of admission, and conditions.
+const LOOKED_AT: &[&str] = &[
+    "cdn-loop",
+    "upgrade",
+    "transfer-encoding",
+    "content-length",
+    "accept",
+    "authorization",
+    "cookie",
+    "if-match",
+    "if-unmodified-since",
+    "if-none-match",
+    "if-modified-since",
+    "range",
+    WARM_UP,
+];
+
+/// The fields of a request that are looked at under these settings before a stored response
+/// answers it. What selects a variant is looked at besides.
+#[must_use]
+pub fn looked_at(config: &Config) -> Vec<String> {
+    let mut names: Vec<String> = LOOKED_AT.iter().map(|name| (*name).to_owned()).collect();
+    for route in config.routes.iter().map(|rule| &rule.route).chain([&config.defaults]) {
+        match &route.forward_headers {
+            ForwardHeaders::Listed(listed) if !listed.is_empty() => {
+                names.push("connection".to_owned());
+                names.extend(listed.iter().cloned());
+            }
+            ForwardHeaders::Listed(_) | ForwardHeaders::All => {}
+        }
+        if route.request_directives {
+            names.extend(["cache-control", "pragma"].map(str::to_owned));
+        }
+        if route.vary_on.contains(&VaryOn::Device) {
+            names.extend(["user-agent", "sec-ch-ua-mobile"].map(str::to_owned));
+        }
+        if !route.languages.is_empty() {
+            names.push("accept-language".to_owned());
+        }
+    }
+    names.sort();
+    names.dedup();
+    names
+}
+
 /// Decides on a request.
 #[must_use]
 pub fn admit<'c>(request: &RequestHead, config: &'c Config) -> Admission<'c> {

@@ -10,6 +10,20 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader, Request, Response};
 extern "C" {
     #[wasm_bindgen(js_name = requestHead)]
     pub(super) fn request_head(request: &Request) -> String;
+    #[wasm_bindgen(js_name = listOf)]
+    pub(super) fn list_of(text: &str) -> JsValue;
+    #[wasm_bindgen(js_name = requestStart)]
+    pub(super) fn request_start(request: &Request, names: &JsValue) -> String;
+    #[wasm_bindgen(js_name = requestFields)]
+    pub(super) fn request_fields(request: &Request, names: &JsValue) -> String;
+    #[wasm_bindgen(js_name = clientAcceptEncoding)]
+    pub(super) fn client_accept_encoding(request: &Request) -> Option<String>;
+    #[wasm_bindgen(js_name = readyHead)]
+    pub(super) fn ready_head(status: u16, fields: &str) -> JsValue;
+    #[wasm_bindgen(js_name = renewHead)]
+    pub(super) fn renew_head(head: &JsValue, age: &str, cache_status: &str);
+    #[wasm_bindgen(catch, js_name = respondReady)]
+    pub(super) fn respond_ready(head: &JsValue, body: &JsValue) -> Result<Response, JsValue>;
     #[wasm_bindgen(js_name = responseHead)]
     pub(super) fn response_head(response: &Response) -> String;
     #[wasm_bindgen(js_name = requestBody)]

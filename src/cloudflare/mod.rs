@@ -2,6 +2,7 @@
 //! made here.
 
 mod glue;
+mod heads;
 mod journal_object;
 mod object;
 mod platform;
@@ -11,6 +12,7 @@ mod sql;
 mod store;
 mod visit;
 
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
 /// Makes a panic show its message and place in the log.
@@ -19,12 +21,12 @@ pub(crate) fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// Answers one request.
-#[worker::event(fetch)]
-pub(crate) async fn fetch(
-    request: web_sys::Request,
-    env: worker::Env,
-    context: worker::Context,
-) -> worker::Result<web_sys::Response> {
-    visit::answer(request, env, context).await
+/// Answers one request: with a response if that is there at once, else with a promise of one.
+///
+/// Not `worker::event`, whose every answer is a promise.
+#[wasm_bindgen]
+#[must_use]
+#[allow(unreachable_pub, reason = "wasm-bindgen exports what is public alone")]
+pub fn fetch(request: web_sys::Request, env: worker::Env, context: JsValue) -> JsValue {
+    visit::answer(request, &env, context)
 }

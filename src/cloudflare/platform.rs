@@ -20,12 +20,13 @@ use crate::engine::port::{
     StoreError, Upload,
 };
 use crate::front_caches;
-use crate::http::{Fields, ResponseHead};
+use crate::http::Fields;
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::delta::SharedDelta;
 use crate::journal::{JournalCall, JournalReply};
 
 use super::glue;
+use super::heads::{self, lines, response_head};
 use super::store::{ColoStore, GlobalStore};
 
 /// How long the first piece of a body that may be packed can take.
@@ -147,6 +148,7 @@ impl Platform for Edge {
     type Stream = EdgeStream;
     type Colo = ColoStore;
     type Global = GlobalStore;
+    type Head = JsValue;
 
     fn now(&self) -> Timestamp {
         now()
@@ -324,6 +326,18 @@ impl Platform for Edge {
         chunk.subarray(from as u32, to as u32)
     }
 
+    fn head(status: u16, fields: &Fields) -> JsValue {
+        glue::ready_head(status, &lines(fields))
+    }
+
+    fn head_bytes(fields: &Fields) -> u64 {
+        heads::ready_bytes(fields)
+    }
+
+    fn renew(head: &JsValue, age: &str, cache_status: &str) {
+        glue::renew_head(head, age, cache_status);
+    }
+
     async fn journal(&self, call: JournalCall) -> Result<JournalReply, CallError> {
         self.call(&self.bindings.journal, "journal", serde_json::to_string(&call)).await
     }
@@ -359,34 +373,4 @@ fn origin_error(error: &JsValue) -> OriginError {
         }
         _ => OriginError::Unreachable,
     }
-}
-
-/// Fields as `glue.js` takes them: a line for each name and each value.
-pub(super) fn lines(fields: &Fields) -> String {
-    let mut text = String::new();
-    for (name, value) in fields.iter() {
-        text.push_str(name);
-        text.push('\n');
-        text.push_str(value);
-        text.push('\n');
-    }
-    text
-}
-
-/// Fields out of lines of names and values.
-pub(super) fn fields<'a>(mut lines: impl Iterator<Item = &'a str>) -> Fields {
-    let mut fields = Fields::new();
-    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
-        fields.append(name, value);
-    }
-    fields
-}
-
-/// The head of a final response. The runtime hands an interim one over as if it were the answer
-/// (RFC 9110 §15.2), and takes no status beyond 599 back (§15).
-fn response_head(response: &Response) -> Option<ResponseHead> {
-    let text = glue::response_head(response);
-    let mut lines = text.split('\n');
-    let status = lines.next()?.parse().ok().filter(|s| matches!(s, 101 | 200..=599))?;
-    Some(ResponseHead { status, fields: fields(lines) })
 }

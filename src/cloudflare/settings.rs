@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use wasm_bindgen::JsValue;
 
+use crate::cache::admission::looked_at;
 use crate::config::origin::OriginUrl;
 use crate::config::{Config, LogLevel};
 use crate::control::healthz::{Health, HealthReason};
@@ -28,6 +29,8 @@ pub(super) struct Site {
     pub(super) problems: Vec<HealthReason>,
     /// The origin, unless it is what is wrong.
     pub(super) origin: Option<OriginUrl>,
+    /// The names of the fields that are read of every request.
+    pub(super) looked_at: JsValue,
 }
 
 thread_local! {
@@ -81,8 +84,9 @@ fn read(env: &JsValue) -> Site {
     let origin = origin.ok();
     let bindings = bindings(env, origin.as_ref(), &config, &mut problems);
     let origin_secret = Some(secret("ORIGIN_SECRET")).filter(|secret| !secret.is_empty());
+    let looked_at = glue::list_of(&looked_at(&config).join("\n"));
     let engine = Engine::new(config, origin_secret);
-    Site { engine, bindings: Rc::new(bindings), secrets, problems, origin }
+    Site { engine, bindings: Rc::new(bindings), secrets, problems, origin, looked_at }
 }
 
 fn bindings(

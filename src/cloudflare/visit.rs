@@ -3,7 +3,8 @@
 use std::rc::Rc;
 
 use futures_util::stream;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast as _, JsValue};
+use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response};
 
 use crate::control::healthz::HealthReason;
@@ -12,40 +13,104 @@ use crate::engine::compose::body::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::{Guard, own_call};
 use crate::engine::parts::{Operator, Server};
+use crate::engine::port::Unread;
+use crate::engine::serve::at_once::{AtOnce, Head};
 use crate::engine::serve::response::{Answer, Body};
-use crate::http::RequestHead;
+use crate::http::{Fields, RequestHead};
 
 use super::glue;
-use super::platform::{Edge, EdgeStream, Keeper, fields, lines};
+use super::heads::{fields, lines};
+use super::platform::{Edge, EdgeStream, Keeper, now};
 use super::settings::{self, Site};
 
-/// Answers one request.
-pub(super) async fn answer(
-    request: Request,
-    env: worker::Env,
+/// Answers one request: with a response, or with a promise of one.
+pub(super) fn answer(request: Request, env: &worker::Env, context: JsValue) -> JsValue {
+    let site = settings::site(env);
+    if let Some(response) = at_once(&site, &request) {
+        return response.unwrap_or_else(|error| failed(&error)).into();
+    }
+    let context = worker::Context::new(context.unchecked_into());
+    future_to_promise(async move {
+        let response = answer_later(&site, &request, context).await;
+        Ok(response.unwrap_or_else(|error| failed(&error)).into())
+    })
+    .into()
+}
+
+/// What can't be sent.
+#[cold]
+fn failed(error: &JsValue) -> Response {
+    worker::console_error!("{}", glue::words(error));
+    glue::reply(500, "INTERNAL SERVER ERROR")
+}
+
+/// The answer, if it is there without any I/O.
+fn at_once(site: &Site, request: &Request) -> Option<Result<Response, JsValue>> {
+    let text = glue::request_start(request, &site.looked_at);
+    let mut rows = text.split('\n');
+    let (method, url) = (rows.next()?, rows.next()?);
+    let head = head(method, url, fields(rows))?;
+    if !site.problems.is_empty() || is_own_host(site, &head) {
+        return None;
+    }
+    if own_call(&head, site.engine.config()).is_some() {
+        return None;
+    }
+    let AtOnce { status, head, body, .. } =
+        site.engine.serve_at_once(head, &Rest(request), now())?;
+    let body = body.map_or(JsValue::NULL, JsValue::from);
+    Some(match head {
+        Head::Ready(ready) => glue::respond_ready(&ready.head, &body),
+        Head::Made(fields) => glue::respond(status, &lines(&fields), &body),
+    })
+}
+
+/// The rest of a request, on the runtime's side.
+struct Rest<'a>(&'a Request);
+
+impl Unread for Rest<'_> {
+    fn fields(&self, names: &[&str]) -> Fields {
+        fields(glue::request_fields(self.0, &glue::list_of(&names.join("\n"))).split('\n'))
+    }
+
+    fn client(&self) -> Option<String> {
+        self.fields(&[CLIENT]).get(CLIENT).map(str::to_owned)
+    }
+
+    fn client_accept_encoding(&self) -> Option<String> {
+        glue::client_accept_encoding(self.0)
+    }
+}
+
+async fn answer_later(
+    site: &Site,
+    request: &Request,
     context: worker::Context,
-) -> worker::Result<Response> {
-    let site = settings::site(&env);
-    let Some(read) = read(&request) else {
-        return Ok(glue::respond(400, "", &JsValue::from_str("bad request\n"))?);
+) -> Result<Response, JsValue> {
+    let Some(read) = read(request) else {
+        return glue::respond(400, "", &JsValue::from_str("bad request\n"));
     };
     let (bindings, keeper) = (Rc::clone(&site.bindings), Keeper::Request(context));
     let platform = Rc::new(Edge::new(bindings, keeper, read.colo, Some(&read.head.host)));
     let incoming = Incoming {
         head: Rc::new(read.head),
-        body: glue::request_body(&request).map(|body| EdgeStream::Request(body, None)),
+        body: glue::request_body(request).map(|body| EdgeStream::Request(body, None)),
         client_accept_encoding: read.client_accept_encoding,
     };
-    let answer = respond_to(&site, &platform, incoming).await;
-    Ok(respond(&platform, answer)?)
+    let answer = respond_to(site, &platform, incoming).await;
+    respond(&platform, answer)
+}
+
+/// Whether a request came by the origin's own host.
+fn is_own_host(site: &Site, head: &RequestHead) -> bool {
+    site.origin.as_ref().is_some_and(|origin| origin.conflicts_with(&head.host))
 }
 
 async fn respond_to(site: &Site, platform: &Rc<Edge>, incoming: Incoming<Edge>) -> Answer<Edge> {
     let context = site.engine.with(platform);
     let (server, operator) = (Server::new(&context), Operator::new(&context));
-    let own_host = site.origin.as_ref().is_some_and(|o| o.conflicts_with(&incoming.head.host));
     let mut problems = site.problems.clone();
-    if own_host {
+    if is_own_host(site, &incoming.head) {
         problems.insert(0, HealthReason::OriginIsWorker);
     }
     let guard = Guard { secrets: &site.secrets, problems: &problems };
@@ -76,7 +141,16 @@ fn read(request: &Request) -> Option<Read> {
     let url = lines.next()?;
     let accept = lines.next()?;
     let colo = lines.next()?.to_owned();
-    let fields = fields(lines);
+    let mut head = head(&method, url, fields(lines))?;
+    head.client = head.fields.get(CLIENT).map(str::to_owned);
+    let client_accept_encoding = (!accept.is_empty()).then(|| accept.to_owned());
+    Some(Read { head, client_accept_encoding, colo })
+}
+
+/// The field with the address of the client.
+const CLIENT: &str = "cf-connecting-ip";
+
+fn head(method: &str, url: &str, fields: Fields) -> Option<RequestHead> {
     let (scheme, rest) = url.split_once("://")?;
     let (rest, _fragment) = rest.split_once('#').unwrap_or((rest, ""));
     let at = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -85,39 +159,38 @@ fn read(request: &Request) -> Option<Read> {
         Some((path, query)) => (path, Some(query.to_owned())),
         None => (target, None),
     };
-    let client = fields.get("cf-connecting-ip").map(str::to_owned);
-    let head = RequestHead {
-        method,
+    Some(RequestHead {
+        method: method.to_owned(),
         scheme: scheme.to_owned(),
         host: host.to_ascii_lowercase(),
         path: if path.is_empty() { "/".to_owned() } else { path.to_owned() },
         query,
         fields,
-        client,
-    };
-    let client_accept_encoding = (!accept.is_empty()).then(|| accept.to_owned());
-    Some(Read { head, client_accept_encoding, colo })
+        client: None,
+    })
 }
 
 fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValue> {
-    let head = lines(&answer.fields);
+    let (status, fields) = (answer.status, &answer.fields);
     match answer.body {
-        Body::Empty => glue::respond(answer.status, &head, &JsValue::NULL),
-        Body::Whole(bytes) => glue::respond(answer.status, &head, &bytes),
-        Body::Origin(EdgeStream::Response(response, _)) => glue::respond_from(&response, &head),
+        Body::Origin(EdgeStream::Response(response, _)) => {
+            glue::respond_from(&response, &lines(fields))
+        }
         Body::Origin(EdgeStream::Request(stream, _)) => {
-            glue::respond(answer.status, &head, &stream)
+            glue::respond(status, &lines(fields), &stream)
         }
         Body::Fill(reader) => {
             let stream = fill_stream(platform, reader);
-            let length = answer.fields.get("content-length").and_then(|l| l.parse::<u64>().ok());
+            let length = fields.get("content-length").and_then(|l| l.parse::<u64>().ok());
             let stream = match length {
                 Some(length) => glue::sized(&stream, length as f64)?,
                 None => stream,
             };
-            glue::respond(answer.status, &head, &stream)
+            glue::respond(status, &lines(fields), &stream)
         }
-        Body::Composed(body) => glue::respond(answer.status, &head, &composed_stream(body)),
+        Body::Composed(body) => glue::respond(status, &lines(fields), &composed_stream(body)),
+        Body::Whole(bytes) => glue::respond(status, &lines(fields), &bytes),
+        Body::Empty => glue::respond(status, &lines(fields), &JsValue::NULL),
     }
 }
 

@@ -71,6 +71,16 @@ impl<P: Platform> Engine<P> {
         &self.0.isolate
     }
 
+    /// What the edge adds to requests for the origin.
+    pub(super) fn facts<'a>(&'a self, codings: Option<&'a str>, warm: bool) -> EdgeFacts<'a> {
+        EdgeFacts {
+            origin_secret: self.0.origin_secret.as_deref(),
+            warm,
+            user_agent: USER_AGENT,
+            client_accept_encoding: codings,
+        }
+    }
+
     /// The same at work on a request, or in an alarm.
     #[must_use]
     pub fn with(&self, platform: &Rc<P>) -> Context<P> {
@@ -109,12 +119,7 @@ impl<P: Platform> Context<P> {
 
     /// What the edge adds to requests for the origin.
     pub(super) fn facts<'a>(&'a self, incoming: &'a Incoming<P>, warm: bool) -> EdgeFacts<'a> {
-        EdgeFacts {
-            origin_secret: self.origin_secret(),
-            warm,
-            user_agent: USER_AGENT,
-            client_accept_encoding: incoming.client_accept_encoding.as_deref(),
-        }
+        self.engine.facts(incoming.client_accept_encoding.as_deref(), warm)
     }
 }
 

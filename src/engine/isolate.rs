@@ -17,6 +17,7 @@ use crate::engine::invalidate::changes::Changes;
 use crate::engine::memory::{Memory, StoredPage};
 use crate::engine::origin_limit::OriginLimit;
 use crate::engine::port::Platform;
+use crate::engine::ready::ReadyHead;
 use crate::engine::uncacheable::Uncacheable;
 use crate::journal::JournalStatus;
 use crate::journal::view::View;
@@ -24,7 +25,7 @@ use crate::journal::view::View;
 /// One isolate's state.
 pub struct Isolate<P: Platform> {
     /// L0.
-    pub memory: Memory<P::Chunk>,
+    pub memory: Memory<P::Chunk, ReadyHead<P>>,
     /// What is known of the journal.
     pub view: View,
     /// When the sync under way began, if one is.

@@ -39,9 +39,11 @@ impl<C> Clone for StoredRecord<C> {
     }
 }
 
-struct Slot<C> {
+struct Slot<C, R> {
     key: Rc<CacheKey>,
     held: StoredRecord<C>,
+    /// What was made ready of it.
+    ready: Option<Rc<R>>,
     bytes: u64,
     /// Its last use. Uses are counted, not timed.
     used: u64,
@@ -49,9 +51,19 @@ struct Slot<C> {
     hits: u32,
 }
 
-/// A byte-bounded map with least-recently-used eviction.
-pub struct Memory<C> {
-    slots: HashMap<Rc<CacheKey>, Slot<C>>,
+/// What stands under a key.
+pub struct Look<'a, C, R> {
+    /// The record.
+    pub record: &'a StoredRecord<C>,
+    /// What was made ready of it.
+    pub ready: Option<&'a Rc<R>>,
+    /// How often it was found, as by [`Memory::hits`].
+    pub hits: u32,
+}
+
+/// A byte-bounded map with least-recently-used eviction. `R` is what can be made ready of a record.
+pub struct Memory<C, R = ()> {
+    slots: HashMap<Rc<CacheKey>, Slot<C, R>>,
     /// The uses, oldest first. One counts if it is the last of its slot: each slot has one that
     /// does.
     order: VecDeque<(u64, Weak<CacheKey>)>,
@@ -66,7 +78,7 @@ const SPARE_USES: usize = 64;
 /// What a body takes beside its bytes: the runtime's object, and what it is counted by here.
 const BODY_BYTES: u64 = 256;
 
-impl<C> Memory<C> {
+impl<C, R> Memory<C, R> {
     /// An empty memory of at most `budget` bytes.
     #[must_use]
     pub fn new(budget: u64) -> Self {
@@ -75,13 +87,41 @@ impl<C> Memory<C> {
 
     /// What stands under a key; counts as a use.
     pub fn get(&mut self, key: &CacheKey) -> Option<StoredRecord<C>> {
-        let slot = self.slots.get_mut(key)?;
-        self.uses += 1;
-        slot.used = self.uses;
-        slot.hits = slot.hits.saturating_add(1);
-        let (key, held) = (Rc::clone(&slot.key), slot.held.clone());
-        self.note_use(&key);
+        let held = self.slots.get(key)?.held.clone();
+        self.note_look(key);
         Some(held)
+    }
+
+    /// What stands under a key; counts as no use.
+    #[must_use]
+    pub fn look(&self, key: &CacheKey) -> Option<Look<'_, C, R>> {
+        let slot = self.slots.get(key)?;
+        Some(Look { record: &slot.held, ready: slot.ready.as_ref(), hits: slot.hits })
+    }
+
+    /// What stands under a key was used.
+    pub fn note_look(&mut self, key: &CacheKey) {
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        slot.hits = slot.hits.saturating_add(1);
+        // Who was the last to be used stays it.
+        if slot.used != self.uses {
+            self.uses += 1;
+            slot.used = self.uses;
+            let key = Rc::clone(&slot.key);
+            self.note_use(&key);
+        }
+    }
+
+    /// Keeps what was made ready of a record, which takes so many bytes, as long as the record.
+    pub fn keep_ready(&mut self, key: &CacheKey, ready: Rc<R>, bytes: u64) {
+        let Some(slot) = self.slots.get_mut(key).filter(|slot| slot.ready.is_none()) else {
+            return;
+        };
+        let bytes = bytes + ALLOCATION;
+        slot.ready = Some(ready);
+        slot.bytes += bytes;
+        self.bytes += bytes;
+        self.make_room();
     }
 
     /// Puts the latest use in its place. Now and then those that no longer count go: seldom enough
@@ -127,10 +167,16 @@ impl<C> Memory<C> {
         self.remove(key);
         self.uses += 1;
         let key = Rc::new(key.clone());
-        let slot = Slot { key: Rc::clone(&key), held, bytes, used: self.uses, hits: 0 };
+        let slot =
+            Slot { key: Rc::clone(&key), held, ready: None, bytes, used: self.uses, hits: 0 };
         self.slots.insert(Rc::clone(&key), slot);
         self.note_use(&key);
         self.bytes += bytes;
+        self.make_room();
+    }
+
+    /// Lets the least recently used go while there is too much.
+    fn make_room(&mut self) {
         while self.bytes() > self.budget {
             let Some((used, oldest)) = self.order.pop_front() else { break };
             if let Some(oldest) = oldest.upgrade()
@@ -160,7 +206,7 @@ impl<C> Memory<C> {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let buckets = (self.slots.len() * 8 / 7).next_power_of_two() * 2;
-        let table = buckets * (size_of::<(Rc<CacheKey>, Slot<C>)>() + 1);
+        let table = buckets * (size_of::<(Rc<CacheKey>, Slot<C, R>)>() + 1);
         let order = (2 * self.slots.len() + SPARE_USES) * 2 * size_of::<(u64, Weak<CacheKey>)>();
         // An empty memory holds next to nothing, whatever its tables once were.
         if self.slots.is_empty() { 0 } else { self.bytes + (table + order) as u64 }
@@ -201,7 +247,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{Memory, SPARE_USES, StoredRecord};
+    use super::{ALLOCATION, Memory, SPARE_USES, StoredRecord};
     use crate::base::json::read_json;
     use crate::cache::key::CacheKey;
 
@@ -223,6 +269,26 @@ mod tests {
 
     fn step() -> impl Strategy<Value = (Step, u8)> {
         (prop_oneof![6 => Just(Step::Get), 3 => Just(Step::Put), 1 => Just(Step::Remove)], 0u8..12)
+    }
+
+    #[test]
+    fn what_is_made_ready_counts_as_long_as_its_record() {
+        let mut memory: Memory<()> = Memory::new(BUDGET);
+        let keys: Vec<CacheKey> = (0..3).filter_map(key).collect();
+        for key in &keys {
+            memory.put(key, StoredRecord::Vary(Rc::from([])));
+        }
+        let before = memory.bytes();
+        memory.keep_ready(&keys[1], Rc::new(()), 500);
+        memory.keep_ready(&keys[1], Rc::new(()), 500);
+        assert_eq!(memory.bytes(), before + 500 + ALLOCATION, "once");
+        memory.remove(&keys[1]);
+        assert!(memory.bytes() < before, "it went with its record");
+        memory.keep_ready(&keys[1], Rc::new(()), 500);
+        assert!(memory.bytes() < before, "of nothing there is nothing ready");
+        memory.keep_ready(&keys[2], Rc::new(()), BUDGET - memory.bytes());
+        assert!(memory.look(&keys[0]).is_none(), "the oldest makes room");
+        assert!(memory.bytes() <= BUDGET);
     }
 
     proptest! {

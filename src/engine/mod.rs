@@ -12,7 +12,7 @@
 //! | [`invalidate`] | takes invalidations into the journal, and carries them to isolates, shards and front caches |
 //! | [`warm`] | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`] | the control API and other caches' purge APIs |
-//! | [`isolate`], [`memory`], [`uncacheable`], [`bodies`] | what an isolate keeps: L0, limits, claims that lapse by themselves |
+//! | [`isolate`], [`memory`], `ready`, [`uncacheable`], [`bodies`] | what an isolate keeps: L0, limits, claims that lapse by themselves |
 //! | `context` | what all parts share: settings, the isolate's state, the world |
 //! | [`parts`] | `Server`, `Filler`, `Invalidator`, `Warmer`, `Operator`: who may call whom |
 //! | [`port`] | the traits that the engine needs of the world |
@@ -48,6 +48,7 @@ pub mod parts;
 mod permit;
 pub mod platform_limits;
 pub mod port;
+mod ready;
 mod request_body;
 pub mod serve;
 mod stores;

@@ -226,6 +226,8 @@ pub trait Platform: 'static {
     type Colo: Store<Self::Chunk>;
     /// L2.
     type Global: Store<Self::Chunk>;
+    /// The head of a response, ready to be sent any number of times.
+    type Head;
 
     /// The clock. Within a request it may stand still between I/O.
     fn now(&self) -> Timestamp;
@@ -322,6 +324,15 @@ pub trait Platform: 'static {
     /// The part of a piece from byte `from` up to and without byte `to`.
     fn slice(chunk: &Self::Chunk, from: u64, to: u64) -> Self::Chunk;
 
+    /// Makes a head ready.
+    fn head(status: u16, fields: &Fields) -> Self::Head;
+
+    /// At least the bytes that a head with these fields takes.
+    fn head_bytes(fields: &Fields) -> u64;
+
+    /// Puts an age and a Cache-Status in the place of those that a head has.
+    fn renew(head: &Self::Head, age: &str, cache_status: &str);
+
     /// Asks the journal.
     fn journal(&self, call: JournalCall) -> impl Future<Output = Result<JournalReply, CallError>>;
 
@@ -331,4 +342,16 @@ pub trait Platform: 'static {
         shard: u16,
         call: ShardCall,
     ) -> impl Future<Output = Result<ShardReply, CallError>>;
+}
+
+/// What of a request is read only when a decision needs it.
+pub trait Unread {
+    /// Those of the named fields that are there, the lines of each joined.
+    fn fields(&self, names: &[&str]) -> Fields;
+
+    /// The address of the client, as the CDN tells it.
+    fn client(&self) -> Option<String>;
+
+    /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding`.
+    fn client_accept_encoding(&self) -> Option<String>;
 }

@@ -2,14 +2,40 @@
 //! stored.
 
 use crate::cache::admission::Admitted;
-use crate::cache::forward::{add_selecting, cacheable_request_fields, pass_request_fields};
+use crate::cache::forward::{
+    EdgeFacts, add_selecting, cacheable_request_fields, pass_request_fields,
+};
 use crate::cache::key::{CacheKey, Selection};
 use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
 use crate::cache::variant::{never_forwarded, selection};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::request::Candidate;
 use crate::engine::port::Platform;
+use crate::http::RequestHead;
 use crate::http::origin::origin;
+
+/// Whether a response with this selection can't be known to be the one for the request.
+pub(crate) fn selects_by_what_is_left_out(
+    head: &RequestHead,
+    admitted: &Admitted<'_>,
+    names: &[String],
+) -> bool {
+    let odd = || head.fields.joined("origin").is_some_and(|o| origin(&o).is_none());
+    selects_by_more(&never_forwarded(names, admitted), head)
+        || (names.iter().any(|name| name == "origin") && odd())
+}
+
+/// The request's values for the fields that a page varies on.
+pub(crate) fn select(
+    head: &RequestHead,
+    admitted: &Admitted<'_>,
+    facts: &EdgeFacts<'_>,
+    names: &[String],
+) -> Selection {
+    let mut sent = cacheable_request_fields(head, admitted, facts);
+    add_selecting(&mut sent, head, names);
+    selection(names, head, admitted, &sent)
+}
 
 impl<P: Platform> Context<P> {
     /// What of a request does not reach the origin of a page that may be stored.
@@ -39,9 +65,7 @@ impl<P: Platform> Context<P> {
         admitted: &Admitted<'_>,
         names: &[String],
     ) -> bool {
-        let odd = || incoming.head.fields.joined("origin").is_some_and(|o| origin(&o).is_none());
-        selects_by_more(&never_forwarded(names, admitted), &incoming.head)
-            || (names.iter().any(|name| name == "origin") && odd())
+        selects_by_what_is_left_out(&incoming.head, admitted, names)
     }
 
     /// Whether a variant can't be known to be the one for the request.
@@ -87,10 +111,7 @@ impl<P: Platform> Context<P> {
         admitted: &Admitted<'_>,
         names: &[String],
     ) -> Selection {
-        let facts = self.facts(incoming, false);
-        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
-        add_selecting(&mut sent, &incoming.head, names);
-        selection(names, &incoming.head, admitted, &sent)
+        select(&incoming.head, admitted, &self.facts(incoming, false), names)
     }
 
     pub(crate) fn fill_key(

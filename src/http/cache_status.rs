@@ -132,13 +132,16 @@ impl CacheStatus {
 
     /// Puts this cache's member behind those that came with the response.
     pub fn append_to(&self, fields: &mut Fields) {
-        let came = fields.joined("cache-status").filter(|v| Parser::new(v).parse::<List>().is_ok());
-        let own = self.to_string();
-        let value = match came {
-            Some(came) if !trim(&came).is_empty() => format!("{}, {own}", trim(&came)),
-            Some(_) | None => own,
-        };
-        fields.set("cache-status", value);
+        fields.set("cache-status", self.after(came(fields).as_deref()));
+    }
+
+    /// The field's value with this cache's member behind those that [`came`].
+    #[must_use]
+    pub fn after(&self, came: Option<&str>) -> String {
+        match came {
+            Some(came) => format!("{came}, {self}"),
+            None => self.to_string(),
+        }
     }
 
     fn serialise(&self) -> Result<Option<String>, sfv::Error> {
@@ -179,6 +182,14 @@ impl CacheStatus {
         let _ = member.finish();
         Ok(list.finish())
     }
+}
+
+/// What other caches said in a response, if it can be read; none if that is nothing.
+#[must_use]
+pub fn came(fields: &Fields) -> Option<String> {
+    let came = fields.joined("cache-status").filter(|v| Parser::new(v).parse::<List>().is_ok())?;
+    let came = trim(&came);
+    (!came.is_empty()).then(|| came.to_owned())
 }
 
 /// The longest key or detail that is told.

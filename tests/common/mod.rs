@@ -4,3 +4,4 @@
 
 pub(crate) mod shard;
 pub(crate) mod sqlite;
+pub(crate) mod visit;

@@ -1,6 +1,7 @@
 //! The engine, through a platform of the tests: what visitors get, what it costs, what fails, what
 //! attackers try.
 
+mod at_once;
 mod attacks;
 mod attacks_lists;
 mod bodies;

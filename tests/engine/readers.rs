@@ -6,6 +6,7 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
+use crate::common::visit::respond;
 use crate::world::{Isolate, Node, Script, World};
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::config::Config;
@@ -38,7 +39,7 @@ fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
     world.start(async move {
         let node = Rc::new(Node::new(&isolate.world, "ams"));
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        let answer = isolate.server(&node).serve(incoming).await;
+        let answer = respond(&isolate.engine, &node, incoming).await;
         let mut body = answer.body;
         let end = loop {
             let piece = match &mut body {

@@ -17,6 +17,7 @@ use edge_isr::index::{LeaseReply, ShardCall, ShardReply};
 use edge_isr::journal::delta::SharedDelta;
 use edge_isr::journal::{JournalCall, JournalReply, Mode};
 
+use crate::common::visit::{self, ReadyFields};
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Naming};
 use crate::sched::{Owner, sleep};
@@ -229,6 +230,19 @@ impl Platform for Node {
     type Stream = Scripted;
     type Colo = Near;
     type Global = Far;
+    type Head = ReadyFields;
+
+    fn head(_status: u16, fields: &Fields) -> ReadyFields {
+        visit::ready(fields)
+    }
+
+    fn head_bytes(fields: &Fields) -> u64 {
+        visit::ready_bytes(fields)
+    }
+
+    fn renew(head: &ReadyFields, age: &str, cache_status: &str) {
+        visit::renew(head, age, cache_status);
+    }
 
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.place.world.sched.now() + self.place.skew())

@@ -9,7 +9,6 @@ use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::key::Selection;
 use edge_isr::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets};
 use edge_isr::engine::memory::StoredRecord;
-use edge_isr::engine::parts::Server;
 use edge_isr::engine::port::Platform as _;
 use edge_isr::engine::serve::response::Body;
 use edge_isr::engine::{Engine, Incoming};
@@ -17,6 +16,7 @@ use edge_isr::http::{Fields, RequestHead};
 use edge_isr::index::{ShardCall, WarmRequest};
 use edge_isr::journal::Mode;
 
+use crate::common::visit::respond;
 use crate::node::Node;
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MAX_SHARDS, Naming, PAGES, Plan};
@@ -138,10 +138,10 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
         ..head(page, false, &cookie)
     };
     let (keeper, promised) = promise();
-    let server = Server::new(&engine.with(&node));
+    let serving = engine.clone();
     world.sched.spawn(owner, async move {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        keeper.keep(server.serve(incoming).await.status);
+        keeper.keep(respond(&serving, &node, incoming).await.status);
     });
     let Some(status) = promised.await else { return };
     world.say(|| format!("poster {request} gets {status}"));
@@ -197,10 +197,9 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     let had = held_in(&engine, page, german);
     let as_of = engine.isolate().borrow().view.as_of();
     let sees = as_of.is_some_and(|as_of| node.now().since(as_of) <= max_lag);
-    let server = Server::new(&engine.with(&node));
     world.sched.spawn(owner, async move {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        let answer = server.serve(incoming).await;
+        let answer = respond(&engine, &node, incoming).await;
         let as_of = engine.isolate().borrow().view.as_of();
         let blind = as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();

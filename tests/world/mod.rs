@@ -39,6 +39,7 @@ use edge_isr::journal::delta::SharedDelta;
 use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
 
 use crate::common::sqlite::Sqlite;
+use crate::common::visit::{self, ReadyFields};
 
 /// The world's first moment.
 pub const DAWN: i64 = 1_800_000_000_000;
@@ -539,6 +540,19 @@ impl Platform for Node {
     type Stream = Scripted;
     type Colo = Colo;
     type Global = Global;
+    type Head = ReadyFields;
+
+    fn head(_status: u16, fields: &Fields) -> ReadyFields {
+        visit::ready(fields)
+    }
+
+    fn head_bytes(fields: &Fields) -> u64 {
+        visit::ready_bytes(fields)
+    }
+
+    fn renew(head: &ReadyFields, age: &str, cache_status: &str) {
+        visit::renew(head, age, cache_status);
+    }
 
     fn now(&self) -> Timestamp {
         self.world.now()
@@ -736,6 +750,8 @@ pub struct Isolate {
     pub colo: String,
     /// What the CDN tells of the codings its visitors take.
     pub codings: Option<String>,
+    /// Whether every request goes the longer way.
+    pub never_at_once: bool,
 }
 
 /// An answer whose body was read to its end.
@@ -759,7 +775,8 @@ impl Seen {
 impl Isolate {
     pub fn new(world: &Rc<World>, config: &Config, colo: &str) -> Self {
         let engine = Engine::new(config.clone(), None);
-        Self { world: Rc::clone(world), engine, colo: colo.to_owned(), codings: None }
+        let (colo, codings) = (colo.to_owned(), None);
+        Self { world: Rc::clone(world), engine, colo, codings, never_at_once: false }
     }
 
     /// A request, answered and read.
@@ -793,13 +810,13 @@ impl Isolate {
             let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
             let guard = Guard { secrets: &secrets, problems: &[] };
             let context = isolate.engine.with(&node);
-            let (server, operator) = (Server::new(&context), Operator::new(&context));
+            let operator = Operator::new(&context);
             let incoming = Incoming { head: Rc::new(head), body, client_accept_encoding: None };
             let answer = match own_call(&incoming.head, isolate.engine.config()) {
                 Some(call) => operator.operate(incoming, call, &guard).await,
                 None => {
                     let incoming = operator.hear_warm_up(incoming, &guard).await;
-                    server.serve(incoming).await
+                    visit::respond(&isolate.engine, &node, incoming).await
                 }
             };
             Self::read(&node, answer).await
@@ -856,7 +873,10 @@ impl Isolate {
         let node = Rc::new(Node::new(&self.world, &self.colo));
         let incoming =
             Incoming { head: Rc::new(head), body, client_accept_encoding: self.codings.clone() };
-        let answer: Answer<Node> = self.server(&node).serve(incoming).await;
+        let answer: Answer<Node> = match self.never_at_once {
+            true => self.server(&node).serve(incoming).await,
+            false => visit::respond(&self.engine, &node, incoming).await,
+        };
         Self::read(&node, answer).await
     }
 

@@ -22,6 +22,11 @@ pub(super) fn is_named(entry: &Entry) -> bool {
     entry.status == 200 && entry.page.query.is_none() && !entry.tags.is_empty()
 }
 
+/// Whether nothing is to be told of a page that is asked for once more.
+pub(crate) fn is_known_to_shard(entry: &Entry) -> bool {
+    entry.fence > 0 && is_named(entry)
+}
+
 impl<P: Platform> Filler<P> {
     /// Publishes what the budget of new keys left out, if nobody else has it or is at it.
     pub(super) async fn publish_late(
@@ -86,9 +91,8 @@ impl<P: Platform> Filler<P> {
     ) {
         let platform = &self.context.platform;
         let entry = &page.entry;
-        let plain = entry.fence > 0 && is_named(entry);
         let key = entry.key.variant(&entry.selection);
-        if plain || self.context.isolate().borrow().memory.hits(&key) != 1 {
+        if is_known_to_shard(entry) || self.context.isolate().borrow().memory.hits(&key) != 1 {
             return;
         }
         let (now, budget) = (platform.now(), self.context.config().new_keys_per_second);

@@ -14,7 +14,7 @@ mod body;
 mod fetch;
 mod go_on;
 pub(crate) mod hit_for_pass;
-mod late;
+pub(crate) mod late;
 pub(crate) mod leader_only;
 pub(crate) mod lease;
 mod not_stored;

@@ -61,6 +61,11 @@ pub(super) struct Bound {
 }
 
 impl Changes {
+    /// Whether no visitor changed anything of late.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bounds.is_empty()
+    }
+
     /// Gathers pages; those that are to be carried now, if it is time, and whether a task is to
     /// wait.
     pub(super) fn gather(&mut self, pages: Vec<Change>, now: Timestamp) -> Gathered {

@@ -7,6 +7,6 @@ mod front_caches;
 pub(crate) mod gone;
 mod journal_host;
 mod reshard;
-mod sync;
+pub(crate) mod sync;
 pub(crate) mod unsafe_methods;
 mod workers_cache;

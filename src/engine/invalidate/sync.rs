@@ -16,8 +16,10 @@ use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::tag::TargetHash;
+use crate::config::Config;
 use crate::control::metrics::Counter;
 use crate::engine::fill::shared::LOOK_INTERVAL;
+use crate::engine::isolate::Isolate;
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
@@ -34,10 +36,27 @@ const MAX_SHARED_ROWS: usize = 5_000;
 /// The most pages of a delta that one sync asks for.
 const MAX_PAGES: usize = 64;
 
+/// The bound that holds for a request: its route's, or the site's.
+pub(crate) fn max_lag(admitted: &Admitted<'_>, config: &Config) -> Millis {
+    admitted.route.max_lag.unwrap_or(config.max_lag)
+}
+
+/// Whether a sync in the background can begin, where the view wants one. Shared news may be so old
+/// already that the next are due: then half an interval passes first.
+pub(crate) fn is_due<P: Platform>(isolate: &Isolate<P>, config: &Config, now: Timestamp) -> bool {
+    let pause = Millis(config.sync_interval.0 / 2);
+    isolate.synced.is_none_or(|at| now.since(at) >= pause) && may_sync(isolate, config, now)
+}
+
+fn may_sync<P: Platform>(isolate: &Isolate<P>, config: &Config, now: Timestamp) -> bool {
+    !(isolate.syncing.is_some_and(|began| now.since(began) < SYNC_LAPSE)
+        || isolate.sync_failed.is_some_and(|at| now.since(at) < config.sync_interval))
+}
+
 impl<P: Platform> Invalidator<P> {
-    /// The bound that holds for a request: its route's, or the site's.
+    /// The bound that holds for a request.
     pub(crate) fn max_lag(&self, admitted: &Admitted<'_>) -> Millis {
-        admitted.route.max_lag.unwrap_or(self.context.config().max_lag)
+        max_lag(admitted, self.context.config())
     }
 
     /// How far the view can be relied on for this request, after a sync if one is due.
@@ -49,12 +68,7 @@ impl<P: Platform> Invalidator<P> {
             self.context.isolate().borrow().view.health(now, max_lag, config.sync_interval);
         match health {
             ViewHealth::Recent { refresh } => {
-                // Shared news may be so old already that the next are due: then half an interval
-                // passes first.
-                let pause = Millis(config.sync_interval.0 / 2);
-                let synced = self.context.isolate().borrow().synced;
-                let rested = synced.is_none_or(|at| now.since(at) >= pause);
-                if refresh && rested && self.claim_sync(now) {
+                if refresh && self.is_due(now) && self.claim_sync(now) {
                     let (invalidator, on) = (self.clone(), Rc::clone(platform));
                     platform.spawn(async move {
                         on.sleep(invalidator.stagger()).await;
@@ -106,17 +120,18 @@ impl<P: Platform> Invalidator<P> {
         matches!(health, ViewHealth::Recent { .. })
     }
 
+    fn is_due(&self, now: Timestamp) -> bool {
+        is_due(&self.context.isolate().borrow(), self.context.config(), now)
+    }
+
     fn claim_sync(&self, now: Timestamp) -> bool {
-        let mut isolate = self.context.isolate().borrow_mut();
-        if isolate.syncing.is_some_and(|began| now.since(began) < SYNC_LAPSE)
-            || isolate
-                .sync_failed
-                .is_some_and(|at| now.since(at) < self.context.config().sync_interval)
-        {
-            return false;
+        let config = self.context.config();
+        let isolate = &mut *self.context.isolate().borrow_mut();
+        let may = may_sync(isolate, config, now);
+        if may {
+            isolate.syncing = Some(now);
         }
-        isolate.syncing = Some(now);
-        true
+        may
     }
 
     /// Asks the journal for what is new, page by page.

@@ -14,7 +14,7 @@ use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
 use crate::control::metrics::Counter;
 use crate::engine::fill::shared::LOOK_INTERVAL;
-use crate::engine::invalidate::changes::{Change, Next, number};
+use crate::engine::invalidate::changes::{Change, Changes, Next, number};
 use crate::engine::parts::Invalidator;
 use crate::engine::port::Platform;
 use crate::http::{RequestHead, loop_guard};
@@ -37,6 +37,27 @@ pub(crate) enum OwnChange {
     Need(Epoch),
     /// The origin's answer: the journal does not have the change yet.
     Pass,
+}
+
+/// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and whose
+/// replacement needs a stamp of `need`. Only what is fetched after their own change has an epoch
+/// shows it for sure: others may have fetched the page since an earlier invalidation, and before
+/// the change.
+pub(crate) fn own_change(
+    changes: &Changes,
+    request: &RequestHead,
+    page: &Page,
+    fetched: Option<Timestamp>,
+    need: Epoch,
+    now: Timestamp,
+) -> OwnChange {
+    match changes.own(|| who(request), page, now) {
+        Some(bound) if fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) => {
+            let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
+            bound.epoch.filter(shows).map_or(OwnChange::Pass, OwnChange::Need)
+        }
+        Some(_) | None => OwnChange::None,
+    }
 }
 
 impl<P: Platform> Invalidator<P> {
@@ -91,10 +112,7 @@ impl<P: Platform> Invalidator<P> {
         }
     }
 
-    /// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and
-    /// whose replacement needs a stamp of `need`. Only what is fetched after their own change has
-    /// an epoch shows it for sure: others may have fetched the page since an earlier invalidation,
-    /// and before the change.
+    /// The same by what this isolate has gathered.
     pub(crate) fn own_change(
         &self,
         request: &RequestHead,
@@ -103,14 +121,7 @@ impl<P: Platform> Invalidator<P> {
         need: Epoch,
         now: Timestamp,
     ) -> OwnChange {
-        let changes = &self.context.isolate().borrow().changes;
-        match changes.own(|| who(request), page, now) {
-            Some(bound) if fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) => {
-                let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
-                bound.epoch.filter(shows).map_or(OwnChange::Pass, OwnChange::Need)
-            }
-            Some(_) | None => OwnChange::None,
-        }
+        own_change(&self.context.isolate().borrow().changes, request, page, fetched, need, now)
     }
 
     async fn carry_changes(&self, pages: Vec<Change>) {

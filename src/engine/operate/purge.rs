@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use crate::base::time::Epoch;
-use crate::cache::admission;
+use crate::cache::admission::{self, WARM_UP};
 use crate::cache::tag::Target;
 use crate::control::auth::TokenScope;
 use crate::control::carried::{carrier, trusted_or_carried};
@@ -19,9 +19,6 @@ use crate::engine::request_body::peer_of;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::journal::Mode;
-
-/// The field of a request that asks for a page to be refreshed.
-const WARM_UP: &str = "x-edge-isr-warmup";
 
 impl<P: Platform> Operator<P> {
     /// Answers a call of another cache's API in its own words.

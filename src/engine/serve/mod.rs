@@ -1,5 +1,6 @@
 //! Answering a visitor: look up, judge what is stored, answer or have it fetched.
 
+pub mod at_once;
 mod follow;
 mod lookup;
 mod miss;

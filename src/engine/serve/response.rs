@@ -129,7 +129,7 @@ pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool)
 }
 
 /// The fields of a stored response as visitors get them.
-fn entry_fields(asked: &Asked<'_>, entry: &Entry) -> Fields {
+pub(super) fn entry_fields(asked: &Asked<'_>, entry: &Entry) -> Fields {
     let mut fields = visitor_fields(&entry.fields, asked.route, entry.freshness.source);
     // What was stored when the route still said so is not handed out any more.
     if !asked.route.store_set_cookie {
@@ -141,13 +141,13 @@ fn entry_fields(asked: &Asked<'_>, entry: &Entry) -> Fields {
 }
 
 /// Whether a response of this status never has content (RFC 9110 §15.3.5, §15.3.6).
-const fn has_no_content(status: u16) -> bool {
+pub(super) const fn has_no_content(status: u16) -> bool {
     matches!(status, 204 | 205)
 }
 
 /// A larger body is handed out in pieces, as its reader takes them: what is handed out at once is
 /// held until the visitor has it, however slowly.
-const LARGE_BODY: u64 = 256 << 10;
+pub(super) const LARGE_BODY: u64 = 256 << 10;
 
 fn stored_body<P: Platform>(
     page: &Rc<StoredPage<P::Chunk>>,

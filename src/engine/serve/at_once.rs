@@ -1,0 +1,256 @@
+//! An answer out of memory, given at once: no I/O, no await, and no more of the request read than a
+//! decision looks at.
+//!
+//! Every decision is the one that [`Server::serve`](super::Server::serve) takes, by the same functions. Where one of them
+//! might need I/O, or something has to be done beside the answer, there is no answer at once, and
+//! nothing has changed.
+
+use std::rc::Rc;
+
+use crate::base::time::{Millis, Timestamp};
+use crate::cache::Validity;
+use crate::cache::admission::{Admission, Admitted, WARM_UP, admit};
+use crate::cache::key::{CacheKey, Selection};
+use crate::cache::reuse::{Reuse, reuse};
+use crate::cache::validation::not_modified;
+use crate::config::ForwardHeaders;
+use crate::control::metrics::Counter;
+use crate::engine::context::Engine;
+use crate::engine::fill::late::is_known_to_shard;
+use crate::engine::invalidate::sync::{is_due, max_lag};
+use crate::engine::invalidate::unsafe_methods::{OwnChange, own_change};
+use crate::engine::memory::{StoredPage, StoredRecord};
+use crate::engine::port::{Platform, Unread};
+use crate::engine::ready::ReadyHead;
+use crate::engine::serve::response::{Asked, LARGE_BODY, entry_fields, has_no_content, shape};
+use crate::engine::variant::{select, selects_by_what_is_left_out};
+use crate::http::cache_status::CacheStatus;
+use crate::http::{Fields, RequestHead};
+use crate::journal::view::{Verdict, ViewHealth};
+
+/// An answer that is there at once.
+pub struct AtOnce<P: Platform> {
+    /// The status code.
+    pub status: u16,
+    /// The fields.
+    pub head: Head<P>,
+    /// The body, if any is sent.
+    pub body: Option<P::Chunk>,
+    /// What Cache-Status, logs and metrics say.
+    pub cache_status: CacheStatus,
+}
+
+/// The fields of an answer that is there at once.
+pub enum Head<P: Platform> {
+    /// As the platform has them ready.
+    Ready(Rc<ReadyHead<P>>),
+    /// Made for this answer.
+    Made(Fields),
+}
+
+/// A stored response that the request selects, and where it stands.
+struct Held<P: Platform> {
+    page: Rc<StoredPage<P::Chunk>>,
+    ready: Option<Rc<ReadyHead<P>>>,
+    /// Whether it was asked for before.
+    again: bool,
+    /// The page's key, where that of the variant is another.
+    varies: Option<CacheKey>,
+    key: CacheKey,
+}
+
+/// A request for the cache, and what is known of the journal.
+struct Visit<'a> {
+    admitted: &'a Admitted<'a>,
+    health: ViewHealth,
+    max_lag: Millis,
+    now: Timestamp,
+}
+
+impl<P: Platform> Engine<P> {
+    /// Answers a visitor at once, if that can be done. The head has those fields that
+    /// [`looked_at`](crate::cache::admission::looked_at) names, and no client; the request has no
+    /// more bytes of fields than [`MAX_FIELDS_BYTES`](crate::cache::admission::MAX_FIELDS_BYTES),
+    /// and is no call to the edge itself.
+    #[must_use]
+    pub fn serve_at_once(
+        &self,
+        mut head: RequestHead,
+        unread: &impl Unread,
+        now: Timestamp,
+    ) -> Option<AtOnce<P>> {
+        if head.fields.has(WARM_UP) {
+            return None;
+        }
+        if !self.isolate().borrow().changes.is_empty() {
+            head.client = unread.client();
+            read(&mut head, unread, &["user-agent"]);
+        }
+        let Admission::Serve(admitted) = admit(&head, self.config()) else { return None };
+        if admitted.range.is_some() {
+            return None;
+        }
+        let max_lag = max_lag(&admitted, self.config());
+        let health = self.recent(now, max_lag)?;
+        let visit = Visit { admitted: &admitted, health, max_lag, now };
+        let held = self.held(&mut head, unread, &admitted)?;
+        let ttl = self.fresh(&head, &visit, &held.page)?;
+        self.answer_of(&Asked::of(&head, &admitted), held, ttl, now)
+    }
+
+    /// How far the view can be relied on, if nothing has to be asked.
+    fn recent(&self, now: Timestamp, max_lag: Millis) -> Option<ViewHealth> {
+        let (isolate, config) = (self.isolate().borrow(), self.config());
+        let health = isolate.view.health(now, max_lag, config.sync_interval);
+        match health {
+            ViewHealth::Recent { refresh } => {
+                (!refresh || !is_due(&isolate, config, now)).then_some(health)
+            }
+            ViewHealth::Cold
+            | ViewHealth::Outdated
+            | ViewHealth::JournalLost
+            | ViewHealth::JournalLostTooLong => None,
+        }
+    }
+
+    /// What L0 holds for the request, if that is a stored response which no shard has to be told
+    /// of.
+    fn held(
+        &self,
+        head: &mut RequestHead,
+        unread: &impl Unread,
+        admitted: &Admitted<'_>,
+    ) -> Option<Held<P>> {
+        let isolate = self.isolate().borrow();
+        let (mut key, mut varies) = (admitted.key.clone(), None);
+        let mut selected = None;
+        let mut found = isolate.memory.look(&key)?;
+        if let StoredRecord::Vary(names) = found.record {
+            let selection = self.selection(head, unread, admitted, names)?;
+            varies = Some(key);
+            key = admitted.key.variant(&selection);
+            selected = Some(selection);
+            found = isolate.memory.look(&key)?;
+        }
+        let StoredRecord::Page(page) = found.record else { return None };
+        let entry = &page.entry;
+        let is_it = entry.key == admitted.key && selected.is_none_or(|s| entry.selection == s);
+        // What is asked for the second time may be news to its shard.
+        let again = found.hits > 0;
+        let told = is_known_to_shard(entry) || again;
+        let ready = found.ready.cloned();
+        (is_it && told).then(|| Held { page: Rc::clone(page), ready, again, varies, key })
+    }
+
+    /// The variant that the request selects, by what of it is read now; none where any field may
+    /// select it.
+    fn selection(
+        &self,
+        head: &mut RequestHead,
+        unread: &impl Unread,
+        admitted: &Admitted<'_>,
+        names: &[String],
+    ) -> Option<Selection> {
+        match admitted.route.forward_headers {
+            ForwardHeaders::All => return None,
+            ForwardHeaders::Listed(_) => {}
+        }
+        let selecting: Vec<&str> = names.iter().map(String::as_str).chain(["connection"]).collect();
+        read(head, unread, &selecting);
+        let codings = if names.iter().any(|name| name == "accept-encoding") {
+            unread.client_accept_encoding()
+        } else {
+            None
+        };
+        if selects_by_what_is_left_out(head, admitted, names) {
+            return None;
+        }
+        Some(select(head, admitted, &self.facts(codings.as_deref(), false), names))
+    }
+
+    /// Seconds of freshness that a stored response has left, if it is fresh for this request.
+    fn fresh(
+        &self,
+        head: &RequestHead,
+        visit: &Visit<'_>,
+        page: &StoredPage<P::Chunk>,
+    ) -> Option<i64> {
+        let (entry, admitted, now) = (&page.entry, visit.admitted, visit.now);
+        let isolate = self.isolate().borrow();
+        let Verdict::Known(validity @ Validity::Current) =
+            isolate.view.validity(&entry.targets, entry.stamp, visit.health, now, visit.max_lag)
+        else {
+            return None;
+        };
+        let fetched = Some(entry.request_time);
+        let need = validity.need();
+        match own_change(&isolate.changes, head, &admitted.page, fetched, need, now) {
+            OwnChange::None => {}
+            OwnChange::Need(_) | OwnChange::Pass => return None,
+        }
+        match reuse(entry, validity, &admitted.directives, &admitted.route, now) {
+            Reuse::Fresh { ttl } => Some(ttl),
+            Reuse::Stale { .. } | Reuse::Validate { .. } | Reuse::Unsatisfiable => None,
+        }
+    }
+
+    /// The answer out of a stored response that is fresh; none for a body that is handed out in
+    /// pieces.
+    fn answer_of(
+        &self,
+        asked: &Asked<'_>,
+        held: Held<P>,
+        ttl: i64,
+        now: Timestamp,
+    ) -> Option<AtOnce<P>> {
+        let entry = &held.page.entry;
+        let not_modified = not_modified(asked.request, entry);
+        let with_body = !(not_modified || asked.head_only || has_no_content(entry.status));
+        if with_body && entry.body_length > LARGE_BODY {
+            return None;
+        }
+        self.note_uses(&held);
+        let cache_status = CacheStatus::hit(ttl);
+        // What is asked for once is not worth what a head that is ready takes.
+        let (status, head) = if not_modified || !held.again {
+            let mut shaped = shape(asked, entry, now, true);
+            cache_status.append_to(&mut shaped.fields);
+            (shaped.status, Head::Made(shaped.fields))
+        } else {
+            let head = held.ready.clone().unwrap_or_else(|| self.make_ready(asked, &held));
+            head.say(entry.age(now), ttl);
+            (entry.status, Head::Ready(head))
+        };
+        let body = with_body.then(|| held.page.body.clone());
+        let metrics = &mut self.isolate().borrow_mut().metrics;
+        metrics.count(Counter::Hit, 1);
+        metrics.count(Counter::BytesStored, body.as_ref().map_or(0, P::length) as u64);
+        Some(AtOnce { status, head, body, cache_status })
+    }
+
+    fn make_ready(&self, asked: &Asked<'_>, held: &Held<P>) -> Rc<ReadyHead<P>> {
+        let entry = &held.page.entry;
+        let (head, bytes) = ReadyHead::new(entry.status, &entry_fields(asked, entry));
+        let head = Rc::new(head);
+        self.isolate().borrow_mut().memory.keep_ready(&held.key, Rc::clone(&head), bytes);
+        head
+    }
+
+    fn note_uses(&self, held: &Held<P>) {
+        let isolate = &mut *self.isolate().borrow_mut();
+        for key in held.varies.iter().chain([&held.key]) {
+            isolate.memory.note_look(key);
+        }
+        // What a restored journal may not know of.
+        isolate.view.observe_epoch(held.page.entry.stamp);
+    }
+}
+
+/// Adds to a head what else of these fields the request has.
+fn read(head: &mut RequestHead, unread: &impl Unread, names: &[&str]) {
+    for (name, value) in unread.fields(names).iter() {
+        if !head.fields.has(name) {
+            head.fields.append(name, value);
+        }
+    }
+}
