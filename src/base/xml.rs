@@ -1,6 +1,13 @@
-//! The tokens of XML 1.0, as far as sitemaps and calls of other APIs need them: elements, text,
-//! CDATA, the references that XML itself defines. Refused are document types: entities of one's own
-//! are how a parser is made to work for ever.
+//! XML 1.0 as far as sitemaps and calls of other APIs need it, by quick-xml: its tokens as their
+//! bytes arrive, attributes, references.
+//!
+//! Refused are document types (entities of one's own are how a parser is made to work for ever),
+//! and what is longer than [`MAX_TOKEN_BYTES`].
+
+use quick_xml::errors::SyntaxError;
+use quick_xml::escape::{EscapeError, partial_escape, unescape};
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Error, Reader};
 
 /// The longest tag, comment or text between two tags that is looked at.
 pub const MAX_TOKEN_BYTES: usize = 64 << 10;
@@ -36,31 +43,75 @@ pub enum TokenError {
 /// # Errors
 /// Says why there is none.
 pub fn token(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
+    // What is decided by a token's beginning is decided before the rest has arrived.
     let found = match input {
         [] => return Ok(None),
-        [b'<', b'!', b'-', b'-', rest @ ..] => find(rest, b"-->").map(|at| (at + 7, Token::Aside)),
-        [b'<', b'!', b'[', ..] => {
-            let begun = input.len().min(CDATA.len());
-            if input.get(..begun) != CDATA.get(..begun) {
-                return Err(TokenError::Malformed("this is no CDATA section"));
-            }
-            find(input, b"]]>").map(|at| (at + 3, Token::Cdata))
+        [b'<', b'!', b'D' | b'd', ..] => return Err(TokenError::DocumentType),
+        [b'<', b'!', b'[', ..] if !begins_cdata(input) => {
+            return Err(TokenError::Malformed("this is no CDATA section"));
         }
-        [b'<', b'!', b'D', ..] => return Err(TokenError::DocumentType),
-        [b'<'] | [b'<', b'!'] | [b'<', b'!', b'-'] => None,
-        [b'<', b'!', ..] => return Err(TokenError::Malformed("an unknown declaration")),
-        [b'<', b'?', ..] => find(input, b"?>").map(|at| (at + 2, Token::Aside)),
-        [b'<', b'/', ..] => find(input, b">").map(|at| (at + 1, Token::Close)),
-        [b'<', tag @ ..] => tag_end(tag)?.map(|at| {
-            let closes = at > 0 && tag.get(at - 1) == Some(&b'/');
-            (at + 2, Token::Open(closes))
-        }),
-        text => find(text, b"<").map(|at| (at, Token::Text)),
+        [b'<', ..] => markup(beginning(input, MAX_TOKEN_BYTES))?,
+        text => find(beginning(text, MAX_TOKEN_BYTES + 1), b"<").map(|at| (at, Token::Text)),
     };
-    if found.map_or(input.len(), |(length, _)| length) > MAX_TOKEN_BYTES {
+    if found.is_none() && input.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::Malformed("this is too long"));
     }
     Ok(found)
+}
+
+fn beginning(input: &[u8], most: usize) -> &[u8] {
+    input.get(..most).unwrap_or(input)
+}
+
+/// Whether a CDATA section begins here, as far as it has arrived.
+fn begins_cdata(input: &[u8]) -> bool {
+    let begun = input.len().min(CDATA.len());
+    input.get(..begun) == CDATA.get(..begun)
+}
+
+/// The token that a `<` begins.
+fn markup(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
+    let malformed = |what| Err(TokenError::Malformed(what));
+    let mut reader = Reader::from_reader(input);
+    // Each token is read by itself: what is open knows who reads them.
+    reader.config_mut().check_end_names = false;
+    reader.config_mut().allow_unmatched_ends = true;
+    let token = match reader.read_event() {
+        Ok(Event::Start(tag)) if tag.contains('<') => return malformed("a < inside a tag"),
+        Ok(Event::Empty(tag)) if tag.contains('<') => return malformed("a < inside a tag"),
+        Ok(Event::Start(_)) => Token::Open(false),
+        Ok(Event::Empty(_)) => Token::Open(true),
+        Ok(Event::End(_)) => Token::Close,
+        Ok(Event::CData(_)) => Token::Cdata,
+        Ok(Event::Comment(_) | Event::PI(_) | Event::Decl(_)) => Token::Aside,
+        Ok(Event::DocType(_)) | Err(Error::Syntax(SyntaxError::UnclosedDoctype)) => {
+            return Err(TokenError::DocumentType);
+        }
+        Ok(Event::Text(_) | Event::GeneralRef(_) | Event::Eof) => return Ok(None),
+        Err(Error::Syntax(SyntaxError::InvalidBangMarkup)) if input.len() > 2 => {
+            return malformed("an unknown declaration");
+        }
+        // It has not arrived whole.
+        Err(Error::Syntax(
+            SyntaxError::InvalidBangMarkup
+            | SyntaxError::UnclosedPI
+            | SyntaxError::UnclosedXmlDecl
+            | SyntaxError::UnclosedComment
+            | SyntaxError::UnclosedCData
+            | SyntaxError::UnclosedTag
+            | SyntaxError::UnclosedSingleQuotedAttributeValue
+            | SyntaxError::UnclosedDoubleQuotedAttributeValue,
+        )) => return Ok(None),
+        Err(Error::Encoding(_)) => return malformed("this is not UTF-8"),
+        Err(
+            Error::Io(_)
+            | Error::IllFormed(_)
+            | Error::InvalidAttr(_)
+            | Error::Escape(_)
+            | Error::Namespace(_),
+        ) => return malformed("this is no XML"),
+    };
+    Ok(usize::try_from(reader.buffer_position()).ok().map(|length| (length, token)))
 }
 
 /// What stands in a token: a tag without its brackets, a section without its marks.
@@ -89,82 +140,39 @@ pub fn name(tag: &[u8]) -> Option<&str> {
 
 /// The value of a tag's attribute, references unresolved (XML 1.0 §3.1); none if it is not there.
 #[must_use]
-pub fn attribute<'a>(tag: &'a [u8], name: &str) -> Option<&'a [u8]> {
-    let mut rest = tag.get(tag.iter().position(u8::is_ascii_whitespace)?..)?;
-    loop {
-        let equals = rest.iter().position(|byte| *byte == b'=')?;
-        let (key, value) = rest.split_at(equals);
-        let value = value.get(1..)?.trim_ascii_start();
-        let (quote, value) = value.split_first().filter(|(q, _)| matches!(q, b'"' | b'\''))?;
-        let end = value.iter().position(|byte| byte == quote)?;
-        if key.trim_ascii() == name.as_bytes() {
-            return value.get(..end);
-        }
-        rest = value.get(end + 1..)?;
-    }
+pub fn attribute(tag: &[u8], name: &str) -> Option<String> {
+    let tag = std::str::from_utf8(tag).ok()?;
+    let end = tag.find(|c: char| c.is_ascii_whitespace())?;
+    let tag = BytesStart::from_content(tag, end);
+    let attribute = tag.try_get_attribute(name).ok()??;
+    Some(attribute.value.into_owned())
 }
 
-/// Text with its entities resolved (XML 1.0 §4.1, §4.6).
+/// Text with its references resolved (XML 1.0 §4.1, §4.6).
 ///
 /// # Errors
 /// Says what is no reference.
 pub fn resolve(text: &str, into: &mut String) -> Result<(), TokenError> {
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once('&') {
-        let (name, after) =
-            after.split_once(';').ok_or(TokenError::Malformed("an & without its ;"))?;
-        into.push_str(before);
-        into.push(entity(name).ok_or(TokenError::Malformed("an unknown entity: write &amp;"))?);
-        rest = after;
-    }
-    into.push_str(rest);
-    Ok(())
-}
-
-fn entity(name: &str) -> Option<char> {
-    Some(match name {
-        "amp" => '&',
-        "lt" => '<',
-        "gt" => '>',
-        "quot" => '"',
-        "apos" => '\'',
-        _ => {
-            let number = name.strip_prefix('#')?;
-            let (digits, radix) = match number.strip_prefix('x') {
-                Some(hex) => (hex, 16),
-                None => (number, 10),
-            };
-            // The parser of numbers takes a sign.
-            let plain = digits.bytes().all(|b| b.is_ascii_hexdigit());
-            u32::from_str_radix(digits, radix).ok().filter(|_| plain).and_then(char::from_u32)?
+    let resolved = unescape(text).map_err(|error| match error {
+        EscapeError::UnterminatedEntity(_) => TokenError::Malformed("an & without its ;"),
+        EscapeError::UnrecognizedEntity(..)
+        | EscapeError::InvalidCharRef(_)
+        | EscapeError::TooManyNestedEntities => {
+            TokenError::Malformed("an unknown entity: write &amp;")
         }
-    })
+    })?;
+    into.push_str(&resolved);
+    Ok(())
 }
 
 /// A text as an element's content.
 #[must_use]
 pub fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    partial_escape(text).into_owned()
 }
 
 /// Where something stands.
 #[must_use]
 pub fn find(input: &[u8], what: &[u8]) -> Option<usize> {
     input.windows(what.len()).position(|window| window == what)
-}
-
-/// Where the tag's `>` stands: not within a quoted value.
-fn tag_end(tag: &[u8]) -> Result<Option<usize>, TokenError> {
-    let mut quote = None;
-    for (at, byte) in tag.iter().enumerate() {
-        match (quote, byte) {
-            (_, b'<') => return Err(TokenError::Malformed("a < inside a tag")),
-            (Some(open), byte) if open == *byte => quote = None,
-            (Some(_), _) => {}
-            (None, b'"' | b'\'') => quote = Some(*byte),
-            (None, b'>') => return Ok(Some(at)),
-            (None, _) => {}
-        }
-    }
-    Ok(None)
 }

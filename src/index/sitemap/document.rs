@@ -249,9 +249,9 @@ impl Document {
         }
         let relation = xml::attribute(tag, "rel");
         if let Some(href) = xml::attribute(tag, "href")
-            && relation.is_none_or(|relation| relation == b"alternate")
+            && relation.is_none_or(|relation| relation == "alternate")
         {
-            self.fault = self.add(href, Token::Text).err();
+            self.fault = self.add(href.as_bytes(), Token::Text).err();
             self.take_address(found);
         }
     }
