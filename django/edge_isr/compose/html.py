@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 # Elements whose content is text to the tokenizer. `noscript` is one where scripts run.
 SCRIPTS = frozenset({b"script", b"style"})
@@ -19,6 +19,12 @@ _TEXT = SCRIPTS | {
 _DRAWINGS = frozenset({b"svg", b"math"})
 
 _NAME = re.compile(rb"[^\t\n\f\r />]+")
+# What nearly all tags look like; the others are read step by step.
+_SIMPLE = re.compile(
+    rb"([A-Za-z][^\t\n\f\r />\"'=<]*)"
+    rb"(?:[\t\n\f\r ]+[^\t\n\f\r />\"'=<]+(?:=\"[^\"]*\"|='[^']*'|=[^\t\n\f\r >\"'=<`/]+)?)*"
+    rb"[\t\n\f\r ]*>"
+)
 _BEFORE_ATTRIBUTE = re.compile(rb"[\t\n\f\r /]*")
 _ATTRIBUTE = re.compile(rb"=?[^\t\n\f\r />=]*[\t\n\f\r ]*")
 _SPACES = re.compile(rb"[\t\n\f\r ]*")
@@ -27,8 +33,7 @@ _COMMENT_END = re.compile(rb"--!?>")
 _IN_SCRIPT = re.compile(rb"(?i)<!--|-->|</?script(?=[\t\n\f\r />])")
 
 
-@dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """A part of a page that is HTML (no name), or the text of a script or a style."""
 
     start: int
@@ -76,6 +81,9 @@ def spans(page: bytes) -> Iterator[Span]:
 
 def _tag(page: bytes, at: int) -> tuple[bytes, int, bool]:
     """The name of a tag, where it ends, and whether it closes itself."""
+    simple = _SIMPLE.match(page, at)
+    if simple is not None:
+        return simple[1].lower(), simple.end(), False
     found = _NAME.match(page, at)
     if found is None:
         return b"", len(page) + 1, False
