@@ -96,8 +96,8 @@ def test_refetches_that_brought_nothing_new(client, url, staff, worker):
     text = client.get(url, {"tag": "posts"}).content.decode()
     assert "Of 5 refetches 4 brought what was stored already." in text
     # A worker of before does not count, and what was never refetched has nothing to tell.
-    for job in ({"id": "msg_1", "state": "done"}, {**job, "changed": 0, "unchanged": 0}):
-        worker.answers = [(200, job), READY]
+    for told in ({"id": "msg_1", "state": "done"}, {**job, "changed": 0, "unchanged": 0}):
+        worker.answers = [(200, told), READY]
         assert "refetches" not in client.get(url, {"job": "msg_1"}).content.decode()
 
 
