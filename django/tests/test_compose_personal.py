@@ -153,6 +153,24 @@ def test_it_is_the_visitors_request_for_the_page(site, ada):
     }  # fmt: skip
 
 
+def test_middlewares_see_what_they_saw_before(site, ada, settings):
+    settings.MIDDLEWARE = [f"{__name__}.both_ways", *settings.MIDDLEWARE]
+    client = site(page_of(MENU))
+    client.force_login(ada)
+    answer = ask_parts(client, ["menu"], page="/page/?x=1")
+    assert answer["X-Paths"] == "/_edge_isr/personal?n=menu /_edge_isr/personal?n=menu menu"
+
+
+def both_ways(get_response):
+    def middleware(request):
+        before = request.get_full_path()
+        response = get_response(request)
+        response["X-Paths"] = f"{before} {request.get_full_path()} {request.GET['n']}"
+        return response
+
+    return middleware
+
+
 def test_a_page_that_there_is_no_more(site, ada):
     client = site(page_of(MENU))
     client.force_login(ada)

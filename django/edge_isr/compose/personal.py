@@ -199,10 +199,13 @@ def view(request: HttpRequest) -> HttpResponse:
         raise Http404("not a request of the edge's")
     set_urlconf(None)
     page_of(request).is_personal_answer = True
-    _stand_in(request, asked.page)
     if asked.nonce:
         set_nonce(request, asked.nonce)
-    with _language(request, asked.lang), hold_back(request, asked.late):
+    with (
+        _stand_in(request, asked.page),
+        _language(request, asked.lang),
+        hold_back(request, asked.late),
+    ):
         parts = _made(request, names)
     answer = HttpResponse(
         json.dumps({"id": asked.id, "parts": parts}), content_type="application/json"
@@ -233,8 +236,26 @@ def _made(request: HttpRequest, names: list[str]) -> dict[str, str]:
     return parts
 
 
-def _stand_in(request: HttpRequest, page: str) -> None:
-    """From here on it is the visitor's request for the page in which the parts stand."""
+_OF_PAGE = ("path", "path_info", "GET", "resolver_match", "META")
+
+
+@contextmanager
+def _stand_in(request: HttpRequest, page: str) -> Iterator[None]:
+    """While it lasts, it is the visitor's request for the page in which the parts stand; the
+    middlewares see on the way back what they saw before."""
+    before = {name: getattr(request, name) for name in _OF_PAGE}
+    request.META = dict(request.META)
+    try:
+        _become(request, page)
+        yield
+    finally:
+        for name in ("CSRF_COOKIE", "CSRF_COOKIE_NEEDS_UPDATE"):
+            if name in request.META:
+                before["META"][name] = request.META[name]
+        vars(request).update(before)
+
+
+def _become(request: HttpRequest, page: str) -> None:
     address = urlsplit(page)
     request.path = unquote(address.path)
     request.path_info = "/" + request.path.removeprefix(get_script_prefix()).lstrip("/")
