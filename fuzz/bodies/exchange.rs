@@ -42,6 +42,7 @@ const EDGE: EdgeFacts<'static> = EdgeFacts {
     warm: false,
     user_agent: "edge-isr/fuzz",
     client_accept_encoding: None,
+    esi: false,
 };
 
 fn after(seconds: u64) -> Timestamp {

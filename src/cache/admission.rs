@@ -235,8 +235,9 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
             ForwardHeaders::All => false,
             ForwardHeaders::Listed(_) => cookie::has_other(&request.fields, &route.key_cookies),
         },
-        // RFC 9110 §14.2: a range has a meaning for GET alone.
-        range: if request.method == "GET" { range(&request.fields) } else { None },
+        // RFC 9110 §14.2: a range has a meaning for GET alone. A part of a body with Edge Side
+        // Includes has none.
+        range: if request.method == "GET" && !route.esi { range(&request.fields) } else { None },
         facts,
     }
 }

@@ -15,7 +15,7 @@ use crate::http::cache_control::without;
 use crate::http::hop::{is_proxy_only, is_unkeyed, remove_hop_by_hop};
 use crate::http::list::list_value;
 use crate::http::list::trim;
-use crate::http::targeted::SURROGATE_CAPABILITY;
+use crate::http::targeted::{SURROGATE_CAPABILITY, SURROGATE_CAPABILITY_ESI};
 use crate::http::{Fields, RequestHead, accept, cookie, encoding, language, loop_guard, origin};
 
 use super::admitted::Admitted;
@@ -37,6 +37,8 @@ pub struct EdgeFacts<'a> {
     pub user_agent: &'a str,
     /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding`.
     pub client_accept_encoding: Option<&'a str>,
+    /// Edge Side Includes are processed: of plain bodies alone.
+    pub esi: bool,
 }
 
 /// Fields that are conditions or ranges (RFC 9110 §13.1, §14.2).
@@ -163,6 +165,9 @@ pub fn pass_request_fields(request: &RequestHead, edge: &EdgeFacts<'_>) -> Field
     let upgrade = request.fields.get("upgrade").map(str::to_owned);
     remove_hop_by_hop(&mut fields);
     fields.retain(|name, _| name != "host" && !is_proxy_only(name));
+    if edge.esi {
+        fields.retain(|name, _| !matches!(name, "range" | "if-range"));
+    }
     if let Some(protocol) = upgrade {
         fields.set("connection", "Upgrade");
         fields.set("upgrade", protocol);
@@ -183,6 +188,10 @@ fn own_fields(fields: &mut Fields, request: &RequestHead, edge: &EdgeFacts<'_>) 
     fields.set("x-forwarded-proto", request.scheme.as_str());
     fields.set("cdn-loop", loop_guard::extended(&request.fields));
     fields.set("surrogate-capability", SURROGATE_CAPABILITY);
+    if edge.esi {
+        fields.set("surrogate-capability", SURROGATE_CAPABILITY_ESI);
+        fields.set("accept-encoding", "identity");
+    }
     if edge.warm {
         fields.set("x-edge-isr-warmup", "1");
     }

@@ -62,6 +62,7 @@ const SITE_KEYS: &[&str] = &[
     "sync_interval",
     "journal_lost_limit",
     "origin_timeout",
+    "compose_timeout",
     "shards",
     "control_prefix",
     "host_aliases",
@@ -196,6 +197,9 @@ fn bounds_of_age(section: &Section<'_>, config: &mut Config, problems: &mut Prob
     }
     if let Some(timeout) = section.millis("origin_timeout", (50, 300_000), problems) {
         config.origin_timeout = timeout;
+    }
+    if let Some(timeout) = section.millis("compose_timeout", (50, 60_000), problems) {
+        config.compose_timeout = timeout;
     }
 }
 

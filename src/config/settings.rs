@@ -41,6 +41,8 @@ pub struct Config {
     /// How long the origin may take for the head of an answer, and for each pause in its body.
     /// Default 20 s.
     pub origin_timeout: Millis,
+    /// How long a visitor waits for a part of a page that is put together at the edge.
+    pub compose_timeout: Millis,
     /// Concurrent origin requests an isolate makes for visitors. Default 100.
     pub origin_concurrency: u32,
     /// New page keys per host and second that get a place in L2 and the index. Default 50.
@@ -137,6 +139,8 @@ pub struct Route {
     pub unsafe_invalidates: bool,
     /// Store responses whose Content-Security-Policy carries a nonce. Default off.
     pub store_nonce: bool,
+    /// Process Edge Side Includes where a response asks for it.
+    pub esi: bool,
     /// Store responses that set a cookie, so that everyone gets that cookie. Default off.
     pub store_set_cookie: bool,
     /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may
@@ -251,6 +255,7 @@ impl Default for Route {
             request_directives: false,
             unsafe_invalidates: true,
             store_nonce: false,
+            esi: false,
             store_set_cookie: false,
             trust_validators: false,
         }
@@ -273,6 +278,7 @@ impl Default for Config {
             memory: 48 << 20,
             fill_memory: 32 << 20,
             origin_timeout: Millis(20_000),
+            compose_timeout: Millis(5_000),
             origin_concurrency: 100,
             new_keys_per_second: 50,
             journal_targets: 100_000,
@@ -318,6 +324,13 @@ impl Config {
             prefixes.iter().any(|prefix| is_below(&path, prefix))
         };
         own(path) || reading::readings(path).iter().any(|reading| own(reading))
+    }
+
+    /// Whether Edge Side Includes are processed for a path of a host.
+    #[must_use]
+    pub fn is_esi(&self, host: &str, path: &str) -> bool {
+        let any = self.defaults.esi || self.routes.iter().any(|rule| rule.route.esi);
+        any && self.route(host, path).esi
     }
 
     fn first_match(&self, host: &str, path: &str) -> &Route {

@@ -33,6 +33,22 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A fragment of a page that is put together at the edge failed: the page goes on without it.
+    FragmentFailed {
+        /// The page.
+        url: &'a str,
+        /// The fragment, as the page says it.
+        fragment: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
+    /// A page's Edge Side Includes are malformed: what can't be read is text.
+    EsiFault {
+        /// The page or fragment.
+        url: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
     /// A response varies on request fields that its origin is never sent (`forward_headers`).
     VaryNotForwarded {
         /// The page.
@@ -142,6 +158,8 @@ impl Event<'_> {
             Self::ConfigInvalid { .. } => "config-invalid",
             Self::OriginFailed { .. } => "origin-failed",
             Self::NotStored { .. } => "not-stored",
+            Self::FragmentFailed { .. } => "fragment-failed",
+            Self::EsiFault { .. } => "esi-fault",
             Self::VaryNotForwarded { .. } => "vary-not-forwarded",
             Self::RequestRefused { .. } => "request-refused",
             Self::StoreFailed { .. } => "store-failed",
@@ -163,6 +181,8 @@ impl Event<'_> {
             Self::ConfigInvalid { .. }
             | Self::OriginFailed { .. }
             | Self::NotStored { .. }
+            | Self::FragmentFailed { .. }
+            | Self::EsiFault { .. }
             | Self::VaryNotForwarded { .. }
             | Self::RequestRefused { .. }
             | Self::StoreFailed { .. }
@@ -206,8 +226,12 @@ impl Event<'_> {
             Self::OriginFailed { url, reason }
             | Self::NotStored { url, reason }
             | Self::ImportFailed { url, reason }
+            | Self::EsiFault { url, reason }
             | Self::RequestRefused { url, reason } => {
                 vec![("url", text(url)), ("reason", text(reason))]
+            }
+            Self::FragmentFailed { url, fragment, reason } => {
+                vec![("url", text(url)), ("fragment", text(fragment)), ("reason", text(reason))]
             }
             Self::VaryNotForwarded { url, fields } => {
                 vec![("url", text(url)), ("fields", text(fields))]

@@ -35,6 +35,12 @@ pub enum Counter {
     FillShared,
     /// Fetches that failed.
     FillFailed,
+    /// Fragments that were put into a page.
+    FragmentIncluded,
+    /// Fragments that a page is sent without.
+    FragmentFailed,
+    /// Pages whose Edge Side Includes are malformed.
+    EsiFault,
     /// Pages stored anew that show something else than before.
     RefetchChanged,
     /// Pages stored anew that show the same as before.
@@ -141,6 +147,11 @@ type Family = (&'static str, &'static str, &'static str);
 
 const REQUESTS: Family = ("edge_isr_requests_total", "counter", "Visitors' requests by result.");
 const FILLS: Family = ("edge_isr_fills_total", "counter", "Fetches of pages by outcome.");
+const FRAGMENTS: Family = (
+    "edge_isr_fragments_total",
+    "counter",
+    "Fragments of pages that are put together at the edge, by outcome.",
+);
 const REFETCHES: Family = (
     "edge_isr_refetches_total",
     "counter",
@@ -171,7 +182,7 @@ const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 44] = [
+const COUNTERS: [(Counter, Family, &str, &str); 47] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -184,6 +195,9 @@ const COUNTERS: [(Counter, Family, &str, &str); 44] = [
     (Counter::FillNotStored, FILLS, "outcome", "not-stored"),
     (Counter::FillShared, FILLS, "outcome", "shared"),
     (Counter::FillFailed, FILLS, "outcome", "failed"),
+    (Counter::FragmentIncluded, FRAGMENTS, "outcome", "included"),
+    (Counter::FragmentFailed, FRAGMENTS, "outcome", "failed"),
+    (Counter::EsiFault, FRAGMENTS, "outcome", "malformed"),
     (Counter::RefetchChanged, REFETCHES, "content", "changed"),
     (Counter::RefetchUnchanged, REFETCHES, "content", "unchanged"),
     (Counter::OriginUnreachable, ORIGIN, "kind", "unreachable"),

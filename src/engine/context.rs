@@ -71,13 +71,14 @@ impl<P: Platform> Engine<P> {
         &self.0.isolate
     }
 
-    /// What the edge adds to requests for the origin.
+    /// What the edge adds to requests for the origin, of a route without Edge Side Includes.
     pub(super) fn facts<'a>(&'a self, codings: Option<&'a str>, warm: bool) -> EdgeFacts<'a> {
         EdgeFacts {
             origin_secret: self.0.origin_secret.as_deref(),
             warm,
             user_agent: USER_AGENT,
             client_accept_encoding: codings,
+            esi: false,
         }
     }
 
@@ -119,7 +120,10 @@ impl<P: Platform> Context<P> {
 
     /// What the edge adds to requests for the origin.
     pub(super) fn facts<'a>(&'a self, incoming: &'a Incoming<P>, warm: bool) -> EdgeFacts<'a> {
-        self.engine.facts(incoming.client_accept_encoding.as_deref(), warm)
+        EdgeFacts {
+            esi: self.config().is_esi(&incoming.head.host, &incoming.head.path),
+            ..self.engine.facts(incoming.client_accept_encoding.as_deref(), warm)
+        }
     }
 }
 

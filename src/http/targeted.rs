@@ -26,6 +26,9 @@ pub const SURROGATE: &str = "edge-isr";
 /// The value of `Surrogate-Capability` sent to the origin.
 pub const SURROGATE_CAPABILITY: &str = "edge-isr=\"Surrogate/1.0\"";
 
+/// The same where Edge Side Includes are processed.
+pub const SURROGATE_CAPABILITY_ESI: &str = "edge-isr=\"Surrogate/1.0 ESI/1.0\"";
+
 /// The directives that hold for the edge, and whether they came from a targeted field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EdgeDirectives {

@@ -75,7 +75,7 @@ pub(crate) fn at_once<P: Platform<Head = ReadyFields>>(
         Head::Made(fields) => fields,
     };
     let body = body.map_or(Body::Empty, Body::Whole);
-    Some(Answer { status, fields, body, cache_status, problem: None })
+    Some(Answer { status, fields, body, cache_status, problem: None, esi: false })
 }
 
 /// Answers a visitor: at once where that can be done.

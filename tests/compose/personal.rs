@@ -41,6 +41,7 @@ fn the_request_has_the_visitors_cookies_and_the_secret_in_force() {
         warm: false,
         user_agent: "edge-isr/test",
         client_accept_encoding: None,
+        esi: false,
     };
     let sent = request_fields(&ask, &edge).expect("fields");
     let made = "h".repeat(32);

@@ -28,7 +28,7 @@ fn an_empty_object_is_the_default() {
 fn every_setting_arrives() {
     let given = right(
         r#"{
-        "max_lag": 3.5, "sync_interval": 0.25, "journal_lost_limit": 60, "origin_timeout": 1.5,
+        "max_lag": 3.5, "sync_interval": 0.25, "journal_lost_limit": 60, "origin_timeout": 1.5, "compose_timeout": 2.5,
         "shards": 16, "control_prefix": "/_cache/isr",
         "host_aliases": {"www.Example.com": "example.com"},
         "control_hosts": ["Purge.example.com", "api.example.com:8443", "purge.example.com:443"],
@@ -46,7 +46,7 @@ fn every_setting_arrives() {
             "vary_on": ["device", "language"], "languages": ["en", "pt-BR"],
             "forward_headers": ["X-Tenant"], "visitor_cache_control": "max-age=5",
             "max_lag": 0, "upstream_cache": true, "request_directives": true,
-            "unsafe_invalidates": false, "store_nonce": true, "trust_validators": true,
+            "unsafe_invalidates": false, "store_nonce": true, "esi": true, "trust_validators": true,
             "store_set_cookie": true
         }
     }"#,
@@ -56,6 +56,7 @@ fn every_setting_arrives() {
         sync_interval: Millis(250),
         journal_lost_limit: Millis(60_000),
         origin_timeout: Millis(1500),
+        compose_timeout: Millis(2500),
         shards: 16,
         control_prefix: "/_cache/isr".into(),
         host_aliases: vec![("www.example.com".into(), "example.com".into())],
@@ -102,6 +103,7 @@ fn every_setting_arrives() {
             request_directives: true,
             unsafe_invalidates: false,
             store_nonce: true,
+            esi: true,
             store_set_cookie: true,
             trust_validators: true,
         },
@@ -254,6 +256,7 @@ const WRONG: &[(&str, &[(&str, &str)])] = &[
     // Ranges.
     (r#"{"max_lag": -1}"#, &[("max_lag", "from 0 to 300, got -1")]),
     (r#"{"max_lag": 1e300}"#, &[("max_lag", "from 0 to 300")]),
+    (r#"{"compose_timeout": 0}"#, &[("compose_timeout", "from 0.05 to 60")]),
     (r#"{"origin_timeout": 0}"#, &[("origin_timeout", "from 0.05 to 300")]),
     (r#"{"shards": 0}"#, &[("shards", "from 1 to 256, got 0")]),
     (r#"{"shards": 257}"#, &[("shards", "from 1 to 256, got 257")]),

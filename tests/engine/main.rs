@@ -12,6 +12,7 @@ mod composed;
 mod control;
 mod costs;
 mod error_page;
+mod esi;
 mod faults;
 #[path = "../http_support/mod.rs"]
 mod http_support;

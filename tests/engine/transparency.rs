@@ -297,6 +297,7 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
         warm: false,
         user_agent: USER_AGENT,
         client_accept_encoding: None,
+        esi: false,
     };
     let whole = pass_request_fields(head, &facts);
     let mark = seen.fields.get("x-mark").unwrap_or_default();

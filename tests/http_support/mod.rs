@@ -25,6 +25,7 @@ pub(crate) const EDGE: EdgeFacts<'static> = EdgeFacts {
     warm: false,
     user_agent: "edge-isr/test",
     client_accept_encoding: None,
+    esi: false,
 };
 
 /// Fields out of lines `Name: value`, divided by `|`.

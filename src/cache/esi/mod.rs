@@ -24,6 +24,10 @@
 //! assert_eq!(text, b"<p>ac");
 //! ```
 
+use crate::config::Route;
+use crate::http::Fields;
+use crate::http::targeted::asks_for_esi;
+
 pub mod address;
 mod piece;
 mod reader;
@@ -31,3 +35,9 @@ mod tag;
 
 pub use piece::{Fault, Include, MAX_TAG_BYTES, Piece};
 pub use reader::Reader;
+
+/// Whether Edge Side Includes of a response are processed: its route allows it, and it asks for it.
+#[must_use]
+pub fn applies(route: &Route, response: &Fields) -> bool {
+    route.esi && asks_for_esi(response)
+}

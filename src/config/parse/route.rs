@@ -31,6 +31,7 @@ const ROUTE_KEYS: &[&str] = &[
     "request_directives",
     "unsafe_invalidates",
     "store_nonce",
+    "esi",
     "store_set_cookie",
     "trust_validators",
 ];
@@ -135,12 +136,13 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
-    let switches: [(&str, &mut bool); 7] = [
+    let switches: [(&str, &mut bool); 8] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
         ("request_directives", &mut route.request_directives),
         ("unsafe_invalidates", &mut route.unsafe_invalidates),
         ("store_nonce", &mut route.store_nonce),
+        ("esi", &mut route.esi),
         ("store_set_cookie", &mut route.store_set_cookie),
         ("trust_validators", &mut route.trust_validators),
     ];

@@ -87,7 +87,8 @@ impl<P: Platform> Engine<P> {
             read(&mut head, unread, &["user-agent"]);
         }
         let Admission::Serve(admitted) = admit(&head, self.config()) else { return None };
-        if admitted.range.is_some() {
+        // What is put together waits for its parts.
+        if admitted.range.is_some() || admitted.route.esi {
             return None;
         }
         let max_lag = max_lag(&admitted, self.config());

@@ -2,6 +2,8 @@
 
 pub mod at_once;
 mod follow;
+mod fragment;
+mod include;
 mod lookup;
 mod miss;
 mod pass;
@@ -43,6 +45,13 @@ enum Next<P: Platform> {
 impl<P: Platform> Server<P> {
     /// Answers a visitor.
     pub async fn serve(&self, incoming: Incoming<P>) -> Answer<P> {
+        let head = Rc::clone(&incoming.head);
+        let answer = self.answer(incoming).await;
+        if answer.esi { self.include(&head, answer).await } else { answer }
+    }
+
+    /// The answer, as it is before anything is included.
+    async fn answer(&self, incoming: Incoming<P>) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
         let answer = self.decide(incoming).await;
         let answer = answer.for_people(&head, &self.context.config().error_page);

@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::base::time::Millis;
 use crate::cache::admission::{Admission, Admitted, Pass, Refusal, admit};
 use crate::cache::entry::FreshnessSource;
+use crate::cache::esi;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
 use crate::cache::unsafe_methods::{changed_by, invalidation};
 use crate::config::Route;
@@ -184,7 +185,11 @@ impl<P: Platform> Server<P> {
             Ok(response) => {
                 let cache_status = cache_status.fwd_status(response.head.status);
                 let fields = visitor_fields(&response.head.fields, route, FreshnessSource::None);
-                Answer::new(response.head.status, fields, Body::Origin(response.body), cache_status)
+                let status = response.head.status;
+                let esi = !matches!(status, 101 | 206 | 304)
+                    && esi::applies(route, &response.head.fields);
+                let body = Body::Origin(response.body);
+                Answer { esi, ..Answer::new(status, fields, body, cache_status) }
             }
             Err(error) => Answer::origin_failed(error, cache_status.detail(error.as_str())),
         }

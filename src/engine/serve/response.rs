@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
+use crate::cache::esi;
 use crate::cache::forward::{pass_tags, visitor_fields};
 use crate::cache::range::{RangeAnswer, range_answer};
 use crate::cache::validation::{not_modified, not_modified_fields};
@@ -32,6 +33,8 @@ pub struct Answer<P: Platform> {
     pub cache_status: CacheStatus,
     /// Why the edge itself answers, if it does.
     pub problem: Option<Problem>,
+    /// The body has Edge Side Includes that are still to be processed.
+    pub esi: bool,
 }
 
 /// The body of an answer.
@@ -97,6 +100,12 @@ pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool)
     if whole_body {
         fields.set("age", entry.age(now).0.to_string());
     }
+    let empty = asked.head_only || has_no_content(entry.status);
+    let whole = if empty { Part::None } else { Part::Whole };
+    // Neither validators nor ranges are those of what is put together of it.
+    if esi::applies(asked.route, &entry.fields) {
+        return Shaped { status: entry.status, fields, part: whole };
+    }
     if not_modified(asked.request, entry) {
         return Shaped { status: 304, fields: not_modified_fields(&fields), part: Part::None };
     }
@@ -123,9 +132,7 @@ pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool)
             }
         }
     }
-    let empty = asked.head_only || has_no_content(entry.status);
-    let part = if empty { Part::None } else { Part::Whole };
-    Shaped { status: entry.status, fields, part }
+    Shaped { status: entry.status, fields, part: whole }
 }
 
 /// The fields of a stored response as visitors get them.
@@ -192,7 +199,8 @@ impl<P: Platform> Answer<P> {
                 }
             }
         };
-        Self::new(shaped.status, shaped.fields, body, cache_status)
+        let esi = esi::applies(asked.route, &page.entry.fields);
+        Self { esi, ..Self::new(shaped.status, shaped.fields, body, cache_status) }
     }
 
     /// An answer out of a response whose body still arrives.
@@ -209,7 +217,8 @@ impl<P: Platform> Answer<P> {
             Part::Whole => Body::Fill(reader),
             Part::None | Part::Slice(..) | Part::Multi(..) => Body::Empty,
         };
-        Self::new(shaped.status, shaped.fields, body, cache_status)
+        let esi = esi::applies(asked.route, &entry.fields);
+        Self { esi, ..Self::new(shaped.status, shaped.fields, body, cache_status) }
     }
 
     /// The same with these fields besides, in the place of those of the same name.
@@ -264,6 +273,6 @@ impl<P: Platform> Answer<P> {
     #[must_use]
     pub fn new(status: u16, mut fields: Fields, body: Body<P>, cache_status: CacheStatus) -> Self {
         cache_status.append_to(&mut fields);
-        Self { status, fields, body, cache_status, problem: None }
+        Self { status, fields, body, cache_status, problem: None, esi: false }
     }
 }

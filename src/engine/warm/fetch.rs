@@ -47,6 +47,7 @@ impl<P: Platform> Warmer<P> {
             warm: true,
             user_agent: USER_AGENT,
             client_accept_encoding: None,
+            esi: self.context.config().is_esi(&task.page.host, &task.page.path),
         };
         let mut sent = cacheable_request_fields(&request, &admitted, &facts);
         add_selecting(&mut sent, &request, &task.vary);

@@ -158,6 +158,7 @@ impl<P: Platform> Warmer<P> {
             warm: true,
             user_agent: USER_AGENT,
             client_accept_encoding: None,
+            esi: false,
         };
         let request = OriginRequest {
             method: "GET".to_owned(),
