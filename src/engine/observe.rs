@@ -86,10 +86,10 @@ impl<P: Platform> Context<P> {
     }
 
     /// A shard did not answer: the page stays in this colo.
-    pub(super) fn shard_failed(&self, call: &str, error: &CallError) {
+    pub(super) fn shard_failed(&self, shard: u16, call: &str, error: &CallError) {
         self.count(Counter::ShardFailed);
-        let reason = error.to_string();
-        self.log(&Event::CallFailed { object: "shard", call, reason: &reason });
+        let (object, reason) = (format!("shard-{shard}"), error.to_string());
+        self.log(&Event::CallFailed { object: &object, call, reason: &reason });
     }
 
     /// The origin gave no answer, or not a whole one.

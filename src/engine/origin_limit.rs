@@ -27,13 +27,13 @@ const UPLOAD_LAPSE: Millis = Millis(3_600_000);
 /// How often it is looked for what has lapsed.
 const CHECK_INTERVAL: Millis = Millis(100);
 /// As many requests may wait: each holds its head in memory.
-pub const MOST_WAITING: usize = 1_000;
+pub const MAX_WAITING: usize = 1_000;
 /// What a request's head holds at most as a rule.
 pub const ORDINARY_HEAD: u64 = 8 << 10;
 /// What all larger heads together may hold, of requests that wait or are under way.
 pub const LARGE_HEADS: u64 = 4 << 20;
 /// As many uploads may be under way.
-pub const MOST_UPLOADS: usize = 1_000;
+pub const MAX_UPLOADS: usize = 1_000;
 /// Answers that are judged together, at least.
 const FEWEST_ANSWERS: u32 = 10;
 /// Answers this much slower than twice the usual count as slow.
@@ -122,7 +122,7 @@ impl OriginLimit {
     pub fn queue(&mut self, head: u64, now: Timestamp) -> Option<Place> {
         self.forget_lapsed(now);
         let large = head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS;
-        if self.waiting.len() >= MOST_WAITING || large {
+        if self.waiting.len() >= MAX_WAITING || large {
             return None;
         }
         let place = Place(self.number());
@@ -177,7 +177,7 @@ impl OriginLimit {
         let uploads = self.requests.iter().filter(|request| request.is_upload()).count();
         let request = self.requests.iter_mut().find(|request| request.id == id);
         match request {
-            Some(request) if uploads < MOST_UPLOADS => {
+            Some(request) if uploads < MAX_UPLOADS => {
                 request.uploading = Some(uploading);
                 true
             }
@@ -335,7 +335,7 @@ mod tests {
     use std::rc::Rc;
 
     use super::{
-        CHECK_INTERVAL, Ended, LARGE_HEADS, MOST_WAITING, ORDINARY_HEAD, OriginLimit, WAIT_LAPSE,
+        CHECK_INTERVAL, Ended, LARGE_HEADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit, WAIT_LAPSE,
     };
     use crate::base::time::{Millis, Timestamp};
 
@@ -380,7 +380,7 @@ mod tests {
     #[test]
     fn the_queue_has_an_end() {
         let mut limit = limit(2);
-        assert_eq!((0..2_000).filter_map(|_| limit.queue(HEAD, NOW)).count(), MOST_WAITING);
+        assert_eq!((0..2_000).filter_map(|_| limit.queue(HEAD, NOW)).count(), MAX_WAITING);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const MOST: usize = 2_048;
 /// How long a prefix counts as one with pages that are stored.
 const STORED_BELOW: Millis = Millis(600_000);
 /// The most prefixes of one address that count.
-const MOST_PREFIXES: usize = 6;
+const MAX_PREFIXES: usize = 6;
 
 /// A mark: what goes whole, until when.
 struct Mark {
@@ -114,7 +114,7 @@ pub fn prefixes(page: &Page) -> Vec<Prefix> {
         };
         (hash, needed)
     };
-    all.enumerate().map(needed).take(MOST_PREFIXES).collect()
+    all.enumerate().map(needed).take(MAX_PREFIXES).collect()
 }
 
 /// A page's place in the memory.
@@ -251,10 +251,10 @@ impl Uncacheable {
 
 /// Makes room for one more (a prefix may be several): first goes what has lapsed, then everything.
 fn make_room<T>(map: &mut HashMap<u64, T>, holds: impl Fn(&T) -> bool) {
-    if map.len() + MOST_PREFIXES > MOST {
+    if map.len() + MAX_PREFIXES > MOST {
         map.retain(|_, value| holds(value));
     }
-    if map.len() + MOST_PREFIXES > MOST {
+    if map.len() + MAX_PREFIXES > MOST {
         map.clear();
     }
 }

@@ -56,8 +56,8 @@ impl<S: Sql> Work<'_, S> {
 
     /// Pages of this shard that may be stored in colos alone: what askers told in a day.
     pub(super) fn unknown(&self) -> u64 {
-        let told = self.now.since(self.state.left_out_at) < LEFT_OUT_KEPT;
-        if told { self.state.left_out } else { 0 }
+        let recent = self.now.since(self.state.left_out_at) < LEFT_OUT_KEPT;
+        if recent { self.state.left_out } else { 0 }
     }
 
     /// What of a job has failed and will be tried again.

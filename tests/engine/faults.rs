@@ -91,7 +91,7 @@ fn a_damaged_row_holds_up_no_other() {
                 warmed.contains(&"/a".to_owned()) && warmed.contains(&"/c".to_owned()),
                 "{what}"
             );
-            // A visitor of the page gets leave to fetch, and it is recorded anew.
+            // A visitor of the page may fetch it, and it is recorded anew.
             let ask = LeaseRequest { need: Epoch(2), have_fence: 1_000, ..asks("/bad", 2) };
             let grant = match bench.lease(ask, 200_000) {
                 LeaseReply::Grant(grant) => grant,

@@ -1,5 +1,5 @@
 //! The engine in a world of virtual time: what visitors get, and what it costs. The invariants'
-//! numbers are those of the design (section 3).
+//! numbers are those of docs/architecture.md.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -7,6 +7,8 @@ use std::rc::Rc;
 
 use crate::world::{Isolate, Reached, Script, World};
 use edge_isr::base::time::Millis;
+use edge_isr::cache::admission::page_of_url;
+use edge_isr::cache::key::CacheKey;
 use edge_isr::config::{Config, LogLevel, OriginUrlError, Route, VaryOn};
 use edge_isr::control::healthz::HealthReason;
 use edge_isr::engine::port::OriginError;
@@ -334,6 +336,11 @@ fn inv6_without_shards_pages_are_fetched_and_kept_in_the_colo() {
     let miss = isolate.get(PAGE, &[]);
     assert_eq!(miss.status, 200);
     assert!(miss.cache_status().contains("detail=index-unreachable"), "{}", miss.cache_status());
+    // A line says which shard failed.
+    let page = page_of_url(PAGE, &config()).expect("an address");
+    let shard = CacheKey::new(&page, []).digest().shard(config().shards);
+    let lines = world.lines.borrow().join("\n");
+    assert!(lines.contains(&format!(r#""object":"shard-{shard}""#)), "{lines}");
     world.pass(100);
     assert!(isolate.get(PAGE, &[]).cache_status().contains("hit"));
     assert_eq!(renders.get(), 1);
@@ -905,7 +912,7 @@ fn a_request_that_may_not_use_what_is_ready_fetches_for_itself() {
     world.pass(100);
     let spent = world.spent();
     assert_eq!(spent["l2_get"], 1, "what it turned down is not named again: {spent:?}");
-    assert_eq!(spent["shard"], 3, "ready, leave, record: {spent:?}");
+    assert_eq!(spent["shard"], 3, "ready, lease, record: {spent:?}");
 }
 
 #[test]

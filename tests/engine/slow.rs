@@ -172,8 +172,8 @@ fn a_slow_refresh_goes_to_the_alarm() {
     assert_eq!(stale.text(), "1");
     // Within the platform's 30 s the refresh has ended, and left the rest to the shard.
     world.pass(28_000);
-    let flights = isolate.engine.isolate().borrow().fills.len();
-    assert_eq!(flights, 0, "no fill is listed any more");
+    let fills = isolate.engine.isolate().borrow().fills.len();
+    assert_eq!(fills, 0, "no fill is listed any more");
     world.alarms();
     delay.set(10);
     let seen = isolate.get(&format!("{SITE}/page"), &[]);

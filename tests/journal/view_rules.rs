@@ -85,8 +85,14 @@ fn standings() {
             ViewHealth::JournalLostTooLong,
             Verdict::Known(Validity::JournalLostTooLong),
         ),
-        ("no_304_restamp holds in the dark", &[A], 4, ViewHealth::JournalLostTooLong, hard(5)),
-        ("hard in the dark", &[A], 2, ViewHealth::JournalLostTooLong, hard(5)),
+        (
+            "no_304_restamp holds while the journal is lost",
+            &[A],
+            4,
+            ViewHealth::JournalLostTooLong,
+            hard(5),
+        ),
+        ("hard while the journal is lost", &[A], 2, ViewHealth::JournalLostTooLong, hard(5)),
     ];
     for (name, targets, stamp, health, want) in rows {
         assert_eq!(stands(&view, targets, *stamp, *health), *want, "{name}");

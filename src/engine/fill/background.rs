@@ -81,7 +81,7 @@ impl<P: Platform> Filler<P> {
             };
             let shard = admitted.key.digest().shard(self.context.config().shards);
             if let Err(error) = platform.shard(shard, ShardCall::Renew(request)).await {
-                self.context.shard_failed("renew", &error);
+                self.context.shard_failed(shard, "renew", &error);
             }
         }
         Some(permit)
@@ -115,7 +115,7 @@ impl<P: Platform> Filler<P> {
         };
         let shard = entry.key.digest().shard(self.context.config().shards);
         if let Err(error) = self.context.platform.shard(shard, ShardCall::Warm(request)).await {
-            self.context.shard_failed("warm", &error);
+            self.context.shard_failed(shard, "warm", &error);
         }
     }
 }

@@ -55,7 +55,7 @@ impl<P: Platform> Filler<P> {
         let grant = match platform.shard(shard, ShardCall::Lease(lease)).await {
             Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => grant,
             Ok(_) => return,
-            Err(error) => return self.context.shard_failed("lease", &error),
+            Err(error) => return self.context.shard_failed(shard, "lease", &error),
         };
         // A further variant of a known page can be invented: the budget is for those too.
         let invented = !grant.first && !entry.selection.0.is_empty() && page.entry.fence == 0;
@@ -112,7 +112,7 @@ impl<P: Platform> Filler<P> {
             let shard = key.digest().shard(filler.context.config().shards);
             let asked = ShardCall::Asked { key, selection };
             if let Err(error) = on.shard(shard, asked).await {
-                filler.context.shard_failed("asked", &error);
+                filler.context.shard_failed(shard, "asked", &error);
             }
         });
     }

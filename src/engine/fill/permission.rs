@@ -169,11 +169,11 @@ impl<P: Platform> Filler<P> {
             Ok(ShardReply::Lease(reply)) => Ok(reply),
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
-                self.context.shard_failed("lease", &error);
+                self.context.shard_failed(shard, "lease", &error);
                 Err(std::mem::take(asking).alone("index-failed"))
             }
             Err(error) => {
-                self.context.shard_failed("lease", &error);
+                self.context.shard_failed(shard, "lease", &error);
                 Err(std::mem::take(asking).alone("index-unreachable"))
             }
         }

@@ -119,9 +119,9 @@ impl<P: Platform> Filler<P> {
             }
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
-                self.context.shard_failed("record", &error);
+                self.context.shard_failed(shard, "record", &error);
             }
-            Err(error) => self.context.shard_failed("record", &error),
+            Err(error) => self.context.shard_failed(shard, "record", &error),
         }
         None
     }
@@ -140,7 +140,7 @@ impl<P: Platform> Filler<P> {
         let shard = admitted.key.digest().shard(self.context.config().shards);
         let release = ShardCall::Release(release);
         if let Err(error) = once_more::shard(&**platform, shard, release).await {
-            self.context.shard_failed("release", &error);
+            self.context.shard_failed(shard, "release", &error);
         }
     }
 }

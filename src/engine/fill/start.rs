@@ -53,12 +53,12 @@ impl<P: Platform> Filler<P> {
         now: Timestamp,
     ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
         let fill = SharedFill::begin(work, now);
-        let leader_only = self.take_off_as(fill_request, work, fill.clone());
+        let leader_only = self.start_fill_as(fill_request, work, fill.clone());
         (fill, leader_only)
     }
 
     /// The same as a fill that has begun.
-    pub(crate) fn take_off_as(
+    pub(crate) fn start_fill_as(
         &self,
         fill_request: FillRequest<P>,
         work: Work,

@@ -20,14 +20,14 @@ const INTERVAL: Millis = Millis(1_000);
 /// After this the task that gathers counts as ended by the runtime.
 const LAPSE: Millis = Millis(10_000);
 /// Pages gathered at once. What is beyond is counted, and left to its lifetime.
-const MOST_PAGES: usize = 500;
+const MAX_PAGES: usize = 500;
 /// What a page's address holds at most as a rule, and what all longer ones together may hold.
 const ORDINARY_ADDRESS: usize = 2 << 10;
 const LONG_ADDRESSES: usize = 256 << 10;
 /// How long a visitor's own bound holds.
 const OWN_BOUND: Millis = Millis(60_000);
 /// Such bounds at once; beyond, the oldest go.
-const MOST_BOUNDS: usize = 1_000;
+const MAX_BOUNDS: usize = 1_000;
 
 /// A page that may have changed.
 pub(super) struct Change {
@@ -72,7 +72,7 @@ impl Changes {
         let mut dropped = 0;
         for change in pages {
             let name = change.page.purge_name();
-            let full = self.pages.len() >= MOST_PAGES || self.is_too_long(name.len());
+            let full = self.pages.len() >= MAX_PAGES || self.is_too_long(name.len());
             match self.pages.iter_mut().find(|known| known.page.purge_name() == name) {
                 Some(known) if change.mode == Mode::Hard => known.mode = change.mode,
                 Some(_) => {}
@@ -110,11 +110,11 @@ impl Changes {
 
     pub(super) fn bind(&mut self, who: u64, pages: &[Change], now: Timestamp) {
         self.bounds.retain(|_, bound| now.since(bound.at) < OWN_BOUND);
-        if self.bounds.len() + pages.len() > MOST_BOUNDS {
+        if self.bounds.len() + pages.len() > MAX_BOUNDS {
             let newest = now.minus(Millis(OWN_BOUND.0 / 8));
             self.bounds.retain(|_, bound| bound.at > newest);
         }
-        if self.bounds.len() + pages.len() > MOST_BOUNDS {
+        if self.bounds.len() + pages.len() > MAX_BOUNDS {
             self.bounds.clear();
         }
         for change in pages {

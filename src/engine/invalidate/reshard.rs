@@ -47,12 +47,12 @@ impl<P: Platform> Invalidator<P> {
         task: MoveTask,
     ) -> Result<(), ShardError> {
         let platform = &self.context.platform;
-        let call = ShardCall::Move(task.message.clone());
+        let (shard, call) = (task.message.own, ShardCall::Move(task.message.clone()));
         let failed = |error: &CallError| {
-            self.context.shard_failed("move", error);
+            self.context.shard_failed(shard, "move", error);
             false
         };
-        let taken = match platform.shard(task.message.own, call).await {
+        let taken = match platform.shard(shard, call).await {
             Ok(ShardReply::Moved { done }) => done,
             Ok(other) => failed(&CallError::Unknown(other.name().into())),
             Err(error) => failed(&error),

@@ -26,7 +26,7 @@ const JOURNAL_WAIT: Millis = Millis(300);
 
 /// Addresses that a page can have, for the question whether it is stored; with more it counts as
 /// stored.
-const MOST_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 8;
 
 /// What a visitor who changed a page gets of what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,7 +197,7 @@ impl<P: Platform> Invalidator<P> {
                         Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
                         Ok(_) => vec![true; those.len()],
                         Err(error) => {
-                            self.context.shard_failed("known", &error);
+                            self.context.shard_failed(shard, "known", &error);
                             vec![true; those.len()]
                         }
                     };
@@ -227,7 +227,7 @@ impl<P: Platform> Invalidator<P> {
             }
         }
         let plain = route.key_cookies.is_empty() && route.vary_on.is_empty();
-        let few = addresses.len() <= MOST_ADDRESSES;
+        let few = addresses.len() <= MAX_ADDRESSES;
         let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
         let key = |page: &Page| [CacheKey::new(page, []), CacheKey::new(page, passed_on)];
         (plain && few).then(|| {

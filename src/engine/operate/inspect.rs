@@ -34,7 +34,7 @@ impl<P: Platform> Operator<P> {
                 }
                 Ok(_) => return Err(Problem::not_recorded("index-failed")),
                 Err(error) => {
-                    self.context.shard_failed("tag-pages", &error);
+                    self.context.shard_failed(shard, "tag-pages", &error);
                     return Err(Problem::not_recorded("index-unreachable"));
                 }
             }

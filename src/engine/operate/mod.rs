@@ -55,7 +55,7 @@ pub enum OwnCall {
 }
 
 /// Questions in a row that a stream of progress gets no answer to before it ends.
-const MOST_FAILURES: u32 = 5;
+const MAX_FAILURES: u32 = 5;
 /// The longest a stream of progress lasts.
 const STREAM_LIMIT: Millis = Millis(600_000);
 
@@ -285,7 +285,7 @@ impl<P: Platform> Operator<P> {
                 let elapsed = on.now().since(began);
                 let pause = questions.next(objects, elapsed).filter(|_| elapsed < STREAM_LIMIT);
                 let reason = match pause {
-                    Some(_) if failures >= MOST_FAILURES => "index-unreachable",
+                    Some(_) if failures >= MAX_FAILURES => "index-unreachable",
                     Some(pause) => {
                         on.sleep(pause).await;
                         match operator.progress(&id).await {
@@ -316,10 +316,13 @@ impl<P: Platform> Operator<P> {
         let platform = &self.context.platform;
         let shards = self.shards().await;
         let asked = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
-        join_all(asked).await.into_iter().collect::<Result<_, _>>().map_err(|error| {
-            self.context.shard_failed("ask-all", &error);
-            Problem::not_recorded("index-unreachable")
-        })
+        let replies = (0..shards).zip(join_all(asked).await).map(|(shard, reply)| {
+            reply.map_err(|error| {
+                self.context.shard_failed(shard, "ask-all", &error);
+                Problem::not_recorded("index-unreachable")
+            })
+        });
+        replies.collect()
     }
 
     /// How many shards may know something; while the journal is out of reach, which is told

@@ -58,7 +58,7 @@ impl<P: Platform> Operator<P> {
         let shard = key.digest().shard(config.shards);
         let call = ShardCall::Import(order_of(page, key, &job));
         once_more::shard(&**platform, shard, call).await.map_err(|error| {
-            self.context.shard_failed("import", &error);
+            self.context.shard_failed(shard, "import", &error);
             Problem::not_recorded("index-unreachable")
         })?;
         Ok(accepted(&job, None))

@@ -6,7 +6,7 @@ use crate::base::time::Millis;
 /// Requests to objects that one call may spend on questions: below the 1,000 of a request
 /// (<https://developers.cloudflare.com/workers/platform/limits/#subrequests>), with room for what
 /// else it does.
-pub(super) const MOST_REQUESTS: u32 = 800;
+pub(super) const MAX_REQUESTS: u32 = 800;
 
 /// Asks often at first, then less, and ends when what is granted is spent.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub(super) struct Questions {
 
 impl Questions {
     pub(super) const fn new() -> Self {
-        Self { left: MOST_REQUESTS }
+        Self { left: MAX_REQUESTS }
     }
 
     /// The pause before the next question to so many objects, after `elapsed`; none if there is

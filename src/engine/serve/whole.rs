@@ -265,6 +265,6 @@ impl<P: Platform> Server<P> {
             key,
             background: false,
         };
-        self.filler.take_off_as(fill_request, Work::Fetch, fill);
+        self.filler.start_fill_as(fill_request, Work::Fetch, fill);
     }
 }

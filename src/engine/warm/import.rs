@@ -25,7 +25,7 @@ use crate::index::{
 };
 
 /// How long a file may take as a whole: it is read within one slice of an alarm.
-const MOST_TIME: Millis = Millis(40_000);
+const READ_LIMIT: Millis = Millis(40_000);
 /// Addresses noted at once.
 const NOTED: usize = 1_000;
 
@@ -114,7 +114,7 @@ impl<P: Platform> Warmer<P> {
         };
         let (mut reader, mut listing) = (SitemapReader::default(), Listing::default());
         loop {
-            let left = MOST_TIME.0.saturating_sub(platform.now().since(began).0);
+            let left = READ_LIMIT.0.saturating_sub(platform.now().since(began).0);
             let timeout = Millis(left).min(self.context.config().origin_timeout);
             let piece = match platform.read(&mut body, timeout).await {
                 Ok(Some(piece)) => P::bytes(&piece),
@@ -209,7 +209,7 @@ impl<P: Platform> Warmer<P> {
                 match self.context.platform.shard(shard, ShardCall::WarmMany(orders)).await {
                     Ok(_) => numbers,
                     Err(error) => {
-                        self.context.shard_failed("warm-many", &error);
+                        self.context.shard_failed(shard, "warm-many", &error);
                         Vec::new()
                     }
                 }

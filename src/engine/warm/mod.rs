@@ -24,11 +24,11 @@ use crate::index::{Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTas
 /// How long one alarm begins new work.
 pub const SLICE: Millis = Millis(45_000);
 /// The most warms at once, whatever the settings: what an object may have under way.
-const MOST_AT_ONCE: usize = 5;
+const MAX_AT_ONCE: usize = 5;
 /// A warm that has run for so long is slow: its place goes to another, and it goes on beside.
 const SLOW: Millis = Millis(5_000);
 /// Slow warms at once; the oldest is given up for one more.
-const MOST_SLOW: usize = 2;
+const MAX_SLOW: usize = 2;
 /// How long an alarm goes on because of slow work, well within what the platform allows.
 const LONGEST: Millis = Millis(ALARM.0 / 2);
 /// How long nothing new is looked for; what is due later than that is left to the next alarm.
@@ -211,14 +211,14 @@ fn begin<'a, P: Platform, S: Sql>(
         jobs.push(Job { began: now, warm: None, work });
     }
     let is_slow = |job: &Job<'_>| job.warm.is_some() && now.since(job.began) >= SLOW;
-    while jobs.iter().filter(|job| is_slow(job)).count() > MOST_SLOW {
+    while jobs.iter().filter(|job| is_slow(job)).count() > MAX_SLOW {
         let Some(oldest) = jobs.iter().position(is_slow) else { break };
         set_aside(shard_host, warmer, jobs.remove(oldest))?;
     }
     let slow = jobs.iter().filter(|job| is_slow(job)).count() as u32;
     // Beyond the platform's limit a fetch would wait for another's end, and its time would run.
     let room = CONNECTIONS.saturating_sub(jobs.len());
-    let most = MOST_AT_ONCE.min(room).min(allowance.warms());
+    let most = MAX_AT_ONCE.min(room).min(allowance.warms());
     for task in shard_host.act(|shard| shard.take_warms_beside(now, most, slow))? {
         allowance.take(WARM_FETCHES, WARM_CALLS);
         let warm = Some(task.clone());
