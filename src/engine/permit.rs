@@ -8,8 +8,9 @@ use crate::base::time::Millis;
 use crate::cache::errors::is_origin_failure;
 use crate::control::metrics::Counter;
 use crate::engine::context::Context;
-use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
+use crate::engine::fill::shared::SharedFill;
 use crate::engine::origin_limit::{Ended, Place, RequestId, Sender};
+use crate::engine::platform_limits::LOOK_INTERVAL;
 use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::RequestHead;
 

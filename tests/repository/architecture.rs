@@ -28,6 +28,9 @@ const ORDER: &[&str] = &[
     "cloudflare",
 ];
 
+/// The rooms of the engine, in order.
+const ENGINE: &[&str] = &["invalidate", "fill", "serve", "warm", "operate"];
+
 /// The one room that knows the runtime.
 const SHELL: &str = "cloudflare";
 
@@ -283,6 +286,36 @@ fn rooms_import_only_to_their_left() {
     let found = violations(&crate_sources(), ORDER);
     assert!(found.is_empty(), "the dependency rule is broken:\n  {}", found.join("\n  "));
     assert!(ORDER.len() <= 10);
+}
+
+/// What of the engine's rooms stands above where it is imported.
+fn engine_violations(sources: &[Source]) -> Vec<String> {
+    let place = |room: &String| ENGINE.iter().position(|known| known == room);
+    let mut found = Vec::new();
+    for source in sources {
+        let module = source.module();
+        let [engine, room, ..] = module.as_slice() else { continue };
+        let Some(own) = place(room).filter(|_| engine == "engine") else { continue };
+        for path in Names::of(source).paths {
+            if let [engine, other, ..] = path.as_slice()
+                && engine == "engine"
+                && place(other).is_some_and(|other| other > own)
+            {
+                found.push(format!("{} imports {}", source.path, path.join("::")));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn rooms_of_the_engine_import_only_those_before_them() {
+    let found = engine_violations(&crate_sources());
+    assert!(found.is_empty(), "the engine's order is broken:\n  {}", found.join("\n  "));
+    let up = Source::new("engine/fill/start.rs", "use crate::engine::serve::response::Answer;");
+    let down = Source::new("engine/serve/miss.rs", "use crate::engine::fill::start::start;");
+    let named = "engine/fill/start.rs imports engine::serve::response::Answer";
+    assert_eq!(engine_violations(&[up, down]), [named]);
 }
 
 #[test]

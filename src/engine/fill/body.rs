@@ -5,8 +5,9 @@ use crate::control::metrics::Counter;
 use crate::engine::fill::arriving::{PIECE_BYTES, WINDOW_BYTES};
 use crate::engine::fill::background::REFRESH_LIMIT;
 use crate::engine::fill::outcome::Work;
-use crate::engine::fill::shared::{LOOK_INTERVAL, SharedFill};
+use crate::engine::fill::shared::SharedFill;
 use crate::engine::parts::Filler;
+use crate::engine::platform_limits::LOOK_INTERVAL;
 use crate::engine::port::{OriginError, Platform};
 
 impl<P: Platform> Filler<P> {

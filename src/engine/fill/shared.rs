@@ -20,14 +20,13 @@ use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::arriving::{ArrivingBody, Next, WINDOW_BYTES};
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::memory::StoredPage;
+use crate::engine::platform_limits::LOOK_INTERVAL;
 use crate::engine::port::{OriginError, Platform};
 
 /// How often a task shows that it runs.
 pub const BEAT: Millis = Millis(1_000);
 /// A task that has not shown for so long that it runs was ended by the runtime.
 pub const SILENT: Millis = Millis(10_000);
-/// How often a waiting request of another I/O context looks.
-pub const LOOK_INTERVAL: Millis = Millis(4);
 
 /// A reader that has taken nothing for so long is let go.
 pub const STALLED: Millis = Millis(60_000);

@@ -9,4 +9,3 @@ mod journal_host;
 mod reshard;
 pub(crate) mod sync;
 pub(crate) mod unsafe_methods;
-mod workers_cache;

@@ -1,15 +1,13 @@
-//! A change of the number of shards at work: the journal tells each shard its place, and shards
-//! hand over pages that are no longer their own.
+//! A change of the number of shards at work: the journal tells each shard its place. What is no
+//! longer its own a shard hands over from its alarm (`warm/`).
 
 use std::rc::Rc;
 
 use crate::base::sql::Sql;
 use crate::control::log::Event;
 use crate::engine::invalidate::journal_host::JournalHost;
-use crate::engine::parts::Invalidator;
-use crate::engine::port::{CallError, Platform};
-use crate::engine::warm::ShardHost;
-use crate::index::{Move, MoveTask, ShardCall, ShardError, ShardReply};
+use crate::engine::port::Platform;
+use crate::index::{Move, ShardCall, ShardReply};
 use crate::journal::JournalError;
 
 /// Tells the shards that it is due to their places, and asks how far they are.
@@ -37,26 +35,4 @@ pub(crate) async fn announce_places<P: Platform, S: Sql>(
         platform.log(&line);
     }
     Ok(())
-}
-
-impl<P: Platform> Invalidator<P> {
-    /// Hands pages over to their new shard.
-    pub(crate) async fn hand_over<S: Sql>(
-        &self,
-        shard_host: &ShardHost<S>,
-        task: MoveTask,
-    ) -> Result<(), ShardError> {
-        let platform = &self.context.platform;
-        let (shard, call) = (task.message.own, ShardCall::Move(task.message.clone()));
-        let failed = |error: &CallError| {
-            self.context.shard_failed(shard, "move", error);
-            false
-        };
-        let taken = match platform.shard(shard, call).await {
-            Ok(ShardReply::Moved { done }) => done,
-            Ok(other) => failed(&CallError::Unknown(other.name().into())),
-            Err(error) => failed(&error),
-        };
-        shard_host.act(|shard| shard.note_move(&task, taken, platform.now()))
-    }
 }

@@ -5,6 +5,7 @@ mod inspect;
 mod order;
 mod progress;
 mod purge;
+mod workers_cache;
 
 use std::rc::Rc;
 
@@ -141,7 +142,7 @@ impl<P: Platform> Operator<P> {
                 let pages = self.pages_of(&url).await?;
                 Ok(answer(200, json(&pages)))
             }
-            (ControlCall::WorkersCache, _) => self.invalidator.purge_workers_cache(&body).await,
+            (ControlCall::WorkersCache, _) => self.purge_workers_cache(&body).await,
             (ControlCall::Warm, _) => self.order_warms(&body).await,
             (ControlCall::Metrics, _) => Ok(self.metrics().await),
             (ControlCall::Healthz, _) => self.healthz(&head, guard).await,

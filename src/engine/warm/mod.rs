@@ -18,8 +18,8 @@ use crate::base::time::{Millis, Timestamp};
 use crate::control::metrics::Counter;
 use crate::engine::parts::Warmer;
 use crate::engine::platform_limits::{ALARM, CONNECTIONS, FETCHES, SUBREQUESTS};
-use crate::engine::port::Platform;
-use crate::index::{Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask};
+use crate::engine::port::{CallError, Platform};
+use crate::index::{MoveTask, Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask};
 
 /// How long one alarm begins new work.
 pub const SLICE: Millis = Millis(45_000);
@@ -206,7 +206,7 @@ fn begin<'a, P: Platform, S: Sql>(
     }
     if !beside && let Some(task) = shard_host.act(|shard| shard.take_move(now))? {
         allowance.take(0, 1);
-        let moved = warmer.invalidator.hand_over(shard_host, task);
+        let moved = warmer.hand_over(shard_host, task);
         let work = Box::pin(async move { Done::Beside(moved.await) });
         jobs.push(Job { began: now, warm: None, work });
     }
@@ -259,6 +259,26 @@ fn note<P: Platform, S: Sql>(
 }
 
 impl<P: Platform> Warmer<P> {
+    /// Hands pages over to their new shard.
+    async fn hand_over<S: Sql>(
+        &self,
+        shard_host: &ShardHost<S>,
+        task: MoveTask,
+    ) -> Result<(), ShardError> {
+        let platform = &self.context.platform;
+        let (shard, call) = (task.message.own, ShardCall::Move(task.message.clone()));
+        let failed = |error: &CallError| {
+            self.context.shard_failed(shard, "move", error);
+            false
+        };
+        let taken = match platform.shard(shard, call).await {
+            Ok(ShardReply::Moved { done }) => done,
+            Ok(other) => failed(&CallError::Unknown(other.name().into())),
+            Err(error) => failed(&error),
+        };
+        shard_host.act(|shard| shard.note_move(&task, taken, platform.now()))
+    }
+
     /// What one step of an import may ask of objects: every shard, for its own.
     fn calls_beside(&self) -> usize {
         usize::from(self.context.config().shards).max(WARM_CALLS)

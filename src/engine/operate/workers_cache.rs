@@ -6,14 +6,14 @@ use serde_json::Value;
 use crate::base::json::{parse_json, write_value};
 use crate::control::problem::{Problem, ProblemKind};
 use crate::engine::operate::answer;
-use crate::engine::parts::Invalidator;
+use crate::engine::parts::Operator;
 use crate::engine::port::{Platform, PurgeError};
 use crate::engine::serve::response::Answer;
 
-impl<P: Platform> Invalidator<P> {
+impl<P: Platform> Operator<P> {
     /// Purges by the options in a call's body; what is soft is marked as stale, where the platform
     /// can do that.
-    pub(crate) async fn purge_workers_cache(&self, body: &[u8]) -> Result<Answer<P>, Problem> {
+    pub(super) async fn purge_workers_cache(&self, body: &[u8]) -> Result<Answer<P>, Problem> {
         let platform = &self.context.platform;
         let Ok(Value::Object(mut options)) = parse_json(body) else {
             let detail = "Send the options of a purge as an object in JSON.";
