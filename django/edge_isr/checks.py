@@ -32,8 +32,9 @@ INSIDE = (
 # Django's own caches are seen (see `caching`), and with them most packages'.
 PACKAGES = {
     "cacheops": (
-        "keeps querysets in Redis by a client of its own, beside Django's caches",
-        "Leave cached views' models out of CACHEOPS, or name their tags.",
+        "keeps counts, aggregates and what cached_as makes where Django's caches are not asked",
+        "Lists and single rows out of its cache are seen. Where a cached view takes anything else "
+        "from it, name the tags, or leave count, aggregate and exists out of CACHEOPS.",
     ),
     "caching": (
         "(cache-machine) keeps querysets by keys of its own",

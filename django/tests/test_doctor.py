@@ -250,4 +250,4 @@ def test_packages_that_keep_things_to_themselves(settings, monkeypatch):
     settings.CONSTANCE_BACKEND = "constance.backends.memory.MemoryBackend"
     found = [one.msg for one in checks.check_packages()]
     assert len(found) == 2
-    assert found[0].startswith("cacheops keeps querysets") and "memory" in found[1]
+    assert found[0].startswith("cacheops keeps counts") and "memory" in found[1]
