@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from .conf import Settings, get_settings, is_dormant
 from .delivery import committed
-from .invalidation import Invalidation, Options, merged
+from .invalidation import Invalidation, merged
 from .sqlite import writing_first
 from .tags import condensed
 
 logger = logging.getLogger("edge_isr")
+
+Maker = Callable[[list[Any]], Invalidation]
 
 _silenced: ContextVar[bool] = ContextVar("edge_isr_silenced", default=False)
 _batch: ContextVar[dict[str, list[Invalidation]] | None] = ContextVar(
@@ -77,17 +80,13 @@ def record(invalidation: Invalidation, using: str = DEFAULT_DB_ALIAS) -> None:
         changes.append(invalidation)
 
 
-def record_tags(tags: Iterable[str], options: Options, using: str) -> bool:
-    """Adds tags to what an open transaction tells with these options already; False if it doesn't:
-    then they are recorded as anything is."""
-    connection = connections[using]
+def record_later(make: Maker, item: Any, connection: Any) -> bool:
+    """As `record`, of what `make` makes of this item and of others: right before the commit, or
+    when somebody asks. False where it can't wait; then nothing is recorded."""
     if not connection.in_atomic_block or _batch.get():
         return False
-    for known in _after(connection).recorded:
-        if known.options == options:
-            known.tags.update(tags)
-            return True
-    return False
+    _after(connection).later.setdefault(make, []).append(item)
+    return True
 
 
 class Savepoint:
@@ -109,17 +108,27 @@ class AfterCommit:
         # Django names callbacks that fail by this.
         self.__qualname__ = type(self).__qualname__
         self.using = using
-        self.recorded: list[Invalidation] = []
+        self._recorded: list[Invalidation] = []
+        # What is still to be made an invalidation of: many saves are one.
+        self.later: dict[Maker, list[Any]] = {}
         # Whether what was recorded stands in the outbox.
         self.written = False
 
+    @property
+    def recorded(self) -> list[Invalidation]:
+        """All of it so far."""
+        later, self.later = self.later, {}
+        for make, items in later.items():
+            self.take(make(items))
+        return self._recorded
+
     def take(self, invalidation: Invalidation) -> None:
         """Takes it up."""
-        for known in self.recorded:
+        for known in self.recorded if self.later else self._recorded:
             if known.options == invalidation.options:
                 known.absorb(invalidation)
                 return
-        self.recorded.append(invalidation.copy())
+        self._recorded.append(invalidation.copy())
 
     def __call__(self) -> None:
         """The transaction has committed."""

@@ -20,13 +20,16 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache as cached
 from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
 from django.core.cache import caches
 from django.core.cache.backends.dummy import DummyCache
+from django.db import models
 from django.db.models import Model
+from django.db.models.signals import post_save, pre_save
 from django.templatetags.cache import CacheNode
 
 from . import kept
@@ -41,6 +44,8 @@ logger = logging.getLogger("edge_isr")
 # Keys of the framework's own, and of counters of requests: no page is made of them.
 NO_DATA = ("django.contrib.sessions", "throttle_", "rl:", "allauth.", "axes", PREFIX)
 _MISSING = object()
+# What `Model.save` calls.
+_SAVING = ("save_base", "_save_parents", "_save_table", "_do_update", "_do_insert")
 # Methods of a cache call each other.
 _inside: ContextVar[bool] = ContextVar("edge_isr_inside_cache", default=False)
 
@@ -51,8 +56,11 @@ def install() -> None:
     for cache in caches.all(initialized_only=True):
         _watch(cache)
     replace_method(CacheNode, "render", _with_recorder)
-    replace_method(Model, "save", _with_row)
     replace_method(Model, "save_base", _with_row)
+    for model in apps.get_models(include_auto_created=True):
+        # What a model does around Django's own.
+        if "save_base" in vars(model):
+            replace_method(model, "save_base", _with_row)
     if apps.is_installed("django.contrib.sites"):
         from django.contrib.sites.models import SiteManager
 
@@ -96,6 +104,8 @@ def _with_row(original: Any) -> Any:
     """What is put into a cache while a row is saved, by receivers or packages, is made of it."""
 
     def with_row(self: Model, *args: Any, **kwargs: Any) -> Any:
+        if _is_quiet(type(self)):
+            return original(self, *args, **kwargs)
         recorder = current.get()
         name = ("row", id(self), None)
         if recorder is not None and (recorder.closed or name in recorder.spans):
@@ -111,6 +121,26 @@ def _with_row(original: Any) -> Any:
             recorder.end_span(name)
 
     return with_row
+
+
+def _is_quiet(model: type[Model]) -> bool:
+    """Whether nothing but Django runs while a row is saved. Most saves are so, and a recorder costs
+    as much as half of one."""
+    return _is_plain(model) and not (
+        (pre_save.receivers and pre_save.has_listeners(model))
+        or (post_save.receivers and post_save.has_listeners(model))
+    )
+
+
+@cached
+def _is_plain(model: type[Model]) -> bool:
+    """Whether a model is saved by Django's own methods, its fields' too."""
+    methods = (getattr(model, name) is getattr(Model, name) for name in _SAVING)
+    fields = (
+        type(field).__module__.startswith("django.") and not isinstance(field, models.FileField)
+        for field in model._meta.concrete_fields
+    )
+    return all(methods) and all(fields)
 
 
 def _get_current(original: Any) -> Any:

@@ -18,13 +18,21 @@ from django.db import connections, models
 from django.db.models import Model
 from django.db.models.signals import m2m_changed
 
-from .batching import is_silenced, record, record_tags
+from .batching import is_silenced, record
 from .conf import get_settings
 from .differences import Parts, unseen
 from .invalidation import Invalidation
-from .loops import rendered, tame
-from .registry import entry_of, ignored_fields, is_followed, of_every, of_instance, of_models
-from .tags import MAX_NAMED_ROWS, clean, concrete_label
+from .loops import tame
+from .registry import (
+    also_forget,
+    entry_of,
+    ignored_fields,
+    is_followed,
+    of_every,
+    of_instance,
+    of_models,
+)
+from .tags import MAX_NAMED_ROWS, concrete_label
 
 CHUNK = 200
 
@@ -39,8 +47,11 @@ def unshown(model: type[Model], names: Iterable[str] | None) -> bool:
 
 def followed(model: type[Model]) -> type[Model] | None:
     """The model whose changes are told now: itself, or what a migration's stand-in stands for."""
-    if is_silenced():
-        return None
+    return None if is_silenced() else _followed(model)
+
+
+@lru_cache(maxsize=1024)
+def _followed(model: type[Model]) -> type[Model] | None:
     if model._meta.apps is not apps:
         try:
             model = apps.get_model(model._meta.label)
@@ -51,6 +62,9 @@ def followed(model: type[Model]) -> type[Model] | None:
     return None
 
 
+also_forget(_followed.cache_clear)
+
+
 def follows(model: type[Model]) -> bool:
     """Whether changes of a model are told now."""
     return followed(model) is not None
@@ -58,25 +72,17 @@ def follows(model: type[Model]) -> bool:
 
 def tell(invalidation: Invalidation, using: str) -> None:
     """Something is out of date when the transaction commits, with the site's own options."""
+    tame(with_options(invalidation))
+    record(invalidation, using)
+
+
+def with_options(invalidation: Invalidation) -> Invalidation:
+    """The same, with the site's own options."""
     settings = get_settings()
     invalidation.hard = settings.mode == "hard"
     invalidation.warm = settings.warm
     invalidation.settle_ms = settings.settle_ms
-    tame(invalidation)
-    record(invalidation, using)
-
-
-def tell_row(labels: tuple[str, ...], pk: Any, using: str, parts: Iterable[str]) -> None:
-    """One row of a model that has nothing else to say: as `tell`, but fast, for many saves."""
-    tags = [*labels, *parts]
-    for label in labels:
-        # A number needs no encoding.
-        name = f"{label}:{pk}"
-        tags.append(name if type(pk) is int else clean(name))
-    settings = get_settings()
-    options = (settings.mode == "hard", settings.warm, settings.settle_ms, False, 0)
-    if rendered() is not None or not record_tags(tags, options, using):
-        tell(Invalidation(tags=set(tags), reason=f"{labels[0]} {pk}"), using)
+    return invalidation
 
 
 @lru_cache(maxsize=1)

@@ -15,7 +15,8 @@ known by the table.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import re
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -39,6 +40,8 @@ _NUMBERS = frozenset({
     models.UUIDField,
 })  # fmt: skip
 _TEXTS = frozenset({models.CharField, models.EmailField, models.SlugField})
+# Texts that are their own percent-encoding.
+_PLAIN = re.compile(rf"[A-Za-z0-9_.~-]{{0,{MAX_VALUE_CHARS}}}")
 # Databases that compare texts byte by byte, unless a column says otherwise.
 _BYTEWISE = frozenset({"postgresql", "sqlite"})
 
@@ -47,6 +50,7 @@ class UnnamedValueError(ValueError):
     """A value that is known to the database alone, such as that of an expression."""
 
 
+@cache
 def is_narrowed(model: type[Model]) -> bool:
     """Whether parts of its table are named at all: a table of one model that Django made."""
     meta = model._meta
@@ -132,6 +136,34 @@ def parts_of_value(field: Any, value: Any) -> tuple[str, ...]:
     return (part, of_children(field, value[:-step]), *above)
 
 
+class Namer:
+    """The tags of one field's values, made fast: each save asks for those of a row."""
+
+    __slots__ = ("_field", "_is_number", "_is_text", "_label", "_prefix", "attname")
+
+    def __init__(self, field: Any) -> None:
+        self.attname: str = field.attname
+        self._label = concrete_label(field.model)
+        self._field = field
+        self._prefix = f"{self._label}:{field.name}="
+        plain = field
+        while plain.remote_field is not None:
+            plain = plain.target_field
+        is_plain = tree_step(field) is None
+        self._is_text = is_plain and type(plain) in _TEXTS
+        self._is_number = is_plain and isinstance(plain, models.IntegerField)
+
+    def __call__(self, value: Any) -> Sequence[str]:
+        """All that a row with this value in the field is told by."""
+        kind = type(value)
+        if kind is str:
+            if self._is_text and _PLAIN.fullmatch(value):
+                return (self._prefix + value,)
+        elif kind is int and self._is_number:
+            return (f"{self._prefix}{value}",)
+        return [f"{self._label}:{part}" for part in parts_of_value(self._field, value)]
+
+
 @cache
 def tree_step(field: Any) -> int | None:
     """Of the path of a tree in which a row's path begins with that of the row above (treebeard,
@@ -188,7 +220,8 @@ def tables_of(model: type[Model]) -> tuple[type[Model], ...]:
     return tuple(dict.fromkeys([concrete, *parents]))
 
 
-def labels_that_change(model: type[Model], changed: Iterable[type[Model]]) -> tuple[str, ...]:
+@cache
+def labels_that_change(model: type[Model], changed: tuple[type[Model], ...]) -> tuple[str, ...]:
     """The labels of a model's tables, but for those that it extends and whose rows, with the rows
     that those extend, are as they were."""
     tables = [one._meta.concrete_model for one in changed]
@@ -209,5 +242,6 @@ def fields_of_rows(model: type[Model], vendor: str) -> tuple[tuple[str, Any], ..
     )
 
 
+also_forget(is_narrowed.cache_clear)
 also_forget(named_fields.cache_clear)
 also_forget(fields_of_rows.cache_clear)

@@ -318,7 +318,7 @@ def is_dormant() -> bool:
 def in_test_run() -> bool:
     """Whether tests are running, whoever runs them: Django's test environment has an outbox for
     mail."""
-    return hasattr(mail, "outbox")
+    return "outbox" in vars(mail)
 
 
 def get_settings() -> Settings:

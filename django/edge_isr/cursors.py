@@ -35,25 +35,18 @@ _NEW_TABLE = "new__"
 
 def install() -> None:
     """Puts the hooks in place; again has no effect."""
-    replace_method(SQLCompiler, "execute_sql", _marked)
-    replace_method(SQLInsertCompiler, "execute_sql", _marked)
-    replace_method(BaseDatabaseOperations, "execute_sql_flush", _marked)
+    replace_method(SQLCompiler, "execute_sql", statements.marked)
+    replace_method(SQLInsertCompiler, "execute_sql", statements.marked)
+    replace_method(BaseDatabaseOperations, "execute_sql_flush", statements.marked)
     replace_method(CursorWrapper, "execute", _execute)
     replace_method(CursorWrapper, "executemany", _execute)
     replace_method(CursorWrapper, "callproc", _callproc)
 
 
-def _marked(original: Any) -> Any:
-    def marked(*args: Any, **kwargs: Any) -> Any:
-        with statements.own():
-            return original(*args, **kwargs)
-
-    return marked
-
-
 def _execute(original: Any) -> Any:
     def execute(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
-        sends(self.db, sql)
+        if self.db.vendor == "sqlite":
+            sends(self.db, sql)
         # Databases are made and dropped by a connection to none.
         if statements.are_own() or self.db.alias not in connections.settings:
             return original(self, sql, *args, **kwargs)

@@ -8,16 +8,12 @@ every page with anything of the model is told.
 
 from __future__ import annotations
 
-import datetime
-import decimal
-import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.core.exceptions import FieldDoesNotExist
-from django.db import Error, connections
+from django.db import connections
 from django.db.models import Model
-from django.db.models.fields.files import FieldFile
 
 from .conditions import (
     ROWS,
@@ -25,17 +21,16 @@ from .conditions import (
     fields_of_rows,
     is_narrowed,
     labels_that_change,
-    named_fields,
     of_column,
     parts_of_value,
     tables_of,
 )
 from .invalidation import Invalidation
 from .registry import ignored_fields, is_automatic, of_every
-from .rows import locked, row_of, unseen
+from .rows import locked, unseen
 from .tags import MAX_NAMED_PARTS, concrete_label
+from .written import UNKNOWN, Written
 
-logger = logging.getLogger("edge_isr")
 CHUNK = 200
 
 
@@ -60,7 +55,8 @@ class Parts:
         fields = [self._field(name) for name in names or ()]
         if not fields or None in fields or any(field.primary_key for field in fields):
             return None
-        return labels_that_change(self._model, [field.model for field in fields])
+        tables = tuple(dict.fromkeys(field.model for field in fields))
+        return labels_that_change(self._model, tables)
 
     def of_every(self) -> None:
         """Whatever there is of the model."""
@@ -77,7 +73,7 @@ class Parts:
         for one in instances:
             for label, field in self._fields:
                 # Of what was not loaded nobody knows what it was.
-                self._value(label, field, vars(one).get(field.attname, _UNKNOWN))
+                self._value(label, field, vars(one).get(field.attname, UNKNOWN))
 
     def of_keys(self, keys: Sequence[Any]) -> None:
         """The same of the rows with these keys, asked of the database."""
@@ -123,20 +119,12 @@ class Parts:
 
     def of_table(self, written: Written) -> None:
         """What a save has changed in one table."""
-        label = concrete_label(written.table)
-        if not written.differs or not is_narrowed(written.table):
-            return
-        if written.is_new:
-            self.of_coming_and_going([written.table])
-        if written.is_unknown:
+        tags = written.tags()
+        if tags is None:
             self.of_every()
-        for field in written.changed:
-            self._column(field)
-        if written.changed:
-            self._generated([written.table])
-        for row in filter(None, (written.before, written.after)):
-            for field in written.named:
-                self._value(label, field, row[field.attname])
+            return
+        for tag in tags:
+            self._add(tag)
 
     def told(self) -> Invalidation:
         """All of it."""
@@ -177,105 +165,3 @@ class Parts:
         self._found[tag] = None
         if len(self._found) > MAX_NAMED_PARTS:
             self.of_every()
-
-
-class _Expression:
-    """Stands for a value that is not known."""
-
-    def resolve_expression(self) -> None:
-        """As expressions have it."""
-
-
-_UNKNOWN = _Expression()
-
-
-class Written:
-    """One table's row of a save: as it was, and as it is."""
-
-    def __init__(
-        self, instance: Model, table: type[Model], using: str, update_fields: Any, is_new: bool
-    ) -> None:
-        self.table = table
-        self._instance = instance
-        self._using = using
-        self.named = named_fields(table, connections[using].vendor)
-        self._written = self._fields(update_fields)
-        self._files = [
-            field.attname for field in self._written
-            if isinstance(file := vars(instance).get(field.attname), FieldFile)
-            and not getattr(file, "_committed", True)
-        ]  # fmt: skip
-        self._unreadable = False
-        self.before = None if is_new else self._read(dict.fromkeys([*self.named, *self._written]))
-        self.after: dict[str, Any] | None = None
-        self.changed: list[Any] = []
-        self.is_new = False
-        # The row was there, and nobody has seen it.
-        self.is_unknown = False
-
-    @property
-    def differs(self) -> bool:
-        """Whether the row is another one than before."""
-        return self.is_new or self.is_unknown or bool(self.changed)
-
-    def end(self, updated: bool) -> None:
-        """The row has been written: it was there before, or it was not."""
-        self.is_new = not updated
-        values = vars(self._instance)
-        known = dict(self.before or {})
-        # What only the database knows is an expression still, or not there any more (Django 6.0).
-        known.update((f.attname, values.get(f.attname, _UNKNOWN)) for f in self._written)
-        if any(hasattr(known.get(f.attname), "resolve_expression") for f in self.named):
-            self.after = self._read(dict.fromkeys(self.named))
-        else:
-            self.after = {f.attname: known.get(f.attname) for f in self.named}
-        self.is_unknown = self._unreadable or (updated and self.before is None)
-        if self.before is not None:
-            ignored = ignored_fields(type(self._instance)) | ignored_fields(self.table)
-            self.changed = [
-                field for field in self._written
-                if field.name not in ignored
-                and (field.attname in self._files
-                     or not is_same(self.before[field.attname], known[field.attname]))
-            ]  # fmt: skip
-
-    def _fields(self, update_fields: Any) -> list[Any]:
-        held = vars(self._instance)
-        return [
-            field for field in self.table._meta.local_concrete_fields
-            if field.column and not field.primary_key and not getattr(field, "generated", False)
-            and field.attname in held
-            and (not update_fields or field.name in update_fields
-                 or field.attname in update_fields)
-        ]  # fmt: skip
-
-    def _read(self, fields: Iterable[Any]) -> dict[str, Any] | None:
-        key = self._instance._get_pk_val(self.table._meta)
-        if key is None:
-            return None
-        names = tuple(field.attname for field in fields)
-        try:
-            with unseen():
-                row = row_of(self.table, self._using, key, names)
-                return None if row is None else dict(zip(names, row, strict=True))
-        except Error:
-            raise
-        except Exception:
-            # A field of the site's own that can't make a value of what stands there. It could be
-            # overwritten without us.
-            self._unreadable = True
-            logger.exception("what %s %s was could not be read", self.table.__name__, key)
-        return None
-
-
-def is_same(old: Any, new: Any) -> bool:
-    """Whether a value that is written is the one that the database gives already; in doubt not."""
-    if isinstance(new, FieldFile):
-        new = new.name or ""
-    if isinstance(old, str) and isinstance(new, str):
-        return str.__str__(old) == str.__str__(new)
-    if type(old) is not type(new):
-        return False
-    if isinstance(old, (datetime.datetime, datetime.date, decimal.Decimal)):
-        return bool(old == new)
-    return bool(old == new) and repr(old) == repr(new)

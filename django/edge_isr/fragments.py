@@ -33,7 +33,7 @@ from .context import Recorder, current, recording
 from .decorators import Tags
 from .invalidation import Invalidation
 from .policy import SAFE_METHODS, UNKNOWN_SECONDS
-from .tags import ANYTHING, clean_all, path_tag, with_coarse, with_every
+from .tags import ANYTHING, clean_all, condensed, path_tag, with_coarse, with_every
 from .versions import EVERYTHING, GUARD, PREFIX, are_current, ensure, replace_versions, version_key
 
 logger = logging.getLogger("edge_isr")
@@ -50,7 +50,9 @@ def forget(invalidations: Iterable[Invalidation], settings: Settings) -> None:
     """Makes every fragment out of date that depends on what these name."""
     tags: set[str] = set()
     for one in invalidations:
-        tags |= with_coarse(one.tags) | {path_tag(path) for path in one.paths}
+        # Each is a key in the cache; what names a row of a model names `:*` as well.
+        few = condensed(one.tags, MAX_INSTANCES, MAX_INSTANCES)
+        tags |= with_coarse(few) | {path_tag(path) for path in one.paths}
         if one.everything or one.prefixes or one.urls:
             tags.add(EVERYTHING)
     if not tags:

@@ -11,14 +11,16 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.apps import apps
+from django.db import connections
 from django.db.models import Model
 
-from .changes import Change, ends_of, followed, rows_by, tell_row, unshown
+from .changes import Change, ends_of, followed, rows_by, tell, unshown
 from .conditions import is_narrowed, labels_that_change, tables_of
-from .differences import Parts, Written
 from .patching import replace_method
-from .registry import entry_of, key_of, plain_labels
+from .plain import is_plain, may_be_there, save_plainly
+from .registry import entry_of, key_of, of_every, of_models, plain_labels
 from .transactions import changing
+from .written import Written
 
 # What was seen of the tables of a row's parents, which are written before its own.
 _SEEN = "edge_isr_written"
@@ -39,79 +41,96 @@ def _save_table(original: Any) -> Any:
         using: Any = None,
         update_fields: Any = None,
     ) -> Any:
-        def write() -> Any:
-            return original(self, raw, cls, force_insert, force_update, using, update_fields)
-
+        arguments = (self, raw, cls, force_insert, force_update, using, update_fields)
         model = followed(type(self))
         if model is None or unshown(model, update_fields):
-            return write()
-        table = (cls or type(self))._meta.concrete_model
-        is_last = table is type(self)._meta.concrete_model
-        reads = is_narrowed(table) and self._meta.apps is apps
-        if not is_last and not reads:
-            return write()
-        reads_row = is_last and _may_have_old_row(self, model, raw, update_fields)
-        with changing(using, type(self), reads or reads_row or self._meta.select_on_save):
-            written = None
-            if reads:
-                is_new = force_insert or not _may_be_there(self, table, raw)
-                written = Written(self, table, using, update_fields, is_new)
-            save = _Save(self, model, using, raw, reads_row) if is_last else None
-            updated = write()
-            if written is not None:
-                written.end(bool(updated))
-                vars(self._state).setdefault(_SEEN, []).append(written)
-            if save is not None:
-                save.tell()
+            return original(*arguments)
+        connection = connections[using]
+        if connection.in_atomic_block and is_plain(model, cls) and model is type(self):
+            return save_plainly(original, arguments, connection)
+        save = _Save(self, model, cls or type(self), connection, raw, update_fields)
+        if not save.tells:
+            return original(*arguments)
+        with changing(using, type(self), save.looks):
+            save.before(force_insert)
+            updated = original(*arguments)
+            save.after(bool(updated))
             return updated
 
     return _save_table
 
 
-def _may_be_there(instance: Model, table: type[Model], raw: bool) -> bool:
-    """Whether there may be a row with its key already."""
-    if instance._get_pk_val(table._meta) is None:
-        return False
-    # A new instance may have the key of a row that is there. Where the key has a default, Django
-    # never looks for such a row: it inserts.
-    return not (instance._state.adding and table._meta.pk.has_default() and not raw)
-
-
 class _Save:
-    """The save of one row, around the statement that writes its own table."""
+    """The save of one row in one of its tables, around the statement that writes it."""
+
+    __slots__ = (
+        "_change", "_instance", "_is_last", "_labels", "_model", "_raw", "_reads", "_sees",
+        "_table", "_update_fields", "_written", "connection", "looks",
+    )  # fmt: skip
 
     def __init__(
-        self, instance: Model, model: type[Model], using: str, raw: bool, reads: bool
-    ) -> None:
+        self, instance: Model, model: type[Model], cls: type[Model], connection: Any, raw: bool,
+        update_fields: Any,
+    ) -> None:  # fmt: skip
         self._instance = instance
         self._model = model
-        self._using = using
-        # A raw save leaves the tables of parents alone.
-        self._tables = tables_of(model)[: 1 if raw else None]
-        plain = instance._meta.apps is apps and not ends_of(model)
+        self._raw = raw
+        self._update_fields = update_fields
+        self.connection = connection
+        meta = instance._meta
+        self._table = cls._meta.concrete_model
+        self._is_last = self._table is meta.concrete_model
+        # Whether the row as it is in this table is compared with what is written.
+        self._reads = meta.apps is apps and is_narrowed(self._table)
+        # Whether what is registered asks for the row as it is.
+        self._sees = self._is_last and _may_have_old_row(instance, model, raw, update_fields)
+        self.looks = self._reads or self._sees or meta.select_on_save
         # Those of a model whose rows have nothing to say but their keys.
+        plain = meta.apps is apps and not ends_of(model)
         self._labels = plain_labels(model) if plain else ()
+        self._written: Written | None = None
         self._change: Change | None = None
-        if not self._labels:
-            self._change = Change(type(instance), model, using)
-            if reads:
-                _see_old_row(self._change, instance)
 
-    def tell(self) -> None:
+    @property
+    def tells(self) -> bool:
+        """Whether anything is told of this table."""
+        return self._is_last or self._reads
+
+    def before(self, force_insert: bool) -> None:
+        """The row is about to be written."""
+        if self._reads:
+            is_new = force_insert or not may_be_there(self._instance, self._table, self._raw)
+            self._written = Written(
+                self._instance, self._table, self.connection, self._update_fields, is_new
+            )
+        if self._is_last and not self._labels:
+            self._change = Change(type(self._instance), self._model, self.connection.alias)
+            if self._sees:
+                _see_old_row(self._change, self._instance)
+
+    def after(self, updated: bool) -> None:
         """The row is written."""
-        seen: list[Written] = vars(self._instance._state).pop(_SEEN, [])
-        changed = [written.table for written in seen if written.differs]
-        looked_at = {written.table for written in seen}
-        changed += [table for table in self._tables if table not in looked_at]
-        same = not changed
-        key = key_of(self._model, self._instance.pk)
+        known = vars(self._instance._state)
+        seen: list[Written] = known.pop(_SEEN, [])
+        if self._written is not None:
+            self._written.end(updated)
+            seen.append(self._written)
+        if self._is_last:
+            self._tell(seen)
+        else:
+            known[_SEEN] = seen
+
+    def _tell(self, seen: list[Written]) -> None:
+        differs = {written.table: written.differs for written in seen}
+        # A raw save leaves the tables of parents alone.
+        tables = tables_of(self._model)[: 1 if self._raw else None]
+        changed = tuple([table for table in tables if differs.get(table, True)])
         if self._labels:
-            if not same:
-                labels = labels_that_change(self._model, changed)
-                tell_row(labels, key, self._using, self._parts(seen))
+            if changed:
+                self._tell_plainly(seen, changed)
             return
         change = self._change
-        if change is None or (same and not change.needs_rows and not change.has_registered_ends):
+        if change is None or not (changed or change.needs_rows or change.has_registered_ends):
             return
         for written in seen:
             change.parts.of_table(written)
@@ -121,20 +140,26 @@ class _Save:
         if change.found:
             change.tell(str(self._instance.pk))
 
-    def _parts(self, seen: list[Written]) -> Iterable[str]:
-        parts = Parts(self._model, self._using)
+    def _tell_plainly(self, seen: list[Written], changed: tuple[type[Model], ...]) -> None:
+        key = key_of(self._model, self._instance.pk)
+        found = of_models(self._model, [key], labels_that_change(self._model, changed))
         for written in seen:
-            parts.of_table(written)
-        return parts.told().tags
+            tags = written.tags()
+            if tags is None:
+                found.absorb(of_every(self._model))
+            else:
+                found.tags.update(tags)
+        found.reason = f"{self._labels[0]} {key}"
+        tell(found, self.connection.alias)
 
 
 def _may_have_old_row(instance: Any, model: type[Model], raw: bool, update_fields: Any) -> bool:
     """Whether the row as it is in the database has something to say before it is overwritten."""
-    if not _may_be_there(instance, type(instance), raw):
+    entry, ends = entry_of(model), ends_of(model)
+    if (entry is None and not ends) or not may_be_there(instance, type(instance), raw):
         return False
-    if any(entry_of(end[1]) is not None for end in ends_of(model)):
+    if any(entry_of(end[1]) is not None for end in ends):
         return True
-    entry = entry_of(model)
     if entry is None or not entry.needs_old:
         return False
     fields = entry.fields

@@ -138,22 +138,33 @@ def with_coarse(tags: Iterable[str]) -> set[str]:
     return named | wider
 
 
-def condensed(tags: set[str]) -> set[str]:
+def condensed(
+    tags: set[str], most_rows: int = MAX_NAMED_ROWS, most_parts: int = MAX_NAMED_PARTS
+) -> set[str]:
     """The same, where rows of one model are too many to name: what shows any of them has `:*`."""
-    if len(tags) <= MAX_NAMED_ROWS:
+    if len(tags) <= most_rows:
         return tags
-    rows = Counter(t.partition(":")[0] for t in tags if ":" in t and not is_part(t))
-    parts = Counter(t.partition(":")[0] for t in tags if is_part(t))
-    many = {label for label, count in rows.items() if count > MAX_NAMED_ROWS}
-    many |= {label for label, count in parts.items() if count > MAX_NAMED_PARTS}
+    rows: Counter[str] = Counter()
+    parts: Counter[str] = Counter()
+    for name in tags:
+        label, colon, part = name.partition(":")
+        if colon:
+            (parts if _is_part(part) else rows)[label] += 1
+    many = {label for label, count in rows.items() if count > most_rows}
+    many |= {label for label, count in parts.items() if count > most_parts}
     many &= _model_labels()
+    if not many:
+        return tags
     kept = {t for t in tags if t.partition(":")[0] not in many}
-    return kept | many | {every(label) for label in many} if many else tags
+    return kept | many | {every(label) for label in many}
 
 
 def is_part(name: str) -> bool:
     """Whether it is the tag of values of a field or of a column; in doubt, it is a row's."""
-    part = name.partition(":")[2]
+    return _is_part(name.partition(":")[2])
+
+
+def _is_part(part: str) -> bool:
     return part.startswith("@") or "=" in part or ">" in part
 
 

@@ -14,7 +14,7 @@ from shop.models import Banner, Category, Label, Premium, Product, Review
 
 import edge_isr
 from edge_isr import isr
-from edge_isr.conditions import named_fields, of_value
+from edge_isr.conditions import Namer, UnnamedValueError, named_fields, of_value
 from edge_isr.context import Recorder, recording
 from edge_isr.explanation import writes_that_tell
 from edge_isr.models import OutboxMessage
@@ -316,6 +316,20 @@ class TestNames:
     )
     def test_values_have_one_form(self, name, value, text):
         assert of_value(Product._meta.get_field(name), value) == text
+
+    @pytest.mark.parametrize("name", ["slug", "category", "active"])
+    @pytest.mark.parametrize(
+        "value", [None, 0, 7, -1, True, "7", "", "a-b_c.~", "a b", "ä", "x" * 121, "f", 2**70]
+    )
+    def test_a_row_is_named_as_a_page_names_it(self, name, value):
+        field = Product._meta.get_field(name)
+        try:
+            wanted = [f"shop.product:{of_value(field, value)}"]
+        except UnnamedValueError:
+            with pytest.raises(UnnamedValueError):
+                Namer(field)(value)
+        else:
+            assert list(Namer(field)(value)) == wanted
 
 
 class TestExplained:

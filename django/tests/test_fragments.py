@@ -13,6 +13,7 @@ from shop.models import Category, Product
 import edge_isr
 from edge_isr import fragments, isr, isr_fragment
 from edge_isr.fragments import GUARD, Fragment, aget_or_make
+from edge_isr.tags import ANYTHING
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -52,6 +53,35 @@ class TestValues:
             with translation.override(language):
                 Fragment("a").get_or_make(make)
         assert make.count == 2
+
+    def test_many_rows_at_once_are_all_of_their_model(self, monkeypatch):
+        """Each tag that is told is a key in the cache."""
+        rows = [Category(name=str(n), slug=str(n)) for n in range(fragments.MAX_INSTANCES + 1)]
+        Category.objects.bulk_create(rows)
+        rows = list(Category.objects.order_by("pk"))
+        of_row = Counted(lambda: Category.objects.get(pk=rows[-1].pk).name)
+        of_list = Counted(lambda: [row.name for row in Category.objects.all()])
+        other = Counted(lambda: Product.objects.count())
+
+        def ask():
+            for make in (of_row, of_list, other):
+                Fragment(str(id(make))).get_or_make(make)
+            return of_row.count, of_list.count, other.count
+
+        assert (ask(), ask()) == ((1, 1, 1), (1, 1, 1))
+        written = []
+        real = fragments.replace_versions
+        monkeypatch.setattr(
+            fragments,
+            "replace_versions",
+            lambda alias, tags: written.append(set(tags)) or real(alias, tags),
+        )
+        with transaction.atomic():
+            for row in rows:
+                row.name += "!"
+                row.save()
+        assert written == [{"shop.category", "shop.category:*", ANYTHING}]
+        assert ask() == (2, 2, 1)
 
     def test_tags_invalidate(self):
         make = Counted()

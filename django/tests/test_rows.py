@@ -4,7 +4,7 @@ import datetime
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import connections, models, transaction
+from django.db import DatabaseError, connections, models, transaction
 from django.db.models.sql.compiler import SQLCompiler
 from shop.models import Banner, Category, Premium, Product, Visit
 
@@ -44,16 +44,19 @@ def test_it_is_the_row_that_the_orm_gives(rows):
         for row in rows * 2:
             names = names_of(type(row))
             wanted = type(row).objects.values_list(*names).get(pk=row.pk)
-            assert row_of(type(row), "default", row.pk, names) == wanted
+            assert row_of(type(row), connections["default"], row.pk, names) == wanted
 
 
 def test_its_sql_is_made_once(rows, compiled):
     with transaction.atomic():
-        row_of(Category, "default", rows[0].pk, ("name", "slug"))
+        row_of(Category, connections["default"], rows[0].pk, ("name", "slug"))
         made = len(compiled)
         assert made > 0
-        assert row_of(Category, "default", rows[0].pk, ("name", "slug")) == ("Ümläut %s", "a")
-        assert row_of(Category, "default", -1, ("name", "slug")) is None
+        assert row_of(Category, connections["default"], rows[0].pk, ("name", "slug")) == (
+            "Ümläut %s",
+            "a",
+        )
+        assert row_of(Category, connections["default"], -1, ("name", "slug")) is None
     assert len(compiled) == made
 
 
@@ -63,7 +66,7 @@ def test_how_many_are_kept_has_a_limit(rows):
     }
     known.update({(Product, (str(n),)): None for n in range(MAX_STATEMENTS)})
     with transaction.atomic():
-        row_of(Category, "default", rows[0].pk, ("name",))
+        row_of(Category, connections["default"], rows[0].pk, ("name",))
     assert list(known) == [(Category, ("name",))]
 
 
@@ -71,12 +74,12 @@ def test_how_many_are_kept_has_a_limit(rows):
 def test_keys_that_are_no_plain_numbers_are_looked_for_as_the_orm_does(key, rows):
     with transaction.atomic():
         found = Category.objects.filter(pk=key).values_list("name").first()
-        assert row_of(Category, "default", key, ("name",)) == found
+        assert row_of(Category, connections["default"], key, ("name",)) == found
 
 
 def test_a_key_that_is_none_fails_as_with_the_orm(rows):
     with transaction.atomic(), pytest.raises((ValueError, ValidationError)):
-        row_of(Category, "default", "no number", ("name",))
+        row_of(Category, connections["default"], "no number", ("name",))
 
 
 def test_a_look_up_of_the_sites_own_is_left_to_the_orm(rows, monkeypatch):
@@ -86,5 +89,46 @@ def test_a_look_up_of_the_sites_own_is_left_to_the_orm(rows, monkeypatch):
     monkeypatch.setattr(Category._meta.pk, "__class__", Loud, raising=False)
     vars(connections["default"]).pop("edge_isr_rows", None)
     with transaction.atomic():
-        assert row_of(Category, "default", rows[0].pk, ("slug",)) == ("a",)
+        assert row_of(Category, connections["default"], rows[0].pk, ("slug",)) == ("a",)
     assert vars(connections["default"])["edge_isr_rows"] == {(Category, ("slug",)): None}
+
+
+def test_whoever_watches_statements_sees_it(rows, django_assert_num_queries):
+    seen = []
+
+    def wrapper(execute, sql, *args):
+        seen.append(sql)
+        return execute(sql, *args)
+
+    connection = connections["default"]
+    with transaction.atomic():
+        with connection.execute_wrapper(wrapper):
+            row_of(Category, connection, rows[0].pk, ("name",))
+        with django_assert_num_queries(1):
+            row_of(Category, connection, rows[0].pk, ("name",))
+    assert len(seen) == 1
+
+
+def test_a_transaction_that_has_failed_is_asked_nothing(rows):
+    connection = connections["default"]
+    with transaction.atomic():
+        transaction.set_rollback(True)
+        with pytest.raises(transaction.TransactionManagementError):
+            row_of(Category, connection, rows[0].pk, ("name",))
+
+
+def test_what_the_driver_says_is_djangos_error(rows):
+    connection = connections["default"]
+    with transaction.atomic():
+        row_of(Category, connection, rows[0].pk, ("name",))
+        known = connection.edge_isr_rows
+        statement = known[Category, ("name",)]
+        by_driver = statement.driver_sql and "SELECT nothing, ?"
+        known[Category, ("name",)] = statement._replace(
+            sql="SELECT nothing, %s", driver_sql=by_driver
+        )
+        try:
+            with pytest.raises(DatabaseError), transaction.atomic():
+                row_of(Category, connection, rows[0].pk, ("name",))
+        finally:
+            known.clear()

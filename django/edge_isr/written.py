@@ -1,0 +1,219 @@
+"""What a save changes in one table: the row is read before it is written, and compared.
+
+This happens with every save, so whatever of it is the same for all rows is worked out once: the
+columns that are written, the fields whose values are named, their tags.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import logging
+import uuid
+from functools import lru_cache
+from typing import Any
+
+from django.db import Error, models
+from django.db.models import Model
+from django.db.models.fields.files import FieldFile
+
+from .conditions import ROWS, Namer, UnnamedValueError, is_narrowed, named_fields, of_column
+from .registry import also_forget, ignored_fields
+from .rows import row_of
+from .tags import concrete_label
+
+logger = logging.getLogger("edge_isr")
+
+Row = tuple[Any, ...]
+
+
+class _Expression:
+    """Stands for a value that is not known."""
+
+    def resolve_expression(self) -> None:
+        """As expressions have it."""
+
+
+UNKNOWN = _Expression()
+# Of these a value that is equal is the same.
+_EXACT = frozenset({str, int, bool, type(None), bytes, uuid.UUID})
+
+
+class Columns:
+    """What a save writes of a table, and what is asked for before."""
+
+    def __init__(
+        self, model: type[Model], table: type[Model], vendor: str, names: frozenset[str] | None
+    ) -> None:
+        label = concrete_label(table)
+        ignored = ignored_fields(model) | ignored_fields(table)
+        named = named_fields(table, vendor)
+        fields = [
+            field for field in table._meta.local_concrete_fields
+            if field.column and not field.primary_key and not getattr(field, "generated", False)
+            and (names is None or field.name in names or field.attname in names)
+        ]  # fmt: skip
+        self.written = frozenset(field.attname for field in fields)
+        # What is read and compared: the fields whose values are named are the first of it.
+        self.namers = tuple(map(Namer, named))
+        self.names = tuple(
+            dict.fromkeys([*(one.attname for one in named), *(one.attname for one in fields)])
+        )
+        self.kept = tuple(at for at, name in enumerate(self.names) if name not in self.written)
+        # Without those whose changes are on no page: the place, and the tag.
+        self.shown = tuple(
+            (self.names.index(field.attname), f"{label}:{of_column(field)}")
+            for field in fields
+            if field.name not in ignored
+        )
+        self.files = tuple(field.attname for field in fields if _may_be_file(field))
+        self.row_tag = f"{label}:{ROWS}"
+        generated = [f for f in table._meta.local_concrete_fields if getattr(f, "generated", False)]
+        self.generated = tuple(f"{label}:{of_column(field)}" for field in generated)
+        # Values that are the database's.
+        self.names_generated = any(field in named for field in generated)
+
+    def name_values(self, before: Row | None, after: Row, into: set[str]) -> None:
+        """Adds the tags of the values that a row had and has."""
+        for at, namer in enumerate(self.namers):
+            into.update(namer(after[at]))
+            if before is not None and before[at] != after[at]:
+                into.update(namer(before[at]))
+
+
+@lru_cache(maxsize=4096)
+def columns_of(
+    model: type[Model], table: type[Model], vendor: str, names: frozenset[str] | None
+) -> Columns:
+    """Worked out once."""
+    return Columns(model, table, vendor, names)
+
+
+also_forget(columns_of.cache_clear)
+
+
+def _may_be_file(field: Any) -> bool:
+    known = type(field).__module__.startswith("django.db.models.fields")
+    return not known or isinstance(field, models.FileField)
+
+
+class Written:
+    """One table's row of a save: as it was, and as it is."""
+
+    __slots__ = (
+        "_connection", "_files", "_instance", "_unreadable", "after", "before", "changed",
+        "columns", "is_new", "is_unknown", "table",
+    )  # fmt: skip
+
+    def __init__(
+        self, instance: Model, table: type[Model], connection: Any, update_fields: Any, is_new: bool
+    ) -> None:
+        self.table = table
+        self._instance = instance
+        self._connection = connection
+        held = vars(instance)
+        names = frozenset(update_fields) if update_fields else None
+        columns = columns_of(type(instance), table, connection.vendor, names)
+        if not held.keys() >= columns.written:
+            # What was not loaded is not written.
+            names = columns.written & held.keys()
+            columns = columns_of(type(instance), table, connection.vendor, names)
+        self.columns = columns
+        self._files = columns.files and [
+            name for name in columns.files
+            if isinstance(file := held[name], FieldFile) and not getattr(file, "_committed", True)
+        ]  # fmt: skip
+        self._unreadable = False
+        self.before = None if is_new else self._read(columns.names)
+        self.after: Row = ()
+        # The tags of the columns that differ.
+        self.changed: list[str] = []
+        self.is_new = False
+        # The row was there, and nobody has seen it.
+        self.is_unknown = False
+
+    @property
+    def differs(self) -> bool:
+        """Whether the row is another one than before."""
+        return self.is_new or self.is_unknown or bool(self.changed)
+
+    def end(self, updated: bool) -> None:
+        """The row has been written: it was there before, or it was not."""
+        columns, before = self.columns, self.before
+        get = vars(self._instance).get
+        # What only the database knows is an expression still, or not there any more (Django 6.0).
+        after = [get(name, UNKNOWN) for name in columns.names]
+        for at in columns.kept:
+            after[at] = None if before is None else before[at]
+        if before is not None:
+            for at, tag in columns.shown:
+                old, new = before[at], after[at]
+                same = old is new or is_same(old, new)
+                if not same or columns.names[at] in self._files:
+                    self.changed.append(tag)
+        self.after = self._known(after)
+        self.is_new = not updated
+        self.is_unknown = self._unreadable or (updated and before is None)
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether what it is told by can be named later on as well as now."""
+        if self.before is None or self.is_new or self.is_unknown or self.columns.names_generated:
+            return False
+        named = len(self.columns.namers)
+        return _EXACT.issuperset(map(type, self.before[:named] + self.after[:named]))
+
+    def tags(self) -> set[str] | None:
+        """All that it is told by, beside the row itself; None if that can't be named."""
+        columns = self.columns
+        if not self.differs or not is_narrowed(self.table):
+            return set()
+        if self.is_unknown or (self.changed and columns.names_generated):
+            return None
+        found = {*self.changed, *(columns.generated if self.changed else ())}
+        if self.is_new:
+            found.add(columns.row_tag)
+        try:
+            columns.name_values(self.before, self.after, found)
+        except UnnamedValueError:
+            return None
+        return found
+
+    def _known(self, after: list[Any]) -> Row:
+        """The row as it is; named values that are expressions are asked of the database."""
+        for at in range(len(self.columns.namers)):
+            value = after[at]
+            if type(value) not in _EXACT and hasattr(value, "resolve_expression"):
+                return self._read(self.columns.names) or tuple(after)
+        return tuple(after)
+
+    def _read(self, names: tuple[str, ...]) -> tuple[Any, ...] | None:
+        key = self._instance._get_pk_val(self.table._meta)
+        if key is None:
+            return None
+        try:
+            return row_of(self.table, self._connection, key, names)
+        except Error:
+            raise
+        except Exception:
+            # A field of the site's own that can't make a value of what stands there. It could be
+            # overwritten without us.
+            self._unreadable = True
+            logger.exception("what %s %s was could not be read", self.table.__name__, key)
+        return None
+
+
+def is_same(old: Any, new: Any) -> bool:
+    """Whether a value that is written is the one that the database gives already; in doubt not."""
+    kind = type(old)
+    if kind is type(new) and kind in _EXACT:
+        return bool(old == new)
+    if isinstance(new, FieldFile):
+        new = new.name or ""
+    if isinstance(old, str) and isinstance(new, str):
+        return str.__str__(old) == str.__str__(new)
+    if type(old) is not type(new):
+        return False
+    if isinstance(old, (datetime.datetime, datetime.date, decimal.Decimal)):
+        return bool(old == new)
+    return bool(old == new) and repr(old) == repr(new)
