@@ -1,0 +1,376 @@
+// What an answer costs: the release worker beside workers that are written by hand, in one workerd, and beside nginx and
+// Varnish where they are installed; in turns, one JSON document. Sockets go straight to each worker: the entry of the
+// local runtime would hide the difference. A wrk with 32 connections asks; the processor's time is what the process
+// that answers took. Nothing is judged. --quick makes one round.
+
+import { execFile, execFileSync, spawn } from "node:child_process";
+import { createHmac, randomUUID } from "node:crypto";
+import { mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, get as httpGet, Agent } from "node:http";
+import { createServer as createListener } from "node:net";
+import { loadavg, tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { Miniflare } from "miniflare";
+
+const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const BUILD = process.env.EDGE_ISR_BUILD ?? join(ROOT, "build");
+const QUICK = process.argv.includes("--quick");
+const ONLY = process.env.EDGE_ISR_ROWS?.split(";");
+const [ROUNDS, SECONDS] = QUICK ? [1, 1] : [5, 1];
+const KEY = Buffer.from("a benchmark's 32 bytes of a key!");
+const SITE = "bench.test";
+const run = promisify(execFile);
+const say = (text) => process.stderr.write(`bench: ${text}\n`);
+const pause = (millis) => new Promise((done) => setTimeout(done, millis));
+const directory = mkdtempSync(join(tmpdir(), "bench-hot-"));
+
+const VISITOR = {
+  Host: SITE,
+  Accept: "text/html",
+  "Accept-Language": "en-US,en;q=0.9",
+  "User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36",
+  Cookie: "_ga=GA1.2.3; consent=yes",
+};
+const DJANGO = "Accept-Encoding, Accept-Language, Cookie";
+const text = (size) => "<!doctype html><p>".padEnd(size, "x");
+
+// A page's path says what its origin answers: /size/tags/kind/name.
+const path = (size = 10_240, tags = 3, kind = "plain") => `/${size}/${tags}/${kind}/page?utm_source=x&b=2&a=1`;
+let asked = 0;
+
+const origin = createServer((request, response) => {
+  asked += 1;
+  const [, size, tags, kind] = request.url.split("/");
+  const lifetime = kind === "short" ? 1 : 3600;
+  response.setHeader("cache-control", `public, s-maxage=${lifetime}, stale-while-revalidate=86400`);
+  response.setHeader("content-type", "text/html; charset=utf-8");
+  response.setHeader("etag", '"v1"');
+  response.setHeader("x-edge-isr-tags", Array.from({ length: Number(tags) || 1 }, (_, at) => `post:${at}`).join(" "));
+  if (kind === "vary") response.setHeader("vary", DJANGO);
+  const body = text(Number(size) || 10_240);
+  if (kind === "slow") setTimeout(() => response.end(body), 100);
+  else response.end(body);
+});
+
+const lua = (name, script) => {
+  const file = join(directory, `${name}.lua`);
+  writeFileSync(file, script);
+  return ["-s", file];
+};
+const languages = (count) =>
+  lua(`languages${count}`, `local n = 0
+request = function()
+  n = n + 1
+  return wrk.format(nil, nil, { ["Accept-Language"] = "l" .. string.char(97 + n % ${count}) })
+end`);
+const unique = () =>
+  lua("unique", `local n = 0
+math.randomseed(os.time())
+local run = math.random(1, 1e9)
+request = function()
+  n = n + 1
+  return wrk.format(nil, wrk.path .. "&n=" .. run .. "-" .. n)
+end`);
+
+const MEMORY = ["constant", "map", "edge-isr", "nginx", "Varnish"];
+const COLO = ["constant", "Cache API", "edge-isr, colo"];
+const HERE = ["edge-isr", "nginx", "Varnish"];
+const row = (name, who, more = {}) => ({ name, who, path: path(), more: [], fields: {}, ...more });
+const ROWS = [
+  row("hit in memory", MEMORY),
+  row("hit in memory, Django's Vary", ["constant", "edge-isr"], { path: path(10_240, 3, "vary") }),
+  row("hit in the colo", COLO),
+  row("hit in the colo, Django's Vary", COLO, { path: path(10_240, 3, "vary") }),
+  row("304", HERE, { fields: { "If-None-Match": '"v1"' } }),
+  row("range", HERE, { fields: { Range: "bytes=0-99" } }),
+  row("miss, fast origin", ["map", "Cache API", ...HERE], { more: unique() }),
+  row("stale hit and its refresh", ["Cache API", ...HERE], { path: path(10_240, 3, "short") }),
+  row("pass, session cookie", ["map", "Cache API", ...HERE], { fields: { Cookie: "sessionid=1" } }),
+  ...[1_024, 102_400, 1_048_576].map((size) => row(`hit, ${size / 1_024} KiB`, MEMORY, { path: path(size) })),
+  ...[1, 5, 20].map((tags) => row(`hit, ${tags} tags`, ["edge-isr"], { path: path(10_240, tags) })),
+  ...[1, 4, 16].map((count) =>
+    row(`hit, ${count} variants`, ["edge-isr"], { path: path(10_240, 3, "vary"), more: languages(count) }),
+  ),
+].filter(({ name }) => !ONLY || ONLY.includes(name));
+
+function freePort() {
+  return new Promise((done) => {
+    const listener = createListener().listen(0, "127.0.0.1", () => {
+      const { port } = listener.address();
+      listener.close(() => done(port));
+    });
+  });
+}
+
+function script(name, contents, bindings) {
+  const modules = [{ type: "ESModule", path: `/${name}.mjs`, contents }];
+  return { name, modules, modulesRoot: "/", bindings };
+}
+
+function edge(name, ORIGIN, settings) {
+  const files = ["index.js", "index_bg.wasm"].map((file) => join(BUILD, file));
+  return {
+    name,
+    modulesRoot: BUILD,
+    modules: files.map((file) => ({ type: file.endsWith(".wasm") ? "CompiledWasm" : "ESModule", path: file })),
+    bindings: {
+      ORIGIN,
+      WEBHOOK_SECRETS: `whsec_${KEY.toString("base64")}`,
+      EDGE_ISR: { log: "off", new_keys_per_second: 1_000_000, ...settings },
+    },
+    durableObjects: {
+      JOURNAL: { className: "Journal", useSQLite: true },
+      SHARDS: { className: "IndexShard", useSQLite: true },
+    },
+    kvNamespaces: ["PAGES"],
+  };
+}
+
+/** The processes that a process has begun, by the beginning of their name. */
+function children(parent, name = "") {
+  const table = execFileSync("ps", ["-o", "pid=,comm=", "--ppid", String(parent)], { encoding: "utf8" });
+  const rows = table.split("\n").map((line) => line.trim().split(/\s+/));
+  return rows.filter(([pid, comm]) => pid && comm.startsWith(name)).map(([pid]) => Number(pid));
+}
+
+/** Nanoseconds of processor time that processes took. */
+function processorTime(pids) {
+  const of = (read) => {
+    try {
+      return read();
+    } catch {
+      // A process or a thread that has ended since.
+      return [];
+    }
+  };
+  const tasks = pids.flatMap((pid) => of(() => readdirSync(`/proc/${pid}/task`).map((task) => `${pid}/task/${task}`)));
+  const times = tasks.flatMap((task) => of(() => [readFileSync(`/proc/${task}/schedstat`, "utf8").split(" ")[0]]));
+  return times.reduce((sum, time) => sum + Number(time), 0);
+}
+
+async function startWorkers(ORIGIN) {
+  const constant = `const body = ${JSON.stringify(text(10_240))};
+const headers = { "content-type": "text/html; charset=utf-8", "cache-control": "max-age=0, must-revalidate" };
+export default { fetch: () => new Response(body, { headers }) };`;
+  const read = (name) => readFileSync(join(ROOT, "scripts/lib", name), "utf8");
+  const common = { compatibilityDate: "2026-07-01", unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
+  const workers = [
+    script("entry", "export default { fetch: () => new Response() };", {}),
+    script("constant", constant, {}),
+    script("map", read("bench_map.mjs"), { ORIGIN }),
+    script("cache-api", read("bench_cache_api.mjs"), { ORIGIN }),
+    edge("edge-isr", ORIGIN, {}),
+    edge("edge-isr-colo", ORIGIN, { memory: 0 }),
+  ].map((worker) => ({ ...worker, ...common }));
+  const quiet = (stdout, stderr) => (stdout.resume(), stderr.resume());
+  const runtime = new Miniflare({ host: "127.0.0.1", port: 0, cf: false, handleRuntimeStdio: quiet, workers });
+  await runtime.ready;
+  const pids = children(process.pid, "workerd");
+  const subject = async (name, worker) => {
+    const url = (await runtime.unsafeGetDirectURL(worker)).toString().replace(/\/$/, "");
+    return [name, { url, pids }];
+  };
+  const names = { constant: "constant", map: "map", "Cache API": "cache-api", "edge-isr": "edge-isr" };
+  const found = Object.entries({ ...names, "edge-isr, colo": "edge-isr-colo" }).map((pair) => subject(...pair));
+  return { subjects: await Promise.all(found), close: () => runtime.dispose() };
+}
+
+async function answers(url) {
+  for (let tries = 0; tries < 600; tries += 1) {
+    try {
+      await (await fetch(url)).arrayBuffer();
+      return true;
+    } catch {
+      await pause(50);
+    }
+  }
+  return false;
+}
+
+async function startNative(name, command, arguments_) {
+  try {
+    execFileSync("which", [command]);
+  } catch {
+    say(`${command} is not installed`);
+    return [];
+  }
+  const { list, port } = await arguments_();
+  const child = spawn(command, list, { stdio: "ignore" });
+  const url = `http://127.0.0.1:${port}`;
+  if (!(await answers(url))) return [];
+  const pids = [child.pid, ...children(child.pid)];
+  return [[name, { url, pids, close: () => child.kill() }]];
+}
+
+const nginx = (target) =>
+  startNative("nginx", "nginx", async () => {
+    const port = await freePort();
+    mkdirSync(join(directory, "nginx"));
+    const file = join(directory, "nginx.conf");
+    const temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+      (one) => `${one}_temp_path ${directory}/nginx/${one};`,
+    );
+    // Its worker would be nobody, who may not write here.
+    const user = process.getuid() === 0 ? "user root; " : "";
+    writeFileSync(file, `${user}daemon off; worker_processes 1; pid ${directory}/nginx.pid; error_log /dev/null;
+events { worker_connections 512; }
+http {
+  access_log off; ${temporary.join(" ")}
+  proxy_cache_path ${directory}/nginx/cache keys_zone=pages:32m max_size=512m;
+  upstream site { server ${target}; keepalive 32; }
+  server {
+    listen 127.0.0.1:${port}; keepalive_requests 1000000;
+    location / {
+      proxy_pass http://site; proxy_http_version 1.1; proxy_set_header Connection "";
+      proxy_cache pages; proxy_cache_lock on; proxy_cache_use_stale updating error; proxy_cache_background_update on;
+      proxy_cache_key $host$uri?a=$arg_a&b=$arg_b&n=$arg_n; proxy_cache_bypass $cookie_sessionid;
+      proxy_no_cache $cookie_sessionid;
+    }
+  }
+}`);
+    return { list: ["-c", file, "-p", directory], port };
+  });
+
+const varnish = (target) =>
+  startNative("Varnish", "varnishd", async () => {
+    const port = await freePort();
+    const [host, at] = target.split(":");
+    const file = join(directory, "site.vcl");
+    writeFileSync(file, `vcl 4.1;
+backend site { .host = "${host}"; .port = "${at}"; }
+sub vcl_recv {
+  if (req.http.Cookie ~ "sessionid=") { return (pass); }
+  unset req.http.Cookie;
+  set req.url = regsuball(req.url, "utm_[a-z]+=[^&]*&?", "");
+  return (hash);
+}
+sub vcl_backend_response { set beresp.grace = 1d; }`);
+    return { list: ["-F", "-a", `127.0.0.1:${port}`, "-f", file, "-n", join(directory, "varnish"), "-s", "malloc,128m", "-j", "none"], port };
+  });
+
+async function wrk(subject, { path, fields, more }, seconds) {
+  const began = processorTime(subject.pids);
+  const headers = Object.entries({ ...VISITOR, ...fields }).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
+  const given = ["-t1", "-c32", `-d${seconds}s`, "--latency", ...headers, ...more, subject.url + path];
+  const { stdout } = await run("wrk", given);
+  const requests = Number(/(\d+) requests in/.exec(stdout)[1]);
+  const micros = (share) => {
+    const [, number, unit] = new RegExp(`${share}%\\s+([\\d.]+)(us|ms|s)`).exec(stdout);
+    return number * { us: 1, ms: 1_000, s: 1_000_000 }[unit];
+  };
+  return {
+    rate: Number(/Requests\/sec:\s+([\d.]+)/.exec(stdout)[1]),
+    median: micros(50),
+    late: micros(99),
+    processor: (processorTime(subject.pids) - began) / requests / 1_000,
+    failed: Number(/Non-2xx or 3xx responses: (\d+)/.exec(stdout)?.[1] ?? 0),
+  };
+}
+
+const middle = (numbers) => [...numbers].sort((one, other) => one - other)[numbers.length >> 1];
+
+/** One row: all who are in it, in turns. */
+async function measure(one, subjects) {
+  const here = one.who.filter((name) => subjects[name]);
+  const turns = Object.fromEntries(here.map((name) => [name, []]));
+  for (const name of here) await wrk(subjects[name], one, 1);
+  for (let round = 0; round < ROUNDS; round += 1) {
+    for (const name of here) turns[name].push(await wrk(subjects[name], one, SECONDS));
+  }
+  const found = here.map((name) => {
+    const of = (what) => turns[name].map((turn) => turn[what]);
+    const rates = of("rate");
+    const beside = here[0] === name ? undefined : middle(rates.map((rate, at) => rate / turns[here[0]][at].rate));
+    return {
+      who: name,
+      rate: middle(rates),
+      lowest: Math.min(...rates),
+      highest: Math.max(...rates),
+      of_the_first: beside,
+      median_us: middle(of("median")),
+      late_us: middle(of("late")),
+      processor_us: middle(of("processor")),
+      failed: of("failed").reduce((sum, failed) => sum + failed, 0),
+    };
+  });
+  say(`${one.name}: ${found.map(({ who, rate }) => `${who} ${Math.round(rate)}`).join(", ")}`);
+  return { name: one.name, found };
+}
+
+const ask = (url, agent) =>
+  new Promise((done, failed) =>
+    httpGet(url, { agent, headers: VISITOR }, (response) => {
+      response.resume();
+      response.on("end", () => done(response.statusCode));
+    }).on("error", failed),
+  );
+
+/** A hundred visitors of a page that nobody has: how long until all have it, and how often the origin is asked. */
+async function herd(subjects) {
+  const found = [];
+  for (const who of ["map", "Cache API", "edge-isr"]) {
+    const times = [];
+    const before = asked;
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const agent = new Agent({ keepAlive: true, maxSockets: 100 });
+      const began = performance.now();
+      const url = `${subjects[who].url}/10240/3/slow/page?n=${randomUUID()}`;
+      await Promise.all(Array.from({ length: 100 }, () => ask(url, agent)));
+      times.push(performance.now() - began);
+      agent.destroy();
+    }
+    found.push({ who, median_ms: middle(times), highest_ms: Math.max(...times), origin: (asked - before) / ROUNDS });
+  }
+  return found;
+}
+
+/** The acknowledgement of an invalidation. */
+async function webhooks({ url }) {
+  const times = [];
+  for (let number = 0; number < (QUICK ? 20 : 200); number += 1) {
+    const body = JSON.stringify({ tags: [`none:${number}`] });
+    const [id, at] = [`msg_${randomUUID()}`, String(Math.floor(Date.now() / 1000))];
+    const signature = createHmac("sha256", KEY).update(`${id}.${at}.${body}`).digest("base64");
+    const headers = {
+      "content-type": "application/json",
+      "webhook-id": id,
+      "webhook-timestamp": at,
+      "webhook-signature": `v1,${signature}`,
+    };
+    const began = performance.now();
+    const response = await fetch(`${url}/__isr/v1/revalidate`, { method: "POST", headers, body });
+    if (response.status !== 202) throw new Error(`a webhook is answered with ${response.status}`);
+    await response.arrayBuffer();
+    times.push(performance.now() - began);
+  }
+  times.sort((one, other) => one - other);
+  return { median_ms: middle(times), late_ms: times[Math.floor(times.length * 0.99)] };
+}
+
+await new Promise((done) => origin.listen(0, "127.0.0.1", done));
+const target = `127.0.0.1:${origin.address().port}`;
+const before = loadavg();
+const workers = await startWorkers(`http://${target}`);
+const natives = [...(await nginx(target)), ...(await varnish(target))];
+const subjects = Object.fromEntries([...workers.subjects, ...natives]);
+const rows = [];
+for (const one of ROWS) rows.push(await measure(one, subjects));
+const document = {
+  rounds: ROUNDS,
+  seconds: SECONDS,
+  load_before: before,
+  load_after: loadavg(),
+  rows,
+  herd: ONLY ? [] : await herd(subjects),
+  webhook: ONLY ? null : await webhooks(subjects["edge-isr"]),
+  figures: [],
+};
+console.log(JSON.stringify(document));
+for (const [, native] of natives) native.close();
+await workers.close();
+origin.closeAllConnections();
+origin.close();
+rmSync(directory, { recursive: true, force: true });
+process.exit(0);
