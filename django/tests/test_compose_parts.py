@@ -1,4 +1,4 @@
-"""The parts that come with the package, and a site's own in their place."""
+"""The parts that come with the package, a site's own in their place, and how parts are named."""
 
 import pytest
 from composing import ask_parts, page_of, parts_of
@@ -64,3 +64,25 @@ def test_a_sites_own_comes_first(site, ada):
     edge_isr.personal("account")(lambda request: "mine")
     ready_made("account")(lambda request: "the package's")
     assert parts_of(ask_parts(client, ["account"])) == {"account": "mine"}
+
+
+@pytest.mark.parametrize("name", ["", "a b", "x" * 65, 7, "é"])
+def test_names(name):
+    with pytest.raises(TypeError):
+        edge_isr.personal(name)
+
+
+def test_a_coroutine_is_no_part():
+    async def part(request):
+        return ""
+
+    with pytest.raises(TypeError):
+        edge_isr.personal("part")(part)
+
+
+@pytest.mark.parametrize("tag", ["{% personal %}", "{% personal 'a' 'b' %}"])
+def test_wrong_tags(tag):
+    from django.template import TemplateSyntaxError
+
+    with pytest.raises(TemplateSyntaxError):
+        engines["django"].from_string("{% load edge_isr %}" + tag + "{% endpersonal %}")

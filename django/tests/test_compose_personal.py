@@ -214,28 +214,6 @@ def test_parts_that_are_too_large(site, ada):
     assert set(parts_of(answer)) == {"menu"} and len(answer.content) < 262_144
 
 
-@pytest.mark.parametrize("name", ["", "a b", "x" * 65, 7, "é"])
-def test_names(name):
-    with pytest.raises(TypeError):
-        edge_isr.personal(name)
-
-
-def test_a_coroutine_is_no_part():
-    async def part(request):
-        return ""
-
-    with pytest.raises(TypeError):
-        edge_isr.personal("part")(part)
-
-
-@pytest.mark.parametrize("tag", ["{% personal %}", "{% personal 'a' 'b' %}"])
-def test_wrong_tags(tag):
-    from django.template import TemplateSyntaxError
-
-    with pytest.raises(TemplateSyntaxError):
-        engines["django"].from_string("{% load edge_isr %}" + tag + "{% endpersonal %}")
-
-
 def test_many_parts(site):
     for number in range(33):
         edge_isr.personal(f"p{number}")(lambda request: "x")
