@@ -1,7 +1,19 @@
 """CSP nonces as places: Django's own middleware, and django-csp's."""
 
 import pytest
-from composing import FORM, ask, fill, members, page_with, problem_of, wrong
+from composing import (
+    FORM,
+    ask,
+    ask_parts,
+    fill,
+    members,
+    page_of,
+    page_with,
+    part,
+    parts_of,
+    problem_of,
+    wrong,
+)
 from django import VERSION
 from django.http import HttpResponse
 
@@ -96,3 +108,17 @@ def test_django_csp(site, settings):
     assert response["Content-Security-Policy"] == f"script-src 'nonce-{said['marker']}n00'"
     # A middleware of which nothing is known may refuse somebody.
     assert said["gate"] is True
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("menu_part")
+def test_the_nonce_of_the_page(site, settings):
+    if VERSION < (6, 0):
+        source = part(lambda request: getattr(request, "csp_nonce", "none"))
+        assert parts_of(ask_parts(site(page_of(source)), ["part"], nonce="N" * 32))
+        return
+    middleware = "django.middleware.csp.ContentSecurityPolicyMiddleware"
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, middleware]
+    source = part(lambda request: f"{request._csp_nonce}")
+    made = parts_of(ask_parts(site(page_of(source)), ["part"], nonce="N" * 32))
+    assert made == {"part": "N" * 32}

@@ -277,18 +277,6 @@ def test_a_form_in_a_part(site, ada):
     assert client.post("/page/", {"csrfmiddlewaretoken": token}).status_code == 200
 
 
-def test_the_nonce_of_the_page(site, settings):
-    if VERSION < (6, 0):
-        source = part(lambda request: getattr(request, "csp_nonce", "none"))
-        assert parts_of(ask_parts(site(page_of(source)), ["part"], nonce="N" * 32))
-        return
-    middleware = "django.middleware.csp.ContentSecurityPolicyMiddleware"
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, middleware]
-    source = part(lambda request: f"{request._csp_nonce}")
-    made = parts_of(ask_parts(site(page_of(source)), ["part"], nonce="N" * 32))
-    assert made == {"part": "N" * 32}
-
-
 def test_the_language_of_the_page(site, settings):
     settings.USE_I18N = True
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, "django.middleware.locale.LocaleMiddleware"]
