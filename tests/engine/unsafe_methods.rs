@@ -276,6 +276,34 @@ fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
     assert_eq!(own.text(), "render 3", "{}", own.cache_status());
 }
 
+/// The same where the clock of the isolate that fetched it is ahead: it says that the fetch began
+/// after the change.
+#[test]
+fn a_clock_that_is_ahead_does_not_make_a_copy_of_before_a_change_one_of_after_it() {
+    let site = site();
+    let neighbour = Isolate { ahead: 150, ..Isolate::new(&site.world, &config(), "ams") };
+    assert_eq!(neighbour.get(PAGE, &[]).text(), "render 1");
+    site.world.pass(20);
+    // The journal does not take the change in time.
+    site.world.journal_down.set(true);
+    assert_eq!(site.from("1.1.1.1", "POST", PAGE).status, 200);
+    let own = site.from("1.1.1.1", "GET", PAGE);
+    assert_eq!(own.text(), "render 2", "{}", own.cache_status());
+}
+
+/// What is fetched after a change has its epoch answers who changed it, by its stamp.
+#[test]
+fn who_changed_a_page_gets_what_is_stored_of_it_once_it_shows_that() {
+    let site = site();
+    site.from("192.0.2.1", "GET", PAGE);
+    site.world.pass(100);
+    site.from("192.0.2.1", "POST", PAGE);
+    assert_eq!(site.from("192.0.2.1", "GET", PAGE).text(), "render 2");
+    site.world.pass(1_000);
+    let next = site.from("192.0.2.1", "GET", PAGE);
+    assert!(next.cache_status().contains("hit;ttl"), "{}", next.cache_status());
+}
+
 /// No shard knows the page yet, but it is being fetched since before the visitor changed it: that
 /// fetch is none for this visitor.
 #[test]

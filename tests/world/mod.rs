@@ -154,6 +154,8 @@ impl Wake for Wakes {
 pub struct Node {
     world: Rc<World>,
     colo: String,
+    /// How far its clock is ahead of the world's.
+    ahead: u64,
     l1: Colo,
     l2: Global,
 }
@@ -465,6 +467,7 @@ impl Node {
         Self {
             world: Rc::clone(world),
             colo: colo.to_owned(),
+            ahead: 0,
             l1: Colo(Rc::clone(world), colo.to_owned()),
             l2: Global(Rc::clone(world)),
         }
@@ -555,7 +558,7 @@ impl Platform for Node {
     }
 
     fn now(&self) -> Timestamp {
-        self.world.now()
+        self.world.now().plus(Millis(self.ahead))
     }
 
     async fn sleep(&self, span: Millis) {
@@ -748,6 +751,8 @@ pub struct Isolate {
     pub world: Rc<World>,
     pub engine: Engine<Node>,
     pub colo: String,
+    /// How far its clock is ahead of the world's.
+    pub ahead: u64,
     /// What the CDN tells of the codings its visitors take.
     pub codings: Option<String>,
     /// Whether every request goes the longer way.
@@ -776,7 +781,11 @@ impl Isolate {
     pub fn new(world: &Rc<World>, config: &Config, colo: &str) -> Self {
         let engine = Engine::new(config.clone(), None);
         let (colo, codings) = (colo.to_owned(), None);
-        Self { world: Rc::clone(world), engine, colo, codings, never_at_once: false }
+        Self { world: Rc::clone(world), engine, colo, ahead: 0, codings, never_at_once: false }
+    }
+
+    fn node(&self) -> Rc<Node> {
+        Rc::new(Node { ahead: self.ahead, ..Node::new(&self.world, &self.colo) })
     }
 
     /// A request, answered and read.
@@ -807,7 +816,7 @@ impl Isolate {
         let pieces = VecDeque::from([(0, body.as_bytes().to_vec())]);
         let body = (!body.is_empty()).then_some(Scripted { pieces, end: Ok(()) });
         self.world.run(async move {
-            let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
+            let node = isolate.node();
             let guard = Guard { secrets: &secrets, problems: &[] };
             let context = isolate.engine.with(&node);
             let operator = Operator::new(&context);
@@ -825,7 +834,7 @@ impl Isolate {
 
     /// A call to the edge itself, whose body arrives as it is told.
     pub async fn call(&self, head: RequestHead, body: Scripted, secrets: Secrets) -> Seen {
-        let node = Rc::new(Node::new(&self.world, &self.colo));
+        let node = self.node();
         let guard = Guard { secrets: &secrets, problems: &[] };
         let call = own_call(&head, self.engine.config()).expect("a control call");
         let incoming =
@@ -838,7 +847,7 @@ impl Isolate {
     pub fn get_unconfigured(&self, url: &str, problem: &HealthReason) -> Seen {
         let (isolate, problem, head) = (self.clone(), problem.clone(), request("GET", url, &[]));
         self.world.run(async move {
-            let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
+            let node = isolate.node();
             let incoming =
                 Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
             let answer = isolate.server(&node).pass_unconfigured(incoming, &problem).await;
@@ -854,7 +863,7 @@ impl Isolate {
         self.world.run(async move {
             let secrets = Secrets::parse("", "ops:admin:operators-own-token").expect("secrets");
             let guard = Guard { secrets: &secrets, problems: &[] };
-            let node = Rc::new(Node::new(&isolate.world, &isolate.colo));
+            let node = isolate.node();
             let call = own_call(&head, isolate.engine.config()).expect("a control call");
             let incoming =
                 Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
@@ -870,7 +879,7 @@ impl Isolate {
 
     /// The same with a body.
     pub async fn ask_with(&self, head: RequestHead, body: Option<Scripted>) -> Seen {
-        let node = Rc::new(Node::new(&self.world, &self.colo));
+        let node = self.node();
         let incoming =
             Incoming { head: Rc::new(head), body, client_accept_encoding: self.codings.clone() };
         let answer: Answer<Node> = match self.never_at_once {

@@ -9,6 +9,7 @@ use futures_util::future::join_all;
 use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::entry::Entry;
 use crate::cache::key::{CacheKey, KeyDigest, Page};
 use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
@@ -19,6 +20,7 @@ use crate::engine::platform_limits::LOOK_INTERVAL;
 use crate::engine::port::Platform;
 use crate::http::{RequestHead, loop_guard};
 use crate::index::{ShardCall, ShardReply};
+use crate::journal::view::SKEW_MARGIN;
 use crate::journal::{Append, Appended, Mode};
 
 /// How long the answer to an unsafe request waits for the journal.
@@ -39,25 +41,28 @@ pub(crate) enum OwnChange {
     Pass,
 }
 
-/// What a visitor may have of a page that was fetched at `fetched`, if it is stored here, and whose
-/// replacement needs a stamp of `need`. Only what is fetched after their own change has an epoch
-/// shows it for sure: others may have fetched the page since an earlier invalidation, and before
-/// the change.
+/// What a visitor may have of a page, given what is stored of it here, and whose replacement needs a
+/// stamp of `need`. Only what is fetched after their own change has an epoch shows it for sure:
+/// others may have fetched the page since an earlier invalidation, and before the change. A stamp
+/// says so without a clock; the time of a fetch may be another isolate's.
 pub(crate) fn own_change(
     changes: &Changes,
     request: &RequestHead,
     page: &Page,
-    fetched: Option<Timestamp>,
+    stored: Option<&Entry>,
     need: Epoch,
     now: Timestamp,
 ) -> OwnChange {
-    match changes.own(|| who(request), page, now) {
-        Some(bound) if fetched.map_or(!bound.unknown, |fetched| fetched <= bound.at) => {
-            let shows = |epoch: &Epoch| fetched.is_none() || need >= *epoch;
-            bound.epoch.filter(shows).map_or(OwnChange::Pass, OwnChange::Need)
-        }
-        Some(_) | None => OwnChange::None,
+    let Some(bound) = changes.own(|| who(request), page, now) else { return OwnChange::None };
+    let shows = |entry: &Entry| {
+        bound.epoch.is_some_and(|epoch| entry.stamp >= epoch)
+            || entry.request_time > bound.at.plus(SKEW_MARGIN)
+    };
+    if stored.map_or(bound.unknown, shows) {
+        return OwnChange::None;
     }
+    let covers = |epoch: &Epoch| stored.is_none() || need >= *epoch;
+    bound.epoch.filter(covers).map_or(OwnChange::Pass, OwnChange::Need)
 }
 
 impl<P: Platform> Invalidator<P> {
@@ -117,11 +122,11 @@ impl<P: Platform> Invalidator<P> {
         &self,
         request: &RequestHead,
         page: &Page,
-        fetched: Option<Timestamp>,
+        stored: Option<&Entry>,
         need: Epoch,
         now: Timestamp,
     ) -> OwnChange {
-        own_change(&self.context.isolate().borrow().changes, request, page, fetched, need, now)
+        own_change(&self.context.isolate().borrow().changes, request, page, stored, need, now)
     }
 
     async fn carry_changes(&self, pages: Vec<Change>) {

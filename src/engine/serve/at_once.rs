@@ -183,9 +183,8 @@ impl<P: Platform> Engine<P> {
         else {
             return None;
         };
-        let fetched = Some(entry.request_time);
         let need = validity.need();
-        match own_change(&isolate.changes, head, &admitted.page, fetched, need, now) {
+        match own_change(&isolate.changes, head, &admitted.page, Some(entry), need, now) {
             OwnChange::None => {}
             OwnChange::Need(_) | OwnChange::Pass => return None,
         }

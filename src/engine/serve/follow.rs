@@ -116,15 +116,9 @@ impl<P: Platform> Server<P> {
     /// as it was.
     fn own_change_of(&self, waiting: &Follower<'_, P>, outcome: &FillOutcome<P>) -> OwnChange {
         let Follower { incoming, admitted, candidate, .. } = *waiting;
-        let began = match outcome {
-            FillOutcome::Streaming(entry, _) => entry.request_time,
-            FillOutcome::Complete(page, _) => page.entry.request_time,
-            FillOutcome::Failed(_)
-            | FillOutcome::NotStored(_)
-            | FillOutcome::InProgressElsewhere => return OwnChange::None,
-        };
+        let Some(entry) = outcome.entry() else { return OwnChange::None };
         let (page, now) = (&admitted.page, self.context.platform.now());
-        self.invalidator.own_change(&incoming.head, page, Some(began), candidate.need, now)
+        self.invalidator.own_change(&incoming.head, page, Some(entry), candidate.need, now)
     }
 
     /// Whether a fill's result is this request's variant, and began after every invalidation of its

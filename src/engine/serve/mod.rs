@@ -132,8 +132,7 @@ impl<P: Platform> Server<P> {
         let need = validity.need();
         let asked = Asked::of(&incoming.head, admitted);
         let mut directives = admitted.directives.clone();
-        let fetched = Some(entry.request_time);
-        match self.invalidator.own_change(&incoming.head, &admitted.page, fetched, need, now) {
+        match self.invalidator.own_change(&incoming.head, &admitted.page, Some(entry), need, now) {
             OwnChange::None => {}
             OwnChange::Need(_) => directives.no_cache = true,
             OwnChange::Pass => return Next::Whole(Whole::OwnChange),
