@@ -6,7 +6,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::admission::looked_at;
 use edge_isr::cache::key::CacheKey;
 use edge_isr::cache::tag::TargetHash;
@@ -169,9 +169,10 @@ fn invalidate_others(isolate: &Isolate, count: u64) {
 fn remember_others(isolate: &Isolate, count: u64) {
     let mut state = isolate.engine.isolate().borrow_mut();
     let until = isolate.world.now().plus(Millis(1));
+    let order = (Epoch::ZERO, Timestamp::ZERO);
     for n in 0..count {
         let key = CacheKey::from_stored(format!("other {n}"));
-        state.memory.put(&key, StoredRecord::Pass("private".into(), until));
+        state.memory.put(&key, StoredRecord::Pass("private".into(), until, order));
     }
     assert!(state.memory.len() as u64 > count, "they find room");
 }

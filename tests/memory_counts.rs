@@ -93,7 +93,10 @@ fn put(memory: &mut Memory<Rc<[u8]>>, record: &Record) {
     let key = CacheKey::new(&page, []);
     let held = match &record.kind {
         Kind::Vary(names) => StoredRecord::Vary(names.clone().into()),
-        Kind::Pass(reason) => StoredRecord::Pass(reason.as_str().into(), Timestamp::ZERO),
+        Kind::Pass(reason) => {
+            let order = (Epoch::ZERO, Timestamp::ZERO);
+            StoredRecord::Pass(reason.as_str().into(), Timestamp::ZERO, order)
+        }
         Kind::Page { fields, tags, body } => {
             let tags: TagSet =
                 (0..*tags).map(|n| Tag::parse(&format!("post:{n}")).unwrap()).collect();

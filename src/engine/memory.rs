@@ -7,7 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
-use crate::base::time::Timestamp;
+use crate::base::time::{Epoch, Timestamp};
 use crate::cache::entry::{ALLOCATION, Entry, text_bytes};
 use crate::cache::key::{CacheKey, Selection};
 
@@ -26,7 +26,21 @@ pub enum StoredRecord<C> {
     /// The page varies on these request fields.
     Vary(Rc<[String]>),
     /// Hit-for-pass until then.
-    Pass(Rc<str>, Timestamp),
+    Pass(Rc<str>, Timestamp, Order),
+}
+
+/// What comes first: by the stamp, then by when the answer arrived.
+pub type Order = (Epoch, Timestamp);
+
+impl<C> StoredRecord<C> {
+    /// The order of the answer that it is, or tells of; none if it tells of no answer.
+    fn order(&self) -> Option<Order> {
+        match self {
+            Self::Page(page) => Some((page.entry.stamp, page.entry.response_time)),
+            Self::Pass(_, _, order) => Some(*order),
+            Self::Vary(_) => None,
+        }
+    }
 }
 
 impl<C> Clone for StoredRecord<C> {
@@ -34,7 +48,7 @@ impl<C> Clone for StoredRecord<C> {
         match self {
             Self::Page(page) => Self::Page(Rc::clone(page)),
             Self::Vary(names) => Self::Vary(Rc::clone(names)),
-            Self::Pass(reason, until) => Self::Pass(Rc::clone(reason), *until),
+            Self::Pass(reason, until, order) => Self::Pass(Rc::clone(reason), *until, *order),
         }
     }
 }
@@ -150,19 +164,19 @@ impl<C, R> Memory<C, R> {
         slot.map_or(0, |slot| std::mem::take(&mut slot.hits))
     }
 
-    /// Puts a record under a key. A stored response never replaces one with a higher stamp, or of
-    /// the same stamp and fetched later: a late fill must not hide a newer one.
-    pub fn put(&mut self, key: &CacheKey, held: StoredRecord<C>) {
+    /// Puts a record under a key. An answer never replaces one with a higher stamp, or of the same
+    /// stamp that came later: a late fill must not hide a newer one, nor that the page is none any
+    /// more. False if there is a newer one.
+    pub fn put(&mut self, key: &CacheKey, held: StoredRecord<C>) -> bool {
         let bytes = record_bytes(key, &held);
-        if bytes > self.budget / 4 {
-            return;
-        }
-        if let (StoredRecord::Page(new), Some(StoredRecord::Page(old))) =
-            (&held, self.slots.get(key).map(|slot| &slot.held))
-            && (old.entry.stamp, old.entry.response_time)
-                > (new.entry.stamp, new.entry.response_time)
+        let old = self.slots.get(key).and_then(|slot| slot.held.order());
+        if let (Some(new), Some(old)) = (held.order(), old)
+            && old > new
         {
-            return;
+            return false;
+        }
+        if bytes > self.budget / 4 {
+            return true;
         }
         self.remove(key);
         self.uses += 1;
@@ -173,6 +187,7 @@ impl<C, R> Memory<C, R> {
         self.note_use(&key);
         self.bytes += bytes;
         self.make_room();
+        true
     }
 
     /// Lets the least recently used go while there is too much.
@@ -233,7 +248,7 @@ fn record_bytes<C>(key: &CacheKey, held: &StoredRecord<C>) -> u64 {
         StoredRecord::Vary(names) => {
             names.iter().map(|name| TEXT_BYTES + text_bytes(name)).sum::<u64>()
         }
-        StoredRecord::Pass(reason, _) => text_bytes(reason),
+        StoredRecord::Pass(reason, ..) => text_bytes(reason),
     };
     own + text_bytes(key.as_str()) + 4 * ALLOCATION
 }
@@ -302,7 +317,7 @@ mod tests {
                 let was_there = kept.contains(&number);
                 match step {
                     Step::Get => prop_assert_eq!(memory.get(&key).is_some(), was_there),
-                    Step::Put => memory.put(&key, StoredRecord::Vary(Rc::from([]))),
+                    Step::Put => drop(memory.put(&key, StoredRecord::Vary(Rc::from([])))),
                     Step::Remove => memory.remove(&key),
                 }
                 kept.retain(|kept| *kept != number);

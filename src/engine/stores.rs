@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::base::time::{Millis, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::envelope::Record;
 use crate::cache::key::CacheKey;
 use crate::engine::fill::stored::keep_until;
-use crate::engine::memory::{StoredPage, StoredRecord};
+use crate::engine::memory::{Order, StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::parts::Stores;
 use crate::engine::port::{Platform, Store as _};
@@ -23,7 +23,10 @@ impl<P: Platform> Stores<P> {
                     StoredRecord::Page(Rc::new(StoredPage { entry: *entry, body: stored.body }))
                 }
                 Record::Vary(names) => StoredRecord::Vary(names.into()),
-                Record::Pass { reason, until } => StoredRecord::Pass(reason.into(), until),
+                // Whatever this isolate knows itself comes after it.
+                Record::Pass { reason, until } => {
+                    StoredRecord::Pass(reason.into(), until, (Epoch::ZERO, Timestamp::ZERO))
+                }
             }),
             Ok(None) => None,
             Err(error) => {
@@ -42,14 +45,17 @@ impl<P: Platform> Stores<P> {
     }
 
     /// Keeps a stored response in L0.
-    pub(crate) fn store_in_memory(&self, page: &Rc<StoredPage<P::Chunk>>) {
+    /// False if a newer answer is there.
+    pub(crate) fn store_in_memory(&self, page: &Rc<StoredPage<P::Chunk>>) -> bool {
         let key = page.entry.key.variant(&page.entry.selection);
-        self.context.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(page)));
+        self.context.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(page)))
     }
 
     /// Keeps a stored response in L0 and L1, under the key of its variant.
     pub(crate) async fn store_in_colo(&self, page: &Rc<StoredPage<P::Chunk>>) {
-        self.store_in_memory(page);
+        if !self.store_in_memory(page) {
+            return;
+        }
         let entry = &page.entry;
         let key = entry.key.variant(&entry.selection);
         let keep = keep_until(entry).since(self.context.platform.now());
@@ -58,12 +64,16 @@ impl<P: Platform> Stores<P> {
     }
 
     /// Keeps in L0 and L1 that a page's answers can't be stored.
-    pub(crate) async fn store_hit_for_pass(&self, key: &CacheKey, reason: &str, until: Timestamp) {
-        self.context
-            .isolate()
-            .borrow_mut()
-            .memory
-            .put(key, StoredRecord::Pass(reason.into(), until));
+    pub(crate) async fn store_hit_for_pass(
+        &self,
+        key: &CacheKey,
+        reason: &str,
+        (until, order): (Timestamp, Order),
+    ) {
+        let held = StoredRecord::Pass(reason.into(), until, order);
+        if !self.context.isolate().borrow_mut().memory.put(key, held) {
+            return;
+        }
         let record = Record::Pass { reason: reason.to_owned(), until };
         let keep = until.since(self.context.platform.now());
         self.write_l1(key, &record, &P::chunk(&[]), keep).await;

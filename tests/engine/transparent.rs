@@ -423,6 +423,39 @@ fn a_page_with_a_window_for_errors_outlives_one_that_its_isolate_saw_without_it(
     }
 }
 
+/// A page whose body takes long was asked for before the answer that says it is gone: it does not
+/// come back by it.
+#[test]
+fn a_slow_answer_of_before_does_not_bring_back_a_page_that_is_gone() {
+    let gone = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&gone);
+    let (world, isolate) = site(move |reached| {
+        let slow = if reached.fields.get("accept-language") == Some("en") { 2_000 } else { 0 };
+        let vary = ("vary", "accept-language");
+        match flag.get() {
+            true => Script::new(404, &[vary], "gone"),
+            false => Script {
+                pieces: vec![(slow, b"page".to_vec())],
+                ..Script::new(200, &[STORE, vary], "")
+            },
+        }
+    });
+    world.shards_down.set(true);
+    let english = || browser("/p", &[("accept-language", "en")]);
+    let first = isolate.clone();
+    let begun = world.start(async move { first.ask(english()).await });
+    world.pass(200);
+    // By its neighbour the isolate learns that the page varies.
+    let neighbour = Isolate::new(&world, &config(), "ams");
+    assert_eq!(ask(&world, &neighbour, browser("/p", &[("accept-language", "de")])).text(), "page");
+    gone.set(true);
+    assert_eq!(ask(&world, &isolate, english()).status, 404);
+    world.pass(3_000);
+    assert_eq!(begun.take().unwrap().text(), "page");
+    let seen = ask(&world, &isolate, english());
+    assert_eq!(seen.status, 404, "{}", seen.cache_status());
+}
+
 /// What a refresh learned holds in its isolate, even if the journal could not be told.
 #[test]
 fn without_a_journal_a_page_that_is_gone_is_gone_here() {

@@ -6,7 +6,7 @@
 //! request or one moment, the mark is of this isolate alone and for requests that have something
 //! which no key has: for all others the page is as before.
 
-use crate::base::time::{Millis, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::errors::{is_about_the_page, is_of_the_moment};
 use crate::cache::left_out::LeftOut;
@@ -32,6 +32,8 @@ pub(crate) struct Refused<'a> {
     pub(crate) stored: bool,
     /// The fields that the origin was sent.
     pub(crate) sent: &'a Fields,
+    /// The stamp that it would have.
+    pub(crate) stamp: Epoch,
     /// When the answer arrived.
     pub(crate) arrived: Timestamp,
 }
@@ -46,7 +48,7 @@ impl<P: Platform> Filler<P> {
         admitted: &Admitted<'_>,
         refused: Refused<'_>,
     ) {
-        let Refused { response, reason, vary: known, stored, sent, arrived } = refused;
+        let Refused { response, reason, vary: known, stored, sent, stamp, arrived } = refused;
         let status = response.status;
         if reason.is_of_the_request() || reason == NoStore::Late {
             return;
@@ -84,7 +86,8 @@ impl<P: Platform> Filler<P> {
         if !names.is_empty() {
             self.stores.store_vary(&admitted.key, &names).await;
         }
-        self.stores.store_hit_for_pass(&key, reason.as_str(), until).await;
+        let when = (until, (stamp, arrived));
+        self.stores.store_hit_for_pass(&key, reason.as_str(), when).await;
     }
 
     /// Notes that the answer for an address could not be stored.

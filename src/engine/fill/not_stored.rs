@@ -47,6 +47,7 @@ impl<P: Platform> Filler<P> {
             vary: vary.cloned().collect(),
             stored: candidate.page.is_some(),
             sent: &fetch.sent,
+            stamp: fetch.stamp,
             arrived: fetch.arrived,
         };
         self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;

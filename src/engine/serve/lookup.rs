@@ -38,7 +38,7 @@ impl<P: Platform> Server<P> {
         let now = self.context.platform.now();
         match self.get(&admitted.key, near).await {
             Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
-            Some(StoredRecord::Pass(reason, until)) if until > now => {
+            Some(StoredRecord::Pass(reason, until, _)) if until > now => {
                 LookUp::Pass(reason, admitted.key.clone())
             }
             Some(StoredRecord::Vary(names))
@@ -55,16 +55,24 @@ impl<P: Platform> Server<P> {
                     {
                         LookUp::Page(page)
                     }
-                    Some(StoredRecord::Pass(reason, until)) if until > now => {
+                    Some(StoredRecord::Pass(reason, until, _)) if until > now => {
                         LookUp::Pass(reason, key)
                     }
-                    Some(
-                        StoredRecord::Page(_) | StoredRecord::Pass(..) | StoredRecord::Vary(_),
-                    )
-                    | None => LookUp::Nothing(Some(names)),
+                    Some(StoredRecord::Pass(..)) => {
+                        self.context.isolate().borrow_mut().memory.remove(&key);
+                        LookUp::Nothing(Some(names))
+                    }
+                    Some(StoredRecord::Page(_) | StoredRecord::Vary(_)) | None => {
+                        LookUp::Nothing(Some(names))
+                    }
                 }
             }
-            Some(StoredRecord::Page(_) | StoredRecord::Pass(..)) | None => LookUp::Nothing(None),
+            // It has lapsed, and must not stand before what is older.
+            Some(StoredRecord::Pass(..)) => {
+                self.context.isolate().borrow_mut().memory.remove(&admitted.key);
+                LookUp::Nothing(None)
+            }
+            Some(StoredRecord::Page(_)) | None => LookUp::Nothing(None),
         }
     }
 

@@ -4,7 +4,7 @@
 //! range. The origin is sent what a fill would send it, because a cache in front of the edge may
 //! store the answer.
 
-use crate::base::time::Timestamp;
+use crate::base::time::{Epoch, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
@@ -99,8 +99,9 @@ impl<P: Platform> Server<P> {
         }
         // Asked for once more with all that was left out, and marked.
         let response_head = &response.head;
+        let stamp = self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO);
         let refused =
-            Refused { response: response_head, reason, vary, stored, sent: &sent, arrived };
+            Refused { response: response_head, reason, vary, stored, sent: &sent, stamp, arrived };
         self.filler.mark_hit_for_pass(&incoming.head, admitted, refused).await;
         let answer = NotStoredAnswer { response, reason };
         self.answer_not_stored(incoming, admitted, answer, cache_status).await
