@@ -17,6 +17,7 @@ pub const EDGE_FIELDS: &[&str] = &[
     "xkey",
     "cache-tag",
     "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
     "surrogate-control",
     "x-edge-isr",
     "x-edge-isr-compose",

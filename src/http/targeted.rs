@@ -1,7 +1,7 @@
-//! `CDN-Cache-Control` (RFC 9213) and `Surrogate-Control`: freshness for the edge alone, most
-//! specific first.
+//! `Cloudflare-CDN-Cache-Control`, `CDN-Cache-Control` (RFC 9213) and `Surrogate-Control`: freshness
+//! for the edge alone, most specific first.
 //!
-//! `CDN-Cache-Control` is a structured dictionary (RFC 9651). One that is empty or can't be parsed
+//! The first two are structured dictionaries (RFC 9651). One that is empty or can't be parsed
 //! counts as absent (RFC 9213 §2.1), so the next field decides; yet if such a field names
 //! `no-store` or `private`, the response is not stored: a cache never has to store, and the
 //! origin's wish is plain.
@@ -18,7 +18,7 @@ use sfv::{BareItem, Dictionary, ListEntry, Parser};
 use super::Fields;
 use super::age::delta_seconds;
 use super::cache_control::{FieldScope, ResponseDirectives};
-use super::list::{split, trim, unquote};
+use super::list::{is_tchar, split, trim, unquote};
 use crate::base::time::Seconds;
 
 /// This edge's name in `Surrogate-Capability` and `Surrogate-Control`.
@@ -28,6 +28,10 @@ pub const SURROGATE_CAPABILITY: &str = "edge-isr=\"Surrogate/1.0\"";
 
 /// The same where Edge Side Includes are processed.
 pub const SURROGATE_CAPABILITY_ESI: &str = "edge-isr=\"Surrogate/1.0 ESI/1.0\"";
+
+/// The fields of RFC 9213 that count, first the one that counts most: Cloudflare's own, and that of
+/// all CDNs.
+const CDN_FIELDS: [&str; 2] = ["cloudflare-cdn-cache-control", "cdn-cache-control"];
 
 /// The directives that hold for the edge, and whether they came from a targeted field.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,24 +45,22 @@ pub struct EdgeDirectives {
 /// The directives that hold for the edge.
 #[must_use]
 pub fn edge_directives(fields: &Fields) -> EdgeDirectives {
-    let mut refused = ResponseDirectives::default();
-    if let Some(value) = fields.joined("cdn-cache-control") {
-        match cdn_cache_control(&value) {
-            Some(directives) => return EdgeDirectives { directives, targeted: true },
-            None => refused = ResponseDirectives::of(fields, "cdn-cache-control"),
+    let mut refused = false;
+    let mut targeted = None;
+    for name in CDN_FIELDS.iter().filter(|name| fields.has(name)) {
+        targeted = fields.joined(name).as_deref().and_then(cdn_cache_control);
+        if targeted.is_some() {
+            break;
         }
+        let unread = ResponseDirectives::of(fields, name);
+        refused |= unread.no_store || unread.private != FieldScope::Absent;
     }
-    let mut edge = match surrogate_control(fields) {
-        Some(directives) => EdgeDirectives { directives, targeted: true },
-        None => EdgeDirectives {
-            directives: ResponseDirectives::of(fields, "cache-control"),
-            targeted: false,
-        },
+    let targeted = targeted.or_else(|| surrogate_control(fields));
+    let mut edge = EdgeDirectives {
+        targeted: targeted.is_some(),
+        directives: targeted.unwrap_or_else(|| ResponseDirectives::of(fields, "cache-control")),
     };
-    edge.directives.no_store |= refused.no_store;
-    if refused.private != FieldScope::Absent {
-        edge.directives.private = FieldScope::Whole;
-    }
+    edge.directives.no_store |= refused;
     edge
 }
 
@@ -120,20 +122,34 @@ fn scope(item: Option<&BareItem>) -> FieldScope {
 pub fn surrogate_control(fields: &Fields) -> Option<ResponseDirectives> {
     let mut own = Surrogate::default();
     let mut general = Surrogate::default();
+    let mut refused = false;
     for line in fields.all("surrogate-control") {
-        for member in split(line, b',').parts {
+        let members = split(line, b',');
+        refused |= !members.closed && forbids(line);
+        for member in members.parts {
             let mut pieces = split(member, b';').parts.into_iter();
             let directive = pieces.next().unwrap_or_default();
             match pieces.next() {
                 None => general.member(directive),
                 Some(target) if target.eq_ignore_ascii_case(SURROGATE) => own.member(directive),
-                Some(_) => {}
+                // Two directives with the wrong sign between them: no target has such a name.
+                Some(target) => {
+                    refused |= forbids(target) || target.contains('=') && forbids(member)
+                }
             }
         }
     }
     // What is said to this edge by name comes before what is said to all.
-    let chosen = if own.says { own } else { general };
-    chosen.says.then_some(chosen.directives)
+    let mut chosen = if own.says { own } else { general };
+    chosen.directives.no_store |= refused;
+    (chosen.says || refused).then_some(chosen.directives)
+}
+
+/// Whether a text that is not in the grammar forbids storing all the same.
+fn forbids(text: &str) -> bool {
+    let is_other = |c: char| !u8::try_from(c).is_ok_and(is_tchar);
+    let mut words = text.split(is_other);
+    words.any(|word| matches!(word.to_ascii_lowercase().as_str(), "no-store" | "private"))
 }
 
 /// Whether `Surrogate-Control` asks this edge to process Edge Side Includes:
