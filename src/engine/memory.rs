@@ -169,10 +169,7 @@ impl<C, R> Memory<C, R> {
     /// more. False if there is a newer one.
     pub fn put(&mut self, key: &CacheKey, held: StoredRecord<C>) -> bool {
         let bytes = record_bytes(key, &held);
-        let old = self.slots.get(key).and_then(|slot| slot.held.order());
-        if let (Some(new), Some(old)) = (held.order(), old)
-            && old > new
-        {
+        if self.has_newer(key, &held) {
             return false;
         }
         if bytes > self.budget / 4 {
@@ -200,6 +197,13 @@ impl<C, R> Memory<C, R> {
                 self.remove(&oldest);
             }
         }
+    }
+
+    /// Whether what stands under a key is a newer answer, or tells of one.
+    #[must_use]
+    pub fn has_newer(&self, key: &CacheKey, held: &StoredRecord<C>) -> bool {
+        let old = self.slots.get(key).and_then(|slot| slot.held.order());
+        old.zip(held.order()).is_some_and(|(old, new)| old > new)
     }
 
     /// Whether a stored response is the one that it holds.

@@ -265,7 +265,10 @@ impl<P: Platform> Filler<P> {
             return None;
         }
         let (fresh, _) = self.judge(admitted, &page).await;
-        fresh.then_some(page)
+        let held = StoredRecord::Page(Rc::clone(&page));
+        // Not what is older than this isolate's own.
+        let newest = fresh && !self.context.isolate().borrow().memory.has_newer(&key, &held);
+        newest.then_some(page)
     }
 
     /// What the colo has is the fill's result; L0 keeps it too.

@@ -10,8 +10,8 @@ use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 
-/// What L1 has and L0 has not.
-type Near<C> = Vec<(CacheKey, StoredRecord<C>)>;
+/// What L1 has and L0 has not; nothing: what L0 has and is to drop.
+type Near<C> = Vec<(CacheKey, Option<StoredRecord<C>>)>;
 
 /// What is stored for a request.
 pub(crate) enum LookUp<C> {
@@ -28,7 +28,7 @@ pub(crate) enum LookUp<C> {
 
 impl<P: Platform> Server<P> {
     /// Looks a request up in L0, then in L1. What L1 alone had is added to `near`, to be kept in
-    /// L0.
+    /// L0; and what has lapsed, to be dropped.
     pub(crate) async fn find(
         &self,
         incoming: &Incoming<P>,
@@ -59,7 +59,7 @@ impl<P: Platform> Server<P> {
                         LookUp::Pass(reason, key)
                     }
                     Some(StoredRecord::Pass(..)) => {
-                        self.context.isolate().borrow_mut().memory.remove(&key);
+                        near.push((key, None));
                         LookUp::Nothing(Some(names))
                     }
                     Some(StoredRecord::Page(_) | StoredRecord::Vary(_)) | None => {
@@ -69,7 +69,7 @@ impl<P: Platform> Server<P> {
             }
             // It has lapsed, and must not stand before what is older.
             Some(StoredRecord::Pass(..)) => {
-                self.context.isolate().borrow_mut().memory.remove(&admitted.key);
+                near.push((admitted.key.clone(), None));
                 LookUp::Nothing(None)
             }
             Some(StoredRecord::Page(_)) | None => LookUp::Nothing(None),
@@ -86,15 +86,18 @@ impl<P: Platform> Server<P> {
             return held;
         }
         let held = self.stores.read_l1(key).await?;
-        near.push((key.clone(), held.clone()));
+        near.push((key.clone(), Some(held.clone())));
         Some(held)
     }
 
-    /// Keeps in L0 what a look-up found in L1.
+    /// Keeps in L0 what a look-up found in L1, and drops what has lapsed.
     pub(crate) fn remember(&self, near: Near<P::Chunk>) {
         let memory = &mut self.context.isolate().borrow_mut().memory;
         for (key, record) in near {
-            memory.put(&key, record);
+            match record {
+                Some(record) => drop(memory.put(&key, record)),
+                None => memory.remove(&key),
+            }
         }
     }
 }
