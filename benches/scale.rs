@@ -314,6 +314,7 @@ fn bound(page: u64, pages: u64, rng: &mut fastrand::Rng) -> RecordRequest {
         tags: TagSet::default(),
         vary: Vec::new(),
         first: true,
+        stored: false,
     };
     let path = format!("/section-{}/article-{page}", page % 100);
     RecordRequest { tags: tags_of(page, pages, rng), ..stored(&path, &grant, &[]) }

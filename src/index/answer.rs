@@ -123,6 +123,9 @@ pub struct Grant {
     /// Whether the page was neither recorded nor asked for before.
     #[serde(default)]
     pub first: bool,
+    /// Whether something is stored of the variant.
+    #[serde(default)]
+    pub stored: bool,
 }
 
 /// Where L2 has a variant.

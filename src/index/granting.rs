@@ -5,7 +5,6 @@ use crate::base::sql::row::{Row, epoch, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::key::{KeyDigest, Selection};
-use crate::cache::tag::TagSet;
 use crate::index::lease::{Ask, LeaseDecision, Version, decide};
 
 use super::answer::{Grant, LeaseReply, Ready};
@@ -55,17 +54,15 @@ impl<S: Sql> Work<'_, S> {
                 self.grant(&digest)?
             }
         };
-        let tags = match &page {
-            Some(page) => self.known_tags(page.id, variant.as_ref())?,
-            None => TagSet::default(),
-        };
+        let tags = page.as_ref().map(|page| self.known_tags(page.id, variant.as_ref()));
         let grant = Grant {
             fence,
             stamp,
             lease: self.config.lease,
-            tags,
+            tags: tags.transpose()?.unwrap_or_default(),
             vary: known_vary.to_vec(),
             first: page.is_none() && holder.is_none(),
+            stored: variant.as_ref().is_some_and(|variant| variant.stored().is_some()),
         };
         Ok(if decision == LeaseDecision::Ticket {
             LeaseReply::Ticket(grant)

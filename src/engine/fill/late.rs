@@ -69,6 +69,7 @@ impl<P: Platform> Filler<P> {
             tags: grant.tags,
             vary: grant.vary,
             first: grant.first,
+            stored: grant.stored,
             leased: entry.selection.clone(),
         };
         if invented {

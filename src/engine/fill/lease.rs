@@ -21,6 +21,8 @@ pub(crate) struct Lease {
     pub(crate) vary: Vec<String>,
     /// Whether the page was never seen before.
     pub(crate) first: bool,
+    /// Whether the shard knows of something that is stored of the variant.
+    pub(crate) stored: bool,
     /// The variant that was leased.
     pub(crate) leased: Selection,
 }
@@ -43,6 +45,7 @@ impl Lease {
             tags,
             vary: Vec::new(),
             first: false,
+            stored: false,
             leased,
         }
     }

@@ -25,7 +25,9 @@ impl<P: Platform> Filler<P> {
         let FillContext { fill_request, .. } = *context;
         let admitted = &fill_request.admitted;
         let stored = fill_request.candidate.page.as_ref();
-        if stored.is_some() && decides(head.status) && reason.is_of_the_origin() {
+        // Here, or elsewhere in the world.
+        let is_stored = stored.is_some() || fetch.lease.stored;
+        if is_stored && decides(head.status) && reason.is_of_the_origin() {
             match self.confirm(context, &mut fetch).await {
                 Confirmed::Same => {}
                 Confirmed::Other(other, why) => (head, reason) = (other, why),
@@ -67,8 +69,9 @@ impl<P: Platform> Filler<P> {
         let FillContext { fill_request, .. } = *context;
         let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
-        let names = fill_request.candidate.vary.as_deref().unwrap_or_default();
-        let fields = impersonal_fields(&fetch.sent, admitted, names);
+        let known = fill_request.candidate.vary.iter().flat_map(|names| names.iter());
+        let names: Vec<String> = known.chain(&fetch.lease.vary).cloned().collect();
+        let fields = impersonal_fields(&fetch.sent, admitted, &names);
         if fields == fetch.sent {
             return Confirmed::Same;
         }

@@ -65,6 +65,7 @@ impl Asking {
             tags: if grant.tags.is_empty() { inherited } else { grant.tags },
             vary: grant.vary,
             first: grant.first,
+            stored: grant.stored,
             leased: std::mem::take(&mut self.selected),
         }
     }
@@ -77,6 +78,7 @@ impl Asking {
             tags: grant.tags,
             vary: grant.vary,
             first: false,
+            stored: grant.stored,
             leased: std::mem::take(&mut self.selected),
         }
     }

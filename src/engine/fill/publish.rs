@@ -81,7 +81,8 @@ impl<P: Platform> Filler<P> {
         }
         // What is stored was compared with the answer to an impersonal request; where nothing is,
         // the status tells.
-        let personal = fill_request.candidate.page.is_none() && may_be_of_the_request(status);
+        let compared = fill_request.candidate.page.is_some() || fetch.lease.stored;
+        let personal = !compared && may_be_of_the_request(status);
         if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
             self.release_lease(admitted, &fetch.lease).await;
             return false;

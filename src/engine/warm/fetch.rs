@@ -7,7 +7,8 @@ use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::entry::Entry;
 use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
-use crate::cache::storage::{NoStore, Storage, StorageInput, storage};
+use crate::cache::left_out::impersonal_fields;
+use crate::cache::storage::{NoStore, Storage, storage};
 use crate::cache::tag::TagSet;
 use crate::engine::context::{USER_AGENT, own_request};
 use crate::engine::fill::lease::{Lease, StoreScope};
@@ -21,8 +22,8 @@ use crate::engine::observe::{Operation, Tier};
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Warmer;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
-use crate::http::Fields;
 use crate::http::retry_after::retry_after;
+use crate::http::{Fields, RequestHead};
 use crate::index::{Outcome, RecordRequest, WarmResult, WarmTask};
 
 /// How long a warm may take as a whole: the time limit of the origin, this at least, and a little
@@ -52,39 +53,36 @@ impl<P: Platform> Warmer<P> {
         let mut sent = cacheable_request_fields(&request, &admitted, &facts);
         add_selecting(&mut sent, &request, &task.vary);
         let end = platform.now().plus(self.warm_limit());
-        let asked = self.ask_for_warm(&admitted, sent.clone(), end).await;
-        let (response, began) = match asked {
+        let asked = self.ask_for_warm(&request, &admitted, (task, sent), end).await;
+        let (mut response, mut fetch, mut decision) = match asked {
             Ok(asked) => asked,
             Err(failure) => return failure,
         };
-        let lease = Lease {
-            scope: StoreScope::World,
-            fence: task.fence,
-            stamp: task.stamp,
-            tags: task.tags.clone(),
-            vary: task.vary.clone(),
-            first: false,
-            leased: task.selection.clone(),
-        };
-        let arrived = platform.now();
-        let fetch = FetchContext { lease, stamp: task.stamp, sent, began, arrived };
-        let decision = storage(&StorageInput {
-            request: &request,
-            admitted: &admitted,
-            sent: &fetch.sent,
-            response: &response.head,
-            request_time: began,
-            response_time: arrived,
-        });
+        if let Storage::Refuse(reason) = decision
+            && task.stored.is_some()
+            && decides(response.head.status)
+            && reason.is_of_the_origin()
+        {
+            // Who asked for the page first said what this warm repeats. Before what is stored of it
+            // is given up for all, the origin is asked without.
+            let sent = impersonal_fields(&fetch.sent, &admitted, &task.vary);
+            if sent != fetch.sent {
+                platform.cancel(response.body);
+                let asked = self.ask_for_warm(&request, &admitted, (task, sent), end).await;
+                (response, fetch, decision) = match asked {
+                    Ok(asked) => asked,
+                    Err(failure) => return failure,
+                };
+            }
+        }
+        let status = response.head.status;
         match decision {
             Storage::Store(storable) => {
-                let status = response.head.status;
                 let entry = fetch.entry(&request, &admitted, storable, status);
                 let fields = warm_fields(&request, &admitted, &fetch.sent);
                 self.store_warm(task, (entry, fields, end), response).await
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
-                let status = response.head.status;
                 platform.cancel(response.body);
                 self.warm_not_stored(task, &admitted, status, reason).await
             }
@@ -116,26 +114,40 @@ impl<P: Platform> Warmer<P> {
         fetched(task, outcome, status)
     }
 
-    /// Asks the origin for a page, and says when; a failure is the warm's own.
+    /// Asks the origin for a page, and decides on the answer; a failure is the warm's own.
     async fn ask_for_warm(
         &self,
+        request: &RequestHead,
         admitted: &Admitted<'_>,
-        sent: Fields,
+        (task, sent): (&WarmTask, Fields),
         end: Timestamp,
-    ) -> Result<(OriginResponse<P::Stream>, Timestamp), WarmResult> {
+    ) -> Result<(OriginResponse<P::Stream>, FetchContext, Storage), WarmResult> {
         let platform = &self.context.platform;
         let permit = self.context.permit(Sender::Background, None, None).await;
         let permit = permit.map_err(|error| failed(error, None))?;
         let began = platform.now();
         let timeout = self.context.config().origin_timeout.min(end.since(began));
-        let response = permit.fetch(page_request(admitted, sent, timeout)).await;
+        let response = permit.fetch(page_request(admitted, sent.clone(), timeout)).await;
         let response = response.map_err(|error| failed(error, None))?;
         if is_of_the_moment(response.head.status) {
             platform.cancel(response.body);
             let after = retry_after(&response.head.fields, platform.now());
             return Err(failed(OriginError::Status(response.head.status), after));
         }
-        Ok((response, began))
+        let lease = Lease {
+            scope: StoreScope::World,
+            fence: task.fence,
+            stamp: task.stamp,
+            tags: task.tags.clone(),
+            vary: task.vary.clone(),
+            first: false,
+            stored: task.stored.is_some(),
+            leased: task.selection.clone(),
+        };
+        let arrived = platform.now();
+        let fetch = FetchContext { lease, stamp: task.stamp, sent, began, arrived };
+        let decision = storage(&fetch.input(request, admitted, &response.head));
+        Ok((response, fetch, decision))
     }
 
     async fn store_warm(
