@@ -313,6 +313,119 @@ fn one_odd_request_takes_no_stored_page_from_the_others() {
     }
 }
 
+/// The same where nothing is stored at hand: another colo has the page, its stored copy is out of
+/// date, and a stranger asks oddly in one that has nothing.
+#[test]
+fn one_odd_request_in_a_colo_that_has_nothing_takes_no_page_from_the_world() {
+    for status in [200, 301, 302, 307, 400, 401, 403, 404, 406, 409, 410, 451] {
+        for how in ["invalidated", "expired"] {
+            let (world, isolate) =
+                site(move |reached| match reached.fields.get("accept-language") {
+                    Some("xx") => Script::new(status, &[PRIVATE], "odd"),
+                    _ => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+                });
+            for _ in 0..2 {
+                ask(&world, &isolate, browser("/p", &[]));
+                world.pass(500);
+            }
+            match how {
+                "expired" => world.pass(310_000),
+                _ => drop(world.invalidate_all(&["post"], Mode::Soft, false)),
+            }
+            world.pass(2_100);
+            let cold = Isolate::new(&world, &config(), "fra");
+            let odd = ask(&world, &cold, browser("/p", &[("accept-language", "xx")]));
+            assert_eq!((odd.status, odd.text().as_str()), (status, "odd"), "{how}");
+            world.pass(3_000);
+            let seen = ask(&world, &isolate, browser("/p", &[]));
+            let told = seen.cache_status();
+            assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status} {how}");
+            assert!(told.contains("hit"), "{status} {how}: {told}");
+        }
+    }
+}
+
+/// Nor does a warm that repeats what an odd visitor said, who happened to be the first.
+#[test]
+fn a_warm_of_an_odd_first_request_takes_no_page_from_the_world() {
+    for status in [200, 302, 400, 401, 403, 404, 406, 410] {
+        let strict = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&strict);
+        let (world, isolate) =
+            site(move |reached| match (flag.get(), reached.fields.get("accept-language")) {
+                (true, Some("xx")) => Script::new(status, &[PRIVATE], "odd"),
+                _ => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+            });
+        ask(&world, &isolate, browser("/p", &[("accept-language", "xx")]));
+        world.pass(500);
+        strict.set(true);
+        world.invalidate("post", Mode::Soft);
+        world.pass(2_100);
+        world.alarms();
+        world.pass(3_000);
+        let seen = ask(&world, &isolate, browser("/p", &[]));
+        let told = seen.cache_status();
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status} {told}");
+        assert!(told.contains("hit"), "{status}: {told}");
+    }
+}
+
+/// What is not stored any more is learned in a colo that has nothing, too.
+#[test]
+fn a_page_that_is_gone_is_gone_by_whoever_learns_it() {
+    for status in [200, 302, 400, 401, 403, 404, 409, 410, 411, 414, 422, 451] {
+        let gone = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&gone);
+        let (world, isolate) = site(move |_| match flag.get() {
+            true => Script::new(status, &[PRIVATE], "now"),
+            false => Script::new(200, &[STORE, ("xkey", "post")], "page"),
+        });
+        for _ in 0..2 {
+            ask(&world, &isolate, browser("/p", &[]));
+            world.pass(500);
+        }
+        gone.set(true);
+        world.invalidate_all(&["post"], Mode::Soft, false);
+        world.pass(2_100);
+        let cold = Isolate::new(&world, &config(), "fra");
+        let odd = [("accept-language", "xx")];
+        assert_eq!(ask(&world, &cold, browser("/p", &odd)).text(), "now");
+        world.pass(3_000);
+        let seen = ask(&world, &isolate, browser("/p", &[]));
+        assert_eq!((seen.status, seen.text().as_str()), (status, "now"), "{}", seen.cache_status());
+    }
+}
+
+/// A page that has grown beyond what is stored, and does not say so: the old one is not served for
+/// the whole of its window, nor is the new one read again and again.
+#[test]
+fn a_page_that_has_grown_too_large_is_passed_from_then_on() {
+    let config = Config { max_body: 10_000, ..config() };
+    let world = World::new(&config);
+    let grown = Rc::new(Cell::new(false));
+    let flag = Rc::clone(&grown);
+    world.origin(move |_| {
+        let body = if flag.get() { "x".repeat(30_000) } else { "page".to_owned() };
+        let pieces = body.as_bytes().chunks(4_000).map(|piece| (1, piece.to_vec())).collect();
+        Ok(Script { pieces, ..Script::new(200, &[STORE, ("xkey", "post")], "") })
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    ask(&world, &isolate, browser("/p", &[]));
+    world.pass(500);
+    grown.set(true);
+    world.invalidate_all(&["post"], Mode::Soft, false);
+    world.pass(2_100);
+    assert_eq!(ask(&world, &isolate, browser("/p", &[])).text(), "page");
+    world.pass(5_000);
+    world.spent();
+    for _ in 0..5 {
+        let seen = ask(&world, &isolate, browser("/p", &[]));
+        assert_eq!(seen.text().len(), 30_000, "{}", seen.cache_status());
+        world.pass(3_000);
+    }
+    assert_eq!(origin_requests(&world), 5);
+}
+
 /// 408, 425 and 429 decide for the isolate that met them, and for a moment: nothing is lost for the
 /// world.
 #[test]

@@ -63,6 +63,30 @@ impl<P: Platform> Filler<P> {
         }
     }
 
+    /// A body that did not state its length is larger than what is stored.
+    pub(crate) async fn too_large(
+        &self,
+        context: &FillContext<'_, P>,
+        fetch: &FetchContext,
+        head: &ResponseHead,
+    ) {
+        let fill_request = context.fill_request;
+        let admitted = &fill_request.admitted;
+        let candidate = &fill_request.candidate;
+        let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
+        let refused = Refused {
+            response: head,
+            reason: NoStore::BodyTooLarge,
+            vary: vary.cloned().collect(),
+            stored: candidate.page.is_some(),
+            sent: &fetch.sent,
+            stamp: fetch.stamp,
+            arrived: fetch.arrived,
+        };
+        self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
+        self.record_not_stored(context, fetch, head.status, NoStore::BodyTooLarge).await;
+    }
+
     /// Asks the origin once more, without what the visitor said beyond the key, if they said
     /// anything: before a stored page is given up for all.
     async fn confirm(&self, context: &FillContext<'_, P>, fetch: &mut FetchContext) -> Confirmed {

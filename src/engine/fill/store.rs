@@ -53,7 +53,13 @@ impl<P: Platform> Filler<P> {
         fill.resolve(FillOutcome::Streaming(Rc::new(arriving), note), platform.now());
         let end = self.read_body(response.body, stated, fill).await;
         fill.finish(end, platform.now());
+        let too_large = fill.total() > self.context.config().max_body;
         let body = match (end, fill.body()) {
+            // Nobody may be left who reads it.
+            (Ok(()) | Err(OriginError::Broken), None) if too_large => {
+                self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+                return self.too_large(context, fetch, &response.head).await;
+            }
             (Ok(()), Some(body)) => body,
             (Ok(()), None) => {
                 self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
