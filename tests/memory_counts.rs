@@ -124,7 +124,7 @@ fn put(memory: &mut Memory<Rc<[u8]>>, record: &Record) {
                 },
                 body_length: *body as u64,
             };
-            StoredRecord::Page(Rc::new(StoredPage { entry, body: vec![0; *body].into() }))
+            StoredRecord::Page(Rc::new(StoredPage::new(entry, vec![0; *body].into())))
         }
     };
     memory.put(&key, held);

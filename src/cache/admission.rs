@@ -13,6 +13,7 @@ use crate::http::range::range;
 use crate::http::{Fields, RequestHead, cookie, language, loop_guard};
 
 pub use super::admitted::{Admitted, AppliedRoute};
+use super::compose::personal;
 use super::device::device;
 use super::forward::listed_fields;
 use super::query::normalise_query;
@@ -70,6 +71,8 @@ pub enum PassReason {
     Precondition,
     /// Its path has more than [`MAX_SEGMENTS`].
     PathDepth,
+    /// It is where the origin answers for personal parts: only to the edge itself.
+    Personal,
 }
 
 impl PassReason {
@@ -86,6 +89,7 @@ impl PassReason {
             Self::BypassCookie => "bypass-cookie",
             Self::Precondition => "precondition",
             Self::PathDepth => "path-depth",
+            Self::Personal => "personal-path",
         }
     }
 
@@ -98,6 +102,7 @@ impl PassReason {
             Self::Upgrade
             | Self::Route
             | Self::EventStream
+            | Self::Personal
             | Self::Authorization
             | Self::BypassCookie => Forward::Bypass,
         }
@@ -220,12 +225,15 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
     let own: Vec<(String, String)> = cookies.chain(listed).collect();
     let extra = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let extra = extra.chain(facts.iter().map(|(name, value)| (*name, value.as_str())));
+    // What is stored for a route that composes is found by none that does not.
+    let extra = extra.chain(route.compose.then_some(("compose", "1")));
     let listens = route.request_directives;
     Admitted {
         key: CacheKey::new(&page, extra),
         page,
         route: AppliedRoute::Borrowed(route),
         head_only: request.method == "HEAD",
+        known: route.compose && cookie::has_any(&request.fields, &route.bypass_cookies),
         directives: if listens {
             RequestDirectives::of(&request.fields)
         } else {
@@ -235,9 +243,13 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
             ForwardHeaders::All => false,
             ForwardHeaders::Listed(_) => cookie::has_other(&request.fields, &route.key_cookies),
         },
-        // RFC 9110 §14.2: a range has a meaning for GET alone. A part of a body with Edge Side
-        // Includes has none.
-        range: if request.method == "GET" && !route.esi { range(&request.fields) } else { None },
+        // RFC 9110 §14.2: a range has a meaning for GET alone. A part of a body that is put together
+        // has none.
+        range: if request.method == "GET" && !route.esi && !route.compose {
+            range(&request.fields)
+        } else {
+            None
+        },
         facts,
     }
 }
@@ -311,13 +323,15 @@ fn pass_reason(request: &RequestHead, route: &Route) -> Option<PassReason> {
         Some(PassReason::Method)
     } else if route.action == Action::Bypass {
         Some(PassReason::Route)
+    } else if request.path == personal::PATH {
+        Some(PassReason::Personal)
     } else if has_body {
         Some(PassReason::RequestBody)
     } else if wants_events(fields) {
         Some(PassReason::EventStream)
     } else if fields.has("authorization") && route.forward_headers != ForwardHeaders::All {
         Some(PassReason::Authorization)
-    } else if cookie::has_any(fields, &route.bypass_cookies) {
+    } else if !route.compose && cookie::has_any(fields, &route.bypass_cookies) {
         Some(PassReason::BypassCookie)
     } else if fields.has("if-match") || fields.has("if-unmodified-since") {
         Some(PassReason::Precondition)

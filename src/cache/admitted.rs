@@ -39,6 +39,9 @@ pub struct Admitted<'c> {
     pub route: AppliedRoute<'c>,
     /// HEAD: the answer has no body.
     pub head_only: bool,
+    /// The visitor has a cookie by which the route bypasses, and the route composes: only a page
+    /// that is good for everyone is for them.
+    pub known: bool,
     /// What the request demands; nothing where the route does not listen.
     pub directives: RequestDirectives,
     /// The visitor has cookies that the origin won't see.
@@ -61,6 +64,7 @@ impl Admitted<'_> {
                 AppliedRoute::Owned(route) => route,
             }),
             head_only: self.head_only,
+            known: self.known,
             directives: self.directives,
             cookies_removed: self.cookies_removed,
             range: self.range,

@@ -19,6 +19,7 @@ use crate::http::targeted::{SURROGATE_CAPABILITY, SURROGATE_CAPABILITY_ESI};
 use crate::http::{Fields, RequestHead, accept, cookie, encoding, language, loop_guard, origin};
 
 use super::admitted::Admitted;
+use super::compose::field::{ASKS, COMPOSE};
 
 /// The value of `visitor_cache_control` that passes the origin's own `Cache-Control` and
 /// `CDN-Cache-Control` unchanged.
@@ -94,6 +95,11 @@ pub fn cacheable_request_fields(
     let accepted = came.joined("accept-encoding");
     let accepted = edge.client_accept_encoding.or(accepted.as_deref());
     fields.set("accept-encoding", encoding::normalise(accepted));
+    if admitted.route.compose {
+        // Its places are looked for in the body as it comes.
+        fields.set("accept-encoding", "identity");
+        fields.set(COMPOSE, ASKS);
+    }
     own_fields(&mut fields, request, edge);
     fields
 }
@@ -242,6 +248,7 @@ pub fn is_edge_own(name: &str) -> bool {
             | "cdn-loop"
             | "surrogate-capability"
             | "x-edge-isr-warmup"
+            | COMPOSE
             | "x-edge-isr-origin-auth"
     )
 }

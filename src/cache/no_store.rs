@@ -44,6 +44,12 @@ pub enum NoStore {
     MediaType,
     /// A field of it has bytes that the runtime can't tell: they would be lost.
     FieldBytes,
+    /// `X-Edge-ISR-Compose` is not as its origin writes it, or the route does not compose.
+    ComposeField,
+    /// Its head is not one that a composed page's shell can have.
+    ComposeAnswer,
+    /// Its body is not the shell that `X-Edge-ISR-Compose` tells of.
+    ComposeBody,
     /// It could never be reused.
     NoFreshness,
     /// Its lifetime was over when it came, because it took so long.
@@ -78,6 +84,9 @@ impl NoStore {
             Self::TooManyTags => "too-many-tags",
             Self::MediaType => "media-type",
             Self::FieldBytes => "field-bytes",
+            Self::ComposeField => "compose-field",
+            Self::ComposeAnswer => "compose-answer",
+            Self::ComposeBody => "compose-body",
             Self::NoFreshness => "no-freshness",
             Self::Late => "late",
             Self::BodyTooLarge => "body-too-large",
@@ -106,6 +115,9 @@ impl NoStore {
             | Self::TooManyTags
             | Self::MediaType
             | Self::FieldBytes
+            | Self::ComposeField
+            | Self::ComposeAnswer
+            | Self::ComposeBody
             | Self::NoFreshness => Cause::Page,
         }
     }

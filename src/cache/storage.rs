@@ -24,7 +24,10 @@ use crate::http::targeted::{EdgeDirectives, edge_directives};
 use crate::http::vary::{Vary, vary};
 use crate::http::{Fields, RequestHead, ResponseHead, cookie};
 
-use super::admission::Admitted;
+use super::admitted::Admitted;
+use super::compose;
+use super::compose::field::compose_field;
+use super::compose::shell::{as_public, is_head_of_shell, is_shell};
 use super::errors::is_edge_failure;
 use super::freshness::{freshness, initial_age};
 use super::media::contradicts;
@@ -90,10 +93,33 @@ pub fn storage_of_range(input: &StorageInput<'_>) -> Storage {
 /// Decides whether a response may be stored.
 #[must_use]
 pub fn storage(input: &StorageInput<'_>) -> Storage {
+    if is_shell(&input.response.fields) {
+        return shell(input).map_or_else(Storage::Refuse, Storage::Store);
+    }
     match decide(input) {
         Ok((storable, None)) => Storage::Store(storable),
         Ok((storable, Some(reason))) => Storage::Share(storable, reason),
         Err(reason) => Storage::Refuse(reason),
+    }
+}
+
+/// Decides on a composed page's shell by its head. Its body is looked at when it is there.
+fn shell(input: &StorageInput<'_>) -> Result<Storable, NoStore> {
+    let StorageInput { admitted, response, .. } = *input;
+    let field = match compose_field(&response.fields) {
+        Some(Ok(field)) if admitted.route.compose => field,
+        Some(_) | None => return Err(NoStore::ComposeField),
+    };
+    if !is_head_of_shell(response, &field) || is_from_cache(&response.fields) {
+        return Err(NoStore::ComposeAnswer);
+    }
+    let public = as_public(response, &field);
+    match decide(&StorageInput { response: &public, ..*input })? {
+        (storable, None) => {
+            let fields = compose::shell::stored_fields(storable.fields, &response.fields);
+            Ok(Storable { fields, ..storable })
+        }
+        (_, Some(reason)) => Err(reason),
     }
 }
 

@@ -359,6 +359,10 @@ export function binding(env, name) {
   return env[name];
 }
 
+export function randomBytes() {
+  return crypto.getRandomValues(new Uint8Array(64));
+}
+
 export function randomId() {
   return crypto.randomUUID();
 }

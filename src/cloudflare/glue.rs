@@ -116,6 +116,8 @@ extern "C" {
     pub(super) fn is_bucket(binding: &JsValue) -> bool;
     #[wasm_bindgen(js_name = objectId)]
     pub(super) fn object_id(namespace: &JsValue, name: &str) -> Option<String>;
+    #[wasm_bindgen(js_name = randomBytes)]
+    pub(super) fn random_bytes() -> js_sys::Uint8Array;
     #[wasm_bindgen(js_name = randomId)]
     pub(super) fn random_id() -> String;
 }

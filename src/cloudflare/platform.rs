@@ -11,6 +11,7 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 
 use crate::base::json::read_json;
 use crate::base::time::{Millis, Timestamp};
+use crate::cache::compose::mint::Random;
 use crate::cache::content::BodyDigest;
 use crate::cache::resend::may_be_sent_again;
 use crate::config::OriginUrl;
@@ -160,6 +161,12 @@ impl Platform for Edge {
 
     fn unique(&self) -> String {
         glue::random_id()
+    }
+
+    fn random(&self) -> Random {
+        let mut bytes = [0; size_of::<Random>()];
+        glue::random_bytes().copy_to(&mut bytes);
+        bytes
     }
 
     fn log(&self, line: &str) {

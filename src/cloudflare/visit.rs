@@ -173,6 +173,8 @@ fn head(method: &str, url: &str, fields: Fields) -> Option<RequestHead> {
 fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValue> {
     let (status, fields) = (answer.status, &answer.fields);
     match answer.body {
+        // The server has composed an answer of it.
+        Body::Shell(_) => glue::respond(500, "", &JsValue::NULL),
         Body::Origin(EdgeStream::Response(response, _)) => {
             glue::respond_from(&response, &lines(fields))
         }

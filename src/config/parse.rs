@@ -5,6 +5,7 @@
 //! another; nothing is guessed or ignored. Limits: the values stand for themselves, so whether the
 //! origin agrees is not checked here.
 
+mod compose;
 mod error_page;
 mod front_cache;
 mod names;

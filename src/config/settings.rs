@@ -143,6 +143,8 @@ pub struct Route {
     pub esi: bool,
     /// Store responses that set a cookie, so that everyone gets that cookie. Default off.
     pub store_set_cookie: bool,
+    /// Ask the origin for pages that are composed (docs/composition.md). Default off.
+    pub compose: bool,
     /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may
     /// be newer than the body it came with.
     pub trust_validators: bool,
@@ -257,6 +259,7 @@ impl Default for Route {
             store_nonce: false,
             esi: false,
             store_set_cookie: false,
+            compose: false,
             trust_validators: false,
         }
     }

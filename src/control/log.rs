@@ -33,6 +33,13 @@ pub enum Event<'a> {
         /// Why.
         reason: &'a str,
     },
+    /// A page could not be composed for a visitor, who got it from the origin.
+    NotComposed {
+        /// The page.
+        url: &'a str,
+        /// Why.
+        reason: &'a str,
+    },
     /// A fragment of a page that is put together at the edge failed: the page goes on without it.
     FragmentFailed {
         /// The page.
@@ -158,6 +165,7 @@ impl Event<'_> {
             Self::ConfigInvalid { .. } => "config-invalid",
             Self::OriginFailed { .. } => "origin-failed",
             Self::NotStored { .. } => "not-stored",
+            Self::NotComposed { .. } => "not-composed",
             Self::FragmentFailed { .. } => "fragment-failed",
             Self::EsiFault { .. } => "esi-fault",
             Self::VaryNotForwarded { .. } => "vary-not-forwarded",
@@ -181,6 +189,7 @@ impl Event<'_> {
             Self::ConfigInvalid { .. }
             | Self::OriginFailed { .. }
             | Self::NotStored { .. }
+            | Self::NotComposed { .. }
             | Self::FragmentFailed { .. }
             | Self::EsiFault { .. }
             | Self::VaryNotForwarded { .. }
@@ -225,6 +234,7 @@ impl Event<'_> {
             }
             Self::OriginFailed { url, reason }
             | Self::NotStored { url, reason }
+            | Self::NotComposed { url, reason }
             | Self::ImportFailed { url, reason }
             | Self::EsiFault { url, reason }
             | Self::RequestRefused { url, reason } => {

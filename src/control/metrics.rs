@@ -101,6 +101,14 @@ pub enum Counter {
     WarmFailed,
     /// Warms given up.
     WarmDead,
+    /// Pages composed of a stored shell.
+    Composed,
+    /// Shells of which nothing could be composed for a visitor.
+    NotComposed,
+    /// Requests for visitors' own parts that were answered.
+    PersonalAsked,
+    /// Requests for them that failed: the page has its fallbacks.
+    PersonalFailed,
     /// Bytes served from stored responses.
     BytesStored,
     /// Bytes received from the origin.
@@ -179,10 +187,17 @@ const UNSAFE: Family = (
 const REFUSALS: Family =
     ("edge_isr_control_refusals_total", "counter", "Control calls refused by cause.");
 const WARMS: Family = ("edge_isr_warms_total", "counter", "Warms by outcome.");
+const COMPOSED: Family =
+    ("edge_isr_composed_total", "counter", "Requests for composed pages by outcome.");
+const PERSONAL: Family = (
+    "edge_isr_personal_requests_total",
+    "counter",
+    "Requests for visitors' own parts of composed pages by outcome.",
+);
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 47] = [
+const COUNTERS: [(Counter, Family, &str, &str); 51] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -228,6 +243,10 @@ const COUNTERS: [(Counter, Family, &str, &str); 47] = [
     (Counter::WarmDone, WARMS, "outcome", "done"),
     (Counter::WarmFailed, WARMS, "outcome", "failed"),
     (Counter::WarmDead, WARMS, "outcome", "dead"),
+    (Counter::Composed, COMPOSED, "outcome", "composed"),
+    (Counter::NotComposed, COMPOSED, "outcome", "passed"),
+    (Counter::PersonalAsked, PERSONAL, "outcome", "answered"),
+    (Counter::PersonalFailed, PERSONAL, "outcome", "failed"),
     (Counter::BytesStored, BYTES, "source", "stored"),
     (Counter::BytesOrigin, BYTES, "source", "origin"),
 ];

@@ -4,10 +4,13 @@
 //! counts what is held: bodies, heads, keys, marks, and the tables themselves; a record larger than
 //! a quarter of the budget is not held.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::{Rc, Weak};
 
 use crate::base::time::{Epoch, Timestamp};
+use crate::cache::compose::field::{COMPOSE, ComposeField, compose_field};
+use crate::cache::compose::pieces::{Piece, pieces};
 use crate::cache::entry::{ALLOCATION, Entry, text_bytes};
 use crate::cache::key::{CacheKey, Selection};
 
@@ -17,6 +20,42 @@ pub struct StoredPage<C> {
     pub entry: Entry,
     /// The body as stored.
     pub body: C,
+    /// Its places, if it is a composed page's shell: read once.
+    places: OnceCell<Option<Rc<Places>>>,
+}
+
+/// A shell's field, and its body cut at its places.
+pub struct Places {
+    /// What the origin says of them.
+    pub field: ComposeField,
+    /// The pieces.
+    pub pieces: Vec<Piece>,
+}
+
+impl<C> StoredPage<C> {
+    /// A stored response.
+    #[must_use]
+    pub const fn new(entry: Entry, body: C) -> Self {
+        Self { entry, body, places: OnceCell::new() }
+    }
+
+    /// The places of a shell; none if it is none that can be read. `bytes` gives the body's.
+    pub fn places(&self, bytes: impl FnOnce(&C) -> Vec<u8>) -> Option<Rc<Places>> {
+        let read = || {
+            let field = compose_field(&self.entry.fields)?.ok()?;
+            let pieces = pieces(&field, &bytes(&self.body))?;
+            Some(Rc::new(Places { field, pieces }))
+        };
+        self.places.get_or_init(read).clone()
+    }
+}
+
+/// What the places of a shell take in memory, at most.
+fn places_bytes(entry: &Entry) -> u64 {
+    let Some(Ok(field)) = compose_field(&entry.fields) else { return 0 };
+    let text = entry.fields.get(COMPOSE).map_or(0, text_bytes);
+    // Each place is a piece, and the text before it another; lists grow to twice their length.
+    4 * field.places as u64 * size_of::<Piece>() as u64 + 4 * text + 512
 }
 
 /// What a look-up finds under one key.
@@ -248,7 +287,10 @@ impl<C, R> Memory<C, R> {
 fn record_bytes<C>(key: &CacheKey, held: &StoredRecord<C>) -> u64 {
     let own = match held {
         // A body that was read from L1 is a part of what it was read from: its head is there too.
-        StoredRecord::Page(page) => page.entry.body_length + BODY_BYTES + page.entry.head_bytes(),
+        StoredRecord::Page(page) => {
+            let places = places_bytes(&page.entry);
+            page.entry.body_length + BODY_BYTES + page.entry.head_bytes() + places
+        }
         StoredRecord::Vary(names) => {
             names.iter().map(|name| TEXT_BYTES + text_bytes(name)).sum::<u64>()
         }

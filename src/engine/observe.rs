@@ -119,6 +119,9 @@ impl<P: Platform> Context<P> {
             | NoStore::UpstreamCache
             | NoStore::MediaType
             | NoStore::FieldBytes
+            | NoStore::ComposeField
+            | NoStore::ComposeAnswer
+            | NoStore::ComposeBody
             | NoStore::CspNonce => {
                 let event = Event::NotStored { url: &page.url(), reason: reason.as_str() };
                 self.log(&event);

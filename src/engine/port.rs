@@ -10,6 +10,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
+use crate::cache::compose::mint::Random;
 use crate::cache::content::{BodyDigest, body_digest};
 use crate::cache::envelope::Record;
 use crate::front_caches;
@@ -237,6 +238,9 @@ pub trait Platform: 'static {
 
     /// A text that no other call returns.
     fn unique(&self) -> String;
+
+    /// Random bytes of a cryptographic generator.
+    fn random(&self) -> Random;
 
     /// Writes a line to the log.
     fn log(&self, line: &str);

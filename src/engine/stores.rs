@@ -20,7 +20,7 @@ impl<P: Platform> Stores<P> {
         match self.context.platform.colo().get(key.digest().as_str()).await {
             Ok(Some(stored)) => Some(match stored.record {
                 Record::Entry(entry) => {
-                    StoredRecord::Page(Rc::new(StoredPage { entry: *entry, body: stored.body }))
+                    StoredRecord::Page(Rc::new(StoredPage::new(*entry, stored.body)))
                 }
                 Record::Vary(names) => StoredRecord::Vary(names.into()),
                 // Whatever this isolate knows itself comes after it.

@@ -75,7 +75,8 @@ pub(crate) fn at_once<P: Platform<Head = ReadyFields>>(
         Head::Made(fields) => fields,
     };
     let body = body.map_or(Body::Empty, Body::Whole);
-    Some(Answer { status, fields, body, cache_status, problem: None, esi: false })
+    let (problem, esi, shared) = (None, false, true);
+    Some(Answer { status, fields, body, cache_status, problem, esi, shared })
 }
 
 /// Answers a visitor: at once where that can be done.

@@ -153,7 +153,7 @@ fn request(host: &str, path: &str, cookie: &str) -> RequestHead {
 fn who_gets_a_page_composed() {
     let anonymous = value(1, 99, CSRF).replace("audience=all", "audience=anonymous");
     let anonymous = edge_isr::cache::compose::field::read(&anonymous).expect("a field");
-    let gate = field(1, 99, "gate");
+    let gate = field(1, 99, "gate, cookies=(\"sessionid\")");
     let gate_and_parts = field(1, 99, &format!("gate, {MENU}"));
     let app = field(1, 99, "csrf=(\"csrftoken\" \"Path=/app\")");
     let rows = [

@@ -105,6 +105,7 @@ fn every_setting_arrives() {
             store_nonce: true,
             esi: true,
             store_set_cookie: true,
+            compose: false,
             trust_validators: true,
         },
         routes: vec![],
@@ -617,4 +618,28 @@ proptest! {
             prop_assert!(config.max_lag <= config.journal_lost_limit);
         }
     }
+}
+
+#[test]
+fn what_contradicts_composed_pages_is_named() {
+    for (key, value) in [
+        ("forward_headers", "\"all\""),
+        ("store_set_cookie", "true"),
+        ("visitor_cache_control", "\"max-age=5\""),
+        ("key_cookies", "[\"my_session\"]"),
+        ("key_cookies", "[\"csrftoken\"]"),
+        ("action", "\"bypass\""),
+    ] {
+        let here = format!("{{\"defaults\": {{\"compose\": true, \"{key}\": {value}}}}}");
+        let problems = parse_config(&here).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.path == format!("defaults.{key}")), "{here}");
+        // Also where one of them is inherited.
+        let split = format!(
+            "{{\"defaults\": {{\"{key}\": {value}}}, \"routes\": [{{\"path\": \"/a\", \"compose\": true}}]}}"
+        );
+        let problems = parse_config(&split).unwrap_err();
+        assert!(problems.iter().any(|problem| problem.path == "routes[0].compose"), "{split}");
+    }
+    let good = "{\"defaults\": {\"compose\": true, \"key_cookies\": [\"django_language\"]}}";
+    assert!(parse_config(good).expect("good").defaults.compose);
 }

@@ -9,6 +9,8 @@ mod buckets;
 #[path = "../common/mod.rs"]
 mod common;
 mod composed;
+mod composed_origin;
+mod composed_pages;
 mod control;
 mod costs;
 mod error_page;

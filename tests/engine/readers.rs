@@ -54,6 +54,7 @@ fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
                     break Ok(());
                 }
                 Body::Empty => break Ok(()),
+                Body::Shell(_) => panic!("a shell left the edge"),
             };
             match piece {
                 Ok(Some(piece)) => seen.bytes.set(seen.bytes.get() + piece.len() as u64),

@@ -6,6 +6,7 @@ use std::future::Future;
 use std::rc::Rc;
 
 use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::cache::compose::mint::Random;
 use edge_isr::cache::envelope::{self, Record};
 use edge_isr::engine::port::{
     CallError, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store, StoreError,
@@ -254,6 +255,16 @@ impl Platform for Node {
 
     fn unique(&self) -> String {
         format!("unique-{}", self.place.world.sched.next())
+    }
+
+    fn random(&self) -> Random {
+        let mut next = self.place.world.sched.next().wrapping_add(1);
+        std::array::from_fn(|_| {
+            next = next
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (next >> 56) as u8
+        })
     }
 
     fn log(&self, line: &str) {

@@ -207,6 +207,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         let mut whole = Vec::new();
         let end = match answer.body {
             Body::Empty => Ok(()),
+            Body::Shell(_) => panic!("a shell left the edge"),
             Body::Whole(chunk) => {
                 whole.extend_from_slice(&chunk);
                 Ok(())

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use edge_isr::base::time::{Millis, Timestamp};
+use edge_isr::cache::compose::mint::Random;
 use edge_isr::cache::envelope::{self, Record};
 use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::config::Config;
@@ -330,6 +331,11 @@ impl World {
         }
     }
 
+    /// Waits.
+    pub async fn rest(self: &Rc<Self>, millis: u64) {
+        self.sleep(millis).await;
+    }
+
     fn sleep(self: &Rc<Self>, millis: u64) -> Sleep {
         Sleep { world: Rc::clone(self), at: self.now.get() + millis as i64, key: None }
     }
@@ -567,6 +573,16 @@ impl Platform for Node {
 
     fn unique(&self) -> String {
         format!("unique-{}", self.world.next())
+    }
+
+    fn random(&self) -> Random {
+        let mut next = self.world.next().wrapping_add(1);
+        std::array::from_fn(|_| {
+            next = next
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (next >> 56) as u8
+        })
     }
 
     fn log(&self, line: &str) {
@@ -892,6 +908,7 @@ impl Isolate {
     async fn read(node: &Rc<Node>, answer: Answer<Node>) -> Seen {
         let body = match answer.body {
             Body::Empty => Ok(Vec::new()),
+            Body::Shell(_) => panic!("a shell left the edge"),
             Body::Whole(chunk) => Ok(chunk.to_vec()),
             Body::Fill(mut reader) => {
                 let mut whole = Vec::new();

@@ -167,8 +167,8 @@ impl Draft {
         let addresses = self.shared.iter().all(|address| is_address(address));
         let once = is_distinct(&self.personal) && is_distinct(&self.shared);
         let parts = self.personal.len() + self.shared.len();
-        // Who has personal parts is known by a cookie, and only they.
-        let cookies = self.cookies.is_empty() == self.personal.is_empty();
+        // Who has personal parts, or is checked by a gate, is known by a cookie, and only they.
+        let cookies = self.cookies.is_empty() == (self.personal.is_empty() && !self.gate);
         let lone_csrf = self.csrf_personal && (self.csrf.is_none() || self.personal.is_empty());
         let holds = self.version == Some(1)
             && marker.len() == MARKER_BYTES

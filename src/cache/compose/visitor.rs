@@ -68,7 +68,8 @@ impl Visitor<'_> {
             Audience::Anonymous if known => return Err(NotComposed::Audience),
             Audience::Anonymous | Audience::All => {}
         }
-        if field.gate && known && field.personal.is_empty() {
+        let checked = known || has_cookie(&request.fields, &field.cookies);
+        if field.gate && checked && field.personal.is_empty() {
             // There is no request by which its checks could be asked.
             return Err(NotComposed::Gate);
         }
@@ -83,6 +84,15 @@ impl Visitor<'_> {
     pub fn has_parts(&self, field: &ComposeField) -> bool {
         !field.personal.is_empty()
             && (self.known || has_cookie(&self.request.fields, &field.cookies))
+    }
+}
+
+impl Visitor<'_> {
+    /// Whether nothing is sent before their parts are there: a gate has to let them through, or
+    /// the parts may set cookies. A message in a cookie is one that has to be deleted.
+    #[must_use]
+    pub fn waits(&self, field: &ComposeField) -> bool {
+        field.gate || field.wait || has_cookie(&self.request.fields, &["messages".to_owned()])
     }
 }
 

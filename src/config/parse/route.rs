@@ -9,6 +9,7 @@ use crate::config::settings::{
     Action, Config, ForwardHeaders, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
 };
 
+use super::compose;
 use super::names::{cookie_name, cookie_pattern, field_name, language, parameter};
 use super::reader::{Problems, Section, choice, list, seconds};
 
@@ -34,6 +35,7 @@ const ROUTE_KEYS: &[&str] = &[
     "esi",
     "store_set_cookie",
     "trust_validators",
+    "compose",
 ];
 
 /// The settings of paths that no rule matches.
@@ -136,7 +138,7 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
-    let switches: [(&str, &mut bool); 8] = [
+    let switches: [(&str, &mut bool); 9] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
         ("request_directives", &mut route.request_directives),
@@ -145,6 +147,7 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
         ("esi", &mut route.esi),
         ("store_set_cookie", &mut route.store_set_cookie),
         ("trust_validators", &mut route.trust_validators),
+        ("compose", &mut route.compose),
     ];
     for (key, into) in switches {
         section.switch(key, into, problems);
@@ -159,6 +162,7 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
         route.visitor_cache_control = Some(text.trim().to_owned());
     }
     contradictions(section, &route, problems);
+    compose::contradictions(section, &route, problems);
     route
 }
 

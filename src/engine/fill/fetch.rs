@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::errors::{is_of_the_moment, is_origin_failure};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
@@ -91,7 +92,7 @@ impl<P: Platform> Filler<P> {
             if let Some(entry) = renewed(context, page, &head, proved, &fetch) {
                 leader_only.borrow_mut().fields = limited(&head, &entry.fields);
                 fetch.stamp = entry.stamp;
-                let page = Rc::new(StoredPage { entry, body: page.body.clone() });
+                let page = Rc::new(StoredPage::new(entry, page.body.clone()));
                 let outcome = FillOutcome::Complete(Rc::clone(&page), Source::Validated);
                 fill.resolve(outcome, fetch.arrived);
                 return self.store(context, &page, &fetch).await;
@@ -247,6 +248,9 @@ impl<P: Platform> Filler<P> {
         let platform = &self.context.platform;
         let page =
             fill_request.candidate.page.as_ref().filter(|_| fill_request.candidate.conditional)?;
+        if is_stored_shell(&page.entry) {
+            return None;
+        }
         let config = self.context.config();
         let view = &self.context.isolate().borrow().view;
         let lag = self.invalidator.max_lag(admitted);

@@ -76,7 +76,7 @@ impl<P: Platform> Filler<P> {
             return self.release_lease(admitted, &lease).await;
         }
         let (stamp, began, arrived) = (entry.stamp, entry.request_time, entry.response_time);
-        let page = Rc::new(StoredPage { entry, body: page.body.clone() });
+        let page = Rc::new(StoredPage::new(entry, page.body.clone()));
         self.stores.store_in_memory(&page);
         let fetch = FetchContext { lease, stamp, sent, began, arrived };
         self.publish(admitted, request, &page, &fetch).await;

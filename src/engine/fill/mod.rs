@@ -24,6 +24,7 @@ mod publish;
 pub mod reader;
 pub mod request;
 pub mod shared;
+mod shell;
 mod start;
-pub mod store;
+mod store;
 pub(crate) mod stored;

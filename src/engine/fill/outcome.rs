@@ -43,6 +43,8 @@ pub enum Source {
     Global,
     /// The origin validated the stored one (304).
     Validated,
+    /// The origin, whole: a composed page's shell.
+    Origin,
 }
 
 impl<P: Platform> Clone for FillOutcome<P> {

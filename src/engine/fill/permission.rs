@@ -308,9 +308,7 @@ impl<P: Platform> Filler<P> {
     async fn read_l2(&self, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
         match self.context.platform.global().get(key).await {
             Ok(Some(stored)) => match stored.record {
-                Record::Entry(entry) => {
-                    Some(Rc::new(StoredPage { entry: *entry, body: stored.body }))
-                }
+                Record::Entry(entry) => Some(Rc::new(StoredPage::new(*entry, stored.body))),
                 Record::Vary(_) | Record::Pass { .. } => None,
             },
             Ok(None) => None,

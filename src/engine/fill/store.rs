@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use crate::cache::Validity;
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::key::CacheKey;
 use crate::cache::storage::{NoStore, Storable};
@@ -36,15 +37,11 @@ impl<P: Platform> Filler<P> {
         self.context.vary_not_forwarded(&admitted.page, &unsent);
         let head = &fill_request.incoming.head;
         let mut entry = fetch.entry(head, admitted, storable, response.head.status);
+        if is_stored_shell(&entry) {
+            return self.store_shell(context, entry, response, fetch).await;
+        }
         let stated = stated_length(&response.head.fields);
-        let most_bytes = platform.global().most_bytes();
-        let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(&entry, length, most_bytes));
-        let (stored, detail) = match fetch.lease.scope {
-            StoreScope::World if beyond_l2 => (true, Some("l2-too-large")),
-            StoreScope::World => (true, None),
-            StoreScope::Colo(why) => (true, Some(why)),
-        };
-        let note = StorageNote { stored, detail };
+        let note = self.storage_note(&entry, stated, fetch);
         let mut arriving = entry.clone();
         // RFC 9111 §5.1: until it is stored, its age is the one it came with.
         if let Some(age) = response.head.fields.get("age") {
@@ -77,9 +74,26 @@ impl<P: Platform> Filler<P> {
             }
         };
         entry.body_length = fill.total();
-        let page = Rc::new(StoredPage { entry, body });
+        let page = Rc::new(StoredPage::new(entry, body));
         fill.became(&page);
         self.store(context, &page, fetch).await;
+    }
+
+    /// How a response will be kept.
+    fn storage_note(
+        &self,
+        entry: &Entry,
+        stated: Option<u64>,
+        fetch: &FetchContext,
+    ) -> StorageNote {
+        let most_bytes = self.context.platform.global().most_bytes();
+        let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(entry, length, most_bytes));
+        let (stored, detail) = match fetch.lease.scope {
+            StoreScope::World if beyond_l2 => (true, Some("l2-too-large")),
+            StoreScope::World => (true, None),
+            StoreScope::Colo(why) => (true, Some(why)),
+        };
+        StorageNote { stored, detail }
     }
 
     /// Gives a response that is not stored to all who wait for it now, and to nobody who comes

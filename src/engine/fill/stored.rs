@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::base::time::{Seconds, Timestamp};
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::content::ContentDigest;
 use crate::cache::entry::Entry;
 use crate::cache::envelope;
@@ -25,6 +26,10 @@ pub(crate) async fn content_of<P: Platform>(
     platform: &Rc<P>,
     page: &StoredPage<P::Chunk>,
 ) -> Option<ContentDigest> {
+    // A shell's marker is new for each render: no two of them are the same.
+    if is_stored_shell(&page.entry) {
+        return None;
+    }
     let body = platform.digest(&page.body).await?;
     Some(ContentDigest::of(page.entry.status, &page.entry.fields, &body))
 }

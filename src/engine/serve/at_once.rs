@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, WARM_UP, admit};
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::key::{CacheKey, Selection};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::validation::not_modified;
@@ -87,8 +88,8 @@ impl<P: Platform> Engine<P> {
             read(&mut head, unread, &["user-agent"]);
         }
         let Admission::Serve(admitted) = admit(&head, self.config()) else { return None };
-        // What is put together waits for its parts.
-        if admitted.range.is_some() || admitted.route.esi {
+        // What is put together waits for its parts, or is made for its visitor.
+        if admitted.range.is_some() || admitted.route.esi || admitted.route.compose {
             return None;
         }
         let max_lag = max_lag(&admitted, self.config());
@@ -135,7 +136,9 @@ impl<P: Platform> Engine<P> {
         }
         let StoredRecord::Page(page) = found.record else { return None };
         let entry = &page.entry;
-        let is_it = entry.key == admitted.key && selected.is_none_or(|s| entry.selection == s);
+        let is_it = !is_stored_shell(entry)
+            && entry.key == admitted.key
+            && selected.is_none_or(|s| entry.selection == s);
         // What is asked for the second time may be news to its shard.
         let again = found.hits > 0;
         let told = is_known_to_shard(entry) || again;

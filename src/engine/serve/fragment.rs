@@ -200,6 +200,8 @@ impl<P: Platform> Reading<P> {
     pub(super) async fn next(&mut self, limit: Millis) -> Result<Option<P::Chunk>, OriginError> {
         match &mut self.body {
             Body::Empty => Ok(None),
+            // A shell is no answer: one is composed before it comes here.
+            Body::Shell(_) => Err(OriginError::Broken),
             Body::Whole(chunk) => {
                 let chunk = chunk.clone();
                 self.body = Body::Empty;

@@ -3,10 +3,12 @@
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
+use crate::cache::compose::shell::is_shell;
 use crate::cache::entry::Entry;
 use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::pass_request_fields;
 use crate::cache::left_out::LeftOut;
+use crate::cache::no_store::NoStore;
 use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::engine::context::Incoming;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
@@ -109,17 +111,13 @@ impl<P: Platform> Server<P> {
                     Source::Colo => hit.detail("colo"),
                     Source::Global => hit.detail("global"),
                     Source::Validated => cache_status.fwd_status(304).stored(),
+                    Source::Origin => cache_status.fwd_status(page.entry.status).stored(),
                 };
                 Answer::stored(&asked, &page, now, cache_status).with(&leader_only.borrow().fields)
             }
-            Ok(FillOutcome::NotStored(_)) => {
+            Ok(FillOutcome::NotStored(reason)) => {
                 let answer = leader_only.borrow_mut().answer.take();
-                match answer {
-                    Some(answer) => {
-                        self.answer_not_stored(incoming, admitted, answer, cache_status).await
-                    }
-                    None => Answer::origin_failed(OriginError::Broken, cache_status),
-                }
+                self.not_stored(incoming, admitted, (answer, reason), cache_status).await
             }
             // Only a background refresh leaves it to others.
             Ok(FillOutcome::InProgressElsewhere) => {
@@ -128,6 +126,25 @@ impl<P: Platform> Server<P> {
             Ok(FillOutcome::Failed(error)) | Err(error) => {
                 self.failed(&asked, admitted, candidate, error, cache_status)
             }
+        }
+    }
+
+    /// What the leader of a fill answers that brought nothing for others.
+    async fn not_stored(
+        &self,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        (answer, reason): (Option<NotStoredAnswer<P>>, NoStore),
+        cache_status: CacheStatus,
+    ) -> Answer<P> {
+        match answer {
+            Some(answer) => self.answer_not_stored(incoming, admitted, answer, cache_status).await,
+            // Its body was read, and was no shell.
+            None if admitted.route.compose => {
+                let why = Whole::Marked(reason.as_str().into(), place(&admitted.key));
+                self.whole(incoming, admitted, &why).await
+            }
+            None => Answer::origin_failed(OriginError::Broken, cache_status),
         }
     }
 
@@ -202,9 +219,11 @@ impl<P: Platform> Server<P> {
     ) -> Answer<P> {
         let platform = &self.context.platform;
         let cache_status = cache_status.detail(answer.reason.as_str());
-        let whole = self.context.left_out(&incoming, admitted) == LeftOut::Nothing;
-        if whole || answer.reason.is_of_the_size() || is_of_the_moment(answer.response.head.status)
-        {
+        // A shell whose field was lost on its way says `private`, and is nobody's answer.
+        let may_be_shell = admitted.route.compose && answer.response.head.status == 200;
+        let whole = self.context.left_out(&incoming, admitted) == LeftOut::Nothing && !may_be_shell;
+        let of_the_size = answer.reason.is_of_the_size() && !is_shell(&answer.response.head.fields);
+        if whole || of_the_size || is_of_the_moment(answer.response.head.status) {
             // The origin was asked with GET; a HEAD has no body.
             let passed = self.passed(Ok(answer.response), &admitted.route, cache_status);
             return self.as_asked(admitted, passed);

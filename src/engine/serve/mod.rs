@@ -1,12 +1,14 @@
 //! Answering a visitor: look up, judge what is stored, answer or have it fetched.
 
 pub mod at_once;
+mod compose;
 mod follow;
 mod fragment;
 mod include;
 mod lookup;
 mod miss;
 mod pass;
+mod personal;
 mod ranges;
 pub mod response;
 pub(crate) mod whole;
@@ -67,6 +69,11 @@ impl<P: Platform> Server<P> {
         match admit(&request, self.context.config()) {
             Admission::Refuse(refusal) => self.refused(&request, refusal),
             Admission::Pass(pass) => self.pass(incoming, &pass).await,
+            Admission::Serve(admitted) if admitted.route.compose => {
+                let asked = incoming.share();
+                let answer = self.look_up(incoming, &admitted).await;
+                self.composed(asked, &admitted, answer).await
+            }
             Admission::Serve(admitted) => self.look_up(incoming, &admitted).await,
         }
     }
@@ -97,6 +104,7 @@ impl<P: Platform> Server<P> {
                     OwnChange::Pass => Next::Whole(Whole::OwnChange),
                 }
             }
+            LookUp::Page(page) if !self.is_for(admitted, &page) => Next::Whole(Whole::Known),
             LookUp::Page(page) => {
                 let entry = &page.entry;
                 let validity = self.invalidator.validity(&entry.targets, entry.stamp, health).await;

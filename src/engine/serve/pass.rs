@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::base::time::Millis;
 use crate::cache::admission::{Admission, Admitted, Pass, Refusal, admit};
+use crate::cache::compose::shell::is_shell;
 use crate::cache::entry::FreshnessSource;
 use crate::cache::esi;
 use crate::cache::forward::{pass_request_fields, visitor_fields};
@@ -182,6 +183,11 @@ impl<P: Platform> Server<P> {
         cache_status: CacheStatus,
     ) -> Answer<P> {
         match response {
+            // Only the edge asks for a shell, and never in a request that passes.
+            Ok(response) if is_shell(&response.head.fields) => {
+                self.context.platform.cancel(response.body);
+                Answer::raw_shell(cache_status.fwd_status(response.head.status))
+            }
             Ok(response) => {
                 let cache_status = cache_status.fwd_status(response.head.status);
                 let fields = visitor_fields(&response.head.fields, route, FreshnessSource::None);

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::esi;
 use crate::cache::forward::{pass_tags, visitor_fields};
@@ -35,7 +36,12 @@ pub struct Answer<P: Platform> {
     pub problem: Option<Problem>,
     /// The body has Edge Side Includes that are still to be processed.
     pub esi: bool,
+    /// Everyone who asks gets it: it is stored, or comes of a fill.
+    pub shared: bool,
 }
+
+/// A shell that is not what was asked for.
+const COMPOSE_RAW: &str = "compose-raw";
 
 /// The body of an answer.
 pub enum Body<P: Platform> {
@@ -49,7 +55,12 @@ pub enum Body<P: Platform> {
     Origin(P::Stream),
     /// A body that is put together while it is sent.
     Composed(Composed<P>),
+    /// A composed page's shell. It never leaves as it is.
+    Shell(Shell<P>),
 }
+
+/// A stored shell, from which an answer is to be composed.
+pub struct Shell<P: Platform>(pub(super) Rc<StoredPage<P::Chunk>>);
 
 /// What a visitor asked for, as far as it shapes an answer out of a stored response.
 pub struct Asked<'a> {
@@ -179,6 +190,14 @@ impl<P: Platform> Answer<P> {
         now: Timestamp,
         cache_status: CacheStatus,
     ) -> Self {
+        if is_stored_shell(&page.entry) {
+            return Self::new(
+                200,
+                Fields::new(),
+                Body::Shell(Shell(Rc::clone(page))),
+                cache_status,
+            );
+        }
         let shaped = shape(asked, &page.entry, now, true);
         let body = match shaped.part {
             Part::None => Body::Empty,
@@ -200,7 +219,8 @@ impl<P: Platform> Answer<P> {
             }
         };
         let esi = esi::applies(asked.route, &page.entry.fields);
-        Self { esi, ..Self::new(shaped.status, shaped.fields, body, cache_status) }
+        let answer = Self::new(shaped.status, shaped.fields, body, cache_status);
+        Self { esi, shared: true, ..answer }
     }
 
     /// An answer out of a response whose body still arrives.
@@ -212,13 +232,25 @@ impl<P: Platform> Answer<P> {
         now: Timestamp,
         cache_status: CacheStatus,
     ) -> Self {
+        if is_stored_shell(entry) {
+            return Self::raw_shell(cache_status);
+        }
         let shaped = shape(asked, entry, now, false);
         let body = match shaped.part {
             Part::Whole => Body::Fill(reader),
             Part::None | Part::Slice(..) | Part::Multi(..) => Body::Empty,
         };
         let esi = esi::applies(asked.route, &entry.fields);
-        Self { esi, ..Self::new(shaped.status, shaped.fields, body, cache_status) }
+        let answer = Self::new(shaped.status, shaped.fields, body, cache_status);
+        Self { esi, shared: true, ..answer }
+    }
+
+    /// What stands in the place of a shell that nothing was composed of.
+    #[must_use]
+    pub fn raw_shell(cache_status: CacheStatus) -> Self {
+        let detail = "The page's shell came where only a whole page may.";
+        let problem = Problem::origin(502, COMPOSE_RAW, detail);
+        Self::problem(&problem, cache_status.detail(COMPOSE_RAW))
     }
 
     /// The same with these fields besides, in the place of those of the same name.
@@ -273,6 +305,7 @@ impl<P: Platform> Answer<P> {
     #[must_use]
     pub fn new(status: u16, mut fields: Fields, body: Body<P>, cache_status: CacheStatus) -> Self {
         cache_status.append_to(&mut fields);
-        Self { status, fields, body, cache_status, problem: None, esi: false }
+        let (problem, esi, shared) = (None, false, false);
+        Self { status, fields, body, cache_status, problem, esi, shared }
     }
 }

@@ -10,7 +10,8 @@
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::cache::admission::Admitted;
+use crate::cache::admission::{Admitted, PassReason};
+use crate::cache::compose::visitor::NotComposed;
 use crate::cache::forward::{cacheable_request_fields, pass_request_fields};
 use crate::cache::key::CacheKey;
 use crate::cache::left_out::LeftOut;
@@ -41,6 +42,11 @@ pub(crate) enum Whole {
     Fields,
     /// It wants nothing of it stored.
     NoStore,
+    /// Its visitor has a cookie by which the route bypasses, and what is stored is not good for
+    /// everyone.
+    Known,
+    /// The page can't be composed for its visitor.
+    NotComposed(NotComposed),
     /// What is stored is selected by a field that it has, and that the origin of a stored page does
     /// not get to see.
     Vary,
@@ -54,6 +60,8 @@ impl Whole {
             Self::Expected => "unstorable-so-far".to_owned(),
             Self::Fields => "request-fields".to_owned(),
             Self::NoStore => NoStore::RequestNoStore.as_str().to_owned(),
+            Self::Known => PassReason::BypassCookie.as_str().to_owned(),
+            Self::NotComposed(why) => why.as_str().to_owned(),
             Self::Vary => "vary-not-forwarded".to_owned(),
         }
     }
@@ -63,7 +71,12 @@ impl Whole {
     const fn leads(&self) -> bool {
         match self {
             Self::Expected | Self::Fields => true,
-            Self::Marked(..) | Self::OwnChange | Self::NoStore | Self::Vary => false,
+            Self::Marked(..)
+            | Self::OwnChange
+            | Self::NoStore
+            | Self::Known
+            | Self::NotComposed(_)
+            | Self::Vary => false,
         }
     }
 }
@@ -121,7 +134,8 @@ impl<P: Platform> Server<P> {
         }
         if left == LeftOut::Other {
             Some(Whole::Fields)
-        } else if uncacheable.is_expected(&prefixes(&admitted.page), now) {
+        } else if !admitted.route.compose && uncacheable.is_expected(&prefixes(&admitted.page), now)
+        {
             Some(Whole::Expected)
         } else {
             None
@@ -204,8 +218,16 @@ impl<P: Platform> Server<P> {
         let page = match why {
             Whole::Marked(_, page) => *page,
             Whole::Expected | Whole::Fields => place(&admitted.key),
-            Whole::OwnChange | Whole::NoStore | Whole::Vary => return,
+            Whole::OwnChange
+            | Whole::NoStore
+            | Whole::Known
+            | Whole::NotComposed(_)
+            | Whole::Vary => return,
         };
+        // What the origin renders for one visitor does not tell whether it would give a shell.
+        if admitted.route.compose {
+            return;
+        }
         // A part, or that nothing has changed, tells nothing of the page.
         if matches!(response.status, 206 | 304 | 412 | 416) {
             return;

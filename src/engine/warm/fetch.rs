@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admission, Admitted, admit};
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
@@ -80,7 +81,7 @@ impl<P: Platform> Warmer<P> {
             Storage::Store(storable) => {
                 let entry = fetch.entry(&request, &admitted, storable, status);
                 let fields = warm_fields(&request, &admitted, &fetch.sent);
-                self.store_warm(task, (entry, fields, end), response).await
+                self.store_warm((task, &admitted), (entry, fields, end), response).await
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 platform.cancel(response.body);
@@ -152,7 +153,7 @@ impl<P: Platform> Warmer<P> {
 
     async fn store_warm(
         &self,
-        task: &WarmTask,
+        (task, admitted): (&WarmTask, &Admitted<'_>),
         (mut entry, request, end): (Entry, Fields, Timestamp),
         response: OriginResponse<P::Stream>,
     ) -> WarmResult {
@@ -170,8 +171,11 @@ impl<P: Platform> Warmer<P> {
             Err(error) => return failed(error, None),
         };
         entry.body_length = P::length(&body) as u64;
-        let page = Rc::new(StoredPage { entry, body });
+        let page = Rc::new(StoredPage::new(entry, body));
         let entry = &page.entry;
+        if is_stored_shell(entry) && page.places(P::bytes).is_none() {
+            return self.warm_not_stored(task, admitted, status, NoStore::ComposeBody).await;
+        }
         let until = keep_until(entry);
         let key = l2_key(entry);
         let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));

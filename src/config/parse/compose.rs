@@ -1,0 +1,48 @@
+//! What contradicts `compose`: settings by which something of one visitor's own could reach the
+//! shared page, or what is made for one visitor another.
+
+use crate::config::settings::{Action, ForwardHeaders, Route};
+
+use super::reader::{Problems, Section};
+
+/// Cookies that say who a visitor is, as Django names them; others are known by these words.
+const OWN: &[&str] = &["session", "csrf", "messages"];
+
+/// What is told where it was set.
+pub(super) fn contradictions(section: &Section<'_>, route: &Route, problems: &mut Problems) {
+    if !route.compose {
+        return;
+    }
+    let own = |name: &&String| OWN.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let mut tell = |key: &str, holds: bool, why: &str| {
+        let at = [key, "compose"].into_iter().find(|key| section.has(key));
+        if let Some(at) = at.filter(|_| holds) {
+            problems.add(section.at(at), why);
+        }
+    };
+    tell(
+        "action",
+        route.action == Action::Bypass,
+        "compose contradicts action \"bypass\": nothing is stored",
+    );
+    tell(
+        "forward_headers",
+        route.forward_headers == ForwardHeaders::All,
+        "compose contradicts forward_headers \"all\": the shared page is rendered without cookies",
+    );
+    tell(
+        "store_set_cookie",
+        route.store_set_cookie,
+        "compose contradicts store_set_cookie: everyone would get one visitor's cookie",
+    );
+    tell(
+        "visitor_cache_control",
+        route.visitor_cache_control.is_some(),
+        "compose contradicts visitor_cache_control: a composed page is its visitor's alone",
+    );
+    tell(
+        "key_cookies",
+        route.key_cookies.iter().any(|name| own(&name)),
+        "compose contradicts a session or CSRF cookie, or messages, in key_cookies",
+    );
+}

@@ -1,0 +1,219 @@
+//! Composed pages: an answer for one visitor, made of a stored shell (docs/composition.md).
+//!
+//! Everything that is stored for a route that composes comes through here before it leaves. What
+//! can't be composed for a visitor is asked for whole, with a reason.
+
+use std::rc::Rc;
+
+use crate::cache::admission::Admitted;
+use crate::cache::compose::field::Audience;
+use crate::cache::compose::pieces::{Leaf, Piece};
+use crate::cache::compose::shell::is_stored_shell;
+use crate::cache::compose::visitor::{Minted, NotComposed, Visitor, fields_of_head};
+use crate::control::log::Event;
+use crate::control::metrics::Counter;
+use crate::engine::compose::body::{Composed, Node};
+use crate::engine::context::{Context, Incoming};
+use crate::engine::fill::reader::BodyReader;
+use crate::engine::memory::StoredPage;
+use crate::engine::parts::Server;
+use crate::engine::port::Platform;
+use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
+use crate::engine::serve::response::{Answer, Body, LARGE_BODY, Shell};
+use crate::engine::serve::whole::Whole;
+use crate::http::Fields;
+
+impl<P: Platform> Server<P> {
+    /// Whether what is stored may be for a visitor who has a bypass cookie.
+    pub(super) fn is_for(&self, admitted: &Admitted<'_>, page: &StoredPage<P::Chunk>) -> bool {
+        !admitted.known
+            || (is_stored_shell(&page.entry)
+                && page
+                    .places(P::bytes)
+                    .is_none_or(|places| places.field.audience == Audience::All))
+    }
+
+    /// What a visitor gets of an answer that may be a shell, or may be for others.
+    pub(super) async fn composed(
+        &self,
+        incoming: Incoming<P>,
+        admitted: &Admitted<'_>,
+        answer: Answer<P>,
+    ) -> Answer<P> {
+        let Answer { body: Body::Shell(Shell(page)), cache_status, .. } = answer else {
+            if admitted.known && answer.shared {
+                return self.whole(incoming, admitted, &Whole::Known).await;
+            }
+            return answer;
+        };
+        match self.compose(&incoming, admitted, &page).await {
+            Ok(Made { fields, body, detail }) => {
+                self.context.count(Counter::Composed);
+                let cache_status = match detail {
+                    Some(detail) => cache_status.detail(detail),
+                    None => cache_status,
+                };
+                Answer::new(200, fields, body, cache_status)
+            }
+            Err(NotComposed::Audience) => self.whole(incoming, admitted, &Whole::Known).await,
+            Err(why) => {
+                self.context.count(Counter::NotComposed);
+                let url = admitted.page.url();
+                self.context.log(&Event::NotComposed { url: &url, reason: why.as_str() });
+                self.whole(incoming, admitted, &Whole::NotComposed(why)).await
+            }
+        }
+    }
+
+    async fn compose(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+    ) -> Result<Made<P>, NotComposed> {
+        let request = &incoming.head;
+        let places = page.places(P::bytes).ok_or(NotComposed::Unreadable)?;
+        let (field, route) = (&places.field, &admitted.route);
+        let visitor = Visitor { request, known: admitted.known };
+        visitor.may_have(field)?;
+        if !field.shared.is_empty() {
+            return Err(NotComposed::Shared);
+        }
+        let (stored, own) = (&page.entry.fields, visitor.has_parts(field));
+        if admitted.head_only {
+            if own && field.gate {
+                return Err(NotComposed::Gate);
+            }
+            let fields = fields_of_head(stored, field, route, own);
+            return Ok(Made { fields, body: Body::Empty, detail: None });
+        }
+        let mut random = || self.context.platform.random();
+        let minted = Minted::new(field, &request.fields, own, &mut random);
+        let minted = minted.ok_or(NotComposed::Random)?;
+        let fields = minted.fields(stored, field, route, own);
+        let fields = fields.ok_or(NotComposed::Unreadable)?;
+        let mut filling = Filling { context: &self.context, page, minted };
+        if !own {
+            return filling.whole(&places.pieces, fields, None).ok_or(NotComposed::Random);
+        }
+        let late = !visitor.waits(field);
+        let (url, target) = (admitted.page.url(), admitted.page.path_and_query());
+        let asked = (&places, &filling.minted);
+        let asked = PersonalRequest::new(&self.context, incoming, (url, &target), asked, late);
+        let asked = asked.ok_or(NotComposed::Unreadable)?;
+        if late {
+            return filling
+                .streamed(&places.pieces, fields, asked)
+                .await
+                .ok_or(NotComposed::Random);
+        }
+        match asked.send().await {
+            Ok(own) => {
+                let mut fields = fields;
+                for line in &own.cookies {
+                    fields.append("set-cookie", line.as_str());
+                }
+                filling.whole(&places.pieces, fields, Some(&own)).ok_or(NotComposed::Random)
+            }
+            Err(_) if field.gate => Err(NotComposed::Gate),
+            Err(_) => {
+                let made = filling.whole(&places.pieces, fields, None);
+                let made = made.ok_or(NotComposed::Random)?;
+                Ok(Made { detail: Some("fragment-failed"), ..made })
+            }
+        }
+    }
+}
+
+/// An answer that was composed.
+struct Made<P: Platform> {
+    fields: Fields,
+    body: Body<P>,
+    detail: Option<&'static str>,
+}
+
+/// A page whose places are filled for one visitor.
+struct Filling<'a, P: Platform> {
+    context: &'a Context<P>,
+    page: &'a StoredPage<P::Chunk>,
+    minted: Minted,
+}
+
+impl<P: Platform> Filling<'_, P> {
+    /// The page in one piece: with the visitor's own parts, or with their fallbacks.
+    fn whole(
+        &mut self,
+        pieces: &[Piece],
+        mut fields: Fields,
+        own: Option<&OwnParts>,
+    ) -> Option<Made<P>> {
+        let mut chunks = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            match piece {
+                Piece::Leaf(leaf) => chunks.push(self.leaf(leaf)?),
+                Piece::Personal { part, fallback } => match own.and_then(|own| own.of(*part)) {
+                    Some(text) => chunks.push(P::chunk(text.as_bytes())),
+                    None => chunks.push(self.leaves(fallback)?),
+                },
+                Piece::Shared { fallback, .. } => chunks.push(self.leaves(fallback)?),
+            }
+        }
+        let body = P::concat(&chunks);
+        let length = P::length(&body) as u64;
+        fields.set("content-length", length.to_string());
+        let body = if length > LARGE_BODY {
+            Body::Fill(BodyReader::of_bytes(body, self.context.platform.now()))
+        } else {
+            Body::Whole(body)
+        };
+        Some(Made { fields, body, detail: None })
+    }
+
+    /// The page as it is sent: up to the first part at once, while the parts are asked for.
+    async fn streamed(
+        &mut self,
+        pieces: &[Piece],
+        fields: Fields,
+        asked: PersonalRequest<P>,
+    ) -> Option<Made<P>> {
+        let once = Once::new(asked.send());
+        let mut nodes = Vec::with_capacity(pieces.len());
+        for piece in pieces {
+            nodes.push(match piece {
+                Piece::Leaf(leaf) => Node::Ready(self.leaf(leaf)?),
+                Piece::Shared { fallback, .. } => Node::Ready(self.leaves(fallback)?),
+                Piece::Personal { part, fallback } => {
+                    let (once, part) = (Rc::clone(&once), *part);
+                    let fallback = self.leaves(fallback)?;
+                    Node::Place(Box::pin(async move {
+                        let own = once.wait().await;
+                        let text = own.as_ref().as_ref().ok().and_then(|own| own.of(part));
+                        vec![Node::Ready(match text {
+                            Some(text) => P::chunk(text.as_bytes()),
+                            None => fallback,
+                        })]
+                    }))
+                }
+            });
+        }
+        let mut body = Composed::new(Box::pin(futures_util::stream::iter([Ok(nodes)])));
+        body.begin().await;
+        Some(Made { fields, body: Body::Composed(body), detail: None })
+    }
+
+    fn leaves(&mut self, leaves: &[Leaf]) -> Option<P::Chunk> {
+        let chunks: Option<Vec<P::Chunk>> = leaves.iter().map(|leaf| self.leaf(leaf)).collect();
+        Some(P::concat(&chunks?))
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> Option<P::Chunk> {
+        Some(match leaf {
+            Leaf::Text(range) => P::slice(&self.page.body, range.start as u64, range.end as u64),
+            Leaf::Token(number) => {
+                let mut random = || self.context.platform.random();
+                P::chunk(self.minted.token(*number, &mut random)?.as_bytes())
+            }
+            Leaf::Nonce => P::chunk(self.minted.nonce()?.as_bytes()),
+        })
+    }
+}
