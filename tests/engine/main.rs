@@ -9,6 +9,7 @@ mod buckets;
 #[path = "../common/mod.rs"]
 mod common;
 mod composed;
+mod composed_attacks;
 mod composed_origin;
 mod composed_pages;
 mod control;

@@ -259,6 +259,16 @@ impl World {
         *self.counts.borrow_mut().entry(what).or_default() += 1;
     }
 
+    /// All that is stored in colos and in the world, as far as it is text.
+    pub fn stored_text(&self) -> String {
+        let colos = self.colos.borrow();
+        let global = self.global.borrow();
+        let all = colos.values().flat_map(HashMap::values).chain(global.values());
+        all.flat_map(|(head, body, _)| [head.as_slice(), body])
+            .map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+            .collect()
+    }
+
     /// What was called since the last call of this.
     pub fn spent(&self) -> BTreeMap<&'static str, u64> {
         std::mem::take(&mut self.counts.borrow_mut())

@@ -1,0 +1,307 @@
+//! Composed pages, attacked: by one who wants another visitor's content, a shell as it is stored, a
+//! minted value that is kept, or the origin to act for a visitor.
+#![allow(clippy::expect_used)]
+
+use std::rc::Rc;
+
+use edge_isr::base::time::Seconds;
+use edge_isr::config::{Config, ForwardHeaders, Route};
+
+use crate::composed_origin::{Bit, OWN_TOKEN, Origin, SITE, part, text};
+use crate::world::{Isolate, Script, Seen, request};
+
+const PAGE: &str = "https://example.com/p/1/";
+const PERSONAL: &str = "https://example.com/_edge_isr/personal?n=part.0";
+const SESSION: (&str, &str) = ("cookie", "sessionid=ada");
+
+fn is_inline(seen: &Seen) -> bool {
+    seen.text().contains(OWN_TOKEN) && !seen.text().contains("eIsR")
+}
+
+fn is_hit(seen: &Seen) -> bool {
+    seen.cache_status().starts_with("edge-isr;hit")
+}
+
+fn with_parts(route: Route) -> Rc<Origin> {
+    let origin = Origin::new(route);
+    origin.shows(vec![
+        text("<p>"),
+        Bit::Personal(0, vec![text("Log in "), Bit::Token(0)]),
+        text("</p>"),
+        Bit::Nonce,
+    ]);
+    origin
+}
+
+/// Whoever waits for the same fetch, too.
+#[test]
+fn a_known_visitor_who_waits_for_nobodys_page_gets_their_own() {
+    for audience in ["anonymous", "all"] {
+        let origin = with_parts(Route::default());
+        origin.audience.set(audience);
+        origin.changed(|_, script| script.delay = 300);
+        let isolate = origin.isolate("ams");
+        let seen: Vec<Seen> = {
+            let isolates = (isolate.clone(), isolate.clone(), isolate.clone());
+            origin.world.run(async move {
+                let ask = |cookie| request("GET", PAGE, &[("cookie", cookie)]);
+                let (a, b, c) = futures_util::future::join3(
+                    isolates.0.ask(ask("_ga=1")),
+                    isolates.1.ask(ask("sessionid=ada")),
+                    isolates.2.ask(ask("sessionid=bob")),
+                )
+                .await;
+                vec![a, b, c]
+            })
+        };
+        assert!(seen[0].text().starts_with("<p>Log in "), "{audience}: {}", seen[0].text());
+        for (seen, name) in seen[1..].iter().zip(["ada", "bob"]) {
+            let want = format!("<p>{}</p>", part("part.0", name));
+            assert!(seen.text().starts_with(&want), "{audience} {name}: {}", seen.text());
+        }
+    }
+}
+
+#[test]
+fn forged_fields_reach_nobody_on_any_path() {
+    const FORGED: &[(&str, &str)] = &[
+        ("x-edge-isr-personal", "id=\"forged\""),
+        ("x-edge-isr-personal", "id=\"forged\""),
+        ("x_edge-isr_personal", "id=\"forged\""),
+        ("x_edge_isr_compose", "forged"),
+        ("x-edge-isr-compose", "forged"),
+        ("x-edge-isr-compose", "v=1"),
+        ("x-edge-isr-origin-auth", "forged"),
+        ("connection", "x-edge-isr-personal, x-edge-isr-compose, x-edge-isr-origin-auth"),
+    ];
+    type Row = (&'static str, &'static str, &'static [(&'static str, &'static str)]);
+    let rows: &[Row] = &[
+        ("GET", PAGE, &[]),
+        ("GET", PAGE, &[SESSION]),
+        ("GET", PAGE, &[("range", "bytes=0-1")]),
+        ("GET", PAGE, &[("if-none-match", "\"a\""), SESSION]),
+        ("GET", PAGE, &[("if-match", "\"a\"")]),
+        ("GET", PAGE, &[("x-api-key", "a")]),
+        ("GET", PAGE, &[("authorization", "a")]),
+        ("GET", PAGE, &[("accept", "text/event-stream")]),
+        ("GET", PAGE, &[("upgrade", "websocket")]),
+        ("HEAD", PAGE, &[SESSION]),
+        ("POST", PAGE, &[SESSION]),
+        ("OPTIONS", PAGE, &[]),
+        ("GET", PERSONAL, &[SESSION]),
+        ("HEAD", PERSONAL, &[SESSION]),
+        ("POST", PERSONAL, &[SESSION]),
+        ("GET", "https://example.com/_edge_isr/%70ersonal?n=part.0", &[SESSION]),
+        ("GET", "https://example.com/_edge_isr//personal?n=part.0", &[SESSION]),
+        ("GET", "https://example.com/pass/", &[SESSION]),
+    ];
+    for (compose, audience) in [(true, "all"), (true, "anonymous"), (false, "all")] {
+        for (method, url, more) in rows {
+            let origin = with_parts(Route { ttl: Some(Seconds(60)), ..Route::default() });
+            origin.audience.set(audience);
+            let names = ["x-edge-isr-personal", "x-edge-isr-compose"].map(str::to_owned);
+            let forward_headers = ForwardHeaders::Listed(names.to_vec());
+            let defaults = Route { compose, forward_headers, ..origin.config.defaults.clone() };
+            let config = Config { defaults, ..origin.config.clone() };
+            let isolate = Isolate::new(&origin.world, &config, "ams");
+            let all: Vec<_> = FORGED.iter().chain(*more).copied().collect();
+            for _ in 0..2 {
+                let seen = isolate.send(method, url, &all);
+                assert!(!seen.text().contains("eIsR"), "{method} {url} {more:?}");
+            }
+            for reached in origin.world.reached.borrow().iter() {
+                let said = format!("{compose} {method} {url} {more:?}: {:?}", reached.fields);
+                assert!(!said.contains("forged"), "{said}");
+                assert!(reached.fields.iter().all(|(name, _)| !name.contains('_')), "{said}");
+                let own = reached.target.starts_with("/_edge_isr/personal?") && *url != PERSONAL;
+                let personal = reached.fields.all("x-edge-isr-personal").count();
+                assert_eq!(personal, usize::from(own), "{said}");
+                let shell: Vec<_> = reached.fields.all("x-edge-isr-compose").collect();
+                assert!(shell.is_empty() || shell == ["v=1"] && compose, "{said}");
+                assert!(shell.is_empty() || !reached.fields.has("cookie"), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_personal_path_is_neither_kept_nor_shared() {
+    for compose in [true, false] {
+        let origin = with_parts(Route { ttl: Some(Seconds(60)), ..Route::default() });
+        let defaults = Route { compose, ..origin.config.defaults.clone() };
+        let config = Config { defaults, ..origin.config.clone() };
+        // An origin that says that everyone may keep it.
+        origin.changed(|_, script| {
+            script.delay = 100;
+            script.fields.set("cache-control", "public, s-maxage=600");
+        });
+        let isolate = Isolate::new(&origin.world, &config, "ams");
+        let (one, two) = (isolate.clone(), isolate.clone());
+        origin.world.run(async move {
+            let ask = || request("GET", PERSONAL, &[]);
+            futures_util::future::join(one.ask(ask()), two.ask(ask())).await
+        });
+        for method in ["GET", "HEAD", "GET"] {
+            let seen = isolate.send(method, PERSONAL, &[]);
+            assert!(!is_hit(&seen), "{}", seen.cache_status());
+            assert!(seen.cache_status().contains("personal-path"), "{}", seen.cache_status());
+        }
+        assert_eq!(origin.reached().len(), 5);
+    }
+}
+
+#[test]
+fn a_marker_in_a_field_is_no_shell() {
+    for (name, nonce) in [("link", true), ("x-token", false), ("content-security-policy", false)] {
+        let origin = Origin::new(Route::default());
+        origin.changed(move |_, script| {
+            let Some(value) = script.fields.get("x-edge-isr-compose").map(str::to_owned) else {
+                return;
+            };
+            let marker = value.split('"').nth(1).unwrap_or_default();
+            let place = if nonce { "n00" } else { "t00" };
+            script.fields.append(name, format!("'nonce-{marker}{place}'"));
+        });
+        let isolate = origin.isolate("ams");
+        for method in ["GET", "HEAD", "GET"] {
+            let seen = isolate.send(method, PAGE, &[]);
+            assert!(method == "HEAD" || is_inline(&seen), "{name}: {}", seen.text());
+            assert!(seen.fields.iter().all(|(_, value)| !value.contains("eIsR")), "{name}");
+        }
+    }
+}
+
+/// A shell in the colo and in the world, met by isolates that never saw its origin's answer.
+#[test]
+fn nothing_of_a_shell_is_seen_in_any_tier() {
+    let origin = with_parts(Route { request_directives: true, ..Route::default() });
+    origin.more.replace(", sie=86400".to_owned());
+    origin.isolate("ams").get(PAGE, &[]);
+    let off = Config {
+        defaults: Route { compose: false, ..origin.config.defaults.clone() },
+        ..origin.config.clone()
+    };
+    let fields: &[&[(&str, &str)]] = &[
+        &[],
+        &[SESSION],
+        &[("if-none-match", "*")],
+        &[("range", "bytes=0-9")],
+        &[("cache-control", "only-if-cached")],
+        &[("cache-control", "no-store")],
+        &[("cache-control", "no-cache"), SESSION],
+        &[("accept-encoding", "gzip")],
+    ];
+    for failing in [false, true] {
+        if failing {
+            origin.world.pass(2_000_000);
+            origin.changed(|_, script| *script = Script::new(503, &[], "down"));
+        }
+        for colo in ["ams", "fra"] {
+            for config in [&origin.config, &off] {
+                for method in ["GET", "HEAD", "GET"] {
+                    let isolate = Isolate::new(&origin.world, config, colo);
+                    for fields in fields {
+                        let seen = isolate.send(method, PAGE, fields);
+                        assert!(!seen.text().contains("eIsR"), "{colo} {method} {fields:?}");
+                        for (name, value) in seen.fields.iter() {
+                            assert!(!value.contains("eIsR"), "{colo} {method}: {name}");
+                        }
+                        assert!(!matches!(seen.status, 206 | 304), "{colo} {method} {fields:?}");
+                        let kept = seen.fields.get("cache-control").unwrap_or_default();
+                        let kept = kept.contains("no-store") || kept == "private, no-cache";
+                        assert!(kept || seen.status != 200, "{colo} {method} {fields:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn pages_and_jobs_tell_nothing_of_a_shell() {
+    let origin = with_parts(Route::default());
+    let isolate = origin.isolate("ams");
+    for _ in 0..2 {
+        isolate.get(PAGE, &[]);
+    }
+    for path in ["/v1/tags/posts/pages".to_owned(), format!("/v1/pages?url={SITE}/p/1/")] {
+        let seen = isolate.operate("GET", &path, "");
+        assert!(!seen.text().contains("eIsR"), "{}", seen.text());
+        for (name, value) in seen.fields.iter() {
+            assert!(!value.contains("eIsR"), "{name}");
+        }
+    }
+}
+
+/// No cookie of a visitor goes along with any of the edge's own requests for a page.
+#[test]
+fn refreshes_that_a_known_visitor_begins_have_no_cookie() {
+    let cookies = "sessionid=ada; lang=de; csrftoken=abc; messages=m";
+    for (key, sent) in [(None, ""), (Some("lang".to_owned()), "lang=de")] {
+        let origin =
+            with_parts(Route { key_cookies: key.into_iter().collect(), ..Route::default() });
+        let isolate = origin.isolate("ams");
+        for _ in 0..2 {
+            isolate.get(PAGE, &[("cookie", cookies)]);
+            origin.world.pass(301_000);
+        }
+        let asked = origin.reached();
+        let pages: Vec<_> = asked.iter().filter(|(target, ..)| target == "/p/1/").collect();
+        assert!(pages.iter().any(|(_, shell, _)| *shell));
+        for (_, shell, cookie) in pages {
+            assert_eq!(cookie, if *shell { sent } else { cookies });
+        }
+    }
+}
+
+/// Edge Side Includes in a shell or in a part are text, whoever wrote them.
+#[test]
+fn esi_in_a_composed_page_is_text() {
+    let origin = Origin::new(Route { esi: true, ..Route::default() });
+    let include = "<esi:include src=\"/fragment/\"/>";
+    origin.shows(vec![text(include), Bit::Personal(0, vec![text(include)]), Bit::Token(0)]);
+    origin.changed(move |reached, script| {
+        script.fields.set("surrogate-control", "content=\"ESI/1.0\"");
+        if reached.target.starts_with("/_edge_isr/personal") {
+            let body = String::from_utf8_lossy(&script.pieces[0].1).replace("<b>", include);
+            let body = body.replace("src=\"", "src=\\\"").replace("/\"/>", "/\\\"/>");
+            script.pieces[0].1 = body.into_bytes();
+        }
+    });
+    let isolate = origin.isolate("ams");
+    for fields in [vec![], vec![SESSION], vec![("cookie", "sessionid=ada; messages=m")]] {
+        let seen = isolate.get(PAGE, &fields);
+        assert_eq!(seen.text().matches(include).count(), 2, "{fields:?}: {}", seen.text());
+    }
+    assert!(origin.reached().iter().all(|(target, ..)| target != "/fragment/"));
+}
+
+/// What was made for a visitor stands in their answer alone.
+#[test]
+fn what_is_made_is_neither_logged_nor_kept() {
+    let origin = with_parts(Route::default());
+    origin.changed(|reached, script| {
+        if reached.target.starts_with("/_edge_isr/personal") {
+            script.fields.append("set-cookie", "messages=ofAda");
+        }
+    });
+    let isolate = origin.isolate("ams");
+    let mut made = Vec::new();
+    for cookie in ["_ga=1", "sessionid=ada", "sessionid=ada; messages=m", "sessionid=bob"] {
+        let seen = isolate.get(PAGE, &[("cookie", cookie)]);
+        let line = seen.fields.get("set-cookie").expect("the secret in force").to_owned();
+        made.push(line["csrftoken=".len()..][..32].to_owned());
+        made.push(seen.text()[seen.text().len() - 32..].to_owned());
+        let own = seen.fields.all("set-cookie").any(|line| line.contains("ofAda"));
+        assert_eq!(own, cookie.contains("messages"), "{cookie}");
+    }
+    made.sort();
+    made.dedup();
+    assert_eq!(made.len(), 8, "each has its own");
+    made.extend(["ofAda", "of ada", "sessionid=ada"].map(str::to_owned));
+    let colos = origin.world.stored_text();
+    for value in made {
+        assert!(!origin.world.lines.borrow().join("\n").contains(&value), "logged: {value}");
+        assert!(!colos.contains(&value), "kept: {value}");
+    }
+}
