@@ -305,3 +305,40 @@ fn what_is_made_is_neither_logged_nor_kept() {
         assert!(!colos.contains(&value), "kept: {value}");
     }
 }
+
+/// What the origin says to those who are nobody tells nothing of what a known visitor gets.
+#[test]
+fn what_is_not_stored_of_nobody_is_no_answer_for_a_known_visitor() {
+    type Answer = fn() -> Script;
+    let rows: [(&str, Answer); 6] = [
+        ("maintenance for all but staff", || Script::new(503, &[], "down")),
+        ("a limit", || Script::new(429, &[("retry-after", "60")], "slow down")),
+        ("a large page, as it says", || {
+            let large = "x".repeat(3_000);
+            let length = [("cache-control", "s-maxage=60"), ("content-length", "3000")];
+            Script::new(200, &length, &large)
+        }),
+        ("a large page", || {
+            let mut script = Script::new(200, &[("cache-control", "s-maxage=60")], "x");
+            script.pieces.push((50, vec![b'x'; 3_000]));
+            script
+        }),
+        ("a redirect to the log-in", || Script::new(302, &[("location", "/in/")], "")),
+        ("a page that only some may see", || Script::new(404, &[], "")),
+    ];
+    for (what, answer) in rows {
+        let origin = Origin::new(Route::default());
+        origin.changed(move |reached, script| {
+            if !reached.fields.has("cookie") {
+                *script = answer();
+            }
+        });
+        let config = Config { max_body: 1_000, ..origin.config.clone() };
+        let isolate = Isolate::new(&origin.world, &config, "ams");
+        for _ in 0..3 {
+            let seen = isolate.get(PAGE, &[SESSION]);
+            assert!(is_inline(&seen), "{what}: {} {}", seen.status, seen.cache_status());
+            isolate.get(PAGE, &[]);
+        }
+    }
+}

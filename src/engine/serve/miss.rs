@@ -223,7 +223,9 @@ impl<P: Platform> Server<P> {
         let may_be_shell = admitted.route.compose && answer.response.head.status == 200;
         let whole = self.context.left_out(&incoming, admitted) == LeftOut::Nothing && !may_be_shell;
         let of_the_size = answer.reason.is_of_the_size() && !is_shell(&answer.response.head.fields);
-        if whole || of_the_size || is_of_the_moment(answer.response.head.status) {
+        let enough = whole || of_the_size || is_of_the_moment(answer.response.head.status);
+        // A page of nobody's is none for whom the site knows.
+        if enough && !admitted.known {
             // The origin was asked with GET; a HEAD has no body.
             let passed = self.passed(Ok(answer.response), &admitted.route, cache_status);
             return self.as_asked(admitted, passed);
