@@ -27,7 +27,7 @@ use crate::http::{Fields, RequestHead, ResponseHead, cookie};
 use super::admitted::Admitted;
 use super::compose;
 use super::compose::field::compose_field;
-use super::compose::shell::{as_public, is_head_of_shell, is_shell};
+use super::compose::shell::{as_public, is_head_of_shell, is_shell, may_have_been_shell};
 use super::errors::is_edge_failure;
 use super::freshness::{freshness, initial_age};
 use super::media::contradicts;
@@ -95,6 +95,9 @@ pub fn storage_of_range(input: &StorageInput<'_>) -> Storage {
 pub fn storage(input: &StorageInput<'_>) -> Storage {
     if is_shell(&input.response.fields) {
         return shell(input).map_or_else(Storage::Refuse, Storage::Store);
+    }
+    if input.admitted.route.compose && may_have_been_shell(input.response) {
+        return Storage::Refuse(NoStore::NoStoreDirective);
     }
     match decide(input) {
         Ok((storable, None)) => Storage::Store(storable),

@@ -342,3 +342,29 @@ fn what_is_not_stored_of_nobody_is_no_answer_for_a_known_visitor() {
         }
     }
 }
+
+/// Freshness of a shell stands in its field alone, and what lost that field is no page.
+#[test]
+fn caches_before_the_origin_can_not_make_a_shell_public() {
+    for field in ["cdn-cache-control", "cloudflare-cdn-cache-control", "surrogate-control"] {
+        let origin =
+            Origin::new(Route { ttl: Some(Seconds(60)), heuristics: true, ..Route::default() });
+        origin.changed(move |_, script| script.fields.set(field, "max-age=86400"));
+        let isolate = origin.isolate("ams");
+        let seen = isolate.get(PAGE, &[]);
+        assert!(seen.text().starts_with("<form>") && !is_inline(&seen));
+        origin.world.pass(1_000);
+        let seen = isolate.get(PAGE, &[]);
+        assert!(seen.cache_status().contains("ttl=299"), "{field}: {}", seen.cache_status());
+        assert!(seen.fields.get(field).is_none_or(|value| value == "no-store"), "{field}");
+        // The same, and the field is lost.
+        origin.changed(move |_, script| {
+            script.fields.set(field, "max-age=86400");
+            script.fields.remove("x-edge-isr-compose");
+        });
+        for _ in 0..2 {
+            let seen = isolate.get(&format!("{SITE}/p/2/"), &[]);
+            assert!(is_inline(&seen), "{field}: {}", seen.text());
+        }
+    }
+}

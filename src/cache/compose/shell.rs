@@ -20,6 +20,7 @@ pub const KEEPING: &[&str] = &[
     "accept-ranges",
     "cache-control",
     "cdn-cache-control",
+    "cloudflare-cdn-cache-control",
     "content-digest",
     "content-length",
     "content-md5",
@@ -51,18 +52,28 @@ pub fn nonce_place(field: &ComposeField) -> String {
     format!("{}n00", field.marker)
 }
 
+/// Whether an answer to a request for a shell may be one whose field was lost on its way, whatever
+/// caches were told since: a shell says that nobody may keep it.
+#[must_use]
+pub fn may_have_been_shell(response: &ResponseHead) -> bool {
+    response.status == 200 && is_kept_by_nobody(&response.fields)
+}
+
+fn is_kept_by_nobody(fields: &Fields) -> bool {
+    let directives = ResponseDirectives::of(fields, "cache-control");
+    directives.no_store && directives.private == FieldScope::Whole
+}
+
 /// Whether the head of an answer is one that a shell can have.
 #[must_use]
 pub fn is_head_of_shell(response: &ResponseHead, field: &ComposeField) -> bool {
     let fields = &response.fields;
-    let directives = ResponseDirectives::of(fields, "cache-control");
-    let kept_by_nobody = directives.no_store && directives.private == FieldScope::Whole;
     let coded = fields
         .all("content-encoding")
         .any(|coding| !matches!(trim(coding).to_ascii_lowercase().as_str(), "" | "identity"));
     let no_parts = field.personal.is_empty() && field.shared.is_empty();
     response.status == 200
-        && kept_by_nobody
+        && is_kept_by_nobody(fields)
         && !coded
         && !fields.has("set-cookie")
         && !fields.has("content-range")
