@@ -368,3 +368,22 @@ fn caches_before_the_origin_can_not_make_a_shell_public() {
         }
     }
 }
+
+/// Cookies by which the site knows a visitor, though the route does not.
+#[test]
+fn who_has_a_cookie_that_the_shell_names_is_not_one_of_the_anonymous() {
+    let origin = with_parts(Route::default());
+    origin.audience.set("anonymous");
+    origin.changed(|_, script| {
+        if let Some(value) = script.fields.get("x-edge-isr-compose") {
+            let value = value.replace("\"sessionid\"", "\"sid\"");
+            script.fields.set("x-edge-isr-compose", value);
+        }
+    });
+    let isolate = origin.isolate("ams");
+    isolate.get(PAGE, &[]);
+    origin.reached();
+    let seen = isolate.get(PAGE, &[("cookie", "sid=ada")]);
+    assert!(!is_hit(&seen), "{}", seen.cache_status());
+    assert_eq!(origin.reached(), [("/p/1/".to_owned(), false, "sid=ada".to_owned())]);
+}

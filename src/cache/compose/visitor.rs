@@ -64,11 +64,12 @@ impl Visitor<'_> {
     pub fn may_have(&self, field: &ComposeField) -> Result<(), NotComposed> {
         let Self { request, known } = *self;
         let covers = |cookie: &super::csrf::CsrfCookie| cookie.covers(&request.host, &request.path);
+        // The route's word for it, or the site's own.
+        let checked = known || has_cookie(&request.fields, &field.cookies);
         match field.audience {
-            Audience::Anonymous if known => return Err(NotComposed::Audience),
+            Audience::Anonymous if checked => return Err(NotComposed::Audience),
             Audience::Anonymous | Audience::All => {}
         }
-        let checked = known || has_cookie(&request.fields, &field.cookies);
         if field.gate && checked && field.personal.is_empty() {
             // There is no request by which its checks could be asked.
             return Err(NotComposed::Gate);
