@@ -75,8 +75,8 @@ pub(crate) fn at_once<P: Platform<Head = ReadyFields>>(
         Head::Made(fields) => fields,
     };
     let body = body.map_or(Body::Empty, Body::Whole);
-    let (problem, esi, shared) = (None, false, true);
-    Some(Answer { status, fields, body, cache_status, problem, esi, shared })
+    let (problem, esi, shared, composed) = (None, false, true, false);
+    Some(Answer { status, fields, body, cache_status, problem, esi, shared, composed })
 }
 
 /// Answers a visitor: at once where that can be done.

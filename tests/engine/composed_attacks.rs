@@ -387,3 +387,26 @@ fn who_has_a_cookie_that_the_shell_names_is_not_one_of_the_anonymous() {
     assert!(!is_hit(&seen), "{}", seen.cache_status());
     assert_eq!(origin.reached(), [("/p/1/".to_owned(), false, "sid=ada".to_owned())]);
 }
+
+/// A token in a fragment would have no cookie, and be kept for as long as the page around it.
+#[test]
+fn a_composed_page_is_no_fragment() {
+    let origin = Origin::new(Route { esi: true, ..Route::default() });
+    origin.changed(|reached, script| {
+        if reached.target == "/outer/" {
+            let fields = [
+                ("cache-control", "max-age=600"),
+                ("surrogate-control", "max-age=300, content=\"ESI/1.0\""),
+                ("content-type", "text/html; charset=utf-8"),
+            ];
+            let body = "[<esi:include src=\"/p/1/\"/>]";
+            *script = Script::new(200, &fields, body);
+        }
+    });
+    let isolate = origin.isolate("ams");
+    for _ in 0..2 {
+        let seen = isolate.get(&format!("{SITE}/outer/"), &[]);
+        assert_eq!(seen.text(), "[]", "{}", seen.cache_status());
+    }
+    assert!(origin.world.lines.borrow().iter().any(|line| line.contains("fragment-composed")));
+}

@@ -53,7 +53,7 @@ impl<P: Platform> Server<P> {
                     Some(detail) => cache_status.detail(detail),
                     None => cache_status,
                 };
-                Answer::new(200, fields, body, cache_status)
+                Answer { composed: true, ..Answer::new(200, fields, body, cache_status) }
             }
             Err(NotComposed::Audience) => self.whole(incoming, admitted, &Whole::Known).await,
             Err(why) => {

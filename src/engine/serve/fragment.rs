@@ -44,6 +44,9 @@ pub(super) enum FragmentError {
     Charset,
     /// It is coded, although a plain body was asked for.
     Coding,
+    /// It is a composed page: what is made in it has no cookie and no policy here, and would be
+    /// kept with the page around it.
+    Composed,
 }
 
 impl FragmentError {
@@ -61,6 +64,7 @@ impl FragmentError {
             Self::MediaType => "fragment-media-type",
             Self::Charset => "fragment-charset",
             Self::Coding => "fragment-coding",
+            Self::Composed => "fragment-composed",
         }
     }
 }
@@ -129,6 +133,9 @@ impl<P: Platform> Server<P> {
         // A redirect leads a visitor somewhere else, and has no place in a page.
         if !matches!(answer.status, 200..=205 | 207..=299) {
             return Err(FragmentError::Status);
+        }
+        if answer.composed {
+            return Err(FragmentError::Composed);
         }
         check(&answer.fields, charset)?;
         let too_large = |length: usize| length > MAX_FRAGMENT_BYTES;

@@ -38,6 +38,8 @@ pub struct Answer<P: Platform> {
     pub esi: bool,
     /// Everyone who asks gets it: it is stored, or comes of a fill.
     pub shared: bool,
+    /// It was composed for this request.
+    pub composed: bool,
 }
 
 /// A shell that is not what was asked for.
@@ -305,7 +307,7 @@ impl<P: Platform> Answer<P> {
     #[must_use]
     pub fn new(status: u16, mut fields: Fields, body: Body<P>, cache_status: CacheStatus) -> Self {
         cache_status.append_to(&mut fields);
-        let (problem, esi, shared) = (None, false, false);
-        Self { status, fields, body, cache_status, problem, esi, shared }
+        let (problem, esi, shared, composed) = (None, false, false, false);
+        Self { status, fields, body, cache_status, problem, esi, shared, composed }
     }
 }
