@@ -640,6 +640,10 @@ fn what_contradicts_composed_pages_is_named() {
         let problems = parse_config(&split).unwrap_err();
         assert!(problems.iter().any(|problem| problem.path == "routes[0].compose"), "{split}");
     }
+    let both = "{\"defaults\": {\"compose\": true, \"key_cookies\": [\"sid_1\"],
+        \"bypass_cookies\": [\"sid_*\"]}}";
+    let problems = parse_config(both).unwrap_err();
+    assert!(problems.iter().any(|problem| problem.path == "defaults.key_cookies"), "{problems:?}");
     let good = "{\"defaults\": {\"compose\": true, \"key_cookies\": [\"django_language\"]}}";
     assert!(parse_config(good).expect("good").defaults.compose);
 }

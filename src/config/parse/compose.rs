@@ -3,6 +3,8 @@
 
 use crate::config::settings::{Action, ForwardHeaders, Route};
 
+use crate::http::cookie::matches;
+
 use super::reader::{Problems, Section};
 
 /// Cookies that say who a visitor is, as Django names them; others are known by these words.
@@ -44,5 +46,11 @@ pub(super) fn contradictions(section: &Section<'_>, route: &Route, problems: &mu
         "key_cookies",
         route.key_cookies.iter().any(|name| own(&name)),
         "compose contradicts a session or CSRF cookie, or messages, in key_cookies",
+    );
+    tell(
+        "key_cookies",
+        route.key_cookies.iter().any(|name| matches(name, &route.bypass_cookies)),
+        "compose contradicts one of bypass_cookies in key_cookies: the shared page is rendered \
+         without them",
     );
 }
