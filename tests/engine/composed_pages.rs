@@ -255,6 +255,28 @@ fn policies_and_places_have_one_fresh_nonce() {
 }
 
 #[test]
+fn a_post_invalidates_a_composed_page_and_its_sender_gets_hits_again() {
+    let origin = origin();
+    let (ams, fra) = (origin.isolate("ams"), origin.isolate("fra"));
+    for isolate in [&ams, &fra] {
+        token(&isolate.get(PAGE, &[]));
+        assert!(is_hit(&isolate.get(PAGE, &[])));
+    }
+    origin.shows(vec![text("new")]);
+    assert_eq!(ams.send("POST", PAGE, &[SESSION]).status, 200);
+    assert_eq!(ams.get(PAGE, &[SESSION]).text(), "new", "what was before is not for its sender");
+    for isolate in [&fra, &ams] {
+        origin.world.pass(3_000);
+        // Stale, and renewed meanwhile.
+        isolate.get(PAGE, &[SESSION]);
+        origin.world.pass(1_000);
+        let seen = isolate.get(PAGE, &[SESSION]);
+        assert!(is_hit(&seen), "{}", seen.cache_status());
+        assert_eq!(seen.text(), "new");
+    }
+}
+
+#[test]
 fn a_stale_shell_is_composed_too_and_refreshed_without_conditions() {
     let origin = origin();
     let isolate = origin.isolate("ams");

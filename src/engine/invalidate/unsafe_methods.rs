@@ -234,7 +234,10 @@ impl<P: Platform> Invalidator<P> {
         let plain = route.key_cookies.is_empty() && route.vary_on.is_empty();
         let few = addresses.len() <= MAX_ADDRESSES;
         let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
-        let key = |page: &Page| [CacheKey::new(page, []), CacheKey::new(page, passed_on)];
+        let compose = route.compose.then_some(("compose", "1"));
+        let passed_on = passed_on.into_iter().chain(compose);
+        let key =
+            |page: &Page| [CacheKey::new(page, compose), CacheKey::new(page, passed_on.clone())];
         (plain && few).then(|| {
             let mut keys: Vec<CacheKey> = addresses.iter().flat_map(key).collect();
             keys.dedup();
