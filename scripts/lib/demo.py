@@ -145,8 +145,8 @@ def interactive(blog, worker):
 
   1. Twice, and watch Cache-Status and the time:
        curl -s -o /dev/null -D - -w '%{{time_total}} s\\n' {worker.url}{POST}
-  2. Change that post's title in the admin, and reload the page in a private window (who is logged in
-     always gets a page of their own): the old one at once, the new one a moment later. Its tags:
+  2. Change that post's title in the admin, and reload the page: the old one at once, with your own
+     menu in it, and the new one a moment later. Its tags:
        curl -s -H 'Authorization: Bearer {token}' {worker.url}/__isr/v1/tags/post:1/pages
   3. Stop Django, and read on:
        kill {blog.process.pid}

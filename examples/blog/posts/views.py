@@ -23,6 +23,12 @@ def _page(request, posts):
     return Paginator(posts.select_related("category"), PER_PAGE).get_page(request.GET.get("page"))
 
 
+def _visible(request, posts, slug):
+    """The post of an address; a draft exists for staff only, and only there it is asked who reads."""
+    found = posts.published().filter(slug=slug).first()
+    return found or get_object_or_404(posts.visible_to(request.user), slug=slug)
+
+
 @require_safe
 @isr(tags=["posts", "categories"], compose=True)
 def home(request):
@@ -55,11 +61,8 @@ def search(request):
 @require_safe
 @isr(tags=["categories"], compose=True)
 def post(request, slug):
-    """One post with its comments; a draft exists for staff only, and only there it is asked who reads."""
-    posts = Post.objects.select_related("category")
-    found = posts.published().filter(slug=slug).first()
-    if found is None:
-        found = get_object_or_404(posts.visible_to(request.user), slug=slug)
+    """One post with its comments."""
+    found = _visible(request, Post.objects.select_related("category"), slug)
     request.edge_isr.add_tags(f"post:{found.pk}")
     return render(request, "posts/post.html", {"post": found, "comments": found.comments.all()})
 
@@ -74,9 +77,11 @@ def permalink(request, pk):
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
+@isr(tags=["categories"], compose=True)
 def comment(request, slug):
-    """The form for a comment has a page of its own: its CSRF token is for one visitor only."""
-    found = get_object_or_404(Post.objects.visible_to(request.user), slug=slug)
+    """The form for a comment: its page is kept, and the edge makes each visitor's CSRF token."""
+    found = _visible(request, Post.objects.all(), slug)
+    request.edge_isr.add_tags(f"post:{found.pk}")
     form = CommentForm(request.POST or None)
     if request.method == "POST" and form.is_valid():
         form.instance.post = found
