@@ -108,8 +108,15 @@ fn view(figures: &mut Vec<Figure>) {
     let buckets = (0..=u16::MAX)
         .map(|bucket| edge_isr::journal::delta::Bucket { bucket, epoch: Epoch(1), hard: Epoch(1) })
         .collect();
-    let delta =
-        Delta { since: None, to: Epoch(TARGETS), more: false, head: Epoch(TARGETS), rows, buckets };
+    let delta = Delta {
+        since: None,
+        to: Epoch(TARGETS),
+        more: false,
+        head: Epoch(TARGETS),
+        rows,
+        buckets,
+        reported: None,
+    };
     let before = resident();
     let mut view = View::new(100_000);
     view.apply(&delta, T0, true);
@@ -185,7 +192,11 @@ fn delta(figures: &mut Vec<Figure>) {
         let call = append(&format!("m{n}"), vec![Target::Tag(name("post", n))]);
         journal.handle(call, T0.plus(Millis(n * 100))).unwrap();
     }
-    let sync = JournalCall::Sync(SyncRequest { since: Some(Epoch(10_000)), seen: Epoch(10_000) });
+    let sync = JournalCall::Sync(SyncRequest {
+        since: Some(Epoch(10_000)),
+        seen: Epoch(10_000),
+        report: None,
+    });
     let reply = journal.handle(sync, T0.plus(Millis(1_100_000))).unwrap();
     let JournalReply::Delta(delta) = &reply else { panic!("{reply:?}") };
     assert_eq!(delta.rows.len(), 1_000);

@@ -161,7 +161,8 @@ fn invalidate_others(isolate: &Isolate, count: u64) {
     };
     let rows = (0..count).map(row).collect();
     let to = Epoch(since.map_or(1, |since| since.0 + 1));
-    let delta = Delta { since, to, more: false, head: to, rows, buckets: Vec::new() };
+    let delta =
+        Delta { since, to, more: false, head: to, rows, buckets: Vec::new(), reported: None };
     assert_eq!(state.view.apply(&delta, now, true), Applied::Whole);
 }
 

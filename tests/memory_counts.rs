@@ -186,7 +186,8 @@ fn view_counts(steps: &[(u64, u16, u8)]) -> Result<(), TestCaseError> {
             let bucket = Bucket { bucket: *count, epoch, hard: Epoch::ZERO };
             let buckets = if *kind % 4 == 1 { vec![bucket] } else { Vec::new() };
             let since = view.since();
-            let delta = Delta { since, to: epoch, more: false, head: epoch, rows, buckets };
+            let delta =
+                Delta { since, to: epoch, more: false, head: epoch, rows, buckets, reported: None };
             view.apply(&delta, Timestamp::ZERO, true);
         }
     }

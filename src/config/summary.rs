@@ -102,6 +102,22 @@ impl Serialize for ForwardHeaders {
 }
 
 impl Config {
+    /// The place of a route of these settings among the rules: their number for the defaults.
+    #[must_use]
+    pub fn place_of(&self, route: &Route) -> usize {
+        let place = self.routes.iter().position(|rule| std::ptr::eq(&rule.route, route));
+        place.unwrap_or(self.routes.len())
+    }
+
+    /// What the rule at a place is called: its host, if it has one, and its path.
+    #[must_use]
+    pub fn rule_name(&self, place: usize) -> String {
+        self.routes.get(place).map_or_else(
+            || "/*".to_owned(),
+            |rule| format!("{}{}", rule.host.as_deref().unwrap_or_default(), rule.path.as_str()),
+        )
+    }
+
     /// The settings in effect, in short.
     #[must_use]
     pub fn summary(&self) -> Summary {

@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 
 use crate::base::time::Millis;
 
+pub use super::gauges::Gauge;
+use super::gauges::{Family, GAUGES, Unit};
+
 /// Something that is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Counter {
@@ -115,43 +118,13 @@ pub enum Counter {
     BytesOrigin,
 }
 
-/// A value that goes up and down, set when metrics are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gauge {
-    /// The age of the view, in milliseconds.
-    ViewAge,
-    /// The newest epoch that the view knows.
-    ViewEpoch,
-    /// Targets that the view holds.
-    ViewTargets,
-    /// Bytes that the view takes.
-    ViewBytes,
-    /// Bytes of what is remembered of answers that can't be stored.
-    MarkBytes,
-    /// Responses in isolate memory.
-    MemoryEntries,
-    /// Bytes of their bodies.
-    MemoryBytes,
-    /// Fetches under way.
-    Fills,
-    /// Bytes that they hold.
-    FillBytes,
-    /// Origin requests that may be under way at once, at present.
-    OriginLimit,
-    /// Origin requests under way.
-    OriginRequests,
-    /// Requests that wait for one.
-    OriginWaiting,
-    /// Caches in front of the edge that do not take their deliveries.
-    FrontCachesFailing,
-    /// What is pending for all of them.
-    FrontCacheWaiting,
-    /// Shards that have pages of others.
-    ShardsMoving,
+/// The families of counters in order, each with its help.
+pub(super) fn families() -> Vec<(&'static str, &'static str)> {
+    let mut families: Vec<_> =
+        COUNTERS.iter().map(|(_, family, ..)| (family.0, family.2)).collect();
+    families.dedup();
+    families
 }
-
-/// A family: name, kind, help.
-type Family = (&'static str, &'static str, &'static str);
 
 const REQUESTS: Family = ("edge_isr_requests_total", "counter", "Visitors' requests by result.");
 const FILLS: Family = ("edge_isr_fills_total", "counter", "Fetches of pages by outcome.");
@@ -251,61 +224,6 @@ const COUNTERS: [(Counter, Family, &str, &str); 51] = [
     (Counter::BytesOrigin, BYTES, "source", "origin"),
 ];
 
-/// What a gauge counts in.
-enum Unit {
-    /// Whole things.
-    One,
-    /// Milliseconds, shown in seconds.
-    Milli,
-}
-
-/// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
-const GAUGES: [(Gauge, Family, Unit); 15] = [
-    (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
-    (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
-    (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
-    (Gauge::ViewBytes, ("edge_isr_view_bytes", "gauge", "Bytes the view takes."), Unit::One),
-    (Gauge::MarkBytes, ("edge_isr_mark_bytes", "gauge", "Bytes of hit-for-pass marks."), Unit::One),
-    (Gauge::MemoryEntries, ("edge_isr_memory_entries", "gauge", "Responses in memory."), Unit::One),
-    (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
-    (Gauge::Fills, ("edge_isr_fills", "gauge", "Fetches under way."), Unit::One),
-    (Gauge::FillBytes, ("edge_isr_fill_bytes", "gauge", "Bytes that fetches hold."), Unit::One),
-    (
-        Gauge::OriginLimit,
-        ("edge_isr_origin_limit", "gauge", "Origin requests that may be under way at once."),
-        Unit::One,
-    ),
-    (
-        Gauge::OriginRequests,
-        ("edge_isr_origin_requests", "gauge", "Origin requests under way."),
-        Unit::One,
-    ),
-    (
-        Gauge::OriginWaiting,
-        ("edge_isr_origin_waiting", "gauge", "Requests that wait for others to end."),
-        Unit::One,
-    ),
-    (
-        Gauge::FrontCachesFailing,
-        ("edge_isr_front_caches_failing", "gauge", "Front caches that take nothing."),
-        Unit::One,
-    ),
-    (
-        Gauge::FrontCacheWaiting,
-        (
-            "edge_isr_front_cache_waiting",
-            "gauge",
-            "Invalidations that front caches have still to take.",
-        ),
-        Unit::One,
-    ),
-    (
-        Gauge::ShardsMoving,
-        ("edge_isr_shards_moving", "gauge", "Shards that have pages of others."),
-        Unit::One,
-    ),
-];
-
 /// The counters and gauges of one isolate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Metrics {
@@ -330,6 +248,23 @@ impl Metrics {
     #[must_use]
     pub const fn counted(&self, counter: Counter) -> u64 {
         self.counters[counter as usize]
+    }
+
+    /// What a counter is called within its family.
+    #[must_use]
+    pub const fn name(counter: Counter) -> &'static str {
+        COUNTERS[counter as usize].3
+    }
+
+    /// What was counted since then, under names that other versions can add:
+    /// `family|label|value`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Vec<(String, u64)> {
+        let counted = COUNTERS.iter().map(|(counter, family, label, value)| {
+            let by = self.counted(*counter).saturating_sub(earlier.counted(*counter));
+            (format!("{}|{label}|{value}", family.0), by)
+        });
+        counted.filter(|(_, by)| *by > 0).collect()
     }
 
     /// Sets a gauge; one that is not set is not told.
@@ -377,7 +312,7 @@ fn head(text: &mut String, (name, kind, help): Family) {
 }
 
 /// A label's value: backslash, quote and line feed are escaped.
-fn escape(value: &str) -> String {
+pub(super) fn escape(value: &str) -> String {
     value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
 }
 

@@ -31,15 +31,19 @@
 pub mod auth;
 pub mod auth_error;
 pub mod carried;
+mod gauges;
 pub mod healthz;
 pub mod log;
+pub mod looking;
 pub mod metrics;
 pub mod problem;
 pub mod purge_apis;
+mod query;
 pub mod reply;
 pub mod revalidate;
 pub mod route;
 pub mod secret;
+pub mod site_metrics;
 pub mod targets;
 pub mod warm;
 

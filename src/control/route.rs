@@ -7,7 +7,11 @@ use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
 
 use super::auth::{MAX_ID_BYTES, TokenScope};
+use super::looking::StatsQuery;
 use super::problem::{Problem, ProblemKind};
+use super::query::{Query, decode};
+
+pub use super::query::{MAX_LIMIT, Paging, percent_decoded};
 
 /// A call to the control API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,8 +50,13 @@ pub enum ControlCall {
         /// The page's URL, as given; not checked yet.
         url: String,
     },
-    /// `GET metrics`.
-    Metrics,
+    /// `GET v1/stats`: what all isolates have counted.
+    Stats(StatsQuery),
+    /// `GET metrics`: of the site, or of the isolate that answers.
+    Metrics {
+        /// Whether the isolate's own are wanted.
+        isolate: bool,
+    },
     /// `GET healthz`.
     Healthz,
 }
@@ -64,7 +73,8 @@ impl ControlCall {
             | Self::JobEvents { .. }
             | Self::TagPages { .. }
             | Self::Pages { .. }
-            | Self::Metrics => Some(TokenScope::Read),
+            | Self::Stats(_)
+            | Self::Metrics { .. } => Some(TokenScope::Read),
             Self::Healthz => None,
         }
     }
@@ -87,25 +97,12 @@ impl ControlCall {
             Self::Replay { .. } => "replay",
             Self::TagPages { .. } => "tag-pages",
             Self::Pages { .. } => "pages",
-            Self::Metrics => "metrics",
+            Self::Stats(_) => "stats",
+            Self::Metrics { .. } => "metrics",
             Self::Healthz => "healthz",
         }
     }
 }
-
-/// Which part of a list.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Paging {
-    /// Where the last part ended, as its answer said; none for the first.
-    pub cursor: Option<String>,
-    /// The most rows wanted, 1 to [`MAX_LIMIT`].
-    pub limit: u32,
-}
-
-/// The most rows in one answer.
-pub const MAX_LIMIT: u32 = 1000;
-const DEFAULT_LIMIT: u32 = 100;
-const MAX_CURSOR_BYTES: usize = 512;
 
 /// The call that a request makes; none if it is not for the control API.
 #[must_use]
@@ -151,9 +148,17 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
                 }
             }
         }
-        "metrics" | "healthz" => {
+        "v1/stats" => {
             reading(&request.method)?;
-            Ok(if path == "metrics" { ControlCall::Metrics } else { ControlCall::Healthz })
+            StatsQuery::parse(&query).map(ControlCall::Stats)
+        }
+        "metrics" => {
+            reading(&request.method)?;
+            Ok(ControlCall::Metrics { isolate: query.get("isolate").is_some() })
+        }
+        "healthz" => {
+            reading(&request.method)?;
+            Ok(ControlCall::Healthz)
         }
         _ => Err(Problem::not_found("call")),
     }
@@ -224,92 +229,4 @@ fn allowed(is: bool, methods: &'static str) -> Result<(), Problem> {
     }
     let detail = format!("This call takes {methods}.");
     Err(Problem::new(ProblemKind::MethodNotAllowed, detail).allow(methods))
-}
-
-/// The parameters of a call's query, decoded.
-struct Query(Vec<(String, String)>);
-
-impl Query {
-    fn parse(text: &str) -> Result<Self, Problem> {
-        let mut rows: Vec<(String, String)> = Vec::new();
-        for pair in text.split('&').filter(|pair| !pair.is_empty()) {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let (Some(name), Some(value)) = (decode(name, true), decode(value, true)) else {
-                let detail = "The query is not percent-encoded UTF-8.";
-                return Err(Problem::new(ProblemKind::InvalidValue, detail));
-            };
-            if rows.iter().any(|(known, _)| *known == name) {
-                let detail = "A parameter is given twice.";
-                return Err(Problem::new(ProblemKind::Contradiction, detail).at(short(&name)));
-            }
-            rows.push((name, value));
-        }
-        Ok(Self(rows))
-    }
-
-    fn get(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    fn only(&self, names: &[&str]) -> Result<(), Problem> {
-        match self.0.iter().find(|(name, _)| !names.contains(&name.as_str())) {
-            None => Ok(()),
-            Some((name, _)) => {
-                let detail = format!("{} is not a parameter of this call.", short(name));
-                Err(Problem::new(ProblemKind::UnknownField, detail).at(short(name)))
-            }
-        }
-    }
-
-    fn paging(&self) -> Result<Paging, Problem> {
-        let limit = match self.get("limit") {
-            None => DEFAULT_LIMIT,
-            Some(text) => {
-                let digits = text.bytes().all(|b| b.is_ascii_digit());
-                let number = text.parse::<u32>().ok().filter(|_| digits);
-                number.filter(|n| (1..=MAX_LIMIT).contains(n)).ok_or_else(|| {
-                    let detail = format!("limit is a whole number from 1 to {MAX_LIMIT}.");
-                    Problem::new(ProblemKind::OutOfRange, detail).at("limit")
-                })?
-            }
-        };
-        let cursor = self.get("cursor").filter(|cursor| !cursor.is_empty());
-        if let Some(cursor) = cursor
-            && (cursor.len() > MAX_CURSOR_BYTES || !cursor.bytes().all(|b| b.is_ascii_graphic()))
-        {
-            let detail = "cursor is what the last answer gave as next.";
-            return Err(Problem::new(ProblemKind::InvalidValue, detail).at("cursor"));
-        }
-        Ok(Paging { cursor: cursor.map(str::to_owned), limit })
-    }
-}
-
-fn short(name: &str) -> String {
-    name.chars().take(64).collect()
-}
-
-/// A part of a path, percent-decoded (RFC 3986 §2.1). None for a broken escape or bytes that are
-/// not UTF-8.
-#[must_use]
-pub fn percent_decoded(text: &str) -> Option<String> {
-    decode(text, false)
-}
-
-/// Percent-decodes (RFC 3986 §2.1); in a query `+` is a space. None for a broken escape or bytes
-/// that are not UTF-8.
-fn decode(text: &str, plus: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            b'+' if plus => b' ',
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
 }

@@ -11,6 +11,7 @@ use crate::cache::key::CacheKey;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
 use crate::engine::bodies::Bodies;
+use crate::engine::counting::Counting;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::shared::{ReaderState, STALLED, SharedFill, WeakFill};
 use crate::engine::invalidate::changes::Changes;
@@ -58,6 +59,8 @@ pub struct Isolate<P: Platform> {
     pub journal_status: Option<(Timestamp, JournalStatus)>,
     /// Counters for `/metrics`.
     pub metrics: Metrics,
+    /// What is counted for the whole site's figures.
+    pub counting: Counting,
 }
 
 /// The part of `fill_memory` that bodies of requests may hold.
@@ -92,6 +95,7 @@ impl<P: Platform> Isolate<P> {
             uncacheable: Uncacheable::default(),
             journal_status: None,
             metrics: Metrics::default(),
+            counting: Counting::default(),
         }
     }
 

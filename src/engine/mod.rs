@@ -36,6 +36,7 @@
 pub mod bodies;
 pub mod compose;
 mod context;
+mod counting;
 pub mod fill;
 pub mod invalidate;
 pub mod isolate;

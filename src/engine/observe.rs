@@ -8,6 +8,7 @@ use crate::control::problem::Problem;
 use crate::engine::context::Context;
 use crate::engine::port::{CallError, OriginError, Platform, StoreError};
 use crate::index::{Refetch, SitemapFile, WarmTask};
+use crate::journal::report::Report;
 
 /// A tier of stores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,21 @@ impl<P: Platform> Context<P> {
             Some(Refetch::Changed) => self.count(Counter::RefetchChanged),
             Some(Refetch::Unchanged) => self.count(Counter::RefetchUnchanged),
             None => {}
+        }
+    }
+
+    /// What this isolate has counted, if it is time to tell the journal.
+    pub(super) fn report(&self) -> Option<Report> {
+        let platform = &self.platform;
+        let isolate = &mut *self.isolate().borrow_mut();
+        let place = (self.config(), platform.colo_name());
+        isolate.counting.report(&isolate.metrics, place, || platform.unique(), platform.now())
+    }
+
+    /// The journal has a report.
+    pub(super) fn reported(&self, number: Option<u64>) {
+        if let Some(number) = number {
+            self.isolate().borrow_mut().counting.reported(number);
         }
     }
 

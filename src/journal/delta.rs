@@ -39,6 +39,8 @@ pub struct Delta {
     pub rows: Vec<TargetRow>,
     /// The buckets.
     pub buckets: Vec<Bucket>,
+    /// The number of the asker's report that was taken with the call: for the asker alone.
+    pub reported: Option<u64>,
 }
 
 /// The journal's answer about some targets.
@@ -78,6 +80,8 @@ struct DeltaJson {
     rows: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     hard: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reported: Option<u64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -99,6 +103,7 @@ impl From<Delta> for DeltaJson {
             head: delta.more.then_some(delta.head),
             rows,
             hard: pack_hard(&delta.buckets),
+            reported: delta.reported,
         }
     }
 }
@@ -114,6 +119,7 @@ impl TryFrom<DeltaJson> for Delta {
             head: json.head.unwrap_or(json.to),
             rows,
             buckets,
+            reported: json.reported,
         })
     }
 }

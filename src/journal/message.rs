@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 use crate::journal::delta::{Delta, Found, hashes};
+use crate::journal::report::{Report, StatsReply, StatsRequest};
 
 /// What becomes of the entries of an invalidated target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -76,10 +77,15 @@ pub enum JournalCall {
     },
     /// How is the journal? Answered by [`JournalReply::Status`].
     Status,
+    /// What an object's isolate has counted, which asks for no news. Answered by
+    /// [`JournalReply::Reported`].
+    Report(Report),
+    /// What was counted in a time? Answered by [`JournalReply::Stats`].
+    Stats(StatsRequest),
 }
 
 /// Asks for what was invalidated after `since`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SyncRequest {
     /// The base; none for a snapshot.
     #[serde(default)]
@@ -88,6 +94,10 @@ pub struct SyncRequest {
     /// was restored.
     #[serde(default)]
     pub seen: Epoch,
+    /// What the asker has counted, if it is time to tell. [`Delta::reported`] says that it was
+    /// taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub report: Option<Report>,
 }
 
 /// Asks how some targets stand.
@@ -153,6 +163,13 @@ pub enum JournalReply {
     Done,
     /// To [`JournalCall::Status`].
     Status(JournalStatus),
+    /// To [`JournalCall::Report`]: it was counted, now or before.
+    Reported {
+        /// Its number.
+        number: u64,
+    },
+    /// To [`JournalCall::Stats`].
+    Stats(StatsReply),
 }
 
 impl JournalReply {
@@ -166,6 +183,8 @@ impl JournalReply {
             Self::Job { .. } => "job",
             Self::Done => "done",
             Self::Status(_) => "status",
+            Self::Reported { .. } => "reported",
+            Self::Stats(_) => "stats",
         }
     }
 }

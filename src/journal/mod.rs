@@ -31,9 +31,11 @@ mod in_progress;
 pub mod message;
 mod outbox;
 mod read;
+pub mod report;
 mod reshard;
 mod schema;
 mod state;
+pub mod stats;
 mod upkeep;
 pub mod view;
 
@@ -109,8 +111,19 @@ impl<S: Sql> Journal<S> {
         match call {
             JournalCall::Sync(request) => {
                 self.repair(request.seen, now)?;
-                let delta = read::delta(&self.sql, &self.config, self.state.head, request, now)?;
+                let (config, head) = (&self.config, self.state.head);
+                let mut delta = read::delta(&self.sql, config, head, request.since, now)?;
+                // Figures that can't be kept are no reason to hold back news.
+                let report = request.report.as_ref();
+                delta.reported = report.and_then(|it| stats::merge(&self.sql, it, now).ok());
                 Ok(JournalReply::Delta(delta))
+            }
+            JournalCall::Report(report) => {
+                let number = stats::merge(&self.sql, &report, now)?;
+                Ok(JournalReply::Reported { number })
+            }
+            JournalCall::Stats(request) => {
+                stats::told(&self.sql, &request, now).map(JournalReply::Stats)
             }
             JournalCall::Lookup(request) => {
                 self.repair(request.seen, now)?;

@@ -6,18 +6,17 @@ use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
 use crate::journal::delta::{Bucket, Delta, Found, TargetRow};
 
-use super::message::SyncRequest;
 use super::state::{JournalConfig, JournalError};
 
-/// What was invalidated after the request's base, and no less than in the last `shared_window`.
+/// What was invalidated after a base, and no less than in the last `shared_window`.
 pub(super) fn delta<S: Sql>(
     sql: &S,
     config: &JournalConfig,
     head: Epoch,
-    request: SyncRequest,
+    since: Option<Epoch>,
     now: Timestamp,
 ) -> Result<Delta, JournalError> {
-    let Some(since) = request.since else {
+    let Some(since) = since else {
         return Ok(page(sql, config.page_rows, head, None)?);
     };
     let window = now.minus(config.shared_window);
@@ -60,7 +59,7 @@ fn page<S: Sql>(
     }
     // In order of number they pack tighter.
     buckets.sort_by_key(|row| row.bucket);
-    Ok(Delta { since, to, more: to < head, head, rows, buckets })
+    Ok(Delta { since, to, more: to < head, head, rows, buckets, reported: None })
 }
 
 /// At most one row more than the limit, in order of epoch.

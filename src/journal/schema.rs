@@ -45,6 +45,12 @@ const TABLES: &[&str] = &[
         PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     // Shards that have still to be told their places, or to hand over pages of others.
     "CREATE TABLE IF NOT EXISTS move (shard INTEGER PRIMARY KEY, not_before INTEGER NOT NULL)",
+    // What isolates have counted, as JSON. span: 0 a minute, 1 an hour, 2 in all up to `at`.
+    "CREATE TABLE IF NOT EXISTS stats (span INTEGER NOT NULL, at INTEGER NOT NULL,
+        counts TEXT NOT NULL, PRIMARY KEY (span, at)) WITHOUT ROWID",
+    // The number of each isolate's last report.
+    "CREATE TABLE IF NOT EXISTS reporter (isolate TEXT PRIMARY KEY, number INTEGER NOT NULL,
+        at INTEGER NOT NULL) WITHOUT ROWID",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 

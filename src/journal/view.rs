@@ -146,7 +146,7 @@ impl View {
     /// The sync to send now.
     #[must_use]
     pub fn request(&self) -> SyncRequest {
-        SyncRequest { since: self.since.max(self.page), seen: self.highest_seen() }
+        SyncRequest { since: self.since.max(self.page), seen: self.highest_seen(), report: None }
     }
 
     /// Bytes that it takes in memory.

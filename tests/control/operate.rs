@@ -7,8 +7,10 @@ use edge_isr::control::healthz::{Health, HealthReason};
 use edge_isr::control::log::{Event, redact};
 use edge_isr::control::metrics::{Counter, Gauge, Metrics};
 use edge_isr::control::reply::{Accepted, FailedPage, JobReply, JobState, PagesReply, json};
+use edge_isr::control::site_metrics::{self, SiteFacts};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
 use edge_isr::front_caches::parse_config;
+use edge_isr::journal::report::{Counts, Kind, Sum};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -213,6 +215,61 @@ fn metrics_are_counted_and_rendered() {
     }
     assert!(!text.contains("edge_isr_view_epoch"), "a gauge that is not set is not told");
     assert!(text.ends_with('\n'));
+}
+
+#[test]
+fn the_sites_metrics_are_openmetrics_whatever_was_reported() {
+    let mut all = Counts::default();
+    let kind = |route: &str, result: &str, reason: &str| Kind {
+        route: route.into(),
+        result: result.into(),
+        reason: reason.into(),
+    };
+    let sum = |requests| Sum { requests, bytes: 0 };
+    all.count(kind("/a\"b\\c\nd", "hit", "<b>"), sum(3));
+    all.count_colo("AMS".into(), sum(3));
+    for (name, by) in [
+        ("edge_isr_requests_total|result|hit", 3),
+        ("edge_isr_joys_total|kind|big\"", 9),
+        ("edge_isr_no_label_total", 1),
+        ("other_total|a|b", 1),
+        ("edge_isr_x y_total|a|b", 1),
+        ("edge_isr_x_total|a\nb|c", 1),
+        ("edge_isr_gauge|a|b", 1),
+    ] {
+        all.count_counter(name.into(), by);
+    }
+    let facts = SiteFacts { version: "0.1.0".into(), isolates: 2, ..SiteFacts::default() };
+    let text = site_metrics::render(&all, &facts);
+    let lines: Vec<&str> = text.lines().collect();
+    for want in [
+        r#"edge_isr_info{version="0.1.0"} 1"#,
+        "# TYPE edge_isr_requests counter",
+        r#"edge_isr_requests_total{result="hit"} 3"#,
+        r#"edge_isr_joys_total{kind="big\""} 9"#,
+        r#"edge_isr_route_requests_total{route="/a\"b\\c\nd",result="hit",reason="<b>"} 3"#,
+        r#"edge_isr_colo_requests_total{colo="AMS"} 3"#,
+        "edge_isr_isolates 2",
+    ] {
+        assert!(lines.contains(&want), "{want} is not in\n{text}");
+    }
+    for not in ["other_total", "x y", "edge_isr_x_total", "edge_isr_gauge", "no_label"] {
+        assert!(!text.contains(not), "{not} is in\n{text}");
+    }
+    // Each family is named once, before its samples, and the text ends as it should.
+    let (mut family, mut families) = ("", vec![]);
+    for line in &lines {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap();
+            assert!(!families.contains(&family), "{line}");
+            families.push(family);
+        } else if !line.starts_with('#') {
+            assert!(line.starts_with(family), "{line}");
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+        }
+    }
+    assert_eq!(lines.iter().filter(|line| **line == "# EOF").count(), 1);
+    assert!(text.ends_with("\n# EOF\n"));
 }
 
 /// The text format: HELP and TYPE once for each family, before its samples, which stand together;

@@ -1,11 +1,14 @@
 //! Which control call a request is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+use edge_isr::base::time::Timestamp;
 use edge_isr::cache::tag::Tag;
 use edge_isr::control::auth::TokenScope;
+use edge_isr::control::looking::StatsQuery;
 use edge_isr::control::route::{ControlCall, Paging, route};
 use edge_isr::control::{Problem, ProblemKind};
 use edge_isr::http::{Fields, RequestHead};
+use edge_isr::journal::report::By;
 use proptest::prelude::*;
 
 fn request(method: &str, target: &str) -> RequestHead {
@@ -37,6 +40,11 @@ fn pages(tag: &str, cursor: Option<&str>, limit: u32) -> ControlCall {
     ControlCall::TagPages { tag: Tag::parse(tag).unwrap(), paging }
 }
 
+fn stats(from: Option<i64>, to: Option<i64>, by: By) -> ControlCall {
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+    ControlCall::Stats(StatsQuery { from: time(from), to: time(to), by })
+}
+
 #[test]
 fn every_call_is_known() {
     let rows = [
@@ -59,7 +67,10 @@ fn every_call_is_known() {
             "/__isr/v1/pages?url=https%3A%2F%2Fexample.com%2F%3Fa%3D1%26b",
             ControlCall::Pages { url: "https://example.com/?a=1&b".into() },
         ),
-        ("GET", "/__isr/metrics", ControlCall::Metrics),
+        ("GET", "/__isr/metrics", ControlCall::Metrics { isolate: false }),
+        ("GET", "/__isr/metrics?isolate", ControlCall::Metrics { isolate: true }),
+        ("GET", "/__isr/v1/stats", stats(None, None, By::Result)),
+        ("GET", "/__isr/v1/stats?by=colo&from=1&to=2", stats(Some(1), Some(2), By::Colo)),
         ("GET", "/__isr/healthz", ControlCall::Healthz),
         ("HEAD", "/__isr/healthz", ControlCall::Healthz),
     ];
@@ -126,6 +137,12 @@ fn wrong_calls_are_told_apart() {
         ("DELETE", "/__isr/v1/jobs/a", MethodNotAllowed, None),
         ("POST", "/__isr/v1/tags/a/pages", MethodNotAllowed, None),
         ("POST", "/__isr/metrics", MethodNotAllowed, None),
+        ("POST", "/__isr/v1/stats", MethodNotAllowed, None),
+        ("GET", "/__isr/v1/stats?by=host", InvalidValue, Some("by")),
+        ("GET", "/__isr/v1/stats?from=2&to=2", Contradiction, Some("from")),
+        ("GET", "/__isr/v1/stats?from=-1", InvalidValue, Some("from")),
+        ("GET", "/__isr/v1/stats?to=9999999999999999", InvalidValue, Some("to")),
+        ("GET", "/__isr/v1/stats?route=x", UnknownField, Some("route")),
         ("POST", "/__isr/v1/revalidate?soft=1", UnknownField, Some("soft")),
         ("GET", "/__isr/v1/tags/a/pages?page=2", UnknownField, Some("page")),
         ("GET", "/__isr/v1/tags//pages", InvalidValue, Some("tag")),
@@ -174,7 +191,8 @@ fn calls_need_their_scopes() {
         (ControlCall::JobEvents { id: "a".into() }, Some(TokenScope::Read)),
         (pages("a", None, 1), Some(TokenScope::Read)),
         (ControlCall::Pages { url: "a".into() }, Some(TokenScope::Read)),
-        (ControlCall::Metrics, Some(TokenScope::Read)),
+        (ControlCall::Metrics { isolate: false }, Some(TokenScope::Read)),
+        (stats(None, None, By::Route), Some(TokenScope::Read)),
         (ControlCall::Healthz, None),
     ];
     for (call, scope) in rows {

@@ -144,7 +144,7 @@ class Counted:
 
     def held(self):
         """Bytes that the isolate holds, as it counts them."""
-        text = self.edge.control("/__isr/metrics").text
+        text = self.edge.control("/__isr/metrics?isolate").text
         return int(re.search(r"^edge_isr_memory_bytes (\d+)$", text, re.MULTILINE)[1])
 
     def cost(self, name):

@@ -297,9 +297,35 @@ def test_health_needs_no_token(edge):
 
 def test_metrics_need_a_token(edge):
     assert edge.get("/__isr/metrics").status == 401
-    metrics = edge.control("/__isr/metrics")
-    assert metrics.status == 200
-    assert "# TYPE" in metrics.text
+    for view, kind in [("", "application/openmetrics-text"), ("?isolate", "text/plain")]:
+        metrics = edge.control("/__isr/metrics" + view)
+        assert metrics.status == 200
+        assert metrics.headers["content-type"].startswith(kind)
+        assert "# TYPE" in metrics.text
+    assert edge.get("/__isr/v1/stats").status == 401
+
+
+@pytest.mark.slow
+def test_the_sites_figures_are_what_visitors_did(edge, origin, path, tag):
+    """An isolate tells the journal once a minute, with a request that comes then."""
+    stored(edge, origin, path, tags=tag)
+
+    def told():
+        stats = json.loads(edge.control("/__isr/v1/stats?by=result&from=1").text)
+        return stats["totals"].get("hit", {"requests": 0})["requests"]
+
+    def hits(times):
+        for _ in range(times):
+            assert edge.get(path).hit
+
+    before = told()
+    hits(30)
+    # What other tests asked meanwhile is told too: no fewer, and all of it in the scrape.
+    wait_until(lambda: hits(1) or told() >= before + 30, 90, "the report", 2)
+    scrape = edge.control("/__isr/metrics").text
+    line = next(line for line in scrape.splitlines() if line.startswith('edge_isr_requests_total{result="hit"}'))
+    assert int(line.rsplit(" ", 1)[1]) >= before + 30
+    assert scrape.endswith("# EOF\n")
 
 
 def test_a_token_may_revalidate_without_a_signature(edge, origin, path, tag):

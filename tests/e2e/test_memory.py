@@ -62,7 +62,7 @@ class Isolate(Edge):
 
     def counted(self):
         """Bytes that it counts as held."""
-        text = self.control("/__isr/metrics").text
+        text = self.control("/__isr/metrics?isolate").text
         return sum(map(int, re.findall(r"^edge_isr_(?:memory|fill)_bytes (\d+)$", text, re.MULTILINE)))
 
 

@@ -194,7 +194,7 @@ fn a_damaged_invalidation_holds_up_no_other_and_makes_nothing_current() {
     assert_eq!(due[0].targets, [Target::All]);
     // A stamp that can't be read is never passed over: views hear nothing, and go blind.
     sql.exec("UPDATE stamp SET soft = 'x' WHERE name = 'a'", &[]).unwrap();
-    let request = SyncRequest { since: None, seen: Epoch::ZERO };
+    let request = SyncRequest { since: None, seen: Epoch::ZERO, report: None };
     let told = journal.handle(JournalCall::Sync(request), at(1_001));
     assert!(matches!(told, Err(JournalError::Sql(SqlError::Damaged(_)))), "{told:?}");
 }
@@ -233,7 +233,7 @@ fn a_full_journal_refuses_appends_whole_answers_readers_and_recovers() {
     assert!(is_full(&refused), "{refused:?}");
     // Nothing of it was recorded, and readers hear of all that was.
     assert_eq!(journal.head(), Epoch(given));
-    let request = SyncRequest { since: Some(Epoch(given - 1)), seen: Epoch(given) };
+    let request = SyncRequest { since: Some(Epoch(given - 1)), seen: Epoch(given), report: None };
     let told = journal.handle(JournalCall::Sync(request), at(given)).unwrap();
     let JournalReply::Delta(delta) = told else { panic!("{told:?}") };
     assert_eq!(delta.to, Epoch(given));

@@ -39,7 +39,7 @@ fn statuses(answers: &[Rc<RefCell<Option<Seen>>>]) -> Vec<u16> {
 }
 
 fn metric(isolate: &Isolate, name: &str) -> u64 {
-    let text = isolate.operate("GET", "/metrics", "").text();
+    let text = isolate.operate("GET", "/metrics?isolate", "").text();
     let line = text.lines().find_map(|line| line.strip_prefix(name));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).trim().parse().expect("a number")
 }

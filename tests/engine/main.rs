@@ -17,6 +17,7 @@ mod costs;
 mod error_page;
 mod esi;
 mod faults;
+mod figures;
 #[path = "../http_support/mod.rs"]
 mod http_support;
 mod invented;

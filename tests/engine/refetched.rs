@@ -27,7 +27,7 @@ fn page(body: &str, fields: &[(&str, &str)]) -> Script {
 }
 
 fn metric(isolate: &Isolate, content: &str) -> u64 {
-    let text = isolate.operate("GET", "/metrics", "").text();
+    let text = isolate.operate("GET", "/metrics?isolate", "").text();
     let name = format!("edge_isr_refetches_total{{content=\"{content}\"}} ");
     let line = text.lines().find_map(|line| line.strip_prefix(&name));
     line.unwrap_or_else(|| panic!("{name} in {text}")).parse().expect("a number")

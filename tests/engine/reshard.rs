@@ -100,10 +100,10 @@ fn pages_move_by_themselves_and_operators_see_it() {
             let told = before.max(after);
             let note = format!("{told} shards have pages that are to go to others");
             assert!(notes(&isolate).contains(&("resharding".to_owned(), note)));
-            let metrics = isolate.operate("GET", "/metrics", "").text();
+            let metrics = isolate.operate("GET", "/metrics?isolate", "").text();
             assert!(metrics.contains(&format!("\nedge_isr_shards_moving {told}\n")), "{metrics}");
             assert!(settle(&world, &isolate) > 1);
-            let metrics = isolate.operate("GET", "/metrics", "").text();
+            let metrics = isolate.operate("GET", "/metrics?isolate", "").text();
             assert!(metrics.contains("\nedge_isr_shards_moving 0\n"), "{metrics}");
             let lines = world.lines.borrow().join("\n");
             assert!(lines.contains("\"event\":\"resharding\""), "{lines}");

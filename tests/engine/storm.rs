@@ -135,7 +135,7 @@ fn a_journal_that_is_down_records_nothing_and_says_so() {
     assert_eq!(refused.fields.get("retry-after"), Some("1"));
     let lines = world.lines.borrow().join("\n");
     assert!(lines.contains(r#""event":"call-failed""#) && lines.contains(r#""object":"journal""#));
-    let metrics = isolate.operate("GET", "/metrics", "").text();
+    let metrics = isolate.operate("GET", "/metrics?isolate", "").text();
     let failed = "edge_isr_call_failures_total{object=\"journal\"} ";
     let count = metrics.lines().find_map(|line| line.strip_prefix(failed)).expect("the metric");
     assert_ne!(count, "0");

@@ -345,7 +345,7 @@ fn long_addresses_are_gathered_within_a_budget() {
         site.from("1.1.1.1", "POST", &url);
     }
     site.from("1.1.1.1", "POST", PAGE);
-    let metrics = site.ams.operate("GET", "/metrics", "").text();
+    let metrics = site.ams.operate("GET", "/metrics?isolate", "").text();
     let dropped = metrics.lines().find_map(|line| {
         line.strip_prefix("edge_isr_unsafe_method_pages_total{outcome=\"over-limit\"} ")
     });

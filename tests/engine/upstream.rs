@@ -168,7 +168,7 @@ fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     assert!(lines.contains(r#""event":"front-cache-failed""#), "{lines}");
     let head = request(
         "GET",
-        "https://a.example/__isr/metrics",
+        "https://a.example/__isr/metrics?isolate",
         &[("authorization", "Bearer a-reader-of-jobs")],
     );
     let reader = Secrets::parse("", "r:read:a-reader-of-jobs").unwrap();

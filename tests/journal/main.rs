@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod rules;
+mod stats;
 mod versions;
 mod view_golden;
 mod view_rules;

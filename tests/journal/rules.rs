@@ -56,7 +56,7 @@ fn add<S: Sql>(journal: &mut Journal<S>, append: Append, now: Timestamp) -> Appe
 }
 
 fn sync<S: Sql>(journal: &mut Journal<S>, since: Option<u64>, seen: u64, now: Timestamp) -> Delta {
-    let request = SyncRequest { since: since.map(Epoch), seen: Epoch(seen) };
+    let request = SyncRequest { since: since.map(Epoch), seen: Epoch(seen), report: None };
     match journal.handle(JournalCall::Sync(request), now).unwrap() {
         JournalReply::Delta(delta) => delta,
         other => panic!("{other:?}"),
@@ -125,14 +125,16 @@ fn refused_without_a_trace() {
         let got = journal.handle(JournalCall::Append(append), T0);
         assert_eq!(got, Err(want));
     }
-    let wild = SyncRequest { since: None, seen: Epoch(u64::MAX) };
+    let wild = SyncRequest { since: None, seen: Epoch(u64::MAX), report: None };
     assert_eq!(
         journal.handle(JournalCall::Sync(wild), T0),
         Err(JournalError::EpochOutOfRange(Epoch(u64::MAX)))
     );
-    let beyond = SyncRequest { since: None, seen: Epoch(MAX_EPOCH.0 - REPAIR_MARGIN + 1) };
+    let beyond =
+        SyncRequest { since: None, seen: Epoch(MAX_EPOCH.0 - REPAIR_MARGIN + 1), report: None };
+    let seen = beyond.seen;
     let refused = journal.handle(JournalCall::Sync(beyond), T0);
-    assert_eq!(refused, Err(JournalError::EpochOutOfRange(beyond.seen)));
+    assert_eq!(refused, Err(JournalError::EpochOutOfRange(seen)));
     assert_eq!(status(&mut journal).head, Epoch::ZERO);
     assert_eq!(status(&mut journal).fanouts_pending, 0);
     // The last one that leaves room for the margin is in range.

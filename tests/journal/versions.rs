@@ -199,8 +199,8 @@ impl Book {
     fn read(&mut self, millis: u64) {
         let targets = vec![tag("a").hash(), tag("b").hash(), Target::All.hash()];
         for call in [
-            JournalCall::Sync(SyncRequest { since: None, seen: Epoch::ZERO }),
-            JournalCall::Sync(SyncRequest { since: Some(Epoch(1)), seen: Epoch(2) }),
+            JournalCall::Sync(SyncRequest { since: None, seen: Epoch::ZERO, report: None }),
+            JournalCall::Sync(SyncRequest { since: Some(Epoch(1)), seen: Epoch(2), report: None }),
             JournalCall::Lookup(LookupRequest { targets, seen: Epoch::ZERO }),
             JournalCall::Job { id: "msg_1".to_owned() },
             JournalCall::Job { id: "nobody's".to_owned() },
@@ -242,7 +242,8 @@ impl Book {
         self.journal.run_due(at(100_000_000)).unwrap();
         self.read(100_000_001);
         self.journal.next_wake().unwrap();
-        let restored = JournalCall::Sync(SyncRequest { since: None, seen: Epoch(1_000) });
+        let restored =
+            JournalCall::Sync(SyncRequest { since: None, seen: Epoch(1_000), report: None });
         self.call(restored, 100_000_002);
     }
 }

@@ -28,6 +28,7 @@ fn version_1() {
                 },
             ],
             buckets: vec![Bucket { bucket: 65_535, epoch: Epoch(5), hard: Epoch(5) }],
+            reported: None,
         },
     };
     let golden = r#"{"asked":1700000000123,"delta":{"since":3,"to":300,"more":false,"rows":"AQIBAgMEBQYHCKwCAICgq/75Yv//////////AAQB//8DBQ"}}"#;

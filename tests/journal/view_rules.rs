@@ -35,6 +35,7 @@ fn delta(since: Option<u64>, to: u64, rows: Vec<TargetRow>) -> Delta {
         head: Epoch::ZERO,
         rows,
         buckets: vec![],
+        reported: None,
     }
 }
 
@@ -394,6 +395,7 @@ fn any_delta() -> impl Strategy<Value = Delta> {
             head: Epoch(to),
             rows,
             buckets,
+            reported: None,
         })
 }
 

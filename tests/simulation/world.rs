@@ -478,6 +478,8 @@ impl World {
             JournalCall::Sync(_)
             | JournalCall::Append(_)
             | JournalCall::Job { .. }
+            | JournalCall::Report(_)
+            | JournalCall::Stats(_)
             | JournalCall::Status => None,
         };
         self.watch.borrow_mut().count(reads.unwrap_or("journal"));

@@ -114,6 +114,8 @@ pub struct World {
     pub most_at_origin: Cell<u32>,
     pub lines: RefCell<Vec<String>>,
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
+    /// Whatever takes time takes none.
+    pub still: Cell<bool>,
     pub journal_down: Cell<bool>,
     /// How the next calls to objects fail, and whether they do what they were asked before.
     pub object_errors: RefCell<VecDeque<(bool, CallError)>>,
@@ -208,6 +210,7 @@ impl World {
             most_at_origin: Cell::new(0),
             lines: RefCell::default(),
             counts: RefCell::default(),
+            still: Cell::new(false),
             journal_down: Cell::new(false),
             object_errors: RefCell::default(),
             shards_down: Cell::new(false),
@@ -347,6 +350,7 @@ impl World {
     }
 
     fn sleep(self: &Rc<Self>, millis: u64) -> Sleep {
+        let millis = if self.still.get() { 0 } else { millis };
         Sleep { world: Rc::clone(self), at: self.now.get() + millis as i64, key: None }
     }
 
@@ -443,7 +447,9 @@ struct Sleep {
 impl Future for Sleep {
     type Output = ();
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
-        if self.world.now.get() >= self.at {
+        // Where time stands still, others have their turn all the same.
+        let turn = self.world.still.get() && self.key.is_none();
+        if self.world.now.get() >= self.at && !turn {
             return Poll::Ready(());
         }
         let key = self.key.unwrap_or((self.at, self.world.next()));

@@ -5,6 +5,7 @@ mod inspect;
 mod order;
 mod progress;
 mod purge;
+mod stats;
 mod workers_cache;
 
 use std::rc::Rc;
@@ -144,7 +145,9 @@ impl<P: Platform> Operator<P> {
             }
             (ControlCall::WorkersCache, _) => self.purge_workers_cache(&body).await,
             (ControlCall::Warm, _) => self.order_warms(&body).await,
-            (ControlCall::Metrics, _) => Ok(self.metrics().await),
+            (ControlCall::Metrics { isolate: true }, _) => Ok(self.metrics().await),
+            (ControlCall::Metrics { isolate: false }, _) => self.site_metrics().await,
+            (ControlCall::Stats(query), _) => self.stats(&query).await,
             (ControlCall::Healthz, _) => self.healthz(&head, guard).await,
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))

@@ -15,7 +15,7 @@ use crate::cache::key::{CacheKey, Selection};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::validation::not_modified;
 use crate::config::ForwardHeaders;
-use crate::control::metrics::Counter;
+use crate::control::metrics::{Counter, Metrics};
 use crate::engine::context::Engine;
 use crate::engine::fill::late::is_known_to_shard;
 use crate::engine::invalidate::sync::{is_due, max_lag};
@@ -97,7 +97,8 @@ impl<P: Platform> Engine<P> {
         let visit = Visit { admitted: &admitted, health, max_lag, now };
         let held = self.held(&mut head, unread, &admitted)?;
         let ttl = self.fresh(&head, &visit, &held.page)?;
-        self.answer_of(&Asked::of(&head, &admitted), held, ttl, now)
+        let rule = self.config().place_of(&admitted.route);
+        self.answer_of(&Asked::of(&head, &admitted), held, ttl, (rule, now))
     }
 
     /// How far the view can be relied on, if nothing has to be asked.
@@ -204,7 +205,7 @@ impl<P: Platform> Engine<P> {
         asked: &Asked<'_>,
         held: Held<P>,
         ttl: i64,
-        now: Timestamp,
+        (rule, now): (usize, Timestamp),
     ) -> Option<AtOnce<P>> {
         let entry = &held.page.entry;
         let not_modified = not_modified(asked.request, entry);
@@ -225,9 +226,11 @@ impl<P: Platform> Engine<P> {
             (entry.status, Head::Ready(head))
         };
         let body = with_body.then(|| held.page.body.clone());
-        let metrics = &mut self.isolate().borrow_mut().metrics;
-        metrics.count(Counter::Hit, 1);
-        metrics.count(Counter::BytesStored, body.as_ref().map_or(0, P::length) as u64);
+        let bytes = body.as_ref().map_or(0, P::length) as u64;
+        let isolate = &mut *self.isolate().borrow_mut();
+        isolate.metrics.count(Counter::Hit, 1);
+        isolate.metrics.count(Counter::BytesStored, bytes);
+        isolate.counting.count((Some(rule), Metrics::name(Counter::Hit), ""), bytes, now);
         Some(AtOnce { status, head, body, cache_status })
     }
 

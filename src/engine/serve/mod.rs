@@ -55,26 +55,35 @@ impl<P: Platform> Server<P> {
     /// The answer, as it is before anything is included.
     async fn answer(&self, incoming: Incoming<P>) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
-        let answer = self.decide(incoming).await;
+        let (answer, rule) = self.decide(incoming).await;
         let answer = answer.for_people(&head, &self.context.config().error_page);
-        self.count_answer(&answer);
+        self.count_answer(&answer, rule);
         if let Body::Fill(reader) = &answer.body {
             self.context.isolate().borrow_mut().watch_reader(reader);
         }
         answer
     }
 
-    async fn decide(&self, incoming: Incoming<P>) -> Answer<P> {
+    /// The answer, and the place of the rule that it came under.
+    async fn decide(&self, incoming: Incoming<P>) -> (Answer<P>, Option<usize>) {
         let request = Rc::clone(&incoming.head);
-        match admit(&request, self.context.config()) {
-            Admission::Refuse(refusal) => self.refused(&request, refusal),
-            Admission::Pass(pass) => self.pass(incoming, &pass).await,
+        let config = self.context.config();
+        match admit(&request, config) {
+            Admission::Refuse(refusal) => (self.refused(&request, refusal), None),
+            Admission::Pass(pass) => {
+                let answer = self.pass(incoming, &pass).await;
+                (answer, Some(config.place_of(pass.route)))
+            }
             Admission::Serve(admitted) if admitted.route.compose => {
                 let asked = incoming.share();
                 let answer = self.look_up(incoming, &admitted).await;
-                self.composed(asked, &admitted, answer).await
+                let answer = self.composed(asked, &admitted, answer).await;
+                (answer, Some(config.place_of(&admitted.route)))
             }
-            Admission::Serve(admitted) => self.look_up(incoming, &admitted).await,
+            Admission::Serve(admitted) => {
+                let answer = self.look_up(incoming, &admitted).await;
+                (answer, Some(config.place_of(&admitted.route)))
+            }
         }
     }
 
@@ -170,7 +179,7 @@ impl<P: Platform> Server<P> {
     }
 
     /// Counts an answer by what its Cache-Status says.
-    fn count_answer(&self, answer: &Answer<P>) {
+    fn count_answer(&self, answer: &Answer<P>, rule: Option<usize>) {
         let (status, cache_status) = (answer.status, &answer.cache_status);
         let counter = match (cache_status.hit, cache_status.fwd) {
             (true, _) if cache_status.ttl.is_some_and(|ttl| ttl < 0) => Counter::Stale,
@@ -187,18 +196,20 @@ impl<P: Platform> Server<P> {
                 _ => Counter::Miss,
             },
         };
-        let metrics: &mut Metrics = &mut self.context.isolate().borrow_mut().metrics;
-        metrics.count(counter, 1);
-        match (cache_status.hit, &answer.body) {
-            (true, Body::Whole(body)) => {
-                metrics.count(Counter::BytesStored, P::length(body) as u64);
-            }
+        let bytes = match (cache_status.hit, &answer.body) {
+            (true, Body::Whole(body)) => P::length(body) as u64,
             (true, Body::Fill(_)) => {
                 let length = answer.fields.get("content-length").and_then(|l| l.parse().ok());
-                metrics.count(Counter::BytesStored, length.unwrap_or(0));
+                length.unwrap_or(0)
             }
-            (true | false, _) => {}
-        }
+            (true | false, _) => 0,
+        };
+        let now = self.context.platform.now();
+        let isolate = &mut *self.context.isolate().borrow_mut();
+        isolate.metrics.count(counter, 1);
+        isolate.metrics.count(Counter::BytesStored, bytes);
+        let reason = cache_status.detail.as_deref().unwrap_or_default();
+        isolate.counting.count((rule, Metrics::name(counter), reason), bytes, now);
     }
 
     /// RFC 9111 §5.2.1.7: 504 where nothing stored may answer.

@@ -20,6 +20,7 @@ use crate::engine::parts::Warmer;
 use crate::engine::platform_limits::{ALARM, CONNECTIONS, FETCHES, SUBREQUESTS};
 use crate::engine::port::{CallError, Platform};
 use crate::index::{MoveTask, Shard, ShardCall, ShardError, ShardReply, WarmResult, WarmTask};
+use crate::journal::{JournalCall, JournalReply};
 
 /// How long one alarm begins new work.
 pub const SLICE: Millis = Millis(45_000);
@@ -129,13 +130,23 @@ enum Done {
     Beside(Result<(), ShardError>),
 }
 
-/// Works on the queue until it is empty, or the slice is over: as many warms at once as the shard
-/// gives out, and one step of an import, or of pages for another shard, beside them. Slow ones hold
-/// up no other, and an alarm ends in time whatever they do.
+/// Works on the queue until it is empty, or the slice is over; then tells the journal what was
+/// counted, once a minute at most.
 ///
 /// # Errors
 /// The shard's.
 pub async fn run_slice<P: Platform, S: Sql>(
+    shard_host: &ShardHost<S>,
+    warmer: &Warmer<P>,
+) -> Result<(), ShardError> {
+    let worked = work(shard_host, warmer).await;
+    warmer.tell_counts().await;
+    worked
+}
+
+/// As many warms at once as the shard gives out, and one step of an import, or of pages for another
+/// shard, beside them. Slow ones hold up no other, and an alarm ends in time whatever they do.
+async fn work<P: Platform, S: Sql>(
     shard_host: &ShardHost<S>,
     warmer: &Warmer<P>,
 ) -> Result<(), ShardError> {
@@ -259,6 +270,22 @@ fn note<P: Platform, S: Sql>(
 }
 
 impl<P: Platform> Warmer<P> {
+    /// Tells the journal what this object's isolate has counted, if it is time. What is not taken
+    /// now goes with the next.
+    async fn tell_counts(&self) {
+        let platform = &self.context.platform;
+        {
+            let isolate = &mut *self.context.isolate().borrow_mut();
+            isolate.counting.hasten(&isolate.metrics, platform.now());
+        }
+        let Some(report) = self.context.report() else { return };
+        match platform.journal(JournalCall::Report(report)).await {
+            Ok(JournalReply::Reported { number }) => self.context.reported(Some(number)),
+            Ok(_) => {}
+            Err(error) => self.context.journal_failed("report", &error),
+        }
+    }
+
     /// Hands pages over to their new shard.
     async fn hand_over<S: Sql>(
         &self,

@@ -1,0 +1,193 @@
+//! The figures of the whole site: what clients did, over many isolates, less what is stated.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::composed_origin::Origin;
+use crate::world::{Isolate, Reached, Script, Seen, World};
+use edge_isr::config::{Config, Route};
+use edge_isr::engine::port::CallError;
+use serde_json::{Value, json};
+
+fn config() -> Config {
+    let settings = json!({"shards": 2, "warm_rate": 10_000, "routes": [
+        {"path": "/account/*", "action": "bypass"},
+        {"path": "/shop/*", "host": "example.com"},
+    ]});
+    edge_isr::front_caches::parse_config(&settings.to_string()).expect("settings")
+}
+
+fn site() -> (Rc<World>, Vec<Isolate>) {
+    let world = World::new(&config());
+    world.origin(|reached: &Reached| {
+        let fields = [("cdn-cache-control", "max-age=86400"), ("x-edge-isr-tags", "all")];
+        Ok(match reached.target.as_str() {
+            "/private" => Script::new(200, &[("cache-control", "private")], "yours"),
+            other => Script::new(200, &fields, other),
+        })
+    });
+    let isolates = ["ams", "ams", "fra", "nrt"].map(|colo| Isolate::new(&world, &config(), colo));
+    (world, isolates.into())
+}
+
+fn document(seen: &Seen) -> Value {
+    assert_eq!(seen.status, 200, "{}", seen.text());
+    serde_json::from_str(&seen.text()).expect("JSON")
+}
+
+/// What was counted by one of the names.
+fn totals(isolate: &Isolate, by: &str) -> BTreeMap<String, u64> {
+    let stats = document(&isolate.operate("GET", &format!("/v1/stats?by={by}&from=1"), ""));
+    let totals = stats["totals"].as_object().expect("totals").iter();
+    totals.map(|(name, sum)| (name.clone(), sum["requests"].as_u64().expect("a number"))).collect()
+}
+
+/// A minute passes, and each isolate gets a request: what it had counted before is told with that.
+fn tell(world: &Rc<World>, isolates: &[Isolate]) {
+    world.pass(61_000);
+    for isolate in isolates {
+        isolate.get("https://example.com/tell", &[]);
+        world.pass(1_500);
+    }
+}
+
+#[test]
+fn the_sites_figures_are_what_clients_did_less_what_isolates_had_not_told() {
+    let (world, isolates) = site();
+    let mut results: BTreeMap<String, u64> = BTreeMap::new();
+    let mut sent = 0;
+    for (n, isolate) in isolates.iter().enumerate() {
+        for round in 0..20 {
+            let path = ["/shop/1", "/account/me", "/about", "/private"][(n + round) % 4];
+            let seen = isolate.get(&format!("https://example.com{path}"), &[]);
+            let result = if seen.cache_status().contains(";hit") { "hit" } else { "other" };
+            *results.entry(result.to_owned()).or_default() += 1;
+            sent += 1;
+            world.pass(5);
+        }
+    }
+    tell(&world, &isolates);
+    let told = totals(&isolates[0], "result");
+    assert_eq!(told.values().sum::<u64>(), sent, "{told:?}");
+    assert_eq!(told["hit"], results["hit"], "{told:?}");
+    let colos = totals(&isolates[0], "colo");
+    assert_eq!(colos.get("ams"), Some(&40), "{colos:?}");
+    let routes = totals(&isolates[0], "route");
+    assert_eq!((routes["/account/*"], routes["example.com/shop/*"]), (20, 20), "{routes:?}");
+    assert_eq!(routes["/*"], 40);
+    let reasons = totals(&isolates[0], "reason");
+    assert_eq!(reasons["route"], 20, "{reasons:?}");
+
+    // One dies with what it has not told; another's journal is out of reach for a while.
+    for isolate in &isolates[..3] {
+        for _ in 0..10 {
+            isolate.get("https://example.com/shop/1", &[]);
+        }
+    }
+    let counted_by = |isolates: usize| sent + isolates as u64 * 11 + 1;
+    tell(&world, &isolates[1..3]);
+    let told: u64 = totals(&isolates[3], "result").values().sum();
+    // Each had asked once for `/tell`, of which the last is not told yet.
+    assert_eq!(told, counted_by(2) - 1, "ten of each, and the first one's are lost with it");
+}
+
+#[test]
+fn a_report_without_an_answer_is_sent_again_and_counts_once() {
+    let (world, isolates) = site();
+    let ams = &isolates[..1];
+    for _ in 0..5 {
+        ams[0].get("https://example.com/about", &[]);
+    }
+    for _ in 0..2 {
+        world.pass(61_000);
+        let lost = CallError::Unreachable("the answer is lost".to_owned());
+        world.object_errors.borrow_mut().push_back((true, lost));
+        ams[0].get("https://example.com/tell", &[]);
+        world.pass(1_500);
+    }
+    tell(&world, ams);
+    tell(&world, ams);
+    let told: u64 = totals(&isolates[3], "result").values().sum();
+    assert_eq!(told, 5 + 3, "the fourth is not told yet");
+}
+
+#[test]
+fn the_metrics_of_the_site_are_the_same_from_every_isolate_and_never_go_back() {
+    let (world, isolates) = site();
+    let scrape = |isolate: &Isolate| {
+        let seen = isolate.operate("GET", "/metrics", "");
+        assert_eq!(seen.status, 200);
+        let kind = seen.fields.get("content-type").expect("a type").to_owned();
+        assert!(kind.starts_with("application/openmetrics-text; version=1.0.0"), "{kind}");
+        seen.text()
+    };
+    let hits = |text: &str| -> u64 {
+        let name = "edge_isr_requests_total{result=\"hit\"} ";
+        text.lines().find_map(|line| line.strip_prefix(name)).map_or(0, |n| n.parse().unwrap())
+    };
+    let mut last = 0;
+    for _ in 0..4 {
+        for isolate in &isolates {
+            isolate.get("https://example.com/about", &[]);
+        }
+        tell(&world, &isolates);
+        let text = scrape(&isolates[0]);
+        assert_eq!(text, scrape(&isolates[2]));
+        assert!(text.ends_with("# EOF\n"), "{text}");
+        assert!(text.contains("# TYPE edge_isr_requests counter\n"), "{text}");
+        assert!(hits(&text) > last);
+        last = hits(&text);
+    }
+    // What shards' objects did is in it.
+    let said = isolates[0].operate("POST", "/v1/revalidate", r#"{"tags": ["all"]}"#);
+    assert_eq!(said.status, 202);
+    for _ in 0..3 {
+        world.pass(61_000);
+        world.alarms();
+    }
+    let text = scrape(&isolates[1]);
+    assert!(text.contains("edge_isr_warms_total{outcome=\"done\"}"), "{text}");
+    assert!(text.contains("edge_isr_refetches_total{content=\"unchanged\"}"), "{text}");
+}
+
+#[test]
+fn a_hit_asks_nobody() {
+    let (world, isolates) = site();
+    for _ in 0..3 {
+        isolates[0].get("https://example.com/about", &[]);
+    }
+    world.spent();
+    for _ in 0..100 {
+        isolates[0].get("https://example.com/about", &[]);
+    }
+    let asked: u64 = world.spent().values().sum();
+    assert_eq!(asked, 0);
+}
+
+#[test]
+fn while_the_journal_is_away_nothing_is_told_and_all_is_said() {
+    let (world, isolates) = site();
+    world.journal_down.set(true);
+    for path in ["/v1/stats", "/metrics"] {
+        let seen = isolates[0].operate("GET", path, "");
+        assert_eq!(seen.status, 503);
+        assert!(seen.text().contains("journal-unreachable"), "{}", seen.text());
+    }
+    assert_eq!(isolates[0].operate("GET", "/metrics?isolate", "").status, 200);
+}
+
+#[test]
+fn composed_answers_count_as_all_others() {
+    let origin = Origin::new(Route::default());
+    let isolates = [origin.isolate("ams")];
+    let asked = "https://example.com/p/1/";
+    let sent: u64 = (0..4).map(|_| isolates[0].get(asked, &[]).text().len() as u64).sum();
+    tell(&origin.world, &isolates);
+    let stats = document(&isolates[0].operate("GET", "/v1/stats?by=result&from=1", ""));
+    let totals = &stats["totals"];
+    assert_eq!(totals["hit"], json!({"requests": 3, "bytes": sent / 4 * 3}), "{stats:#}");
+    assert_eq!(totals["miss"]["requests"], json!(1), "{stats:#}");
+    assert_eq!(stats["counters"]["edge_isr_composed_total|outcome|composed"], json!(4));
+}
