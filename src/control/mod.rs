@@ -31,6 +31,7 @@
 pub mod auth;
 pub mod auth_error;
 pub mod carried;
+pub mod explained;
 mod gauges;
 pub mod healthz;
 pub mod log;

@@ -16,6 +16,9 @@ pub const MAX_LIMIT: u32 = 1000;
 const DEFAULT_LIMIT: u32 = 100;
 const MAX_CURSOR_BYTES: usize = 512;
 
+/// The one parameter that may be given more than once.
+const REPEATED: &str = "header";
+
 /// The parameters of a call's query, decoded.
 pub(super) struct Query(Vec<(String, String)>);
 
@@ -28,7 +31,7 @@ impl Query {
                 let detail = "The query is not percent-encoded UTF-8.";
                 return Err(Problem::new(ProblemKind::InvalidValue, detail));
             };
-            if rows.iter().any(|(known, _)| *known == name) {
+            if rows.iter().any(|(known, _)| *known == name) && name != REPEATED {
                 let detail = "A parameter is given twice.";
                 return Err(Problem::new(ProblemKind::Contradiction, detail).at(short(&name)));
             }
@@ -39,6 +42,11 @@ impl Query {
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All values of a parameter.
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     pub(super) fn only(&self, names: &[&str]) -> Result<(), Problem> {

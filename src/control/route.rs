@@ -7,7 +7,7 @@ use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
 
 use super::auth::{MAX_ID_BYTES, TokenScope};
-use super::looking::StatsQuery;
+use super::looking::{ExplainQuery, StatsQuery};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Query, decode};
 
@@ -50,6 +50,8 @@ pub enum ControlCall {
         /// The page's URL, as given; not checked yet.
         url: String,
     },
+    /// `GET v1/explain?url=`: what would be done for a request.
+    Explain(ExplainQuery),
     /// `GET v1/stats`: what all isolates have counted.
     Stats(StatsQuery),
     /// `GET metrics`: of the site, or of the isolate that answers.
@@ -73,6 +75,7 @@ impl ControlCall {
             | Self::JobEvents { .. }
             | Self::TagPages { .. }
             | Self::Pages { .. }
+            | Self::Explain(_)
             | Self::Stats(_)
             | Self::Metrics { .. } => Some(TokenScope::Read),
             Self::Healthz => None,
@@ -97,6 +100,7 @@ impl ControlCall {
             Self::Replay { .. } => "replay",
             Self::TagPages { .. } => "tag-pages",
             Self::Pages { .. } => "pages",
+            Self::Explain(_) => "explain",
             Self::Stats(_) => "stats",
             Self::Metrics { .. } => "metrics",
             Self::Healthz => "healthz",
@@ -147,6 +151,10 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
                     Err(Problem::new(ProblemKind::InvalidValue, detail).at("url"))
                 }
             }
+        }
+        "v1/explain" => {
+            reading(&request.method)?;
+            ExplainQuery::parse(&query).map(ControlCall::Explain)
         }
         "v1/stats" => {
             reading(&request.method)?;

@@ -43,6 +43,7 @@ pub struct Warmer<P: Platform> {
 pub struct Operator<P: Platform> {
     pub(super) context: Context<P>,
     pub(super) invalidator: Invalidator<P>,
+    pub(super) server: Server<P>,
     pub(super) warmer: Warmer<P>,
 }
 
@@ -124,6 +125,7 @@ impl<P: Platform> Operator<P> {
         Self {
             context: context.clone(),
             invalidator: Invalidator::new(context),
+            server: Server::new(context),
             warmer: Warmer::new(context),
         }
     }

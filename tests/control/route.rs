@@ -138,6 +138,8 @@ fn wrong_calls_are_told_apart() {
         ("POST", "/__isr/v1/tags/a/pages", MethodNotAllowed, None),
         ("POST", "/__isr/metrics", MethodNotAllowed, None),
         ("POST", "/__isr/v1/stats", MethodNotAllowed, None),
+        ("GET", "/__isr/v1/explain", InvalidValue, Some("url")),
+        ("GET", "/__isr/v1/explain?url=a&url=b", Contradiction, Some("url")),
         ("GET", "/__isr/v1/stats?by=host", InvalidValue, Some("by")),
         ("GET", "/__isr/v1/stats?from=2&to=2", Contradiction, Some("from")),
         ("GET", "/__isr/v1/stats?from=-1", InvalidValue, Some("from")),

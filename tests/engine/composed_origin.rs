@@ -195,7 +195,7 @@ fn write(bit: &Bit, marker: &str, body: &mut String, parts: &mut usize) {
 }
 
 /// Every part that is asked for, as it stands for the session.
-fn personal(reached: &Reached) -> Script {
+pub(crate) fn personal(reached: &Reached) -> Script {
     let Some(asked) = reached.fields.get("x-edge-isr-personal") else {
         return Script::new(404, &[("cache-control", "max-age=60")], "not here");
     };

@@ -16,6 +16,7 @@ mod control;
 mod costs;
 mod error_page;
 mod esi;
+mod explain;
 mod faults;
 mod figures;
 #[path = "../http_support/mod.rs"]

@@ -1,5 +1,6 @@
 //! The control API at work: what `control` has parsed and allowed is done through the ports.
 
+mod explain;
 mod health;
 mod inspect;
 mod order;
@@ -147,6 +148,7 @@ impl<P: Platform> Operator<P> {
             (ControlCall::Warm, _) => self.order_warms(&body).await,
             (ControlCall::Metrics { isolate: true }, _) => Ok(self.metrics().await),
             (ControlCall::Metrics { isolate: false }, _) => self.site_metrics().await,
+            (ControlCall::Explain(query), _) => self.explain(&query).await,
             (ControlCall::Stats(query), _) => self.stats(&query).await,
             (ControlCall::Healthz, _) => self.healthz(&head, guard).await,
             (ControlCall::Revalidate, None) => {

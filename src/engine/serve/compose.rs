@@ -15,9 +15,10 @@ use crate::control::metrics::Counter;
 use crate::engine::compose::body::{Composed, Node};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::reader::BodyReader;
-use crate::engine::memory::StoredPage;
+use crate::engine::memory::{Places, StoredPage};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
+use crate::engine::serve::course::Course;
 use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
 use crate::engine::serve::response::{Answer, Body, LARGE_BODY, Shell};
 use crate::engine::serve::whole::Whole;
@@ -55,14 +56,54 @@ impl<P: Platform> Server<P> {
                 };
                 Answer { composed: true, ..Answer::new(200, fields, body, cache_status) }
             }
-            Err(NotComposed::Audience) => self.whole(incoming, admitted, &Whole::Known).await,
             Err(why) => {
-                self.context.count(Counter::NotComposed);
-                let url = admitted.page.url();
-                self.context.log(&Event::NotComposed { url: &url, reason: why.as_str() });
-                self.whole(incoming, admitted, &Whole::NotComposed(why)).await
+                if why != NotComposed::Audience {
+                    self.context.count(Counter::NotComposed);
+                    let url = admitted.page.url();
+                    self.context.log(&Event::NotComposed { url: &url, reason: why.as_str() });
+                }
+                self.whole(incoming, admitted, &instead(why)).await
             }
         }
+    }
+
+    /// What a course comes to where what is stored is a shell, as far as it is known before
+    /// anything is asked.
+    pub(crate) fn course_of_shell(
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        course: Course<P>,
+    ) -> Course<P> {
+        let (Course::Fresh(page, ..) | Course::Stale(page, ..)) = &course else { return course };
+        if !is_stored_shell(&page.entry) {
+            return course;
+        }
+        match Self::composable(incoming, admitted, page) {
+            Ok(_) => course,
+            Err(why) => Course::Whole(instead(why)),
+        }
+    }
+
+    /// The places of a page that can be composed for a visitor, and whether they have parts of
+    /// their own in it.
+    fn composable(
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        page: &StoredPage<P::Chunk>,
+    ) -> Result<(Rc<Places>, bool), NotComposed> {
+        let places = page.places(P::bytes).ok_or(NotComposed::Unreadable)?;
+        let field = &places.field;
+        let visitor = Visitor { request: &incoming.head, known: admitted.known };
+        visitor.may_have(field)?;
+        if !field.shared.is_empty() {
+            return Err(NotComposed::Shared);
+        }
+        let own = visitor.has_parts(field);
+        // The checks' answer comes with the parts, which a HEAD does not ask for.
+        if admitted.head_only && own && field.gate {
+            return Err(NotComposed::Gate);
+        }
+        Ok((places, own))
     }
 
     async fn compose(
@@ -72,18 +113,10 @@ impl<P: Platform> Server<P> {
         page: &Rc<StoredPage<P::Chunk>>,
     ) -> Result<Made<P>, NotComposed> {
         let request = &incoming.head;
-        let places = page.places(P::bytes).ok_or(NotComposed::Unreadable)?;
-        let (field, route) = (&places.field, &admitted.route);
+        let (places, own) = Self::composable(incoming, admitted, page)?;
+        let (field, route, stored) = (&places.field, &admitted.route, &page.entry.fields);
         let visitor = Visitor { request, known: admitted.known };
-        visitor.may_have(field)?;
-        if !field.shared.is_empty() {
-            return Err(NotComposed::Shared);
-        }
-        let (stored, own) = (&page.entry.fields, visitor.has_parts(field));
         if admitted.head_only {
-            if own && field.gate {
-                return Err(NotComposed::Gate);
-            }
             let fields = fields_of_head(stored, field, route, own);
             return Ok(Made { fields, body: Body::Empty, detail: None });
         }
@@ -122,6 +155,14 @@ impl<P: Platform> Server<P> {
                 Ok(Made { detail: Some("fragment-failed"), ..made })
             }
         }
+    }
+}
+
+/// How the origin answers where a page is not composed.
+const fn instead(why: NotComposed) -> Whole {
+    match why {
+        NotComposed::Audience => Whole::Known,
+        why => Whole::NotComposed(why),
     }
 }
 

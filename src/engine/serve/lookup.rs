@@ -26,6 +26,15 @@ pub(crate) enum LookUp<C> {
     Nothing(Option<Rc<[String]>>),
 }
 
+/// Whether a look-up leaves a trace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// It is a use: what it finds is kept near, and counts as wanted.
+    Use,
+    /// Nobody wants the page: all stays as it is.
+    Peek,
+}
+
 impl<P: Platform> Server<P> {
     /// Looks a request up in L0, then in L1. What L1 alone had is added to `near`, to be kept in
     /// L0; and what has lapsed, to be dropped.
@@ -33,10 +42,11 @@ impl<P: Platform> Server<P> {
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
+        look: Look,
         near: &mut Near<P::Chunk>,
     ) -> LookUp<P::Chunk> {
         let now = self.context.platform.now();
-        match self.get(&admitted.key, near).await {
+        match self.get(&admitted.key, look, near).await {
             Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
             Some(StoredRecord::Pass(reason, until, _)) if until > now => {
                 LookUp::Pass(reason, admitted.key.clone())
@@ -49,7 +59,7 @@ impl<P: Platform> Server<P> {
             Some(StoredRecord::Vary(names)) => {
                 let selected = self.context.select(incoming, admitted, &names);
                 let key = admitted.key.variant(&selected);
-                match self.get(&key, near).await {
+                match self.get(&key, look, near).await {
                     Some(StoredRecord::Page(page))
                         if page.entry.key == admitted.key && page.entry.selection == selected =>
                     {
@@ -79,9 +89,16 @@ impl<P: Platform> Server<P> {
     async fn get(
         &self,
         key: &CacheKey,
+        look: Look,
         near: &mut Near<P::Chunk>,
     ) -> Option<StoredRecord<P::Chunk>> {
-        let held = self.context.isolate().borrow_mut().memory.get(key);
+        let held = match look {
+            Look::Use => self.context.isolate().borrow_mut().memory.get(key),
+            Look::Peek => {
+                let isolate = self.context.isolate().borrow();
+                isolate.memory.look(key).map(|found| found.record.clone())
+            }
+        };
         if held.is_some() {
             return held;
         }

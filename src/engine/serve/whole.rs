@@ -53,7 +53,7 @@ pub(crate) enum Whole {
 }
 
 impl Whole {
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         match self {
             Self::Marked(reason, _) => format!("hit-for-pass-{reason}"),
             Self::OwnChange => "hit-for-pass-own-change".to_owned(),

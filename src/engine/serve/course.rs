@@ -1,0 +1,165 @@
+//! What a request for the cache comes to: decided here, done by who serves, told by who explains.
+
+use std::rc::Rc;
+
+use crate::base::time::{Epoch, Timestamp};
+use crate::cache::Validity;
+use crate::cache::admission::Admitted;
+use crate::cache::reuse::{Reuse, StaleWhy, reuse};
+use crate::engine::context::Incoming;
+use crate::engine::fill::request::Candidate;
+use crate::engine::invalidate::unsafe_methods::OwnChange;
+use crate::engine::memory::StoredPage;
+use crate::engine::parts::Server;
+use crate::engine::port::Platform;
+use crate::engine::serve::lookup::{Look, LookUp};
+use crate::engine::serve::whole::Whole;
+use crate::engine::uncacheable::place;
+use crate::http::cache_status::{CacheStatus, Forward};
+use crate::journal::view::ViewHealth;
+
+/// What is done.
+#[allow(clippy::large_enum_variant, reason = "a box would cost each hit an allocation")]
+pub(crate) enum Course<P: Platform> {
+    /// What is stored answers, and is fresh: with seconds left.
+    Fresh(Rc<StoredPage<P::Chunk>>, i64),
+    /// What is stored answers, and is refreshed as this candidate.
+    Stale(Rc<StoredPage<P::Chunk>>, i64, StaleWhy, Candidate<P>),
+    /// The origin answers this very request.
+    Whole(Whole),
+    /// A range is asked of the origin.
+    Range(Candidate<P>),
+    /// The page is fetched.
+    Fetch(Candidate<P>),
+    /// Nothing stored may answer, and the request forbids to ask the origin (RFC 9111 §5.2.1.7).
+    OnlyIfCached,
+}
+
+impl<P: Platform> Course<P> {
+    /// What Cache-Status says of it before anything is done.
+    pub(crate) fn cache_status(&self) -> CacheStatus {
+        match self {
+            Self::Fresh(_, ttl) => CacheStatus::hit(*ttl),
+            Self::Stale(_, ttl, why, _) => CacheStatus::hit(*ttl).detail(why.as_str()),
+            Self::Whole(why) => CacheStatus::forwarded(Forward::Bypass).detail(&why.detail()),
+            Self::Range(candidate) => CacheStatus::forwarded(candidate.forward).detail("range"),
+            Self::Fetch(candidate) => {
+                CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why)
+            }
+            Self::OnlyIfCached => CacheStatus::default().detail("only-if-cached"),
+        }
+    }
+}
+
+/// A course, and what it was decided by.
+pub(crate) struct Weighed<P: Platform> {
+    pub(crate) course: Course<P>,
+    /// How far the view could be relied on.
+    pub(crate) health: ViewHealth,
+    /// What was stored here that the request selects, and how it stands.
+    pub(crate) stored: Option<(Rc<StoredPage<P::Chunk>>, Validity)>,
+    /// When it was decided.
+    pub(crate) now: Timestamp,
+}
+
+impl<P: Platform> Server<P> {
+    /// Decides what is done for a request.
+    pub(crate) async fn weigh(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        look: Look,
+    ) -> Weighed<P> {
+        let max_lag = self.invalidator.max_lag(admitted);
+        let health = self.invalidator.ensure_recent(max_lag).await;
+        let mut near = Vec::new();
+        let found = self.find(incoming, admitted, look, &mut near).await;
+        match look {
+            Look::Use => self.remember(near),
+            Look::Peek => {}
+        }
+        // The clock is read after the first I/O: within a request it stands still before.
+        let now = self.context.platform.now();
+        let mut stored = None;
+        let course = match found {
+            LookUp::Pass(reason, key) => Course::Whole(Whole::Marked(reason, place(&key))),
+            LookUp::Foreign => Course::Whole(Whole::Vary),
+            LookUp::Nothing(vary) => {
+                let (head, page) = (&incoming.head, &admitted.page);
+                match self.invalidator.own_change(head, page, None, Epoch::ZERO, now) {
+                    OwnChange::None => {
+                        self.forth(incoming, admitted, Candidate::nothing(vary), now)
+                    }
+                    OwnChange::Need(need) => {
+                        let candidate = Candidate { need, ..Candidate::nothing(vary) };
+                        self.forth(incoming, admitted, candidate, now)
+                    }
+                    OwnChange::Pass => Course::Whole(Whole::OwnChange),
+                }
+            }
+            LookUp::Page(page) if !self.is_for(admitted, &page) => Course::Whole(Whole::Known),
+            LookUp::Page(page) => {
+                let (targets, stamp) = (&page.entry.targets, page.entry.stamp);
+                let validity = self.invalidator.validity(targets, stamp, (health, max_lag)).await;
+                let course = self.weigh_stored(incoming, admitted, &page, (validity, now));
+                stored = Some((page, validity));
+                course
+            }
+        };
+        Weighed { course, health, stored, now }
+    }
+
+    /// What to do with a stored response that the request selects.
+    fn weigh_stored(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        page: &Rc<StoredPage<P::Chunk>>,
+        (validity, now): (Validity, Timestamp),
+    ) -> Course<P> {
+        let entry = &page.entry;
+        let need = validity.need();
+        let mut directives = admitted.directives.clone();
+        match self.invalidator.own_change(&incoming.head, &admitted.page, Some(entry), need, now) {
+            OwnChange::None => {}
+            OwnChange::Need(_) => directives.no_cache = true,
+            OwnChange::Pass => return Course::Whole(Whole::OwnChange),
+        }
+        match reuse(entry, validity, &directives, &admitted.route, now) {
+            Reuse::Fresh { ttl } => Course::Fresh(Rc::clone(page), ttl),
+            Reuse::Stale { ttl, why } => {
+                let candidate = Candidate::of(page, false, true, need);
+                // What the origin said since is known here, if nowhere else.
+                match self.is_marked(incoming, admitted, &candidate, now) {
+                    Some(whole) => Course::Whole(whole),
+                    None => Course::Stale(Rc::clone(page), ttl, why, candidate),
+                }
+            }
+            Reuse::Validate { why, conditional, on_error } => {
+                let forward = if need.0 > 0 { Forward::Stale } else { why.forward() };
+                let candidate = Candidate::of(page, conditional, on_error, need);
+                self.forth(incoming, admitted, candidate.because(forward, why.as_str()), now)
+            }
+            Reuse::Unsatisfiable => Course::OnlyIfCached,
+        }
+    }
+
+    /// How the origin is asked, where nothing stored answers.
+    fn forth(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: Candidate<P>,
+        now: Timestamp,
+    ) -> Course<P> {
+        if admitted.directives.only_if_cached {
+            Course::OnlyIfCached
+        } else if let Some(why) = self.goes_whole(incoming, admitted, &candidate, now) {
+            Course::Whole(why)
+        } else if admitted.range.is_some() {
+            Course::Range(candidate)
+        } else {
+            Course::Fetch(candidate)
+        }
+    }
+}
