@@ -181,6 +181,8 @@ class Blog:
         """Starts gunicorn and waits until it listens."""
         arguments = [sys.executable, "-m", "gunicorn", "blog_site.wsgi", "--bind", f"127.0.0.1:{self.port}"]
         arguments += ["--workers", "2", "--threads", "8", "--no-control-socket", "--graceful-timeout", "2"]
+        # A POST on a connection that the origin ends in that moment can't be sent again.
+        arguments += ["--keep-alive", "75"]
         self.process = Process("blog", arguments, self.directory / "blog.log", self.env, BLOG)
         try:
             self.process.wait_for(self._listens, 30, "listening")
