@@ -4,7 +4,7 @@
 // that answers took. Nothing is judged. --quick makes one round.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
-import { createHmac, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import { mkdtempSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, get as httpGet, Agent } from "node:http";
 import { createServer as createListener } from "node:net";
@@ -13,13 +13,13 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Miniflare } from "miniflare";
+import { KEY, signed } from "./bench_webhook.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = process.env.EDGE_ISR_BUILD ?? join(ROOT, "build");
 const QUICK = process.argv.includes("--quick");
 const ONLY = process.env.EDGE_ISR_ROWS?.split(";");
 const [ROUNDS, SECONDS] = QUICK ? [1, 1] : [5, 1];
-const KEY = Buffer.from("a benchmark's 32 bytes of a key!");
 const SITE = "bench.test";
 const run = promisify(execFile);
 const say = (text) => process.stderr.write(`bench: ${text}\n`);
@@ -330,15 +330,7 @@ async function herd(subjects) {
 async function webhooks({ url }) {
   const times = [];
   for (let number = 0; number < (QUICK ? 20 : 200); number += 1) {
-    const body = JSON.stringify({ tags: [`none:${number}`] });
-    const [id, at] = [`msg_${randomUUID()}`, String(Math.floor(Date.now() / 1000))];
-    const signature = createHmac("sha256", KEY).update(`${id}.${at}.${body}`).digest("base64");
-    const headers = {
-      "content-type": "application/json",
-      "webhook-id": id,
-      "webhook-timestamp": at,
-      "webhook-signature": `v1,${signature}`,
-    };
+    const { headers, body } = signed({ tags: [`none:${number}`] });
     const began = performance.now();
     const response = await fetch(`${url}/__isr/v1/revalidate`, { method: "POST", headers, body });
     if (response.status !== 202) throw new Error(`a webhook is answered with ${response.status}`);

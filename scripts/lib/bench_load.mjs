@@ -6,13 +6,13 @@
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
-import { createHmac, randomUUID } from "node:crypto";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { Miniflare } from "miniflare";
 import { Agent, request } from "undici";
 import { isolateMemory } from "./isolate_memory.mjs";
+import { KEY, signed } from "./bench_webhook.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = process.env.EDGE_ISR_BUILD ?? join(ROOT, "build");
@@ -24,7 +24,6 @@ const STOPPED_SECONDS = SHORT ? 3 : 60;
 // Readers rest only where the time of the run is given, not its requests.
 const STOPPED_PAUSE = 250;
 
-const KEY = Buffer.from("a benchmark's 32 bytes of a key!");
 const SECRET = `whsec_${KEY.toString("base64")}`;
 const SITE = "bench.test";
 const PAGES = { hit: SHORT ? 20 : 200, stale: SHORT ? 10 : 40, large: SHORT ? 4 : 20 };
@@ -120,15 +119,7 @@ async function startAll() {
 }
 
 function webhook(number) {
-  const body = JSON.stringify({ tags: [`post:${number}`] });
-  const [id, at] = [`msg_${randomUUID()}`, String(Math.floor(Date.now() / 1000))];
-  const signature = createHmac("sha256", KEY).update(`${id}.${at}.${body}`).digest("base64");
-  const headers = {
-    "content-type": "application/json",
-    "webhook-id": id,
-    "webhook-timestamp": at,
-    "webhook-signature": `v1,${signature}`,
-  };
+  const { headers, body } = signed({ tags: [`post:${number}`] });
   return { method: "POST", path: "/__isr/v1/revalidate", headers, body };
 }
 

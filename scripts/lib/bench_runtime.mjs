@@ -8,12 +8,12 @@
 import { once } from "node:events";
 import http from "node:http";
 import { tmpdir } from "node:os";
-import { createHmac, randomUUID } from "node:crypto";
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
 import { Agent, request } from "undici";
+import { KEY, signed } from "./bench_webhook.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = join(ROOT, "build");
@@ -28,7 +28,6 @@ const COUNTED = 50;
 const PAGES = Array.from({ length: COUNTED }, (_, at) => 100 + at);
 const TAGS = 10;
 const SHARDS = 8;
-const KEY = Buffer.from("a benchmark's 32 bytes of a key!");
 const SECRET = `whsec_${KEY.toString("base64")}`;
 const SITE = "bench.test";
 
@@ -115,15 +114,7 @@ const nameOf = (page) => String(page).padStart(8, "0");
 const visit = (base, page) => send(base, SITE, `/p/${nameOf(page)}`);
 
 async function invalidate(base, command) {
-  const body = JSON.stringify(command);
-  const [id, at] = [`msg_${randomUUID()}`, String(Math.floor(Date.now() / 1000))];
-  const signature = createHmac("sha256", KEY).update(`${id}.${at}.${body}`).digest("base64");
-  const headers = {
-    "content-type": "application/json",
-    "webhook-id": id,
-    "webhook-timestamp": at,
-    "webhook-signature": `v1,${signature}`,
-  };
+  const { headers, body } = signed(command);
   const answer = await send(base, SITE, "/__isr/v1/revalidate", { method: "POST", headers, body });
   return JSON.parse(answer.text);
 }

@@ -1,15 +1,14 @@
-"""Writes the table of docs/performance.md from the kept figures: hot_tables.py RESULTS DOCUMENT [--check].
+"""Writes the table of docs/performance.md from the kept figures.
+
+    hot_tables.py RESULTS DOCUMENT [--check]
 
 With --check nothing is written: it fails if the document has another table than the figures make.
 """
 
-import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import costs
-from scale_tables import number, written
+from scale_tables import number, write_or_check
 
 ANSWERS = [
     "asked",
@@ -45,22 +44,10 @@ def answers(rows: list[dict]) -> list[str]:
     return costs.table(ANSWERS, lines)
 
 
-def tables(hot: dict) -> Iterator[list[str]]:
+def tables(results: dict) -> Iterator[list[str]]:
     """The one there is."""
-    yield answers(hot["rows"])
-
-
-def main() -> None:
-    """Writes or checks."""
-    results, document = (Path(argument) for argument in sys.argv[1:3])
-    before = document.read_text()
-    after = written(before, tables(json.loads(results.read_text())["hot"]))
-    if sys.argv[3:] == ["--check"]:
-        if after != before:
-            raise SystemExit(f"{document} does not have the figures of {results}: run {sys.argv[0]} {results} {document}")
-    else:
-        document.write_text(after)
+    yield answers(results["hot"]["rows"])
 
 
 if __name__ == "__main__":
-    main()
+    write_or_check(tables)

@@ -5,7 +5,7 @@ With --check nothing is written: it fails if the document has other tables than 
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import costs
@@ -82,17 +82,17 @@ def written(document: str, wanted: Iterator[list[str]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Writes or checks."""
+def write_or_check(figures: Callable[[dict], Iterator[list[str]]]) -> None:
+    """Puts the tables of the kept figures into the document, or checks that they stand there."""
     results, document = (Path(argument) for argument in sys.argv[1:3])
     before = document.read_text()
-    after = written(before, tables(json.loads(results.read_text())))
-    if sys.argv[3:] == ["--check"]:
-        if after != before:
-            raise SystemExit(f"{document} does not have the figures of {results}: run {sys.argv[0]} {results} {document}")
-    else:
+    after = written(before, figures(json.loads(results.read_text())))
+    if sys.argv[3:] != ["--check"]:
         document.write_text(after)
+    elif after != before:
+        wanted = f"run {sys.argv[0]} {results} {document}"
+        raise SystemExit(f"{document} does not have the figures of {results}: {wanted}")
 
 
 if __name__ == "__main__":
-    main()
+    write_or_check(tables)

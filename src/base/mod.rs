@@ -7,6 +7,7 @@
 //! assert_eq!(then.plus(Millis(500)).since(then), Millis(500));
 //! ```
 
+pub mod hex;
 pub mod json;
 pub mod sql;
 pub mod time;

@@ -4,11 +4,10 @@
 //! go. Not fields about one answer (`Date`, `Age`, `ETag`, a request's id): they differ at every
 //! render. It serves figures (which refetch was for nothing?), and decides nothing about reuse.
 
-use std::fmt::Write as _;
-
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::base::hex::hex;
 use crate::http::Fields;
 
 /// The digest of a body's bytes: SHA-256.
@@ -36,13 +35,9 @@ impl ContentDigest {
             hasher.update(0u64.to_be_bytes());
         }
         hasher.update(body);
-        let digest = hasher.finalize();
-        let mut hex = String::with_capacity(32);
-        for byte in digest.iter().take(16) {
-            // Writing to a String can't fail.
-            let _ = write!(hex, "{byte:02x}");
-        }
-        Self(hex)
+        let mut digits = hex(&hasher.finalize());
+        digits.truncate(32);
+        Self(digits)
     }
 
     /// As hex.

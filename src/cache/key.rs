@@ -11,6 +11,7 @@ use std::fmt::Write as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use crate::base::hex::hex;
 use crate::cache::tag::{TagSet, TargetHash, page_targets, target_name, url_name};
 
 /// The version of the key's rules.
@@ -131,10 +132,7 @@ pub struct KeyDigest(String);
 
 impl KeyDigest {
     fn of(text: &str) -> Self {
-        // A call of the formatter for each byte would take longer than the hash.
-        let digit = |nibble: u8| char::from(if nibble < 10 { b'0' } else { b'a' - 10 } + nibble);
-        let hash = Sha256::digest(text.as_bytes());
-        Self(hash.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect())
+        Self(hex(&Sha256::digest(text.as_bytes())))
     }
 
     /// The digits.

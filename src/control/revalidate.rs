@@ -8,6 +8,7 @@
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
+use crate::base::hex::hex;
 use crate::base::json::parse_json;
 use crate::base::time::Millis;
 use crate::cache::tag::Target;
@@ -98,7 +99,7 @@ pub fn check_length(bytes: usize) -> Result<(), Problem> {
 /// The digest by which the journal tells a repeated call from one with another body.
 #[must_use]
 pub fn body_digest(body: &[u8]) -> String {
-    Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(body))
 }
 
 /// Parses the body of a call.

@@ -22,6 +22,7 @@
 //! | `request_body` | reads the body of a request whole |
 //! | `stores`, `variant` | reads and writes L0 and L1; which variant a request selects |
 //! | `once_more` | a second try of calls to objects |
+//! | `unread_body` | bodies that are cancelled when they are dropped unread |
 //! | [`wake`] | when an object's alarm has to be set |
 //!
 //! ```
@@ -54,6 +55,7 @@ mod request_body;
 pub mod serve;
 mod stores;
 pub mod uncacheable;
+mod unread_body;
 mod variant;
 pub mod wake;
 pub mod warm;

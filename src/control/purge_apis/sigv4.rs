@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
+use crate::base::hex::hex;
 use crate::base::time::Timestamp;
 use crate::control::auth::{AuthError, Caller, TOLERANCE, TokenScope};
 use crate::control::secret::Secrets;
@@ -209,10 +210,6 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
     mac.update(text);
     mac.finalize().into_bytes().to_vec()
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A path as it is signed: percent-encoded once more, as for every service but S3.

@@ -6,7 +6,7 @@ use crate::cache::left_out::impersonal_fields;
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::outcome::Work;
-use crate::engine::fill::request::{FetchContext, FillContext, page_request};
+use crate::engine::fill::request::{Candidate, FetchContext, FillContext, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::parts::Filler;
@@ -42,16 +42,7 @@ impl<P: Platform> Filler<P> {
         if is_of_the_moment(head.status) && candidate.outlives_errors() {
             return self.release_lease(admitted, &fetch.lease).await;
         }
-        let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
-        let refused = Refused {
-            response: &head,
-            reason,
-            vary: vary.cloned().collect(),
-            stored: candidate.page.is_some(),
-            sent: &fetch.sent,
-            stamp: fetch.stamp,
-            arrived: fetch.arrived,
-        };
+        let refused = refused(candidate, &fetch, &head, reason);
         self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         let was_there = self.record_not_stored(context, &fetch, head.status, reason).await;
         if decides(head.status) && reason.is_of_the_origin() && (stored.is_some() || was_there) {
@@ -73,16 +64,7 @@ impl<P: Platform> Filler<P> {
         let fill_request = context.fill_request;
         let admitted = &fill_request.admitted;
         let candidate = &fill_request.candidate;
-        let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
-        let refused = Refused {
-            response: head,
-            reason: NoStore::BodyTooLarge,
-            vary: vary.cloned().collect(),
-            stored: candidate.page.is_some(),
-            sent: &fetch.sent,
-            stamp: fetch.stamp,
-            arrived: fetch.arrived,
-        };
+        let refused = refused(candidate, fetch, head, NoStore::BodyTooLarge);
         self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         self.record_not_stored(context, fetch, head.status, NoStore::BodyTooLarge).await;
     }
@@ -141,4 +123,23 @@ enum Confirmed {
     Stored,
     /// Nothing that tells of the page.
     Unknown,
+}
+
+/// What the marks of pages that are not stored need of an answer.
+fn refused<'a, P: Platform>(
+    candidate: &Candidate<P>,
+    fetch: &'a FetchContext,
+    response: &'a ResponseHead,
+    reason: NoStore,
+) -> Refused<'a> {
+    let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
+    Refused {
+        response,
+        reason,
+        vary: vary.cloned().collect(),
+        stored: candidate.page.is_some(),
+        sent: &fetch.sent,
+        stamp: fetch.stamp,
+        arrived: fetch.arrived,
+    }
 }

@@ -24,6 +24,7 @@ use crate::engine::context::{Context, Incoming};
 use crate::engine::memory::Places;
 use crate::engine::origin_limit::Sender;
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
+use crate::engine::unread_body::UnreadBody;
 
 /// What the origin gave for one visitor.
 pub(super) struct OwnParts {
@@ -109,7 +110,7 @@ async fn ask<P: Platform>(
     let permit = context.permit(Sender::Visitor, Some(&incoming.head), None).await;
     let permit = permit.map_err(why)?;
     let response = permit.fetch(request).await.map_err(why)?;
-    let mut body = Unread { platform, body: Some(response.body) };
+    let mut body = UnreadBody { platform, body: Some(response.body) };
     check_head(&response.head)?;
     let mut bytes = Vec::new();
     while let Some(stream) = &mut body.body {
@@ -136,20 +137,6 @@ fn why(error: OriginError) -> PersonalError {
         | OriginError::Busy
         | OriginError::Upload
         | OriginError::Status(_) => PersonalError::Origin,
-    }
-}
-
-/// A body that is given up when it is dropped unread.
-struct Unread<'a, P: Platform> {
-    platform: &'a Rc<P>,
-    body: Option<P::Stream>,
-}
-
-impl<P: Platform> Drop for Unread<'_, P> {
-    fn drop(&mut self) {
-        if let Some(body) = self.body.take() {
-            self.platform.cancel(body);
-        }
     }
 }
 

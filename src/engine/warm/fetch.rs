@@ -23,6 +23,7 @@ use crate::engine::observe::{Operation, Tier};
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Warmer;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
+use crate::engine::unread_body::UnreadBody;
 use crate::http::retry_after::retry_after;
 use crate::http::{Fields, RequestHead};
 use crate::index::{Outcome, RecordRequest, WarmResult, WarmTask};
@@ -221,7 +222,7 @@ impl<P: Platform> Warmer<P> {
     ) -> Result<Option<P::Chunk>, OriginError> {
         let platform = &self.context.platform;
         let stated = stated_length(&response.head.fields);
-        let mut body = Unread { platform, body: Some(response.body) };
+        let mut body = UnreadBody { platform, body: Some(response.body) };
         let most = self.context.config().max_body;
         if stated.is_some_and(|length| length > most) {
             return Ok(None);
@@ -251,20 +252,6 @@ impl<P: Platform> Warmer<P> {
             return Err(OriginError::Broken);
         }
         Ok(held.body())
-    }
-}
-
-/// A body that is given up when it is dropped unread.
-struct Unread<'a, P: Platform> {
-    platform: &'a Rc<P>,
-    body: Option<P::Stream>,
-}
-
-impl<P: Platform> Drop for Unread<'_, P> {
-    fn drop(&mut self) {
-        if let Some(body) = self.body.take() {
-            self.platform.cancel(body);
-        }
     }
 }
 
