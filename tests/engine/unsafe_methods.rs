@@ -34,7 +34,11 @@ struct Site {
 }
 
 fn site() -> Site {
-    let world = World::new(&config());
+    site_of(&config())
+}
+
+fn site_of(config: &Config) -> Site {
+    let world = World::new(config);
     let (renders, down) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
     let answer: Said = Rc::new(RefCell::new((200, Vec::new())));
     let (broken, said) = (Rc::clone(&down), Rc::clone(&answer));
@@ -55,7 +59,7 @@ fn site() -> Site {
     *world.front_cache_body.borrow_mut() = Box::new(|_| {
         "<Invalidation><Id>I1</Id><Status>Completed</Status></Invalidation>".to_owned()
     });
-    let ams = Isolate::new(&world, &config(), "ams");
+    let ams = Isolate::new(&world, config, "ams");
     Site { world, ams, down, answer }
 }
 
@@ -253,6 +257,31 @@ fn a_page_that_another_colo_stored_is_invalidated_there() {
     site.world.pass(500);
     assert_eq!(fra.get(PAGE, &[]).text(), "render 2");
     assert!(Route::default().unsafe_invalidates);
+}
+
+/// What is in a page's key beside its address is another's than who posts: the page is stored all
+/// the same.
+#[test]
+fn a_page_is_invalidated_whatever_its_key_is_made_of() {
+    for (route, field) in [
+        (r#""key_cookies": ["currency"]"#, ("cookie", "currency=eur")),
+        (r#""vary_on": ["device"]"#, ("user-agent", "A Mobile One")),
+        (r#""forward_headers": ["x-tenant"]"#, ("x-tenant", "north")),
+    ] {
+        let config = format!(r#"{{"routes": [{{"path": "/post/*", {route}}}]}}"#);
+        let config = parse_config(&config).unwrap();
+        let site = site_of(&config);
+        let fra = Isolate::new(&site.world, &config, "fra");
+        let seen = || fra.get(PAGE, &[field]);
+        assert_eq!(seen().text(), "render 1", "{route}");
+        site.world.pass(100);
+        assert!(seen().cache_status().contains("hit"), "{route}: {}", seen().cache_status());
+        site.from("192.0.2.1", "POST", PAGE);
+        site.world.pass(2_500);
+        seen();
+        site.world.pass(500);
+        assert_eq!(seen().text(), "render 2", "{route}");
+    }
 }
 
 /// Another isolate of the colo has fetched the page since an earlier invalidation, but before the

@@ -10,9 +10,11 @@ use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::entry::Entry;
+use crate::cache::forward::is_in_key;
 use crate::cache::key::{CacheKey, KeyDigest, Page};
 use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
+use crate::config::ForwardHeaders;
 use crate::control::metrics::Counter;
 use crate::engine::invalidate::changes::{Change, Changes, Next, number};
 use crate::engine::parts::Invalidator;
@@ -231,7 +233,11 @@ impl<P: Platform> Invalidator<P> {
                 }
             }
         }
-        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty();
+        let listed = match &route.forward_headers {
+            ForwardHeaders::Listed(names) => names.iter().any(|name| is_in_key(name, route)),
+            ForwardHeaders::All => false,
+        };
+        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty() && !listed;
         let few = addresses.len() <= MAX_ADDRESSES;
         let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
         let compose = route.compose.then_some(("compose", "1"));
