@@ -146,7 +146,7 @@ def cap(hats):
 
 @pytest.fixture
 def ada(django_user_model):
-    return django_user_model.objects.create_user("ada", password="x")
+    return django_user_model.objects.create_user("ada.lovelace", password="x")
 
 
 @pytest.fixture

@@ -131,7 +131,7 @@ class TestLate:
         if not late:
             assert made["part"] == "done"
             return
-        assert made == {"menu": "<b>ada</b> at /page/"}
+        assert made == {"menu": "<b>ada.lovelace</b> at /page/"}
         assert client.cookies["sessionid"].value == before
         assert Session.objects.filter(session_key=before).exists()
         assert client.session["_auth_user_id"] == str(ada.pk)

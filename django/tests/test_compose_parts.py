@@ -36,7 +36,7 @@ def test_an_account(site, ada):
     client = site(page_of(ACCOUNT))
     client.force_login(ada)
     [account] = parts_of(ask_parts(client, ["account"])).values()
-    assert account == "<span>ada</span>\n"
+    assert account == "<span>ada.lovelace</span>\n"
     assert client.get("/page/").content.decode() == account
 
 

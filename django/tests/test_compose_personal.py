@@ -54,7 +54,7 @@ def test_the_page_by_both_ways_is_the_same(site, ada):
     secret = "V" * 32
     client.cookies["csrftoken"] = secret
     made = parts_of(ask_parts(client, ["menu"], page="/page/"))
-    assert made == {"menu": "<b>ada</b> at /page/"}
+    assert made == {"menu": "<b>ada.lovelace</b> at /page/"}
     filled = fill(shell(client), secret=secret, parts=made)
     with mock.patch("django.middleware.csrf._get_new_csrf_string", lambda: "m" * 32):
         own = client.get("/page/")
@@ -75,7 +75,7 @@ def test_a_page_that_is_not_composed_has_its_parts(site, ada):
     assert members(shell(client)) is None
     client.force_login(ada)
     response = client.get("/page/")
-    assert b"<b>ada</b>" in response.content and not is_public(response)
+    assert b"<b>ada.lovelace</b>" in response.content and not is_public(response)
 
 
 def test_a_view_that_says_that_its_answer_is_public(site, ada):
@@ -148,7 +148,8 @@ def test_it_is_the_visitors_request_for_the_page(site, ada):
     answer = ask_parts(client, ["part"], page="/caf%C3%A9/7/?x=1%202&y=")
     assert parts_of(answer) == {"part": "x"}
     assert seen == {
-        "path": "/café/7/", "query": "1 2", "full": "/caf%C3%A9/7/?x=1%202&y=", "user": "ada",
+        "path": "/café/7/", "query": "1 2", "full": "/caf%C3%A9/7/?x=1%202&y=",
+        "user": "ada.lovelace",
         "match": {"pk": 7}, "reversed": "/page/", "host": "testserver", "info": "/café/7/",
     }  # fmt: skip
 
@@ -174,14 +175,15 @@ def both_ways(get_response):
 def test_a_page_that_there_is_no_more(site, ada):
     client = site(page_of(MENU))
     client.force_login(ada)
-    assert parts_of(ask_parts(client, ["menu"], page="/gone/")) == {"menu": "<b>ada</b> at /gone/"}
+    parts = parts_of(ask_parts(client, ["menu"], page="/gone/"))
+    assert parts == {"menu": "<b>ada.lovelace</b> at /gone/"}
 
 
 def test_a_catch_all_rule_keeps_no_part(site, ada, edge):
     edge(RULES=[{"path": "", "s_maxage": 600, "compose": True}])
     client = site(page_of(MENU))
     client.force_login(ada)
-    assert parts_of(ask_parts(client, ["menu"])) == {"menu": "<b>ada</b> at /page/"}
+    assert parts_of(ask_parts(client, ["menu"])) == {"menu": "<b>ada.lovelace</b> at /page/"}
 
 
 def test_text_is_escaped_and_html_is_not(site):
@@ -199,7 +201,7 @@ def test_a_part_that_fails(site, ada, made, caplog):
     assert set(parts_of(ask_parts(client, ["part", "menu"]))) == {"menu"}
     assert "the personal part part failed" in caplog.text
     own = client.get("/page/")
-    assert b"[none]" in own.content and b"<b>ada</b>" in own.content and not is_public(own)
+    assert b"[none]" in own.content and b"<b>ada.lovelace</b>" in own.content and not is_public(own)
 
 
 def test_a_part_that_returns_a_response_fails(site):
@@ -329,8 +331,8 @@ def test_djangos_page_cache_keeps_no_part(site, ada):
         cache.clear()
         client = site(view)
         client.force_login(ada)
-        assert b"ada" in client.get("/page/").content
-        assert b"ada" not in Client().get("/page/").content
+        assert b"ada.lovelace" in client.get("/page/").content
+        assert b"ada.lovelace" not in Client().get("/page/").content
         assert b"eIsR" not in Client().get("/page/").content
 
 

@@ -128,5 +128,5 @@ def test_every_page(client, ada, seed, caplog):
         parts = json.loads(answer.content)["parts"]
         assert fill(shell, SECRET, NONCE, parts) == own, client.view.source
         assert fill(shell, SECRET, NONCE) == nobody, client.view.source
-        assert "ada" not in shell.content.decode()
+        assert "ada.lovelace" not in shell.content.decode()
     assert composed > PAGES / 5 * 0.8

@@ -147,12 +147,20 @@ SHAPES = [
 
 @pytest.mark.parametrize(("shape", "source", "data", "body"), SHAPES, ids=[row[0] for row in SHAPES])
 def test_a_strange_request_is_refused_or_reframed(edge, origin, path, shape, source, data, body):
-    """Whatever an origin gets of it is one request, framed in one way, and poisons nothing."""
+    """Whatever an origin gets of it is one request, framed in one way, and poisons nothing.
+
+    What may be stored is fetched by a request of the worker's own, which has nothing of the attack: at
+    once, or behind the answer if the visitor's fields are unknown.
+    """
     origin.on(path, mirror)
     reached = len(origin.everything())
     answer = raw(edge, data.replace(b"{path}", path.encode()))
-    got = origin.everything()[reached:]
-    assert len(got) <= (0 if body is None else 1), (source, got)
+    came = origin.everything()[reached:]
+    own = [request for request in came if (request.get("user-agent") or "").startswith("edge-isr/")]
+    got = [request for request in came if request not in own]
+    assert max(len(got), len(own)) <= (0 if body is None else 1), (source, came)
+    for request in own:
+        assert b"canary" not in request.head.lower() and not request.body, (source, request)
     if body is None:
         assert status_of(answer) == 0 or 400 <= status_of(answer) < 600, answer
     for request in got:
