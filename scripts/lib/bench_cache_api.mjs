@@ -1,6 +1,7 @@
-// What a careful person writes by hand on the Cache API: the peer of `scripts/bench --load`. Pages of visitors without a
-// session are kept for the origin's lifetime; older ones are served while one request fetches them anew, and instead of
-// an error. It has no invalidation, collapses nothing, and each colo has a cache of its own.
+// What a careful person writes by hand on the Cache API: the peer of `scripts/bench --load`. Pages
+// of visitors without a session are kept for the origin's lifetime; older ones are served while one
+// request fetches them anew, and instead of an error. It has no invalidation, collapses nothing,
+// and each colo has a cache of its own.
 
 const KEPT = "public, max-age=86400";
 

@@ -1,7 +1,8 @@
-// What an answer costs: the release worker beside workers that are written by hand, in one workerd, and beside nginx and
-// Varnish where they are installed; in turns, one JSON document. Sockets go straight to each worker: the entry of the
-// local runtime would hide the difference. A wrk with 32 connections asks; the processor's time is what the process
-// that answers took. Nothing is judged. --quick makes one round.
+// What an answer costs: the release worker beside workers that are written by hand, in one workerd,
+// and beside nginx and Varnish where they are installed; in turns, one JSON document. Sockets go
+// straight to each worker: the entry of the local runtime would hide the difference. A wrk with 32
+// connections asks; the processor's time is what the process that answers took. Nothing is judged.
+// --quick makes one round.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";

@@ -1,8 +1,9 @@
-// The worker under load, in one run beside the origin alone and beside a hand-written Cache API worker: one JSON
-// document. Each has an origin of its own that behaves alike, and each is asked the same in turns. Nothing is judged.
+// The worker under load, in one run beside the origin alone and beside a hand-written Cache API
+// worker: one JSON document. Each has an origin of its own that behaves alike, and each is asked
+// the same in turns. Nothing is judged.
 //
-// A cell is a mix of requests, a number of readers who ask without a pause, and an origin. --short makes few requests of
-// a counted number, for the tests.
+// A cell is a mix of requests, a number of readers who ask without a pause, and an origin. --short
+// makes few requests of a counted number, for the tests.
 
 import { once } from "node:events";
 import { readFileSync } from "node:fs";

@@ -1,5 +1,6 @@
-// What is written in ten minutes: a map of the isolate's memory, the peer of `scripts/bench --hot`. Pages of visitors
-// without a session are kept for the origin's lifetime. Nothing is invalidated, bounded, shared or varied.
+// What is written in ten minutes: a map of the isolate's memory, the peer of `scripts/bench --hot`.
+// Pages of visitors without a session are kept for the origin's lifetime. Nothing is invalidated,
+// bounded, shared or varied.
 
 const pages = new Map();
 

@@ -1,9 +1,11 @@
-// What the built worker does on the local runtime (workerd, by way of Miniflare), and how fast: one JSON document.
+// What the built worker does on the local runtime (workerd, by way of Miniflare), and how fast: one
+// JSON document.
 //
-// Speed: fills as visitors make them (a request for a page that nobody has: lease, origin, KV, record), and fills as
-// a shard sees them (a lease and a record, sent from inside the runtime), each in turns with requests to a bare
-// Durable Object that does one INSERT, so that both meet the same machine. Operations: what one hit, fill, sync,
-// invalidation and refetch cost, counted in scripts/lib/bench_worker.mjs. Nothing is judged.
+// Speed: fills as visitors make them (a request for a page that nobody has: lease, origin, KV,
+// record), and fills as a shard sees them (a lease and a record, sent from inside the runtime),
+// each in turns with requests to a bare Durable Object that does one INSERT, so that both meet the
+// same machine. Operations: what one hit, fill, sync, invalidation and refetch cost, counted in
+// scripts/lib/bench_worker.mjs. Nothing is judged.
 
 import { once } from "node:events";
 import http from "node:http";

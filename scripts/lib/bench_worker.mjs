@@ -1,9 +1,11 @@
-// The built worker with a counter round it: what `scripts/bench --runtime` runs on the local runtime.
+// The built worker with a counter round it: what `scripts/bench --runtime` runs on the local
+// runtime.
 //
-// Every call to a Durable Object, every alarm and every operation on its storage, on KV and on the Cache API is
-// counted as the platform counts them: rows read and written are the runtime's own numbers (`rowsRead`,
-// `rowsWritten` of a cursor, which include the rows of indexes). Beside the worker's own objects stands a bare one,
-// which does a single INSERT a request: what the runtime can do at best.
+// Every call to a Durable Object, every alarm and every operation on its storage, on KV and on the
+// Cache API is counted as the platform counts them: rows read and written are the runtime's own
+// numbers (`rowsRead`, `rowsWritten` of a cursor, which include the rows of indexes). Beside the
+// worker's own objects stands a bare one, which does a single INSERT a request: what the runtime
+// can do at best.
 
 import { DurableObject, WorkerEntrypoint } from "cloudflare:workers";
 import Worker, { IndexShard as Shard, Journal as Log } from "./index.js";

@@ -19,7 +19,9 @@ def long_lines(text):
         if len(line) <= WIDTH or code or line.startswith("|"):
             continue
         start = len(line) - len(re.sub(r"^\s*([-*>]|\d+\.)?\s*", "", line))
-        words = re.sub(r"`[^`]*`|\]\([^)]*\)", lambda found: found[0].replace(" ", "_"), line[start:])
+        words = re.sub(
+            r"`[^`]*`|\]\([^)]*\)", lambda found: found[0].replace(" ", "_"), line[start:]
+        )
         if " " in words[: WIDTH - start]:
             yield number
 

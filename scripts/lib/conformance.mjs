@@ -1,8 +1,9 @@
 // Runs the public HTTP cache tests against the worker, and counts them as cache-tests.fyi does.
 //
-// The suite's own server is the origin, in this process; the worker is `serve.mjs` in a process of its
-// own, in front of it. What counts as passed is decided by the suite's own code (`determineTestResult`,
-// dependencies honoured); here it is only summed up, and compared with the floor.
+// The suite's own server is the origin, in this process; the worker is `serve.mjs` in a process of
+// its own, in front of it. What counts as passed is decided by the suite's own code
+// (`determineTestResult`, dependencies honoured); here it is only summed up, and compared with the
+// floor.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -17,8 +18,9 @@ import { Agent, setGlobalDispatcher } from "undici";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const HOST = "127.0.0.1";
-// Tests that run together. Most of their time is pauses; but a test whose two requests must fall within two seconds
-// fails on a machine that is busy with too many others, or with something else: then --at-once helps.
+// Tests that run together. Most of their time is pauses; but a test whose two requests must fall
+// within two seconds fails on a machine that is busy with too many others, or with something else:
+// then --at-once helps.
 const AT_ONCE = 50;
 // Tests that run together when they are asked again.
 const AT_ONCE_AGAIN = 5;
@@ -112,7 +114,8 @@ async function load(given) {
     const agent = (url) => new (url.protocol === "https:" ? https : http).Agent({ keepAlive: false });
     const plain = (url, init) => fetch(url, { ...init, agent, compress: false });
     let runs = 0;
-    // Its runner remembers the tests that it was given before: each run has one of its own. The results are shared.
+    // Its runner remembers the tests that it was given before: each run has one of its own. The
+    // results are shared.
     run = async (tests, url, chunk) => {
       runs += 1;
       const fresh = await import(`${pathToFileURL(join(engine, "client/runner.mjs"))}?run=${runs}`);
@@ -173,7 +176,8 @@ async function serveOrigin(suite, host, port) {
     if (handler !== undefined) return handler(rest, request, honest(response));
     response.writeHead(404).end();
   });
-  // A connection that it closes just as the worker uses it again would fail a test that has done no wrong.
+  // A connection that it closes just as the worker uses it again would fail a test that has done no
+  // wrong.
   server.keepAliveTimeout = 600_000;
   server.listen(port, host);
   await once(server, "listening");
@@ -222,8 +226,9 @@ async function run(suite, url, { id, "at-once": atOnce }) {
   const ask = (tests, atOnce) => suite.run([{ name: suite.name, tests }], url.replace(/\/$/, ""), atOnce);
   try {
     await ask(chosen, Number(atOnce));
-    // Some tests need two requests within two seconds, which a busy machine may not manage among so many others. Whoever did
-    // not come to its question is asked once more; an answer that was wrong stands.
+    // Some tests need two requests within two seconds, which a busy machine may not manage among so
+    // many others. Whoever did not come to its question is asked once more; an answer that was
+    // wrong stands.
     const results = suite.results();
     const unready = chosen.filter((test) => NOT_SET_UP.has(suite.symbol(test.id, results, false)));
     if (id === undefined && unready.length > 0) {

@@ -1,7 +1,8 @@
 """What three sites cost a month on Cloudflare: costs.py RESULTS.
 
-Operations come from the counts that `scripts/bench --runtime` took of the real worker on the local runtime; unit
-prices are Cloudflare's published ones. What a site does in a day is assumed, and stands in the table.
+Operations come from the counts that `scripts/bench --runtime` took of the real worker on the local
+runtime; unit prices are Cloudflare's published ones. What a site does in a day is assumed, and
+stands in the table.
 """
 
 import json
@@ -15,7 +16,8 @@ COLOS = 330
 SECONDS_A_DAY = 86_400
 SHARDS = 8
 
-# Dollars a million beyond what the Workers Paid plan ($5 a month) includes; as docs/scale.md quotes them.
+# Dollars a million beyond what the Workers Paid plan ($5 a month) includes; as docs/scale.md quotes
+# them.
 PLAN = 5.00
 MILLION = 1_000_000
 PRICES = {
@@ -28,8 +30,8 @@ PRICES = {
 }
 DURATION_PRICE, DURATION_INCLUDED, OBJECT_GB = 12.50, 400_000, 0.128
 
-# OpenNext's sharded tag cache, as reported by one site: Durable Object requests a day at visitors' requests a day
-# (opennextjs/opennextjs-cloudflare, issue 1103).
+# OpenNext's sharded tag cache, as reported by one site: Durable Object requests a day at visitors'
+# requests a day (opennextjs/opennextjs-cloudflare, issue 1103).
 REPORTED_OBJECT_REQUESTS = 12 * MILLION
 REPORTED_VISITS = (200_000, 150_000)
 
@@ -66,7 +68,8 @@ def per(counts: dict[str, float]) -> dict[str, float]:
 
 
 def syncs(site: Site) -> float:
-    """How often colos ask the journal in a day, with requests spread evenly over all of them, which is the most.
+    """How often colos ask the journal in a day, with requests spread evenly over all of them, which
+    is the most.
 
     After a sync a colo asks again with the first request that comes `sync_interval` (1 s) later.
     """
@@ -82,7 +85,10 @@ def a_day(site: Site, costs: dict[str, dict[str, float]]) -> dict[str, dict[str,
     )
     sync = per(costs["a hit after a pause longer than max_lag"])
     # What is counted of fills and reads has some syncs in it: those are counted below.
-    plain = {name: per({key: n for key, n in counts.items() if "journal" not in key}) for name, counts in costs.items()}
+    plain = {
+        name: per({key: n for key, n in counts.items() if "journal" not in key})
+        for name, counts in costs.items()
+    }
     warm = {name: max(changed[name] - invalidated[name], 0) for name in changed}
     things = [
         ("news for the colos", syncs(site), sync),
@@ -91,18 +97,29 @@ def a_day(site: Site, costs: dict[str, dict[str, float]]) -> dict[str, dict[str,
             site.misses * site.requests,
             plain["a page that L2 has and the colo has not"],
         ),
-        ("refetches after a day", site.pages, plain["a refetch for a visitor, of a page whose tags stay"]),
+        (
+            "refetches after a day",
+            site.pages,
+            plain["a refetch for a visitor, of a page whose tags stay"],
+        ),
         ("invalidations", site.changes, invalidated),
         ("refetches for them", site.changes * site.pages_of_a_change, warm),
     ]
-    return {name: {"times": times, **{what: times * n for what, n in one.items()}} for name, times, one in things}
+    return {
+        name: {"times": times, **{what: times * n for what, n in one.items()}}
+        for name, times, one in things
+    }
 
 
 def dollars(site: Site, day: dict[str, dict[str, float]]) -> dict[str, float]:
     """A month's bill by its lines."""
     bill = {"plan": PLAN}
     for what, (price, included) in PRICES.items():
-        total = site.requests if what == "Workers requests" else sum(part[what] for part in day.values())
+        total = (
+            site.requests
+            if what == "Workers requests"
+            else sum(part[what] for part in day.values())
+        )
         bill[what] = max(total * DAYS - included, 0) / MILLION * price
     awake = (1 + SHARDS) * OBJECT_GB * SECONDS_A_DAY * DAYS
     bill["duration, at most"] = max(awake - DURATION_INCLUDED, 0) / MILLION * DURATION_PRICE
@@ -130,17 +147,29 @@ def table(head: list[str], rows: list[list[object]]) -> list[str]:
 def tables(costs: dict[str, dict[str, float]]) -> Iterator[list[str]]:
     """The tables of docs/scale.md."""
     billed = ["Durable Object requests", "rows read", "rows written", "KV reads", "KV writes"]
-    yield table(["one", *billed], [[name, *(f"{n:.3g}" for n in per(one).values())] for name, one in costs.items()])
+    yield table(
+        ["one", *billed],
+        [[name, *(f"{n:.3g}" for n in per(one).values())] for name, one in costs.items()],
+    )
     days = [a_day(site, costs) for site in SITES]
     names = [site.name for site in SITES]
-    yield table(["times a day", *names], [[what, *(short(day[what]["times"]) for day in days)] for what in days[0]])
+    yield table(
+        ["times a day", *names],
+        [[what, *(short(day[what]["times"]) for day in days)] for what in days[0]],
+    )
     yield table(
         ["operations a day", *names],
-        [[what, *(short(sum(part[what] for part in day.values())) for day in days)] for what in billed],
+        [
+            [what, *(short(sum(part[what] for part in day.values())) for day in days)]
+            for what in billed
+        ],
     )
     bills = [dollars(site, day) for site, day in zip(SITES, days)]
     lines = [[what, *(f"{bill[what]:,.2f}" for bill in bills)] for what in bills[0]]
-    yield table(["dollars a month", *names], [*lines, ["**all**", *(f"**{sum(bill.values()):,.2f}**" for bill in bills)]])
+    yield table(
+        ["dollars a month", *names],
+        [*lines, ["**all**", *(f"**{sum(bill.values()):,.2f}**" for bill in bills)]],
+    )
     own = [sum(part["Durable Object requests"] for part in day.values()) for day in days]
     low, high = (REPORTED_OBJECT_REQUESTS / visits for visits in REPORTED_VISITS)
     price, included = PRICES["Durable Object requests"]
@@ -149,15 +178,20 @@ def tables(costs: dict[str, dict[str, float]]) -> Iterator[list[str]]:
         ["Durable Object requests a day", *names],
         [
             ["edge-isr", *(short(n) for n in own)],
-            ["OpenNext, as reported", *(f"{short(low * s.requests)} to {short(high * s.requests)}" for s in SITES)],
+            [
+                "OpenNext, as reported",
+                *(f"{short(low * s.requests)} to {short(high * s.requests)}" for s in SITES),
+            ],
             ["edge-isr, dollars a month for them", *(f"{month(n):,.2f}" for n in own)],
             [
                 "OpenNext, dollars a month for them",
-                *(f"{month(low * s.requests):,.2f} to {month(high * s.requests):,.2f}" for s in SITES),
+                *(
+                    f"{month(low * s.requests):,.2f} to {month(high * s.requests):,.2f}"
+                    for s in SITES
+                ),
             ],
         ],
     )
-
 
 
 def main() -> None:

@@ -9,7 +9,18 @@ import time
 from contextlib import ExitStack
 
 import httpx
-from stack import BLOG_CONFIG, KEEPALIVE_SECONDS, ROOT, TOKENS, Blog, StackError, Worker, cache_status, free_port, wait_until
+from stack import (
+    BLOG_CONFIG,
+    KEEPALIVE_SECONDS,
+    ROOT,
+    TOKENS,
+    Blog,
+    StackError,
+    Worker,
+    cache_status,
+    free_port,
+    wait_until,
+)
 
 # A page takes this long to render, so that one sees who waits for it.
 RENDER_SECONDS = 1.0
@@ -50,7 +61,9 @@ class Visitor:
     """An anonymous reader with a stop watch."""
 
     def __init__(self, base):
-        self.client = httpx.Client(base_url=base, timeout=30, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS))
+        self.client = httpx.Client(
+            base_url=base, timeout=30, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
+        )
 
     def get(self, path):
         """The answer, and how long it took."""
@@ -69,7 +82,9 @@ def tell(step, answer=None, seconds=None):
     print(f"\n  {step}")
     if answer is not None:
         took = f"{seconds * 1000:6.0f} ms" if seconds is not None else ""
-        print(f"    {answer.status_code} {took}  Cache-Status: {answer.headers.get('cache-status')}")
+        print(
+            f"    {answer.status_code} {took}  Cache-Status: {answer.headers.get('cache-status')}"
+        )
 
 
 def once(blog, worker):
@@ -79,7 +94,10 @@ def once(blog, worker):
     answer, seconds = visitor.get(POST)
     tell("A page for the first time: the origin renders it, which takes a second.", answer, seconds)
     check(answer.status_code == 200, f"{POST} answered {answer.status_code}")
-    check("fwd" in cache_status(answer.headers.get("cache-status", "")), "the first request was not a miss")
+    check(
+        "fwd" in cache_status(answer.headers.get("cache-status", "")),
+        "the first request was not a miss",
+    )
     check(seconds >= RENDER_SECONDS, "the first request did not wait for the render")
 
     wait_until(lambda: visitor.is_hit(POST), 5, "a hit after the first visit")
@@ -92,14 +110,20 @@ def once(blog, worker):
     wait_until(lambda: visitor.is_hit(OTHER), 5, "a hit on the other page")
     tell("An unrelated page is in the cache too.")
 
-    said = blog.orm("p = Post.objects.get(slug='how-we-measured-stale-pages'); p.title = 'Edited'; p.save()")
+    said = blog.orm(
+        "p = Post.objects.get(slug='how-we-measured-stale-pages'); p.title = 'Edited'; p.save()"
+    )
     tell("An editor changes the title. On commit the site posts one signed webhook, answered 202:")
     print("    " + said.strip())
     check("at epoch" in said, "the webhook was not acknowledged")
 
     acknowledged = time.monotonic()
     answer, seconds = visitor.get(POST)
-    tell("A reader in that second: the old page, at once, while the new one is rendered.", answer, seconds)
+    tell(
+        "A reader in that second: the old page, at once, while the new one is rendered.",
+        answer,
+        seconds,
+    )
     check("Edited" not in answer.text, "the first answer was new already: nothing was served stale")
     check(seconds < QUICK_SECONDS, "a reader waited for the render")
 
@@ -110,8 +134,12 @@ def once(blog, worker):
         answer, seconds = visitor.get(POST)
         slowest = max(slowest, seconds)
     after = time.monotonic() - acknowledged
-    tell(f"The new page, {after:.1f} s after the save. The slowest answer until then took "
-         f"{slowest * 1000:.0f} ms.", answer, seconds)
+    tell(
+        f"The new page, {after:.1f} s after the save. The slowest answer until then took "
+        f"{slowest * 1000:.0f} ms.",
+        answer,
+        seconds,
+    )
     check(slowest < QUICK_SECONDS, "a reader waited for the render")
     check(blog.renders(POST) == 2, f"the page was rendered {blog.renders(POST)} times, not twice")
 
@@ -135,7 +163,8 @@ def once(blog, worker):
 def interactive(blog, worker):
     """Prints what to open and try, and waits for Ctrl-C."""
     token = TOKENS["reader"][1]
-    print(f"""
+    print(
+        f"""
   The site, by the edge   {worker.url}/
   Its admin               {worker.url}/admin/   (log in as admin / admin)
   Django itself           {blog.url}/   (process {blog.process.pid})
@@ -152,7 +181,9 @@ def interactive(blog, worker):
        kill {blog.process.pid}
 
   Ctrl-C ends both servers.
-""", flush=True)
+""",
+        flush=True,
+    )
     # Not `pause` alone: a signal between a check and it would be lost.
     while worker.process.alive():
         time.sleep(0.5)

@@ -1,8 +1,9 @@
 """Checks a deployment, builds it, and hands it to wrangler.
 
-What the worker would refuse at run time is refused here first: the settings go through the worker's own parser
-(`edge-isr-check`), and `deploy_checks` knows what wrangler.toml must hold. Settings too large for a variable are
-compiled into the worker instead, and left out of the file that wrangler gets.
+What the worker would refuse at run time is refused here first: the settings go through the worker's
+own parser (`edge-isr-check`), and `deploy_checks` knows what wrangler.toml must hold. Settings too
+large for a variable are compiled into the worker instead, and left out of the file that wrangler
+gets.
 """
 
 import argparse
@@ -28,8 +29,14 @@ MAX_VARIABLE_BYTES = 5_000
 
 
 def process_environment(**changes):
-    """The environment of the programs run here. Wrangler needs the pinned Node.js, whichever the machine has."""
-    own = {name: value for name, value in os.environ.items() if name not in ("EDGE_ISR_RULES", *REQUIRED_SECRETS)}
+    """The environment of the programs run here. Wrangler needs the pinned Node.js, whichever the
+    machine has.
+    """
+    own = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("EDGE_ISR_RULES", *REQUIRED_SECRETS)
+    }
     return {**own, "PATH": f"{TOOLS}{os.pathsep}{os.environ.get('PATH', '')}", **changes}
 
 
@@ -65,7 +72,13 @@ def check_settings(report, settings, origin, hosts, secrets):
     for host in hosts:
         command += ["--worker-host", host]
     run = subprocess.run(
-        command, cwd=ROOT, env=process_environment(**secrets), input=settings, capture_output=True, text=True, check=False
+        command,
+        cwd=ROOT,
+        env=process_environment(**secrets),
+        input=settings,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if run.returncode == 1:
         for line in filter(None, run.stdout.splitlines()):
@@ -79,7 +92,9 @@ def check_settings(report, settings, origin, hosts, secrets):
 
 
 def local_secrets(file, environment):
-    """The secrets that a dry run can see, and where they come from; None where there is nothing to look at."""
+    """The secrets that a dry run can see, and where they come from; None where there is nothing to
+    look at.
+    """
     for name in (f".dev.vars.{environment}", ".dev.vars"):
         path = file.parent / name
         if path.is_file():
@@ -102,14 +117,18 @@ def deployed_secrets(arguments):
     """The names of the secrets that Cloudflare has for the worker."""
     command = [WRANGLER, "secret", "list", "--format", "json", "--env", arguments.env]
     command = [*map(str, command), "--config", str(arguments.config)]
-    run = subprocess.run(command, cwd=ROOT, env=process_environment(), capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        command, cwd=ROOT, env=process_environment(), capture_output=True, text=True, check=False
+    )
     try:
         return {secret["name"] for secret in json.loads(run.stdout[run.stdout.index("[") :])}
     except (ValueError, KeyError, TypeError):
         said = (run.stderr or run.stdout).strip()
         if "10007" in said:
             return set()  # the worker does not exist yet: `wrangler secret put` creates it
-        raise DeployError(f"wrangler secret list failed; are you logged in (wrangler login)?\n{said}") from None
+        raise DeployError(
+            f"wrangler secret list failed; are you logged in (wrangler login)?\n{said}"
+        ) from None
 
 
 def check_secrets(report, arguments, names, where):
@@ -127,7 +146,9 @@ def check_secrets(report, arguments, names, where):
                 f"wrangler secret put {name} --env {arguments.env}"
             )
     if "ORIGIN_SECRET" not in names:
-        report.note("without the secret ORIGIN_SECRET the origin can't tell the edge from those who go round it")
+        report.note(
+            "without the secret ORIGIN_SECRET the origin can't tell the edge from those who go round it"
+        )
 
 
 def check(arguments):
@@ -224,7 +245,10 @@ def main(words=None):
                 f"{count} problem{'s' if count > 1 else ''} in {arguments.config.name}, environment "
                 f"{arguments.env}:\n" + "\n".join(f"  - {problem}" for problem in report.problems)
             )
-        print(f"deploy: {arguments.config.name}, environment {arguments.env}: nothing is wrong", flush=True)
+        print(
+            f"deploy: {arguments.config.name}, environment {arguments.env}: nothing is wrong",
+            flush=True,
+        )
         if not arguments.check:
             deploy(arguments, config, settings)
     except DeployError as error:

@@ -1,6 +1,7 @@
 """What wrangler.toml must hold for edge-isr to work: one function per rule, each adds to a report.
 
-Pure: no process, no network, no file. What the settings in EDGE_ISR mean is for the worker's own parser.
+Pure: no process, no network, no file. What the settings in EDGE_ISR mean is for the worker's own
+parser.
 """
 
 import fnmatch
@@ -17,7 +18,8 @@ SECRETS = {*REQUIRED_SECRETS, "ORIGIN_SECRET", "FRONT_CACHE_SECRETS"}
 OBJECTS = {"JOURNAL": "Journal", "SHARDS": "IndexShard"}
 # Cloudflare's limit of one variable; EDGE_ISR alone can be compiled in.
 MAX_VARIABLE_BYTES = 5_000
-# Keys that an environment does not take over from the top of the file (Wrangler: non-inheritable keys).
+# Keys that an environment does not take over from the top of the file (Wrangler: non-inheritable
+# keys).
 NOT_INHERITED = {"vars", "durable_objects", "kv_namespaces", "r2_buckets"}
 # Names that stand for "yours" (RFC 2606, RFC 6761), and those that only this machine knows.
 PLACEHOLDER = re.compile(r"(^|\.)(example(\.(com|net|org))?|invalid|test)$|^your|<|>")
@@ -59,9 +61,15 @@ def check_file(report, config, environment):
         return None
     own = f"env.{environment}"
     if effective(config, environment, "workers_dev") is not False:
-        report.problem("workers_dev must be false: on the workers.dev domain the edge cache does nothing")
+        report.problem(
+            "workers_dev must be false: on the workers.dev domain the edge cache does nothing"
+        )
     cache = effective(config, environment, "cache")
-    if isinstance(cache, dict) and cache.get("enabled") and not has_workers_cache(config, environment):
+    if (
+        isinstance(cache, dict)
+        and cache.get("enabled")
+        and not has_workers_cache(config, environment)
+    ):
         report.problem(
             "cache.enabled must not be set without a front cache of the provider workers-cache: "
             "nothing would invalidate what Workers Caching keeps before the worker"
@@ -98,7 +106,9 @@ def check_routes(report, config, environment):
                 f"move them into [env.{environment}]"
             )
         else:
-            report.problem(f"env.{environment}.routes is missing: without a route the worker serves nothing")
+            report.problem(
+                f"env.{environment}.routes is missing: without a route the worker serves nothing"
+            )
         return []
     hosts = []
     for at, route in enumerate(routes if isinstance(routes, list) else [routes]):
@@ -130,7 +140,11 @@ def has_workers_cache(config, environment):
         except ValueError:
             return False  # the worker's parser says what is wrong with it
     front_caches = settings.get("front_caches") if isinstance(settings, dict) else None
-    named = [one for one in front_caches if isinstance(one, dict)] if isinstance(front_caches, list) else []
+    named = (
+        [one for one in front_caches if isinstance(one, dict)]
+        if isinstance(front_caches, list)
+        else []
+    )
     return any(one.get("provider") == "workers-cache" for one in named)
 
 
@@ -141,10 +155,16 @@ def check_variables(report, own, variables):
             report.problem(
                 f"{own}.vars.{name} is a secret and must not stand in the file: use wrangler secret put {name}"
             )
-        text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"), default=str)
+        text = (
+            value
+            if isinstance(value, str)
+            else json.dumps(value, separators=(",", ":"), default=str)
+        )
         size = len(text.encode())
         if name != "EDGE_ISR" and size > MAX_VARIABLE_BYTES:
-            report.problem(f"{own}.vars.{name} has {size} bytes; a variable has at most {MAX_VARIABLE_BYTES}")
+            report.problem(
+                f"{own}.vars.{name} has {size} bytes; a variable has at most {MAX_VARIABLE_BYTES}"
+            )
     if not isinstance(variables.get("EDGE_ISR", {}), (dict, str)):
         report.problem(f"{own}.vars.EDGE_ISR must be a table (or its JSON text)")
 
@@ -166,9 +186,13 @@ def check_origin(report, own, origin, hosts):
         report.problem(f"ORIGIN: {host} is an address; a Worker fetches by host name only")
     for pattern in hosts:
         if "*" in pattern and fnmatch.fnmatchcase(host, pattern):
-            report.problem(f"ORIGIN: the route {pattern} covers {host}: it is the worker itself, requests would loop")
+            report.problem(
+                f"ORIGIN: the route {pattern} covers {host}: it is the worker itself, requests would loop"
+            )
     if origin.lower().startswith("http://"):
-        report.note("ORIGIN is plain http: what goes between Cloudflare and the origin can be read on the way")
+        report.note(
+            "ORIGIN is plain http: what goes between Cloudflare and the origin can be read on the way"
+        )
 
 
 def is_address(host):
@@ -187,11 +211,15 @@ def check_objects(report, own, objects):
     for name, class_name in OBJECTS.items():
         binding = bindings.get(name)
         if binding is None:
-            report.problem(f"{own}.durable_objects: the binding {name} (class {class_name}) is missing")
+            report.problem(
+                f"{own}.durable_objects: the binding {name} (class {class_name}) is missing"
+            )
         elif binding.get("class_name") != class_name:
             report.problem(f"{own}.durable_objects: {name} must be of the class {class_name}")
         elif "script_name" in binding:
-            report.problem(f"{own}.durable_objects: {name} must be this worker's own, without script_name")
+            report.problem(
+                f"{own}.durable_objects: {name} must be this worker's own, without script_name"
+            )
 
 
 def check_migrations(report, migrations):
@@ -203,13 +231,17 @@ def check_migrations(report, migrations):
         classes.difference_update(migration.get("deleted_classes", []))
     for class_name in OBJECTS.values():
         if class_name in plain:
-            report.problem(f"migrations: {class_name} stands in new_classes; it needs new_sqlite_classes")
+            report.problem(
+                f"migrations: {class_name} stands in new_classes; it needs new_sqlite_classes"
+            )
         elif class_name not in classes:
             report.problem(f"migrations: no new_sqlite_classes creates {class_name}")
 
 
 def check_pages(report, config, environment):
-    """The KV namespace, or the R2 bucket. Without an id, wrangler creates the namespace on the first deploy."""
+    """The KV namespace, or the R2 bucket. Without an id, wrangler creates the namespace on the
+    first deploy.
+    """
     own = f"env.{environment}.kv_namespaces"
     buckets = tables(effective(config, environment, "r2_buckets"))
     if any(bucket.get("binding") == "PAGES" for bucket in buckets):
@@ -222,7 +254,11 @@ def check_pages(report, config, environment):
     if "id" not in space:
         return
     identifier = space["id"]
-    if not isinstance(identifier, str) or not KV_ID.fullmatch(identifier) or len(set(identifier)) < 4:
+    if (
+        not isinstance(identifier, str)
+        or not KV_ID.fullmatch(identifier)
+        or len(set(identifier)) < 4
+    ):
         report.problem(
             f"{own}: the id of PAGES ({identifier!r}) is not a namespace's: take it from wrangler kv namespace list, "
             "or leave it out to have one created"
@@ -231,4 +267,6 @@ def check_pages(report, config, environment):
     for name in config["env"]:
         others = tables(effective(config, name, "kv_namespaces")) if name != environment else []
         if any(other.get("id") == identifier for other in others):
-            report.problem(f"{own}: PAGES is the namespace of env.{name} too: each environment needs its own")
+            report.problem(
+                f"{own}: PAGES is the namespace of env.{name} too: each environment needs its own"
+            )

@@ -32,14 +32,16 @@ def answers(rows: list[dict]) -> list[str]:
                 continue
             spread = f"{number(one['rate'])} ({number(one['lowest'])} to {number(one['highest'])})"
             beside = one.get("of_the_first")
-            lines.append([
-                asked,
-                one["who"],
-                spread,
-                "" if beside is None else f"{beside:.2f}",
-                f"{number(one['median_us'] / 1_000)}, {number(one['late_us'] / 1_000)}",
-                number(one["processor_us"]),
-            ])
+            lines.append(
+                [
+                    asked,
+                    one["who"],
+                    spread,
+                    "" if beside is None else f"{beside:.2f}",
+                    f"{number(one['median_us'] / 1_000)}, {number(one['late_us'] / 1_000)}",
+                    number(one["processor_us"]),
+                ]
+            )
             asked = ""
     return costs.table(ANSWERS, lines)
 

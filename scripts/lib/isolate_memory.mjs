@@ -1,6 +1,7 @@
-// What a worker's isolate holds, in its heap and in buffers (WebAssembly's memory among them), as the runtime's
-// inspector tells: what the platform limits to 128 MB. The runtime's process holds more here: its simulators of KV, of
-// objects' storage and of the cache are isolates of their own in it.
+// What a worker's isolate holds, in its heap and in buffers (WebAssembly's memory among them), as
+// the runtime's inspector tells: what the platform limits to 128 MB. The runtime's process holds
+// more here: its simulators of KV, of objects' storage and of the cache are isolates of their own
+// in it.
 
 import { once } from "node:events";
 

@@ -1,4 +1,5 @@
-# What the Django package is tested on: which Python, which Django, which database. docs/django-versions.md says why.
+# What the Django package is tested on: which Python, which Django, which database.
+# docs/django-versions.md says why.
 # shellcheck shell=bash
 
 # The newest release of each Django that is supported.

@@ -1,8 +1,9 @@
 """Mutation testing in one build: mutants.py [--only PATTERN] FILE …
 
-cargo-mutants names the mutants. Each stands in a copy of its function's body, all copies are compiled together, and
-an environment variable says which one runs: a mutant then costs the run of its tests, and no build. Which tests those
-are is seen in a run without mutants: the ones that enter the function.
+cargo-mutants names the mutants. Each stands in a copy of its function's body, all copies are
+compiled together, and an environment variable says which one runs: a mutant then costs the run of
+its tests, and no build. Which tests those are is seen in a run without mutants: the ones that enter
+the function.
 """
 
 import argparse
@@ -18,16 +19,19 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-# A mutant that takes this many times as long as the tests do without it, and a pause for the start, runs for ever.
+# A mutant that takes this many times as long as the tests do without it, and a pause for the start,
+# runs for ever.
 SLOWER, PAUSE_SECONDS = 5, 5
-# Tests that take longer than this come in a second round, for the mutants that the others did not notice.
+# Tests that take longer than this come in a second round, for the mutants that the others did not
+# notice.
 QUICK_SECONDS = 1.0
 # One that builds an endless list ends at this much memory.
 MOST_BYTES = 8 << 30
 # What became of mutants that no test fails for: there are some that enter the function, or none.
 UNNOTICED = {"survived", "untested"}
-# Constants, and functions that they call, cannot ask which mutant is on. Each of their mutants is a build of its own,
-# with the programs that noticed most of the file's others, and so many seconds for each.
+# Constants, and functions that they call, cannot ask which mutant is on. Each of their mutants is a
+# build of its own, with the programs that noticed most of the file's others, and so many seconds
+# for each.
 PROGRAMS_ALONE, ALONE_SECONDS = 4, 10
 BUILD_SECONDS = 600
 
@@ -113,7 +117,10 @@ class Test:
 
 def blank(text: str) -> str:
     """The source with comments, strings and characters blanked out, of the same length."""
-    pattern = re.compile(r'//[^\n]*|/\*.*?\*/|b?r(#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?\'(?:\\[^\']+|[^\\\'])\'', re.DOTALL)
+    pattern = re.compile(
+        r'//[^\n]*|/\*.*?\*/|b?r(#*)".*?"\1|b?"(?:\\.|[^"\\])*"|b?\'(?:\\[^\']+|[^\\\'])\'',
+        re.DOTALL,
+    )
     return pattern.sub(lambda found: re.sub(r"[^\n]", " ", found.group()), text)
 
 
@@ -149,7 +156,11 @@ def read(tree: Path, listed: list[dict]) -> tuple[list[Function], list[Mutant]]:
             continue
         # One function inside another is copied with it.
         key = min(
-            (other for other in whole if other[0] == file and other[1] <= mutant.start and mutant.end <= other[2]),
+            (
+                other
+                for other in whole
+                if other[0] == file and other[1] <= mutant.start and mutant.end <= other[2]
+            ),
             key=lambda other: other[1],
         )
         if key not in functions:
@@ -199,7 +210,11 @@ def write(
         for one in sorted(by_file[file], key=lambda one: one.start):
             head = text[at : one.open + 1]
             if one.constant is not None:
-                head = text[at : one.constant] + " " * len("const") + text[one.constant + len("const") : one.open + 1]
+                head = (
+                    text[at : one.constant]
+                    + " " * len("const")
+                    + text[one.constant + len("const") : one.open + 1]
+                )
             pieces.append(head + f"\nmatch crate::mutant_switch::on({one.id}) {{\n")
             line = "".join(pieces).count("\n") + 1
             for mutant in one.mutants:
@@ -236,7 +251,11 @@ def cargo(tree: Path, *arguments: str) -> tuple[list[dict], list[str], bool]:
         said = json.loads(line)
         if said["reason"] == "compiler-message" and said["message"]["level"] == "error":
             errors.append(said["message"])
-        elif said["reason"] == "compiler-artifact" and said.get("executable") and said["profile"]["test"]:
+        elif (
+            said["reason"] == "compiler-artifact"
+            and said.get("executable")
+            and said["profile"]["test"]
+        ):
             programs.append(said["executable"])
     return errors, programs, done.returncode == 0
 
@@ -264,18 +283,26 @@ def compile_all(source: Path, tree: Path, functions: list[Function]) -> None:
                 continue
             # A constant calls it, so it stays as it is.
             named = re.search(
-                r"non-const (?:fn|function|associated function|method) `(?:\w+::|<[^>]*>::)*(\w+)", error["message"]
+                r"non-const (?:fn|function|associated function|method) `(?:\w+::|<[^>]*>::)*(\w+)",
+                error["message"],
             )
             for one in functions:
                 text = (source / one.file).read_text()
                 head = text[one.start : one.open]
-                if named and one.constant is not None and not one.alone and re.search(rf"\bfn {named[1]}\b", head):
+                if (
+                    named
+                    and one.constant is not None
+                    and not one.alone
+                    and re.search(rf"\bfn {named[1]}\b", head)
+                ):
                     one.alone = True
                     apart += 1
         say(f"build {turn}: {out} mutants do not compile, {apart} functions stay constant")
         if not out + apart:
             print("\n".join(error["rendered"] for error in errors[:5]), file=sys.stderr)
-            die("the mutated sources do not compile, and it is no mutant's fault; the messages are above")
+            die(
+                "the mutated sources do not compile, and it is no mutant's fault; the messages are above"
+            )
     die("the mutated sources do not compile after 40 builds")
 
 
@@ -284,12 +311,19 @@ def limit() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def run(tree: Path, program: str, arguments: list[str], variables: dict[str, str], seconds: float) -> str:
+def run(
+    tree: Path, program: str, arguments: list[str], variables: dict[str, str], seconds: float
+) -> str:
     """`passed`, `failed`, or `timeout`."""
     started = subprocess.Popen(
         [program, *arguments],
         cwd=tree,
-        env={**os.environ, "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "1", "RUST_BACKTRACE": "0", **variables},
+        env={
+            **os.environ,
+            "PROPTEST_DISABLE_FAILURE_PERSISTENCE": "1",
+            "RUST_BACKTRACE": "0",
+            **variables,
+        },
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         preexec_fn=limit,  # noqa: PLW1509  # one thread
@@ -312,8 +346,14 @@ def trace(tree: Path, programs: list[str]) -> dict[int, list[Test]]:
     enters: dict[int, list[Test]] = defaultdict(list)
     said = tree.parent / "trace"
     for program in programs:
-        listed = subprocess.run([program, "--list"], cwd=tree, stdout=subprocess.PIPE, text=True, check=True)
-        names = [line.removesuffix(": test") for line in listed.stdout.splitlines() if line.endswith(": test")]
+        listed = subprocess.run(
+            [program, "--list"], cwd=tree, stdout=subprocess.PIPE, text=True, check=True
+        )
+        names = [
+            line.removesuffix(": test")
+            for line in listed.stdout.splitlines()
+            if line.endswith(": test")
+        ]
         began = time.monotonic()
         for name in names:
             said.unlink(missing_ok=True)
@@ -347,7 +387,9 @@ def judge(tree: Path, mutant: Mutant, tests: list[Test], tested: bool = True) ->
         by_program[test.program].append(test)
 
     def order(program: str) -> float:
-        return sum(test.seconds for test in by_program[program]) / (1 + NOTICED[mutant.file, program])
+        return sum(test.seconds for test in by_program[program]) / (
+            1 + NOTICED[mutant.file, program]
+        )
 
     for program in sorted(by_program, key=order):
         own = by_program[program]
@@ -364,8 +406,12 @@ def judge(tree: Path, mutant: Mutant, tests: list[Test], tested: bool = True) ->
 
 
 def judge_alone(source: Path, tree: Path, mutant: Mutant) -> None:
-    """A mutant that has to be compiled by itself, for the tests that noticed most of its file's others."""
-    counts = {short(program): count for (file, program), count in NOTICED.items() if file == mutant.file}
+    """A mutant that has to be compiled by itself, for the tests that noticed most of its file's
+    others.
+    """
+    counts = {
+        short(program): count for (file, program), count in NOTICED.items() if file == mutant.file
+    }
     programs = sorted(counts, key=lambda program: -counts[program])[:PROGRAMS_ALONE]
     text = (source / mutant.file).read_text()
     (tree / mutant.file).write_text(mutated(text, mutant))
@@ -388,7 +434,11 @@ def put(path: Path, content: bytes) -> None:
 def tracked(source: Path) -> set[str]:
     """The tracked and new files of the project."""
     listed = subprocess.run(
-        ["git", "ls-files", "-co", "--exclude-standard"], cwd=source, stdout=subprocess.PIPE, text=True, check=True
+        ["git", "ls-files", "-co", "--exclude-standard"],
+        cwd=source,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
     ).stdout.splitlines()
     return {name for name in listed if (source / name).is_file()}
 
@@ -405,7 +455,9 @@ def copy(source: Path, tree: Path, names: set[str], kept: frozenset[str] = froze
         if not name.startswith("src/") or not name.endswith(".rs"):
             content = (source / name).read_bytes()
             if name == "Cargo.toml":
-                content = content[: content.index(b"[lints.")].replace(b'["cdylib", "rlib"]', b'["rlib"]')
+                content = content[: content.index(b"[lints.")].replace(
+                    b'["cdylib", "rlib"]', b'["rlib"]'
+                )
                 content += b'[lints.rust]\nwarnings = "allow"\n'
             put(tree / name, content)
 
@@ -413,7 +465,10 @@ def copy(source: Path, tree: Path, names: set[str], kept: frozenset[str] = froze
 def why(mutant: Mutant, explained: list[dict]) -> str:
     """Why it goes unnoticed, if that is known."""
     for entry in explained:
-        if (mutant.file, mutant.line) == (entry["file"], entry["line"]) and mutant.change() in entry["changes"]:
+        if (mutant.file, mutant.line) == (
+            entry["file"],
+            entry["line"],
+        ) and mutant.change() in entry["changes"]:
             return entry["why"]
     return ""
 
@@ -446,11 +501,19 @@ def report(mutants: list[Mutant], seconds: float) -> str:
     kinds = ["caught", "timeout", "explained", "survived", "untested", "unviable"]
     lines = ["| file | mutants | " + " | ".join(kinds) + " |", "| --- " * (len(kinds) + 2) + "|"]
     for name, row in rows.items():
-        lines.append(f"| {name} | {row.total()} | " + " | ".join(str(row[kind]) for kind in kinds) + " |")
-    found, viable = rows["all"]["caught"] + rows["all"]["timeout"], rows["all"].total() - rows["all"]["unviable"]
+        lines.append(
+            f"| {name} | {row.total()} | " + " | ".join(str(row[kind]) for kind in kinds) + " |"
+        )
+    found, viable = (
+        rows["all"]["caught"] + rows["all"]["timeout"],
+        rows["all"].total() - rows["all"]["unviable"],
+    )
     share = 100 * found / max(viable, 1)
     lines.append(f"\nnoticed: {found} of {viable} that compile, {share:.1f} %; {seconds:.0f} s")
-    return "\n".join(lines + [f"{mutant.outcome}: {mutant.name}" for mutant in mutants if mutant.outcome in UNNOTICED])
+    return "\n".join(
+        lines
+        + [f"{mutant.outcome}: {mutant.name}" for mutant in mutants if mutant.outcome in UNNOTICED]
+    )
 
 
 def main() -> None:
@@ -473,7 +536,9 @@ def main() -> None:
         die(said.stderr)
     explained = json.loads((source / "scripts/lib/mutants.json").read_text())
     functions, loose = read(source, json.loads(said.stdout))
-    mutants = sorted([one for inside in functions for one in inside.mutants] + loose, key=lambda one: one.id)
+    mutants = sorted(
+        [one for inside in functions for one in inside.mutants] + loose, key=lambda one: one.id
+    )
     if not mutants:
         die("no mutants there")
     say(f"{len(mutants)} mutants in {len(functions)} functions")
@@ -493,7 +558,9 @@ def main() -> None:
         if inside.alone:
             later += [mutant for mutant in inside.mutants if not mutant.outcome]
         else:
-            open_ends += [(mutant, enters[inside.id]) for mutant in inside.mutants if not mutant.outcome]
+            open_ends += [
+                (mutant, enters[inside.id]) for mutant in inside.mutants if not mutant.outcome
+            ]
     for turn, slow in enumerate([False, True], 1):
         left = [
             (mutant, tests)
@@ -502,7 +569,12 @@ def main() -> None:
         ]
         say(f"round {turn}: {len(left)} mutants")
         for count, (mutant, tests) in enumerate(left, 1):
-            judge(tree, mutant, [test for test in tests if (test.seconds > QUICK_SECONDS) == slow], bool(tests))
+            judge(
+                tree,
+                mutant,
+                [test for test in tests if (test.seconds > QUICK_SECONDS) == slow],
+                bool(tests),
+            )
             if mutant.outcome != "caught":
                 say(f"{count}: {mutant.outcome} {mutant.by}: {mutant.name}")
             elif count % 50 == 0:
@@ -515,7 +587,9 @@ def main() -> None:
             judge_alone(source, tree, mutant)
             say(f"{mutant.outcome}: {mutant.name}")
     right = explain(mutants, explained, whole=not given.only)
-    (own / "outcomes.json").write_text(json.dumps([vars(mutant) for mutant in mutants], indent=1) + "\n")
+    (own / "outcomes.json").write_text(
+        json.dumps([vars(mutant) for mutant in mutants], indent=1) + "\n"
+    )
     print(report(mutants, time.monotonic() - began))
     if not right or any(mutant.outcome in UNNOTICED for mutant in mutants):
         sys.exit(1)

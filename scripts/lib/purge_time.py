@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""How long calls of the purge APIs take, as their callers see it, on the local runtime with many known pages.
+"""How long calls of the purge APIs take, as their callers see it, on the local runtime with many
+known pages.
 
-usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS [WARM_RATE]]]    (default 10000 30 100; after
-scripts/build)
+usage: .venv/bin/python scripts/lib/purge_time.py [PAGES [CALLS [WARM_RATE]]]    (default 10000 30
+100; after scripts/build)
 
-Prints median, 95th percentile and maximum of each API in milliseconds. Each call names a page and waits for its
-answer; the pages that it invalidates are refetched meanwhile, as in production, at most WARM_RATE of them in a second.
-On one machine those take processor time from the calls. With a WARM_RATE of 1 next to nothing does, and calls that
-purge everything are also made with a rest after each, until the worker does nothing.
+Prints median, 95th percentile and maximum of each API in milliseconds. Each call names a page and
+waits for its answer; the pages that it invalidates are refetched meanwhile, as in production, at
+most WARM_RATE of them in a second. On one machine those take processor time from the calls. With a
+WARM_RATE of 1 next to nothing does, and calls that purge everything are also made with a rest after
+each, until the worker does nothing.
 """
 
 import os
@@ -113,7 +115,9 @@ def measure(url, session):
     with httpx.Client(timeout=60) as client:
         began = time.monotonic()
         with ThreadPoolExecutor(8) as pool:
-            for _ in pool.map(lambda n: client.get(f"{url}/page/{n}").raise_for_status(), range(PAGES)):
+            for _ in pool.map(
+                lambda n: client.get(f"{url}/page/{n}").raise_for_status(), range(PAGES)
+            ):
                 pass
         print(f"{PAGES} pages in {time.monotonic() - began:.0f} s")
         for name, make in calls(url).items():
@@ -166,7 +170,10 @@ def told(name, took):
     """Prints what calls took."""
     took.sort()
     late = took[int(len(took) * 0.95)]
-    print(f"{name}: median {statistics.median(took):.1f}, p95 {late:.1f}, most {took[-1]:.1f} ms", flush=True)
+    print(
+        f"{name}: median {statistics.median(took):.1f}, p95 {late:.1f}, most {took[-1]:.1f} ms",
+        flush=True,
+    )
 
 
 if __name__ == "__main__":

@@ -1,8 +1,10 @@
-"""The rules of the invalidation protocol, switched off: rules.py --check | --write TREE [--rules FILE]
+"""The rules of the invalidation protocol, switched off: rules.py --check | --write TREE [--rules
+FILE]
 
-tests/simulation/rules.txt has the source edits that take each rule out. `--write` makes a copy of the sources in which
-all of them are compiled in one build, as the mutation tool does it (mutants.py), with a switch for each thread.
-`--check` only looks whether each edit's text stands exactly once in the sources.
+tests/simulation/rules.txt has the source edits that take each rule out. `--write` makes a copy of
+the sources in which all of them are compiled in one build, as the mutation tool does it
+(mutants.py), with a switch for each thread. `--check` only looks whether each edit's text stands
+exactly once in the sources.
 """
 
 import argparse
@@ -40,7 +42,9 @@ COPIED = ("Cargo.toml", "Cargo.lock", "src", "tests", "benches")
 
 @dataclass
 class Edit:
-    """Lines that stand once in the sources, in the function named if one is, and what is there without the rule."""
+    """Lines that stand once in the sources, in the function named if one is, and what is there
+    without the rule.
+    """
 
     function: str = ""
     find: list[str] = field(default_factory=list)
@@ -97,7 +101,9 @@ def parse(text: str) -> list[Rule]:
             rules[-1].says = f"{rules[-1].says} {line}".strip()
     for rule in rules:
         if not rule.says or not rule.edits or not all(edit.find for edit in rule.edits):
-            raise Wrong(f"{rule.name}: a rule says what it is, and has edits, each with lines to find")
+            raise Wrong(
+                f"{rule.name}: a rule says what it is, and has edits, each with lines to find"
+            )
     if len({rule.name for rule in rules}) != len(rules):
         raise Wrong("a rule's name stands twice")
     return rules
@@ -157,7 +163,9 @@ def places(sources: list[Source], edit: Edit) -> list[tuple[Source, int, int]]:
     found = []
     for source in sources:
         for hit in pattern.finditer(source.code):
-            around = [one for one in source.bodies if one.open < hit.start() and hit.end() <= one.close]
+            around = [
+                one for one in source.bodies if one.open < hit.start() and hit.end() <= one.close
+            ]
             if any(one.name == edit.function or not edit.function for one in around):
                 found.append((source, hit.start(), hit.end()))
     return found
@@ -178,7 +186,10 @@ def functions(sources: list[Source], rules: list[Rule]) -> list[Function]:
                 continue
             source, start, end = hits[0]
             # One function inside another is copied with it.
-            outer = min((one for one in source.bodies if one.start < start <= one.close), key=lambda one: one.start)
+            outer = min(
+                (one for one in source.bodies if one.start < start <= one.close),
+                key=lambda one: one.start,
+            )
             key = (source.file, outer.start)
             if key not in found:
                 constant = re.compile(r"\bconst\s+$").search(source.blank[: outer.start])
@@ -225,7 +236,9 @@ def main() -> int:
         copy(root, given.write, copied(root) - WRITTEN, WRITTEN)
         put(given.write / "tests/simulation/switch.rs", CALL.encode())
         write(root, given.write, found, SWITCH)
-    print(f"{len(rules)} rules, {sum(len(rule.edits) for rule in rules)} edits in {len(found)} functions")
+    print(
+        f"{len(rules)} rules, {sum(len(rule.edits) for rule in rules)} edits in {len(found)} functions"
+    )
     return 0
 
 

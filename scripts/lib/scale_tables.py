@@ -1,4 +1,5 @@
-"""Writes the tables of docs/scale.md from the kept figures: scale_tables.py RESULTS DOCUMENT [--check].
+"""Writes the tables of docs/scale.md from the kept figures: scale_tables.py RESULTS DOCUMENT
+[--check].
 
 With --check nothing is written: it fails if the document has other tables than the figures make.
 """
@@ -35,7 +36,9 @@ def figures(part: dict) -> list[str]:
     for one in part["figures"]:
         sign, _, least = one["bound"].partition(" ")
         bound = f"{WORDS[sign]} {least}" if sign else ""
-        spread = f"{number(one['lowest'])} to {number(one['highest'])}" if one["of"] > 1 else "one value"
+        spread = (
+            f"{number(one['lowest'])} to {number(one['highest'])}" if one["of"] > 1 else "one value"
+        )
         rows.append([one["name"], bound, f"{number(one['median'])} {one['unit']}", spread])
     return costs.table(FIGURES, rows)
 
@@ -47,15 +50,17 @@ def load(part: dict) -> list[str]:
         asked = f"{cell['name']}; {cell['readers']} readers, origin {cell['origin_ms']} ms"
         for one in cell["found"]:
             memory = one["memory_bytes"]
-            rows.append([
-                asked,
-                one["by"],
-                number(one["answers_a_second"]),
-                f"{one['errors']:,}, {one['own_errors']:,}",
-                f"{number(one['median_ms'])}, {number(one['percentile_99_ms'])}",
-                number(100 * one["origin_requests"] / one["answers"]),
-                "" if memory is None else f"{memory / 1e6:,.0f}",
-            ])
+            rows.append(
+                [
+                    asked,
+                    one["by"],
+                    number(one["answers_a_second"]),
+                    f"{one['errors']:,}, {one['own_errors']:,}",
+                    f"{number(one['median_ms'])}, {number(one['percentile_99_ms'])}",
+                    number(100 * one["origin_requests"] / one["answers"]),
+                    "" if memory is None else f"{memory / 1e6:,.0f}",
+                ]
+            )
             asked = ""
     return costs.table(LOAD, rows)
 
@@ -76,7 +81,9 @@ def written(document: str, wanted: Iterator[list[str]]) -> str:
             at = lines.index(table[0], at)
         except ValueError:
             raise SystemExit(f"scale_tables: no table begins with {table[0]}") from None
-        end = next(n for n in range(at, len(lines) + 1) if n == len(lines) or not lines[n].startswith("|"))
+        end = next(
+            n for n in range(at, len(lines) + 1) if n == len(lines) or not lines[n].startswith("|")
+        )
         lines[at:end] = table
         at += len(table)
     return "\n".join(lines)

@@ -1,7 +1,7 @@
 // Starts the built worker on the local runtime (Miniflare) and keeps it until a signal ends it.
 //
-// It decides only what the runtime needs to know: modules, bindings, where state lives. The settings
-// themselves are the worker's business; here they only have to be JSON.
+// It decides only what the runtime needs to know: modules, bindings, where state lives. The
+// settings themselves are the worker's business; here they only have to be JSON.
 
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";

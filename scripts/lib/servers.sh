@@ -1,4 +1,5 @@
-# The servers that tests run on: the machine's own, else those that scripts/setup has put into .servers.
+# The servers that tests run on: the machine's own, else those that scripts/setup has put into
+# .servers.
 # shellcheck shell=bash
 
 # shellcheck disable=SC2034  # read by scripts/setup

@@ -25,8 +25,8 @@ WEBHOOK_SECRET = "whsec_" + base64.b64encode(b"demo and tests: 32 bytes of key!"
 TOKENS = {"reader": ("read", "demo-read"), "operator": ("admin", "demo-admin")}
 
 
-# The edge closes connections that have been idle for five seconds, which is also the default of the HTTP clients
-# here; a request must not meet that moment. Limits for `httpx.Client`.
+# The edge closes connections that have been idle for five seconds, which is also the default of the
+# HTTP clients here; a request must not meet that moment. Limits for `httpx.Client`.
 KEEPALIVE_SECONDS = 2
 
 
@@ -118,8 +118,25 @@ class Process:
 class Worker:
     """The release worker on the local runtime."""
 
-    def __init__(self, directory, origin, port=0, config=None, persist=None, extra=(), secrets=(WEBHOOK_SECRET,)):
-        arguments = [ROOT / "scripts" / "serve", "--no-build", "--verbose", "--origin", origin, "--port", port]
+    def __init__(
+        self,
+        directory,
+        origin,
+        port=0,
+        config=None,
+        persist=None,
+        extra=(),
+        secrets=(WEBHOOK_SECRET,),
+    ):
+        arguments = [
+            ROOT / "scripts" / "serve",
+            "--no-build",
+            "--verbose",
+            "--origin",
+            origin,
+            "--port",
+            port,
+        ]
         build = os.environ.get("EDGE_ISR_BUILD")
         if build:
             arguments += ["--build", build]
@@ -179,8 +196,23 @@ class Blog:
 
     def start(self):
         """Starts gunicorn and waits until it listens."""
-        arguments = [sys.executable, "-m", "gunicorn", "blog_site.wsgi", "--bind", f"127.0.0.1:{self.port}"]
-        arguments += ["--workers", "2", "--threads", "8", "--no-control-socket", "--graceful-timeout", "2"]
+        arguments = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "blog_site.wsgi",
+            "--bind",
+            f"127.0.0.1:{self.port}",
+        ]
+        arguments += [
+            "--workers",
+            "2",
+            "--threads",
+            "8",
+            "--no-control-socket",
+            "--graceful-timeout",
+            "2",
+        ]
         # A POST on a connection that the origin ends in that moment can't be sent again.
         arguments += ["--keep-alive", "75"]
         self.process = Process("blog", arguments, self.directory / "blog.log", self.env, BLOG)
@@ -213,7 +245,9 @@ class Blog:
         return done.stdout + done.stderr
 
     def orm(self, code):
-        """Runs Python against the models in a process of its own: its signals and webhooks included."""
+        """Runs Python against the models in a process of its own: its signals and webhooks
+        included.
+        """
         imports = "from posts.models import Category, Comment, Post\n"
         return self.manage("shell", "--no-imports", "-c", imports + code)
 
@@ -241,7 +275,9 @@ def signed(command, secret=WEBHOOK_SECRET, message_id=None, at=None):
 
 def cache_status(value):
     """The parameters of the edge's member of a Cache-Status field (RFC 9211)."""
-    member = next((m for m in value.split(",") if m.strip().split(";")[0].strip() == "edge-isr"), "")
+    member = next(
+        (m for m in value.split(",") if m.strip().split(";")[0].strip() == "edge-isr"), ""
+    )
     parameters = {}
     for part in member.split(";")[1:]:
         name, _, text = part.strip().partition("=")

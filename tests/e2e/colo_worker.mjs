@@ -1,5 +1,6 @@
-// The built worker as one colo of several: its calls to the journal, to shards and to L2 are carried by HTTP to the
-// colo that has them (`HOME`), or answered here where there is no such colo. It counts them, and can be cut off.
+// The built worker as one colo of several: its calls to the journal, to shards and to L2 are
+// carried by HTTP to the colo that has them (`HOME`), or answered here where there is no such colo.
+// It counts them, and can be cut off.
 
 import { WorkerEntrypoint } from "cloudflare:workers";
 import Worker from "./index.js";

@@ -1,7 +1,7 @@
 """What the end-to-end tests run on: the release worker on the local runtime, and two origins.
 
-`edge` is the worker in front of the scriptable origin; `site` is a worker in front of the Django blog.
-Both live as long as the run, so each test uses paths (and hosts and tags) of its own.
+`edge` is the worker in front of the scriptable origin; `site` is a worker in front of the Django
+blog. Both live as long as the run, so each test uses paths (and hosts and tags) of its own.
 """
 
 import itertools
@@ -13,10 +13,23 @@ from pathlib import Path
 import httpx
 import pytest
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts" / "lib"), str(Path(__file__).parent)]
+sys.path[:0] = [
+    str(Path(__file__).resolve().parents[2] / "scripts" / "lib"),
+    str(Path(__file__).parent),
+]
 
 from origin import Origin  # noqa: E402
-from stack import BLOG_CONFIG, KEEPALIVE_SECONDS, TOKENS, Blog, Worker, cache_status, free_port, signed, wait_until  # noqa: E402
+from stack import (
+    BLOG_CONFIG,
+    KEEPALIVE_SECONDS,
+    TOKENS,
+    Blog,
+    Worker,
+    cache_status,
+    free_port,
+    signed,
+    wait_until,
+)  # noqa: E402
 
 # Short enough that a test of it is quick, long enough for a busy machine.
 ORIGIN_TIMEOUT_SECONDS = 2
@@ -72,9 +85,16 @@ class Edge:
         return client
 
     def request(self, method, path, headers=None, client=None, **more):
-        """One request; cookies are what the test says, redirects are not followed, bodies not decoded."""
+        """One request; cookies are what the test says, redirects are not followed, bodies not
+        decoded.
+        """
         client = client or self.client
-        headers = {"accept": "*/*", "accept-encoding": "identity", "user-agent": "e2e", **(headers or {})}
+        headers = {
+            "accept": "*/*",
+            "accept-encoding": "identity",
+            "user-agent": "e2e",
+            **(headers or {}),
+        }
         with client.stream(method, path, headers=headers, **more) as response:
             body = b"".join(response.iter_raw())
         client.cookies.clear()
@@ -82,7 +102,9 @@ class Edge:
 
     def get(self, path, **headers):
         """GET; an underscore in a field's name stands for a dash."""
-        return self.request("GET", path, {name.replace("_", "-"): value for name, value in headers.items()})
+        return self.request(
+            "GET", path, {name.replace("_", "-"): value for name, value in headers.items()}
+        )
 
     def breaks(self, path):
         """Whether the answer can be told from a whole one: broken off, or an error of the edge."""

@@ -1,5 +1,6 @@
-// Round the built worker: tells of each answer how many calls across the boundary of WebAssembly it took, and whether
-// it was a promise. The test puts a counter of the calls at the top of the worker.
+// Round the built worker: tells of each answer how many calls across the boundary of WebAssembly it
+// took, and whether it was a promise. The test puts a counter of the calls at the top of the
+// worker.
 
 import Worker from "./index.js";
 

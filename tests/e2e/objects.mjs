@@ -1,5 +1,5 @@
-// What Durable Objects get of `src/cloudflare/glue.js`, on the local runtime and without the worker: one JSON document
-// of what came of each story.
+// What Durable Objects get of `src/cloudflare/glue.js`, on the local runtime and without the
+// worker: one JSON document of what came of each story.
 
 import { readFileSync } from "node:fs";
 import { Miniflare } from "miniflare";

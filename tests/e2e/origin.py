@@ -1,7 +1,8 @@
 """A scriptable origin: what it answers per path is the test's choice, what reached it is on record.
 
-It works on raw sockets, because half of what it has to do no HTTP server would: cut bodies, lie about
-lengths, send bytes that are not UTF-8, hang. A behaviour is a function of a connection and a request.
+It works on raw sockets, because half of what it has to do no HTTP server would: cut bodies, lie
+about lengths, send bytes that are not UTF-8, hang. A behaviour is a function of a connection and a
+request.
 """
 
 import base64
@@ -27,7 +28,9 @@ class Request:
 
     def get(self, name):
         """The values of a field, joined as HTTP joins them; none if it is not there."""
-        values = [value.decode("latin-1") for key, value in self.fields if key.lower() == name.lower()]
+        values = [
+            value.decode("latin-1") for key, value in self.fields if key.lower() == name.lower()
+        ]
         return ", ".join(values) if values else None
 
     @property
@@ -120,7 +123,9 @@ class Reply:
             connection.send(self.body)
 
 
-def page(body="hello", tags="", control="max-age=300, stale-while-revalidate=3600", fields=(), status=200):
+def page(
+    body="hello", tags="", control="max-age=300, stale-while-revalidate=3600", fields=(), status=200
+):
     """A page that the edge may store."""
     head = [("CDN-Cache-Control", control), *fields]
     if tags:
@@ -175,7 +180,8 @@ class Origin:
         """Stops listening: connections are refused."""
         listener, self._listener = self._listener, None
         if listener is not None:
-            # Wakes the accepting thread; closing alone would leave it, and the port, until the next visitor.
+            # Wakes the accepting thread; closing alone would leave it, and the port, until the next
+            # visitor.
             listener.shutdown(socket.SHUT_RDWR)
             listener.close()
 

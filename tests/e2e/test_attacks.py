@@ -1,7 +1,8 @@
 """Attacks on web caches, on the real runtime and over raw sockets.
 
-`tests/engine/attacks.rs` has the same attacks through the engine, each with its source; here is what only the runtime can
-show: how it frames, what it lets through, and that no visitor gets what another one sent.
+`tests/engine/attacks.rs` has the same attacks through the engine, each with its source; here is
+what only the runtime can show: how it frames, what it lets through, and that no visitor gets what
+another one sent.
 """
 
 import gzip
@@ -93,25 +94,75 @@ def get(*lines, first="GET {path} HTTP/1.1", host="Host: example.com"):
 
 # id, source, bytes, what the origin may get of it: nothing, or one request with that body.
 SHAPES = [
-    ("CL.TE", "RFC 9112 §6.3", chunked("Content-Length: 6", "Transfer-Encoding: chunked") + b"X", b""),
-    ("TE with a space", "Kettle, HTTP Desync Attacks (2019)", chunked("Transfer-Encoding : chunked"), b""),
+    (
+        "CL.TE",
+        "RFC 9112 §6.3",
+        chunked("Content-Length: 6", "Transfer-Encoding: chunked") + b"X",
+        b"",
+    ),
+    (
+        "TE with a space",
+        "Kettle, HTTP Desync Attacks (2019)",
+        chunked("Transfer-Encoding : chunked"),
+        b"",
+    ),
     ("TE behind a tab", "Kettle 2019", chunked("Transfer-Encoding:\tchunked"), b""),
     ("TE xchunked", "Kettle 2019", chunked("Transfer-Encoding: xchunked"), None),
-    ("TE twice", "Kettle 2019", chunked("Transfer-Encoding: chunked", "Transfer-Encoding: identity"), None),
+    (
+        "TE twice",
+        "Kettle 2019",
+        chunked("Transfer-Encoding: chunked", "Transfer-Encoding: identity"),
+        None,
+    ),
     ("TE folded", "RFC 9112 §5.2", chunked("Transfer-Encoding:\r\n chunked"), None),
     ("TE gzip, chunked", "RFC 9112 §6.1", chunked("Transfer-Encoding: gzip, chunked"), None),
-    ("TE identity beside CL", "RFC 9112 §6.3", sized("Transfer-Encoding: identity", "Content-Length: 3"), None),
-    ("CL twice, different", "RFC 9112 §6.3", sized("Content-Length: 3", "Content-Length: 30"), None),
-    ("CL twice, the same", "RFC 9112 §6.3", sized("Content-Length: 3", "Content-Length: 3"), b"abc"),
+    (
+        "TE identity beside CL",
+        "RFC 9112 §6.3",
+        sized("Transfer-Encoding: identity", "Content-Length: 3"),
+        None,
+    ),
+    (
+        "CL twice, different",
+        "RFC 9112 §6.3",
+        sized("Content-Length: 3", "Content-Length: 30"),
+        None,
+    ),
+    (
+        "CL twice, the same",
+        "RFC 9112 §6.3",
+        sized("Content-Length: 3", "Content-Length: 3"),
+        b"abc",
+    ),
     ("CL list", "RFC 9110 §8.6", sized("Content-Length: 3, 30"), None),
     ("CL signed", "CVE-2022-35256's kind", sized("Content-Length: +3"), None),
     ("CL negative", "RFC 9110 §8.6", sized("Content-Length: -1"), None),
     ("CL hexadecimal", "RFC 9110 §8.6", sized("Content-Length: 0x3"), None),
-    ("chunk size 0x", "RFC 9112 §7.1", chunked("Transfer-Encoding: chunked").replace(b"0\r\n", b"0x3\r\nabc\r\n0\r\n"), b""),
-    ("chunk size zz", "RFC 9112 §7.1", chunked("Transfer-Encoding: chunked").replace(b"0\r\n", b"zz\r\nabc\r\n0\r\n"), b""),
-    ("chunk ends in LF", "RFC 9112 §7.1", chunked("Transfer-Encoding: chunked").replace(b"\r\n0\r\n\r\n", b"\r\n3\nabc\n0\n\n"), b"abc"),
+    (
+        "chunk size 0x",
+        "RFC 9112 §7.1",
+        chunked("Transfer-Encoding: chunked").replace(b"0\r\n", b"0x3\r\nabc\r\n0\r\n"),
+        b"",
+    ),
+    (
+        "chunk size zz",
+        "RFC 9112 §7.1",
+        chunked("Transfer-Encoding: chunked").replace(b"0\r\n", b"zz\r\nabc\r\n0\r\n"),
+        b"",
+    ),
+    (
+        "chunk ends in LF",
+        "RFC 9112 §7.1",
+        chunked("Transfer-Encoding: chunked").replace(b"\r\n0\r\n\r\n", b"\r\n3\nabc\n0\n\n"),
+        b"abc",
+    ),
     ("fat GET, CL", "Kettle 2018", get("Content-Length: 6") + b"canary", b"canary"),
-    ("fat GET, TE", "Kettle 2018", get("Transfer-Encoding: chunked") + b"6\r\ncanary\r\n0\r\n\r\n", b"canary"),
+    (
+        "fat GET, TE",
+        "Kettle 2018",
+        get("Transfer-Encoding: chunked") + b"6\r\ncanary\r\n0\r\n\r\n",
+        b"canary",
+    ),
     ("folded line", "RFC 9112 §5.2", get("X-Own: a\r\n canary"), b""),
     ("folded Accept", "RFC 9112 §5.2", get("Accept: text/html,\r\n X-Evil: canary"), b""),
     ("line ends in LF", "RFC 9112 §2.2", get("X-Own: canary").replace(b"\r\n", b"\n"), b""),
@@ -119,10 +170,30 @@ SHAPES = [
     ("NUL", "RFC 9110 §5.5", get("X-Own: a\0canary"), b""),
     ("field without a name", "RFC 9112 §5", get(": canary"), b""),
     ("field without a colon", "RFC 9112 §5", get("canary"), b""),
-    ("space before the first field", "RFC 9112 §2.2", get(first="GET {path} HTTP/1.1\r\n X-Evil: canary"), b""),
-    ("absolute form, another host", "RFC 9112 §3.2.2", get(first="GET http://canary.example{path} HTTP/1.1"), None),
-    ("absolute form, another scheme", "RFC 9112 §3.2.2", get(first="GET https://canary.example{path} HTTP/1.1"), None),
-    ("absolute form, user", "RFC 9110 §4.2.4", get(first="GET http://canary@example.com{path} HTTP/1.1"), None),
+    (
+        "space before the first field",
+        "RFC 9112 §2.2",
+        get(first="GET {path} HTTP/1.1\r\n X-Evil: canary"),
+        b"",
+    ),
+    (
+        "absolute form, another host",
+        "RFC 9112 §3.2.2",
+        get(first="GET http://canary.example{path} HTTP/1.1"),
+        None,
+    ),
+    (
+        "absolute form, another scheme",
+        "RFC 9112 §3.2.2",
+        get(first="GET https://canary.example{path} HTTP/1.1"),
+        None,
+    ),
+    (
+        "absolute form, user",
+        "RFC 9110 §4.2.4",
+        get(first="GET http://canary@example.com{path} HTTP/1.1"),
+        None,
+    ),
     ("authority form", "RFC 9112 §3.2.3", get(first="GET canary.example:80 HTTP/1.1"), None),
     ("CONNECT", "RFC 9110 §9.3.6", get(first="CONNECT canary.example:80 HTTP/1.1"), None),
     ("asterisk form", "RFC 9112 §3.2.4", get(first="GET * HTTP/1.1"), None),
@@ -139,18 +210,29 @@ SHAPES = [
     ("Host with a bad port", "Kettle 2018", get(host="Host: example.com:canary"), None),
     ("Host with a great port", "Kettle 2018", get(host="Host: example.com:99999"), None),
     ("Host in 8 bits", "RFC 9110 §7.2", get(host="Host: ex\xe4mple.com"), None),
-    ("h2c upgrade", "J. Miller, h2c Smuggling (2020)", get("Connection: Upgrade, HTTP2-Settings", "Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAAP__"), b""),
+    (
+        "h2c upgrade",
+        "J. Miller, h2c Smuggling (2020)",
+        get(
+            "Connection: Upgrade, HTTP2-Settings",
+            "Upgrade: h2c",
+            "HTTP2-Settings: AAMAAABkAAQAAP__",
+        ),
+        b"",
+    ),
     ("HTTP/2 preface", "RFC 9113 §3.4", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", None),
     ("HTTP/0.9", "RFC 9112 §2.3", b"GET {path}\r\n", None),
 ]
 
 
-@pytest.mark.parametrize(("shape", "source", "data", "body"), SHAPES, ids=[row[0] for row in SHAPES])
+@pytest.mark.parametrize(
+    ("shape", "source", "data", "body"), SHAPES, ids=[row[0] for row in SHAPES]
+)
 def test_a_strange_request_is_refused_or_reframed(edge, origin, path, shape, source, data, body):
     """Whatever an origin gets of it is one request, framed in one way, and poisons nothing.
 
-    What may be stored is fetched by a request of the worker's own, which has nothing of the attack: at
-    once, or behind the answer if the visitor's fields are unknown.
+    What may be stored is fetched by a request of the worker's own, which has nothing of the attack:
+    at once, or behind the answer if the visitor's fields are unknown.
     """
     origin.on(path, mirror)
     reached = len(origin.everything())
@@ -176,7 +258,9 @@ def test_a_smuggled_request_is_the_attackers_own(edge, origin, path):
     """What follows a request on its connection is answered there, and on no other connection."""
     origin.on(path, page("page"))
     smuggled = f"GET {path}/smuggled HTTP/1.1\r\nX: ".encode()
-    attack = chunked("Content-Length: 4", "Transfer-Encoding: chunked").replace(b"{path}", path.encode())
+    attack = chunked("Content-Length: 4", "Transfer-Encoding: chunked").replace(
+        b"{path}", path.encode()
+    )
     for _ in range(3):
         raw(edge, attack + smuggled)
         assert edge.request("GET", path, {"host": "example.com"}).text == "page"
@@ -187,7 +271,9 @@ def test_host_games(edge, origin, path):
     """Case is no difference, a port is one, and neither reaches another visitor's page."""
 
     def redirect(connection, request):
-        Reply(b"", [*FRESH, ("Location", f"http://{request.get('x-forwarded-host')}/en/")], 301)(connection, request)
+        Reply(b"", [*FRESH, ("Location", f"http://{request.get('x-forwarded-host')}/en/")], 301)(
+            connection, request
+        )
 
     origin.on(path, redirect)
     for host in ("example.com:1337", "canary.example", "example.com.", "EXAMPLE.com:1337"):
@@ -202,7 +288,11 @@ def test_host_games(edge, origin, path):
 
 def test_a_port_or_scheme_can_not_be_claimed(edge, origin, path):
     origin.on(path, mirror)
-    fields = [("X-Forwarded-Proto", "https"), ("X-Forwarded-Port", "canary"), ("X_Forwarded_Proto", "canary")]
+    fields = [
+        ("X-Forwarded-Proto", "https"),
+        ("X-Forwarded-Port", "canary"),
+        ("X_Forwarded_Proto", "canary"),
+    ]
     raw(edge, request_bytes(path, fields))
     seen = origin.requests(path)[0]
     assert seen.get("x-forwarded-proto") == "http" and "x-forwarded-port" not in seen.names
@@ -245,13 +335,17 @@ def test_deception(site_of_accounts, origin):
     """The victim's account is in nobody else's answer, under none of its names."""
 
     def account(connection, request):
-        Reply(b"account of " + (request.get("cookie") or "nobody").encode(), [("Content-Type", "text/html"), *FRESH])(
-            connection, request
-        )
+        Reply(
+            b"account of " + (request.get("cookie") or "nobody").encode(),
+            [("Content-Type", "text/html"), *FRESH],
+        )(connection, request)
 
     for spelling in ACCOUNT:
         # What the runtime resolves itself is asked for as it arrives.
-        for name in {spelling, urllib.parse.urljoin("http://a" + spelling, spelling).removeprefix("http://a")}:
+        for name in {
+            spelling,
+            urllib.parse.urljoin("http://a" + spelling, spelling).removeprefix("http://a"),
+        }:
             origin.on(name.split("?")[0], account)
         for cookie in ("sessionid=victim", "auth=victim"):
             raw(site_of_accounts, request_bytes(spelling, [("Cookie", cookie)]))
@@ -260,7 +354,18 @@ def test_deception(site_of_accounts, origin):
             assert b"edge-isr;hit" not in attacker.lower() or b"nobody" in attacker
 
 
-@pytest.mark.parametrize("spelling", ["/%61ccount/x", "/%2561ccount/x", "//account/x", "/s/..%2faccount/x", "/account%2fx", "/account;a/x", "/%5caccount/x"])
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "/%61ccount/x",
+        "/%2561ccount/x",
+        "//account/x",
+        "/s/..%2faccount/x",
+        "/account%2fx",
+        "/account;a/x",
+        "/%5caccount/x",
+    ],
+)
 def test_a_bypass_rule_holds_for_every_spelling(site_of_accounts, origin, spelling):
     origin.on(spelling, page("account"))
     for _ in range(2):
@@ -298,7 +403,9 @@ def test_connection_takes_nothing_away_that_decides(edge, origin, path):
     """Hop-by-hop abuse, from both sides."""
     origin.on(path, mirror)
     names = "close, Cookie, X-Forwarded-Host, Accept-Encoding, User-Agent, CDN-Loop, X-Edge-ISR-Origin-Auth"
-    data = request_bytes(path, [("Cookie", "sessionid=1")]).replace(b"Connection: close", b"Connection: " + names.encode())
+    data = request_bytes(path, [("Cookie", "sessionid=1")]).replace(
+        b"Connection: close", b"Connection: " + names.encode()
+    )
     assert b"bypass-cookie" in raw(edge, data)
     seen = origin.requests(path)[-1]
     assert {"cookie", "x-forwarded-host", "cdn-loop"} <= seen.names
@@ -310,18 +417,24 @@ def test_connection_takes_nothing_away_that_decides(edge, origin, path):
 
 
 def test_a_coding_that_the_visitor_does_not_take(edge, origin, path):
-    """The origin always compresses and varies on nothing: who does not take gzip is not given what others were."""
+    """The origin always compresses and varies on nothing: who does not take gzip is not given what
+    others were.
+    """
 
     def packed(connection, request):
         if "gzip" in (request.get("accept-encoding") or ""):
-            Reply(gzip.compress(b"page"), [*FRESH, ("Content-Encoding", "gzip")])(connection, request)
+            Reply(gzip.compress(b"page"), [*FRESH, ("Content-Encoding", "gzip")])(
+                connection, request
+            )
         else:
             Reply(b"page", FRESH)(connection, request)
 
     origin.on(path, packed)
     for _ in range(2):
         first = edge.get(path, accept_encoding="gzip")
-        assert first.headers["content-encoding"] == "gzip" and gzip.decompress(first.body) == b"page"
+        assert (
+            first.headers["content-encoding"] == "gzip" and gzip.decompress(first.body) == b"page"
+        )
         plain = edge.get(path, accept_encoding="identity")
         assert "content-encoding" not in plain.headers and plain.body == b"page"
     assert origin.count(path) == 2
@@ -364,7 +477,13 @@ def test_invented_urls_and_sessions_cost_what_they_may(start_worker, origin, pat
     answers = []
 
     def ask(number):
-        answers.append(raw(small, request_bytes(f"{path}/slow", [("Cookie", f"sessionid={number}")]), timeout=20))
+        answers.append(
+            raw(
+                small,
+                request_bytes(f"{path}/slow", [("Cookie", f"sessionid={number}")]),
+                timeout=20,
+            )
+        )
 
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(12)]
     for thread in threads:

@@ -71,7 +71,10 @@ def wrong_headers():
     yield "six minutes old", signed({"tags": ["a"]}, at=now - 360)[1]
     yield "six minutes ahead", signed({"tags": ["a"]}, at=now + 360)[1]
     yield "timestamp is a word", {**good, "webhook-timestamp": "now"}
-    yield "signature of another body", {**good, "webhook-signature": signed({"tags": ["b"]}, at=now)[1]["webhook-signature"]}
+    yield (
+        "signature of another body",
+        {**good, "webhook-signature": signed({"tags": ["b"]}, at=now)[1]["webhook-signature"]},
+    )
     yield "signature without version", {**good, "webhook-signature": good["webhook-signature"][3:]}
     yield "unknown version", {**good, "webhook-signature": "v2" + good["webhook-signature"][2:]}
     yield "unknown token", {"authorization": "Bearer nobody"}
@@ -97,7 +100,11 @@ def test_refused_commands_change_nothing(edge, origin, path, tag):
     edge.get(path)
     edge.until_hit(path)
     before = edge.revalidate({"tags": [f"{tag}-x"], "warm": False})["epoch"]
-    edge.post(REVALIDATE, json.dumps({"tags": [tag], "mode": "hard"}).encode(), {"content-type": "application/json"})
+    edge.post(
+        REVALIDATE,
+        json.dumps({"tags": [tag], "mode": "hard"}).encode(),
+        {"content-type": "application/json"},
+    )
     body, headers = signed({"tags": [tag, ""], "mode": "hard"})
     assert edge.post(REVALIDATE, body, headers).status == 422
     assert edge.revalidate({"tags": [f"{tag}-x"], "warm": False})["epoch"] == before + 1
@@ -121,7 +128,9 @@ def test_unknown_calls_are_told_apart(edge, origin, method, path, status):
     assert origin.count(path) == 0
 
 
-@pytest.mark.parametrize("path", ["/__isr/v1/jobs/1", "/__isr/v1/tags/a/pages", "/__isr/v1/pages?url=http://a.example/"])
+@pytest.mark.parametrize(
+    "path", ["/__isr/v1/jobs/1", "/__isr/v1/tags/a/pages", "/__isr/v1/pages?url=http://a.example/"]
+)
 def test_reading_needs_a_token(edge, path):
     problem(edge.get(path), 401)
 
@@ -145,7 +154,9 @@ def test_a_very_long_target_is_refused(edge):
         ([], "EDGE_ISR"),
     ],
 )
-def test_a_wrong_configuration_passes_everything_uncached(start_worker, origin, path, config, named):
+def test_a_wrong_configuration_passes_everything_uncached(
+    start_worker, origin, path, config, named
+):
     wrong = start_worker(origin.url, config=config)
     origin.on(path, page("passed"))
     for count in (1, 2):

@@ -20,7 +20,9 @@ class Browser:
     """A visitor with a cookie jar, who fills in forms."""
 
     def __init__(self, site):
-        self.client = httpx.Client(base_url=site.url, timeout=30, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS))
+        self.client = httpx.Client(
+            base_url=site.url, timeout=30, limits=httpx.Limits(keepalive_expiry=KEEPALIVE_SECONDS)
+        )
 
     def get(self, path):
         """A page."""
@@ -31,7 +33,10 @@ class Browser:
         form = self.client.get(path)
         token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', form.text)
         assert token, form.text[:500]
-        headers = {"referer": str(self.client.base_url) + path, "origin": str(self.client.base_url).rstrip("/")}
+        headers = {
+            "referer": str(self.client.base_url) + path,
+            "origin": str(self.client.base_url).rstrip("/"),
+        }
         fields = {**fields, "csrfmiddlewaretoken": token.group(1)}
         return self.client.post(path, data=fields, headers=headers)
 
@@ -53,7 +58,15 @@ def test_the_front_page_is_cached(site, blog):
 
 
 @pytest.mark.parametrize(
-    "path", ["/post/debugging-slow-queries/", "/category/caching/", "/?page=2", "/search/?q=packets", "/feed.xml", "/feed.json"]
+    "path",
+    [
+        "/post/debugging-slow-queries/",
+        "/category/caching/",
+        "/?page=2",
+        "/search/?q=packets",
+        "/feed.xml",
+        "/feed.json",
+    ],
 )
 def test_public_pages_are_rendered_once(site, blog, path):
     assert site.get(path).status == 200
@@ -69,7 +82,9 @@ def test_an_edit_arrives_and_nothing_else_is_rendered(site, blog):
         site.get(path)
         site.until_hit(path)
     before = blog.renders(other)
-    said = blog.orm("p = Post.objects.get(slug='how-we-measured-cold-starts'); p.title = 'Edited title'; p.save()")
+    said = blog.orm(
+        "p = Post.objects.get(slug='how-we-measured-cold-starts'); p.title = 'Edited title'; p.save()"
+    )
     assert "at epoch" in said
     fresh = site.until(lambda answer: "Edited title" in answer.text, mine, SEEN_SECONDS + 5)
     assert fresh.status == 200
@@ -88,7 +103,9 @@ def test_a_move_refreshes_both_categories(site, blog):
         "p.title = 'The moved one'\np.category = Category.objects.get(slug='networks')\np.save()"
     )
     site.until(lambda answer: "The moved one" in answer.text, new, SEEN_SECONDS + 5)
-    site.until(lambda answer: "The moved one" not in answer.text and answer.hit, old, SEEN_SECONDS + 5)
+    site.until(
+        lambda answer: "The moved one" not in answer.text and answer.hit, old, SEEN_SECONDS + 5
+    )
 
 
 def test_a_rollback_tells_nobody(site, blog):
@@ -105,7 +122,9 @@ def test_a_rollback_tells_nobody(site, blog):
 
 
 def test_publishing_ends_a_cached_404(site, blog):
-    slug = blog.orm("print(Post.objects.filter(status='draft').first().slug)").strip().splitlines()[-1]
+    slug = (
+        blog.orm("print(Post.objects.filter(status='draft').first().slug)").strip().splitlines()[-1]
+    )
     path = f"/post/{slug}/"
     assert site.get(path).status == 404
     site.until_hit(path)
@@ -127,7 +146,9 @@ def test_pages_of_someone_logged_in_are_never_stored(site, blog):
 
 
 def test_a_draft_is_for_staff_only(site, blog):
-    slug = blog.orm("print(Post.objects.filter(status='draft').last().slug)").strip().splitlines()[-1]
+    slug = (
+        blog.orm("print(Post.objects.filter(status='draft').last().slug)").strip().splitlines()[-1]
+    )
     browser = Browser(site).log_in()
     assert browser.get(f"/post/{slug}/").status_code == 200
     assert site.get(f"/post/{slug}/").status == 404
@@ -135,7 +156,11 @@ def test_a_draft_is_for_staff_only(site, blog):
 
 
 def test_the_admin_edits_through_the_edge(site, blog):
-    pk = blog.orm("print(Post.objects.get(slug='six-rules-for-lost-packets').pk)").strip().splitlines()[-1]
+    pk = (
+        blog.orm("print(Post.objects.get(slug='six-rules-for-lost-packets').pk)")
+        .strip()
+        .splitlines()[-1]
+    )
     path = "/post/six-rules-for-lost-packets/"
     site.get(path)
     site.until_hit(path)

@@ -1,5 +1,7 @@
-"""Several colos for real: three runtimes, each with its own memory and its own cache, that share one journal, one set of
-shards and one L2. `ams` has what they share; calls of the others are carried to it by HTTP (colo_worker.mjs)."""
+"""Several colos for real: three runtimes, each with its own memory and its own cache, that share
+one journal, one set of shards and one L2. `ams` has what they share; calls of the others are
+carried to it by HTTP (colo_worker.mjs).
+"""
 
 import json
 import os
@@ -37,12 +39,16 @@ class Colo(Edge):
         self.start()
 
     def begin(self, later=False, config=None):
-        """Starts its runtime. A later version's messages have fields that this version does not know."""
+        """Starts its runtime. A later version's messages have fields that this version does not
+        know.
+        """
         bindings = {
             "ORIGIN": self.origin.url,
             "EDGE_ISR": {**CONFIG, **(config or {})},
             "WEBHOOK_SECRETS": WEBHOOK_SECRET,
-            "TOKENS": " ".join(f"{name}:{scopes}:{value}" for name, (scopes, value) in TOKENS.items()),
+            "TOKENS": " ".join(
+                f"{name}:{scopes}:{value}" for name, (scopes, value) in TOKENS.items()
+            ),
             **({"HOME": self.home.url} if self.home else {}),
             **({"LATER": "yes"} if later else {}),
         }
@@ -53,7 +59,11 @@ class Colo(Edge):
             "persist": str(self.directory / self.name),
             "port": self.port,
         }
-        arguments = [ROOT / "node_modules/.bin/node", ROOT / "tests/e2e/wrapped.mjs", json.dumps(given)]
+        arguments = [
+            ROOT / "node_modules/.bin/node",
+            ROOT / "tests/e2e/wrapped.mjs",
+            json.dumps(given),
+        ]
         log = self.directory / f"{self.name}-{time.monotonic_ns()}.log"
         self.process = Process(self.name, arguments, log)
 
@@ -134,12 +144,16 @@ def none_after(colos, path, word, moment, until):
             began = time.monotonic()
             asked.append((began > moment, colo.name, colo.get(path)))
     late = [(name, answer) for after, name, answer in asked if after]
-    assert {name for name, _ in late} == {colo.name for colo in colos}, "each was asked after the bound"
+    assert {name for name, _ in late} == {colo.name for colo in colos}, (
+        "each was asked after the bound"
+    )
     assert [(name, answer) for name, answer in late if word in answer.text] == []
 
 
 @pytest.mark.parametrize("where", COLOS)
-def test_an_acknowledged_invalidation_is_seen_everywhere_within_max_lag(world, colos, origin, path, tag, where):
+def test_an_acknowledged_invalidation_is_seen_everywhere_within_max_lag(
+    world, colos, origin, path, tag, where
+):
     stored_everywhere(colos, origin, path, tag)
     assert origin.count(path) == 1, "one colo fetched it, the others have it from L2"
     origin.on(path, page("new", tags=tag))
@@ -184,7 +198,9 @@ def test_one_refresh_in_the_world(colos, origin, path, tag):
 
 
 @pytest.mark.parametrize("mode", ["soft", "hard"])
-def test_a_fill_that_began_before_a_purge_never_shows_in_another_colo(colos, origin, path, tag, mode):
+def test_a_fill_that_began_before_a_purge_never_shows_in_another_colo(
+    colos, origin, path, tag, mode
+):
     ams, fra, sin = colos
     go = threading.Event()
 
@@ -207,7 +223,9 @@ def test_a_fill_that_began_before_a_purge_never_shows_in_another_colo(colos, ori
 
 
 def test_a_colo_that_is_cut_off_from_the_journal(colos, origin, path, tag):
-    """Stale for `journal_lost_limit`, then after validation; an error never, and others don't notice."""
+    """Stale for `journal_lost_limit`, then after validation; an error never, and others don't
+    notice.
+    """
     ams, fra, sin = colos
     later = f"{path}/later"
     for each in (path, later):
@@ -231,7 +249,10 @@ def test_a_colo_that_is_cut_off_from_the_journal(colos, origin, path, tag):
 
     fra.cut()
     for each in (path, later):
-        fra.until(lambda answer: answer.text == "new" and answer.hit and "detail" not in answer.cache, each)
+        fra.until(
+            lambda answer: answer.text == "new" and answer.hit and "detail" not in answer.cache,
+            each,
+        )
     assert fra.request("GET", "/__isr/healthz").status == 200
 
 
@@ -254,7 +275,9 @@ def test_a_colo_that_is_cut_off_from_shards_and_l2(colos, origin, path, tag):
 
 
 def test_two_versions_side_by_side(colos, origin, path, tag):
-    """A later version in one colo, then in the objects: messages of both have what the other does not know."""
+    """A later version in one colo, then in the objects: messages of both have what the other does
+    not know.
+    """
     ams, fra, sin = colos
     stored_everywhere(colos, origin, path, tag)
     restarted(sin, later=True)

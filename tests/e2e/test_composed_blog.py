@@ -1,5 +1,6 @@
-"""The blog behind a worker that composes: readers who are logged in, and forms, are hits; each visitor's own parts
-reach that visitor alone."""
+"""The blog behind a worker that composes: readers who are logged in, and forms, are hits; each
+visitor's own parts reach that visitor alone.
+"""
 
 import random
 import re
@@ -61,7 +62,11 @@ def site(both):
 def pages(site):
     """The addresses that the front page shows, each in the cache."""
     front = site.get("/").text
-    found = ["/", "/?page=2", *sorted(set(re.findall(r'href="(/(?:post|category)/[^"/]+/)"', front)))]
+    found = [
+        "/",
+        "/?page=2",
+        *sorted(set(re.findall(r'href="(/(?:post|category)/[^"/]+/)"', front))),
+    ]
     for path in found:
         site.get(path)
         site.until_hit(path)
@@ -75,8 +80,9 @@ def a_post(pages):
 
 
 def log_in(site, name):
-    """A reader's browser. Where the log-in leads to comes from the site for a moment, as after any form that was
-    sent: it is none of the pages here."""
+    """A reader's browser. Where the log-in leads to comes from the site for a moment, as after any
+    form that was sent: it is none of the pages here.
+    """
     browser = Browser(site)
     answer = browser.post("/login/", {"username": name, "password": name, "next": "/search/"})
     assert answer.status_code == 302 and "sessionid" in browser.client.cookies
@@ -103,7 +109,9 @@ def test_a_crawl_of_a_reader_is_nearly_all_hits(site, blog, pages):
         assert answer.status_code == 200 and "<span>ada</span>" in answer.text
         assert "eIsR" not in answer.text
         assert "x-edge-isr-compose" not in answer.headers
-        assert answer.headers["cache-control"] == ("private, no-store" if hit else "private, no-cache")
+        assert answer.headers["cache-control"] == (
+            "private, no-store" if hit else "private, no-cache"
+        )
     assert hits >= 95, f"{hits} hits of 100"
     assert own_answers(blog) == asked + hits
 
@@ -114,7 +122,9 @@ def test_it_is_the_page_of_the_origin(site, blog, pages):
     host = {"host": site.url.removeprefix("http://")}
     for path in pages:
         inline = Browser(blog).client.get(path, headers={"cookie": cookie, **host})
-        assert "<span>ada</span>" in inline.text and inline.headers["cache-control"].startswith("private")
+        assert "<span>ada</span>" in inline.text and inline.headers["cache-control"].startswith(
+            "private"
+        )
         composed = reader.get(path)
         assert "hit" in cache_status(composed.headers["cache-status"])
         assert without_what_is_new(composed.text) == without_what_is_new(inline.text)
@@ -143,7 +153,9 @@ def test_readers_see_themselves_alone(site, pages):
     for _ in range(60):
         path, name = dice.choice(pages), dice.choice([*READERS, None])
         text = readers[name].get(path).text if name else site.get(path).text
-        assert {one for one in READERS if f"<span>{one}</span>" in text} == ({name} if name else set())
+        assert {one for one in READERS if f"<span>{one}</span>" in text} == (
+            {name} if name else set()
+        )
 
 
 def test_two_hundred_at_once_see_themselves_alone(site, blog, pages, a_post):
@@ -159,7 +171,9 @@ def test_two_hundred_at_once_see_themselves_alone(site, blog, pages, a_post):
         dice, seen = random.Random(number), []
         with site.visitor() as client:
             for path in (dice.choice(pages), form):
-                seen.append(site.request("GET", path, {"cookie": f"sessionid={key}"}, client=client))
+                seen.append(
+                    site.request("GET", path, {"cookie": f"sessionid={key}"}, client=client)
+                )
         return name, seen
 
     with ThreadPoolExecutor(8) as pool:
@@ -173,7 +187,8 @@ def test_two_hundred_at_once_see_themselves_alone(site, blog, pages, a_post):
             tokens += TOKEN.findall(answer.text)
             hits += answer.hit
     assert hits >= 0.95 * 2 * MANY, f"{hits} hits of {2 * MANY}"
-    # One secret for each answer to somebody who came without; a token in each form to log out, and in the comment's.
+    # One secret for each answer to somebody who came without; a token in each form to log out, and
+    # in the comment's.
     assert len(secrets) == len(set(secrets)) == 2 * MANY
     assert len(tokens) == len(set(tokens)) == 3 * MANY
 
@@ -202,7 +217,8 @@ def test_a_page_with_a_form_is_a_hit_and_its_tokens_cost_no_request(site, blog, 
     assert len(set(tokens)) == 100
     assert len({visitor.client.cookies["csrftoken"] for visitor in visitors}) == 25
     assert (blog.renders(form), own_answers(blog)) == (rendered, asked)
-    # What the edge made is what Django takes: of somebody new, and again with the cookie that they have by then.
+    # What the edge made is what Django takes: of somebody new, and again with the cookie that they
+    # have by then.
     for text in ("Put simply.", "Put twice."):
         sent = visitors[0].post(form, {"name": "Grace", "text": text})
         assert sent.status_code == 302 and sent.headers["location"] == a_post
@@ -253,7 +269,9 @@ def test_staff_have_a_link_to_edit_what_others_read(site, a_post):
 
 
 def test_a_draft_stays_one_of_staff(site, blog):
-    slug = blog.orm("print(Post.objects.filter(status='draft').last().slug)").strip().splitlines()[-1]
+    slug = (
+        blog.orm("print(Post.objects.filter(status='draft').last().slug)").strip().splitlines()[-1]
+    )
     staff = Browser(site).log_in()
     for path in (f"/post/{slug}/", f"/post/{slug}/comment/"):
         for _ in range(2):

@@ -1,8 +1,9 @@
-"""The table of what hostile requests cost on the runtime, in docs/security.md: each figure is counted there.
+"""The table of what hostile requests cost on the runtime, in docs/security.md: each figure is
+counted there.
 
-Round the worker stands the counter of `scripts/bench --runtime` (scripts/lib/bench_worker.mjs): calls to objects, their
-alarms, and rows as the platform bills them, operations on KV and on the Cache API. Origin requests and calls to a cache
-in front are counted where they arrive.
+Round the worker stands the counter of `scripts/bench --runtime` (scripts/lib/bench_worker.mjs):
+calls to objects, their alarms, and rows as the platform bills them, operations on KV and on the
+Cache API. Origin requests and calls to a cache in front are counted where they arrive.
 """
 
 import json
@@ -34,7 +35,12 @@ VARIED = [("Vary", "Accept-Language")]
 
 def get(path, host=HOST, **fields):
     """A GET; an underscore in a field's name stands for a dash."""
-    return "GET", path, {"host": host, **{name.replace("_", "-"): value for name, value in fields.items()}}, b""
+    return (
+        "GET",
+        path,
+        {"host": host, **{name.replace("_", "-"): value for name, value in fields.items()}},
+        b"",
+    )
 
 
 def other(method, path, body=b"", **fields):
@@ -93,7 +99,8 @@ KINDS = {
     "a warm-up without leave": lambda n: get(PAGE, x_edge_isr_warmup="1"),
     "a request that looped": lambda n: get(PAGE, cdn_loop="edge-isr"),
 }
-# What is caused once a second, however many ask: an epoch of unsafe requests, a question to a shard or the journal.
+# What is caused once a second, however many ask: an epoch of unsafe requests, a question to a shard
+# or the journal.
 A_SECOND = {"object requests": 2, "rows written": 24}
 # These ask a shard once a second and page together: the quicker they come, the fewer questions.
 TOGETHER = {"a POST to a page that nobody stored"}
@@ -148,7 +155,9 @@ class Counted:
         return int(re.search(r"^edge_isr_memory_bytes (\d+)$", text, re.MULTILINE)[1])
 
     def cost(self, name):
-        """What so many of a kind cost in all, in the table's columns, and how many seconds they took."""
+        """What so many of a kind cost in all, in the table's columns, and how many seconds they
+        took.
+        """
         held = self.held()
         self.settled(0.2)
         asked, began = len(self.origin.everything()), time.monotonic()
@@ -187,7 +196,9 @@ def counted(tmp_path_factory):
             "EDGE_ISR": settings,
             "WEBHOOK_SECRETS": WEBHOOK_SECRET,
             "FRONT_CACHE_SECRETS": "front:secret-of-the-front-cache",
-            "TOKENS": " ".join(f"{name}:{scopes}:{value}" for name, (scopes, value) in TOKENS.items()),
+            "TOKENS": " ".join(
+                f"{name}:{scopes}:{value}" for name, (scopes, value) in TOKENS.items()
+            ),
         },
         "build": os.environ.get("EDGE_ISR_BUILD", str(ROOT / "build")),
         "persist": str(directory),
@@ -234,7 +245,9 @@ def test_one_costs_what_the_table_says(counted, name):
     for column, count, most in zip(COLUMNS, counts, table()[name], strict=True):
         once = DOUBLED.get(column, 0) + A_SECOND.get(column, 0) * (1 + int(took))
         assert count <= most * COUNT + once, (column, counts)
-        each = most >= LEAST.get(column, 1) and not (column == "object requests" and name in TOGETHER)
+        each = most >= LEAST.get(column, 1) and not (
+            column == "object requests" and name in TOGETHER
+        )
         assert count > most * COUNT / 2 or not each, (column, counts)
 
 

@@ -110,7 +110,9 @@ def test_concurrent_webhooks_each_count_once(start_worker, origin, persist):
 
     def post(number):
         body, headers = signed({"tags": [f"c:{number}"], "warm": False})
-        said = httpx.post(f"{edge.url}/__isr/v1/revalidate", content=body, headers=headers, timeout=30)
+        said = httpx.post(
+            f"{edge.url}/__isr/v1/revalidate", content=body, headers=headers, timeout=30
+        )
         with lock:
             epochs.append(said.json()["epoch"])
 
@@ -126,7 +128,9 @@ def test_concurrent_webhooks_each_count_once(start_worker, origin, persist):
 
 
 @pytest.mark.parametrize("store", ["kv", "r2"])
-def test_another_colo_takes_the_page_from_the_global_store(start_worker, origin, persist, path, tag, store):
+def test_another_colo_takes_the_page_from_the_global_store(
+    start_worker, origin, persist, path, tag, store
+):
     """A restart without its edge cache is as cold as another colo."""
     extra = ("--store", store)
     first = start_worker(origin.url, persist=persist, extra=extra)

@@ -98,10 +98,14 @@ def test_a_move_refreshes_where_it_was_and_where_it_is(story):
     site, edge = story
     old, new = "/category/shoes/", "/category/hats/"
     stored(edge, old, new)
-    site.orm("Product.objects.filter(slug='boot').update(category=Category.objects.get(slug='hats'))")
+    site.orm(
+        "Product.objects.filter(slug='boot').update(category=Category.objects.get(slug='hats'))"
+    )
     edge.until(lambda answer: "Boot" in answer.text, new, SEEN_SECONDS + 5)
     edge.until(lambda answer: "Boot" not in answer.text, old, SEEN_SECONDS + 5)
-    site.orm("Product.objects.filter(slug='boot').update(category=Category.objects.get(slug='shoes'))")
+    site.orm(
+        "Product.objects.filter(slug='boot').update(category=Category.objects.get(slug='shoes'))"
+    )
     edge.until(lambda answer: "Boot" in answer.text, old, SEEN_SECONDS + 5)
 
 
@@ -160,7 +164,8 @@ def test_the_routes_that_views_ask_for(start_worker, tmp_path):
     plain = start_worker(f"http://127.0.0.1:{port}")
     site = Story(tmp_path, "auto", port, plain)
     try:
-        # The objects of a new worker start with its first call; the command waits a few seconds only.
+        # The objects of a new worker start with its first call; the command waits a few seconds
+        # only.
         assert plain.get("/__isr/healthz").status == 200
         lacking = site.manage("edge_isr_routes", "--check", code=1)
         for what in ("HX-Request never reaches", "make pages of their own", "vary_on: device"):

@@ -1,4 +1,6 @@
-"""Edge Side Includes: pages that the worker puts together of fragments, each stored as a page of its own."""
+"""Edge Side Includes: pages that the worker puts together of fragments, each stored as a page of
+its own.
+"""
 
 import threading
 import time
@@ -36,9 +38,7 @@ def test_a_changed_menu_on_many_pages_refetches_one_entry(esi, origin, path, tag
     origin.on(f"{path}-menu", page("[menu one]", tag, fields=[HTML]))
     pages = [f"{path}-{n}" for n in range(40)]
     for one in pages:
-        origin.on(
-            one, composed(f"<h1>grüße {one}</h1><esi:include src='{path}-menu'/><p>")
-        )
+        origin.on(one, composed(f"<h1>grüße {one}</h1><esi:include src='{path}-menu'/><p>"))
         answer = esi.get(one)
         assert answer.text == f"<h1>grüße {one}</h1>[menu one]<p>"
         assert "etag" not in answer.headers and "content-length" not in answer.headers
@@ -48,9 +48,7 @@ def test_a_changed_menu_on_many_pages_refetches_one_entry(esi, origin, path, tag
     asked = origin.count(f"{path}-menu")
     origin.on(f"{path}-menu", page("[menu two]", tag, fields=[HTML]))
     esi.revalidate({"tags": [tag], "mode": "hard"})
-    esi.until(
-        lambda answer: "[menu two]" in answer.text, pages[0], timeout=SEEN_SECONDS + 5
-    )
+    esi.until(lambda answer: "[menu two]" in answer.text, pages[0], timeout=SEEN_SECONDS + 5)
     for one in pages:
         answer = esi.get(one)
         assert answer.hit and "[menu two]" in answer.text, answer
@@ -88,13 +86,10 @@ def test_a_fragment_is_asked_for_without_cookies(esi, origin, path):
     assert "set-cookie" not in answer.headers
     for one in (f"{path}-f", f"{path}-own"):
         for request in origin.requests(one):
-            assert not request.names & {"cookie", "authorization", "x-api-key"}, (
-                request.head
-            )
+            assert not request.names & {"cookie", "authorization", "x-api-key"}, request.head
             assert b"secret" not in request.head
     assert (
-        origin.requests(path)[0].get("surrogate-capability")
-        == 'edge-isr="Surrogate/1.0 ESI/1.0"'
+        origin.requests(path)[0].get("surrogate-capability") == 'edge-isr="Surrogate/1.0 ESI/1.0"'
     )
 
 
@@ -107,9 +102,7 @@ def test_what_stands_before_a_slow_fragment_is_sent_at_once(esi, origin, path):
 
     origin.on(f"{path}-slow", slow)
     origin.on(path, composed(f"before<esi:include src='{path}-slow'/>after"))
-    with esi.client.stream(
-        "GET", path, headers={"accept-encoding": "identity"}
-    ) as response:
+    with esi.client.stream("GET", path, headers={"accept-encoding": "identity"}) as response:
         pieces = response.iter_raw()
         seen = next(pieces)
         while len(seen) < len(b"before"):
@@ -148,9 +141,7 @@ def test_a_page_goes_on_without_a_fragment_that_fails_or_never_comes(esi, origin
     ended.set()
 
 
-def test_head_fetches_no_fragment_and_conditions_and_ranges_are_not_heard(
-    esi, origin, path
-):
+def test_head_fetches_no_fragment_and_conditions_and_ranges_are_not_heard(esi, origin, path):
     origin.on(f"{path}-f", page("[f]", fields=[HTML]))
     origin.on(path, composed(f"a<esi:include src='{path}-f'/>b"))
     assert esi.request("HEAD", path).body == b""

@@ -1,5 +1,6 @@
-"""Caches before the edge: what the worker tells them of invalidations, on the real runtime, against servers on loopback
-that answer as the providers say they do, or fail in every way."""
+"""Caches before the edge: what the worker tells them of invalidations, on the real runtime, against
+servers on loopback that answer as the providers say they do, or fail in every way.
+"""
 
 import json
 import os
@@ -19,7 +20,10 @@ from test_purge_clients import SCRIPTS, environment
 
 ZONE, HOOK = "/client/v4/zones/z1/purge_cache", "/hook"
 # Cloudflare's documented answers.
-DONE = Reply(b'{"success":true,"errors":[],"messages":[],"result":{"id":"z1"}}', [("Content-Type", "application/json")])
+DONE = Reply(
+    b'{"success":true,"errors":[],"messages":[],"result":{"id":"z1"}}',
+    [("Content-Type", "application/json")],
+)
 WRONG_TOKEN = Reply(
     b'{"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[],"result":null}',
     [("Content-Type", "application/json")],
@@ -62,7 +66,9 @@ def bodies(front_cache, path=ZONE):
     return [json.loads(request.body) for request in front_cache.requests(path)]
 
 
-def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin, front_cache, path, tag):
+def test_both_are_told_with_their_secrets_once_all_isolates_see_it(
+    edge, origin, front_cache, path, tag
+):
     origin.on(path, page("body", tags=f"{tag} other"))
     edge.get(path)
     assert edge.until_hit(path).headers["cache-tag"] == f"other,{tag}"
@@ -74,7 +80,9 @@ def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin,
     assert (first.method, first.get("authorization")) == ("POST", "Bearer cdn-secret")
     assert first.get("content-type") == "application/json"
     # In one call or in two, by when the second invalidation came.
-    wait_until(lambda: "hard" in [told["mode"] for told in bodies(front_cache, HOOK)], 15, "the webhook")
+    wait_until(
+        lambda: "hard" in [told["mode"] for told in bodies(front_cache, HOOK)], 15, "the webhook"
+    )
     hook = front_cache.requests(HOOK)[0]
     assert hook.get("authorization") == "Bearer hook-secret"
     assert json.loads(hook.body)["tags"] == [tag]
@@ -83,7 +91,12 @@ def test_both_are_told_with_their_secrets_once_all_isolates_see_it(edge, origin,
 
 def until_told(edge, notes):
     """Waits for `healthz`, which knows of the journal as of `sync_interval` ago."""
-    wait_until(lambda: json.loads(edge.control("/__isr/healthz").text)["notes"] == notes, 15, f"healthz says {notes}", 0.2)
+    wait_until(
+        lambda: json.loads(edge.control("/__isr/healthz").text)["notes"] == notes,
+        15,
+        f"healthz says {notes}",
+        0.2,
+    )
 
 
 def reset(connection, request):
@@ -123,9 +136,22 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
     assert wait_until(lambda: front_cache.requests(HOOK), 15, "the other front_cache")
     want = [{"name": "cdn", "waiting": 1, "failure": REASONS[how]}]
     job = f"/__isr/v1/jobs/{told['id']}"
-    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, f"the job tells of {how}", 0.2)
+    wait_until(
+        lambda: json.loads(edge.control(job).text).get("front_caches") == want,
+        30,
+        f"the job tells of {how}",
+        0.2,
+    )
     assert json.loads(edge.control(job).text)["state"] == "failed"
-    until_told(edge, [{"reason": "front-cache-failed", "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"]}])
+    until_told(
+        edge,
+        [
+            {
+                "reason": "front-cache-failed",
+                "details": [f"cdn: {REASONS[how]}; 1 invalidations wait"],
+            }
+        ],
+    )
     assert json.loads(edge.control("/__isr/healthz").text)["ready"] is True
     assert "\nedge_isr_front_caches_failing 1\n" in edge.control("/__isr/metrics").text
     assert '"event":"front-cache-failed"' in edge.worker.process.output()
@@ -134,7 +160,9 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
         front_cache.on(ZONE, DONE)
         asked = len(bodies(front_cache))
         wait_until(lambda: len(bodies(front_cache)) > asked, 30, "another try")
-        wait_until(lambda: json.loads(edge.control(job).text)["state"] == "done", 15, "the job ends", 0.2)
+        wait_until(
+            lambda: json.loads(edge.control(job).text)["state"] == "done", 15, "the job ends", 0.2
+        )
         until_told(edge, [])
     release.set()
 
@@ -145,14 +173,23 @@ def test_what_was_accepted_during_an_outage_arrives_after_it(origin, tmp_path, t
     front_cache.on(ZONE, DONE)
     front_cache.on(HOOK, Reply(b"{}"))
     front_cache.refuse()
-    more = {"config": settings(front_cache.url), "persist": tmp_path / "persist", "port": free_port(), "extra": SECRETS}
+    more = {
+        "config": settings(front_cache.url),
+        "persist": tmp_path / "persist",
+        "port": free_port(),
+        "extra": SECRETS,
+    }
     worker = Worker(tmp_path, origin.url, **more)
     try:
         for name in (tag, f"{tag}-2"):
             body, headers = signed({"tags": [name]}, WEBHOOK_SECRET)
-            answer = httpx.post(f"{worker.url}/__isr/v1/revalidate", content=body, headers=headers, timeout=30)
+            answer = httpx.post(
+                f"{worker.url}/__isr/v1/revalidate", content=body, headers=headers, timeout=30
+            )
             assert answer.status_code == 202, answer.text
-        worker.process.wait_for(lambda: "front-cache-failed" in worker.process.output(), 30, "a failure")
+        worker.process.wait_for(
+            lambda: "front-cache-failed" in worker.process.output(), 30, "a failure"
+        )
         assert bodies(front_cache) == []
         worker.process.kill()
         worker = Worker(tmp_path, origin.url, **more)
@@ -176,7 +213,8 @@ def invalidation(status, code):
     """CloudFront's documented answer."""
     return Reply(
         b'<?xml version="1.0"?>\n<Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I2J0I21PCUYOIK</Id>'
-        b"<Status>%s</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime><InvalidationBatch/></Invalidation>" % status,
+        b"<Status>%s</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime><InvalidationBatch/></Invalidation>"
+        % status,
         XML,
         status=code,
     )
@@ -202,26 +240,45 @@ def own_signature(server, request):
     return done.stdout.strip()
 
 
-def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(start_worker, origin, front_cache, tag):
+def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(
+    start_worker, origin, front_cache, tag
+):
     front_cache.on(DISTRIBUTION, TOO_MANY)
     front_cache.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"InProgress", 200))
-    front = {"name": "front", "provider": "cloudfront", "distribution": "E1", "url": front_cache.url, "tags": True}
+    front = {
+        "name": "front",
+        "provider": "cloudfront",
+        "distribution": "E1",
+        "url": front_cache.url,
+        "tags": True,
+    }
     secret = ["--front-cache-secret", f"front:{AWS_KEY}/{AWS_SECRET}"]
     edge = start_worker(origin.url, config={"max_lag": 1, "front_caches": [front]}, extra=secret)
     told = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
     job = f"/__isr/v1/jobs/{told['id']}"
     state = lambda: json.loads(edge.control(job).text).get("front_caches", [{}])[0]  # noqa: E731
-    wait_until(lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2)
+    wait_until(
+        lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2
+    )
     front_cache.on(DISTRIBUTION, invalidation(b"InProgress", 201))
     wait_until(lambda: state().get("in_progress") == 1, 30, "it is taken", 0.2)
     sent = front_cache.requests(DISTRIBUTION)
-    references = {re.search(rb"<CallerReference>(.+)</CallerReference>", one.body).group(1) for one in sent}
+    references = {
+        re.search(rb"<CallerReference>(.+)</CallerReference>", one.body).group(1) for one in sent
+    }
     assert len(sent) > 1 and len(references) == 1, references
     paths = re.findall(r"<Path>(.*?)</Path>", sent[0].body.decode())
     assert paths == [f"#{tag}", "/x", "/x?*"]
-    wait_until(lambda: front_cache.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK"), 15, "it is asked after")
+    wait_until(
+        lambda: front_cache.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK"), 15, "it is asked after"
+    )
     front_cache.on(f"{DISTRIBUTION}/I2J0I21PCUYOIK", invalidation(b"Completed", 200))
-    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") is None, 30, "it is completed", 0.2)
+    wait_until(
+        lambda: json.loads(edge.control(job).text).get("front_caches") is None,
+        30,
+        "it is completed",
+        0.2,
+    )
     assert json.loads(edge.control(job).text)["state"] == "done"
     for request in [sent[0], front_cache.requests(f"{DISTRIBUTION}/I2J0I21PCUYOIK")[0]]:
         field = request.get("authorization")
@@ -234,13 +291,25 @@ def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_c
     front_cache.on("/base/", Reply(b""))
     # nginx has nothing there.
     front_cache.on("/base/y/*", Reply(b"", status=404))
-    varnish = {"name": "varnish", "provider": "purge", "url": f"{front_cache.url}/base", "tags": True}
+    varnish = {
+        "name": "varnish",
+        "provider": "purge",
+        "url": f"{front_cache.url}/base",
+        "tags": True,
+    }
     secret = ["--front-cache-secret", "varnish:purge-secret"]
     edge = start_worker(origin.url, config={"max_lag": 1, "front_caches": [varnish]}, extra=secret)
-    command = {"urls": ["https://a.example/x?p=1"], "prefixes": ["https://a.example/y/"], "tags": [tag]}
+    command = {
+        "urls": ["https://a.example/x?p=1"],
+        "prefixes": ["https://a.example/y/"],
+        "tags": [tag],
+    }
     told = edge.revalidate(command)
     wait_until(lambda: len(front_cache.everything()) >= 3, 15, "it is told")
-    seen = [(one.method, one.target, one.get("xkey"), one.get("soft")) for one in front_cache.everything()]
+    seen = [
+        (one.method, one.target, one.get("xkey"), one.get("soft"))
+        for one in front_cache.everything()
+    ]
     assert sorted(seen, key=str) == [
         ("PURGE", "/base/", tag, "1"), ("PURGE", "/base/x?p=1", None, "1"), ("PURGE", "/base/y/*", None, "1"),
     ]  # fmt: skip
@@ -249,7 +318,12 @@ def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_c
     # A Worker can't say otherwise.
     assert first.get("host") == front_cache.url.removeprefix("http://")
     job = f"/__isr/v1/jobs/{told['id']}"
-    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") is None, 15, "all is taken", 0.2)
+    wait_until(
+        lambda: json.loads(edge.control(job).text).get("front_caches") is None,
+        15,
+        "all is taken",
+        0.2,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -261,7 +335,10 @@ def second(start_worker, origin):
 OPERATOR = TOKENS["operator"][1]
 BEFORE = {
     "webhook": ({"provider": "webhook", "path": "/__isr/v1/revalidate"}, WEBHOOK_SECRET),
-    "cloudfront": ({"provider": "cloudfront", "distribution": "E1", "path": "/__isr/cloudfront"}, f"operator/{OPERATOR}"),
+    "cloudfront": (
+        {"provider": "cloudfront", "distribution": "E1", "path": "/__isr/cloudfront"},
+        f"operator/{OPERATOR}",
+    ),
     "purge": ({"provider": "purge", "path": ""}, OPERATOR),
 }
 
@@ -284,13 +361,19 @@ def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path,
     told = first.revalidate({"urls": [second.url + page_at], "mode": "hard"})
     second.until(lambda answer: answer.text == "new" and answer.hit, page_at, 20)
     job = f"/__isr/v1/jobs/{told['id']}"
-    wait_until(lambda: json.loads(first.control(job).text).get("front_caches") is None, 30, "it is done", 0.2)
+    wait_until(
+        lambda: json.loads(first.control(job).text).get("front_caches") is None,
+        30,
+        "it is done",
+        0.2,
+    )
     assert json.loads(first.control(job).text)["state"] == "done"
     answer = second.get(beside)
     assert answer.hit and answer.text == "old"
 
 
-# Before the built worker: what the platform's documentation says of `purge` and `invalidate`, told to a recording server.
+# Before the built worker: what the platform's documentation says of `purge` and `invalidate`, told
+# to a recording server.
 STAND_IN = """
 import * as RUNTIME from "cloudflare:workers";
 const documented = (verb) => async (options) => {
@@ -309,18 +392,31 @@ def with_workers_caching(tmp_path, recorder):
     imported = re.compile(r'import ?\* ?as (\w+) ?from ?"cloudflare:workers";')
     text = worker.read_text()
     name = imported.search(text)[1]
-    worker.write_text(STAND_IN.replace("RECORDER", recorder.url).replace("NAME", name) + imported.sub("", text))
+    worker.write_text(
+        STAND_IN.replace("RECORDER", recorder.url).replace("NAME", name) + imported.sub("", text)
+    )
     return ["--build", build]
 
 
-CACHING = {"max_lag": 1, "front_caches": [{"name": "before", "provider": "workers-cache", "tags": True}]}
+CACHING = {
+    "max_lag": 1,
+    "front_caches": [{"name": "before", "provider": "workers-cache", "tags": True}],
+}
 CACHING_SECRET = ["--front-cache-secret", f"before:{TOKENS['operator'][1]}"]
 
 
-def test_workers_caching_is_purged_by_the_worker_itself(start_worker, origin, front_cache, tmp_path, path, tag):
-    front_cache.on("/purge", Reply(b'{"success":false,"errors":[{"code":1,"message":"rate limited"}]}'))
+def test_workers_caching_is_purged_by_the_worker_itself(
+    start_worker, origin, front_cache, tmp_path, path, tag
+):
+    front_cache.on(
+        "/purge", Reply(b'{"success":false,"errors":[{"code":1,"message":"rate limited"}]}')
+    )
     front_cache.on("/invalidate", Reply(b'{"success":true,"errors":[]}'))
-    edge = start_worker(origin.url, config=CACHING, extra=[*CACHING_SECRET, *with_workers_caching(tmp_path, front_cache)])
+    edge = start_worker(
+        origin.url,
+        config=CACHING,
+        extra=[*CACHING_SECRET, *with_workers_caching(tmp_path, front_cache)],
+    )
     origin.on(path, page("body", tags=tag))
     edge.get(path)
     assert edge.until_hit(path).headers["cache-tag"] == tag
@@ -331,10 +427,22 @@ def test_workers_caching_is_purged_by_the_worker_itself(start_worker, origin, fr
     # What it does not do now, it does later.
     job = f"/__isr/v1/jobs/{told['id']}"
     want = [{"name": "before", "waiting": 1, "failure": "rate-limited"}]
-    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, "the job tells of it", 0.2)
+    wait_until(
+        lambda: json.loads(edge.control(job).text).get("front_caches") == want,
+        30,
+        "the job tells of it",
+        0.2,
+    )
     front_cache.on("/purge", Reply(b'{"success":true,"errors":[]}'))
-    wait_until(lambda: "front_caches" not in json.loads(edge.control(job).text), 30, "it was told again", 0.2)
-    assert {json.dumps(body) for body in bodies(front_cache, "/purge")} == {'{"purgeEverything": true}'}
+    wait_until(
+        lambda: "front_caches" not in json.loads(edge.control(job).text),
+        30,
+        "it was told again",
+        0.2,
+    )
+    assert {json.dumps(body) for body in bodies(front_cache, "/purge")} == {
+        '{"purgeEverything": true}'
+    }
 
 
 def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path, tag):
@@ -342,5 +450,18 @@ def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path
     told = edge.revalidate({"tags": [tag]})
     job = f"/__isr/v1/jobs/{told['id']}"
     want = [{"name": "before", "waiting": 1, "failure": "unsupported"}]
-    wait_until(lambda: json.loads(edge.control(job).text).get("front_caches") == want, 30, "the job tells of it", 0.2)
-    until_told(edge, [{"reason": "front-cache-failed", "details": ["before: unsupported; 1 invalidations wait"]}])
+    wait_until(
+        lambda: json.loads(edge.control(job).text).get("front_caches") == want,
+        30,
+        "the job tells of it",
+        0.2,
+    )
+    until_told(
+        edge,
+        [
+            {
+                "reason": "front-cache-failed",
+                "details": ["before: unsupported; 1 invalidations wait"],
+            }
+        ],
+    )

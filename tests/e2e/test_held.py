@@ -1,7 +1,7 @@
 """Connections that are held: what strangers keep open takes nothing from others but their share.
 
-Times are compared with a second worker that nobody burdens, asked in turns with the first, on the same machine and of
-the same origin.
+Times are compared with a second worker that nobody burdens, asked in turns with the first, on the
+same machine and of the same origin.
 """
 
 import contextlib
@@ -56,9 +56,13 @@ def answered(sockets):
 
 
 def uploads(path):
-    """Uploads that do not end: short ones, which are read here, and ones of unknown length, which the origin gets."""
+    """Uploads that do not end: short ones, which are read here, and ones of unknown length, which
+    the origin gets.
+    """
     short = request_bytes(path, [("Content-Length", "1000")], method="POST", body=b"x")
-    unknown = request_bytes(path, [("Transfer-Encoding", "chunked")], method="POST", body=b"1\r\nx\r\n")
+    unknown = request_bytes(
+        path, [("Transfer-Encoding", "chunked")], method="POST", body=b"1\r\nx\r\n"
+    )
     return [short, unknown] * (UPLOADS // 2)
 
 
@@ -87,7 +91,9 @@ def burden(edge, origin, connect, path, end):
     idle = [connect(edge, data) for data in [*uploads(f"{path}/upload"), *bodies()]]
     readers = [connect(edge, request_bytes(f"{path}/large"), 4096) for _ in range(READERS)]
     edge.revalidate({"tags": [f"{path}-drips"], "mode": "hard"})
-    wait_until(lambda: len(answered(readers)) == READERS, 20, "the head of each slow reader's answer")
+    wait_until(
+        lambda: len(answered(readers)) == READERS, 20, "the head of each slow reader's answer"
+    )
     wait_until(lambda: origin.count(f"{path}/drips") == 2, 20, "the dripping warm")
     return idle
 
@@ -103,7 +109,9 @@ def in_turns(workers, times, work):
     return statistics.median(spans[0]) / statistics.median(spans[1])
 
 
-def test_what_strangers_hold_leaves_others_within_twice_their_usual_time(workers, origin, connect, path, tag):
+def test_what_strangers_hold_leaves_others_within_twice_their_usual_time(
+    workers, origin, connect, path, tag
+):
     """A hundred idle uploads, a hundred held bodies, 24 slow readers and a dripping page at once."""
     end = threading.Event()
     stored, warmed = f"{path}/stored", f"{path}/warmed"

@@ -1,5 +1,6 @@
-"""What a hit in memory costs on the runtime, counted: calls across the boundary of WebAssembly in either direction, and
-awaits. The allocations are counted by tests/hit_costs.rs. What is counted here is raised on purpose only.
+"""What a hit in memory costs on the runtime, counted: calls across the boundary of WebAssembly in
+either direction, and awaits. The allocations are counted by tests/hit_costs.rs. What is counted
+here is raised on purpose only.
 """
 
 import json
@@ -24,7 +25,12 @@ WebAssembly.Instance = function (module, imports) {
   return { exports: counted(new Instance(module, Object.fromEntries(rooms)).exports) };
 };
 """
-VISITOR = {"accept": "text/html", "accept_language": "de", "cookie": "_ga=GA1.2.3", "user_agent": "Mozilla/5.0"}
+VISITOR = {
+    "accept": "text/html",
+    "accept_language": "de",
+    "cookie": "_ga=GA1.2.3",
+    "user_agent": "Mozilla/5.0",
+}
 
 
 class Counted(Edge):
@@ -43,7 +49,11 @@ class Counted(Edge):
             "persist": str(directory / "state"),
             "port": port,
         }
-        arguments = [ROOT / "node_modules/.bin/node", ROOT / "tests/e2e/wrapped.mjs", json.dumps(given)]
+        arguments = [
+            ROOT / "node_modules/.bin/node",
+            ROOT / "tests/e2e/wrapped.mjs",
+            json.dumps(given),
+        ]
         self.process = Process("counted", arguments, directory / "counted.log")
         self.process.wait_for(lambda: "ready\n" in self.process.output(), 60, "ready")
         self.url = f"http://127.0.0.1:{port}"
@@ -61,7 +71,9 @@ def counted(tmp_path_factory, origin):
     ("what", "fields", "most"),
     [("a page", [], 6), ("a variant", [("Vary", "Accept-Encoding, Accept-Language, Cookie")], 11)],
 )
-def test_a_hit_takes_no_await_and_no_more_calls_than_it_did(counted, origin, path, what, fields, most):
+def test_a_hit_takes_no_await_and_no_more_calls_than_it_did(
+    counted, origin, path, what, fields, most
+):
     origin.on(path, page("body", fields=fields))
     ask = lambda: counted.get(path, **VISITOR).headers
 

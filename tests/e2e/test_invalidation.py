@@ -1,4 +1,6 @@
-"""Invalidation: what a webhook names is out of date everywhere within the bound, and nothing else is."""
+"""Invalidation: what a webhook names is out of date everywhere within the bound, and nothing else
+is.
+"""
 
 import json
 import threading
@@ -31,7 +33,8 @@ def test_soft_serves_old_at_once_and_new_soon(edge, origin, path, tag):
     origin.on(path, slow)
     said = edge.revalidate({"tags": [tag]})
     assert said["epoch"] >= 1 and said["id"]
-    # The warm asks the origin without a visitor; until it is done, readers get the old page at once.
+    # The warm asks the origin without a visitor; until it is done, readers get the old page at
+    # once.
     wait_until(lambda: origin.count(path) == 2, 10, "the warm")
     assert origin.requests(path)[1].get("x-edge-isr-warmup") == "1"
     started = time.monotonic()
@@ -107,9 +110,9 @@ def test_a_url_purges_every_variant_and_scheme(edge, origin, path):
 
     def by_language(text):
         def behaviour(connection, request):
-            page(text + (request.get("accept-language") or ""), fields=[("Vary", "Accept-Language")])(
-                connection, request
-            )
+            page(
+                text + (request.get("accept-language") or ""), fields=[("Vary", "Accept-Language")]
+            )(connection, request)
 
         return behaviour
 
@@ -120,7 +123,13 @@ def test_a_url_purges_every_variant_and_scheme(edge, origin, path):
     origin.on(path, by_language("new-"))
     edge.revalidate({"urls": [f"https://u.example{path}"], "mode": "hard"})
     for language in ("de", "fr"):
-        edge.until(lambda a: a.text == f"new-{language}", path, SEEN_SECONDS, accept_language=language, **host)
+        edge.until(
+            lambda a: a.text == f"new-{language}",
+            path,
+            SEEN_SECONDS,
+            accept_language=language,
+            **host,
+        )
 
 
 def test_a_url_names_its_query_too(edge, origin, path):
@@ -129,7 +138,9 @@ def test_a_url_names_its_query_too(edge, origin, path):
         edge.get(path + query, host="q.example")
         edge.until_hit(path + query, host="q.example")
     origin.on(path, page("new"))
-    edge.revalidate({"urls": [f"http://q.example{path}?a=1&utm_source=x"], "mode": "hard", "warm": False})
+    edge.revalidate(
+        {"urls": [f"http://q.example{path}?a=1&utm_source=x"], "mode": "hard", "warm": False}
+    )
     edge.until(lambda answer: answer.text == "new", path + "?a=1", SEEN_SECONDS, host="q.example")
     assert edge.get(path + "?a=2", host="q.example").text == "old"
 
@@ -282,7 +293,9 @@ def test_a_refill_without_tags_keeps_the_known_ones(edge, origin, path, tag):
 def test_a_purge_of_ten_thousand_targets(edge, origin, path, tag):
     stored(edge, origin, path, tags=f"{tag}-9999")
     origin.on(path, page("new"))
-    edge.revalidate({"tags": [f"{tag}-{number}" for number in range(10_000)], "mode": "hard", "warm": False})
+    edge.revalidate(
+        {"tags": [f"{tag}-{number}" for number in range(10_000)], "mode": "hard", "warm": False}
+    )
     edge.until(lambda answer: answer.text == "new", path, SEEN_SECONDS)
 
 
@@ -323,7 +336,11 @@ def test_the_sites_figures_are_what_visitors_did(edge, origin, path, tag):
     # What other tests asked meanwhile is told too: no fewer, and all of it in the scrape.
     wait_until(lambda: hits(1) or told() >= before + 30, 90, "the report", 2)
     scrape = edge.control("/__isr/metrics").text
-    line = next(line for line in scrape.splitlines() if line.startswith('edge_isr_requests_total{result="hit"}'))
+    line = next(
+        line
+        for line in scrape.splitlines()
+        if line.startswith('edge_isr_requests_total{result="hit"}')
+    )
     assert int(line.rsplit(" ", 1)[1]) >= before + 30
     assert scrape.endswith("# EOF\n")
 
@@ -331,7 +348,10 @@ def test_the_sites_figures_are_what_visitors_did(edge, origin, path, tag):
 def test_a_token_may_revalidate_without_a_signature(edge, origin, path, tag):
     stored(edge, origin, path, tags=tag)
     body = json.dumps({"tags": [tag]}).encode()
-    operator = {"authorization": f"Bearer {TOKENS['operator'][1]}", "content-type": "application/json"}
+    operator = {
+        "authorization": f"Bearer {TOKENS['operator'][1]}",
+        "content-type": "application/json",
+    }
     assert edge.post("/__isr/v1/revalidate", body, operator).status == 202
     reader = {**operator, "authorization": f"Bearer {TOKENS['reader'][1]}"}
     assert edge.post("/__isr/v1/revalidate", body, reader).status == 403

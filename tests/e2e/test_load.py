@@ -1,5 +1,6 @@
-"""The worker under load, counted and not timed: `scripts/bench --load` in its short form, beside the origin alone and
-beside a hand-written Cache API worker."""
+"""The worker under load, counted and not timed: `scripts/bench --load` in its short form, beside
+the origin alone and beside a hand-written Cache API worker.
+"""
 
 import json
 import math
@@ -22,7 +23,9 @@ def cells():
 
 
 def test_no_answer_is_an_error_that_the_origin_alone_would_not_have_given(cells):
-    assert {(name, found[EDGE]["own_errors"]) for name, found in cells.items()} == {(name, 0) for name in cells}
+    assert {(name, found[EDGE]["own_errors"]) for name, found in cells.items()} == {
+        (name, 0) for name in cells
+    }
     healthy = [name for name in cells if not name.endswith(("fails", "stops"))]
     assert {found["errors"] for name in healthy for found in cells[name].values()} == {0}
 
@@ -42,7 +45,9 @@ def test_hits_ask_nothing_of_the_origin(cells):
 def test_stale_hits_are_refreshed_once_a_lifetime(cells):
     """Ten pages of one second each; the peer may fetch one as often as it is asked for."""
     found = cells["stale hits"][EDGE]
-    assert found["origin_requests"] <= 10 * (1 + math.ceil(found["answers"] / found["answers_a_second"]))
+    assert found["origin_requests"] <= 10 * (
+        1 + math.ceil(found["answers"] / found["answers_a_second"])
+    )
 
 
 @pytest.mark.parametrize("name", ["cold pages", "readers who are logged in"])

@@ -1,6 +1,7 @@
-"""What an isolate holds of what strangers keep open or make it store: read from the runtime's inspector (heap and
-buffers, WebAssembly's memory among them), beside a worker that does nothing and that is asked the same, and beside what
-the isolate counts itself. The platform ends an isolate at 128 MB.
+"""What an isolate holds of what strangers keep open or make it store: read from the runtime's
+inspector (heap and buffers, WebAssembly's memory among them), beside a worker that does nothing and
+that is asked the same, and beside what the isolate counts itself. The platform ends an isolate at
+128 MB.
 """
 
 import contextlib
@@ -46,7 +47,11 @@ class Isolate(Edge):
             "persist": str(directory / around),
             "port": port,
         }
-        arguments = [ROOT / "node_modules/.bin/node", ROOT / "tests/e2e/wrapped.mjs", json.dumps(given)]
+        arguments = [
+            ROOT / "node_modules/.bin/node",
+            ROOT / "tests/e2e/wrapped.mjs",
+            json.dumps(given),
+        ]
         self.process = Process(around, arguments, directory / f"{around}.log")
         self.process.wait_for(lambda: "ready\n" in self.process.output(), 60, "ready")
         self.url = f"http://127.0.0.1:{port}"
@@ -63,14 +68,18 @@ class Isolate(Edge):
     def counted(self):
         """Bytes that it counts as held."""
         text = self.control("/__isr/metrics?isolate").text
-        return sum(map(int, re.findall(r"^edge_isr_(?:memory|fill)_bytes (\d+)$", text, re.MULTILINE)))
+        return sum(
+            map(int, re.findall(r"^edge_isr_(?:memory|fill)_bytes (\d+)$", text, re.MULTILINE))
+        )
 
 
 @pytest.fixture(scope="module")
 def isolates(tmp_path_factory, origin):
     """The worker, and one that does nothing."""
     directory = tmp_path_factory.mktemp("memory")
-    found = [Isolate(around, directory, origin) for around in ("colo_worker.mjs", "constant_worker.mjs")]
+    found = [
+        Isolate(around, directory, origin) for around in ("colo_worker.mjs", "constant_worker.mjs")
+    ]
     yield found
     for isolate in found:
         isolate.process.kill()
@@ -107,7 +116,9 @@ def settled(isolate):
 
 
 def growth(isolates, work, most):
-    """What the worker holds more after some work than one that does nothing; never more than its budget and some."""
+    """What the worker holds more after some work than one that does nothing; never more than its
+    budget and some.
+    """
     edge, control = isolates
     before = [isolate.held() for isolate in isolates]
     for isolate in isolates:
@@ -141,7 +152,11 @@ def test_slow_readers_of_a_stored_page(isolates, hold, origin, path):
     origin.on(path, page(b"x" * (4 * MB)))
     isolates[0].get(path, host="example.com")
     isolates[0].until_hit(path, host="example.com")
-    growth(isolates, lambda isolate: [hold(isolate, request_bytes(path), 4_096) for _ in range(24)], 4 * MB)
+    growth(
+        isolates,
+        lambda isolate: [hold(isolate, request_bytes(path), 4_096) for _ in range(24)],
+        4 * MB,
+    )
 
 
 def test_slow_readers_of_pages_that_are_fetched(isolates, hold, origin, path):

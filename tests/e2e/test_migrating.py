@@ -1,6 +1,8 @@
-"""docs/migrating.md, to the letter: what follows "After" runs against the worker and a real Django; what follows
-"Before" runs with the package that it is written for, but for django-dumper, whose last Django is 1.9. Calls to a
-provider's own address go to a worker that answers for it (`control_hosts`), as they stand."""
+"""docs/migrating.md, to the letter: what follows "After" runs against the worker and a real Django;
+what follows "Before" runs with the package that it is written for, but for django-dumper, whose
+last Django is 1.9. Calls to a provider's own address go to a worker that answers for it
+(`control_hosts`), as they stand.
+"""
 
 import json
 import os
@@ -28,7 +30,9 @@ def section(title):
     text = re.split(r"^##+ ", text, flags=re.MULTILINE)[0]
     blocks = {"Before": [], "After": []}
     kind = None
-    for line, language, body in re.findall(r"^(Before|After)|^```(\w+)\n(.*?)^```", text, re.M | re.S):
+    for line, language, body in re.findall(
+        r"^(Before|After)|^```(\w+)\n(.*?)^```", text, re.M | re.S
+    ):
         if line:
             kind = line
         elif kind:
@@ -63,7 +67,9 @@ def edge(start_worker, origin):
 
 
 def stored(edge, origin):
-    """The page that is purged, and one that is not; both as an origin sends them that states no freshness."""
+    """The page that is purged, and one that is not; both as an origin sends them that states no
+    freshness.
+    """
     for path, tag in ((PAGE, "post:1"), (BESIDE, "page:about")):
         origin.on(path, page("old", tags=tag, control="public"))
         edge.revalidate({"urls": [edge.url + path], "mode": "hard"})
@@ -76,13 +82,19 @@ def only_the_page_is_fresh(edge):
     assert edge.get(BESIDE).text == "old"
 
 
-@pytest.mark.parametrize(("title", "call"), CALLS, ids=[f"{title}-{at}" for at, (title, _) in enumerate(CALLS)])
+@pytest.mark.parametrize(
+    ("title", "call"), CALLS, ids=[f"{title}-{at}" for at, (title, _) in enumerate(CALLS)]
+)
 def test_a_call(edge, origin, title, call):
     stored(edge, origin)
     env = {**os.environ, "TOKEN": TOKENS["operator"][1]}
     assert PUBLIC in call
     done = subprocess.run(
-        ["bash", "-euc", call.replace(PUBLIC, edge.url)], env=env, capture_output=True, text=True, timeout=30
+        ["bash", "-euc", call.replace(PUBLIC, edge.url)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     only_the_page_is_fresh(edge)
@@ -95,14 +107,22 @@ PROVIDERS = [
 
 
 @pytest.mark.parametrize(("title", "host", "variable"), PROVIDERS)
-def test_a_call_from_before_to_a_host_that_the_worker_answers_for(edge, origin, title, host, variable):
+def test_a_call_from_before_to_a_host_that_the_worker_answers_for(
+    edge, origin, title, host, variable
+):
     stored(edge, origin)
     ((language, call),) = section(title)["Before"]
     assert language == "sh" and f"https://{host}/" in call
-    call = call.replace("curl ", f"curl -fsS -H 'Host: {host}' ").replace(f"https://{host}", edge.url)
+    call = call.replace("curl ", f"curl -fsS -H 'Host: {host}' ").replace(
+        f"https://{host}", edge.url
+    )
     env = {**os.environ, variable: TOKENS["operator"][1]}
     done = subprocess.run(
-        ["bash", "-euc", call.replace(PUBLIC, edge.url)], env=env, capture_output=True, text=True, timeout=30
+        ["bash", "-euc", call.replace(PUBLIC, edge.url)],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     only_the_page_is_fresh(edge)
@@ -154,10 +174,19 @@ call_command("edge_isr_deliver", verbosity=0)
 
 def python(code, directory, *path):
     """Runs Python in a process of its own, with packages before this environment's."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path)), "PYTHONDONTWRITEBYTECODE": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     arguments = code if isinstance(code, list) else ["-c", code]
     done = subprocess.run(
-        [sys.executable, *arguments], env=env, cwd=directory, capture_output=True, text=True, timeout=60
+        [sys.executable, *arguments],
+        env=env,
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=60,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -202,7 +231,9 @@ def project(tmp_path_factory, start_worker):
     port = free_port()
     edge = start_worker(f"http://127.0.0.1:{port}")
     python(["-m", "django", "startproject", "mysite", "."], directory)
-    common = re.search(r"The settings, for all:\n\n```python\n(.*?)```", TEXT, re.DOTALL)[1].replace(PUBLIC, edge.url)
+    common = re.search(r"The settings, for all:\n\n```python\n(.*?)```", TEXT, re.DOTALL)[
+        1
+    ].replace(PUBLIC, edge.url)
     settings = directory / "mysite" / "settings.py"
     more = f'WEBHOOK_SECRET = "{WEBHOOK_SECRET}"\nALLOWED_HOSTS = ["*"]\n{common}'
     more += 'import os\nEDGE_ISR["AUTO_TAGS"] = "AUTO_TAGS" in os.environ\n'

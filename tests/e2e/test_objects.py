@@ -1,4 +1,6 @@
-"""What Durable Objects are built on, on the local runtime: calls answered in turns, and statements as one call each."""
+"""What Durable Objects are built on, on the local runtime: calls answered in turns, and statements
+as one call each.
+"""
 
 import json
 import subprocess

@@ -85,7 +85,10 @@ def test_an_answer_without_content_is_stored_and_served(edge, origin, path, stat
 @pytest.mark.parametrize(
     "head",
     [
-        OK + b"X-Edge-ISR-Tags: " + b" ".join(b"%d" % n + b"x" * 990 for n in range(300)) + b"\r\n\r\n",
+        OK
+        + b"X-Edge-ISR-Tags: "
+        + b" ".join(b"%d" % n + b"x" * 990 for n in range(300))
+        + b"\r\n\r\n",
         OK + b"X-Long: " + b"x" * 140_000 + b"\r\n\r\n",
         OK + b"".join(b"X-%d: 1\r\n" % n for n in range(20_000)) + b"\r\n",
         OK + b"Content-Length: two\r\n\r\nok",

@@ -1,4 +1,5 @@
-"""What a route may store beyond the safe defaults, on the real runtime: cookies. Ranges of what is not stored.
+"""What a route may store beyond the safe defaults, on the real runtime: cookies. Ranges of what is
+not stored.
 
 And what is for one request alone, whatever the route says.
 """
@@ -37,7 +38,11 @@ def ranged(body, etag='"v1"'):
         first, last = int(first), min(int(last or len(body) - 1), len(body) - 1)
         part = body[first : last + 1]
         said = f"bytes {first}-{last}/{len(body)}"
-        connection.head(206, [*fields, ("Content-Range", said), ("Content-Length", len(part))], "Partial Content")
+        connection.head(
+            206,
+            [*fields, ("Content-Range", said), ("Content-Length", len(part))],
+            "Partial Content",
+        )
         return connection.send(part)
 
     return respond

@@ -29,7 +29,9 @@ def test_a_large_upload_keeps_its_length_and_bytes(edge, origin, path):
 @pytest.mark.parametrize("method", ["PROPFIND", "DELETE", "PUT", "PATCH", "OPTIONS", "REPORT"])
 def test_methods_keep_their_name(edge, origin, path, method):
     origin.on(path, Reply(b"done", status=207))
-    answer = edge.request(method, path, {"depth": "1", "cookie": "sessionid=1; x=2"}, content=b"<x/>")
+    answer = edge.request(
+        method, path, {"depth": "1", "cookie": "sessionid=1; x=2"}, content=b"<x/>"
+    )
     assert answer.status == 207 and answer.text == "done"
     (only,) = origin.requests(path)
     assert only.method == method
@@ -51,7 +53,9 @@ def test_events_arrive_as_they_are_written(edge, origin, path):
     steps = [threading.Event() for _ in range(3)]
 
     def events(connection, request):
-        connection.head(fields=[("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")])
+        connection.head(
+            fields=[("Content-Type", "text/event-stream"), ("Transfer-Encoding", "chunked")]
+        )
         for number, step in enumerate(steps):
             step.wait(10)
             connection.chunk(b"data: %d\n\n" % number)

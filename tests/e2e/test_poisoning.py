@@ -1,6 +1,8 @@
-"""What one visitor sends decides nothing of what the next one gets: attacks by plain requests, on the real runtime.
+"""What one visitor sends decides nothing of what the next one gets: attacks by plain requests, on
+the real runtime.
 
-`tests/engine/attacks.rs` has them through the engine, each with its source; `test_attacks.py` has those that need raw bytes.
+`tests/engine/attacks.rs` has them through the engine, each with its source; `test_attacks.py` has
+those that need raw bytes.
 """
 
 import pytest
@@ -12,7 +14,9 @@ HOST = {"host": "example.com"}
 
 
 def picky(connection, request):
-    """An origin that refuses what is long, odd or another method, and says that all may keep the refusal."""
+    """An origin that refuses what is long, odd or another method, and says that all may keep the
+    refusal.
+    """
     size = sum(len(name) + len(value) for name, value in request.fields)
     odd = any(not 32 <= byte < 127 for _, value in request.fields for byte in value)
     override = any("method" in name.lower() for name, _ in request.fields)
@@ -48,7 +52,10 @@ def test_methods_can_not_be_overridden(edge, origin, path):
     for method in ("get", "PURGE", "CANARY", "POST"):
         answer = raw(edge, request_bytes(path, [("Content-Length", "0")], method=method))
         assert status_of(answer) >= 400 or b"fwd=method" in answer, (method, answer)
-    raw(edge, request_bytes(path, [("X-HTTP-Method-Override", "CANARY"), ("X-HTTP-Method", "CANARY")]))
+    raw(
+        edge,
+        request_bytes(path, [("X-HTTP-Method-Override", "CANARY"), ("X-HTTP-Method", "CANARY")]),
+    )
     assert edge.request("GET", path, HOST).text == f"GET{path}"
 
 
@@ -79,7 +86,12 @@ def test_a_key_can_not_be_put_together_out_of_other_parts(start_worker, origin, 
     """Cache key injection: a cookie's value, or a path, that looks like the parts behind it."""
     keyed = start_worker(origin.url, config={"defaults": {"key_cookies": ["a", "b"]}})
     for number, (more, cookie) in enumerate(
-        [("", "a=18:cookie:b1:2"), ("", "a=1, b=2"), ("-8:cookie:a1:18:cookie:b1:2", ""), ("?-8:cookie:a1:1", "b=2")]
+        [
+            ("", "a=18:cookie:b1:2"),
+            ("", "a=1, b=2"),
+            ("-8:cookie:a1:18:cookie:b1:2", ""),
+            ("?-8:cookie:a1:1", "b=2"),
+        ]
     ):
         own = f"{path}-{number}"
         origin.on(own + more.split("?")[0], mirror)
@@ -95,7 +107,10 @@ def test_a_key_can_not_be_put_together_out_of_other_parts(start_worker, origin, 
         [("Vary", "Cookie"), ("Set-Cookie", "csrftoken=canary")],
         [("Vary", "Cookie"), ("Set-Cookie", "a=1"), ("Set-Cookie", "sessionid=canary")],
         [("Content-Security-Policy", "script-src 'self' 'nonce-canary'")],
-        [("Content-Security-Policy", "img-src *"), ("Content-Security-Policy-Report-Only", "script-src 'NONCE-canary'")],
+        [
+            ("Content-Security-Policy", "img-src *"),
+            ("Content-Security-Policy-Report-Only", "script-src 'NONCE-canary'"),
+        ],
     ],
     ids=["csrf", "session", "nonce", "nonce-report-only"],
 )
@@ -132,31 +147,47 @@ def test_an_error_does_not_take_a_page_out_of_the_cache(edge, origin, path, stat
 
 @pytest.mark.parametrize(
     ("coding", "body"),
-    [("gzip", b"not gzip at all"), ("br", b"\x00"), ("gzip, gzip", b"x"), ("canary", b"x"), ("gzip;q=0", b"x")],
+    [
+        ("gzip", b"not gzip at all"),
+        ("br", b"\x00"),
+        ("gzip, gzip", b"x"),
+        ("canary", b"x"),
+        ("gzip;q=0", b"x"),
+    ],
 )
 def test_a_coding_that_lies_is_passed_on_and_decoded_by_nobody(edge, origin, path, coding, body):
-    """Decompression mismatches: the edge does not decode, so the bytes and what is said of them stay together."""
+    """Decompression mismatches: the edge does not decode, so the bytes and what is said of them
+    stay together.
+    """
     origin.on(path, Reply(body, [*FRESH, ("Content-Encoding", coding)]))
     for _ in range(3):
         # The local runtime's own front recodes what is not in the coding that comes first here.
         seen = edge.get(path, accept_encoding="br, gzip" if coding == "br" else "gzip, br")
-        assert seen.status == 200 and seen.body == body and seen.headers["content-encoding"] == coding, seen
+        assert (
+            seen.status == 200 and seen.body == body and seen.headers["content-encoding"] == coding
+        ), seen
     origin.on(path, page("page"))
     assert edge.get(path, accept_encoding="identity").text == "page"
 
 
-def test_a_redirect_to_https_does_not_answer_itself_and_a_purge_reaches_both_schemes(edge, origin, path, tag):
+def test_a_redirect_to_https_does_not_answer_itself_and_a_purge_reaches_both_schemes(
+    edge, origin, path, tag
+):
     """The scheme is in the key, and no part of what a purge names."""
 
     def site(connection, request):
         fields = [*FRESH, ("X-Edge-ISR-Tags", tag)]
         if request.get("x-forwarded-proto") == "https":
             return Reply(b"page", fields)(connection, request)
-        return Reply(b"", [*fields, ("Location", f"https://example.com{path}")], 301)(connection, request)
+        return Reply(b"", [*fields, ("Location", f"https://example.com{path}")], 301)(
+            connection, request
+        )
 
     origin.on(path, site)
     # The local runtime's own field for the URL that a request came to.
-    schemes = {scheme: {"mf-original-url": f"{scheme}://example.com{path}"} for scheme in ("http", "https")}
+    schemes = {
+        scheme: {"mf-original-url": f"{scheme}://example.com{path}"} for scheme in ("http", "https")
+    }
     statuses = {"http": 301, "https": 200}
 
     def both(hits):
@@ -169,13 +200,20 @@ def test_a_redirect_to_https_does_not_answer_itself_and_a_purge_reaches_both_sch
     for fields in schemes.values():
         edge.until(lambda answer: answer.hit, path, **HOST, **fields)
     both(True)
-    for command in ({"tags": [tag]}, {"urls": [f"http://example.com{path}"]}, {"urls": [f"https://example.com{path}"]}):
+    for command in (
+        {"tags": [tag]},
+        {"urls": [f"http://example.com{path}"]},
+        {"urls": [f"https://example.com{path}"]},
+    ):
         asked = {scheme: origin_requests(origin, path, scheme) for scheme in schemes}
         edge.revalidate({**command, "mode": "hard", "warm": False})
         for scheme, fields in schemes.items():
 
             def fetched(answer, scheme=scheme):
-                return answer.status == statuses[scheme] and origin_requests(origin, path, scheme) > asked[scheme]
+                return (
+                    answer.status == statuses[scheme]
+                    and origin_requests(origin, path, scheme) > asked[scheme]
+                )
 
             edge.until(fetched, path, SEEN_SECONDS + 1, **HOST, **fields)
 

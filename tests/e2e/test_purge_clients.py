@@ -1,5 +1,6 @@
-"""Purge clients as their users have them, unmodified, each in a process of its own: by configuration alone, each
-purges pages that the worker serves, and no other page."""
+"""Purge clients as their users have them, unmodified, each in a process of its own: by
+configuration alone, each purges pages that the worker serves, and no other page.
+"""
 
 import json
 import os
@@ -29,11 +30,21 @@ WAGTAILS = ["wagtail", "older-wagtail"]
 
 
 class Proxy:
-    """What an operator may put before a client that knows one address alone: it takes what is meant for the
-    hosts of a certificate to the worker."""
+    """What an operator may put before a client that knows one address alone: it takes what is meant
+    for the hosts of a certificate to the worker.
+    """
 
     def __init__(self, directory, port):
-        command = [sys.executable, "-m", "trustme", "--quiet", "-d", str(directory), "-i", *HARD_CODED]
+        command = [
+            sys.executable,
+            "-m",
+            "trustme",
+            "--quiet",
+            "-d",
+            str(directory),
+            "-i",
+            *HARD_CODED,
+        ]
         subprocess.run(command, env=environment(), check=True, timeout=60)
         self.authority = directory / "client.pem"
         self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -81,14 +92,20 @@ def environment(older_wagtail=False, **more):
     path = [CLIENTS / "older-wagtail"] if older_wagtail else []
     path.append(CLIENTS / "all")
     # Not the settings of whoever runs this.
-    plain = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HTTP"))}
+    plain = {
+        name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "HTTP"))
+    }
     return {**plain, "PYTHONPATH": os.pathsep.join(map(str, path)), "NO_PROXY": "127.0.0.1", **more}
 
 
 @pytest.fixture(scope="module")
 def edge(start_worker, origin):
     """A worker that answers other caches' calls, also under their own hosts."""
-    config = {"trusted_ips": ["127.0.0.1"], "control_hosts": HARD_CODED, "new_keys_per_second": 10_000}
+    config = {
+        "trusted_ips": ["127.0.0.1"],
+        "control_hosts": HARD_CODED,
+        "new_keys_per_second": 10_000,
+    }
     return start_worker(origin.url, config=config)
 
 
@@ -101,7 +118,9 @@ def proxy(edge, tmp_path_factory):
 
 
 def purges(edge, origin, path, script, *names, before=(), env):
-    """Has a client purge a page for each name: all of them become fresh, and a page beside them stays cached."""
+    """Has a client purge a page for each name: all of them become fresh, and a page beside them
+    stays cached.
+    """
     pages = {name: f"{path}/{name}/page" for name in names}
     beside = f"{path}/beside"
     for name, at in [*pages.items(), ("beside", beside)]:
@@ -132,11 +151,15 @@ class TestWagtail:
     def test_cloudfront(self, edge, origin, path, version):
         address = {"AWS_ENDPOINT_URL_CLOUDFRONT": f"{edge.url}/__isr/cloudfront"}
         env = environment(version == "older-wagtail", **AWS, **address)
-        purges(edge, origin, path, "with_wagtail.py", "a", "b", before=["CloudfrontBackend"], env=env)
+        purges(
+            edge, origin, path, "with_wagtail.py", "a", "b", before=["CloudfrontBackend"], env=env
+        )
 
     def test_cloudflare_by_a_proxy(self, edge, origin, path, version, proxy):
         env = environment(version == "older-wagtail", **proxy)
-        purges(edge, origin, path, "with_wagtail.py", "a", "b", before=["CloudflareBackend"], env=env)
+        purges(
+            edge, origin, path, "with_wagtail.py", "a", "b", before=["CloudflareBackend"], env=env
+        )
 
 
 def test_cloudflares_sdk(edge, origin, path):
@@ -173,7 +196,8 @@ def test_the_backends_of_django_custom_cache_pages_readme(edge, origin, path, pr
 
 
 KEY = {"authorization": f"Bearer {TOKENS['operator'][1]}"}
-# What is wrong of each call, and what its API says to it: status, content type, and a text of the body.
+# What is wrong of each call, and what its API says to it: status, content type, and a text of the
+# body.
 BAD = {
     "cloudflare": (
         ("POST", "/__isr/cloudflare/client/v4/zones/z/purge_cache", KEY, b'{"files": 7}'),

@@ -26,7 +26,8 @@ def block(marker):
 
 
 NEWEST = ROOT / ".pythons" / "newest"
-# Which Python runs the site, and what is on its path first: this environment, and the newest Django.
+# Which Python runs the site, and what is on its path first: this environment, and the newest
+# Django.
 SITES = {"of requirements.txt": (sys.executable, [])}
 if NEWEST.exists():
     SITES["6.1"] = (str(NEWEST / "bin" / "python"), [str(NEWEST / "django-6.1")])

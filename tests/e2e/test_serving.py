@@ -161,7 +161,8 @@ def test_unkeyed_request_input_does_not_reach_the_origin(edge, origin, path):
         },
     )
     edge.until_hit(path)
-    # It went whole, unstored, because of a field that a site may look at; what is stored was asked for without.
+    # It went whole, unstored, because of a field that a site may look at; what is stored was asked
+    # for without.
     whole, stored = origin.requests(path)
     for request in (whole, stored):
         assert request.get("x-forwarded-host") == edge.url.removeprefix("http://")
@@ -195,7 +196,9 @@ def test_tracking_parameters_are_not_part_of_a_page(edge, origin, path):
 
 def test_variants_are_kept_apart(edge, origin, path):
     def by_language(connection, request):
-        page(request.get("accept-language") or "none", fields=[("Vary", "Accept-Language")])(connection, request)
+        page(request.get("accept-language") or "none", fields=[("Vary", "Accept-Language")])(
+            connection, request
+        )
 
     origin.on(path, by_language)
     for language in ("de", "fr"):
@@ -234,7 +237,9 @@ def test_the_first_byte_arrives_before_the_origin_is_done(edge, origin, path):
     rest = threading.Event()
 
     def slow(connection, request):
-        connection.head(fields=[("CDN-Cache-Control", "max-age=60"), ("Transfer-Encoding", "chunked")])
+        connection.head(
+            fields=[("CDN-Cache-Control", "max-age=60"), ("Transfer-Encoding", "chunked")]
+        )
         connection.chunk(b"first")
         rest.wait(10)
         connection.chunk(b" last")
@@ -291,12 +296,15 @@ def test_a_cut_body_is_never_stored(edge, origin, path):
 
 def test_a_cut_chunked_body_is_never_stored(edge, origin, path):
     def cut(connection, request):
-        connection.head(fields=[("CDN-Cache-Control", "max-age=60"), ("Transfer-Encoding", "chunked")])
+        connection.head(
+            fields=[("CDN-Cache-Control", "max-age=60"), ("Transfer-Encoding", "chunked")]
+        )
         connection.chunk(b"half")
 
     origin.on(path, cut)
     for count in (1, 2):
-        # What the visitor sees is the runtime's doing: the local one may end a chunked answer as if it were whole.
+        # What the visitor sees is the runtime's doing: the local one may end a chunked answer as if
+        # it were whole.
         edge.breaks(path)
         assert origin.count(path) == count
     origin.on(path, page("whole"))
@@ -404,7 +412,9 @@ def test_the_limit_of_tags(edge, origin, path, count, stored):
 
 
 def test_values_that_are_not_utf8_pass_unharmed(edge, origin, path):
-    """RFC 9110 §5.5 (obs-text). The runtime can't tell such bytes apart, so the answer is not stored, and passes with them."""
+    """RFC 9110 §5.5 (obs-text). The runtime can't tell such bytes apart, so the answer is not
+    stored, and passes with them.
+    """
     value = b"caf\xe9 \xff"
     other = "M\u00fcller".encode()
     origin.on(path, page(fields=[("X-Latin", value), ("X-Utf", other)]))

@@ -1,7 +1,8 @@
-"""Transparency on the runtime: each answer is the origin's own to that very request, or one that everyone may have.
+"""Transparency on the runtime: each answer is the origin's own to that very request, or one that
+everyone may have.
 
-The same sentence as in tests/transparency.rs, for a few hundred requests. The body of each answer says what it was made
-of.
+The same sentence as in tests/transparency.rs, for a few hundred requests. The body of each answer
+says what it was made of.
 """
 
 import random
@@ -10,7 +11,17 @@ import pytest
 from origin import Reply
 
 # What an answer may be made of.
-PERSONAL = ["accept", "accept-language", "cookie", "hx-request", "origin", "prefer", "referer", "user-agent", "x-api-key"]
+PERSONAL = [
+    "accept",
+    "accept-language",
+    "cookie",
+    "hx-request",
+    "origin",
+    "prefer",
+    "referer",
+    "user-agent",
+    "x-api-key",
+]
 SAID = {
     "user-agent": ["Mozilla/5", "curl/8"],
     "accept": ["text/html,*/*;q=0.8", "application/json", "*/*"],
@@ -37,7 +48,11 @@ class Page:
     def __init__(self, dice, path):
         self.path = path
         self.storable = dice.random() < 0.6
-        self.status = 200 if self.storable else dice.choice([200, 302, 400, 401, 403, 404, 406, 410, 412, 501])
+        self.status = (
+            200
+            if self.storable
+            else dice.choice([200, 302, 400, 401, 403, 404, 406, 410, 412, 501])
+        )
         names = ["accept", "accept-language", "hx-request", "origin", "prefer"]
         self.vary = dice.sample(names, dice.choice([0, 0, 1, 2])) if self.storable else []
         self.key = dice.choice([None, None, None, None, 401, 403, 302])
@@ -55,7 +70,11 @@ class Page:
 
     def __call__(self, connection, request):
         status, body, everyone = self.answer(request.get)
-        fields = [("Cache-Control", "s-maxage=2, stale-while-revalidate=60")] if everyone else [self.said]
+        fields = (
+            [("Cache-Control", "s-maxage=2, stale-while-revalidate=60")]
+            if everyone
+            else [self.said]
+        )
         if self.vary:
             fields.append(("Vary", ", ".join(self.vary)))
         if everyone:
@@ -71,7 +90,10 @@ class Page:
             return False
         return any(
             (answer.status, answer.text) == (status, body)
-            and all((value or "").replace(" ", "") == said.get(name, "").replace(" ", "") for name, value in made.items())
+            and all(
+                (value or "").replace(" ", "") == said.get(name, "").replace(" ", "")
+                for name, value in made.items()
+            )
             for made, status, body in self.shared
         )
 

@@ -28,7 +28,10 @@ def own():
 
 def order(edge, command):
     """A call to warm; the job's id."""
-    headers = {"authorization": f"Bearer {TOKENS['operator'][1]}", "content-type": "application/json"}
+    headers = {
+        "authorization": f"Bearer {TOKENS['operator'][1]}",
+        "content-type": "application/json",
+    }
     answer = edge.post("/__isr/v1/warm", json.dumps(command).encode(), headers)
     assert answer.status == 202, answer
     return json.loads(answer.text)["id"]
@@ -75,9 +78,12 @@ def assert_warmed(edge, origin, path, before):
         assert answer.text == "new" and origin.count(each) == asked, each
 
 
-# How many pages the origin has answered when everything dies; none: right after the acknowledgement.
+# How many pages the origin has answered when everything dies; none: right after the
+# acknowledgement.
 @pytest.mark.parametrize("answered", [None, 0, 1, 40, 100])
-def test_a_kill_in_the_middle_of_a_warm_loses_no_page(start_worker, own, persist, path, tag, answered):
+def test_a_kill_in_the_middle_of_a_warm_loses_no_page(
+    start_worker, own, persist, path, tag, answered
+):
     config = {"new_keys_per_second": 10_000, "warm_rate": 10_000, "origin_timeout": 5}
     first = start_worker(own.url, persist=persist, config=config)
     filled(first, own, tag, path)
@@ -99,7 +105,9 @@ def test_a_kill_in_the_middle_of_a_warm_loses_no_page(start_worker, own, persist
     name = first.revalidate({"tags": [tag]})["id"]
     if answered is not None:
         # The next ones are under way, and held.
-        wait_until(lambda: sum(own.count(each) for each in paths(path)) > PAGES + answered, 30, "the warms")
+        wait_until(
+            lambda: sum(own.count(each) for each in paths(path)) > PAGES + answered, 30, "the warms"
+        )
     first.worker.process.kill()
     for each in paths(path):
         own.on(each, page("new", tags=tag))
@@ -120,7 +128,11 @@ def test_kills_again_and_again_until_all_is_done(start_worker, own, persist, pat
     name = edge.revalidate({"tags": [tag]})["id"]
     for kill in range(1, 4):
         seen = PAGES + 25 * kill
-        wait_until(lambda: sum(own.count(each) for each in paths(path)) >= seen, 60, f"warms before kill {kill}")
+        wait_until(
+            lambda: sum(own.count(each) for each in paths(path)) >= seen,
+            60,
+            f"warms before kill {kill}",
+        )
         edge.worker.process.kill()
         edge = start_worker(own.url, persist=persist, config=config)
     said = ended(edge, name)
@@ -135,7 +147,9 @@ def moving(edge):
 
 
 @pytest.mark.slow
-def test_pages_go_to_their_new_shards_when_their_number_changes_and_back(start_worker, own, persist, path, tag):
+def test_pages_go_to_their_new_shards_when_their_number_changes_and_back(
+    start_worker, own, persist, path, tag
+):
     config = {"new_keys_per_second": 10_000, "warm_rate": 10_000, "origin_timeout": 5}
     edge = start_worker(own.url, persist=persist, config={**config, "shards": 2})
     filled(edge, own, tag, path)
@@ -179,9 +193,15 @@ def test_a_sitemap_index_with_plain_and_packed_files(start_worker, own, path):
     locations = [f"http://{HOST}{each}" for each in every]
     files = {
         f"{path}/plain.xml": xml(urlset(locations[:100])),
-        f"{path}/packed.xml.gz": Reply(gzip.compress(urlset(locations[100:200])), [("Content-Type", "application/gzip")]),
-        f"{path}/coded.xml": Reply(gzip.compress(urlset(locations[200:])), [("Content-Encoding", "gzip")]),
-        f"{path}/torn.xml.gz": Reply(gzip.compress(urlset(locations))[:-40], [("Content-Type", "application/gzip")]),
+        f"{path}/packed.xml.gz": Reply(
+            gzip.compress(urlset(locations[100:200])), [("Content-Type", "application/gzip")]
+        ),
+        f"{path}/coded.xml": Reply(
+            gzip.compress(urlset(locations[200:])), [("Content-Encoding", "gzip")]
+        ),
+        f"{path}/torn.xml.gz": Reply(
+            gzip.compress(urlset(locations))[:-40], [("Content-Type", "application/gzip")]
+        ),
         f"{path}/feed.xml": xml(b"<html/>"),
     }
     entries = "".join(f"<sitemap><loc>http://{HOST}{name}</loc></sitemap>" for name in files)
@@ -189,7 +209,9 @@ def test_a_sitemap_index_with_plain_and_packed_files(start_worker, own, path):
     for name, reply in files.items():
         own.on(name, reply)
     name = order(edge, {"sitemap": f"http://{HOST}{path}/index.xml"})
-    said = wait_until(lambda: (j := job(edge, name))["done"] == 300 and j["failures"] and j, 60, "the pages")
+    said = wait_until(
+        lambda: (j := job(edge, name))["done"] == 300 and j["failures"] and j, 60, "the pages"
+    )
     assert [failure["url"] for failure in said["failures"]] == [f"http://{HOST}{path}/feed.xml"]
     assert said["failures"][0]["reason"].startswith("sitemap-other-root <html>")
     for each in every:

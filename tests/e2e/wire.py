@@ -21,7 +21,9 @@ def is_whole(answer):
 
 
 def raw(edge, data, timeout=3):
-    """Sends bytes on a connection of their own; what comes back until the answer's end, or until the edge falls silent."""
+    """Sends bytes on a connection of their own; what comes back until the answer's end, or until
+    the edge falls silent.
+    """
     url = urllib.parse.urlsplit(edge.url)
     received = b""
     with socket.create_connection((url.hostname, url.port), timeout=timeout) as sock:

@@ -1,6 +1,6 @@
-// Starts the built worker with another one round it, on a runtime of its own: with its own memory, and as a colo of
-// its own. The worker round it, bindings, build, port and where state is kept come as one JSON argument. SIGUSR2 makes
-// it print what the worker's isolate holds.
+// Starts the built worker with another one round it, on a runtime of its own: with its own memory,
+// and as a colo of its own. The worker round it, bindings, build, port and where state is kept come
+// as one JSON argument. SIGUSR2 makes it print what the worker's isolate holds.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -17,14 +17,16 @@ CSRF_TRUSTED_ORIGINS = [o for o in os.environ.get("CSRF_TRUSTED_ORIGINS", "").sp
 # --- The edge cache in front -------------------------------------------------------------------
 
 EDGE_ISR = {
-    # Where revalidate webhooks go, and the whsec_… secret that signs them. Without an address none is sent.
+    # Where revalidate webhooks go, and the whsec_… secret that signs them. Without an address none
+    # is sent.
     "WORKER_URL": os.environ.get("EDGE_ISR_URL", ""),
     "WEBHOOK_SECRET": os.environ.get("EDGE_ISR_WEBHOOK_SECRET", ""),
     # For the status page: /admin/edge_isr/outboxmessage/status/
     "TOKEN": os.environ.get("EDGE_ISR_TOKEN", ""),
     # When set, requests that do not carry it are refused: nobody goes round the edge.
     "ORIGIN_SECRET": os.environ.get("EDGE_ISR_ORIGIN_SECRET", ""),
-    # How long public pages are fresh at the edge, and how long they may be served while that is renewed.
+    # How long public pages are fresh at the edge, and how long they may be served while that is
+    # renewed.
     "DEFAULTS": {"s_maxage": 300, "swr": 3600, "sie": 86_400},
     # Of composed pages: no middleware refuses a page to somebody. `count_renders` counts.
     "GATE": False,

@@ -24,4 +24,6 @@ def edit_post(request):
     found = Post.objects.filter(slug=slug).first() if request.user.is_staff else None
     if found is None:
         return None
-    return format_html(' · <a href="{}">Edit</a>', reverse("admin:posts_post_change", args=[found.pk]))
+    return format_html(
+        ' · <a href="{}">Edit</a>', reverse("admin:posts_post_change", args=[found.pk])
+    )

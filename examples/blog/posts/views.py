@@ -32,7 +32,9 @@ def _visible(request, posts, slug):
 @require_safe
 @isr(tags=["posts", "categories"], compose=True)
 def home(request):
-    """The newest posts, paginated. Who reads it makes no difference: drafts have a page of their own."""
+    """The newest posts, paginated. Who reads it makes no difference: drafts have a page of their
+    own.
+    """
     posts = Post.objects.published()
     return render(request, "posts/list.html", {"page": _page(request, posts)})
 
@@ -55,7 +57,11 @@ def search(request):
     posts = Post.objects.published()
     for word in query.split()[:8]:
         posts = posts.filter(Q(title__icontains=word) | Q(body__icontains=word))
-    return render(request, "posts/list.html", {"page": _page(request, posts), "query": query, "is_search": True})
+    return render(
+        request,
+        "posts/list.html",
+        {"page": _page(request, posts), "query": query, "is_search": True},
+    )
 
 
 @require_safe
@@ -125,7 +131,9 @@ def edge_feed(feed):
 @require_safe
 @isr
 def download(request, mebibytes):
-    """A large file, streamed: small ones are stored at the edge, those above its limit pass through."""
+    """A large file, streamed: small ones are stored at the edge, those above its limit pass
+    through.
+    """
     if not 1 <= mebibytes <= 64:
         raise Http404("1 to 64 MiB")
     line = b"0123456789abcdef" * 4095 + b"the edge knows\n\n"

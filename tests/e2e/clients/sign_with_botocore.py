@@ -1,4 +1,6 @@
-"""Signs a request with botocore's own signer, as of the time that the request states; prints the signature."""
+"""Signs a request with botocore's own signer, as of the time that the request states; prints the
+signature.
+"""
 
 import json
 import sys

@@ -13,7 +13,10 @@ wildcard = urlsplit(pages["wildcard"]).path.rpartition("/")[0] + "/*"
 items = [urlsplit(pages["path"]).path, wildcard]
 made = client.create_invalidation(
     DistributionId="E2E",
-    InvalidationBatch={"Paths": {"Quantity": 2, "Items": items}, "CallerReference": str(uuid.uuid4())},
+    InvalidationBatch={
+        "Paths": {"Quantity": 2, "Items": items},
+        "CallerReference": str(uuid.uuid4()),
+    },
 )
 assert made["Invalidation"]["InvalidationBatch"]["Paths"]["Items"] == items, made
 waiter = client.get_waiter("invalidation_completed")

@@ -11,4 +11,6 @@ assert client.cache.purge(zone_id="zone", files=[pages["file"]]).id == "zone"
 headers = {"CF-Device-Type": "mobile"}
 client.cache.purge(zone_id="zone", files=[{"url": pages["file-of-a-device"], "headers": headers}])
 client.cache.purge(zone_id="zone", tags=["tag-of-tag"])
-client.cache.purge(zone_id="zone", prefixes=[pages["prefix"].partition("://")[2].removesuffix("page")])
+client.cache.purge(
+    zone_id="zone", prefixes=[pages["prefix"].partition("://")[2].removesuffix("page")]
+)

@@ -25,7 +25,10 @@ settings.configure(
     WAGTAILADMIN_BASE_URL=edge,
     STATIC_URL="/static/",
     WAGTAILFRONTENDCACHE={
-        "edge": {"BACKEND": f"wagtail.contrib.frontend_cache.backends.{backend}", **BACKENDS[backend]}
+        "edge": {
+            "BACKEND": f"wagtail.contrib.frontend_cache.backends.{backend}",
+            **BACKENDS[backend],
+        }
     },
 )
 django.setup()

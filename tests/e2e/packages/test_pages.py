@@ -14,7 +14,10 @@ placeholder = PageContent.objects.get(page=home).rescan_placeholders()['content'
 api.add_plugin(placeholder, 'Text', 'en', text='first')
 """
 STEPS = [
-    ("plugin = TextPlugin.objects.get()\nplugin.text = 'second'\nplugin.save()", "Home Home second"),
+    (
+        "plugin = TextPlugin.objects.get()\nplugin.text = 'second'\nplugin.save()",
+        "Home Home second",
+    ),
     ("TextPlugin.objects.update(text='third')", "Home Home third"),
     (
         "content = PageContent.objects.get(title='Home')\n"

@@ -58,4 +58,6 @@ class Command(BaseCommand):
             )
             if number % 3 == 0:
                 Comment.objects.create(post=post, name="Ada", text="The graph looks familiar.")
-        self.stdout.write(f"{len(titles)} posts in {len(categories)} categories; log in as admin / admin")
+        self.stdout.write(
+            f"{len(titles)} posts in {len(categories)} categories; log in as admin / admin"
+        )

@@ -23,7 +23,9 @@ class Command(BaseCommand):
         root = Page.objects.get(depth=1)
         index = root.add_child(instance=IndexPage(title="Notes", slug="notes", intro="All notes."))
         for title in ("First", "Second", "Third"):
-            index.add_child(instance=NotePage(title=title, slug=title.lower(), body=f"{title} note."))
+            index.add_child(
+                instance=NotePage(title=title, slug=title.lower(), body=f"{title} note.")
+            )
         Site.objects.update_or_create(
             is_default_site=True, defaults={"hostname": "localhost", "root_page": index}
         )

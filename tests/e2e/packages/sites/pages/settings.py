@@ -4,7 +4,16 @@ from base import *  # noqa: F403
 from base import APPS, EDGE_ISR, MIDDLEWARE, TEMPLATES
 
 ROOT_URLCONF = "pages.urls"
-INSTALLED_APPS = [*APPS, "django.contrib.admin", "django.contrib.sites", "cms", "menus", "treebeard", "sekizai", "pages"]
+INSTALLED_APPS = [
+    *APPS,
+    "django.contrib.admin",
+    "django.contrib.sites",
+    "cms",
+    "menus",
+    "treebeard",
+    "sekizai",
+    "pages",
+]
 MIDDLEWARE = [
     *MIDDLEWARE,
     "django.middleware.locale.LocaleMiddleware",
