@@ -5,7 +5,8 @@
 
 const KEPT = "public, max-age=86400";
 
-const lifetime = (response) => Number(/s-maxage=(\d+)/.exec(response.headers.get("cache-control") ?? "")?.[1] ?? 0);
+const lifetime = (response) =>
+  Number(/s-maxage=(\d+)/.exec(response.headers.get("cache-control") ?? "")?.[1] ?? 0);
 
 async function fetched(origin, key, url, context) {
   const response = await fetch(origin + url.pathname + url.search);
@@ -22,12 +23,15 @@ export default {
   async fetch(request, env, context) {
     const url = new URL(request.url);
     const session = (request.headers.get("cookie") ?? "").includes("sessionid=");
-    if (request.method !== "GET" || session) return fetch(env.ORIGIN + url.pathname + url.search, request);
+    if (request.method !== "GET" || session)
+      return fetch(env.ORIGIN + url.pathname + url.search, request);
     const key = new Request(url);
     const stored = await caches.default.match(key);
     if (stored === undefined) return fetched(env.ORIGIN, key, url, context);
     if (Number(stored.headers.get("x-until")) < Date.now()) {
-      const anew = fetched(env.ORIGIN, key, url, context).then((response) => response.body?.cancel());
+      const anew = fetched(env.ORIGIN, key, url, context).then((response) =>
+        response.body?.cancel(),
+      );
       context.waitUntil(anew.catch(() => {}));
     }
     return stored;

@@ -38,7 +38,8 @@ const DJANGO = "Accept-Encoding, Accept-Language, Cookie";
 const text = (size) => "<!doctype html><p>".padEnd(size, "x");
 
 // A page's path says what its origin answers: /size/tags/kind/name.
-const path = (size = 10_240, tags = 3, kind = "plain") => `/${size}/${tags}/${kind}/page?utm_source=x&b=2&a=1`;
+const path = (size = 10_240, tags = 3, kind = "plain") =>
+  `/${size}/${tags}/${kind}/page?utm_source=x&b=2&a=1`;
 let asked = 0;
 
 const origin = createServer((request, response) => {
@@ -48,7 +49,10 @@ const origin = createServer((request, response) => {
   response.setHeader("cache-control", `public, s-maxage=${lifetime}, stale-while-revalidate=86400`);
   response.setHeader("content-type", "text/html; charset=utf-8");
   response.setHeader("etag", '"v1"');
-  response.setHeader("x-edge-isr-tags", Array.from({ length: Number(tags) || 1 }, (_, at) => `post:${at}`).join(" "));
+  response.setHeader(
+    "x-edge-isr-tags",
+    Array.from({ length: Number(tags) || 1 }, (_, at) => `post:${at}`).join(" "),
+  );
   if (kind === "vary") response.setHeader("vary", DJANGO);
   const body = text(Number(size) || 10_240);
   if (kind === "slow") setTimeout(() => response.end(body), 100);
@@ -61,19 +65,25 @@ const lua = (name, script) => {
   return ["-s", file];
 };
 const languages = (count) =>
-  lua(`languages${count}`, `local n = 0
+  lua(
+    `languages${count}`,
+    `local n = 0
 request = function()
   n = n + 1
   return wrk.format(nil, nil, { ["Accept-Language"] = "l" .. string.char(97 + n % ${count}) })
-end`);
+end`,
+  );
 const unique = () =>
-  lua("unique", `local n = 0
+  lua(
+    "unique",
+    `local n = 0
 math.randomseed(os.time())
 local run = math.random(1, 1e9)
 request = function()
   n = n + 1
   return wrk.format(nil, wrk.path .. "&n=" .. run .. "-" .. n)
-end`);
+end`,
+  );
 
 const MEMORY = ["constant", "map", "edge-isr", "nginx", "Varnish"];
 const COLO = ["constant", "Cache API", "edge-isr, colo"];
@@ -89,10 +99,15 @@ const ROWS = [
   row("miss, fast origin", ["map", "Cache API", ...HERE], { more: unique() }),
   row("stale hit and its refresh", ["Cache API", ...HERE], { path: path(10_240, 3, "short") }),
   row("pass, session cookie", ["map", "Cache API", ...HERE], { fields: { Cookie: "sessionid=1" } }),
-  ...[1_024, 102_400, 1_048_576].map((size) => row(`hit, ${size / 1_024} KiB`, MEMORY, { path: path(size) })),
+  ...[1_024, 102_400, 1_048_576].map((size) =>
+    row(`hit, ${size / 1_024} KiB`, MEMORY, { path: path(size) }),
+  ),
   ...[1, 5, 20].map((tags) => row(`hit, ${tags} tags`, ["edge-isr"], { path: path(10_240, tags) })),
   ...[1, 4, 16].map((count) =>
-    row(`hit, ${count} variants`, ["edge-isr"], { path: path(10_240, 3, "vary"), more: languages(count) }),
+    row(`hit, ${count} variants`, ["edge-isr"], {
+      path: path(10_240, 3, "vary"),
+      more: languages(count),
+    }),
   ),
 ].filter(({ name }) => !ONLY || ONLY.includes(name));
 
@@ -115,7 +130,10 @@ function edge(name, ORIGIN, settings) {
   return {
     name,
     modulesRoot: BUILD,
-    modules: files.map((file) => ({ type: file.endsWith(".wasm") ? "CompiledWasm" : "ESModule", path: file })),
+    modules: files.map((file) => ({
+      type: file.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
+      path: file,
+    })),
     bindings: {
       ORIGIN,
       WEBHOOK_SECRETS: `whsec_${KEY.toString("base64")}`,
@@ -131,7 +149,9 @@ function edge(name, ORIGIN, settings) {
 
 /** The processes that a process has begun, by the beginning of their name. */
 function children(parent, name = "") {
-  const table = execFileSync("ps", ["-o", "pid=,comm=", "--ppid", String(parent)], { encoding: "utf8" });
+  const table = execFileSync("ps", ["-o", "pid=,comm=", "--ppid", String(parent)], {
+    encoding: "utf8",
+  });
   const rows = table.split("\n").map((line) => line.trim().split(/\s+/));
   return rows.filter(([pid, comm]) => pid && comm.startsWith(name)).map(([pid]) => Number(pid));
 }
@@ -146,17 +166,27 @@ function processorTime(pids) {
       return [];
     }
   };
-  const tasks = pids.flatMap((pid) => of(() => readdirSync(`/proc/${pid}/task`).map((task) => `${pid}/task/${task}`)));
-  const times = tasks.flatMap((task) => of(() => [readFileSync(`/proc/${task}/schedstat`, "utf8").split(" ")[0]]));
+  const tasks = pids.flatMap((pid) =>
+    of(() => readdirSync(`/proc/${pid}/task`).map((task) => `${pid}/task/${task}`)),
+  );
+  const times = tasks.flatMap((task) =>
+    of(() => [readFileSync(`/proc/${task}/schedstat`, "utf8").split(" ")[0]]),
+  );
   return times.reduce((sum, time) => sum + Number(time), 0);
 }
 
 async function startWorkers(ORIGIN) {
   const constant = `const body = ${JSON.stringify(text(10_240))};
-const headers = { "content-type": "text/html; charset=utf-8", "cache-control": "max-age=0, must-revalidate" };
+const headers = {
+  "content-type": "text/html; charset=utf-8",
+  "cache-control": "max-age=0, must-revalidate",
+};
 export default { fetch: () => new Response(body, { headers }) };`;
   const read = (name) => readFileSync(join(ROOT, "scripts/lib", name), "utf8");
-  const common = { compatibilityDate: "2026-07-01", unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }] };
+  const common = {
+    compatibilityDate: "2026-07-01",
+    unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
+  };
   const workers = [
     script("entry", "export default { fetch: () => new Response() };", {}),
     script("constant", constant, {}),
@@ -166,15 +196,28 @@ export default { fetch: () => new Response(body, { headers }) };`;
     edge("edge-isr-colo", ORIGIN, { memory: 0 }),
   ].map((worker) => ({ ...worker, ...common }));
   const quiet = (stdout, stderr) => (stdout.resume(), stderr.resume());
-  const runtime = new Miniflare({ host: "127.0.0.1", port: 0, cf: false, handleRuntimeStdio: quiet, workers });
+  const runtime = new Miniflare({
+    host: "127.0.0.1",
+    port: 0,
+    cf: false,
+    handleRuntimeStdio: quiet,
+    workers,
+  });
   await runtime.ready;
   const pids = children(process.pid, "workerd");
   const subject = async (name, worker) => {
     const url = (await runtime.unsafeGetDirectURL(worker)).toString().replace(/\/$/, "");
     return [name, { url, pids }];
   };
-  const names = { constant: "constant", map: "map", "Cache API": "cache-api", "edge-isr": "edge-isr" };
-  const found = Object.entries({ ...names, "edge-isr, colo": "edge-isr-colo" }).map((pair) => subject(...pair));
+  const names = {
+    constant: "constant",
+    map: "map",
+    "Cache API": "cache-api",
+    "edge-isr": "edge-isr",
+  };
+  const found = Object.entries({ ...names, "edge-isr, colo": "edge-isr-colo" }).map((pair) =>
+    subject(...pair),
+  );
   return { subjects: await Promise.all(found), close: () => runtime.dispose() };
 }
 
@@ -215,7 +258,9 @@ const nginx = (target) =>
     );
     // Its worker would be nobody, who may not write here.
     const user = process.getuid() === 0 ? "user root; " : "";
-    writeFileSync(file, `${user}daemon off; worker_processes 1; pid ${directory}/nginx.pid; error_log /dev/null;
+    writeFileSync(
+      file,
+      `${user}daemon off; worker_processes 1; pid ${directory}/nginx.pid; error_log /dev/null;
 events { worker_connections 512; }
 http {
   access_log off; ${temporary.join(" ")}
@@ -225,12 +270,14 @@ http {
     listen 127.0.0.1:${port}; keepalive_requests 1000000;
     location / {
       proxy_pass http://site; proxy_http_version 1.1; proxy_set_header Connection "";
-      proxy_cache pages; proxy_cache_lock on; proxy_cache_use_stale updating error; proxy_cache_background_update on;
+      proxy_cache pages; proxy_cache_lock on;
+      proxy_cache_use_stale updating error; proxy_cache_background_update on;
       proxy_cache_key $host$uri?a=$arg_a&b=$arg_b&n=$arg_n; proxy_cache_bypass $cookie_sessionid;
       proxy_no_cache $cookie_sessionid;
     }
   }
-}`);
+}`,
+    );
     return { list: ["-c", file, "-p", directory], port };
   });
 
@@ -239,7 +286,9 @@ const varnish = (target) =>
     const port = await freePort();
     const [host, at] = target.split(":");
     const file = join(directory, "site.vcl");
-    writeFileSync(file, `vcl 4.1;
+    writeFileSync(
+      file,
+      `vcl 4.1;
 backend site { .host = "${host}"; .port = "${at}"; }
 sub vcl_recv {
   if (req.http.Cookie ~ "sessionid=") { return (pass); }
@@ -247,14 +296,41 @@ sub vcl_recv {
   set req.url = regsuball(req.url, "utm_[a-z]+=[^&]*&?", "");
   return (hash);
 }
-sub vcl_backend_response { set beresp.grace = 1d; }`);
-    return { list: ["-F", "-a", `127.0.0.1:${port}`, "-f", file, "-n", join(directory, "varnish"), "-s", "malloc,128m", "-j", "none"], port };
+sub vcl_backend_response { set beresp.grace = 1d; }`,
+    );
+    return {
+      list: [
+        "-F",
+        "-a",
+        `127.0.0.1:${port}`,
+        "-f",
+        file,
+        "-n",
+        join(directory, "varnish"),
+        "-s",
+        "malloc,128m",
+        "-j",
+        "none",
+      ],
+      port,
+    };
   });
 
 async function wrk(subject, { path, fields, more }, seconds) {
   const began = processorTime(subject.pids);
-  const headers = Object.entries({ ...VISITOR, ...fields }).flatMap(([name, value]) => ["-H", `${name}: ${value}`]);
-  const given = ["-t1", "-c32", `-d${seconds}s`, "--latency", ...headers, ...more, subject.url + path];
+  const headers = Object.entries({ ...VISITOR, ...fields }).flatMap(([name, value]) => [
+    "-H",
+    `${name}: ${value}`,
+  ]);
+  const given = [
+    "-t1",
+    "-c32",
+    `-d${seconds}s`,
+    "--latency",
+    ...headers,
+    ...more,
+    subject.url + path,
+  ];
   const { stdout } = await run("wrk", given);
   const requests = Number(/(\d+) requests in/.exec(stdout)[1]);
   const micros = (share) => {
@@ -283,7 +359,10 @@ async function measure(one, subjects) {
   const found = here.map((name) => {
     const of = (what) => turns[name].map((turn) => turn[what]);
     const rates = of("rate");
-    const beside = here[0] === name ? undefined : middle(rates.map((rate, at) => rate / turns[here[0]][at].rate));
+    const beside =
+      here[0] === name
+        ? undefined
+        : middle(rates.map((rate, at) => rate / turns[here[0]][at].rate));
     return {
       who: name,
       rate: middle(rates),
@@ -308,7 +387,10 @@ const ask = (url, agent) =>
     }).on("error", failed),
   );
 
-/** A hundred visitors of a page that nobody has: how long until all have it, and how often the origin is asked. */
+/**
+ * A hundred visitors of a page that nobody has: how long until all have it, and how often the
+ * origin is asked.
+ */
 async function herd(subjects) {
   const found = [];
   for (const who of ["map", "Cache API", "edge-isr"]) {
@@ -322,7 +404,12 @@ async function herd(subjects) {
       times.push(performance.now() - began);
       agent.destroy();
     }
-    found.push({ who, median_ms: middle(times), highest_ms: Math.max(...times), origin: (asked - before) / ROUNDS });
+    found.push({
+      who,
+      median_ms: middle(times),
+      highest_ms: Math.max(...times),
+      origin: (asked - before) / ROUNDS,
+    });
   }
   return found;
 }

@@ -30,7 +30,14 @@ const SITE = "bench.test";
 const PAGES = { hit: SHORT ? 20 : 200, stale: SHORT ? 10 : 40, large: SHORT ? 4 : 20 };
 
 const only = (kind) => [[kind, 1]];
-const MIXED = [["hit", 0.7], ["stale", 0.1], ["cold", 0.08], ["session", 0.08], ["large", 0.02], ["webhook", 0.02]];
+const MIXED = [
+  ["hit", 0.7],
+  ["stale", 0.1],
+  ["cold", 0.08],
+  ["session", 0.08],
+  ["large", 0.02],
+  ["webhook", 0.02],
+];
 const cell = (name, mix, readers, delay, more = {}) => ({ name, mix, readers, delay, ...more });
 const CELLS = SHORT
   ? [
@@ -48,7 +55,15 @@ const CELLS = SHORT
       cell("cold pages", only("cold"), 100, 50),
       cell("readers who are logged in", only("session"), 100, 50),
       cell("large bodies", only("large"), 10, 50),
-      cell("hits and webhooks", [["hit", 0.9], ["webhook", 0.1]], 100, 50),
+      cell(
+        "hits and webhooks",
+        [
+          ["hit", 0.9],
+          ["webhook", 0.1],
+        ],
+        100,
+        50,
+      ),
       ...[5, 50, 500].map((delay) => cell("all of them", MIXED, 10, delay)),
       ...[5, 50, 500].map((delay) => cell("all of them", MIXED, 100, delay)),
       ...[5, 50, 500].map((delay) => cell("all of them", MIXED, 500, delay)),
@@ -96,17 +111,29 @@ async function startRuntime(name, origin, own) {
   });
   await runtime.ready;
   const url = (await runtime.unsafeGetDirectURL(name)).toString();
-  return { name, origin, url, held: await isolateMemory(runtime, name), close: () => runtime.dispose() };
+  return {
+    name,
+    origin,
+    url,
+    held: await isolateMemory(runtime, name),
+    close: () => runtime.dispose(),
+  };
 }
 
 async function startAll() {
   const origins = await Promise.all([startOrigin(), startOrigin(), startOrigin()]);
   const files = ["index.js", "index_bg.wasm"].map((name) => join(BUILD, name));
-  const modules = files.map((path) => ({ type: path.endsWith(".wasm") ? "CompiledWasm" : "ESModule", path }));
+  const modules = files.map((path) => ({
+    type: path.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
+    path,
+  }));
   const peer = readFileSync(join(ROOT, "scripts/lib/bench_cache_api.mjs"), "utf8");
   return [
     { name: "the origin alone", origin: origins[0], url: origins[0].url, close: () => {} },
-    { ...(await startRuntime("cache-api", origins[1], { modules: true, script: peer })), name: "a Cache API worker" },
+    {
+      ...(await startRuntime("cache-api", origins[1], { modules: true, script: peer })),
+      name: "a Cache API worker",
+    },
     await startRuntime("edge-isr", origins[2], {
       modulesRoot: BUILD,
       modules,
@@ -132,7 +159,12 @@ function nextRequest(subject, prefix, mix, random, cold) {
   const number = Math.floor(random() * (PAGES[kind] ?? PAGES.hit));
   if (kind === "webhook") return { kind, ...webhook(number) };
   const path = `${prefix}/${kind}/${kind === "cold" ? cold() : number}`;
-  return { kind, method: "GET", path, headers: kind === "session" ? { cookie: "sessionid=1" } : {} };
+  return {
+    kind,
+    method: "GET",
+    path,
+    headers: kind === "session" ? { cookie: "sessionid=1" } : {},
+  };
 }
 
 /** One request: why it failed, if it did, and when it was. */
@@ -141,7 +173,12 @@ async function ask(subject, dispatcher, { kind, method, path, headers, body }) {
   let failed = null;
   try {
     const all = { host: SITE, "accept-encoding": "identity", ...headers };
-    const answer = await request(new URL(path, subject.url), { dispatcher, method, headers: all, body });
+    const answer = await request(new URL(path, subject.url), {
+      dispatcher,
+      method,
+      headers: all,
+      body,
+    });
     await answer.body.dump({ limit: Infinity });
     if (answer.statusCode >= 400) failed = String(answer.statusCode);
   } catch (error) {
@@ -152,15 +189,27 @@ async function ask(subject, dispatcher, { kind, method, path, headers, body }) {
 
 /** All readers ask until the time is over, or all is asked. */
 async function readAll(subject, prefix, cell, seconds, rest) {
-  const dispatcher = new Agent({ connections: cell.readers, pipelining: 1, keepAliveTimeout: 2_000, headersTimeout: 90_000 });
+  const dispatcher = new Agent({
+    connections: cell.readers,
+    pipelining: 1,
+    keepAliveTimeout: 2_000,
+    headersTimeout: 90_000,
+  });
   const [answers, end] = [[], performance.now() + 1000 * seconds];
   let [asked, colds] = [0, 0];
-  const more = () => (REQUESTS === Infinity || rest > 0 ? performance.now() < end : asked < REQUESTS);
+  const more = () =>
+    REQUESTS === Infinity || rest > 0 ? performance.now() < end : asked < REQUESTS;
   const reader = async (_, number) => {
     const random = numbers(number);
     while (more()) {
       asked += 1;
-      answers.push(await ask(subject, dispatcher, nextRequest(subject, prefix, cell.mix, random, () => (colds += 1))));
+      answers.push(
+        await ask(
+          subject,
+          dispatcher,
+          nextRequest(subject, prefix, cell.mix, random, () => (colds += 1)),
+        ),
+      );
       if (rest > 0) await pause(rest);
     }
   };
@@ -173,7 +222,9 @@ async function readAll(subject, prefix, cell, seconds, rest) {
 async function prepare(subject, prefix, cell) {
   if (subject.held === undefined) return;
   const dispatcher = new Agent({ connections: 16, pipelining: 1 });
-  const wanted = cell.mix.flatMap(([kind]) => Array.from({ length: PAGES[kind] ?? 0 }, (_, n) => `${prefix}/${kind}/${n}`));
+  const wanted = cell.mix.flatMap(([kind]) =>
+    Array.from({ length: PAGES[kind] ?? 0 }, (_, n) => `${prefix}/${kind}/${n}`),
+  );
   const lane = async () => {
     for (let path = wanted.pop(); path !== undefined; path = wanted.pop()) {
       await ask(subject, dispatcher, { method: "GET", path, headers: {} });
@@ -202,20 +253,31 @@ function watchMemory({ held }) {
   };
 }
 
-const quantile = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
+const quantile = (sorted, part) =>
+  sorted[Math.min(sorted.length - 1, Math.floor(part * sorted.length))];
 
 function figures(subject, cell, answers, counts, stopped, memory) {
-  const times = answers.filter(({ kind }) => kind !== "webhook").map(({ began, ended }) => ended - began).toSorted((a, b) => a - b);
+  const times = answers
+    .filter(({ kind }) => kind !== "webhook")
+    .map(({ began, ended }) => ended - began)
+    .toSorted((a, b) => a - b);
   const failed = answers.filter((answer) => answer.failed !== null);
   const reasons = Object.groupBy(failed, ({ kind, failed: reason }) => `${kind}: ${reason}`);
-  const others = failed.filter(({ began, ended }) => stopped === undefined || ended < stopped[0] || began > stopped[1]);
-  const span = (Math.max(...answers.map(({ ended }) => ended)) - Math.min(...answers.map(({ began }) => began))) / 1000;
+  const others = failed.filter(
+    ({ began, ended }) => stopped === undefined || ended < stopped[0] || began > stopped[1],
+  );
+  const span =
+    (Math.max(...answers.map(({ ended }) => ended)) -
+      Math.min(...answers.map(({ began }) => began))) /
+    1000;
   return {
     by: subject.name,
     answers: answers.length,
     answers_a_second: answers.length / span,
     errors: failed.length,
-    reasons: Object.fromEntries(Object.entries(reasons).map(([reason, all]) => [reason, all.length])),
+    reasons: Object.fromEntries(
+      Object.entries(reasons).map(([reason, all]) => [reason, all.length]),
+    ),
     // Those that the origin did not make.
     own_errors: Math.max(0, others.length - counts.failures),
     errors_on_stored_pages: failed.filter(({ kind }) => kind in PAGES).length,

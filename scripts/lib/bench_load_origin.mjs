@@ -21,13 +21,17 @@ function answer(request, response) {
   counts.requests += 1;
   const failed = failing > 0 && counts.requests % failing === 0;
   if (failed) counts.failures += 1;
-  setTimeout(() => (failed ? response.writeHead(500).end("failed") : send(request, response)), delay);
+  setTimeout(
+    () => (failed ? response.writeHead(500).end("failed") : send(request, response)),
+    delay,
+  );
 }
 
 function send(request, response) {
   const [, , kind, number] = request.url.split("/");
   const lifetime = LIFETIMES[kind];
-  const control = lifetime === undefined ? "private, no-store" : `public, s-maxage=${lifetime}, ${WINDOWS}`;
+  const control =
+    lifetime === undefined ? "private, no-store" : `public, s-maxage=${lifetime}, ${WINDOWS}`;
   response.setHeader("cache-control", control);
   response.setHeader("content-type", "text/html");
   response.setHeader("x-edge-isr-tags", `post:${number} all`);

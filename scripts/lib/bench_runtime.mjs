@@ -44,7 +44,10 @@ async function startOrigin() {
     origin.hits += 1;
     const page = incoming.url.slice(3);
     const number = Number(page);
-    const few = Array.from({ length: TAGS - 2 }, (_, at) => `item:${(number * 7 + at * 1009) % 10_000}`);
+    const few = Array.from(
+      { length: TAGS - 2 },
+      (_, at) => `item:${(number * 7 + at * 1009) % 10_000}`,
+    );
     response.setHeader("cdn-cache-control", "max-age=3600, stale-while-revalidate=86400");
     response.setHeader("x-edge-isr-tags", [`post:${page}`, "all", ...few].join(" "));
     response.setHeader("content-type", "text/html");
@@ -129,10 +132,14 @@ async function inParallel(from, many, work) {
   await Promise.all(Array.from({ length: WIDTH }, lane));
 }
 
-/** Processor time that the runtime has taken, its system calls included: of this process's children. */
+/**
+ * Processor time that the runtime has taken, its system calls included: of this process's children.
+ */
 function processorSeconds() {
   const numbers = readdirSync("/proc").filter((name) => /^\d+$/.test(name));
-  const fields = numbers.map((number) => stat(number)).filter((all) => Number(all[1]) === process.pid);
+  const fields = numbers
+    .map((number) => stat(number))
+    .filter((all) => Number(all[1]) === process.pid);
   // utime and stime (proc(5)), in hundredths of a second.
   return fields.reduce((sum, all) => sum + (Number(all[11]) + Number(all[12])) / 100, 0);
 }
@@ -165,7 +172,15 @@ async function until(condition) {
 function figure(name, unit, bound, parts) {
   const sorted = parts.toSorted((a, b) => a - b);
   const [lowest, highest] = [sorted[0], sorted.at(-1)];
-  return { name, unit, bound, median: sorted[sorted.length >> 1], lowest, highest, of: sorted.length };
+  return {
+    name,
+    unit,
+    bound,
+    median: sorted[sorted.length >> 1],
+    lowest,
+    highest,
+    of: sorted.length,
+  };
 }
 
 async function speed(base) {
@@ -174,9 +189,12 @@ async function speed(base) {
   const parts = Object.fromEntries(names.map((name) => [name, []]));
   let from = 1_000_000;
   for (let round = 0; round < ROUNDS; round += 1) {
-    const inside = (what) => () => control(base, `/${what}?width=${WIDTH}&from=${from}&many=${FILLS}`);
+    const inside = (what) => () =>
+      control(base, `/${what}?width=${WIDTH}&from=${from}&many=${FILLS}`);
     parts.whole.push(await rate(FILLS, () => inParallel(from, FILLS, (page) => visit(base, page))));
-    parts.insert.push(await rate(FILLS, () => inParallel(0, FILLS, () => control(base, "/insert"))));
+    parts.insert.push(
+      await rate(FILLS, () => inParallel(0, FILLS, () => control(base, "/insert"))),
+    );
     from += FILLS;
     parts.fills.push(await rate(FILLS, inside("fills")));
     parts.inserts.push(await rate(FILLS, inside("inserts")));
@@ -187,15 +205,40 @@ async function speed(base) {
   const worked = (what) => parts[what].map((part) => part.worked);
   const ratio = (a, b) => wall(a).map((value, at) => value / wall(b)[at]);
   return [
-    figure("single fills in one shard on workerd: lease and record", "fills/s", ">= 500", wall("fills")),
+    figure(
+      "single fills in one shard on workerd: lease and record",
+      "fills/s",
+      ">= 500",
+      wall("fills"),
+    ),
     figure("the same, per second of the runtime's processor time", "fills/s", "", worked("fills")),
     figure("a bare object's single inserts, in turns with them", "inserts/s", "", wall("inserts")),
-    figure("the same, per second of the runtime's processor time", "inserts/s", "", worked("inserts")),
+    figure(
+      "the same, per second of the runtime's processor time",
+      "inserts/s",
+      "",
+      worked("inserts"),
+    ),
     figure("fills by a bare object's inserts", "times", "", ratio("fills", "inserts")),
-    figure("whole fills over HTTP: visitor, lease, origin, KV, record", "fills/s", "", wall("whole")),
+    figure(
+      "whole fills over HTTP: visitor, lease, origin, KV, record",
+      "fills/s",
+      "",
+      wall("whole"),
+    ),
     figure("the same, per second of the runtime's processor time", "fills/s", "", worked("whole")),
-    figure("a bare object's single inserts over HTTP, in turns with them", "inserts/s", "", wall("insert")),
-    figure("whole fills by a bare object's inserts, over HTTP", "times", "", ratio("whole", "insert")),
+    figure(
+      "a bare object's single inserts over HTTP, in turns with them",
+      "inserts/s",
+      "",
+      wall("insert"),
+    ),
+    figure(
+      "whole fills by a bare object's inserts, over HTTP",
+      "times",
+      "",
+      ratio("whole", "insert"),
+    ),
   ];
 }
 
@@ -210,7 +253,9 @@ async function cost(base, many, work) {
   );
 }
 
-/** All that was counted, once nothing more comes: what is stored after the answer counts as well. */
+/**
+ * All that was counted, once nothing more comes: what is stored after the answer counts as well.
+ */
 async function settle(base) {
   const all = {};
   for (;;) {
@@ -226,7 +271,9 @@ async function operations(base, origin) {
     for (const page of PAGES) await work(page);
   };
   const found = {};
-  found["a fill of a new page"] = await cost(base, COUNTED, () => each((page) => visit(base, page)));
+  found["a fill of a new page"] = await cost(base, COUNTED, () =>
+    each((page) => visit(base, page)),
+  );
   found["a hit"] = await cost(base, COUNTED, () => each((page) => visit(base, page)));
   found["a hit after a pause longer than max_lag"] = await cost(base, 3, async () => {
     for (let time = 0; time < 3; time += 1) {
@@ -236,21 +283,31 @@ async function operations(base, origin) {
   });
   const revalidate = (options) => (page) =>
     invalidate(base, { tags: [`post:${nameOf(page)}`], ...options });
-  found["an invalidation of a tag of one page, without its refetch"] = await cost(base, COUNTED, () =>
-    each(revalidate({ warm: false, mode: "hard" })),
+  found["an invalidation of a tag of one page, without its refetch"] = await cost(
+    base,
+    COUNTED,
+    () => each(revalidate({ warm: false, mode: "hard" })),
   );
   // Until this isolate has heard of all of them.
   await new Promise((done) => setTimeout(done, 2_500));
   let before = origin.hits;
-  found["a refetch for a visitor, of a page whose tags stay"] = await cost(base, COUNTED, async () => {
-    await each((page) => visit(base, page));
-    await until(() => origin.hits >= before + COUNTED);
-  });
+  found["a refetch for a visitor, of a page whose tags stay"] = await cost(
+    base,
+    COUNTED,
+    async () => {
+      await each((page) => visit(base, page));
+      await until(() => origin.hits >= before + COUNTED);
+    },
+  );
   before = origin.hits;
-  found["an invalidation of a tag of one page, and its refetch"] = await cost(base, COUNTED, async () => {
-    await each(revalidate({}));
-    await until(() => origin.hits >= before + COUNTED);
-  });
+  found["an invalidation of a tag of one page, and its refetch"] = await cost(
+    base,
+    COUNTED,
+    async () => {
+      await each(revalidate({}));
+      await until(() => origin.hits >= before + COUNTED);
+    },
+  );
   return found;
 }
 
@@ -282,7 +339,9 @@ async function main() {
   }
 }
 
-/** A fill of a page that nobody has, for later ones to be made of. And until every shard is open. */
+/**
+ * A fill of a page that nobody has, for later ones to be made of. And until every shard is open.
+ */
 async function first(base, page) {
   await control(base, `/template?page=${nameOf(page)}`);
   await until(async () => (await visit(base, page)).headers["cache-status"].includes(";hit"));

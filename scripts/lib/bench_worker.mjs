@@ -101,7 +101,9 @@ export const Journal = counted("journal", Log);
 export class Bare extends DurableObject {
   constructor(state, env) {
     super(state, env);
-    state.storage.sql.exec("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, value TEXT NOT NULL)");
+    state.storage.sql.exec(
+      "CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, value TEXT NOT NULL)",
+    );
   }
 
   async fetch(request) {
@@ -117,7 +119,10 @@ async function call(stub, body) {
   return text;
 }
 
-/** One page's fill as a shard sees it: a lease, then a record. The template's name becomes the page's. */
+/**
+ * One page's fill as a shard sees it: a lease, then a record. The template's name becomes the
+ * page's.
+ */
 async function fill(stub, number) {
   const name = String(number).padStart(template.length, "0");
   const own = (text) => text.replaceAll(template, name);
@@ -128,7 +133,8 @@ async function fill(stub, number) {
   message.record.fence = grant.fence;
   message.record.stamp = grant.stamp;
   const recorded = JSON.parse(await call(stub, JSON.stringify(message)));
-  if (recorded.recorded?.accepted !== true) throw new Error(`not recorded: ${JSON.stringify(recorded)}`);
+  if (recorded.recorded?.accepted !== true)
+    throw new Error(`not recorded: ${JSON.stringify(recorded)}`);
 }
 
 /** So many at once, until all are done. */

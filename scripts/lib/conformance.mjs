@@ -94,8 +94,8 @@ function oneOf(name, value, choices) {
 }
 
 /**
- * The suite, as "npm" or as a folder with a checkout. The two differ in where their files lie and in how a run begins,
- * and in nothing else here.
+ * The suite, as "npm" or as a folder with a checkout. The two differ in where their files lie and
+ * in how a run begins, and in nothing else here.
  */
 async function load(given) {
   const name = given === "npm" ? "npm" : "checkout";
@@ -111,7 +111,8 @@ async function load(given) {
     // As its command line and its site do.
     groups.push((await take(base, "tests/surrogate-control.mjs")).default);
     const { default: fetch } = await import("node-fetch");
-    const agent = (url) => new (url.protocol === "https:" ? https : http).Agent({ keepAlive: false });
+    const agent = (url) =>
+      new (url.protocol === "https:" ? https : http).Agent({ keepAlive: false });
     const plain = (url, init) => fetch(url, { ...init, agent, compress: false });
     let runs = 0;
     // Its runner remembers the tests that it was given before: each run has one of its own. The
@@ -135,14 +136,18 @@ async function load(given) {
     forget: (ids) => ids.forEach((id) => delete testResults[id]),
     symbol: (id, results, dependencies) =>
       counting.determineTestResult(groups, id, results, dependencies)[2],
-    handlers: { config: await handle("config"), test: await handle("test"), state: await handle("state") },
+    handlers: {
+      config: await handle("config"),
+      test: await handle("test"),
+      state: await handle("state"),
+    },
   };
 }
 
 /**
- * The suite's requests as they are meant. No connection is used twice: the local runtime closes idle ones after the
- * very seconds that tests pause. No coding is asked for: the local runtime plays the CDN's front, which compresses
- * what the worker sent, and so takes Content-Length away.
+ * The suite's requests as they are meant. No connection is used twice: the local runtime closes
+ * idle ones after the very seconds that tests pause. No coding is asked for: the local runtime
+ * plays the CDN's front, which compresses what the worker sent, and so takes Content-Length away.
  */
 function plainFetch() {
   setGlobalDispatcher(new Agent({ pipelining: 0 }));
@@ -158,7 +163,10 @@ function plainFetch() {
 
 const kindOf = (test) => test.kind ?? "required";
 
-/** Some tests state a wrong Content-Length: what is left over must not reach the next request's answer. */
+/**
+ * Some tests state a wrong Content-Length: what is left over must not reach the next request's
+ * answer.
+ */
 function honest(response) {
   const { end } = response;
   response.end = function (...content) {
@@ -223,7 +231,8 @@ async function run(suite, url, { id, "at-once": atOnce }) {
   // The suite's server notes every unusual request there.
   if (id === undefined) console.log = () => {};
   else for (const test of chosen) test.dump = true;
-  const ask = (tests, atOnce) => suite.run([{ name: suite.name, tests }], url.replace(/\/$/, ""), atOnce);
+  const ask = (tests, atOnce) =>
+    suite.run([{ name: suite.name, tests }], url.replace(/\/$/, ""), atOnce);
   try {
     await ask(chosen, Number(atOnce));
     // Some tests need two requests within two seconds, which a busy machine may not manage among so
@@ -248,7 +257,9 @@ async function run(suite, url, { id, "at-once": atOnce }) {
 
 /** Passed and total per kind, and what did not pass. */
 function count(suite, results) {
-  const kinds = Object.fromEntries(KINDS.map((kind) => [kind, { passed: 0, total: 0, missed: [] }]));
+  const kinds = Object.fromEntries(
+    KINDS.map((kind) => [kind, { passed: 0, total: 0, missed: [] }]),
+  );
   for (const test of suite.tests) {
     const kind = kinds[kindOf(test)];
     const symbol = suite.symbol(test.id, results, true);
@@ -260,10 +271,13 @@ function count(suite, results) {
 }
 
 function report(suite, kinds, listed) {
-  for (const kind of KINDS.filter((kind) => listed.includes(kind) && kinds[kind].missed.length > 0)) {
+  for (const kind of KINDS.filter(
+    (kind) => listed.includes(kind) && kinds[kind].missed.length > 0,
+  )) {
     print(`${kind}, not passed:`);
     for (const { id, symbol, told } of kinds[kind].missed) {
-      const detail = typeof told === "string" ? `: ${told.replaceAll(/\s+/g, " ").slice(0, 200)}` : "";
+      const detail =
+        typeof told === "string" ? `: ${told.replaceAll(/\s+/g, " ").slice(0, 200)}` : "";
       print(`  ${id} — ${MEANING[symbol] ?? symbol}${detail}`);
     }
     print();
@@ -302,7 +316,8 @@ async function test(suite, given) {
   }
   if (given.id !== undefined) {
     const symbol = suite.symbol(given.id, results, false);
-    print(`${given.id}: ${PASSED.has(symbol) ? "passed" : MEANING[symbol]} ${results[given.id][1] ?? ""}`);
+    const outcome = PASSED.has(symbol) ? "passed" : MEANING[symbol];
+    print(`${given.id}: ${outcome} ${results[given.id][1] ?? ""}`);
     return PASSED.has(symbol);
   }
   if (given.json !== undefined) writeFileSync(given.json, `${JSON.stringify(results, null, 2)}\n`);
@@ -334,7 +349,9 @@ async function main() {
 main().then(
   (holds) => process.exit(holds ? 0 : 1),
   (error) => {
-    console.error(`conformance: error: ${error instanceof UsageError ? error.message : error.stack}`);
+    console.error(
+      `conformance: error: ${error instanceof UsageError ? error.message : error.stack}`,
+    );
     process.exit(error instanceof UsageError ? 2 : 1);
   },
 );

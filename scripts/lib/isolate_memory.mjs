@@ -28,7 +28,8 @@ export async function isolateMemory(runtime, name) {
   return async (collect = false) => {
     // A snapshot removes garbage first; the inspector has no other way that is carried through.
     if (collect) await call("HeapProfiler.takeHeapSnapshot");
-    const { usedSize, embedderHeapUsedSize, backingStorageSize } = await call("Runtime.getHeapUsage");
+    const { usedSize, embedderHeapUsedSize, backingStorageSize } =
+      await call("Runtime.getHeapUsage");
     return usedSize + embedderHeapUsedSize + backingStorageSize;
   };
 }

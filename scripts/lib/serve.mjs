@@ -50,7 +50,8 @@ function port(text) {
 }
 
 function origin(text) {
-  if (text === undefined) throw new UsageError("--origin is missing: --origin http://127.0.0.1:8000");
+  if (text === undefined)
+    throw new UsageError("--origin is missing: --origin http://127.0.0.1:8000");
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url === undefined || !["http:", "https:"].includes(url.protocol)) {
     throw new UsageError(`--origin: expected an http or https URL, got "${text}"`);
@@ -75,7 +76,9 @@ function config(file) {
 
 function token(text) {
   if (!/^[^:\s]+:[^:\s]+:\S+$/.test(text)) {
-    throw new UsageError("--token: expected NAME:SCOPES:VALUE, for example ci:read+revalidate:s3cret");
+    throw new UsageError(
+      "--token: expected NAME:SCOPES:VALUE, for example ci:read+revalidate:s3cret",
+    );
   }
   return text;
 }
@@ -92,7 +95,10 @@ function modules(directory) {
   if (missing !== undefined) {
     throw new UsageError(`${missing} is missing: run scripts/build`);
   }
-  return paths.map((path) => ({ type: path.endsWith(".wasm") ? "CompiledWasm" : "ESModule", path }));
+  return paths.map((path) => ({
+    type: path.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
+    path,
+  }));
 }
 
 /** Miniflare reports a taken port as a failed runtime; asking first gives the plain answer. */
@@ -137,10 +143,12 @@ async function main() {
   const number = port(given.port);
   const build = resolve(given.build);
   const bindings = { ORIGIN: origin(given.origin), EDGE_ISR: config(given.config) };
-  if (given["webhook-secret"].length > 0) bindings.WEBHOOK_SECRETS = given["webhook-secret"].join(" ");
+  if (given["webhook-secret"].length > 0)
+    bindings.WEBHOOK_SECRETS = given["webhook-secret"].join(" ");
   if (given.token.length > 0) bindings.TOKENS = given.token.map(token).join(" ");
   if (given["origin-secret"] !== undefined) bindings.ORIGIN_SECRET = given["origin-secret"];
-  if (given["front-cache-secret"].length > 0) bindings.FRONT_CACHE_SECRETS = given["front-cache-secret"].join(" ");
+  if (given["front-cache-secret"].length > 0)
+    bindings.FRONT_CACHE_SECRETS = given["front-cache-secret"].join(" ");
   const worker = modules(build);
   const persist = persistence(given.persist);
   if (number !== 0) await assertFree(number);
@@ -179,7 +187,8 @@ async function main() {
 }
 
 main().catch((error) => {
-  const told = error instanceof UsageError ? error.message : `the runtime did not start: ${error.message}`;
+  const told =
+    error instanceof UsageError ? error.message : `the runtime did not start: ${error.message}`;
   console.error(`serve: error: ${told}`);
   process.exit(error instanceof UsageError ? 2 : 1);
 });

@@ -65,6 +65,7 @@ if (process.argv[2] === "--once") {
   const lazy = median([]);
   const eager = median(["--no-wasm-lazy-compilation"]);
   console.log(
-    `start-up: ${lazy} ms to compile and instantiate the wasm in node's V8 (median of ${RUNS}; ${eager} ms eager)`,
+    `start-up: ${lazy} ms to compile and instantiate the wasm in node's V8 ` +
+      `(median of ${RUNS}; ${eager} ms eager)`,
   );
 }

@@ -1,6 +1,7 @@
-// What the runtime calls. worker-build's own entrypoint is a class behind two proxies, which are made anew for every
-// request and cost as much as the answer; this one is an object, and leaves to it what it is needed for: to begin anew
-// after a WebAssembly trap. scripts/build puts it around the worker.
+// What the runtime calls. worker-build's own entrypoint is a class behind two proxies, which are
+// made anew for every request and cost as much as the answer; this one is an object, and leaves to
+// it what it is needed for: to begin anew after a WebAssembly trap. scripts/build puts it around
+// the worker.
 
 import Entrypoint, { IndexShard, Journal } from "./worker.js";
 

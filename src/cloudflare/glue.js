@@ -1,5 +1,5 @@
-// The few things that cost less in one JavaScript call than in many calls across the wasm boundary, and those that
-// the `worker` crate has no words for. No decision is made here.
+// The few things that cost less in one JavaScript call than in many calls across the wasm boundary,
+// and those that the `worker` crate has no words for. No decision is made here.
 
 import * as workers from "cloudflare:workers";
 
@@ -7,8 +7,8 @@ const BREAK = "\n";
 // How long an object may take to answer before it counts as unreachable.
 const OBJECT_MILLIS = 5000;
 
-// Names and values as lines: one string crosses the boundary instead of two for each field. A field value can't hold
-// a line break: the runtime refuses it.
+// Names and values as lines: one string crosses the boundary instead of two for each field. A field
+// value can't hold a line break: the runtime refuses it.
 function lines(headers) {
   let text = "";
   for (const [name, value] of headers) text += name + BREAK + value + BREAK;
@@ -31,7 +31,14 @@ function headersOf(text) {
 export function requestHead(request) {
   const cf = request.cf || {};
   return (
-    request.method + BREAK + request.url + BREAK + (cf.clientAcceptEncoding || "") + BREAK + (cf.colo || "") + BREAK +
+    request.method +
+    BREAK +
+    request.url +
+    BREAK +
+    (cf.clientAcceptEncoding || "") +
+    BREAK +
+    (cf.colo || "") +
+    BREAK +
     lines(request.headers)
   );
 }
@@ -41,8 +48,8 @@ export function listOf(text) {
   return text.split(BREAK);
 }
 
-// The head of a request with the named fields alone. Each field that is there is an object made by the runtime; those
-// that are asked for and are not there cost little.
+// The head of a request with the named fields alone. Each field that is there is an object made by
+// the runtime; those that are asked for and are not there cost little.
 export function requestStart(request, names) {
   return request.method + BREAK + request.url + BREAK + requestFields(request, names);
 }
@@ -77,7 +84,8 @@ export function respond(status, fields, body) {
   return new Response(body, { status, headers: headersOf(fields), encodeBody: "manual" });
 }
 
-// A head that answers any number of requests: the runtime copies its fields faster than it reads them from text.
+// A head that answers any number of requests: the runtime copies its fields faster than it reads
+// them from text.
 export function readyHead(status, fields) {
   return { status, headers: headersOf(fields), encodeBody: "manual" };
 }
@@ -91,8 +99,9 @@ export function respondReady(head, body) {
   return new Response(body, head);
 }
 
-// The origin's own body, unread, under another head. What the origin said and the edge leaves as it was is copied from
-// field to field, not from text: the runtime reads values as UTF-8, and bytes that are none would be lost.
+// The origin's own body, unread, under another head. What the origin said and the edge leaves as it
+// was is copied from field to field, not from text: the runtime reads values as UTF-8, and bytes
+// that are none would be lost.
 export function respondFrom(response, fields) {
   const wanted = headersOf(fields);
   const headers = new Headers(response.headers);
@@ -105,15 +114,16 @@ export function respondFrom(response, fields) {
   return new Response(response.body, init);
 }
 
-// A stream of known length makes the runtime send Content-Length, and break off an answer that is cut short.
+// A stream of known length makes the runtime send Content-Length, and break off an answer that is
+// cut short.
 export function sized(stream, length) {
   const fixed = new FixedLengthStream(length);
   stream.pipeTo(fixed.writable).catch(() => {});
   return fixed.readable;
 }
 
-// A visitor's body on its way to the origin. The upload has a limit, and after it the answer has one; `sent` is called
-// between. A stream of known length goes on with Content-Length.
+// A visitor's body on its way to the origin. The upload has a limit, and after it the answer has
+// one; `sent` is called between. A stream of known length goes on with Content-Length.
 export async function upload(url, method, fields, body, length, limit, timeout, sent) {
   const controller = new AbortController();
   let timer = null;
@@ -122,7 +132,8 @@ export async function upload(url, method, fields, body, length, limit, timeout, 
     timer = setTimeout(() => controller.abort(new Error("timeout")), millis);
   };
   let ended = false;
-  const through = length === undefined ? new IdentityTransformStream() : new FixedLengthStream(length);
+  const through =
+    length === undefined ? new IdentityTransformStream() : new FixedLengthStream(length);
   body.pipeTo(through.writable).then(
     () => {
       sent();
@@ -148,12 +159,14 @@ export async function upload(url, method, fields, body, length, limit, timeout, 
   }
 }
 
-// `own`: to this worker's default entrypoint, without a way over the network; 501 where the runtime has none.
+// `own`: to this worker's default entrypoint, without a way over the network; 501 where the runtime
+// has none.
 export async function ask(own, url, method, fields, body, timeout) {
   const to = own ? workers.exports?.default : globalThis;
   if (typeof to?.fetch !== "function") return new Response(null, { status: 501 });
   const controller = new AbortController();
-  const timer = timeout > 0 ? setTimeout(() => controller.abort(new Error("timeout")), timeout) : null;
+  const timer =
+    timeout > 0 ? setTimeout(() => controller.abort(new Error("timeout")), timeout) : null;
   try {
     return await to.fetch(url, {
       method,
@@ -245,7 +258,10 @@ export async function cacheGet(url) {
 }
 
 export function cachePut(url, head, body, seconds) {
-  const headers = { "cache-control": "public, max-age=" + seconds, "content-type": "application/octet-stream" };
+  const headers = {
+    "cache-control": "public, max-age=" + seconds,
+    "content-type": "application/octet-stream",
+  };
   return caches.default.put(url, new Response(concat([head, body]), { headers }));
 }
 
@@ -290,11 +306,12 @@ export function objectId(namespace, name) {
   return namespace ? namespace.idFromName(name).toString() : undefined;
 }
 
-// One statement: parameters and rows cross as one JSON text each, bytes in them as lists of numbers; nothing crosses
-// back where there are no rows.
+// One statement: parameters and rows cross as one JSON text each, bytes in them as lists of
+// numbers; nothing crosses back where there are no rows.
 export function sqlExec(sql, statement, parameters) {
   const bound = JSON.parse(parameters);
-  for (let i = 0; i < bound.length; i += 1) if (Array.isArray(bound[i])) bound[i] = new Uint8Array(bound[i]);
+  for (let i = 0; i < bound.length; i += 1)
+    if (Array.isArray(bound[i])) bound[i] = new Uint8Array(bound[i]);
   const cursor = sql.exec(statement, ...bound).raw();
   let next = cursor.next();
   if (next.done) return undefined;
@@ -311,9 +328,9 @@ export function sqlExec(sql, statement, parameters) {
 // How long a request waits for those whose text is still on its way.
 const GATHER_MILLIS = 2;
 
-// Answers the requests of one object, those that have come together in one turn of the event loop: what a turn writes
-// is one commit, the runtime keeps every answer back until that is durable, and `after` is done once for all of them.
-// A request that is alone waits for nobody.
+// Answers the requests of one object, those that have come together in one turn of the event loop:
+// what a turn writes is one commit, the runtime keeps every answer back until that is durable, and
+// `after` is done once for all of them. A request that is alone waits for nobody.
 export function requestBatcher(answer, after) {
   let coming = 0;
   let waiting = [];

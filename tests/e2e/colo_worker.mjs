@@ -22,13 +22,22 @@ function reach(what) {
   if (cut.includes(what)) throw new Error("Network connection lost.");
 }
 
-/** A call or a reply with a field more: in what its words, each of them the one key of its object, name at last. */
+/**
+ * A call or a reply with a field more: in what its words, each of them the one key of its object,
+ * name at last.
+ */
 function extended(text) {
   const message = JSON.parse(text);
   let part = { message };
   for (;;) {
     const inner = Object.values(part);
-    if (inner.length !== 1 || inner[0] === null || typeof inner[0] !== "object" || Array.isArray(inner[0])) break;
+    if (
+      inner.length !== 1 ||
+      inner[0] === null ||
+      typeof inner[0] !== "object" ||
+      Array.isArray(inner[0])
+    )
+      break;
     part = inner[0];
   }
   if (part !== message && Object.keys(part).length > 1) Object.assign(part, LATER);
@@ -38,7 +47,10 @@ function extended(text) {
 /** An envelope with such a field in its head: five bytes, the head's length, the head, the body. */
 function extendedEnvelope(value) {
   const length = new DataView(value.buffer, value.byteOffset).getUint32(5);
-  const fields = { ...JSON.parse(new TextDecoder().decode(value.subarray(9, 9 + length))), ...LATER };
+  const fields = {
+    ...JSON.parse(new TextDecoder().decode(value.subarray(9, 9 + length))),
+    ...LATER,
+  };
   const head = new TextEncoder().encode(JSON.stringify(fields));
   const whole = new Uint8Array(value.length - length + head.length);
   whole.set(value.subarray(0, 5));
@@ -58,7 +70,9 @@ async function carried(url, init) {
 function objects(env, what) {
   const here = env[what];
   const call = (id, init) =>
-    env.HOME ? carried(`${env.HOME}${DOOR}objects/${what}/${id}`, init) : here.get(id).fetch("https://object/", init);
+    env.HOME
+      ? carried(`${env.HOME}${DOOR}objects/${what}/${id}`, init)
+      : here.get(id).fetch("https://object/", init);
   return {
     idFromName: (name) => (env.HOME ? name : here.idFromName(name)),
     get: (id) => ({
@@ -95,9 +109,13 @@ async function answerColo(request, env, url) {
     case "objects": {
       const space = env[name];
       const body = await request.text();
-      const answer = await space.get(space.idFromName(id)).fetch("https://object/", { method: "POST", body });
+      const answer = await space
+        .get(space.idFromName(id))
+        .fetch("https://object/", { method: "POST", body });
       const text = await answer.text();
-      return new Response(env.LATER && answer.ok ? extended(text) : text, { status: answer.status });
+      return new Response(env.LATER && answer.ok ? extended(text) : text, {
+        status: answer.status,
+      });
     }
     case "pages": {
       if (request.method === "PUT") {
@@ -122,9 +140,15 @@ export default class extends WorkerEntrypoint {
   async fetch(request) {
     const url = new URL(request.url);
     if (url.pathname.startsWith(DOOR)) {
-      return answerColo(request, this.env, url).catch((error) => new Response(error.message, { status: FAILED }));
+      return answerColo(request, this.env, url).catch(
+        (error) => new Response(error.message, { status: FAILED }),
+      );
     }
     const [JOURNAL, SHARDS] = [objects(this.env, "JOURNAL"), objects(this.env, "SHARDS")];
-    return Worker.fetch(request, { ...this.env, JOURNAL, SHARDS, PAGES: pages(this.env) }, this.ctx);
+    return Worker.fetch(
+      request,
+      { ...this.env, JOURNAL, SHARDS, PAGES: pages(this.env) },
+      this.ctx,
+    );
   }
 }

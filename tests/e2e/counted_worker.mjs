@@ -18,6 +18,8 @@ export default {
     const before = globalThis.boundaryCalls;
     const answer = Worker.fetch(request, env, ctx);
     const calls = globalThis.boundaryCalls - before;
-    return answer instanceof Response ? tell(answer, calls, "no") : answer.then((one) => tell(one, calls, "yes"));
+    return answer instanceof Response
+      ? tell(answer, calls, "no")
+      : answer.then((one) => tell(one, calls, "yes"));
   },
 };

@@ -61,9 +61,16 @@ function open(text) {
 }
 
 const STORIES = {
-  alone: async (env) => [await call(object(env, "alone"), "a"), await call(object(env, "alone"), "b")],
-  together: (env) => Promise.all(Array.from({ length: 16 }, () => call(object(env, "together"), "a"))),
-  mixed: (env) => Promise.all(["a", "throw", "refuse", "later", "b"].map((text) => call(object(env, "mixed"), text))),
+  alone: async (env) => [
+    await call(object(env, "alone"), "a"),
+    await call(object(env, "alone"), "b"),
+  ],
+  together: (env) =>
+    Promise.all(Array.from({ length: 16 }, () => call(object(env, "together"), "a"))),
+  mixed: (env) => {
+    const texts = ["a", "throw", "refuse", "later", "b"];
+    return Promise.all(texts.map((text) => call(object(env, "mixed"), text)));
+  },
   unset: (env) => Promise.all(["a", "b"].map((text) => call(object(env, "unset"), text))),
   stalled: async (env) => {
     const stub = object(env, "stalled");
@@ -81,7 +88,12 @@ const STORIES = {
       await rows("CREATE TABLE t (a, b, c, d)"),
       await rows(
         "INSERT INTO t VALUES (?, ?, ?, ?)",
-        JSON.stringify([null, Number.MIN_SAFE_INTEGER, "\u00e4'" + '"' + String.fromCharCode(0, 10), [0, 255, 7]]),
+        JSON.stringify([
+          null,
+          Number.MIN_SAFE_INTEGER,
+          "\u00e4'" + '"' + String.fromCharCode(0, 10),
+          [0, 255, 7],
+        ]),
       ),
       await rows("SELECT *, typeof(d), a AS b FROM t"),
       await rows("SELECT 0.5 UNION ALL SELECT x''"),
