@@ -147,7 +147,8 @@ def check_secrets(report, arguments, names, where):
             )
     if "ORIGIN_SECRET" not in names:
         report.note(
-            "without the secret ORIGIN_SECRET the origin can't tell the edge from those who go round it"
+            "without the secret ORIGIN_SECRET the origin can't tell the edge from those who go "
+            "round it"
         )
 
 
@@ -170,7 +171,8 @@ def check(arguments):
     check_settings(report, settings, variables.get("ORIGIN"), hosts, values)
     if is_large(settings):
         report.note(
-            f"EDGE_ISR has {len(settings.encode())} bytes, and a variable at most {MAX_VARIABLE_BYTES}: "
+            f"EDGE_ISR has {len(settings.encode())} bytes, and a variable at most "
+            f"{MAX_VARIABLE_BYTES}: "
             "it is compiled into the worker"
         )
     return report, config, settings
@@ -242,7 +244,8 @@ def main(words=None):
         if report.problems:
             count = len(report.problems)
             raise DeployError(
-                f"{count} problem{'s' if count > 1 else ''} in {arguments.config.name}, environment "
+                f"{count} problem{'s' if count > 1 else ''} in {arguments.config.name}, "
+                "environment "
                 f"{arguments.env}:\n" + "\n".join(f"  - {problem}" for problem in report.problems)
             )
         print(

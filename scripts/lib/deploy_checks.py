@@ -102,7 +102,7 @@ def check_routes(report, config, environment):
     if routes is None:
         if "routes" in config or "route" in config:
             report.problem(
-                f"routes stand at the top of the file, so every environment would serve them: "
+                "routes stand at the top of the file, so every environment would serve them: "
                 f"move them into [env.{environment}]"
             )
         else:
@@ -123,7 +123,8 @@ def check_routes(report, config, environment):
             report.problem(f"{where}: {host} is a placeholder: name a host of yours")
         elif not table.get("custom_domain") and path != "*":
             report.problem(
-                f"{where}: {pattern} does not cover the whole host, so the control API would not be reached: "
+                f"{where}: {pattern} does not cover the whole host, so the control API would not "
+                "be reached: "
                 f"use {host}/* (paths that are not for the cache are a rule with action bypass)"
             )
         hosts.append(host)
@@ -153,7 +154,8 @@ def check_variables(report, own, variables):
     for name, value in variables.items():
         if name in SECRETS:
             report.problem(
-                f"{own}.vars.{name} is a secret and must not stand in the file: use wrangler secret put {name}"
+                f"{own}.vars.{name} is a secret and must not stand in the file: use wrangler "
+                f"secret put {name}"
             )
         text = (
             value
@@ -187,11 +189,13 @@ def check_origin(report, own, origin, hosts):
     for pattern in hosts:
         if "*" in pattern and fnmatch.fnmatchcase(host, pattern):
             report.problem(
-                f"ORIGIN: the route {pattern} covers {host}: it is the worker itself, requests would loop"
+                f"ORIGIN: the route {pattern} covers {host}: it is the worker itself, requests "
+                "would loop"
             )
     if origin.lower().startswith("http://"):
         report.note(
-            "ORIGIN is plain http: what goes between Cloudflare and the origin can be read on the way"
+            "ORIGIN is plain http: what goes between Cloudflare and the origin can be read on the "
+            "way"
         )
 
 
@@ -260,7 +264,8 @@ def check_pages(report, config, environment):
         or len(set(identifier)) < 4
     ):
         report.problem(
-            f"{own}: the id of PAGES ({identifier!r}) is not a namespace's: take it from wrangler kv namespace list, "
+            f"{own}: the id of PAGES ({identifier!r}) is not a namespace's: take it from wrangler "
+            "kv namespace list, "
             "or leave it out to have one created"
         )
         return

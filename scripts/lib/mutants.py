@@ -57,7 +57,9 @@ pub fn on(function: u32) -> u32 {
         trace.0.push(function);
         let _ = writeln!(trace.1, "{function}");
     }
-    *ON.get_or_init(|| std::env::var("EDGE_ISR_MUTANT").ok().and_then(|id| id.parse().ok()).unwrap_or(0))
+    *ON.get_or_init(|| {
+        std::env::var("EDGE_ISR_MUTANT").ok().and_then(|id| id.parse().ok()).unwrap_or(0)
+    })
 }
 """
 
@@ -301,7 +303,8 @@ def compile_all(source: Path, tree: Path, functions: list[Function]) -> None:
         if not out + apart:
             print("\n".join(error["rendered"] for error in errors[:5]), file=sys.stderr)
             die(
-                "the mutated sources do not compile, and it is no mutant's fault; the messages are above"
+                "the mutated sources do not compile, and it is no mutant's fault; the messages "
+                "are above"
             )
     die("the mutated sources do not compile after 40 builds")
 

@@ -30,8 +30,10 @@ CALLS = int(sys.argv[2]) if len(sys.argv) > 2 else 30
 WARM_RATE = int(sys.argv[3]) if len(sys.argv) > 3 else 100
 KEY = TOKENS["operator"][1]
 BATCH = (
-    '<InvalidationBatch xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity>'
-    "<Items><Path>/page/{n}</Path></Items></Paths><CallerReference>{n}</CallerReference></InvalidationBatch>"
+    "<InvalidationBatch "
+    'xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Paths><Quantity>1</Quantity>'
+    "<Items><Path>/page/{n}</Path></Items></Paths><CallerReference>{n}</CallerReference>"
+    "</InvalidationBatch>"
 )
 
 
@@ -75,7 +77,10 @@ def calls(url):
         ),
         "CloudFront, a path": lambda n: cloudfront(url, host, n),
         "KeyCDN, a tag": lambda n: (
-            "DELETE", f"{url}/__isr/keycdn/zones/purgetag/1.json", bearer, f'{{"tags":["tag:{n}"]}}',
+            "DELETE",
+            f"{url}/__isr/keycdn/zones/purgetag/1.json",
+            bearer,
+            f'{{"tags":["tag:{n}"]}}',
         ),
         "PURGE, a page": lambda n: ("PURGE", f"{url}/page/{n}", bearer, ""),
         "BAN, a prefix": lambda n: ("BAN", f"{url}/page/{n}/", bearer, ""),

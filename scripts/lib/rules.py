@@ -172,7 +172,7 @@ def places(sources: list[Source], edit: Edit) -> list[tuple[Source, int, int]]:
 
 
 def functions(sources: list[Source], rules: list[Rule]) -> list[Function]:
-    """The functions with edits in them. Fails for all edits whose text does not stand exactly once."""
+    """The functions with edits in them. Fails for edits whose text does not stand exactly once."""
     found: dict[tuple[str, int], Function] = {}
     offs: dict[tuple[str, int, int], Off] = {}
     wrong = []
@@ -237,7 +237,8 @@ def main() -> int:
         put(given.write / "tests/simulation/switch.rs", CALL.encode())
         write(root, given.write, found, SWITCH)
     print(
-        f"{len(rules)} rules, {sum(len(rule.edits) for rule in rules)} edits in {len(found)} functions"
+        f"{len(rules)} rules, {sum(len(rule.edits) for rule in rules)} edits, "
+        f"{len(found)} functions"
     )
     return 0
 

@@ -18,7 +18,7 @@ sys.path[:0] = [
     str(Path(__file__).parent),
 ]
 
-from origin import Origin  # noqa: E402
+from origin import Origin
 from stack import (
     BLOG_CONFIG,
     KEEPALIVE_SECONDS,
@@ -29,7 +29,7 @@ from stack import (
     free_port,
     signed,
     wait_until,
-)  # noqa: E402
+)
 
 # Short enough that a test of it is quick, long enough for a busy machine.
 ORIGIN_TIMEOUT_SECONDS = 2

@@ -222,7 +222,10 @@ def echo_websocket(connection, request):
     guid = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     key = hashlib.sha1(request.get("sec-websocket-key").encode() + guid).digest()
     accept = base64.b64encode(key).decode()
-    lines = f"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n"
+    lines = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept}\r\n\r\n"
+    )
     connection.send(lines.encode())
     _, second = connection.input.read(2)
     mask = connection.input.read(4)

@@ -42,14 +42,14 @@ ACCOUNT = [row[0] for row in rust_rows("ACCOUNT_BY_ANOTHER_NAME", 1)]
 
 @pytest.fixture(scope="module")
 def site_of_accounts(start_worker, origin):
-    """A worker with a rule that keeps accounts out of the cache, and one that keeps style sheets."""
+    """A worker with a rule that keeps accounts out of the cache, and one for style sheets."""
     routes = [{"path": "/account/*", "action": "bypass"}, {"path": "*.css", "ttl": 3600}]
     return start_worker(origin.url, config={"new_keys_per_second": 10_000, "routes": routes})
 
 
 @pytest.mark.slow
 def test_unkeyed_headers_do_not_poison(edge, origin, path):
-    """Property of every header of the scanners' lists: the next visitor's page has nothing of it."""
+    """Property of every field of the scanners' lists: the next visitor's page has nothing of it."""
     assert len(HEADERS) >= 60
     failures = []
     for number, (name, value, source) in enumerate(HEADERS):
@@ -402,7 +402,8 @@ def test_loops_end(edge, origin, path):
 def test_connection_takes_nothing_away_that_decides(edge, origin, path):
     """Hop-by-hop abuse, from both sides."""
     origin.on(path, mirror)
-    names = "close, Cookie, X-Forwarded-Host, Accept-Encoding, User-Agent, CDN-Loop, X-Edge-ISR-Origin-Auth"
+    names = "close, Cookie, X-Forwarded-Host, Accept-Encoding, User-Agent, CDN-Loop"
+    names += ", X-Edge-ISR-Origin-Auth"
     data = request_bytes(path, [("Cookie", "sessionid=1")]).replace(
         b"Connection: close", b"Connection: " + names.encode()
     )

@@ -83,7 +83,8 @@ def test_an_edit_arrives_and_nothing_else_is_rendered(site, blog):
         site.until_hit(path)
     before = blog.renders(other)
     said = blog.orm(
-        "p = Post.objects.get(slug='how-we-measured-cold-starts'); p.title = 'Edited title'; p.save()"
+        "p = Post.objects.get(slug='how-we-measured-cold-starts'); p.title = 'Edited title'; "
+        "p.save()"
     )
     assert "at epoch" in said
     fresh = site.until(lambda answer: "Edited title" in answer.text, mine, SEEN_SECONDS + 5)

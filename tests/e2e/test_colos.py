@@ -320,7 +320,7 @@ def test_two_numbers_of_shards_side_by_side(colos, origin, path, tag):
 
 
 def test_a_colo_is_killed_while_it_fetches(colos, origin, path, tag):
-    """Its lease ends by itself; nobody gets an error, and what it knew is known after the restart."""
+    """Its lease ends by itself; nobody gets an error, and what it knew is known afterwards."""
     ams, fra, sin = colos
     never = threading.Event()
     origin.on(path, lambda connection, request: never.wait(20))
@@ -344,7 +344,7 @@ def test_a_colo_is_killed_while_it_fetches(colos, origin, path, tag):
 
 
 def test_the_colo_with_the_objects_is_killed(colos, origin, path, tag):
-    """What was acknowledged before is seen after; meanwhile the others serve, and refuse to record."""
+    """What was acknowledged before is seen after; meanwhile others serve, and refuse to record."""
     ams, fra, sin = colos
     stored_everywhere(colos, origin, path, tag)
     cold = f"{path}/cold"

@@ -25,7 +25,8 @@ DONE = Reply(
     [("Content-Type", "application/json")],
 )
 WRONG_TOKEN = Reply(
-    b'{"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[],"result":null}',
+    b'{"success":false,"errors":[{"code":10000,"message":"Authentication error"}],"messages":[],'
+    b'"result":null}',
     [("Content-Type", "application/json")],
     status=401,
 )
@@ -118,9 +119,12 @@ def fails(front_cache, how, release):
 
 
 REASONS = {
-    "401": "credentials-refused", "429": "rate-limited", "500": "server-error", "reset": "unreachable",
+    "401": "credentials-refused",
+    "429": "rate-limited",
+    "500": "server-error",
+    "reset": "unreachable",
     "hang": "unreachable",
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("how", REASONS)
@@ -194,8 +198,11 @@ def test_what_was_accepted_during_an_outage_arrives_after_it(origin, tmp_path, t
         worker.process.kill()
         worker = Worker(tmp_path, origin.url, **more)
         front_cache.accept()
+
         # In one call or in two, by when they are due.
-        named = lambda: {name for told in bodies(front_cache) for name in told["tags"]}  # noqa: E731
+        def named():
+            return {name for told in bodies(front_cache) for name in told["tags"]}
+
         wait_until(lambda: len(named()) >= 2, 60, "it is told")
         wait_until(lambda: bodies(front_cache, HOOK), 60, "so is the other")
         assert named() == {tag, f"{tag}-2"}
@@ -212,17 +219,20 @@ XML = [("Content-Type", "text/xml")]
 def invalidation(status, code):
     """CloudFront's documented answer."""
     return Reply(
-        b'<?xml version="1.0"?>\n<Invalidation xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I2J0I21PCUYOIK</Id>'
-        b"<Status>%s</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime><InvalidationBatch/></Invalidation>"
-        % status,
+        b'<?xml version="1.0"?>\n<Invalidation '
+        b'xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Id>I2J0I21PCUYOIK</Id>'
+        b"<Status>%s</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime><InvalidationBatch/>"
+        b"</Invalidation>" % status,
         XML,
         status=code,
     )
 
 
 TOO_MANY = Reply(
-    b'<?xml version="1.0"?>\n<ErrorResponse xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Error><Type>Sender</Type>'
-    b"<Code>TooManyInvalidationsInProgress</Code><Message>Processed</Message></Error></ErrorResponse>",
+    b'<?xml version="1.0"?>\n<ErrorResponse '
+    b'xmlns="http://cloudfront.amazonaws.com/doc/2020-05-31/"><Error><Type>Sender</Type>'
+    b"<Code>TooManyInvalidationsInProgress</Code><Message>Processed</Message></Error>"
+    b"</ErrorResponse>",
     XML,
     status=400,
 )
@@ -231,9 +241,13 @@ TOO_MANY = Reply(
 def own_signature(server, request):
     """What botocore signs the same request with."""
     said = {
-        "id": AWS_KEY, "secret": AWS_SECRET, "method": request.method, "url": server.url + request.target,
-        "at": request.get("x-amz-date"), "body": request.body.decode(),
-    }  # fmt: skip
+        "id": AWS_KEY,
+        "secret": AWS_SECRET,
+        "method": request.method,
+        "url": server.url + request.target,
+        "at": request.get("x-amz-date"),
+        "body": request.body.decode(),
+    }
     command = [sys.executable, SCRIPTS / "sign_with_botocore.py", json.dumps(said)]
     done = subprocess.run(command, env=environment(), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -256,7 +270,7 @@ def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(
     edge = start_worker(origin.url, config={"max_lag": 1, "front_caches": [front]}, extra=secret)
     told = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
     job = f"/__isr/v1/jobs/{told['id']}"
-    state = lambda: json.loads(edge.control(job).text).get("front_caches", [{}])[0]  # noqa: E731
+    state = lambda: json.loads(edge.control(job).text).get("front_caches", [{}])[0]
     wait_until(
         lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2
     )
@@ -311,8 +325,10 @@ def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_c
         for one in front_cache.everything()
     ]
     assert sorted(seen, key=str) == [
-        ("PURGE", "/base/", tag, "1"), ("PURGE", "/base/x?p=1", None, "1"), ("PURGE", "/base/y/*", None, "1"),
-    ]  # fmt: skip
+        ("PURGE", "/base/", tag, "1"),
+        ("PURGE", "/base/x?p=1", None, "1"),
+        ("PURGE", "/base/y/*", None, "1"),
+    ]
     first = front_cache.everything()[0]
     assert first.get("authorization") == "Bearer purge-secret"
     # A Worker can't say otherwise.
@@ -380,7 +396,10 @@ const documented = (verb) => async (options) => {
   const answer = await fetch("RECORDER/" + verb, { method: "POST", body: JSON.stringify(options) });
   return answer.json();
 };
-const NAME = { exports: RUNTIME.exports, cache: { purge: documented("purge"), invalidate: documented("invalidate") } };
+const NAME = {
+  exports: RUNTIME.exports,
+  cache: { purge: documented("purge"), invalidate: documented("invalidate") },
+};
 """
 
 

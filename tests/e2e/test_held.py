@@ -112,7 +112,7 @@ def in_turns(workers, times, work):
 def test_what_strangers_hold_leaves_others_within_twice_their_usual_time(
     workers, origin, connect, path, tag
 ):
-    """A hundred idle uploads, a hundred held bodies, 24 slow readers and a dripping page at once."""
+    """100 idle uploads, 100 held bodies, 24 slow readers and a dripping page at the same time."""
     end = threading.Event()
     stored, warmed = f"{path}/stored", f"{path}/warmed"
     for each in (stored, warmed):

@@ -14,11 +14,12 @@ from stack import ROOT, Process, free_port, wait_until
 
 COUNTER = """
 globalThis.boundaryCalls = 0;
-const counted = (functions) => Object.fromEntries(Object.entries(functions).map(([name, one]) => [name,
-  typeof one === "function" ? function (...given) {
-    globalThis.boundaryCalls += 1;
-    return one.apply(this, given);
-  } : one]));
+const countedOne = (one) => typeof one !== "function" ? one : function (...given) {
+  globalThis.boundaryCalls += 1;
+  return one.apply(this, given);
+};
+const counted = (functions) =>
+  Object.fromEntries(Object.entries(functions).map(([name, one]) => [name, countedOne(one)]));
 const { Instance } = WebAssembly;
 WebAssembly.Instance = function (module, imports) {
   const rooms = Object.entries(imports).map(([name, functions]) => [name, counted(functions)]);

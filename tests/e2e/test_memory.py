@@ -87,7 +87,7 @@ def isolates(tmp_path_factory, origin):
 
 @pytest.fixture
 def hold():
-    """Opens connections that stay open until the test ends; what is sent may be more than is taken."""
+    """Opens connections that stay open until the test ends; more may be sent than is taken."""
     with contextlib.ExitStack() as stack:
 
         def hold_one(edge, data, buffer=None):

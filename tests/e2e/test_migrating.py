@@ -152,12 +152,13 @@ from django.conf import settings
 values = {{}}
 exec({setting!r}, values)
 settings.configure(
-    INSTALLED_APPS=["edge_isr", "wagtail.documents", "wagtail.images", "wagtail.users", "wagtail.admin",
-        "wagtail.search", "wagtail.sites", "wagtail", "modelcluster", "taggit", "django.contrib.auth",
-        "django.contrib.contenttypes", "django.contrib.sessions", "django.contrib.messages",
-        "django.contrib.staticfiles", "wagtail.contrib.frontend_cache"],
+    INSTALLED_APPS=["edge_isr", "wagtail.documents", "wagtail.images", "wagtail.users",
+        "wagtail.admin", "wagtail.search", "wagtail.sites", "wagtail", "modelcluster", "taggit",
+        "django.contrib.auth", "django.contrib.contenttypes", "django.contrib.sessions",
+        "django.contrib.messages", "django.contrib.staticfiles", "wagtail.contrib.frontend_cache"],
     DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": "db"}}}},
-    WAGTAILFRONTENDCACHE=values["WAGTAILFRONTENDCACHE"], WAGTAIL_SITE_NAME="e2e", STATIC_URL="/static/",
+    WAGTAILFRONTENDCACHE=values["WAGTAILFRONTENDCACHE"], WAGTAIL_SITE_NAME="e2e",
+    STATIC_URL="/static/",
     WAGTAILADMIN_BASE_URL="http://localhost",
     EDGE_ISR={{"WORKER_URL": {edge.url!r}, "WEBHOOK_SECRET": {WEBHOOK_SECRET!r}}},
 )
@@ -204,7 +205,9 @@ options = {{"context_processors": ["django.template.context_processors.request"]
 settings.configure(
     INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"], ALLOWED_HOSTS=["*"],
     DATABASES={{"default": {{"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}}},
-    TEMPLATES=[{{"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": options}}],
+    TEMPLATES=[
+        {{"BACKEND": "django.template.backends.django.DjangoTemplates", "OPTIONS": options}}
+    ],
 )
 django.setup()
 from django.core.management import call_command
@@ -249,7 +252,8 @@ def test_after(package, project):
     path = f"/{package.removeprefix('django-')}/"
     (directory / "views.py").write_text(code)
     (directory / "mysite" / "urls.py").write_text(
-        f"from django.urls import path\nimport views\nurlpatterns = [path({path[1:]!r}, views.view)]\n"
+        f"from django.urls import path\nimport views\nurlpatterns = [path({path[1:]!r}, "
+        "views.view)]\n"
     )
     auto = {"AUTO_TAGS": "yes"} if package == "django-ultracache" else {}
     env = {"PYTHONPATH": str(ROOT / "django"), "PYTHONDONTWRITEBYTECODE": "1", **auto}

@@ -44,7 +44,7 @@ def installed(tmp_path_factory):
 
 
 class Site:
-    """A Django project in a directory, with one of the Djangos and the package as it is installed."""
+    """A Django project in a directory, with one of the Djangos and the package as installed."""
 
     def __init__(self, django, installed, directory):
         self.python, path = SITES[django]

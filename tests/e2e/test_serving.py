@@ -5,7 +5,6 @@ import threading
 import time
 import zlib
 
-import httpx
 import pytest
 from conftest import ORIGIN_TIMEOUT_SECONDS, SEEN_SECONDS
 from origin import Reply, hang, page

@@ -60,7 +60,7 @@ class Page:
         self.shared = []
 
     def answer(self, get):
-        """Status, body, and whether everyone may have it, for a request whose fields `get` tells."""
+        """Status, body, and whether everyone may have it, for a request with these fields."""
         if self.key and get("x-api-key") != "k":
             return self.key, f"{self.path} no key", False
         everyone = self.storable and not self.key

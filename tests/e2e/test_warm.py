@@ -176,8 +176,9 @@ def test_pages_go_to_their_new_shards_when_their_number_changes_and_back(
 def urlset(locations):
     """A sitemap."""
     entries = "".join(f"<url><loc>{location}</loc></url>" for location in locations)
-    head = '<?xml version="1.0" encoding="UTF-8"?>\n<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">'
-    return f"{head}{entries}</urlset>\n".encode()
+    name = "http://www.sitemaps.org/schemas/sitemap/0.9"
+    head = '<?xml version="1.0" encoding="UTF-8"?>'
+    return f'{head}\n<urlset xmlns="{name}">{entries}</urlset>\n'.encode()
 
 
 def xml(body):

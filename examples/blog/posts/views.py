@@ -24,7 +24,7 @@ def _page(request, posts):
 
 
 def _visible(request, posts, slug):
-    """The post of an address; a draft exists for staff only, and only there it is asked who reads."""
+    """The post of an address; a draft exists for staff only, and only there is who reads asked."""
     found = posts.published().filter(slug=slug).first()
     return found or get_object_or_404(posts.visible_to(request.user), slug=slug)
 

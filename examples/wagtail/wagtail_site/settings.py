@@ -1,4 +1,4 @@
-"""Settings of the Wagtail example: what `wagtail start` writes, cut to what it takes, and the edge."""
+"""Settings of the Wagtail example: what `wagtail start` writes, cut to what it takes; the edge."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Packages that make whole sites of pages: what editors change is on the pages, and in their menus."""
+"""Packages that make whole sites of pages: what editors change is on pages and in their menus."""
 
 import re
 

@@ -21,7 +21,8 @@ OPENINGS = [
 ]
 SUBJECTS = ["stale pages", "slow queries", "lost packets", "template tags", "cold starts"]
 PARAGRAPHS = [
-    "It began with a graph that went the wrong way. The pages were fast for everyone but the people "
+    "It began with a graph that went the wrong way. The pages were fast for everyone but the "
+    "people "
     "who mattered, and the logs agreed with everybody at once.",
     "The first fix made the numbers better and the site worse: what had been slow was now fast and "
     "wrong. A reader can forgive the first, never the second.",
