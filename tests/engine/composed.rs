@@ -115,6 +115,38 @@ fn four_places_are_filled_at_once_and_a_place_s_own_come_before_those_behind_it(
     assert!(pieces.iter().any(|(at, text)| text == "x" && *at < 100), "{pieces:?}");
 }
 
+/// Places that wait for one and the same request begin at once, and are one of the four.
+#[test]
+fn places_of_one_request_come_first_and_count_as_one() {
+    let world = World::new(&Config::default());
+    let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
+    let counted = Rc::new(Seen::default());
+    let mut parts: Parts =
+        (0..6).map(|_| place(&node, &counted, ("other", 100), || vec![text("o")])).collect();
+    for name in ["a", "b", "c"] {
+        let Part::Place(task) = place(&node, &seen, (name, 300), move || vec![text(name)]) else {
+            panic!("it is one")
+        };
+        parts.push(Part::Own(task));
+    }
+    let began = world.now();
+    let mut body = Composed::new(source(vec![Ok(parts)]));
+    let clock = Rc::clone(&world);
+    world.run(async move {
+        body.begin().await;
+        assert_eq!((seen.now.get(), counted.now.get()), (3, 3));
+        // What is waited for before the head goes out keeps nothing from going on.
+        let waited = body.meanwhile(node.sleep(Millis(250))).await;
+        assert_eq!((waited, counted.now.get()), ((), 0));
+        let mut all = String::new();
+        while let Some(piece) = body.next().await.expect("a body") {
+            all.push_str(std::str::from_utf8(&piece).expect("a text"));
+        }
+        assert_eq!(all, "ooooooabc");
+        assert!(clock.now().since(began).0 < 350);
+    });
+}
+
 #[test]
 fn what_breaks_the_source_is_told_behind_what_came_before() {
     let world = World::new(&Config::default());

@@ -25,6 +25,8 @@ pub(crate) enum Bit {
     Nonce,
     /// A personal part, by its number, with its fallback.
     Personal(usize, Vec<Bit>),
+    /// A shared part, by its number, with its fallback.
+    Shared(usize, Vec<Bit>),
 }
 
 /// What can be changed of the origin's answers.
@@ -44,6 +46,16 @@ pub(crate) struct Origin {
 /// The visitor's own part, as it stands for who has this session.
 pub(crate) fn part(name: &str, session: &str) -> String {
     format!("<b>{name} of {session} ÿ</b>")
+}
+
+/// The part that is the same for everybody.
+pub(crate) fn shared_part(part: usize) -> String {
+    format!("<i>shared {part} é</i>")
+}
+
+/// Its address.
+pub(crate) fn address(part: usize) -> String {
+    format!("/_edge_isr/f/{part}")
 }
 
 pub(crate) fn text(text: &str) -> Bit {
@@ -102,6 +114,9 @@ impl Origin {
         if reached.target.starts_with("/_edge_isr/personal") {
             return Ok(personal(reached));
         }
+        if let Some(part) = reached.target.strip_prefix("/_edge_isr/f/") {
+            return Ok(shared(part));
+        }
         let asked = reached.fields.get("x-edge-isr-compose") == Some("v=1");
         if asked && !reached.fields.has("cookie") {
             return Ok(self.shell());
@@ -122,13 +137,14 @@ impl Origin {
             Bit::Text(text) => text.clone(),
             Bit::Token(_) => OWN_TOKEN.to_owned(),
             Bit::Nonce => OWN_NONCE.to_owned(),
-            Bit::Personal(..) => String::new(),
+            Bit::Personal(..) | Bit::Shared(..) => String::new(),
         };
         let page = self.page.borrow();
         page.iter()
             .map(|bit| match (bit, &session) {
                 (Bit::Personal(number, _), Some(session)) => part(&name(*number), session),
                 (Bit::Personal(_, fallback), None) => fallback.iter().map(one).collect(),
+                (Bit::Shared(number, _), _) => shared_part(*number),
                 (bit, _) => one(bit),
             })
             .collect()
@@ -137,10 +153,11 @@ impl Origin {
     fn shell(&self) -> Script {
         self.renders.set(self.renders.get() + 1);
         let marker = format!("eIsR{:039}", self.renders.get());
-        let (mut body, mut parts) = (String::new(), 0);
+        let (mut body, mut parts) = (String::new(), Parts::default());
         for bit in &*self.page.borrow() {
             write(bit, &marker, &mut body, &mut parts);
         }
+        let Parts { personal: parts, shared } = parts;
         let mut more = self.more.borrow().clone();
         if body.contains(&format!("{marker}t")) {
             more += ", csrf=(\"csrftoken\" \"Path=/; SameSite=Lax\")";
@@ -152,6 +169,11 @@ impl Origin {
             let names: Vec<String> = (0..parts).map(|part| format!("\"{}\"", name(part))).collect();
             let names = names.join(" ");
             more += &format!(", cookies=(\"sessionid\" \"messages\"), personal=({names})");
+        }
+        if shared > 0 {
+            let all: Vec<String> =
+                (0..shared).map(|part| format!("\"{}\"", address(part))).collect();
+            more += &format!(", shared=({})", all.join(" "));
         }
         let (places, length) = (body.matches(&marker).count(), body.len());
         let audience = self.audience.get();
@@ -178,20 +200,42 @@ pub(crate) fn name(part: usize) -> String {
     format!("part.{part}")
 }
 
-fn write(bit: &Bit, marker: &str, body: &mut String, parts: &mut usize) {
+/// How many parts a page has.
+#[derive(Default)]
+struct Parts {
+    personal: usize,
+    shared: usize,
+}
+
+fn write(bit: &Bit, marker: &str, body: &mut String, parts: &mut Parts) {
     match bit {
         Bit::Text(text) => body.push_str(text),
         Bit::Token(number) => body.push_str(&format!("{marker}t{number:02}")),
         Bit::Nonce => body.push_str(&format!("{marker}n00")),
-        Bit::Personal(number, fallback) => {
-            *parts = (*parts).max(number + 1);
-            body.push_str(&format!("{marker}p{number:02}"));
+        Bit::Personal(number, fallback) | Bit::Shared(number, fallback) => {
+            let (letter, most) = match bit {
+                Bit::Shared(..) => ('s', &mut parts.shared),
+                _ => ('p', &mut parts.personal),
+            };
+            *most = (*most).max(number + 1);
+            body.push_str(&format!("{marker}{letter}{number:02}"));
             for bit in fallback {
                 write(bit, marker, body, parts);
             }
             body.push_str(&format!("{marker}e{number:02}"));
         }
     }
+}
+
+/// A shared part, as a page of its own.
+fn shared(part: &str) -> Script {
+    let Ok(number) = part.parse() else { return Script::new(404, &[], "not here") };
+    let fields = [
+        ("cdn-cache-control", "max-age=600"),
+        ("content-type", "text/html; charset=utf-8"),
+        ("x-edge-isr-tags", "menu"),
+    ];
+    Script::new(200, &fields, &shared_part(number))
 }
 
 /// Every part that is asked for, as it stands for the session.

@@ -641,6 +641,8 @@ fn bit() -> impl Strategy<Value = Bit> {
         5 => leaf(),
         1 => (0usize..2, prop::collection::vec(leaf(), 0..3))
             .prop_map(|(part, fallback)| Bit::Personal(part, fallback)),
+        1 => (0usize..2, prop::collection::vec(leaf(), 0..3))
+            .prop_map(|(part, fallback)| Bit::Shared(part, fallback)),
     ]
 }
 
@@ -661,6 +663,8 @@ proptest! {
         let mut bits = bits;
         bits.push(Bit::Personal(0, vec![text("none")]));
         bits.push(Bit::Personal(1, vec![text("none")]));
+        bits.push(Bit::Shared(0, vec![text("old")]));
+        bits.push(Bit::Shared(1, Vec::new()));
         origin.shows(bits);
         origin.changed(|reached, script| script.delay = reached.target.len() as u64 % 7);
         let isolate = origin.isolate("ams");

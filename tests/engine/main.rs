@@ -12,6 +12,7 @@ mod composed;
 mod composed_attacks;
 mod composed_origin;
 mod composed_pages;
+mod composed_shared;
 mod control;
 mod costs;
 mod error_page;

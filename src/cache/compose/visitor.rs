@@ -26,8 +26,6 @@ pub enum NotComposed {
     CookieScope,
     /// The site's own checks have the last word, and could not be asked.
     Gate,
-    /// It has shared parts.
-    Shared,
     /// No random bytes.
     Random,
 }
@@ -41,7 +39,6 @@ impl NotComposed {
             Self::Unreadable => "compose-unreadable",
             Self::CookieScope => "compose-cookie-scope",
             Self::Gate => "compose-gate",
-            Self::Shared => "compose-shared",
             Self::Random => "compose-random",
         }
     }

@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, Stream, StreamExt as _};
@@ -30,6 +30,9 @@ pub enum Node<P: Platform> {
     Ready(P::Chunk),
     /// A place, with what fills it. It does not begin before it has its turn.
     Place(Task<P>),
+    /// A place that one request fills for several: it begins at once, and they are one of those
+    /// that are under way.
+    Own(Task<P>),
 }
 
 /// What is next in the body.
@@ -52,6 +55,8 @@ pub struct Composed<P: Platform> {
     places: u64,
     waiting: VecDeque<Numbered<P>>,
     running: FuturesUnordered<Numbered<P>>,
+    /// What waits for the one request of several places.
+    own: FuturesUnordered<Numbered<P>>,
 }
 
 impl<P: Platform> Composed<P> {
@@ -66,6 +71,7 @@ impl<P: Platform> Composed<P> {
             places: 0,
             waiting: VecDeque::new(),
             running: FuturesUnordered::new(),
+            own: FuturesUnordered::new(),
         }
     }
 
@@ -76,6 +82,16 @@ impl<P: Platform> Composed<P> {
             Poll::Ready(())
         })
         .await;
+    }
+
+    /// What a task comes to that is waited for before anything is sent. The body goes on meanwhile.
+    pub async fn meanwhile<T>(&mut self, task: impl Future<Output = T>) -> T {
+        let mut task = pin!(task);
+        poll_fn(|context| {
+            self.advance(context);
+            task.as_mut().poll(context)
+        })
+        .await
     }
 
     /// The next piece; none at the end.
@@ -129,7 +145,11 @@ impl<P: Platform> Composed<P> {
     /// Begins what has its turn, and puts what is done in its place.
     fn run(&mut self, context: &mut Context<'_>) {
         loop {
-            while self.running.len() < AT_ONCE
+            while let Poll::Ready(Some((place, nodes))) = self.own.poll_next_unpin(context) {
+                self.fill(place, nodes);
+            }
+            let most = AT_ONCE - usize::from(!self.own.is_empty());
+            while self.running.len() < most
                 && let Some(task) = self.waiting.pop_front()
             {
                 self.running.push(task);
@@ -153,6 +173,11 @@ impl<P: Platform> Composed<P> {
         self.waiting = tasks;
     }
 
+    const fn number(&mut self) -> u64 {
+        self.places += 1;
+        self.places
+    }
+
     /// Numbers the places.
     fn take(&mut self, nodes: Vec<Node<P>>) -> (Vec<Next<P>>, VecDeque<Numbered<P>>) {
         let mut tasks: VecDeque<Numbered<P>> = VecDeque::new();
@@ -165,9 +190,13 @@ impl<P: Platform> Composed<P> {
                     taken.push(Next::Ready(chunk));
                 }
                 Node::Place(task) => {
-                    self.places += 1;
-                    let place = self.places;
+                    let place = self.number();
                     tasks.push_back(Box::pin(async move { (place, task.await) }));
+                    taken.push(Next::Place(place));
+                }
+                Node::Own(task) => {
+                    let place = self.number();
+                    self.own.push(Box::pin(async move { (place, task.await) }));
                     taken.push(Next::Place(place));
                 }
             }

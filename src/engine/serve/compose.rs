@@ -6,7 +6,8 @@
 use std::rc::Rc;
 
 use crate::cache::admission::Admitted;
-use crate::cache::compose::field::Audience;
+use crate::cache::compose::field::{Audience, ComposeField};
+use crate::cache::compose::personal::PersonalError;
 use crate::cache::compose::pieces::{Leaf, Piece};
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::compose::visitor::{Minted, NotComposed, Visitor, fields_of_head};
@@ -21,6 +22,7 @@ use crate::engine::port::Platform;
 use crate::engine::serve::course::Course;
 use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
 use crate::engine::serve::response::{Answer, Body, LARGE_BODY, Shell};
+use crate::engine::serve::shared::SharedParts;
 use crate::engine::serve::whole::Whole;
 use crate::http::Fields;
 
@@ -67,6 +69,13 @@ impl<P: Platform> Server<P> {
         }
     }
 
+    /// What a page gets of an answer that may be a shell: none is a fragment, which could have
+    /// itself in it.
+    pub(super) fn not_composed(answer: Answer<P>) -> Answer<P> {
+        let Answer { body: Body::Shell(_), cache_status, .. } = answer else { return answer };
+        Answer { composed: true, ..Answer::raw_shell(cache_status) }
+    }
+
     /// What a course comes to where what is stored is a shell, as far as it is known before
     /// anything is asked.
     pub(crate) fn course_of_shell(
@@ -95,9 +104,6 @@ impl<P: Platform> Server<P> {
         let field = &places.field;
         let visitor = Visitor { request: &incoming.head, known: admitted.known };
         visitor.may_have(field)?;
-        if !field.shared.is_empty() {
-            return Err(NotComposed::Shared);
-        }
         let own = visitor.has_parts(field);
         // The checks' answer comes with the parts, which a HEAD does not ask for.
         if admitted.head_only && own && field.gate {
@@ -125,37 +131,61 @@ impl<P: Platform> Server<P> {
         let minted = minted.ok_or(NotComposed::Random)?;
         let fields = minted.fields(stored, field, route, own);
         let fields = fields.ok_or(NotComposed::Unreadable)?;
+        let url = admitted.page.url();
         let mut filling = Filling { context: &self.context, page, minted };
-        if !own {
-            return filling.whole(&places.pieces, fields, None).ok_or(NotComposed::Random);
+        let waits = own && visitor.waits(field);
+        let own = if own {
+            let (target, asked) = (admitted.page.path_and_query(), (&places, &filling.minted));
+            let page = (url.clone(), target.as_str());
+            let asked = PersonalRequest::new(&self.context, incoming, page, asked, !waits);
+            Some(Once::new(asked.ok_or(NotComposed::Unreadable)?.send()))
+        } else {
+            None
+        };
+        if field.shared.is_empty() && (waits || own.is_none()) {
+            let (fields, detail, own) = match own {
+                Some(own) => settled(field, fields, own.wait().await)?,
+                None => (fields, None, None),
+            };
+            let own = own.as_deref().and_then(|own| own.as_ref().ok());
+            let made = filling.whole(&places.pieces, fields, own).ok_or(NotComposed::Random)?;
+            return Ok(Made { detail, ..made });
         }
-        let late = !visitor.waits(field);
-        let (url, target) = (admitted.page.url(), admitted.page.path_and_query());
-        let asked = (&places, &filling.minted);
-        let asked = PersonalRequest::new(&self.context, incoming, (url, &target), asked, late);
-        let asked = asked.ok_or(NotComposed::Unreadable)?;
-        if late {
-            return filling
-                .streamed(&places.pieces, fields, asked)
-                .await
-                .ok_or(NotComposed::Random);
-        }
-        match asked.send().await {
-            Ok(own) => {
-                let mut fields = fields;
-                for line in &own.cookies {
-                    fields.append("set-cookie", line.as_str());
-                }
-                filling.whole(&places.pieces, fields, Some(&own)).ok_or(NotComposed::Random)
-            }
-            Err(_) if field.gate => Err(NotComposed::Gate),
-            Err(_) => {
-                let made = filling.whole(&places.pieces, fields, None);
-                let made = made.ok_or(NotComposed::Random)?;
-                Ok(Made { detail: Some("fragment-failed"), ..made })
-            }
-        }
+        let shared = SharedParts::new(self, request, &places, url, &fields);
+        let body = filling.streamed(&places.pieces, own.as_ref(), &shared);
+        let mut body = body.ok_or(NotComposed::Random)?;
+        body.begin().await;
+        let (fields, detail, _) = match own.filter(|_| waits) {
+            Some(own) => settled(field, fields, body.meanwhile(own.wait()).await)?,
+            None => (fields, None, None),
+        };
+        let detail = detail.or_else(|| shared.failed().then_some(FAILED));
+        Ok(Made { fields, body: Body::Composed(body), detail })
     }
+}
+
+/// What Cache-Status says where a part is known to have failed before the head is sent.
+const FAILED: &str = "fragment-failed";
+
+type Settled = (Fields, Option<&'static str>, Option<Rc<Result<OwnParts, PersonalError>>>);
+
+/// What a visitor's own parts come to where the head waits for them.
+fn settled(
+    field: &ComposeField,
+    mut fields: Fields,
+    own: Rc<Result<OwnParts, PersonalError>>,
+) -> Result<Settled, NotComposed> {
+    let detail = match own.as_ref() {
+        Ok(own) => {
+            for line in &own.cookies {
+                fields.append("set-cookie", line.as_str());
+            }
+            None
+        }
+        Err(_) if field.gate => return Err(NotComposed::Gate),
+        Err(_) => Some(FAILED),
+    };
+    Ok((fields, detail, Some(own)))
 }
 
 /// How the origin answers where a page is not composed.
@@ -210,36 +240,41 @@ impl<P: Platform> Filling<'_, P> {
         Some(Made { fields, body, detail: None })
     }
 
-    /// The page as it is sent: up to the first part at once, while the parts are asked for.
-    async fn streamed(
+    /// The page as it is sent: up to the first part at once, while parts are asked for.
+    fn streamed(
         &mut self,
         pieces: &[Piece],
-        fields: Fields,
-        asked: PersonalRequest<P>,
-    ) -> Option<Made<P>> {
-        let once = Once::new(asked.send());
+        own: Option<&Rc<Once<Result<OwnParts, PersonalError>>>>,
+        shared: &SharedParts<P>,
+    ) -> Option<Composed<P>> {
         let mut nodes = Vec::with_capacity(pieces.len());
         for piece in pieces {
             nodes.push(match piece {
                 Piece::Leaf(leaf) => Node::Ready(self.leaf(leaf)?),
-                Piece::Shared { fallback, .. } => Node::Ready(self.leaves(fallback)?),
-                Piece::Personal { part, fallback } => {
-                    let (once, part) = (Rc::clone(&once), *part);
-                    let fallback = self.leaves(fallback)?;
+                Piece::Shared { part, fallback } => {
+                    let (once, fallback) = (shared.of(*part), self.leaves(fallback)?);
                     Node::Place(Box::pin(async move {
-                        let own = once.wait().await;
-                        let text = own.as_ref().as_ref().ok().and_then(|own| own.of(part));
-                        vec![Node::Ready(match text {
-                            Some(text) => P::chunk(text.as_bytes()),
-                            None => fallback,
-                        })]
+                        let made = once.wait().await;
+                        vec![Node::Ready(made.as_ref().clone().unwrap_or(fallback))]
                     }))
+                }
+                Piece::Personal { part, fallback } => {
+                    let (part, fallback) = (*part, self.leaves(fallback)?);
+                    match own.map(Rc::clone) {
+                        None => Node::Ready(fallback),
+                        Some(once) => Node::Own(Box::pin(async move {
+                            let own = once.wait().await;
+                            let text = own.as_ref().as_ref().ok().and_then(|own| own.of(part));
+                            vec![Node::Ready(match text {
+                                Some(text) => P::chunk(text.as_bytes()),
+                                None => fallback,
+                            })]
+                        })),
+                    }
                 }
             });
         }
-        let mut body = Composed::new(Box::pin(futures_util::stream::iter([Ok(nodes)])));
-        body.begin().await;
-        Some(Made { fields, body: Body::Composed(body), detail: None })
+        Some(Composed::new(Box::pin(futures_util::stream::iter([Ok(nodes)]))))
     }
 
     fn leaves(&mut self, leaves: &[Leaf]) -> Option<P::Chunk> {

@@ -12,6 +12,7 @@ use crate::engine::context::Incoming;
 use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
+use crate::engine::serve::Wants;
 use crate::engine::serve::response::Body;
 use crate::http::list::{split, trim, unquote};
 use crate::http::{Fields, RequestHead};
@@ -47,6 +48,10 @@ pub(super) enum FragmentError {
     /// It is a composed page: what is made in it has no cookie and no policy here, and would be
     /// kept with the page around it.
     Composed,
+    /// It is not the same for all who ask: it is private, sets a cookie, or has no lifetime.
+    Private,
+    /// It has parts of its own, where none may have any.
+    Nested,
 }
 
 impl FragmentError {
@@ -65,6 +70,8 @@ impl FragmentError {
             Self::Charset => "fragment-charset",
             Self::Coding => "fragment-coding",
             Self::Composed => "fragment-composed",
+            Self::Private => "fragment-private",
+            Self::Nested => "fragment-nested",
         }
     }
 }
@@ -75,6 +82,8 @@ pub(super) struct Fragment<P: Platform> {
     pub(super) body: P::Chunk,
     /// They have Edge Side Includes of their own.
     pub(super) esi: bool,
+    /// It is stored, or comes of a fetch that all share who ask for it.
+    pub(super) shared: bool,
 }
 
 /// What a fragment is asked with beside what its own route has in the key: never a cookie, never
@@ -127,15 +136,15 @@ impl<P: Platform> Server<P> {
         charset: Option<&str>,
     ) -> Result<Fragment<P>, FragmentError> {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        let answer = self.answer(incoming).await;
+        let answer = self.answer(incoming, Wants::Fragment).await;
         let mut reading =
             Reading { platform: Rc::clone(&self.context.platform), body: answer.body };
+        if answer.composed {
+            return Err(FragmentError::Composed);
+        }
         // A redirect leads a visitor somewhere else, and has no place in a page.
         if !matches!(answer.status, 200..=205 | 207..=299) {
             return Err(FragmentError::Status);
-        }
-        if answer.composed {
-            return Err(FragmentError::Composed);
         }
         check(&answer.fields, charset)?;
         let too_large = |length: usize| length > MAX_FRAGMENT_BYTES;
@@ -157,7 +166,8 @@ impl<P: Platform> Server<P> {
             [one] => one.clone(),
             several => P::concat(several),
         };
-        Ok(Fragment { body, esi: answer.esi })
+        let shared = answer.shared && !answer.fields.has("set-cookie");
+        Ok(Fragment { body, esi: answer.esi, shared })
     }
 }
 

@@ -12,6 +12,7 @@ mod pass;
 mod personal;
 mod ranges;
 pub mod response;
+mod shared;
 pub(crate) mod whole;
 
 use std::rc::Rc;
@@ -27,18 +28,27 @@ use crate::engine::serve::lookup::Look;
 use crate::engine::serve::response::{Answer, Asked, Body};
 use crate::http::cache_status::{CacheStatus, Forward};
 
+/// What an answer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wants {
+    /// A visitor.
+    Page,
+    /// A page, of which it becomes a part.
+    Fragment,
+}
+
 impl<P: Platform> Server<P> {
     /// Answers a visitor.
     pub async fn serve(&self, incoming: Incoming<P>) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
-        let answer = self.answer(incoming).await;
+        let answer = self.answer(incoming, Wants::Page).await;
         if answer.esi { self.include(&head, answer).await } else { answer }
     }
 
     /// The answer, as it is before anything is included.
-    async fn answer(&self, incoming: Incoming<P>) -> Answer<P> {
+    async fn answer(&self, incoming: Incoming<P>, wants: Wants) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
-        let (answer, rule) = self.decide(incoming).await;
+        let (answer, rule) = self.decide(incoming, wants).await;
         let answer = answer.for_people(&head, &self.context.config().error_page);
         self.count_answer(&answer, rule);
         if let Body::Fill(reader) = &answer.body {
@@ -48,7 +58,7 @@ impl<P: Platform> Server<P> {
     }
 
     /// The answer, and the place of the rule that it came under.
-    async fn decide(&self, incoming: Incoming<P>) -> (Answer<P>, Option<usize>) {
+    async fn decide(&self, incoming: Incoming<P>, wants: Wants) -> (Answer<P>, Option<usize>) {
         let request = Rc::clone(&incoming.head);
         let config = self.context.config();
         match admit(&request, config) {
@@ -60,7 +70,10 @@ impl<P: Platform> Server<P> {
             Admission::Serve(admitted) if admitted.route.compose => {
                 let asked = incoming.share();
                 let answer = self.look_up(incoming, &admitted).await;
-                let answer = self.composed(asked, &admitted, answer).await;
+                let answer = match wants {
+                    Wants::Page => self.composed(asked, &admitted, answer).await,
+                    Wants::Fragment => Self::not_composed(answer),
+                };
                 (answer, Some(config.place_of(&admitted.route)))
             }
             Admission::Serve(admitted) => {
