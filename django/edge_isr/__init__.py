@@ -6,6 +6,7 @@ or by themselves), and changed data is told to the edge once its transaction has
 
 from .batching import batch, silence
 from .compose.personal import personal
+from .compose.shared import shared
 from .context import add_tags
 from .decorators import isr
 from .fragments import isr_fragment
@@ -46,6 +47,7 @@ __all__ = [
     "revalidate_by_prefixes",
     "revalidate_by_tags",
     "revalidate_by_urls",
+    "shared",
     "silence",
     "surrogate_from_model",
     "surrogate_from_path",

@@ -20,7 +20,7 @@ from django.utils.cache import patch_vary_headers
 
 from . import hints
 from . import policy as rules
-from .compose import edge, personal, shell
+from .compose import edge, personal, shared, shell
 from .compose.composition import Composition, ensure_csrf_cookie
 from .compose.problems import NotComposedError
 from .conf import Rule, Settings, get_settings, is_dormant
@@ -115,6 +115,9 @@ def _rule_for(request: HttpRequest, page: PageContext, settings: Settings) -> Ru
         edge.strip_conditions(request)
         request.urlconf = personal.URLCONF
         return None
+    if shared.is_asked_for(request):
+        request.urlconf = personal.URLCONF
+        return None
     if edge.asks_for_shell(request, settings):
         edge.strip_conditions(request)
         page.composition = Composition(request)
@@ -161,6 +164,8 @@ def finish(
     excluded = rule is not None and rule.policy is None
     policy = None if excluded else page.policy
     if policy is None:
+        if page.composition is not None:
+            shell.without_places(response, page)
         # A 304 says nothing of the stored page but that it is still good.
         if page.has_personal_parts:
             rules.make_personal(response)
@@ -174,7 +179,7 @@ def finish(
     if why is not None:
         if made is not None:
             shell.give_back(request, response, made.cookie)
-            shell.without_places(response)
+            shell.without_places(response, page)
         (rules.make_personal if page.has_personal_parts else rules.make_private)(response)
         return _refused(response, why, page.not_composed)
     # For a site's tests: `testing.assert_cached`.
@@ -207,7 +212,7 @@ def _shell(
     if not policy.compose:
         return None
     if page.composition is None or response.status_code != 200:
-        shell.without_places(response)
+        shell.without_places(response, page)
         return None
     try:
         made = shell.shell_of(request, response, page.composition, policy, settings)
@@ -215,7 +220,7 @@ def _shell(
         page.not_composed = f"not-composed: {error.problem.value}"
         page.problem = error.problem
         logger.warning("%s is %s", request.path, page.not_composed)
-        shell.without_places(response)
+        shell.without_places(response, page)
         return None
     shell.take(request, response)
     return made

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from django.conf import settings as django_settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from .compose import shared
 from .conf import Settings
 from .policy import Policy
 
@@ -154,5 +155,7 @@ def problems_at(health: Mapping[str, Any], settings: Settings) -> list[str]:
     if not isinstance(rules, list):
         missing = "the worker does not tell its rules: compare them with edge_isr_routes by hand"
         return [missing] if views else []
+    if any(view.policy.compose for view in views) and shared.is_any():
+        views.append(CachedView(f"{shared.PREFIX}*", Policy()))
     hosts = [host for url in settings.site_urls if (host := urlsplit(url).hostname)]
     return [problem for view in views for problem in view.problems(rules, hosts)]

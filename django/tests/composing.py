@@ -53,19 +53,23 @@ def token_of(secret, mask=MASK):
         return csrf._mask_cipher_secret(secret)
 
 
-def fill(response, secret="s" * 32, nonce="N" * 32, parts=None):
-    """The page that the edge makes of a shell: places filled, or left to their fallback."""
+def fill(response, secret="s" * 32, nonce="N" * 32, parts=None, shared=None):
+    """The page that the edge makes of a shell: places filled, or left to their fallback. Shared
+    parts are what a function says of their addresses."""
     said = members(response)
     marker, body = said["marker"], response.content.decode()
     assert response["Cache-Control"] == "private, no-store"
     assert len(response.content) == said["length"] == int(response["Content-Length"])
     assert body.count(marker) == said["places"]
     assert not response.cookies
-    whole = re.compile(re.escape(marker) + r"p(\d\d)(.*?)" + re.escape(marker) + r"e\1", re.S)
+    whole = re.compile(re.escape(marker) + r"([ps])(\d\d)(.*?)" + re.escape(marker) + r"e\2", re.S)
 
     def part(found):
-        made = (parts or {}).get(said["personal"][int(found[1])])
-        return _minted(found[2], marker, secret, nonce) if made is None else made
+        if found[1] == "s":
+            made = shared(said["shared"][int(found[2])]) if shared else None
+        else:
+            made = (parts or {}).get(said["personal"][int(found[2])])
+        return _minted(found[3], marker, secret, nonce) if made is None else made
 
     # Parts are leaves: they are put in when everything else has been looked through.
     pieces, at = [], 0
@@ -90,6 +94,17 @@ def ask_parts(client, names, page="/page/", **more):
     return client.get(
         f"/_edge_isr/personal?{query}", HTTP_X_EDGE_ISR_PERSONAL=field.dictionary(said)
     )
+
+
+def ask_shared(address):
+    """What the edge gets of a shared part, and that everyone may have it; None if it failed."""
+    answer = Client(raise_request_exception=False).get(address, **EDGE)
+    if answer.status_code != 200:
+        assert not is_public(answer)
+        return None
+    assert is_public(answer) and not answer.cookies and field.ASKS not in answer
+    assert "Cookie" not in answer.get("Vary", "")
+    return answer.content.decode()
 
 
 FORM = '<form method="post">{% csrf_token %}<button>Go</button></form>'

@@ -2,11 +2,13 @@
 
 import json
 import random
+import re
 from unittest import mock
 
 import pytest
-from composing import EDGE, ask_parts, fill, members
+from composing import EDGE, ask_parts, ask_shared, fill, members
 from django import VERSION
+from django.contrib.auth.models import User
 from django.http import HttpResponse
 from django.template import engines
 from django.test import Client
@@ -56,6 +58,13 @@ def generated(dice, depth=0, within=False):
         elif kind < 0.5 and depth < 3:
             inner = generated(dice, depth + 1, within)
             pieces.append(dice.choice(AROUND).replace("[]", inner))
+        elif kind < 0.56 and not within:
+            name = dice.choice(["footer", "listed", "broken"])
+            more = {"footer": "", "listed": dice.choice([" 1", " text", " 'é<' True"])}.get(
+                name, ""
+            )
+            inner = generated(dice, depth + 1, True) if dice.random() < 0.5 else ""
+            pieces.append(f"{{% shared '{name}'{more} %}}{inner}{{% endshared %}}")
         elif kind < 0.65 and not within:
             name = dice.choice(["menu", "form", "failing", "odd"])
             inner = generated(dice, depth + 1, True) if dice.random() < 0.7 else ""
@@ -87,6 +96,18 @@ def client(site, settings, ada):
     def failing(request):
         raise RuntimeError
 
+    @edge_isr.shared("footer", tags="footer")
+    def footer():
+        return engines["django"].from_string("<p>é {{ user }}{% now 'Y' %}</p>").render({})
+
+    @edge_isr.shared("listed")
+    def listed(first, second=None):
+        return f"<{first!r} é😀 {second!r} {User.objects.count()}>"
+
+    @edge_isr.shared("broken")
+    def broken():
+        raise RuntimeError
+
     @isr(compose=True)
     def view(request, pk):
         page = engines["django"].from_string("{% load edge_isr %}" + view.source)
@@ -95,6 +116,12 @@ def client(site, settings, ada):
     client = site(view)
     client.view = view
     return client
+
+
+def without_tokens(response):
+    """A page without the tokens and the nonces that are made anew for each."""
+    assert b"eIsR" + b"x" * 3 not in response.content.replace(b"eIsR" + b"x" * 39, b"")
+    return re.sub(rb"[A-Za-z0-9]{64,}|nonce=\"?[A-Za-z0-9_+/=-]+", b"", response.content)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -111,6 +138,8 @@ def test_every_page(client, ada, seed, caplog):
         said = members(shell)
         if said is None:
             assert shell.wsgi_request.edge_isr.problem is Problem.NOT_IN_HTML
+            # What is not composed is the page of nobody in particular.
+            assert without_tokens(shell) == without_tokens(Client().get(address))
             continue
         composed += 1
         names = said.get("personal", [])
@@ -126,7 +155,7 @@ def test_every_page(client, ada, seed, caplog):
             nobody = Client().get(address, HTTP_COOKIE=cookie).content.decode()
             answer = ask_parts(reader, names, page=address, nonce=NONCE)
         parts = json.loads(answer.content)["parts"]
-        assert fill(shell, SECRET, NONCE, parts) == own, client.view.source
-        assert fill(shell, SECRET, NONCE) == nobody, client.view.source
+        assert fill(shell, SECRET, NONCE, parts, ask_shared) == own, client.view.source
+        assert fill(shell, SECRET, NONCE, {}, ask_shared) == nobody, client.view.source
         assert "ada.lovelace" not in shell.content.decode()
     assert composed > PAGES / 5 * 0.8

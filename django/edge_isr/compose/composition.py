@@ -47,6 +47,7 @@ class Composition:
         self._unprinted = 0
         # Names of personal parts, and addresses of shared ones, with their numbers.
         self.personal: dict[str, int] = {}
+        self.shared: dict[str, int] = {}
         self.languages: set[str | None] = set()
         # Whether the middlewares have let the request through to its view.
         self.began = False
@@ -89,6 +90,12 @@ class Composition:
         self.languages.add(get_language())
         self.keep_out()
         return f"{self.marker}p{number:02}{fallback}{self.marker}e{number:02}"
+
+    def shared_place(self, address: str, fallback: str) -> str:
+        """A shared part's place, with what stands there if it fails."""
+        number = self.shared.setdefault(address, len(self.shared))
+        self.keep_out()
+        return f"{self.marker}s{number:02}{fallback}{self.marker}e{number:02}"
 
     @property
     def nonce(self) -> str:

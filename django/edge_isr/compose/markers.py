@@ -78,6 +78,21 @@ def without_places(body: bytes) -> bytes:
     return b"".join([*parts, body[end:]]) if found else body
 
 
+def signature(purpose: str, text: str) -> str:
+    """What only this site can put to a text: letters and digits."""
+    return _mac(_keys()[0], purpose, text, RANDOM_LETTERS)
+
+
+def is_signed(purpose: str, text: str, signed: str) -> bool:
+    """Whether this site has signed it, with its key or one of before."""
+    own = False
+    for key in _keys():
+        own |= hmac.compare_digest(
+            _mac(key, purpose, text, RANDOM_LETTERS).encode(), signed.encode()
+        )
+    return own
+
+
 def new_secret() -> str:
     """A secret for the CSRF tokens of one render."""
     half = CSRF_SECRET_LENGTH // 2

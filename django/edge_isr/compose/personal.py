@@ -133,6 +133,11 @@ def render(request: Any, name: str, fallback: Callable[[], Any]) -> str:
     return str(fallback()) if part is None else part
 
 
+def is_leaf() -> bool:
+    """Whether what is rendered now has no place for parts: a part, or what is kept for all."""
+    return bool(_making.get()) or keeping.get()
+
+
 def _problem(request: Any, name: str) -> str | None:
     if not isinstance(request, HttpRequest):
         return f"the template with the personal part {name} was rendered without its request"

@@ -17,6 +17,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from ..conf import Settings
+from ..context import PageContext, recording
 from ..policy import CONTROL_FIELDS, Policy
 from . import field as fields
 from . import html, markers
@@ -25,6 +26,7 @@ from .edge import is_in_scope
 from .gate import is_gated
 from .personal import MAX_PARTS
 from .problems import NotComposedError, Problem
+from .shared import in_place
 from .tokens import place_tokens
 
 CSP_FIELDS = ("Content-Security-Policy", "Content-Security-Policy-Report-Only")
@@ -68,7 +70,7 @@ def shell_of(
     _check_fields(response, composition)
     if any(text != composition.marker for _, text in markers.genuine_markers(body)):
         raise NotComposedError(Problem.OLD_MARKER)
-    body, personal = _parts(body, composition)
+    body, personal, shared = _parts(body, composition)
     _check_hashes(body, response, composition)
     members = {
         "marker": composition.marker,
@@ -84,6 +86,8 @@ def shell_of(
         members["cookies"] = settings.personal_cookies
     if personal:
         members["personal"] = tuple(personal)
+    if shared:
+        members["shared"] = tuple(shared)
     shell = Shell(body, cookie, members, headers)
     if not _fits(shell, policy):
         raise NotComposedError(Problem.TOO_LONG)
@@ -157,27 +161,34 @@ def _place_nonce(
     return body.replace(nonce.encode(), place.encode()), headers
 
 
-def _parts(body: bytes, composition: Composition) -> tuple[bytes, list[str]]:
-    """The page, and the names of the parts whose places are in it, numbered as they come."""
+def _parts(body: bytes, composition: Composition) -> tuple[bytes, list[str], list[str]]:
+    """The page, and the personal and shared parts whose places are in it, numbered as they come."""
     marker = composition.marker.encode()
-    places = re.compile(re.escape(marker) + rb"(?:([tnpe])([0-9]{2}))?")
-    names = {number: name for name, number in composition.personal.items()}
-    order: dict[int, int] = {}
+    places = re.compile(re.escape(marker) + rb"(?:([tnpse])([0-9]{2}))?")
+    known = {b"p": composition.personal, b"s": composition.shared}
+    names = {
+        (kind, number): name for kind, all_of in known.items() for name, number in all_of.items()
+    }
+    # The new number of each, by its kind and its number so far.
+    order: dict[tuple[bytes, int], int] = {}
     stand: list[int] = []
-    opened: int | None = None
+    opened: tuple[bytes, int] | None = None
+    renumbered, end = [], 0
     for found in places.finditer(body):
         kind, number = found[1], int(found[2] or 0)
-        if kind == b"p" and opened is not None:
+        if kind in known and opened is not None:
             raise NotComposedError(Problem.NESTED)
-        if kind is None or (kind == b"e" and opened != number):
+        if kind is None or (kind == b"e" and (opened is None or opened[1] != number)):
             raise NotComposedError(Problem.DAMAGED)
-        if kind == b"p":
-            if number not in names:
+        if kind in known:
+            opened = (kind, number)
+            if opened not in names:
                 raise NotComposedError(Problem.DAMAGED)
-            order.setdefault(number, len(order))
-            opened = number
-        if kind in (b"p", b"e"):
+            order.setdefault(opened, sum(one == kind for one, _ in order))
+        if opened is not None and kind not in (b"t", b"n"):
             stand.append(found.start())
+            renumbered += [body[end : found.start()], marker, kind, b"%02d" % order[opened]]
+            end = found.end()
         if kind == b"e":
             opened = None
     if opened is not None:
@@ -186,13 +197,9 @@ def _parts(body: bytes, composition: Composition) -> tuple[bytes, list[str]]:
         raise NotComposedError(Problem.TOO_MANY)
     if stand and html.outside_of_html(body, stand):
         raise NotComposedError(Problem.NOT_IN_HTML)
-
-    def renumbered(found: re.Match[bytes]) -> bytes:
-        if found[1] not in (b"p", b"e"):
-            return found[0]
-        return marker + found[1] + b"%02d" % order[int(found[2])]
-
-    return places.sub(renumbered, body), [names[number] for number in order]
+    personal = [names[one] for one in order if one[0] == b"p"]
+    shared = [names[one] for one in order if one[0] == b"s"]
+    return b"".join([*renumbered, body[end:]]), personal, shared
 
 
 def _check_hashes(body: bytes, response: Any, composition: Composition) -> None:
@@ -279,11 +286,16 @@ def put(response: Any, shell: Shell, ttl: int, policy: Policy) -> None:
     response[fields.ASKS] = shell.value(ttl, policy)
 
 
-def without_places(response: Any) -> None:
-    """Of a page that is not composed, nothing looks like a shell."""
+def without_places(response: Any, page: PageContext) -> None:
+    """Of a page that is not composed, nothing looks like a shell: its shared parts stand in it, and
+    what others get instead of the personal ones."""
     if response.streaming:
         return
-    plain = markers.without_places(response.content)
+    plain = response.content
+    if page.composition is not None:
+        with recording(page.recorder, page):
+            plain = in_place(plain, page.composition)
+    plain = markers.without_places(plain)
     if plain != response.content:
         response.content = plain
         if "Content-Length" in response:

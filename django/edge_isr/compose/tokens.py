@@ -56,7 +56,7 @@ def _pieces(text: bytes) -> Iterator[bytes]:
 
 def _of_others(body: bytes, marker: str) -> Iterator[bytes]:
     """Texts that are tokens of this site's, or are named like one."""
-    body = re.sub(re.escape(marker.encode()) + rb"[tnpe][0-9]{2}", b" ", body)
+    body = re.sub(re.escape(marker.encode()) + rb"[tnpse][0-9]{2}", b" ", body)
     for found in _WORD.finditer(body):
         word = found[0].decode()
         if len(word) == CSRF_TOKEN_LENGTH and is_token_of_a_render(word):

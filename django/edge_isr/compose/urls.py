@@ -2,6 +2,9 @@
 
 from django.urls import path
 
-from .personal import PATH, view
+from . import personal, shared
 
-urlpatterns = [path(PATH[1:], view)]
+urlpatterns = [
+    path(personal.PATH[1:], personal.view),
+    path(f"{shared.PREFIX[1:]}<path:address>", shared.view),
+]

@@ -1,5 +1,6 @@
 """`{% edge_fragment %}`: a part of a template, kept until its data changes.
 `{% personal %}`: a part that each visitor has of their own.
+`{% shared %}`: a part that many pages share, kept once at the edge.
 
     {% load edge_isr %}
     {% edge_fragment "sidebar" "promotions" ttl=3600 vary=section.pk %} … {% endedge_fragment %}
@@ -12,6 +13,11 @@ automatic tags, what it loads need not be named.
 
 What `@edge_isr.personal("user_menu")` returns for the visitor; what stands between the tags for
 those of whom nothing is known.
+
+    {% shared "menu" section.pk %}<a href="/map/">All pages</a>{% endshared %}
+
+What `@edge_isr.shared("menu")` returns for these arguments, the same for everybody; what stands
+between the tags if it fails.
 """
 
 from __future__ import annotations
@@ -25,6 +31,7 @@ from django.template.base import FilterExpression, NodeList, Parser, Token, toke
 from django.utils.safestring import SafeString, mark_safe
 
 from ..compose import personal as parts
+from ..compose import shared as shared_parts
 from ..context import add_tags
 from ..fragments import Fragment
 from ..tags import tag
@@ -125,6 +132,42 @@ def personal(parser: Parser, token: Token) -> PersonalNode:
     nodelist = parser.parse(("endpersonal",))
     parser.delete_first_token()
     return PersonalNode(nodelist, parser.compile_filter(bits[0]))
+
+
+class SharedNode(template.Node):
+    """A shared part's place in a template."""
+
+    def __init__(
+        self, nodelist: NodeList, name: FilterExpression, arguments: list[FilterExpression]
+    ) -> None:
+        self.nodelist = nodelist
+        self.name = name
+        self.arguments = arguments
+
+    def render(self, context: template.Context) -> SafeString:
+        """The part, its place, or the fallback."""
+        name = str(self.name.resolve(context))
+        arguments = tuple(_plain(each.resolve(context)) for each in self.arguments)
+        request = _request_of(context)
+        made = shared_parts.render(request, name, arguments, lambda: self.nodelist.render(context))
+        return mark_safe(made)
+
+
+def _plain(value: Any) -> Any:
+    """A text is a text, whether it is marked as safe or not."""
+    return value + "" if type(value) is SafeString else value
+
+
+@register.tag("shared")
+def shared(parser: Parser, token: Token) -> SharedNode:
+    """Parses `{% shared name arguments… %}fallback{% endshared %}`."""
+    bits = token.split_contents()[1:]
+    if not bits:
+        raise template.TemplateSyntaxError("shared needs a name")
+    nodelist = parser.parse(("endshared",))
+    parser.delete_first_token()
+    compiled = [parser.compile_filter(bit) for bit in bits]
+    return SharedNode(nodelist, compiled[0], compiled[1:])
 
 
 @register.simple_tag
