@@ -102,8 +102,11 @@ KINDS = {
 # What is caused once a second, however many ask: an epoch of unsafe requests, a question to a shard
 # or the journal.
 A_SECOND = {"object requests": 2, "rows written": 24}
-# These ask a shard once a second and page together: the quicker they come, the fewer questions.
+# These ask the shards together, once a second: the quicker they come, the fewer questions.
 TOGETHER = {"a POST to a page that nobody stored"}
+# What an unsafe request changed is carried a second after the last time, at the latest.
+CARRIED = 1
+UNSAFE = {"POST", "DELETE", "BREW"}
 # What the map of all that is held takes more when it doubles.
 DOUBLED = {"bytes held": 64_000}
 # From where on each request has its part in a figure: a mark is for many, rows may be of one epoch.
@@ -138,16 +141,16 @@ class Counted:
         return response.json()
 
     def settled(self, quiet):
-        """All that was counted, once nothing more came for a while."""
+        """All that was counted, once nothing more came for a while, and when the last of it had."""
         total, last = {}, time.monotonic()
-        while time.monotonic() - last < quiet:
+        while (asked := time.monotonic()) - last < quiet:
             counts = self.counts()
             if counts:
                 last = time.monotonic()
             for name, value in counts.items():
                 total[name] = total.get(name, 0) + value
-            wait_until(lambda: time.monotonic() > last + 0.1, 1)
-        return total
+            wait_until(lambda asked=asked: time.monotonic() > asked + 0.1, 1)
+        return total, last
 
     def held(self):
         """Bytes that the isolate holds, as it counts them."""
@@ -155,8 +158,8 @@ class Counted:
         return int(re.search(r"^edge_isr_memory_bytes (\d+)$", text, re.MULTILINE)[1])
 
     def cost(self, name):
-        """What so many of a kind cost in all, in the table's columns, and how many seconds they
-        took.
+        """What so many of a kind cost in all, in the table's columns, and in how many seconds: up
+        to the last that was counted, however late that came.
         """
         held = self.held()
         self.settled(0.2)
@@ -166,10 +169,9 @@ class Counted:
             # Who is refused before the body was read finds the connection closed.
             with self.edge.visitor() as client:
                 self.edge.request(method, path, fields, client, content=body)
-        took = time.monotonic() - began
-        counts = self.settled(0.4)
+        counts, ended = self.settled(CARRIED + 0.5 if method in UNSAFE else 0.4)
         both = lambda what: counts.get(f"journal {what}", 0) + counts.get(f"shard {what}", 0)
-        return took, [
+        return ended - began, [
             len(self.origin.everything()) - asked,
             # The news of the journal come once a second, whatever is asked.
             both("requests") - counts.get("journal sync", 0),
