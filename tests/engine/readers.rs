@@ -115,6 +115,58 @@ fn a_body_that_states_too_much_is_the_runtimes_own_stream() {
     assert!(head.cache_status().contains("body-too-large"), "{}", head.cache_status());
 }
 
+/// A body of unknown length whose first piece is more than is stored goes to all who wait for it,
+/// unstored: it is there before any of them could begin to read.
+#[test]
+fn a_first_piece_beyond_what_is_stored_goes_to_all_who_wait() {
+    for (first, more, delay) in [(3 * MIB, 0, 0), (3 * MIB, 40, 0), (3 * MIB, 40, 2), (MIB, 40, 1)]
+    {
+        let world = World::new(&config());
+        world.origin(move |_| {
+            let mut script = body(more * 65_536, false);
+            script.pieces.insert(0, (delay, vec![b'x'; first]));
+            Ok(script)
+        });
+        let isolate = Isolate::new(&world, &config(), "ams");
+        let readers: Vec<_> = (0..4).map(|_| reader(&isolate, "/large", 1)).collect();
+        world.pass(5_000);
+        for reader in &readers {
+            let bytes = (first + more * 65_536) as u64;
+            assert_eq!((end(reader), reader.bytes.get()), (Some(Ok(())), bytes), "{first} {more}");
+        }
+        assert_eq!(world.spent()["origin"], 1, "one fetch for all who waited: {first} {more}");
+        assert_eq!(held(&isolate), 0);
+        isolate.get(&format!("{SITE}/large"), &[]);
+        assert_eq!(world.spent()["origin"], 1, "nothing was stored: {first} {more}");
+    }
+}
+
+/// The same where nobody waits, as for a refresh: it is let go.
+#[test]
+fn a_first_piece_that_nobody_waits_for_is_let_go() {
+    let world = World::new(&config());
+    let large = Rc::new(Cell::new(false));
+    let grown = Rc::clone(&large);
+    world.origin(move |_| {
+        let mut script = Script::new(
+            200,
+            &[("cdn-cache-control", "max-age=1, stale-while-revalidate=3600")],
+            "small",
+        );
+        if grown.get() {
+            script.pieces = [(0, vec![b'x'; 3 * MIB]), (3_600_000, vec![b'x'])].into();
+        }
+        Ok(script)
+    });
+    let isolate = Isolate::new(&world, &config(), "ams");
+    isolate.get(&format!("{SITE}/page"), &[]);
+    world.pass(2_000);
+    large.set(true);
+    isolate.get(&format!("{SITE}/page"), &[]);
+    world.pass(1_000);
+    assert_eq!(held(&isolate), 0);
+}
+
 /// What slow readers of a miss hold counts after the fetch has ended, too, until they have it.
 #[test]
 fn what_readers_hold_counts_until_they_have_it() {

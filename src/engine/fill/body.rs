@@ -10,6 +10,10 @@ use crate::engine::parts::Filler;
 use crate::engine::platform_limits::LOOK_INTERVAL;
 use crate::engine::port::{OriginError, Platform};
 
+/// How long a window holds its beginning for those who waited for the answer: all have looked by
+/// then.
+const FIRST_LOOK: Millis = Millis(2 * LOOK_INTERVAL.0);
+
 impl<P: Platform> Filler<P> {
     /// Reads a body into a fill. A body that ends early or late of its stated length is broken.
     pub(crate) async fn read_body(
@@ -21,6 +25,7 @@ impl<P: Platform> Filler<P> {
         let platform = &self.context.platform;
         let timeout = self.context.config().origin_timeout;
         self.context.isolate().borrow_mut().watch_fill(fill);
+        let began = platform.now();
         loop {
             let left = match fill.work() {
                 Work::Refresh => {
@@ -40,6 +45,9 @@ impl<P: Platform> Filler<P> {
             self.context.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
             fill.push(piece, platform.now());
             self.bound_fill_memory(fill, platform.now());
+            while fill.is_window() && platform.now().since(began) < FIRST_LOOK {
+                platform.sleep(LOOK_INTERVAL).await;
+            }
             if fill.is_window() && !self.drain(fill).await {
                 platform.cancel(body);
                 return Err(OriginError::Broken);
