@@ -303,6 +303,35 @@ fn who_falls_behind_goes_on_alone() {
     }
 }
 
+/// Who goes on alone asks the origin as any visitor: within the limit of requests under way, in
+/// turn.
+#[test]
+fn who_goes_on_alone_takes_a_place_among_the_origins_requests() {
+    let config = Config { origin_concurrency: 1, ..config() };
+    let world = World::new(&config);
+    world.origin(|reached| {
+        if reached.target == "/busy" {
+            return Ok(Script::new(200, &[("cache-control", "private")], "busy").after(15_000));
+        }
+        let mut script = body(16 * MIB, false);
+        script.fields.set("etag", "\"1\"");
+        Ok(script)
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    let _quick = reader(&isolate, "/large", 1);
+    let slow = reader(&isolate, "/large", 100);
+    // Once the head of the large one is there.
+    world.pass(100);
+    let busy = reader(&isolate, "/busy", 0);
+    world.pass(10_000);
+    assert_eq!((end(&busy), end(&slow)), (None, None));
+    assert_eq!(world.most_at_origin.get(), 1);
+    world.pass(200_000);
+    assert_eq!(end(&busy), Some(Ok(())));
+    assert_eq!((end(&slow), slow.bytes.get()), (Some(Ok(())), 16 * MIB as u64));
+    assert_eq!(world.most_at_origin.get(), 1);
+}
+
 /// One who is slower, but never by more than there is memory for, gets it all.
 #[test]
 fn a_slower_reader_follows_as_far_as_memory_goes() {

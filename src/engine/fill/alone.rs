@@ -1,20 +1,33 @@
 //! A reader that fell behind goes on alone: it asks the origin for the rest of the same
 //! representation (RFC 9110 §13.1.5, §14.2). Only a strong entity tag says that it is the same.
 
+use futures_util::future::LocalBoxFuture;
+
 use crate::base::time::Millis;
 use crate::cache::entry::Entry;
-use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
+use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::Fields;
 
 use super::stored::stated_length;
 
+/// Sends a request to the origin in its visitor's turn, as any other of theirs.
+pub(super) type Ask<P> = Box<
+    dyn FnOnce(
+        OriginRequest<<P as Platform>::Stream, <P as Platform>::Chunk>,
+    ) -> LocalBoxFuture<
+        'static,
+        Result<OriginResponse<<P as Platform>::Stream>, OriginError>,
+    >,
+>;
+
 /// What a reader needs to go on alone.
-pub(super) struct Alone {
+pub(super) struct Alone<P: Platform> {
     target: String,
     fields: Fields,
     etag: String,
     length: Option<u64>,
     timeout: Millis,
+    ask: Ask<P>,
 }
 
 /// The rest of a body, for one reader.
@@ -26,7 +39,7 @@ pub(super) struct Rest<P: Platform> {
     end: Option<u64>,
 }
 
-impl Alone {
+impl<P: Platform> Alone<P> {
     /// None if it can't be known that what the origin says later is the same.
     #[must_use]
     pub(super) fn of(
@@ -34,6 +47,7 @@ impl Alone {
         target: String,
         mut sent: Fields,
         timeout: Millis,
+        ask: Ask<P>,
     ) -> Option<Self> {
         let etag = entry.fields.get("etag")?.trim();
         if entry.status != 200 || !etag.starts_with('"') {
@@ -44,15 +58,11 @@ impl Alone {
         }
         sent.set("if-range", etag);
         let length = stated_length(&entry.fields);
-        Some(Self { target, fields: sent, etag: etag.to_owned(), length, timeout })
+        Some(Self { target, fields: sent, etag: etag.to_owned(), length, timeout, ask })
     }
 
     /// Asks for what follows a place of the body.
-    pub(super) async fn rest<P: Platform>(
-        self,
-        platform: &P,
-        at: u64,
-    ) -> Result<Rest<P>, OriginError> {
+    pub(super) async fn rest(self, platform: &P, at: u64) -> Result<Rest<P>, OriginError> {
         let mut fields = self.fields;
         fields.set("range", format!("bytes={at}-"));
         let request = OriginRequest {
@@ -62,7 +72,7 @@ impl Alone {
             content: Content::None,
             timeout: self.timeout,
         };
-        let response = platform.fetch(request).await?;
+        let response = (self.ask)(request).await?;
         let said = &response.head.fields;
         let same = said.get("etag").is_some_and(|etag| etag.trim() == self.etag);
         let begins = format!("bytes {at}-");

@@ -1,11 +1,14 @@
 //! Prepares a reader for going on alone, should it fall behind the others.
 
+use std::rc::Rc;
+
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::engine::context::Incoming;
-use crate::engine::fill::alone::Alone;
+use crate::engine::fill::alone::{Alone, Ask};
 use crate::engine::fill::reader::BodyReader;
+use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 
@@ -23,6 +26,13 @@ impl<P: Platform> Filler<P> {
         let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
         add_selecting(&mut sent, &incoming.head, &names);
         let target = admitted.page.path_and_query();
-        reader.with(Alone::of(entry, target, sent, self.context.config().origin_timeout))
+        let (context, head) = (self.context.clone(), Rc::clone(&incoming.head));
+        let ask: Ask<P> = Box::new(move |request| {
+            Box::pin(async move {
+                let permit = context.permit(Sender::Visitor, Some(&head), None).await?;
+                permit.fetch(request).await
+            })
+        });
+        reader.with(Alone::of(entry, target, sent, self.context.config().origin_timeout, ask))
     }
 }

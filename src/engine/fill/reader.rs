@@ -20,7 +20,7 @@ pub struct BodyReader<P: Platform> {
     is_leader: bool,
     limit: Millis,
     /// How it goes on if it falls behind.
-    alone: Option<Alone>,
+    alone: Option<Alone<P>>,
     /// What it reads alone.
     rest: Option<Rest<P>>,
 }
@@ -39,7 +39,7 @@ impl<P: Platform> BodyReader<P> {
     }
 
     /// The same with what it needs to go on alone.
-    pub(super) fn with(self, alone: Option<Alone>) -> Self {
+    pub(super) fn with(self, alone: Option<Alone<P>>) -> Self {
         Self { alone, ..self }
     }
 
