@@ -384,3 +384,42 @@ fn long_addresses_are_gathered_within_a_budget() {
     site.world.pass(2_000);
     assert!(site.head() > before, "the page with an ordinary address was carried");
 }
+
+/// What another isolate of the colo fetched without a word to its shard, begun before the change and
+/// stored while the visitor who made it waits for a third one's fetch: it is not theirs. Others have
+/// it for its lifetime, as anything that a colo keeps for want of a place in the index.
+#[test]
+fn who_changed_a_page_gets_nothing_older_out_of_the_colo() {
+    let config = Config { new_keys_per_second: 1, ..config() };
+    let site = site_of(&config);
+    let changed = Rc::new(Cell::new(false));
+    let done = Rc::clone(&changed);
+    site.world.origin(move |reached: &Reached| {
+        if reached.method == "POST" {
+            done.set(true);
+            return Ok(Script::new(200, &[], "done"));
+        }
+        let text = if done.get() { "new" } else { "old" };
+        Ok(Script::new(200, &[("cache-control", FRESH)], text).after(500))
+    });
+    let others =
+        [Isolate::new(&site.world, &config, "ams"), Isolate::new(&site.world, &config, "ams")];
+    let start = |isolate: &Isolate, url: &str, client: &str| {
+        let head = RequestHead { client: Some(client.to_owned()), ..request("GET", url, &[]) };
+        let isolate = isolate.clone();
+        site.world.start(async move { isolate.ask(head).await })
+    };
+    // Its budget of new pages is spent.
+    start(&others[0], "https://example.com/other", "192.0.2.3");
+    site.world.pass(10);
+    start(&others[0], PAGE, "192.0.2.3");
+    site.world.pass(400);
+    site.from("192.0.2.1", "POST", PAGE);
+    let leads = start(&others[1], PAGE, "192.0.2.4");
+    site.world.pass(20);
+    let own = start(&site.ams, PAGE, "192.0.2.1");
+    site.world.pass(3_000);
+    assert_eq!(leads.borrow().as_ref().unwrap().text(), "new");
+    let own = own.borrow_mut().take().unwrap();
+    assert_eq!(own.text(), "new", "{}", own.cache_status());
+}

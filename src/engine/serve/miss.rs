@@ -16,6 +16,7 @@ use crate::engine::fill::outcome::{FillOutcome, Source, Work};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
@@ -92,6 +93,12 @@ impl<P: Platform> Server<P> {
         {
             return self.whole(incoming, admitted, &Whole::Vary).await;
         }
+        if wait_outcome
+            .as_ref()
+            .is_ok_and(|outcome| self.is_before_own_change(&incoming, admitted, candidate, outcome))
+        {
+            return self.whole(incoming, admitted, &Whole::OwnChange).await;
+        }
         match wait_outcome {
             Ok(FillOutcome::Streaming(entry, note)) => {
                 let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
@@ -127,6 +134,23 @@ impl<P: Platform> Server<P> {
                 self.failed(&asked, admitted, candidate, error, cache_status)
             }
         }
+    }
+
+    /// Whether a copy out of the colo or L2 was fetched before its visitor changed the page: they
+    /// may have done so while it was on its way to a place where this isolate sees it.
+    fn is_before_own_change(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: &Candidate<P>,
+        outcome: &FillOutcome<P>,
+    ) -> bool {
+        let FillOutcome::Complete(page, Source::Colo | Source::Global) = outcome else {
+            return false;
+        };
+        let (entry, now) = (Some(&page.entry), self.context.platform.now());
+        let (head, need) = (&incoming.head, candidate.need);
+        self.invalidator.own_change(head, &admitted.page, entry, need, now) != OwnChange::None
     }
 
     /// What the leader of a fill answers that brought nothing for others.
