@@ -745,3 +745,66 @@ fn the_origin_requests_of_three_sites() {
     let api_with_key = visits(&paths("/my/item/", 500), 1, &[("x-api-key", "k")]);
     assert_eq!(api_with_key, 500);
 }
+
+/// A 304 that sets a cookie renews the page for all, without the cookie; that is for the visitor
+/// whose request it answered. Whose own cookies or fields were left out of it gets the answer to all
+/// of it: theirs may be another.
+#[test]
+fn a_cookie_of_a_304_is_for_the_one_who_asked() {
+    let fresh = ("cache-control", "s-maxage=10");
+    let (world, isolate) = site(move |reached| {
+        let own = format!("seen={}; Path=/", reached.fields.get("cookie").unwrap_or("new"));
+        let fields = [fresh, ("etag", "\"1\""), ("set-cookie", own.as_str())];
+        match (reached.fields.has("if-none-match"), reached.fields.has("cookie")) {
+            (true, _) => Script::new(304, &fields, ""),
+            (false, true) => Script::new(200, &fields, "page"),
+            (false, false) => Script::new(200, &fields[..2], "page"),
+        }
+    });
+    for (field, asked, cookie) in [
+        (("accept", "*/*"), 1, Some("seen=new; Path=/")),
+        (("cookie", "_ga=1"), 2, Some("seen=_ga=1; Path=/")),
+        (("x-api-key", "k"), 2, None),
+    ] {
+        let fields = &[field];
+        isolate.get(&url("/page"), &[]);
+        world.pass(11_000);
+        world.spent();
+        let seen = isolate.get(&url("/page"), fields);
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{fields:?}");
+        assert_eq!(seen.fields.get("set-cookie"), cookie, "{fields:?}");
+        assert_eq!(origin_requests(&world), asked, "{fields:?}");
+        // It is renewed, and no cookie is stored with it.
+        for other in [&isolate, &Isolate::new(&world, &config(), "ams")] {
+            let seen = other.get(&url("/page"), &[]);
+            assert!(seen.cache_status().contains("hit"), "{}", seen.cache_status());
+            assert_eq!(seen.fields.get("set-cookie"), None);
+        }
+        world.pass(11_000);
+    }
+}
+
+/// Those who wait for a 304 get the page, and nothing of the cookie.
+#[test]
+fn those_who_wait_for_a_304_get_none_of_its_cookie() {
+    let (world, isolate) = site(move |reached| {
+        let fields = [("cache-control", "s-maxage=10"), ("etag", "\"1\""), ("set-cookie", "a=b")];
+        match reached.fields.has("if-none-match") {
+            true => Script::new(304, &fields, "").after(300),
+            false => Script::new(200, &fields[..2], "page"),
+        }
+    });
+    isolate.get(&url("/page"), &[]);
+    world.pass(11_000);
+    let asked: Vec<_> = (0..4)
+        .map(|_| {
+            let (isolate, head) = (isolate.clone(), request("GET", &url("/page"), &[]));
+            world.start(async move { isolate.ask(head).await })
+        })
+        .collect();
+    world.pass(1_000);
+    let answers: Vec<Seen> = asked.iter().map(|seen| seen.borrow_mut().take().unwrap()).collect();
+    assert!(answers.iter().all(|seen| seen.text() == "page"));
+    let with: Vec<bool> = answers.iter().map(|seen| seen.fields.has("set-cookie")).collect();
+    assert_eq!(with, [true, false, false, false]);
+}

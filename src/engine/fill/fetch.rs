@@ -90,7 +90,7 @@ impl<P: Platform> Filler<P> {
             let head = response.head;
             platform.cancel(response.body);
             if let Some(entry) = renewed(context, page, &head, proved, &fetch) {
-                leader_only.borrow_mut().fields = limited(&head, &entry.fields);
+                leader_only.borrow_mut().fields = of_304(&head, &entry);
                 fetch.stamp = entry.stamp;
                 let page = Rc::new(StoredPage::new(entry, page.body.clone()));
                 let outcome = FillOutcome::Complete(Rc::clone(&page), Source::Validated);
@@ -295,4 +295,17 @@ fn renewed<P: Platform>(
 /// The fields of an answer that are for the request which it answered alone, by what `said` says.
 fn limited(response: &ResponseHead, said: &Fields) -> Fields {
     limited_fields(&response.fields, &edge_directives(said))
+}
+
+/// The fields of a 304 that are for the request which it answered alone: a cookie that is not
+/// stored is, too.
+fn of_304(head: &ResponseHead, renewed: &Entry) -> Fields {
+    let mut own = limited(head, &renewed.fields);
+    let name = "set-cookie";
+    if !renewed.fields.all(name).eq(head.fields.all(name)) {
+        for cookie in head.fields.all(name) {
+            own.append(name, cookie);
+        }
+    }
+    own
 }

@@ -111,6 +111,12 @@ impl<P: Platform> Server<P> {
                     None => Answer::origin_failed(OriginError::Broken, cache_status),
                 }
             }
+            Ok(FillOutcome::Complete(_, Source::Validated))
+                if leader_only.borrow().fields.has("set-cookie")
+                    && self.context.left_out(&incoming, admitted) > LeftOut::Usual =>
+            {
+                self.whole(incoming, admitted, &Whole::Cookie).await
+            }
             Ok(FillOutcome::Complete(page, source)) => {
                 let now = platform.now();
                 let hit = CacheStatus::hit(ttl(&page.entry, now));

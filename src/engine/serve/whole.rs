@@ -47,6 +47,9 @@ pub(crate) enum Whole {
     Known,
     /// The page can't be composed for its visitor.
     NotComposed(NotComposed),
+    /// The page is as it was, and a cookie came with that: for a request of which cookies or fields
+    /// were left out.
+    Cookie,
     /// What is stored is selected by a field that it has, and that the origin of a stored page does
     /// not get to see.
     Vary,
@@ -62,6 +65,7 @@ impl Whole {
             Self::NoStore => NoStore::RequestNoStore.as_str().to_owned(),
             Self::Known => PassReason::BypassCookie.as_str().to_owned(),
             Self::NotComposed(why) => why.as_str().to_owned(),
+            Self::Cookie => NoStore::SetCookie.as_str().to_owned(),
             Self::Vary => "vary-not-forwarded".to_owned(),
         }
     }
@@ -76,6 +80,7 @@ impl Whole {
             | Self::NoStore
             | Self::Known
             | Self::NotComposed(_)
+            | Self::Cookie
             | Self::Vary => false,
         }
     }
@@ -222,6 +227,7 @@ impl<P: Platform> Server<P> {
             | Whole::NoStore
             | Whole::Known
             | Whole::NotComposed(_)
+            | Whole::Cookie
             | Whole::Vary => return,
         };
         // What the origin renders for one visitor does not tell whether it would give a shell.
