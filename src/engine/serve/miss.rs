@@ -119,13 +119,7 @@ impl<P: Platform> Server<P> {
             }
             Ok(FillOutcome::Complete(page, source)) => {
                 let now = platform.now();
-                let hit = CacheStatus::hit(ttl(&page.entry, now));
-                let cache_status = match source {
-                    Source::Colo => hit.detail("colo"),
-                    Source::Global => hit.detail("global"),
-                    Source::Validated => cache_status.fwd_status(304).stored(),
-                    Source::Origin => cache_status.fwd_status(page.entry.status).stored(),
-                };
+                let cache_status = told_of(&page.entry, source, cache_status, now);
                 Answer::stored(&asked, &page, now, cache_status).with(&leader_only.borrow().fields)
             }
             Ok(FillOutcome::NotStored(reason)) => {
@@ -264,6 +258,16 @@ impl<P: Platform> Server<P> {
         let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
         let response = self.ask(incoming, fields).await;
         self.as_asked(admitted, self.passed(response, &admitted.route, cache_status))
+    }
+}
+
+/// What Cache-Status says of a page by where it came from.
+fn told_of(entry: &Entry, source: Source, forwarded: CacheStatus, now: Timestamp) -> CacheStatus {
+    match source {
+        Source::Colo => CacheStatus::hit(ttl(entry, now)).detail("colo"),
+        Source::Global => CacheStatus::hit(ttl(entry, now)).detail("global"),
+        Source::Validated => forwarded.fwd_status(304).stored(),
+        Source::Origin => forwarded.fwd_status(entry.status).stored(),
     }
 }
 
