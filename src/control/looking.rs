@@ -14,8 +14,13 @@ use super::query::Query;
 /// What `stats` tells without `from`.
 const LAST: Millis = Millis(3_600_000);
 /// The names that counts are told by.
-const BY: [(&str, By); 4] =
-    [("route", By::Route), ("result", By::Result), ("reason", By::Reason), ("colo", By::Colo)];
+const BY: [(&str, By); 5] = [
+    ("route", By::Route),
+    ("result", By::Result),
+    ("reason", By::Reason),
+    ("colo", By::Colo),
+    ("kind", By::Kind),
+];
 
 /// What `stats` is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +40,7 @@ impl StatsQuery {
             None => By::default(),
             Some(name) => {
                 BY.iter().find(|(known, _)| *known == name).map(|(_, by)| *by).ok_or_else(|| {
-                    let detail = "by is one of route, result, reason, colo.";
+                    let detail = "by is one of route, result, reason, colo, kind.";
                     Problem::new(ProblemKind::InvalidValue, detail).at("by")
                 })?
             }

@@ -229,6 +229,8 @@ pub enum By {
     Reason,
     /// The colo.
     Colo,
+    /// Rule, result and reason, `route|result|reason`: totals, without points.
+    Kind,
 }
 
 impl Counts {
@@ -237,13 +239,15 @@ impl Counts {
     pub fn by(&self, by: By) -> BTreeMap<String, Sum> {
         let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
         for (kind, sum) in &self.kinds {
+            let Kind { route, result, reason } = kind;
             let name = match by {
-                By::Route => &kind.route,
-                By::Result => &kind.result,
-                By::Reason => &kind.reason,
+                By::Route => route.clone(),
+                By::Result => result.clone(),
+                By::Reason => reason.clone(),
                 By::Colo => return self.colos.clone(),
+                By::Kind => format!("{route}|{result}|{reason}"),
             };
-            sums.entry(name.clone()).or_default().add(*sum);
+            sums.entry(name).or_default().add(*sum);
         }
         sums
     }

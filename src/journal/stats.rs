@@ -10,7 +10,7 @@ use crate::base::sql::row::{Row, json, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Millis, Timestamp};
 
-use super::report::{Counts, Point, Report, StatsReply, StatsRequest};
+use super::report::{By, Counts, Point, Report, StatsReply, StatsRequest};
 use super::state::JournalError;
 
 /// A minute.
@@ -179,7 +179,10 @@ pub(super) fn told<S: Sql>(
     };
     let mut totals = Counts::default();
     rows.iter().for_each(|(_, counts)| totals.add(counts));
-    let points = rows.into_iter().map(|(at, counts)| Point { at, sums: counts.by(request.by) });
+    // By all names together a long answer would be a large one: its sums alone.
+    let pointed = request.by != By::Kind;
+    let points = rows.into_iter().filter(|_| pointed);
+    let points = points.map(|(at, counts)| Point { at, sums: counts.by(request.by) });
     let isolates =
         sql.exec("SELECT count(*) FROM reporter WHERE at >= ?", &[timestamp(now.minus(ALIVE))])?;
     Ok(StatsReply {

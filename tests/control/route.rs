@@ -71,6 +71,7 @@ fn every_call_is_known() {
         ("GET", "/__isr/metrics?isolate", ControlCall::Metrics { isolate: true }),
         ("GET", "/__isr/v1/stats", stats(None, None, By::Result)),
         ("GET", "/__isr/v1/stats?by=colo&from=1&to=2", stats(Some(1), Some(2), By::Colo)),
+        ("GET", "/__isr/v1/stats?by=kind", stats(None, None, By::Kind)),
         ("GET", "/__isr/healthz", ControlCall::Healthz),
         ("HEAD", "/__isr/healthz", ControlCall::Healthz),
     ];

@@ -106,6 +106,10 @@ fn a_report_counts_once_however_often_it_comes() {
     assert_eq!((hits(&told), told.isolates), (13, 2));
     let told = stats(&mut journal, 0, HOUR, By::Colo, 2 * MINUTE);
     assert_eq!(told.totals, BTreeMap::from([("AMS".to_owned(), sum(13))]));
+    let told = stats(&mut journal, 0, HOUR, By::Kind, 2 * MINUTE);
+    let [(name, total)] = &told.totals.into_iter().collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!((name.split('|').nth(1), *total), (Some("hit"), sum(13)));
+    assert_eq!(told.points, [], "totals alone");
 }
 
 #[test]
