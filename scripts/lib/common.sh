@@ -15,6 +15,12 @@ die() {
   exit 1
 }
 
+# missing TEXT: said aloud; in continuous integration an error.
+missing() {
+  say "NOT TESTED: $1"
+  [ "${CI:-}" != true ]
+}
+
 # usage_error TEXT: a wrong command line.
 usage_error() {
   printf '%s: %s (see %s --help)\n' "$SCRIPT" "$*" "scripts/$SCRIPT" >&2

@@ -87,6 +87,7 @@ def check_file(report, config, environment):
     check_objects(report, own, effective(config, environment, "durable_objects"))
     check_migrations(report, effective(config, environment, "migrations"))
     check_pages(report, config, environment)
+    check_assets(report, effective(config, environment, "assets"))
     return variables, [host for host in hosts if "*" not in host]
 
 
@@ -240,6 +241,20 @@ def check_migrations(report, migrations):
             )
         elif class_name not in classes:
             report.problem(f"migrations: no new_sqlite_classes creates {class_name}")
+
+
+def check_assets(report, assets):
+    """The dashboard's files, which must not stand in front of the site."""
+    if assets is None:
+        report.note("without [assets] there is no dashboard at the control API's prefix")
+    elif not isinstance(assets, dict) or assets.get("binding") != "ASSETS":
+        report.problem(
+            "assets: the binding must be ASSETS: the worker asks for the dashboard by it"
+        )
+    elif assets.get("run_worker_first") is not True:
+        report.problem(
+            "assets.run_worker_first must be true: files would be served in place of the site's pages"
+        )
 
 
 def check_pages(report, config, environment):

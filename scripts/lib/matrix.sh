@@ -48,9 +48,3 @@ newest_python() {
   done
   return 1
 }
-
-# missing TEXT: said aloud; in continuous integration an error.
-missing() {
-  say "NOT TESTED: $1"
-  [ "${CI:-}" != true ]
-}

@@ -15,6 +15,8 @@ const HOST = "127.0.0.1";
 
 // The same date as in wrangler.toml: production and local runs behave alike.
 const COMPATIBILITY_DATE = "2026-07-01";
+// What holds the dashboard's files.
+const ASSETS = "edge-isr-assets";
 
 /** An error of the one who called, told without a stack trace. */
 class UsageError extends Error {}
@@ -101,6 +103,23 @@ function modules(directory) {
   }));
 }
 
+/** The dashboard's files, where the build has them: as in production, for the worker alone to ask, and
+ * not in front of it. */
+function assets(directory) {
+  const files = join(directory, "dashboard");
+  if (!existsSync(files)) return [];
+  const script = "export default {}";
+  const assetConfig = { html_handling: "none", not_found_handling: "none" };
+  return [
+    {
+      name: ASSETS,
+      modules: [{ type: "ESModule", path: "assets.js", contents: script }],
+      compatibilityDate: COMPATIBILITY_DATE,
+      assets: { workerName: ASSETS, directory: files, binding: "ASSETS", assetConfig },
+    },
+  ];
+}
+
 /** Miniflare reports a taken port as a failed runtime; asking first gives the plain answer. */
 function assertFree(number) {
   return new Promise((done, fail) => {
@@ -153,13 +172,9 @@ async function main() {
   const persist = persistence(given.persist);
   if (number !== 0) await assertFree(number);
 
-  const runtime = new Miniflare({
+  const dashboard = assets(build);
+  const edge = {
     name: "edge-isr",
-    host: HOST,
-    port: number,
-    cf: false,
-    log: new Log(given.verbose ? LogLevel.INFO : LogLevel.ERROR),
-    handleRuntimeStdio: runtimeOutput(given.verbose),
     modulesRoot: build,
     modules: worker,
     compatibilityDate: COMPATIBILITY_DATE,
@@ -168,8 +183,17 @@ async function main() {
       JOURNAL: { className: "Journal", useSQLite: true },
       SHARDS: { className: "IndexShard", useSQLite: true },
     },
+    ...(dashboard.length > 0 ? { serviceBindings: { ASSETS } } : {}),
     ...store(given.store),
+  };
+  const runtime = new Miniflare({
+    host: HOST,
+    port: number,
+    cf: false,
+    log: new Log(given.verbose ? LogLevel.INFO : LogLevel.ERROR),
+    handleRuntimeStdio: runtimeOutput(given.verbose),
     ...persist,
+    workers: [edge, ...dashboard],
   });
 
   let ending = false;

@@ -366,6 +366,16 @@ export function reply(status, text) {
   return new Response(text, { status });
 }
 
+// The host is not looked at.
+export async function asset(assets, name, method, etag) {
+  if (assets === undefined) return null;
+  const headers = etag ? { "if-none-match": etag } : {};
+  const response = await assets.fetch(`https://assets.invalid/${name}`, { method, headers });
+  if (response.status === 200 || response.status === 304) return response;
+  await response.body?.cancel();
+  return null;
+}
+
 export function settingText(env, name) {
   const value = env[name];
   if (value === undefined || value === null) return undefined;

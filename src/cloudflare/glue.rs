@@ -73,6 +73,8 @@ extern "C" {
         response: &Response,
         reader: Option<&ReadableStreamDefaultReader>,
     ) -> Result<(), JsValue>;
+    #[wasm_bindgen(js_name = asset)]
+    fn asset_promise(assets: &JsValue, name: &str, method: &str, etag: &str) -> Promise;
     #[wasm_bindgen(js_name = sleep)]
     fn sleep_promise(millis: f64) -> Promise;
     pub(super) fn concat(pieces: &Array) -> Uint8Array;
@@ -206,6 +208,17 @@ pub(super) async fn read_piece(
 
 pub(super) async fn unpacked(response: &Response, timeout: f64) -> Result<Response, JsValue> {
     JsFuture::from(unpacked_promise(response, timeout)).await.map(JsCast::unchecked_into)
+}
+
+/// A static asset, or that it has not changed; none where there is none of this name.
+pub(super) async fn asset(
+    assets: &JsValue,
+    name: &str,
+    method: &str,
+    etag: &str,
+) -> Result<Option<Response>, JsValue> {
+    let response = JsFuture::from(asset_promise(assets, name, method, etag)).await?;
+    Ok((!response.is_null()).then(|| response.unchecked_into()))
 }
 
 pub(super) async fn sleep(millis: f64) {

@@ -1,6 +1,7 @@
 //! The shell: entry points, Durable Objects, and the ports on Workers. No decision about caching is
 //! made here.
 
+mod dashboard;
 mod glue;
 mod heads;
 mod journal_object;

@@ -25,6 +25,8 @@ pub(super) struct Site {
     pub(super) engine: Engine<Edge>,
     pub(super) bindings: Rc<Bindings>,
     pub(super) secrets: Secrets,
+    /// Static assets: the dashboard's files. Undefined where none are bound.
+    pub(super) assets: JsValue,
     /// What is wrong with the settings. With any of these, every request passes uncached.
     pub(super) problems: Vec<HealthReason>,
     /// The origin, unless it is what is wrong.
@@ -86,7 +88,8 @@ fn read(env: &JsValue) -> Site {
     let origin_secret = Some(secret("ORIGIN_SECRET")).filter(|secret| !secret.is_empty());
     let looked_at = glue::list_of(&looked_at(&config).join("\n"));
     let engine = Engine::new(config, origin_secret);
-    Site { engine, bindings: Rc::new(bindings), secrets, problems, origin, looked_at }
+    let assets = glue::binding(env, "ASSETS");
+    Site { engine, bindings: Rc::new(bindings), secrets, assets, problems, origin, looked_at }
 }
 
 fn bindings(

@@ -18,10 +18,10 @@ use crate::engine::serve::at_once::{AtOnce, Head};
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::{Fields, RequestHead};
 
-use super::glue;
 use super::heads::{fields, lines};
 use super::platform::{Edge, EdgeStream, Keeper, now};
 use super::settings::{self, Site};
+use super::{dashboard, glue};
 
 /// Answers one request: with a response, or with a promise of one.
 pub(super) fn answer(request: Request, env: &worker::Env, context: JsValue) -> JsValue {
@@ -90,6 +90,9 @@ async fn answer_later(
     let Some(read) = read(request) else {
         return glue::respond(400, "", &JsValue::from_str("bad request\n"));
     };
+    if let Some(file) = dashboard::answer(site, &read.head).await {
+        return file;
+    }
     let (bindings, keeper) = (Rc::clone(&site.bindings), Keeper::Request(context));
     let platform = Rc::new(Edge::new(bindings, keeper, read.colo, Some(&read.head.host)));
     let incoming = Incoming {

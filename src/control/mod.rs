@@ -11,6 +11,7 @@
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
 //! | [`healthz`], [`metrics`], [`log`] | what operators see |
+//! | [`dashboard`] | the files of a page to look at |
 //!
 //! ```
 //! use edge_isr::control::route::{ControlCall, route};
@@ -31,6 +32,7 @@
 pub mod auth;
 pub mod auth_error;
 pub mod carried;
+pub mod dashboard;
 pub mod explained;
 mod gauges;
 pub mod healthz;

@@ -3,6 +3,7 @@
 mod auth;
 mod check;
 mod config;
+mod dashboard;
 mod dialect;
 mod operate;
 mod revalidate;

@@ -31,6 +31,7 @@ def own_file():
     )
     text = text.replace("# routes = ", "routes = ")
     text = text.replace('main = "build/index.js"', f'main = "{ROOT}/build/index.js"')
+    text = text.replace('directory = "build/', f'directory = "{ROOT}/build/')
     return text.replace('command = "scripts/build"', 'command = "true"')
 
 
@@ -273,6 +274,18 @@ SHARED = [
         "cache.enabled must not be set",
     ),
     (
+        "assets in front of the site",
+        "run_worker_first = true",
+        "run_worker_first = false",
+        "files would be served in place of the site's pages",
+    ),
+    (
+        "assets that the worker can't ask for",
+        'binding = "ASSETS"',
+        'binding = "FILES"',
+        "assets: the binding must be ASSETS",
+    ),
+    (
         "routes for all environments",
         "workers_dev = false",
         'workers_dev = false\nroutes = ["www.edge-isr-site.net/*"]',
@@ -293,6 +306,12 @@ def test_a_wrong_top_of_the_file_is_refused(check, old, new, want):
     status, said = check(text)
     assert status == 1
     assert want in said
+
+
+def test_a_file_without_assets_is_deployed_without_the_dashboard(check):
+    before, _, after = own_file().partition("[assets]")
+    status, said = check(before + after[after.index("[observability]") :])
+    assert (status, "there is no dashboard" in said) == (0, True), said
 
 
 def test_two_environments_may_not_share_a_namespace(check):
@@ -438,6 +457,6 @@ def test_a_dry_run_goes_through_wrangler(check):
     """The one test that builds and bundles: no account, no network."""
     status, said = check(own_file(), mode="--dry-run", env={"WRANGLER_SEND_METRICS": "false"})
     assert status == 0, said
-    for binding in ("env.JOURNAL", "env.SHARDS", "env.PAGES", "env.ORIGIN"):
+    for binding in ("env.JOURNAL", "env.SHARDS", "env.PAGES", "env.ASSETS", "env.ORIGIN"):
         assert binding in said
     assert "--dry-run: exiting now" in said

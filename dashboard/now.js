@@ -1,0 +1,119 @@
+// Now: how the site is served, from what isolates have told the journal; and how the edge stands.
+
+import { ask } from "./api.js";
+import { chart } from "./chart.js";
+import { el, facts, problem } from "./dom.js";
+import { count, share, size, span } from "./format.js";
+import { range } from "./range.js";
+
+const CACHED = ["hit", "stale"];
+const STATUS = {
+  "journal-unreachable": "Pages are served within their stale windows.",
+  "journal-lost": "Each page is validated with the origin.",
+  "nothing-can-invalidate": "Set WEBHOOK_SECRETS or TOKENS.",
+  cold: "This isolate has not heard the journal yet.",
+};
+
+export function now(_query, { signal, failed }) {
+  const figures = el("div", { "aria-busy": "true" });
+  const health = el("div", {});
+  const asked = async ({ from, to }) => {
+    figures.setAttribute("aria-busy", "true");
+    const [stats, healthz] = await Promise.allSettled([
+      ask(`v1/stats?by=result&from=${from}&to=${to}`, { signal }),
+      ask("healthz", { signal, whatever: true }),
+    ]);
+    if (signal.aborted) return;
+    health.replaceChildren(...told(healthz, (value) => standing(value), failed));
+    figures.replaceChildren(...told(stats, (value) => counted(value, signal), failed));
+    figures.setAttribute("aria-busy", "false");
+  };
+  const { form, again } = range(asked);
+  again();
+  return { title: "Now", body: [health, form, figures] };
+}
+
+function told(settled, show, failed) {
+  if (settled.status === "fulfilled") return show(settled.value);
+  return [failed(settled.reason)].filter(Boolean);
+}
+
+/** How the edge stands: what healthz says of the isolate that answered, and of the journal. */
+function standing({ ready, reasons, notes, version, epoch, view_age_ms: age }) {
+  const rows = [...(reasons ?? []), ...(notes ?? [])].map(({ reason, details }) =>
+    el("li", {}, el("strong", {}, reason), ` ${[...details, STATUS[reason] ?? ""].join(". ")}`),
+  );
+  const heard = age === null ? "not yet" : `${span(age)} ago, by the isolate that answered`;
+  return [
+    ready ? el("p", { class: "good" }, "The edge is ready.") : problem("The edge is not ready."),
+    ...(rows.length > 0 ? [el("ul", { class: "notes" }, rows)] : []),
+    facts([
+      ["Journal heard", heard],
+      ["Newest epoch", epoch === null ? "not known" : count(epoch)],
+      ["Front caches failing", failing(notes ?? [])],
+      ["Version", version],
+    ]),
+  ];
+}
+
+function failing(notes) {
+  const note = notes.find(({ reason }) => reason === "front-cache-failed");
+  return note ? note.details.join("; ") : "none";
+}
+
+function counted(stats, signal) {
+  const of = (result) => stats.totals[result]?.requests ?? 0;
+  const all = Object.values(stats.totals).reduce((sum, { requests }) => sum + requests, 0);
+  const cached = CACHED.reduce((sum, result) => sum + of(result), 0);
+  const counter = (family, label, value) =>
+    stats.counters[`edge_isr_${family}|${label}|${value}`] ?? 0;
+  const fills = (outcome) => counter("fills_total", "outcome", outcome);
+  const warms = (outcome) => counter("warms_total", "outcome", outcome);
+  const fetched = fills("stored") + fills("not-stored") + fills("failed");
+  const errors = Object.entries(stats.counters)
+    .filter(([name]) => name.startsWith("edge_isr_origin_errors_total|"))
+    .map(([name, value]) => `${name.split("|")[2]}: ${count(value)}`);
+  const body = (source) => size(counter("body_bytes_total", "source", source));
+  return [
+    facts([
+      ["Requests", count(all)],
+      ["Hit ratio", share(cached, all)],
+      ["Stale share", share(of("stale"), all)],
+      ["Fetches of pages", count(fetched)],
+      ["Passed to the origin", count(of("pass"))],
+      ["Failures of the origin", errors.length > 0 ? errors.join(", ") : "none"],
+      ["Bytes from the cache", body("stored")],
+      ["Bytes from the origin", body("origin")],
+      [
+        "Warms",
+        `${count(warms("done"))} done, ${count(warms("failed"))} failed, ${count(warms("dead"))} given up`,
+      ],
+      ["Isolates", `${count(stats.isolates)} told something in the last two minutes`],
+    ]),
+    lines(stats, signal),
+    el("p", { class: "hint" }, "Hits and stale answers are from the cache. ", stats.note),
+  ];
+}
+
+/** A span in which nothing was counted is a zero. */
+function lines(stats, signal) {
+  const step = stats.step_ms;
+  const first = Math.floor(stats.from / step) * step;
+  const times = [];
+  for (let at = first; at < stats.to; at += step) times.push(at);
+  const points = new Map(stats.points.map(({ at, sums }) => [at, sums]));
+  const sum = (results) =>
+    times.map((at) => {
+      const sums = points.get(at) ?? {};
+      return results.reduce((all, result) => all + (sums[result]?.requests ?? 0), 0);
+    });
+  const others = Object.keys(stats.totals).filter(
+    (name) => !CACHED.includes(name) && name !== "pass",
+  );
+  const series = [
+    ["From the cache", sum(CACHED)],
+    ["Fetched or refused", sum(others)],
+    ["Passed", sum(["pass"])],
+  ];
+  return chart(`Requests by ${step > 60_000 ? "hour" : "minute"}`, times, series, { signal });
+}

@@ -1,0 +1,143 @@
+// What the dashboard's tests run on: an origin with pages that have tags, and the built worker in
+// front of it, on a runtime of its own.
+
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+export const TOKENS = { reader: "test-read", writer: "test-write", operator: "test-admin" };
+const SCOPES = { reader: "read", writer: "revalidate", operator: "admin" };
+
+/** A tag that would do harm as markup. */
+export const HOSTILE = "<img/src=x/onerror=document.title='hurt'>";
+
+/** Pages by their paths: their tags. Anything else is one of the site's own files. */
+const PAGES = {
+  "/post/1/": `post:1 posts ${HOSTILE}`,
+  "/post/2/": "post:2 posts",
+  "/post/3/": "post:3 posts",
+};
+
+async function origin() {
+  const server = createServer((request, response) => {
+    const path = new URL(request.url, "http://origin").pathname;
+    response.setHeader("content-type", "text/html; charset=utf-8");
+    response.setHeader(
+      "cache-control",
+      path === "/account/" ? "private" : "s-maxage=300, stale-while-revalidate=600",
+    );
+    if (PAGES[path]) response.setHeader("x-edge-isr-tags", PAGES[path]);
+    response.end(`<title>${path}</title>the site's own ${path}`);
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return server;
+}
+
+/** The worker's build with the one of these tests round it. */
+async function wrapped(directory) {
+  cpSync(join(ROOT, "build/dashboard"), join(directory, "dashboard"), { recursive: true });
+  cpSync(join(ROOT, "build/index_bg.wasm"), join(directory, "index_bg.wasm"));
+  cpSync(join(ROOT, "build/index.js"), join(directory, "built.js"));
+  cpSync(new URL("edge_worker.mjs", import.meta.url), join(directory, "main.mjs"));
+  await build({
+    entryPoints: [join(directory, "main.mjs")],
+    outfile: join(directory, "index.js"),
+    bundle: true,
+    format: "esm",
+    external: ["./index_bg.wasm", "cloudflare:workers"],
+    logLevel: "error",
+  });
+}
+
+/** Lines of a process until one matches; its whole output where none does. */
+async function ready(process) {
+  let text = "";
+  for await (const piece of process.stdout.setEncoding("utf8")) {
+    text += piece;
+    const found = /ready on (http:\S+)/.exec(text);
+    if (found) return found[1];
+  }
+  throw new Error(`scripts/serve ended: ${text}`);
+}
+
+/** Starts both; `stop` ends both. */
+export async function start() {
+  const directory = mkdtempSync(join(tmpdir(), "edge-isr-dashboard-"));
+  const server = await origin();
+  await wrapped(directory);
+  const tokens = Object.entries(TOKENS).flatMap(([name, value]) => [
+    "--token",
+    `${name}:${SCOPES[name]}:${value}`,
+  ]);
+  const worker = spawn(
+    join(ROOT, "node_modules/.bin/node"),
+    [
+      join(ROOT, "scripts/lib/serve.mjs"),
+      "--build",
+      directory,
+      "--port",
+      "0",
+      "--origin",
+      `http://127.0.0.1:${server.address().port}`,
+      ...tokens,
+    ],
+    { stdio: ["ignore", "pipe", "inherit"] },
+  );
+  const url = await ready(worker);
+  // An isolate reads its bindings once: the worker's, in which the journal can be out of reach, before
+  // those of an object in the same isolate.
+  await fetch(`${url}/__isr/healthz`);
+  const stop = async () => {
+    worker.kill("SIGTERM");
+    await once(worker, "exit");
+    server.closeAllConnections();
+    server.close();
+    rmSync(directory, { recursive: true });
+  };
+  return { url, pages: Object.keys(PAGES), stop, ...calls(url) };
+}
+
+function calls(url) {
+  let reports = 0;
+  const ask = async (path, token = "operator") => {
+    const response = await fetch(url + path, {
+      headers: { authorization: `Bearer ${TOKENS[token]}` },
+    });
+    return response.json();
+  };
+  const door = (what, body) =>
+    fetch(`${url}/__test/${what}`, { method: "POST", body: body && JSON.stringify(body) });
+  // What an isolate counts goes to the journal once a minute; a test has no such minute to wait for.
+  const report = async (kinds, counters = {}) => {
+    reports += 1;
+    const colos = {
+      AMS: kinds.reduce(
+        (sum, [, { requests, bytes }]) => ({
+          requests: sum.requests + requests,
+          bytes: sum.bytes + bytes,
+        }),
+        { requests: 0, bytes: 0 },
+      ),
+    };
+    const response = await door("report", {
+      isolate: "test",
+      number: reports,
+      colo: "AMS",
+      counts: { kinds, colos, counters },
+    });
+    if (!response.ok) throw new Error(await response.text());
+  };
+  /** Until something holds; each try is an answer of the worker. */
+  const until = async (condition) => {
+    for (let tries = 0; tries < 400; tries += 1) if (await condition()) return;
+    throw new Error(`never: ${condition}`);
+  };
+  return { ask, door, report, until };
+}
