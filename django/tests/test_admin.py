@@ -51,6 +51,7 @@ def test_the_worker_and_the_outbox(client, url, staff, worker):
     OutboxMessage.objects.update(last_error="503 not recorded", attempts=3)
     text = client.get(url).content.decode()
     assert "Ready" in text and worker.url in text
+    assert f'href="{worker.url}/__isr/"' in text
     assert "pending: 1" in text and "503 not recorded" in text
     assert "Revalidate</button>" not in text
 

@@ -52,6 +52,7 @@ def status(request: HttpRequest, context: dict[str, Any] | None = None) -> HttpR
             **(context or {}),
             "title": _("Edge cache"),
             "settings": settings,
+            "dashboard": dashboard(settings),
             "targets": target_names(settings),
             "health": _ask(settings, lambda client: client.health()),
             "looked_up": looked_up,
@@ -63,6 +64,12 @@ def status(request: HttpRequest, context: dict[str, Any] | None = None) -> HttpR
             "may_revalidate": request.user.has_perm(PERMISSION),
         },
     )
+
+
+def dashboard(settings: Settings) -> str:
+    """Where the worker has its own page to look at; nothing without a worker."""
+    base = settings.worker_url
+    return f"{base}{settings.control_prefix}/" if base else ""
 
 
 def _wants_json(request: HttpRequest) -> bool:
