@@ -253,7 +253,8 @@ def check_assets(report, assets):
         )
     elif assets.get("run_worker_first") is not True:
         report.problem(
-            "assets.run_worker_first must be true: files would be served in place of the site's pages"
+            "assets.run_worker_first must be true: "
+            "files would be served in place of the site's pages"
         )
 
 
