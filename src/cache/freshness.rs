@@ -38,6 +38,16 @@ pub fn freshness(response: &ResponseHead, route: &Route, response_time: Timestam
     }
 }
 
+/// Whether an age is within the lifetime and a window after it. A response that forbids stale use
+/// has no window (RFC 9111 §4.2.4).
+#[must_use]
+pub fn is_within(freshness: &Freshness, age: Millis, window: Seconds) -> bool {
+    match freshness.demand {
+        Demand::Nothing => Millis::from(freshness.lifetime.plus(window)) > age,
+        Demand::WhenStale | Demand::Always => false,
+    }
+}
+
 /// What the response demands before a reuse. `s-maxage` means `proxy-revalidate` (RFC 9111
 /// §5.2.2.10), unless a stale window stands beside it: that window could mean nothing else. A
 /// route's `sie` is no such word: it is for failures, and says nothing of the responses that may

@@ -17,7 +17,8 @@
 //! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
 //! | Do two responses show the same? | [`content`] |
-//! | Which answers are failures of the origin (RFC 5861 §4)? | [`errors`] |
+//! | Which failures of the origin may it answer for (RFC 5861 §4)? | [`stale_if_error`] |
+//! | Does a status tell of the page, of one request, or of one moment? | [`status`] |
 //! | What of a body is for the edge (ESI 1.0)? | [`esi`] |
 //! | What is a page that is composed of a shared one and parts? | [`compose`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
@@ -36,7 +37,6 @@ pub mod content;
 pub mod device;
 pub mod entry;
 pub mod envelope;
-pub mod errors;
 pub mod esi;
 pub mod forward;
 pub mod freshness;
@@ -48,6 +48,8 @@ pub mod query;
 pub mod range;
 pub mod resend;
 pub mod reuse;
+pub mod stale_if_error;
+pub mod status;
 pub mod storage;
 pub mod tag;
 pub mod tag_fields;

@@ -1,7 +1,7 @@
 //! Reuse: may a stored response answer a request now (RFC 9111 §4, RFC 5861), given what the
 //! journal says of it?
 //!
-//! | standing | answer |
+//! | validity | answer |
 //! | --- | --- |
 //! | current | RFC 9111: fresh, stale within `stale-while-revalidate`, else validate |
 //! | the journal is lost | never fresh: stale within lifetime and window, else validate |
@@ -15,6 +15,8 @@
 
 use crate::base::time::{Millis, Seconds, Timestamp};
 use crate::cache::entry::{Demand, Entry};
+use crate::cache::freshness::is_within;
+use crate::cache::stale_if_error::is_within_window;
 use crate::config::Route;
 use crate::http::cache_control::RequestDirectives;
 use crate::http::cache_status::Forward;
@@ -204,24 +206,16 @@ impl<'e> Facts<'e> {
         Millis::from(self.entry.freshness.lifetime) > self.age
     }
 
-    /// Whether the age is within the lifetime and a window after it. A response that forbids stale
-    /// use has no window (RFC 9111 §4.2.4).
     fn within(&self, window: Seconds) -> bool {
-        let lifetime = self.entry.freshness.lifetime;
-        match self.entry.freshness.demand {
-            Demand::Nothing => Millis::from(lifetime.plus(window)) > self.age,
-            Demand::WhenStale | Demand::Always => false,
-        }
+        is_within(&self.entry.freshness, self.age, window)
     }
 
     fn within_swr(&self) -> bool {
         self.within(self.entry.freshness.stale_while_revalidate)
     }
 
-    /// Only a response with this window stands in on errors, be it fresh or stale (RFC 5861 §4).
     fn within_sie(&self) -> bool {
-        let window = self.entry.freshness.stale_if_error;
-        window > Seconds::ZERO && self.within(window)
+        is_within_window(&self.entry.freshness, self.age)
     }
 
     fn validate(&self, why: ValidateWhy, directives: &RequestDirectives) -> Reuse {

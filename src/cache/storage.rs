@@ -28,10 +28,10 @@ use super::admitted::Admitted;
 use super::compose;
 use super::compose::field::compose_field;
 use super::compose::shell::{as_public, is_head_of_shell, is_shell, may_have_been_shell};
-use super::errors::is_edge_failure;
 use super::freshness::{freshness, initial_age};
 use super::media::contradicts;
 pub use super::no_store::NoStore;
+use super::stale_if_error::is_edge_failure;
 
 /// What the decision rests on.
 #[derive(Clone, Copy, Debug)]

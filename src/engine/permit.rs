@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::base::time::Millis;
-use crate::cache::errors::is_origin_failure;
+use crate::cache::stale_if_error::is_origin_failure;
 use crate::control::metrics::Counter;
 use crate::engine::context::Context;
 use crate::engine::fill::shared::SharedFill;

@@ -85,7 +85,7 @@ pub struct StoredSince {
     /// When the origin was asked for it.
     pub asked: Timestamp,
     /// Whether it has a window for errors.
-    pub outlives_errors: bool,
+    pub has_stale_if_error: bool,
 }
 
 /// A prefix of an address, and how many addresses in a row it takes to tell of new ones.
@@ -139,8 +139,8 @@ impl Uncacheable {
     pub fn mark(&mut self, page: u64, new: &NewMark, now: Timestamp) -> Timestamp {
         let again = self.marks.get(&page).filter(|old| now < old.until.plus(old.length));
         let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.length.0 * 2));
-        let validity = again.filter(|old| now < old.until).map(|old| old.length);
-        let length = longer.or(validity).unwrap_or(new.length).max(new.length).min(LONGEST_MARK);
+        let unexpired = again.filter(|old| now < old.until).map(|old| old.length);
+        let length = longer.or(unexpired).unwrap_or(new.length).max(new.length).min(LONGEST_MARK);
         let first = again.is_none();
         make_room(&mut self.marks, |mark| now < mark.until.plus(mark.length));
         let until = now.plus(length);
@@ -163,7 +163,7 @@ impl Uncacheable {
     pub fn has_mark(&self, page: u64, stored: Option<&StoredSince>, now: Timestamp) -> bool {
         let holds = |mark: &Mark| {
             stored.is_none_or(|stored| {
-                let spared = mark.of_the_moment && stored.outlives_errors;
+                let spared = mark.of_the_moment && stored.has_stale_if_error;
                 mark.at >= stored.asked && !spared
             })
         };

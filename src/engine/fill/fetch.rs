@@ -6,8 +6,9 @@ use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
-use crate::cache::errors::{is_of_the_moment, is_origin_failure};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
+use crate::cache::stale_if_error::is_origin_failure;
+use crate::cache::status::is_transient;
 use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
@@ -202,8 +203,8 @@ impl<P: Platform> Filler<P> {
             Storage::Refuse(_)
                 if fill_request.background
                     && (response.head.status >= 500
-                        || is_of_the_moment(response.head.status)
-                            && fill_request.candidate.outlives_errors()) =>
+                        || is_transient(response.head.status)
+                            && fill_request.candidate.has_stale_if_error()) =>
             {
                 let error = OriginError::Status(response.head.status);
                 platform.cancel(response.body);

@@ -8,8 +8,8 @@
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
-use crate::cache::errors::{is_about_the_page, is_of_the_moment};
 use crate::cache::left_out::LeftOut;
+use crate::cache::status::{is_page_specific, is_transient};
 use crate::cache::storage::NoStore;
 use crate::cache::variant::selection;
 use crate::engine::parts::Filler;
@@ -53,8 +53,8 @@ impl<P: Platform> Filler<P> {
         if reason.is_of_the_request() || reason == NoStore::Late {
             return;
         }
-        let of_the_page = reason.hit_for_pass() && is_about_the_page(status);
-        let moment = is_of_the_moment(status);
+        let of_the_page = reason.hit_for_pass() && is_page_specific(status);
+        let moment = is_transient(status);
         let new = NewMark {
             length: if moment { MOMENT } else { MARK },
             of_the_moment: moment,

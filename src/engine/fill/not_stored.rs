@@ -1,8 +1,8 @@
 //! What an answer that is not stored means for what is stored of its page, and for those who ask
 //! next.
 
-use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::left_out::impersonal_fields;
+use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::outcome::Work;
@@ -27,7 +27,7 @@ impl<P: Platform> Filler<P> {
         let stored = fill_request.candidate.page.as_ref();
         // Here, or elsewhere in the world.
         let is_stored = stored.is_some() || fetch.lease.stored;
-        if is_stored && decides(head.status) && reason.is_of_the_origin() {
+        if is_stored && replaces_stored(head.status) && reason.is_of_the_origin() {
             match self.confirm(context, &mut fetch).await {
                 Confirmed::Same => {}
                 Confirmed::Other(other, why) => (head, reason) = (other, why),
@@ -39,13 +39,16 @@ impl<P: Platform> Filler<P> {
         }
         let candidate = &fill_request.candidate;
         // The page stands in for the moment.
-        if is_of_the_moment(head.status) && candidate.outlives_errors() {
+        if is_transient(head.status) && candidate.has_stale_if_error() {
             return self.release_lease(admitted, &fetch.lease).await;
         }
         let refused = refused(candidate, &fetch, &head, reason);
         self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         let was_there = self.record_not_stored(context, &fetch, head.status, reason).await;
-        if decides(head.status) && reason.is_of_the_origin() && (stored.is_some() || was_there) {
+        if replaces_stored(head.status)
+            && reason.is_of_the_origin()
+            && (stored.is_some() || was_there)
+        {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
             let (status, reason) = (head.status, reason.as_str());
             let gone = Gone { status, reason, stamp, via: "refresh" };
@@ -89,7 +92,7 @@ impl<P: Platform> Filler<P> {
             return Confirmed::Unknown;
         };
         fetch.arrived = platform.now();
-        if is_of_the_moment(response.head.status) {
+        if is_transient(response.head.status) {
             platform.cancel(response.body);
             return Confirmed::Unknown;
         }

@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
-use crate::cache::errors::{decides, may_be_of_the_request};
 use crate::cache::forward::warm_fields;
+use crate::cache::status::{may_depend_on_request, replaces_stored};
 use crate::cache::storage::NoStore;
 use crate::cache::tag::TagSet;
 use crate::engine::fill::lease::{Lease, StoreScope};
@@ -82,8 +82,12 @@ impl<P: Platform> Filler<P> {
         // What is stored was compared with the answer to an impersonal request; where nothing is,
         // the status tells.
         let compared = fill_request.candidate.page.is_some() || fetch.lease.stored;
-        let personal = !compared && may_be_of_the_request(status);
-        if personal || !decides(status) || reason.is_of_the_request() || reason == NoStore::Late {
+        let personal = !compared && may_depend_on_request(status);
+        if personal
+            || !replaces_stored(status)
+            || reason.is_of_the_request()
+            || reason == NoStore::Late
+        {
             self.release_lease(admitted, &fetch.lease).await;
             return false;
         }

@@ -2,10 +2,11 @@
 
 use std::rc::Rc;
 
-use crate::base::time::{Epoch, Millis, Seconds, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::key::CacheKey;
+use crate::cache::stale_if_error::has_window;
 use crate::cache::storage::{Storable, StorageInput};
 use crate::cache::tag::TagSet;
 use crate::cache::variant::selection;
@@ -80,9 +81,8 @@ impl<P: Platform> Candidate<P> {
 
     /// Whether there is a page with a window for errors (RFC 5861 §4).
     #[must_use]
-    pub fn outlives_errors(&self) -> bool {
-        let window = |page: &Rc<StoredPage<P::Chunk>>| page.entry.freshness.stale_if_error;
-        self.page.as_ref().is_some_and(|page| window(page) > Seconds::ZERO)
+    pub fn has_stale_if_error(&self) -> bool {
+        self.page.as_ref().is_some_and(|page| has_window(&page.entry.freshness))
     }
 
     /// The same, with the reason for going forward.

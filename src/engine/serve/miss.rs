@@ -5,11 +5,11 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_shell;
 use crate::cache::entry::Entry;
-use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::pass_request_fields;
 use crate::cache::left_out::LeftOut;
 use crate::cache::no_store::NoStore;
 use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
+use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
 use crate::engine::fill::outcome::{FillOutcome, Source, Work};
@@ -247,7 +247,7 @@ impl<P: Platform> Server<P> {
         let may_be_shell = admitted.route.compose && answer.response.head.status == 200;
         let whole = self.context.left_out(&incoming, admitted) == LeftOut::Nothing && !may_be_shell;
         let of_the_size = answer.reason.is_of_the_size() && !is_shell(&answer.response.head.fields);
-        let enough = whole || of_the_size || is_of_the_moment(answer.response.head.status);
+        let enough = whole || of_the_size || is_transient(answer.response.head.status);
         // A page of nobody's is none for whom the site knows.
         if enough && !admitted.known {
             // The origin was asked with GET; a HEAD has no body.

@@ -6,9 +6,9 @@
 
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::admission::Admitted;
-use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::cache::left_out::LeftOut;
+use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{Storage, StorageInput, storage_of_range};
 use crate::cache::variant::selection;
 use crate::engine::context::Incoming;
@@ -90,11 +90,11 @@ impl<P: Platform> Server<P> {
         let status = response.head.status;
         let stored = candidate.page.is_some();
         let vary = candidate.vary.iter().flat_map(|names| names.iter().cloned()).collect();
-        if stored && decides(status) {
+        if stored && replaces_stored(status) {
             self.filler.refresh(&incoming, admitted, candidate, arrived);
         }
         let whole = self.context.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
-        if whole || is_of_the_moment(status) || status == 416 {
+        if whole || is_transient(status) || status == 416 {
             return self.passed(Ok(response), &admitted.route, cache_status);
         }
         // Asked for once more with all that was left out, and marked.

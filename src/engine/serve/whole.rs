@@ -158,7 +158,7 @@ impl<P: Platform> Server<P> {
         let page = place(&self.context.fill_key(incoming, admitted, candidate));
         let stored = candidate.page.as_ref().map(|page| StoredSince {
             asked: page.entry.request_time,
-            outlives_errors: candidate.outlives_errors(),
+            has_stale_if_error: candidate.has_stale_if_error(),
         });
         if !self.context.isolate().borrow().uncacheable.has_mark(page, stored.as_ref(), now) {
             return None;

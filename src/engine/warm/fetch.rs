@@ -6,9 +6,9 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
-use crate::cache::errors::{decides, is_of_the_moment};
 use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
 use crate::cache::left_out::impersonal_fields;
+use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::cache::tag::TagSet;
 use crate::engine::context::{USER_AGENT, own_request};
@@ -62,7 +62,7 @@ impl<P: Platform> Warmer<P> {
         };
         if let Storage::Refuse(reason) = decision
             && task.stored.is_some()
-            && decides(response.head.status)
+            && replaces_stored(response.head.status)
             && reason.is_of_the_origin()
         {
             // Who asked for the page first said what this warm repeats. Before what is stored of it
@@ -99,7 +99,7 @@ impl<P: Platform> Warmer<P> {
         status: u16,
         reason: NoStore,
     ) -> WarmResult {
-        if !decides(status) {
+        if !replaces_stored(status) {
             return failed(OriginError::Status(status), None);
         }
         if let Some(stamp) = task.stored.filter(|_| reason.is_of_the_origin()) {
@@ -131,7 +131,7 @@ impl<P: Platform> Warmer<P> {
         let timeout = self.context.config().origin_timeout.min(end.since(began));
         let response = permit.fetch(page_request(admitted, sent.clone(), timeout)).await;
         let response = response.map_err(|error| failed(error, None))?;
-        if is_of_the_moment(response.head.status) {
+        if is_transient(response.head.status) {
             platform.cancel(response.body);
             let after = retry_after(&response.head.fields, platform.now());
             return Err(failed(OriginError::Status(response.head.status), after));

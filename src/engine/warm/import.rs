@@ -10,9 +10,9 @@ use futures_util::future::join_all;
 use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::{Admission, admit, page_of_url};
-use crate::cache::errors::is_of_the_moment;
 use crate::cache::forward::{EdgeFacts, pass_request_fields};
 use crate::cache::key::{CacheKey, Page, Selection};
+use crate::cache::status::is_transient;
 use crate::config::Config;
 use crate::engine::context::{USER_AGENT, own_request};
 use crate::engine::parts::Warmer;
@@ -172,7 +172,7 @@ impl<P: Platform> Warmer<P> {
             200 => platform.unpack(response.body).await.map_err(no_answer),
             status => {
                 platform.cancel(response.body);
-                Err((format!("sitemap-status {status}"), is_of_the_moment(status)))
+                Err((format!("sitemap-status {status}"), is_transient(status)))
             }
         }
     }
