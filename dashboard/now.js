@@ -24,7 +24,7 @@ export function now(_query, { signal, failed }) {
       ask("healthz", { signal, whatever: true }),
     ]);
     if (signal.aborted) return;
-    health.replaceChildren(...told(healthz, (value) => standing(value), failed));
+    health.replaceChildren(...told(healthz, (value) => readiness(value), failed));
     figures.replaceChildren(...told(stats, (value) => counted(value, signal), failed));
     figures.setAttribute("aria-busy", "false");
   };
@@ -38,8 +38,8 @@ function told(settled, show, failed) {
   return [failed(settled.reason)].filter(Boolean);
 }
 
-/** How the edge stands: what healthz says of the isolate that answered, and of the journal. */
-function standing({ ready, reasons, notes, version, epoch, view_age_ms: age }) {
+/** Whether the edge is ready: what healthz says of the isolate that answered, and of the journal. */
+function readiness({ ready, reasons, notes, version, epoch, view_age_ms: age }) {
   const rows = [...(reasons ?? []), ...(notes ?? [])].map(({ reason, details }) =>
     el("li", {}, el("strong", {}, reason), ` ${[...details, STATUS[reason] ?? ""].join(". ")}`),
   );

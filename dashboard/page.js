@@ -106,7 +106,7 @@ async function explanation(url, header) {
   ];
 }
 
-const standing = ({ is, epoch }) =>
+const validity = ({ is, epoch }) =>
   epoch === undefined || epoch === null ? is : `${is} by the epoch ${count(epoch)}`;
 const selected = (vary) =>
   vary.length > 0 ? vary.map(([name, value]) => `${name}: ${value}`).join(", ") : "every request";
@@ -121,7 +121,7 @@ function stored(it) {
       ["Fresh for", span(it.lifetime * 1000)],
       ["Then stale for", span(it.stale_while_revalidate * 1000)],
       ["Epoch", count(it.epoch)],
-      ["Standing", standing(it.standing)],
+      ["Validity", validity(it.validity)],
       ["Tags", tags(it.tags)],
     ]),
   ];
@@ -142,14 +142,14 @@ function tags(all) {
 const variants = (rows) =>
   table(
     "Variants that the index knows",
-    ["For", "Status", "Epoch", "Fresh until", "Kept until", "Standing"],
+    ["For", "Status", "Epoch", "Fresh until", "Kept until", "Validity"],
     rows.map((row) => [
       selected(row.vary) + (row.selected ? " (this one)" : ""),
       row.status,
       count(row.epoch),
       moment(row.fresh_until),
       moment(row.keep_until),
-      standing(row.standing),
+      validity(row.validity),
     ]),
   );
 

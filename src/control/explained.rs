@@ -103,7 +103,7 @@ pub struct StoredHere {
     /// Its tags.
     pub tags: Vec<String>,
     /// How it stands.
-    pub standing: Standing,
+    pub validity: KnownValidity,
 }
 
 /// A variant that the index knows.
@@ -124,12 +124,12 @@ pub struct KnownVariant {
     /// Whether L2 has it.
     pub l2: bool,
     /// How it stands.
-    pub standing: Standing,
+    pub validity: KnownValidity,
 }
 
 /// How a stored response stands to what was invalidated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Standing {
+pub struct KnownValidity {
     /// In a word.
     pub is: &'static str,
     /// The epoch of the newest invalidation that decides it.
@@ -161,13 +161,13 @@ pub fn steps(told: &Explanation) -> Vec<String> {
         Some(how) => steps.push(format!("This isolate's view of the journal is {how}.")),
     }
     if let Some(stored) = &told.stored {
-        let (age, lifetime, standing) = (stored.age, stored.lifetime, stored.standing.is);
-        let since = match stored.standing.epoch {
+        let (age, lifetime, validity) = (stored.age, stored.lifetime, stored.validity.is);
+        let since = match stored.validity.epoch {
             Some(epoch) => format!(" (epoch {}, it has {})", epoch.0, stored.epoch.0),
             None => String::new(),
         };
         steps.push(format!(
-            "A response is stored here, {age} s old of {lifetime} s, and is {standing}{since}."
+            "A response is stored here, {age} s old of {lifetime} s, and is {validity}{since}."
         ));
     } else if told.journal.is_some() {
         steps.push("Nothing is stored here that the request selects.".to_owned());

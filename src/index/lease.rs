@@ -90,10 +90,10 @@ pub fn decide(
     }
 }
 
-/// Whether a fetch's result replaces what stands. Equal is the same record come twice.
+/// Whether a fetch's result replaces what is stored. Equal is the same record come twice.
 #[must_use]
-pub fn replaces(new: Version, validity: Option<Version>) -> bool {
-    validity.is_none_or(|validity| new >= validity)
+pub fn replaces(new: Version, stored: Option<Version>) -> bool {
+    stored.is_none_or(|stored| new >= stored)
 }
 
 fn wait(until: Timestamp, now: Timestamp) -> LeaseDecision {

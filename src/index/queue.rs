@@ -36,10 +36,10 @@ impl<S: Sql> Work<'_, S> {
         job: &str,
     ) -> Result<bool, ShardError> {
         let id = Value::Integer(variant);
-        let validity = self
+        let queued = self
             .sql
             .exec("SELECT epoch, job FROM warm WHERE variant = ?", std::slice::from_ref(&id))?;
-        let Some(row) = validity.first() else {
+        let Some(row) = queued.first() else {
             self.sql.exec(
                 "INSERT INTO warm
                     (variant, epoch, above, job, state, attempts, not_before, fence, rank)
@@ -50,16 +50,16 @@ impl<S: Sql> Work<'_, S> {
             self.bump(job, "total", 1)?;
             return Ok(true);
         };
-        let (standing_epoch, standing_job) = (Row(row).epoch(0)?, Row(row).text(1)?);
-        if standing_epoch == want.epoch && standing_job == job {
+        let (queued_epoch, queued_job) = (Row(row).epoch(0)?, Row(row).text(1)?);
+        if queued_epoch == want.epoch && queued_job == job {
             return Ok(false);
         }
         self.bump(job, "total", 1)?;
-        if standing_epoch >= want.epoch {
+        if queued_epoch >= want.epoch {
             self.bump(job, "superseded", 1)?;
             return Ok(true);
         }
-        self.bump(standing_job, "superseded", 1)?;
+        self.bump(queued_job, "superseded", 1)?;
         // One that runs goes on, but its result counts only if it covers the newer epoch
         // (warm_cas).
         self.sql.exec(

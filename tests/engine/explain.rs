@@ -291,7 +291,7 @@ fn an_explanation_leaves_no_trace() {
     world.spent();
     let told = explained(&isolate, &long);
     assert_eq!(
-        (&told["action"], &told["stored"]["standing"]["is"]),
+        (&told["action"], &told["stored"]["validity"]["is"]),
         (&json!("hit"), &json!("current"))
     );
     assert_eq!(world.spent(), BTreeMap::from([("shard", 1)]), "one question to the page's shard");
@@ -327,7 +327,7 @@ fn it_says_what_was_dropped_which_variants_there_are_and_what_decides() {
         .map(|it| (it["selected"].as_bool().unwrap(), it["vary"][0][1].as_str().unwrap()))
         .collect();
     assert_eq!(selected, [(true, "de"), (false, "en")]);
-    assert_eq!(told["stored"]["standing"], json!({"is": "invalidated-hard", "epoch": 1}));
+    assert_eq!(told["stored"]["validity"], json!({"is": "invalidated-hard", "epoch": 1}));
     assert_eq!((&told["action"], &told["reason"]), (&json!("fetch"), &json!("invalidated-hard")));
     assert!(told["steps"].as_array().unwrap().len() >= 5, "{told:#}");
 }

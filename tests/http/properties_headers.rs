@@ -146,7 +146,7 @@ fn some_route() -> impl Strategy<Value = Route> {
     ]
 }
 
-fn some_standing() -> impl Strategy<Value = Validity> {
+fn some_validity() -> impl Strategy<Value = Validity> {
     prop_oneof![
         Just(Validity::Current),
         Just(Validity::JournalLost),
@@ -240,7 +240,7 @@ proptest! {
     #[test]
     fn reuse_is_total_and_keeps_its_promises(
         entry in some_entry(),
-        validity in some_standing(),
+        validity in some_validity(),
         asks in some_fields(),
         route in some_route(),
         age in 0..300_000i64,

@@ -66,7 +66,7 @@ fn hard(epoch: u64) -> Verdict {
 }
 
 #[test]
-fn standings() {
+fn validities() {
     let view = loaded(vec![row(A, 5, 3, 50), row(B, 7, 0, 20)]);
     let current = Verdict::Known(Validity::Current);
     let rows: &[(&str, &[TargetHash], u64, ViewHealth, Verdict)] = &[

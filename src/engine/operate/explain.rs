@@ -15,7 +15,7 @@ use crate::cache::entry::Entry;
 use crate::cache::esi;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::control::explained::{
-    Action, Dropped, Explanation, KnownVariant, MadeOf, Standing, StoredHere, steps,
+    Action, Dropped, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere, steps,
 };
 use crate::control::looking::ExplainQuery;
 use crate::control::problem::{Problem, ProblemKind};
@@ -96,7 +96,7 @@ impl<P: Platform> Operator<P> {
         told.stored = weighed
             .stored
             .as_ref()
-            .map(|(page, validity)| stored_here(&page.entry, standing(*validity), weighed.now));
+            .map(|(page, validity)| stored_here(&page.entry, known(*validity), weighed.now));
         told.made_of = made_of(admitted, &weighed.course);
         let pages = self.known_pages(admitted).await;
         let mut vary: Vec<String> = pages.iter().flat_map(|page| page.vary.clone()).collect();
@@ -148,9 +148,9 @@ impl<P: Platform> Operator<P> {
                 fresh_until: variant.fresh_until,
                 keep_until: variant.keep_until,
                 l2: variant.l2_key.is_some(),
-                standing: match verdict {
-                    Verdict::Known(validity) => standing(validity),
-                    Verdict::Unknown => Standing { is: "unknown", epoch: None },
+                validity: match verdict {
+                    Verdict::Known(validity) => known(validity),
+                    Verdict::Unknown => KnownValidity { is: "unknown", epoch: None },
                 },
             }
         });
@@ -225,7 +225,7 @@ fn request_of(query: &ExplainQuery) -> Option<RequestHead> {
     })
 }
 
-fn stored_here(entry: &Entry, standing: Standing, now: Timestamp) -> StoredHere {
+fn stored_here(entry: &Entry, validity: KnownValidity, now: Timestamp) -> StoredHere {
     StoredHere {
         status: entry.status,
         fetched: entry.response_time,
@@ -235,11 +235,11 @@ fn stored_here(entry: &Entry, standing: Standing, now: Timestamp) -> StoredHere 
         stale_if_error: entry.freshness.stale_if_error.0,
         epoch: entry.stamp,
         tags: entry.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
-        standing,
+        validity,
     }
 }
 
-fn standing(validity: Validity) -> Standing {
+fn known(validity: Validity) -> KnownValidity {
     let is = match validity {
         Validity::Current => "current",
         Validity::JournalLost => "journal-lost",
@@ -250,7 +250,7 @@ fn standing(validity: Validity) -> Standing {
         Validity::Dropped { .. } => "unprovable",
     };
     let epoch = Some(validity.need()).filter(|epoch| epoch.0 > 0);
-    Standing { is, epoch }
+    KnownValidity { is, epoch }
 }
 
 fn health_name(health: ViewHealth) -> &'static str {
