@@ -122,6 +122,25 @@ impl NoStore {
         }
     }
 
+    /// Whether it is worth a line in the log: its origin says something wrongly, and its author
+    /// should know.
+    #[must_use]
+    pub const fn is_worth_a_line(self) -> bool {
+        matches!(
+            self,
+            Self::BadTags
+                | Self::TooManyTags
+                | Self::VaryAny
+                | Self::UpstreamCache
+                | Self::MediaType
+                | Self::FieldBytes
+                | Self::ComposeField
+                | Self::ComposeAnswer
+                | Self::ComposeBody
+                | Self::CspNonce
+        )
+    }
+
     /// Whether the next answer for the page is likely to be refused too, so that requests may pass
     /// at once for a while. Not so where the reason lies in this request, or passes by itself.
     #[must_use]

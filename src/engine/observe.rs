@@ -128,36 +128,8 @@ impl<P: Platform> Context<P> {
     /// author.
     pub(super) fn not_stored(&self, page: &Page, reason: NoStore) {
         self.count(Counter::FillNotStored);
-        match reason {
-            NoStore::BadTags
-            | NoStore::TooManyTags
-            | NoStore::VaryAny
-            | NoStore::UpstreamCache
-            | NoStore::MediaType
-            | NoStore::FieldBytes
-            | NoStore::ComposeField
-            | NoStore::ComposeAnswer
-            | NoStore::ComposeBody
-            | NoStore::CspNonce => {
-                let event = Event::NotStored { url: &page.url(), reason: reason.as_str() };
-                self.log(&event);
-            }
-            NoStore::Method
-            | NoStore::RequestNoStore
-            | NoStore::Status
-            | NoStore::PartialContent
-            | NoStore::EdgeError
-            | NoStore::Bypass
-            | NoStore::NoStoreDirective
-            | NoStore::Private
-            | NoStore::SetCookie
-            | NoStore::Authorization
-            | NoStore::Cookie
-            | NoStore::EventStream
-            | NoStore::NoFreshness
-            | NoStore::Late
-            | NoStore::BodyTooLarge
-            | NoStore::NoRoom => {}
+        if reason.is_worth_a_line() {
+            self.log(&Event::NotStored { url: &page.url(), reason: reason.as_str() });
         }
     }
 

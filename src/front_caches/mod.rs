@@ -48,7 +48,7 @@ pub use delivery::{
 };
 
 /// Every API.
-pub static APIS: [&dyn FrontCacheApi; 6] = [
+pub static APIS: &[&dyn FrontCacheApi] = &[
     &cloudflare::Cloudflare,
     &cloudfront::Cloudfront,
     &fastly::Fastly,
@@ -73,7 +73,7 @@ pub fn parse_config(json: &str) -> Result<Config, Vec<ConfigError>> {
 
 /// The API of a provider. One that is none of [`APIS`] has no call at all.
 fn api(provider: &Provider) -> Result<&'static dyn FrontCacheApi, DeliveryFailure> {
-    let api = APIS.into_iter().find(|api| api.provider() == provider);
+    let api = APIS.iter().copied().find(|api| api.provider() == provider);
     api.ok_or(DeliveryFailure::Unsupported)
 }
 

@@ -138,7 +138,7 @@ pub struct Append {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
     /// A visitor's unsafe request caused it: no page is refetched for it, so no shard is told, and
-    /// caches before the edge are told once a minute.
+    /// caches in front of the edge are told once a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsafe_method: bool,
 }

@@ -1,4 +1,4 @@
-"""Caches before the edge: what the worker tells them of invalidations, on the real runtime, against
+"""Caches in front of the edge: what the worker tells them of invalidations, on the real runtime, against
 servers on loopback that answer as the providers say they do, or fail in every way.
 """
 

@@ -20,6 +20,7 @@ mod esi;
 mod explain;
 mod faults;
 mod figures;
+mod front_caches;
 #[path = "../http_support/mod.rs"]
 mod http_support;
 mod invented;
@@ -38,7 +39,6 @@ mod storm;
 mod transparency;
 mod transparent;
 mod unsafe_methods;
-mod upstream;
 mod wake;
 mod warm;
 #[path = "../world/mod.rs"]

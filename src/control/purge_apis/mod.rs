@@ -44,7 +44,7 @@ pub use api::{Evidence, Purge, PurgeApi};
 pub use reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Every API. Of two whose calls have the same path, the first one gets them.
-pub static APIS: [&dyn PurgeApi; 6] = [
+pub static APIS: &[&dyn PurgeApi] = &[
     &keycdn::Keycdn,
     &cloudflare::Cloudflare,
     &cloudfront::Cloudfront,
@@ -77,13 +77,15 @@ pub fn route(request: &RequestHead, config: &Config) -> Option<Result<Call, Prob
         && (rest.is_empty() || rest.starts_with('/'))
     {
         let (name, rest) = rest.strip_prefix('/')?.split_once('/')?;
-        let api = APIS.into_iter().find(|api| api.name() == name)?;
+        let api = APIS.iter().copied().find(|api| api.name() == name)?;
         return match api.method() {
             Some(_) => call(api, &url_name("", rest, request.query.as_deref())),
             None => call(api, rest),
         };
     }
-    if let Some(api) = APIS.into_iter().find(|api| api.method() == Some(request.method.as_str())) {
+    if let Some(api) =
+        APIS.iter().copied().find(|api| api.method() == Some(request.method.as_str()))
+    {
         return call(api, &url_name(&request.host, &request.path, request.query.as_deref()));
     }
     if !config.is_control_host(&request.host) {
@@ -92,7 +94,7 @@ pub fn route(request: &RequestHead, config: &Config) -> Option<Result<Call, Prob
     let rest = request.path.trim_start_matches('/');
     let mut segments = rest.split('/');
     if let (Some(first), Some(second)) = (segments.next(), segments.next())
-        && let Some(api) = APIS.into_iter().find(|api| api.is_at(first, second))
+        && let Some(api) = APIS.iter().copied().find(|api| api.is_at(first, second))
     {
         return call(api, rest);
     }
