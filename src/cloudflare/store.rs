@@ -6,6 +6,7 @@ use wasm_bindgen::JsValue;
 use crate::base::json::read_json;
 use crate::base::time::Millis;
 use crate::cache::envelope::{self, PREFIX_BYTES, Record};
+use crate::engine::platform_limits::KV_VALUE;
 use crate::engine::port::{Store, StoreError, Stored};
 use crate::journal::delta::SharedDelta;
 
@@ -13,9 +14,6 @@ use super::glue;
 
 /// The host of what belongs to no host's requests; it never resolves (RFC 2606 §2).
 const NO_HOST: &str = "l1.edge-isr.invalid";
-/// The largest value of KV.
-const KV_MAX_BYTES: u64 = 25 << 20;
-
 /// L1: the colo's edge cache.
 ///
 /// Records stand under the host of the request, as the vendor asks for: a lookup of another host
@@ -105,7 +103,7 @@ pub(super) struct GlobalStore {
 
 impl GlobalStore {
     pub(super) fn new(binding: JsValue) -> Self {
-        let most_bytes = if glue::is_bucket(&binding) { u64::MAX } else { KV_MAX_BYTES };
+        let most_bytes = if glue::is_bucket(&binding) { u64::MAX } else { KV_VALUE };
         Self { binding, most_bytes }
     }
 }

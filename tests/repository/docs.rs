@@ -114,6 +114,16 @@ fn every_problem_event_and_health_reason_is_documented() {
 }
 
 #[test]
+fn every_metric_is_documented() {
+    let source = format!("{}\n{}", text("src/control/metrics.rs"), text("src/control/gauges.rs"));
+    let named = source.split('"').filter(|word| word.starts_with("edge_isr_"));
+    let name = |word: &str| word.split('{').next().map(str::to_owned);
+    let words: BTreeSet<String> = named.filter_map(name).collect();
+    assert!(words.len() > 20, "{words:?}");
+    assert_eq!(missing(&words, &text("docs/operations.md")), Vec::<String>::new());
+}
+
+#[test]
 fn a_word_that_is_not_documented_is_found() {
     let source = "impl Why {\n    fn as_str(self) {\n        Self::A => \"known\",\n        \
                   Self::B => \"new\",\n    }\n}";
