@@ -28,6 +28,9 @@ logger = logging.getLogger("edge_isr")
 
 Maker = Callable[[list[Any]], Invalidation]
 
+# So much of what can wait is held at once.
+MAX_LATER = 1000
+
 _silenced: ContextVar[bool] = ContextVar("edge_isr_silenced", default=False)
 _batch: ContextVar[dict[str, list[Invalidation]] | None] = ContextVar(
     "edge_isr_batch", default=None
@@ -85,7 +88,11 @@ def record_later(make: Maker, item: Any, connection: Any) -> bool:
     when somebody asks. False where it can't wait; then nothing is recorded."""
     if not connection.in_atomic_block or _batch.get():
         return False
-    _after(connection).later.setdefault(make, []).append(item)
+    after = _after(connection)
+    items = after.later.setdefault(make, [])
+    items.append(item)
+    if len(items) >= MAX_LATER:
+        after.make()
     return True
 
 
@@ -117,10 +124,15 @@ class AfterCommit:
     @property
     def recorded(self) -> list[Invalidation]:
         """All of it so far."""
+        self.make()
+        return self._recorded
+
+    def make(self) -> None:
+        """Makes of what was left for later what is told of it, if it is anything."""
         later, self.later = self.later, {}
         for make, items in later.items():
-            self.take(make(items))
-        return self._recorded
+            if made := make(items):
+                self.take(made)
 
     def take(self, invalidation: Invalidation) -> None:
         """Takes it up."""
@@ -129,6 +141,11 @@ class AfterCommit:
                 known.absorb(invalidation)
                 return
         self._recorded.append(invalidation.copy())
+
+    def is_written_as(self, changes: list[Invalidation]) -> None:
+        """It stands in the outbox, as these: nothing more is recorded before the commit."""
+        self.written = True
+        self._recorded = changes
 
     def __call__(self) -> None:
         """The transaction has committed."""
@@ -150,6 +167,8 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
     if not can_write(connection.alias):
         return
     changes = _together(one for after in waiting for one in after.recorded)
+    if not changes:
+        return
     inside = connection.in_atomic_block
     try:
         # A savepoint: on some databases a statement that fails ends the transaction.
@@ -168,7 +187,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
         )  # fmt: skip
         return
     for after in waiting:
-        after.written = True
+        after.is_written_as(changes if after is waiting[0] else [])
 
 
 def after_commit(connection: BaseDatabaseWrapper) -> None:

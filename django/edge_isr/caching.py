@@ -104,7 +104,13 @@ def _with_row(original: Any) -> Any:
     """What is put into a cache while a row is saved, by receivers or packages, is made of it."""
 
     def with_row(self: Model, *args: Any, **kwargs: Any) -> Any:
-        if _is_quiet(type(self)):
+        model = type(self)
+        # Nothing but Django runs while a row is saved. Most saves are so, and a recorder costs as
+        # much as half of one.
+        if _is_plain(model) and not (
+            (pre_save.receivers and pre_save.has_listeners(model))
+            or (post_save.receivers and post_save.has_listeners(model))
+        ):
             return original(self, *args, **kwargs)
         recorder = current.get()
         name = ("row", id(self), None)
@@ -121,15 +127,6 @@ def _with_row(original: Any) -> Any:
             recorder.end_span(name)
 
     return with_row
-
-
-def _is_quiet(model: type[Model]) -> bool:
-    """Whether nothing but Django runs while a row is saved. Most saves are so, and a recorder costs
-    as much as half of one."""
-    return _is_plain(model) and not (
-        (pre_save.receivers and pre_save.has_listeners(model))
-        or (post_save.receivers and post_save.has_listeners(model))
-    )
 
 
 @cached

@@ -312,7 +312,8 @@ def load() -> tuple[Settings, tuple[str, ...]]:
 
 def is_dormant() -> bool:
     """Whether this is a test run of a site that does not look at what is told."""
-    return in_test_run() and not load()[0].in_tests
+    # As `in_test_run`, without a call: each change asks.
+    return "outbox" in vars(mail) and not load()[0].in_tests
 
 
 def in_test_run() -> bool:

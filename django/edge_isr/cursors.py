@@ -45,7 +45,7 @@ def install() -> None:
 
 def _execute(original: Any) -> Any:
     def execute(self: Any, sql: Any, *args: Any, **kwargs: Any) -> Any:
-        if self.db.vendor == "sqlite":
+        if "edge_isr_has_sent" not in vars(self.db) and self.db.vendor == "sqlite":
             sends(self.db, sql)
         # Databases are made and dropped by a connection to none.
         if statements.are_own() or self.db.alias not in connections.settings:

@@ -6,21 +6,26 @@ a row says is read off it when it is written, and made tags of once, before the 
 
 from __future__ import annotations
 
+import logging
 from functools import lru_cache
 from typing import Any
 
 from django.apps import apps
+from django.db import Error
 from django.db.models import Model
 
 from .batching import record_later
 from .changes import ends_of, tell, with_options
 from .conditions import UnnamedValueError, is_narrowed, tables_of
+from .context import page_now
 from .invalidation import Invalidation
-from .loops import rendered
 from .registry import also_forget, key_of, of_every, of_models, plain_labels
+from .rows import row_of
 from .tags import clean
 from .transactions import write_first
-from .written import Columns, Row, Written
+from .written import LASTING, Columns, Row, Written, columns_for
+
+logger = logging.getLogger("edge_isr")
 
 
 @lru_cache(maxsize=1024)
@@ -53,52 +58,96 @@ def save_plainly(original: Any, arguments: tuple[Any, ...], connection: Any) -> 
     """Writes the row, and tells of it."""
     instance, raw, _, force_insert, _, _, update_fields = arguments
     model = type(instance)
+    if "edge_isr_written" not in vars(connection):
+        write_first(connection, model)
     table = model._meta.concrete_model
-    write_first(connection, model)
+    columns = columns_for(instance, table, connection, update_fields)
     is_new = force_insert or not may_be_there(instance, table, raw)
-    written = Written(instance, table, connection, update_fields, is_new)
+    if is_new or columns.take is None or page_now.get() is not None:
+        return _save_seen(original, arguments, connection, columns, is_new)
+    key = instance.pk
+    try:
+        before = row_of(table, connection, key, columns.names)
+    except Error:
+        raise
+    except Exception:
+        # As in `Written`.
+        logger.exception("what %s %s was could not be read", table.__name__, key)
+        before = None
     updated = original(*arguments)
-    written.end(bool(updated))
-    if written.differs:
-        _tell(model, written, instance.pk, connection)
+    if updated and before is not None:
+        try:
+            after = columns.take(vars(instance))
+        except KeyError:
+            # What only the database knows is not there any more (Django 6.0).
+            after = ()
+        lasts = after and LASTING.issuperset(map(type, after))
+        if lasts and record_later(_maker(columns), (key, before, after), connection):
+            return updated
+    _see(Written(instance, table, connection, columns), updated, before)
     return updated
 
 
-def _tell(model: type[Model], written: Written, pk: Any, connection: Any) -> None:
-    key = key_of(model, pk)
-    if written.can_wait and rendered() is None:
-        row = (key, written.columns, written.changed, written.before, written.after)
-        if record_later(_maker(model), row, connection):
-            return
+def _save_seen(
+    original: Any, arguments: tuple[Any, ...], connection: Any, columns: Columns, is_new: bool
+) -> Any:
+    """Of what can't wait."""
+    instance = arguments[0]
+    written = Written(instance, columns.table, connection, columns)
+    if not is_new:
+        written.look()
+    updated = original(*arguments)
+    _see(written, updated, written.before)
+    return updated
+
+
+def _see(written: Written, updated: Any, before: Row | None) -> None:
+    """The row has been written."""
+    written.before = before
+    written.end(bool(updated))
+    if written.differs:
+        _tell(written)
+
+
+def _tell(written: Written) -> None:
+    model, key = written.columns.model, written.key
     found = of_models(model, [key])
     tags = written.tags()
     found.absorb(of_every(model) if tags is None else Invalidation(tags=tags))
     found.reason = f"{plain_labels(model)[0]} {key}"
-    tell(found, connection.alias)
+    tell(found, written.connection.alias)
 
 
 class _Maker:
     """What many rows of a model say that have been saved."""
 
-    def __init__(self, model: type[Model]) -> None:
-        self._model = model
+    def __init__(self, columns: Columns) -> None:
+        self._columns = columns
 
-    def __call__(self, rows: list[tuple[Any, Columns, list[str], Row, Row]]) -> Invalidation:
-        label = plain_labels(self._model)[0]
-        tags = {label}
+    def __call__(self, rows: list[tuple[Any, Row, Row]]) -> Invalidation:
+        columns, model = self._columns, self._columns.model
+        label = plain_labels(model)[0]
+        tags: set[str] = set()
+        first = None
         try:
-            for key, columns, changed, before, after in rows:
+            for pk, before, after in rows:
+                changed = columns.changed(before, after)
+                if not changed:
+                    continue
+                key = pk if type(pk) is int else key_of(model, pk)
+                first = key if first is None else first
                 name = f"{label}:{key}"
                 # A number needs no encoding.
                 tags.add(name if type(key) is int else clean(name))
                 tags.update(changed)
-                tags.update(columns.generated)
                 columns.name_values(before, after, tags)
         except UnnamedValueError:
-            tags |= of_every(self._model).tags
-        return with_options(Invalidation(tags=tags, reason=f"{label} {rows[0][0]}"))
+            tags |= of_every(model).tags
+        if tags:
+            tags.update((label, *columns.generated))
+        return with_options(Invalidation(tags=tags, reason=f"{label} {first}"))
 
 
 @lru_cache(maxsize=1024)
-def _maker(model: type[Model]) -> _Maker:
-    return _Maker(model)
+def _maker(columns: Columns) -> _Maker:
+    return _Maker(columns)

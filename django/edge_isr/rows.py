@@ -22,6 +22,7 @@ from .context import current, recording
 MAX_STATEMENTS = 256
 # The least of what any integer key may be.
 _INTEGERS = range(-(2**31), 2**31)
+_NONE_KNOWN: dict[Any, Any] = {}
 # A key of each kind of field whose look-up by equality is Django's own.
 _KEYS: dict[type[Any], Any] = {
     models.AutoField: 1,
@@ -62,7 +63,8 @@ def row_of(
     table: type[Model], connection: Any, key: Any, names: tuple[str, ...]
 ) -> tuple[Any, ...] | None:
     """The values of these fields in the row with this key, locked; None if there is no such row."""
-    statement = _known(table, connection, names)
+    known = vars(connection).get("edge_isr_rows", _NONE_KNOWN).get((table, names))
+    statement = known or _known(table, connection, names)
     if statement is None or (isinstance(key, int) and key not in _INTEGERS):
         with unseen():
             for row in _query(table, connection.alias, key, names):
@@ -80,7 +82,10 @@ def row_of(
         with statements.own(), connection.cursor() as cursor:
             cursor.execute(statement.sql, [parameter])
             row = cursor.fetchone()
-    return None if row is None else statement.converted(row, connection)
+    if row is None:
+        return None
+    # A value of the database is the ORM's own where nothing converts it.
+    return statement.converted(row, connection) if statement.converters else tuple(row[1:])
 
 
 class _Statement(NamedTuple):
@@ -94,8 +99,6 @@ class _Statement(NamedTuple):
 
     def converted(self, row: tuple[Any, ...], connection: Any) -> tuple[Any, ...]:
         """What the ORM makes of the values, without the key."""
-        if not self.converters:
-            return row[1:]
         values = list(row)
         for at, (converters, expression) in self.converters:
             for convert in converters:

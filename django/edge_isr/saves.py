@@ -20,7 +20,7 @@ from .patching import replace_method
 from .plain import is_plain, may_be_there, save_plainly
 from .registry import entry_of, key_of, of_every, of_models, plain_labels
 from .transactions import changing
-from .written import Written
+from .written import Written, columns_for
 
 # What was seen of the tables of a row's parents, which are written before its own.
 _SEEN = "edge_isr_written"
@@ -43,7 +43,7 @@ def _save_table(original: Any) -> Any:
     ) -> Any:
         arguments = (self, raw, cls, force_insert, force_update, using, update_fields)
         model = followed(type(self))
-        if model is None or unshown(model, update_fields):
+        if model is None or (update_fields and unshown(model, update_fields)):
             return original(*arguments)
         connection = connections[using]
         if connection.in_atomic_block and is_plain(model, cls) and model is type(self):
@@ -100,9 +100,10 @@ class _Save:
         """The row is about to be written."""
         if self._reads:
             is_new = force_insert or not may_be_there(self._instance, self._table, self._raw)
-            self._written = Written(
-                self._instance, self._table, self.connection, self._update_fields, is_new
-            )
+            columns = columns_for(self._instance, self._table, self.connection, self._update_fields)
+            self._written = Written(self._instance, self._table, self.connection, columns)
+            if not is_new:
+                self._written.look()
         if self._is_last and not self._labels:
             self._change = Change(type(self._instance), self._model, self.connection.alias)
             if self._sees:

@@ -176,9 +176,7 @@ def _begins(connection: Any) -> None:
 def sends(connection: Any, sql: Any) -> None:
     """A statement is sent. What has read can't wait for its turn to write: it would keep out those
     that it waits for."""
-    if "edge_isr_has_sent" not in vars(connection) and not (
-        sql in _BEGINNINGS or str(sql).startswith("SAVEPOINT ")
-    ):
+    if not (sql in _BEGINNINGS or str(sql).startswith("SAVEPOINT ")):
         connection.edge_isr_has_sent = True
 
 

@@ -144,15 +144,21 @@ def condensed(
     """The same, where rows of one model are too many to name: what shows any of them has `:*`."""
     if len(tags) <= most_rows:
         return tags
-    rows: Counter[str] = Counter()
-    parts: Counter[str] = Counter()
-    for name in tags:
-        label, colon, part = name.partition(":")
-        if colon:
-            (parts if _is_part(part) else rows)[label] += 1
-    many = {label for label, count in rows.items() if count > most_rows}
-    many |= {label for label, count in parts.items() if count > most_parts}
-    many &= _model_labels()
+    # A transaction may name thousands: no call for each of them.
+    of_label = Counter([name.partition(":")[0] for name in tags])
+    named = {label for label, count in of_label.items() if count > most_rows} & _model_labels()
+    many = set()
+    for label in named:
+        column = f"{label}:@"
+        # As `is_part`.
+        parts = sum([
+            "=" in name or ">" in name or name.startswith(column)
+            for name in tags
+            if name.startswith(label) and name.partition(":")[0] == label
+        ])  # fmt: skip
+        rows = of_label[label] - parts - (label in tags)
+        if rows > most_rows or parts > most_parts:
+            many.add(label)
     if not many:
         return tags
     kept = {t for t in tags if t.partition(":")[0] not in many}

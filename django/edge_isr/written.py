@@ -10,7 +10,9 @@ import datetime
 import decimal
 import logging
 import uuid
+from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 from django.db import Error, models
@@ -18,7 +20,7 @@ from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 
 from .conditions import ROWS, Namer, UnnamedValueError, is_narrowed, named_fields, of_column
-from .registry import also_forget, ignored_fields
+from .registry import also_forget, ignored_fields, key_of
 from .rows import row_of
 from .tags import concrete_label
 
@@ -37,6 +39,10 @@ class _Expression:
 UNKNOWN = _Expression()
 # Of these a value that is equal is the same.
 _EXACT = frozenset({str, int, bool, type(None), bytes, uuid.UUID})
+# These never become others, and need not be asked of the database: they are looked at later on.
+LASTING = _EXACT | {
+    float, datetime.date, datetime.datetime, datetime.time, datetime.timedelta, decimal.Decimal,
+}  # fmt: skip
 
 
 class Columns:
@@ -45,6 +51,7 @@ class Columns:
     def __init__(
         self, model: type[Model], table: type[Model], vendor: str, names: frozenset[str] | None
     ) -> None:
+        self.model, self.table = model, table
         label = concrete_label(table)
         ignored = ignored_fields(model) | ignored_fields(table)
         named = named_fields(table, vendor)
@@ -72,6 +79,21 @@ class Columns:
         self.generated = tuple(f"{label}:{of_column(field)}" for field in generated)
         # Values that are the database's.
         self.names_generated = any(field in named for field in generated)
+        # Reads all of `names` off an instance at once, where that is all that there is to a save.
+        plain = len(self.names) > 1 and not (self.kept or self.files or self.names_generated)
+        self.take = itemgetter(*self.names) if plain else None
+
+    def changed(self, before: Row, after: Row, files: Sequence[str] = ()) -> list[str]:
+        """The tags of the columns that differ, those of these new files among them."""
+        found = []
+        for at, tag in self.shown:
+            old, new = before[at], after[at]
+            kind = type(old)
+            # As `is_same`: most are so.
+            same = old == new if kind is type(new) and kind in _EXACT else is_same(old, new)
+            if not same or self.names[at] in files:
+                found.append(tag)
+        return found
 
     def name_values(self, before: Row | None, after: Row, into: set[str]) -> None:
         """Adds the tags of the values that a row had and has."""
@@ -92,6 +114,19 @@ def columns_of(
 also_forget(columns_of.cache_clear)
 
 
+def columns_for(
+    instance: Model, table: type[Model], connection: Any, update_fields: Any
+) -> Columns:
+    """Those of the save of an instance."""
+    names = frozenset(update_fields) if update_fields else None
+    columns = columns_of(type(instance), table, connection.vendor, names)
+    held = vars(instance).keys()
+    if held >= columns.written:
+        return columns
+    # What was not loaded is not written.
+    return columns_of(type(instance), table, connection.vendor, columns.written & held)
+
+
 def _may_be_file(field: Any) -> bool:
     known = type(field).__module__.startswith("django.db.models.fields")
     return not known or isinstance(field, models.FileField)
@@ -101,36 +136,39 @@ class Written:
     """One table's row of a save: as it was, and as it is."""
 
     __slots__ = (
-        "_connection", "_files", "_instance", "_unreadable", "after", "before", "changed",
-        "columns", "is_new", "is_unknown", "table",
+        "_files", "_instance", "_unreadable", "after", "before", "changed",
+        "columns", "connection", "is_new", "is_unknown", "table",
     )  # fmt: skip
 
     def __init__(
-        self, instance: Model, table: type[Model], connection: Any, update_fields: Any, is_new: bool
+        self, instance: Model, table: type[Model], connection: Any, columns: Columns
     ) -> None:
         self.table = table
         self._instance = instance
-        self._connection = connection
-        held = vars(instance)
-        names = frozenset(update_fields) if update_fields else None
-        columns = columns_of(type(instance), table, connection.vendor, names)
-        if not held.keys() >= columns.written:
-            # What was not loaded is not written.
-            names = columns.written & held.keys()
-            columns = columns_of(type(instance), table, connection.vendor, names)
+        self.connection = connection
         self.columns = columns
+        held = vars(instance)
         self._files = columns.files and [
             name for name in columns.files
             if isinstance(file := held[name], FieldFile) and not getattr(file, "_committed", True)
         ]  # fmt: skip
         self._unreadable = False
-        self.before = None if is_new else self._read(columns.names)
+        self.before: Row | None = None
         self.after: Row = ()
         # The tags of the columns that differ.
         self.changed: list[str] = []
         self.is_new = False
         # The row was there, and nobody has seen it.
         self.is_unknown = False
+
+    def look(self) -> None:
+        """Reads the row as it is."""
+        self.before = self._read(self.columns.names)
+
+    @property
+    def key(self) -> Any:
+        """The row's key, as the database gives it."""
+        return key_of(self.columns.model, self._instance.pk)
 
     @property
     def differs(self) -> bool:
@@ -146,22 +184,10 @@ class Written:
         for at in columns.kept:
             after[at] = None if before is None else before[at]
         if before is not None:
-            for at, tag in columns.shown:
-                old, new = before[at], after[at]
-                same = old is new or is_same(old, new)
-                if not same or columns.names[at] in self._files:
-                    self.changed.append(tag)
+            self.changed = columns.changed(before, tuple(after), self._files)
         self.after = self._known(after)
         self.is_new = not updated
         self.is_unknown = self._unreadable or (updated and before is None)
-
-    @property
-    def can_wait(self) -> bool:
-        """Whether what it is told by can be named later on as well as now."""
-        if self.before is None or self.is_new or self.is_unknown or self.columns.names_generated:
-            return False
-        named = len(self.columns.namers)
-        return _EXACT.issuperset(map(type, self.before[:named] + self.after[:named]))
 
     def tags(self) -> set[str] | None:
         """All that it is told by, beside the row itself; None if that can't be named."""
@@ -192,7 +218,7 @@ class Written:
         if key is None:
             return None
         try:
-            return row_of(self.table, self._connection, key, names)
+            return row_of(self.table, self.connection, key, names)
         except Error:
             raise
         except Exception:

@@ -1,8 +1,17 @@
 """What saves of one transaction say: read off the row at each save, and told before the commit."""
 
+import sys
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 from shop.models import Category
+
+import edge_isr
+from edge_isr import batching
+from edge_isr.batching import before_commit
 
 pytestmark = pytest.mark.django_db
 BYTEWISE = connection.vendor in ("postgresql", "sqlite")
@@ -100,3 +109,47 @@ def test_with_the_first_reason(hats, written):
         hats.name = "More hats"
         hats.save()
         assert written()[-1].payload["reason"] == "shop.category 1"
+
+
+def test_saves_that_change_nothing_send_nothing_at_the_commit(told, hats):
+    told()
+    with transaction.atomic():
+        # Writes nothing itself, so that what comes later is the commit's own.
+        hats.save()
+        with CaptureQueriesContext(connection) as sent:
+            before_commit(connection)
+    assert sent.captured_queries == []
+    assert told() == set()
+
+
+def test_more_saves_than_are_held_at_once(told, hats, shoes, monkeypatch):
+    monkeypatch.setattr(batching, "MAX_LATER", 2)
+    told()
+    with transaction.atomic():
+        for row in (hats, shoes, hats):
+            row.name += "!"
+            row.save()
+    assert {"shop.category:1", "shop.category:2", "shop.category:@name"} <= told(parts=True)
+
+
+def test_the_calls_that_a_save_costs(hats):
+    """Counted, since time depends on the machine: most of a save's cost is in calls."""
+    ours = str(Path(edge_isr.__file__).parent)
+    calls = Counter()
+
+    def count(frame, event, _):
+        if event == "call" and frame.f_code.co_filename.startswith(ours):
+            calls[frame.f_code.co_name] += 1
+
+    with transaction.atomic():
+        hats.save()
+        before_commit(connection)
+        sys.setprofile(count)
+        try:
+            for at in range(100):
+                hats.name = f"Hats {at}"
+                hats.save()
+        finally:
+            sys.setprofile(None)
+    # Where rows are locked, or the driver is asked by Django's cursor, it is a few more.
+    assert calls.total() <= 100 * (20 if connection.vendor == "sqlite" else 40), calls
