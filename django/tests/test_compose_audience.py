@@ -3,7 +3,7 @@
 from unittest import mock
 
 import pytest
-from composing import EDGE, members
+from composing import EDGE, members, shell
 from django import VERSION
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -247,3 +247,12 @@ def _somebody(get_response):
         return get_response(request)
 
     return middleware
+
+
+def test_a_page_for_the_anonymous_says_who_is_not(site, settings):
+    """The edge need not be told by its own settings."""
+    settings.SESSION_COOKIE_NAME = "sid"
+    response = shell(site(page_of("{{ request.user.is_staff }}")))
+    said = members(response)
+    assert said["audience"] == "anonymous" and said["cookies"] == ["sid", "messages"]
+    assert "cookies" not in members(shell(site(page_of("plain"))))

@@ -388,6 +388,21 @@ fn who_has_a_cookie_that_the_shell_names_is_not_one_of_the_anonymous() {
     assert_eq!(origin.reached(), [("/p/1/".to_owned(), false, "sid=ada".to_owned())]);
 }
 
+/// … also of a page without parts.
+#[test]
+fn a_page_without_parts_tells_who_is_not_one_of_the_anonymous() {
+    let origin = Origin::new(Route::default());
+    origin.audience.set("anonymous");
+    origin.more.replace(", cookies=(\"sid\")".to_owned());
+    let isolate = origin.isolate("ams");
+    isolate.get(PAGE, &[]);
+    assert!(is_hit(&isolate.get(PAGE, &[])));
+    origin.reached();
+    let seen = isolate.get(PAGE, &[("cookie", "sid=ada")]);
+    assert!(!is_hit(&seen) && is_inline(&seen), "{}", seen.cache_status());
+    assert_eq!(origin.reached(), [("/p/1/".to_owned(), false, "sid=ada".to_owned())]);
+}
+
 /// A token in a fragment would have no cookie, and be kept for as long as the page around it.
 #[test]
 fn a_composed_page_is_no_fragment() {

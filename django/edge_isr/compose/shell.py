@@ -82,7 +82,7 @@ def shell_of(
         members["csrf"] = (django_settings.CSRF_COOKIE_NAME, fields.attributes(cookie))
     elif personal and (csrf := _csrf_of_parts(request)) is not None:
         members |= {"csrf": csrf, "csrf-personal": True}
-    if personal or members["gate"]:
+    if personal or members["gate"] or members["audience"] != "all":
         members["cookies"] = settings.personal_cookies
     if personal:
         members["personal"] = tuple(personal)

@@ -68,7 +68,7 @@ pub struct ComposeField {
     pub csrf: Option<CsrfCookie>,
     /// That cookie is only for the personal parts.
     pub csrf_personal: bool,
-    /// Cookies without which a visitor has no personal parts.
+    /// Cookies without which a visitor has no personal parts, and is one of the anonymous.
     pub cookies: Vec<String>,
     /// The personal parts, by their names.
     pub personal: Vec<String>,
@@ -167,8 +167,13 @@ impl Draft {
         let addresses = self.shared.iter().all(|address| is_address(address));
         let once = is_distinct(&self.personal) && is_distinct(&self.shared);
         let parts = self.personal.len() + self.shared.len();
-        // Who has personal parts, or is checked by a gate, is known by a cookie, and only they.
-        let cookies = self.cookies.is_empty() == (self.personal.is_empty() && !self.gate);
+        // Who has personal parts, or is checked by a gate, is known by a cookie. So are those for
+        // whom the page is not good; of one for all, they make no difference.
+        let cookies = match (self.personal.is_empty() && !self.gate, self.audience?) {
+            (false, Audience::All | Audience::Anonymous) => !self.cookies.is_empty(),
+            (true, Audience::All) => self.cookies.is_empty(),
+            (true, Audience::Anonymous) => true,
+        };
         let lone_csrf = self.csrf_personal && (self.csrf.is_none() || self.personal.is_empty());
         let holds = self.version == Some(1)
             && marker.len() == MARKER_BYTES
