@@ -7,6 +7,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from conftest import SEEN_SECONDS
 from stack import BLOG_CONFIG, Blog, cache_status, free_port, wait_until
 from test_blog import Browser
 
@@ -137,7 +138,7 @@ def test_who_asks_the_origin_gets_the_page_whole(blog):
     visitor = Browser(blog)
     for path in ("/", "/post/debugging-cold-starts/comment/"):
         answer = visitor.get(path)
-        assert answer.status_code == 200 and "Log in</a>" in answer.text
+        assert answer.status_code == 200 and "Log in</button>" in answer.text
         assert "eIsR" not in answer.text and "x-edge-isr-compose" not in answer.headers
     assert TOKEN.search(answer.text) and "csrftoken" in visitor.client.cookies
     sent = visitor.post(path, {"name": "Ann", "text": "Straight to the site."})
@@ -187,10 +188,10 @@ def test_two_hundred_at_once_see_themselves_alone(site, blog, pages, a_post):
             tokens += TOKEN.findall(answer.text)
             hits += answer.hit
     assert hits >= 0.95 * 2 * MANY, f"{hits} hits of {2 * MANY}"
-    # One secret for each answer to somebody who came without; a token in each form to log out, and
-    # in the comment's.
+    # One secret for each answer to somebody who came without; a token in each form to log out, in
+    # the newsletter's on each page, and in the comment's.
     assert len(secrets) == len(set(secrets)) == 2 * MANY
-    assert len(tokens) == len(set(tokens)) == 3 * MANY
+    assert len(tokens) == len(set(tokens)) == 5 * MANY
 
 
 def test_the_form_to_log_out_is_taken(site, pages):
@@ -202,7 +203,7 @@ def test_the_form_to_log_out_is_taken(site, pages):
     answer = reader.client.post("/logout/", data=fields, headers=headers)
     assert answer.status_code == 302
     gone = reader.get(pages[2]).text
-    assert "<span>grace</span>" not in gone and "Log in</a>" in gone
+    assert "<span>grace</span>" not in gone and "Log in</button>" in gone
 
 
 def test_a_page_with_a_form_is_a_hit_and_its_tokens_cost_no_request(site, blog, a_post):
@@ -278,3 +279,47 @@ def test_a_draft_stays_one_of_staff(site, blog):
             assert staff.get(path).status_code == 200
             assert site.get(path).status == 404
             assert log_in(site, "joan").get(path).status_code == 404
+
+
+def test_a_changed_navigation_is_one_refetch(site, blog, pages):
+    """The pages stay as they are, and have the new one."""
+    part = re.compile(r"GET /_edge_isr/f/categories/\S+$", re.MULTILINE)
+    log = blog.render_log
+    before = len(part.findall(log.read_text()))
+    named = [page for page in pages if page.startswith("/post/")]
+    rendered = [blog.renders(page) for page in named]
+    blog.orm("Category.objects.create(name='Zebras', slug='zebras')")
+    link = '<a href="/category/zebras/">Zebras</a>'
+    site.until(lambda answer: link in answer.text, named[0], SEEN_SECONDS + 5)
+    for page in named:
+        for cookie in ("", "_ga=1"):
+            answer = site.request("GET", page, {"cookie": cookie} if cookie else {})
+            assert answer.hit and link in answer.text, answer
+    assert [blog.renders(page) for page in named] == rendered
+    # Once, and once more where a refresh and a visitor came at the same time.
+    assert before + 1 <= len(part.findall(log.read_text())) <= before + 2
+
+
+def test_forms_in_the_head_and_in_the_foot(site, blog, a_post):
+    """A log-in and the newsletter, on a page that the edge keeps."""
+    visitor = Browser(site)
+    page = visitor.get(a_post)
+    assert "hit" in cache_status(page.headers["cache-status"])
+    token = TOKEN.search(page.text)[1]
+    headers = {"referer": site.url + a_post, "origin": site.url}
+    fields = {"email": "ann@example.net", "csrfmiddlewaretoken": token}
+    sent = visitor.client.post("/subscribe/", data=fields, headers=headers)
+    assert sent.status_code == 302
+    assert visitor.get("/search/").text.count("the next letter is yours") == 1
+    assert "the next letter is yours" not in visitor.get("/search/").text
+    told = blog.orm("from posts.models import Subscriber\nprint(Subscriber.objects.get().email)")
+    assert "ann@example.net" in told
+    fields = {
+        "username": "ada",
+        "password": "ada",
+        "next": a_post,
+        "csrfmiddlewaretoken": TOKEN.search(visitor.get(a_post).text)[1],
+    }
+    sent = visitor.client.post("/login/", data=fields, headers=headers)
+    assert sent.status_code == 302 and sent.headers["location"] == a_post
+    assert "<span>ada</span>" in visitor.get(a_post).text

@@ -12,3 +12,9 @@ class CommentForm(forms.ModelForm):
         model = Comment
         fields = ["name", "text"]
         widgets = {"text": forms.Textarea(attrs={"rows": 5})}
+
+
+class SubscriberForm(forms.Form):
+    """Who wants the newsletter."""
+
+    email = forms.EmailField()

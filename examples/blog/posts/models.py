@@ -1,4 +1,4 @@
-"""Posts in categories, with comments."""
+"""Posts in categories, with comments, and who gets them as a letter."""
 
 from django.db import models
 from django.urls import reverse
@@ -77,3 +77,15 @@ class Comment(models.Model):
 
     def __str__(self):
         return f"{self.name} on {self.post}"
+
+
+class Subscriber(models.Model):
+    """Who gets the newsletter."""
+
+    email = models.EmailField(unique=True)
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self):
+        return self.email

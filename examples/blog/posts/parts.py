@@ -1,12 +1,21 @@
-"""What of the pages is one visitor's own. The edge asks for all parts of a page in one request."""
+"""What of the pages is one visitor's own, and what all of them share.
+
+The edge asks for all of a visitor's parts of a page in one request, and keeps a shared part once.
+"""
 
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.html import format_html
 
-from edge_isr import personal
+from edge_isr import personal, shared
 
-from posts.models import Post
+from posts.models import Category, Post
+
+
+@shared("categories", tags="categories", s_maxage=86_400)
+def categories():
+    """The navigation. A new category is one refetch, not one of every page."""
+    return render_to_string("parts/categories.html", {"categories": Category.objects.all()})
 
 
 @personal("user_menu")

@@ -11,6 +11,7 @@ urlpatterns = [
     path("post/<slug:slug>/comment/", views.comment, name="comment"),
     path("category/<slug:slug>/", views.category, name="category"),
     path("search/", views.search, name="search"),
+    path("subscribe/", views.subscribe, name="subscribe"),
     path("drafts/", views.drafts, name="drafts"),
     path("feed.xml", views.edge_feed(LatestPosts()), name="feed"),
     path("feed.json", views.feed_json, name="feed-json"),

@@ -8,12 +8,12 @@ from django.core.paginator import Paginator
 from django.db.models import Q
 from django.http import Http404, JsonResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from edge_isr import isr
 
-from posts.forms import CommentForm
-from posts.models import Category, Post
+from posts.forms import CommentForm, SubscriberForm
+from posts.models import Category, Post, Subscriber
 
 PER_PAGE = 6
 MEBIBYTE = 1 << 20
@@ -40,7 +40,7 @@ def home(request):
 
 
 @require_safe
-@isr(tags=["categories"], compose=True)
+@isr(compose=True)
 def category(request, slug):
     """The posts of one category, paginated."""
     found = get_object_or_404(Category, slug=slug)
@@ -65,11 +65,11 @@ def search(request):
 
 
 @require_safe
-@isr(tags=["categories"], compose=True)
+@isr(compose=True)
 def post(request, slug):
     """One post with its comments."""
     found = _visible(request, Post.objects.select_related("category"), slug)
-    request.edge_isr.add_tags(f"post:{found.pk}")
+    request.edge_isr.add_tags([f"post:{found.pk}", f"category-name:{found.category_id}"])
     return render(request, "posts/post.html", {"post": found, "comments": found.comments.all()})
 
 
@@ -83,7 +83,7 @@ def permalink(request, pk):
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@isr(tags=["categories"], compose=True)
+@isr(compose=True)
 def comment(request, slug):
     """The form for a comment: its page is kept, and the edge makes each visitor's CSRF token."""
     found = _visible(request, Post.objects.all(), slug)
@@ -95,6 +95,18 @@ def comment(request, slug):
         messages.success(request, "Thank you, your comment is online.")
         return redirect(found)
     return render(request, "posts/comment.html", {"post": found, "form": form})
+
+
+@require_POST
+def subscribe(request):
+    """The newsletter's form stands on every page; the edge makes its tokens."""
+    form = SubscriberForm(request.POST)
+    if form.is_valid():
+        Subscriber.objects.get_or_create(email=form.cleaned_data["email"])
+        messages.success(request, "Thank you, the next letter is yours.")
+    else:
+        messages.error(request, "That is no address of a mailbox.")
+    return redirect("home")
 
 
 @require_safe
@@ -151,7 +163,7 @@ def static_file(request, path):
     return response
 
 
-@isr(tags=["posts", "categories"], statuses={404: 30}, swr=0, sie=0)
+@isr(tags=["posts"], statuses={404: 30}, swr=0, sie=0)
 def not_found(request, exception):
     """A missing page is cheap to ask for, so the edge keeps the answer for a moment.
 
