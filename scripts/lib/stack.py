@@ -170,7 +170,8 @@ class Worker:
 class Blog:
     """The Django blog under gunicorn, with a database of its own."""
 
-    def __init__(self, directory, port, edge_url="", render_seconds=0.0, extra_env=None):
+    def __init__(self, directory, port, edge_url="", render_seconds=0.0, extra_env=None, python=""):
+        self.python = python or sys.executable
         self.directory = Path(directory)
         self.port = port
         self.url = f"http://127.0.0.1:{port}"
@@ -197,7 +198,7 @@ class Blog:
     def start(self):
         """Starts gunicorn and waits until it listens."""
         arguments = [
-            sys.executable,
+            self.python,
             "-m",
             "gunicorn",
             "blog_site.wsgi",
@@ -233,7 +234,7 @@ class Blog:
     def manage(self, *arguments):
         """Runs a management command in a process of its own; returns what it printed."""
         done = subprocess.run(
-            [sys.executable, BLOG / "manage.py", *arguments],
+            [self.python, BLOG / "manage.py", *arguments],
             cwd=BLOG,
             env={**os.environ, **self.env},
             capture_output=True,
