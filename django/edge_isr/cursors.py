@@ -106,9 +106,9 @@ def _seen(connection: Any, sql: Any, run: Any) -> Any:
     """Runs a statement that is none of the ORM's, and sees what it reads and writes."""
     statement = statements.read(statements.text_of(sql))
     alias = connection.alias
-    if statement.verb in statements.SCHEMA:
+    if not statement.verbs.isdisjoint(statements.SCHEMA):
         relations.forget_catalogs()
-    if statement.verb not in statements.READING and not statement.writes:
+    if not statement.reads and not statement.writes:
         return run()
     recorder = automatic()
     if recorder is not None:

@@ -67,6 +67,7 @@ def are_own() -> bool:
 
 _NAME = r'((?:[\w$]+|"[^"]+"|`[^`]+`|\[[^]]+\])(?:\s*\.\s*(?:[\w$]+|"[^"]+"|`[^`]+`|\[[^]]+\]))*)'
 _WORD = re.compile(r"[^\W\d][\w$]*")
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
 _VERB = re.compile(r"\A(?:\s|\(|;|--[^\n]*\n|/\*.*?\*/)*([a-z]+)", re.S)
 _CALL = re.compile(r"([^\W\d][\w$]*)\"?\s*\(")
 _SOURCE = re.compile(rf"\b(?:from|join)\s+(?:only\s+|lateral\s+)?{_NAME}(?!\s*[\w$\"`\].]*\()")
@@ -151,19 +152,34 @@ class Statement:
         }
         return frozenset(named - common - {"select", "values", "lateral", "unnest", "set"})
 
+    @cached_property
+    def verbs(self) -> frozenset[str]:
+        """What it and the statements that follow in the same text begin with."""
+        if ";" not in self.text:
+            return frozenset({self.verb})
+        others = _LITERAL.sub("''", self.text).split(";")[1:]
+        found = filter(None, map(_VERB.match, others))
+        return frozenset({self.verb, *(match[1] for match in found)})
+
+    @property
+    def reads(self) -> bool:
+        """Whether rows may be read by it."""
+        return not self.verbs.isdisjoint(READING)
+
     @property
     def writes(self) -> bool:
         """Whether rows may be written by it, other than by what it calls."""
-        if self.verb in ("with", "explain"):
-            return _WRITES_INSIDE.search(self.text) is not None
-        return self.verb in WRITING
+        if not self.verbs.isdisjoint(("with", "explain")) and _WRITES_INSIDE.search(self.text):
+            return True
+        return not self.verbs.isdisjoint(WRITING)
 
     def targets(self) -> frozenset[str]:
         """The tables that it writes; empty if that can't be read off it."""
         # MySQL's UPDATE and DELETE may name several tables in several places.
         several = re.search(r"\bjoin\b|,", self.text) is not None
-        if self.verb not in _PLAIN_TARGETS and (
-            self.verb not in ("update", "delete") or (several and " set " not in self.text)
+        if len(self.verbs) > 1 or (
+            self.verb not in _PLAIN_TARGETS
+            and (self.verb not in ("update", "delete") or (several and " set " not in self.text))
         ):
             return frozenset()
         return frozenset(map(_last, _TARGET.findall(self.text)))

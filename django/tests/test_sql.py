@@ -288,3 +288,30 @@ def test_sources_that_are_none():
     assert sources("WITH x AS (SELECT 1 FROM y) SELECT * FROM x, json_each(z)") == {"y"}
     assert sources("SELECT * FROM json_each(z)") == set()
     assert sources("SELECT * FROM `o'd` NATURAL JOIN [w x]") == {"o'd", "w x"}
+
+
+@pytest.mark.parametrize(
+    ("sql", "reads", "writes"),
+    [
+        ("SELECT 1; UPDATE shop_category SET name = 'x'", True, True),
+        ("SET LOCAL statement_timeout = 9; DELETE FROM shop_review", False, True),
+        ("BEGIN; /* nightly */ REPLACE INTO shop_banner VALUES (1); COMMIT", False, True),
+        ("SET x = 1; SELECT * FROM shop_review", True, False),
+        ("SET x = 1; WITH c AS (DELETE FROM shop_review) SELECT 1", True, True),
+        ("SELECT 'a; delete from shop_review'", True, False),
+        ("SELECT 'it''s; delete from shop_review'; ", True, False),
+    ],
+)
+def test_several_statements_in_one_text(sql, reads, writes):
+    statement = statements.read(sql)
+    assert (statement.reads, statement.writes) == (reads, writes)
+
+
+# Others take one statement at a time.
+if IS_POSTGRES:
+
+    def test_what_follows_in_the_same_text_is_told(data, told):
+        told()
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 0; UPDATE shop_category SET name = 'x'")
+        assert {"shop.category", "shop.category:*"} <= told()
