@@ -26,7 +26,7 @@ use edge_isr::index::{Grant, LeaseReply, Move, RecordRequest, ShardCall, ShardRe
 use edge_isr::journal::delta::Delta;
 use edge_isr::journal::view::{View, ViewHealth};
 use edge_isr::journal::{
-    Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
+    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
 };
 
 /// Tags of a page.
@@ -183,6 +183,7 @@ fn append(id: &str, targets: Vec<Target>) -> JournalCall {
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,
+        by: CalledBy::default(),
     })
 }
 

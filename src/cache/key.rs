@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::base::hex::hex;
-use crate::cache::tag::{TagSet, TargetHash, page_targets, target_name, url_name};
+use crate::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets, target_name, url_name};
 
 /// The version of the key's rules.
 pub const KEY_VERSION: &str = "1";
@@ -49,6 +49,20 @@ impl Page {
     #[must_use]
     pub fn path_and_query(&self) -> String {
         url_name("", &self.path, self.query.as_deref())
+    }
+
+    /// The names of [`Page::targets`].
+    #[must_use]
+    pub fn named_targets(&self, tags: &TagSet) -> Vec<Target> {
+        let mut targets: Vec<Target> = tags.iter().cloned().map(Target::Tag).collect();
+        let small = tags.in_small_letters().filter_map(|tag| Tag::parse(&tag).ok());
+        targets.extend(small.map(Target::Tag));
+        targets.push(Target::Url(self.purge_name()));
+        let below = target_name(&self.purge_host, &self.path, None);
+        let ends = below.match_indices('/').map(|(at, slash)| at + slash.len());
+        targets.extend(ends.map(|end| Target::Prefix(below[..end].to_owned())));
+        targets.extend([Target::Host(self.purge_host.clone()), Target::All]);
+        targets
     }
 
     /// Everything that, invalidated, invalidates the page.

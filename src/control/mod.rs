@@ -10,6 +10,7 @@
 //! | [`warm`] | what a warm names |
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
+//! | [`history`], [`looking`], [`explained`] | what was invalidated, counted, decided |
 //! | [`healthz`], [`metrics`], [`log`] | what operators see |
 //! | [`dashboard`] | the files of a page to look at |
 //!
@@ -36,6 +37,7 @@ pub mod dashboard;
 pub mod explained;
 mod gauges;
 pub mod healthz;
+pub mod history;
 pub mod log;
 pub mod looking;
 pub mod metrics;

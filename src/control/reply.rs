@@ -7,6 +7,8 @@ use crate::http::Fields;
 use crate::index::Retrying;
 use crate::journal::FrontCacheState;
 
+use super::history::Happening;
+
 /// The answer to `revalidate`: 202.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Accepted {
@@ -156,6 +158,9 @@ pub struct PagesReply {
     pub pages: Vec<PageRow>,
     /// What to give as `cursor` for the next part; none if this is the last.
     pub next: Option<String>,
+    /// What is not in it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<&'static str>,
 }
 
 /// A page that the index knows.
@@ -169,6 +174,9 @@ pub struct PageRow {
     pub variants: Vec<VariantRow>,
     /// When a warm last stored one of them, in milliseconds since the Unix epoch.
     pub last_warm: Option<Timestamp>,
+    /// What happened to it, as far as is known, newest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeline: Option<Vec<Happening>>,
 }
 
 /// A stored variant.

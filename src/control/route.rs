@@ -5,8 +5,10 @@
 
 use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
+use crate::journal::history::HistoryRequest;
 
 use super::auth::{MAX_ID_BYTES, TokenScope};
+use super::history;
 use super::looking::{ExplainQuery, StatsQuery};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Query, decode};
@@ -54,6 +56,8 @@ pub enum ControlCall {
     Explain(ExplainQuery),
     /// `GET v1/stats`: what all isolates have counted.
     Stats(StatsQuery),
+    /// `GET v1/invalidations`: what was invalidated.
+    History(HistoryRequest),
     /// `GET metrics`: of the site, or of the isolate that answers.
     Metrics {
         /// Whether the isolate's own are wanted.
@@ -77,6 +81,7 @@ impl ControlCall {
             | Self::Pages { .. }
             | Self::Explain(_)
             | Self::Stats(_)
+            | Self::History(_)
             | Self::Metrics { .. } => Some(TokenScope::Read),
             Self::Healthz => None,
         }
@@ -102,6 +107,7 @@ impl ControlCall {
             Self::Pages { .. } => "pages",
             Self::Explain(_) => "explain",
             Self::Stats(_) => "stats",
+            Self::History(_) => "invalidations",
             Self::Metrics { .. } => "metrics",
             Self::Healthz => "healthz",
         }
@@ -159,6 +165,10 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
         "v1/stats" => {
             reading(&request.method)?;
             StatsQuery::parse(&query).map(ControlCall::Stats)
+        }
+        "v1/invalidations" => {
+            reading(&request.method)?;
+            history::parse(&query).map(ControlCall::History)
         }
         "metrics" => {
             reading(&request.method)?;

@@ -31,6 +31,8 @@ pub enum ShardReply {
         #[serde(default)]
         progress: Option<JobProgress>,
     },
+    /// To [`super::ShardCall::Jobs`], by their ids.
+    Jobs(Vec<(String, JobProgress)>),
     /// To [`super::ShardCall::Replay`].
     Replayed {
         /// Dead letters queued again.
@@ -69,6 +71,7 @@ impl ShardReply {
             Self::InvalidatedMany(_) => "invalidated_many",
             Self::Counted { .. } => "counted",
             Self::Job { .. } => "job",
+            Self::Jobs(_) => "jobs",
             Self::Replayed { .. } => "replayed",
             Self::Pages { .. } => "pages",
             Self::Known(_) => "known",
@@ -220,6 +223,9 @@ pub struct JobProgress {
     pub superseded: u64,
     /// Whether all of its pages have been found.
     pub complete: bool,
+    /// When one of its warms ended last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Timestamp>,
     /// Some of its dead letters.
     #[serde(default)]
     pub failures: Vec<WarmFailure>,
@@ -289,6 +295,9 @@ pub struct VariantInfo {
     pub l2_key: Option<String>,
     /// When it was recorded.
     pub stored_at: Timestamp,
+    /// What was stored of it before, newest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<StoredOnce>,
     /// Until when it is fresh.
     pub fresh_until: Timestamp,
     /// Until when it is kept.
@@ -305,6 +314,17 @@ pub struct VariantInfo {
     /// How many brought the same.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unchanged: u64,
+}
+
+/// Something that was stored of a variant once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredOnce {
+    /// When.
+    pub at: Timestamp,
+    /// Its stamp.
+    pub stamp: Epoch,
+    /// Whether a warm brought it, and no visitor waited.
+    pub warmed: bool,
 }
 
 /// A shard in numbers. What is counted is counted up to [`super::MAX_COUNTED`].

@@ -6,7 +6,10 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
-use super::answer::{JobProgress, PageInfo, Retrying, ShardStatus, VariantInfo, WarmFailure};
+use super::answer::{
+    JobProgress, PageInfo, Retrying, ShardReply, ShardStatus, VariantInfo, WarmFailure,
+};
+use super::past;
 use super::tags::{Place, tag_number};
 use super::work::{ShardError, Work};
 
@@ -29,7 +32,7 @@ impl<S: Sql> Work<'_, S> {
                     (SELECT count(*) FROM warm WHERE job = ?1 AND state = 1),
                     EXISTS (SELECT 1 FROM expand WHERE job = ?1)
                         OR EXISTS (SELECT 1 FROM import WHERE job = ?1 AND state IN (0, 1)),
-                    changed, unchanged
+                    changed, unchanged, ended
                 FROM job WHERE id = ?1",
             &[text(id)],
         )?;
@@ -46,12 +49,22 @@ impl<S: Sql> Work<'_, S> {
             queued: row.unsigned(6)?,
             running: row.unsigned(7)?,
             complete: !row.flag(8)?,
+            ended: Some(row.timestamp(11)?).filter(|at| *at > Timestamp::ZERO),
             changed: row.unsigned(9)?,
             unchanged: row.unsigned(10)?,
             failures: if failed > 0 { self.failures(id)? } else { Vec::new() },
             retrying: self.retrying(id)?,
             unknown: self.unknown(),
         }))
+    }
+
+    /// The same of those of the jobs that are known here.
+    pub(super) fn jobs(&self, ids: &[String]) -> Result<ShardReply, ShardError> {
+        let mut known = Vec::with_capacity(ids.len());
+        for id in ids {
+            known.extend(self.progress(id)?.map(|progress| (id.clone(), progress)));
+        }
+        Ok(ShardReply::Jobs(known))
     }
 
     /// Pages of this shard that may be stored in colos alone: what askers told in a day.
@@ -162,7 +175,8 @@ impl<S: Sql> Work<'_, S> {
         let ids = [json(&ids?)?];
         let rows = self.sql.exec(
             "SELECT v.page, v.selection, v.status, v.stamp, v.fence, v.l2_key, v.stored_at,
-                    v.fresh_until, v.keep_until, v.warmed_at, w.epoch, v.changed, v.unchanged
+                    v.fresh_until, v.keep_until, v.warmed_at, w.epoch, v.changed, v.unchanged,
+                    v.past
                 FROM page p JOIN variant v ON v.page = p.id LEFT JOIN warm w ON w.variant = v.id
                 WHERE p.id IN (SELECT value FROM json_each(?)) ORDER BY p.id, v.id",
             &ids,
@@ -227,5 +241,6 @@ fn variant_shown(row: Row<'_>) -> Result<VariantInfo, SqlError> {
         warming: row.maybe_integer(10)?.map(|epoch| Epoch(epoch.unsigned_abs())),
         changed: row.unsigned(11)?,
         unchanged: row.unsigned(12)?,
+        past: past::read(row.text(13)?),
     })
 }

@@ -43,6 +43,11 @@ pub enum ShardCall {
         /// Its id.
         id: String,
     },
+    /// The same of many, those that the shard knows. Answered by [`super::ShardReply::Jobs`].
+    Jobs {
+        /// Their ids.
+        ids: Vec<String>,
+    },
     /// Queue a job's dead letters again. Answered by [`super::ShardReply::Replayed`].
     Replay {
         /// Its id.

@@ -42,6 +42,7 @@ mod inspect;
 pub mod lease;
 pub mod message;
 pub mod pace;
+mod past;
 mod queue;
 mod record;
 mod request;
@@ -56,7 +57,7 @@ mod work;
 
 pub use answer::{
     Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, Refetch, Retrying,
-    ShardReply, ShardStatus, VariantInfo, WarmFailure,
+    ShardReply, ShardStatus, StoredOnce, VariantInfo, WarmFailure,
 };
 use damage::is_damage;
 pub use import_work::{BadEntries, ImportNews, ImportTask, Listed, SitemapFile};
@@ -129,6 +130,7 @@ impl<S: Sql> Shard<S> {
             ShardCall::Job { id } => self
                 .transact(now, |work| work.progress(&id))
                 .map(|progress| ShardReply::Job { progress }),
+            ShardCall::Jobs { ids } => self.transact(now, |work| work.jobs(&ids)),
             ShardCall::Replay { job } => self
                 .transact(now, |work| work.replay(&job))
                 .map(|count| ShardReply::Replayed { count }),
@@ -146,10 +148,9 @@ impl<S: Sql> Shard<S> {
             ShardCall::Known { keys } => {
                 self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
             }
-            ShardCall::Asked { key, selection } => self.done(now, |work| {
-                let variant = work.variant_of(&key, &key.variant(&selection).digest())?;
-                variant.map_or(Ok(()), |variant| Ok(work.note_asked(&variant, 0)?))
-            }),
+            ShardCall::Asked { key, selection } => {
+                self.done(now, |work| work.asked_again(&key, &selection))
+            }
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
             ShardCall::Move(moved) => {
                 self.transact(now, |work| work.moved(&moved)).map(|done| ShardReply::Moved { done })

@@ -125,13 +125,14 @@ impl<S: Sql> Work<'_, S> {
         self.bump_all(job, &[counter], by)
     }
 
-    /// Raises some of them, in one row.
+    /// Raises some of them, and notes when, in one row.
     fn bump_all(&self, job: &str, counters: &[&'static str], by: u64) -> Result<(), ShardError> {
         if by > 0 {
             let raised: Vec<String> =
                 counters.iter().map(|counter| format!("{counter} = {counter} + ?1")).collect();
-            let statement = format!("UPDATE job SET {} WHERE id = ?2", raised.join(", "));
-            self.sql.exec(&statement, &[number(by), text(job)])?;
+            let statement =
+                format!("UPDATE job SET {}, ended = ?3 WHERE id = ?2", raised.join(", "));
+            self.sql.exec(&statement, &[number(by), text(job), timestamp(self.now)])?;
         }
         Ok(())
     }

@@ -180,7 +180,10 @@ impl<S: Sql> Work<'_, S> {
             "UPDATE variant SET request = ?, status = ?, l2_key = ?, stamp = ?, fence = ?,
                     stored_at = ?, fresh_until = ?, keep_until = ?,
                     warmed_at = coalesce(?, warmed_at), tags = ?, content = unhex(?), once = 0,
-                    changed = changed + ?, unchanged = unchanged + ?
+                    changed = changed + ?, unchanged = unchanged + ?,
+                    past = CASE WHEN fence > 0 THEN substr(printf('%012x%014x%d',
+                        max(stored_at, 0), stamp, coalesce(warmed_at = stored_at, 0)) || past,
+                        1, 135) ELSE past END
                 WHERE id = ?",
             &values,
         )?;

@@ -196,6 +196,16 @@ impl<S: Sql> Work<'_, S> {
         })
     }
 
+    /// Somebody asked for a variant that is stored where they are.
+    pub(super) fn asked_again(
+        &self,
+        key: &CacheKey,
+        selection: &Selection,
+    ) -> Result<(), ShardError> {
+        let variant = self.variant_of(key, &key.variant(selection).digest())?;
+        variant.map_or(Ok(()), |variant| Ok(self.note_asked(&variant, 0)?))
+    }
+
     /// Somebody asked for a variant, after so many hits that nobody here heard of.
     pub(super) fn note_asked(&self, variant: &VariantRow, hits: u32) -> Result<(), SqlError> {
         if variant.once {

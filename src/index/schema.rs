@@ -94,6 +94,10 @@ const COLUMNS: &[(&str, &str, &str)] = &[
     ("variant", "unchanged", "INTEGER NOT NULL DEFAULT 0"),
     ("job", "changed", "INTEGER NOT NULL DEFAULT 0"),
     ("job", "unchanged", "INTEGER NOT NULL DEFAULT 0"),
+    // When one of its warms ended last.
+    ("job", "ended", "INTEGER NOT NULL DEFAULT 0"),
+    // What was stored of it before what is (super::past).
+    ("variant", "past", "TEXT NOT NULL DEFAULT ''"),
 ];
 
 /// Indexes of those columns.

@@ -6,9 +6,10 @@ use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 
-use super::message::{Append, Appended, Mode, mode_from, mode_name};
+use super::asked::{CalledBy, Mode, mode_from, mode_name};
+use super::message::{Append, Appended};
 use super::state::{Journal, JournalError, MAX_EPOCH, REPAIR_MARGIN, State};
-use super::{front_caches, outbox, schema};
+use super::{front_caches, history, outbox, schema};
 
 /// Second epochs given in one call of `run_due`.
 const SETTLES_PER_CALL: i64 = 20;
@@ -30,6 +31,7 @@ struct Entry<'a> {
     settle: Millis,
     reason: &'a str,
     unsafe_method: bool,
+    by: &'a CalledBy,
 }
 
 impl<S: Sql> Journal<S> {
@@ -66,6 +68,7 @@ impl<S: Sql> Journal<S> {
                 settle: append.settle,
                 reason: &append.reason,
                 unsafe_method: append.unsafe_method,
+                by: &append.by,
             })
         })?;
         Ok(Appended::New { epoch: next, pages: None, warming: None, unknown: None })
@@ -83,6 +86,7 @@ impl<S: Sql> Journal<S> {
         }
         let id = format!("{REPAIR_ID}{}", next.0);
         let reason = format!("the journal ended at {}, {} was seen", self.state.head.0, seen.0);
+        let own = CalledBy { caller: "journal".to_owned(), via: "repair".to_owned() };
         self.commit(next, now, 1, |_| {
             Ok(Entry {
                 id: &id,
@@ -93,6 +97,7 @@ impl<S: Sql> Journal<S> {
                 settle: Millis::ZERO,
                 reason: &reason,
                 unsafe_method: false,
+                by: &own,
             })
         })
     }
@@ -100,7 +105,7 @@ impl<S: Sql> Journal<S> {
     /// Gives the second epochs that are due (`settle_epoch`).
     pub(super) fn settle_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
         let due = self.sql.exec(
-            "SELECT s.epoch, j.id, j.mode, j.warm, j.reason
+            "SELECT s.epoch, j.id, j.mode, j.warm, j.reason, j.caller
                 FROM settle s LEFT JOIN job j ON j.epoch = s.epoch
                 WHERE s.due <= ? ORDER BY s.due LIMIT 0 + ?",
             &[timestamp(now), Value::Integer(SETTLES_PER_CALL)],
@@ -112,6 +117,7 @@ impl<S: Sql> Journal<S> {
             let id = format!("{SETTLE_ID}{}", next.0);
             let mode = mode_from(row.text(2)?);
             let (warm, reason) = (row.flag(3)?, row.text(4)?);
+            let by = CalledBy { caller: row.text(5)?.to_owned(), via: "settle".to_owned() };
             // What can't be read may have been anything.
             let targets = outbox::targets(&self.sql, first)?.unwrap_or_else(|| vec![Target::All]);
             self.commit(next, now, 0, |sql| {
@@ -130,6 +136,7 @@ impl<S: Sql> Journal<S> {
                     settle: Millis::ZERO,
                     reason,
                     unsafe_method: false,
+                    by: &by,
                 })
             })?;
         }
@@ -166,7 +173,9 @@ impl<S: Sql> Journal<S> {
             };
             schema::save(sql, state)?;
             Ok::<_, SqlError>(state)
-        })?;
+        });
+        self.crowded |= matches!(state, Err(SqlError::Refused(_)));
+        let state = state?;
         // Only now: nobody sees an epoch that is not durable (durable_visible).
         self.state = state;
         Ok(())
@@ -230,8 +239,8 @@ fn stamp<S: Sql>(
 /// Writes the job, its targets, and when its second epoch is due.
 fn record<S: Sql>(sql: &S, entry: &Entry<'_>, next: Epoch, now: Timestamp) -> Result<(), SqlError> {
     sql.exec(
-        "INSERT INTO job (epoch, id, digest, mode, warm, targets, reason, at)
-            VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO job (epoch, id, digest, mode, warm, targets, reason, at, caller, via, named)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         &[
             epoch(next),
             text(entry.id),
@@ -241,6 +250,9 @@ fn record<S: Sql>(sql: &S, entry: &Entry<'_>, next: Epoch, now: Timestamp) -> Re
             number(entry.targets.len() as u64),
             text(entry.reason),
             timestamp(now),
+            text(&entry.by.caller),
+            text(&entry.by.via),
+            json(&history::kept(entry.targets))?,
         ],
     )?;
     for (part, targets) in entry.targets.chunks(PART_TARGETS).enumerate() {

@@ -11,7 +11,8 @@ use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::message::{FrontCacheState, Mode, mode_from};
+use super::asked::{Mode, mode_from};
+use super::message::FrontCacheState;
 use super::outbox::{targets, tidy};
 use super::state::JournalError;
 

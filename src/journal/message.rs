@@ -10,31 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
+use crate::journal::asked::{CalledBy, Mode};
 use crate::journal::delta::{Delta, Found, hashes};
+use crate::journal::history::{HistoryReply, HistoryRequest};
 use crate::journal::report::{Report, StatsReply, StatsRequest};
-
-/// What becomes of the entries of an invalidated target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// The old page may be served, within its window, while it is refreshed.
-    Soft,
-    /// The old page is never served again.
-    Hard,
-}
-
-/// The mode's name in storage.
-pub(super) const fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::Soft => "soft",
-        Mode::Hard => "hard",
-    }
-}
-
-/// The mode of a stored name; what is not known is the stricter one.
-pub(super) fn mode_from(name: &str) -> Mode {
-    if name == "soft" { Mode::Soft } else { Mode::Hard }
-}
 
 /// How a front cache stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -82,6 +61,8 @@ pub enum JournalCall {
     Report(Report),
     /// What was counted in a time? Answered by [`JournalReply::Stats`].
     Stats(StatsRequest),
+    /// What was invalidated? Answered by [`JournalReply::History`].
+    History(HistoryRequest),
 }
 
 /// Asks for what was invalidated after `since`.
@@ -141,6 +122,9 @@ pub struct Append {
     /// caches in front of the edge are told once a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsafe_method: bool,
+    /// Who asks, for the history.
+    #[serde(default)]
+    pub by: CalledBy,
 }
 
 /// What the journal answers.
@@ -170,6 +154,8 @@ pub enum JournalReply {
     },
     /// To [`JournalCall::Stats`].
     Stats(StatsReply),
+    /// To [`JournalCall::History`].
+    History(HistoryReply),
 }
 
 impl JournalReply {
@@ -185,6 +171,7 @@ impl JournalReply {
             Self::Status(_) => "status",
             Self::Reported { .. } => "reported",
             Self::Stats(_) => "stats",
+            Self::History(_) => "history",
         }
     }
 }

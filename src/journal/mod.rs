@@ -25,8 +25,10 @@ use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis, Timestamp};
 
 mod append;
+mod asked;
 pub mod delta;
 mod front_caches;
+pub mod history;
 mod in_progress;
 pub mod message;
 mod outbox;
@@ -39,10 +41,11 @@ pub mod stats;
 mod upkeep;
 pub mod view;
 
+pub use asked::{CalledBy, Mode};
 pub use front_caches::Delivery;
 pub use message::{
     Append, Appended, Fanout, FrontCacheState, JobRecord, JournalCall, JournalReply, JournalStatus,
-    LookupRequest, Mode, Place, SyncRequest,
+    LookupRequest, Place, SyncRequest,
 };
 pub use outbox::MAX_EPOCHS;
 pub use state::{Journal, JournalConfig, JournalError, MAX_EPOCH, REPAIR_MARGIN};
@@ -57,7 +60,7 @@ impl<S: Sql> Journal<S> {
         reshard::first(&sql, config.shards)?;
         let state = schema::load(&sql)?;
         front_caches::forget(&sql, &config.front_caches)?;
-        Ok(Self { sql, config, state })
+        Ok(Self { sql, config, state, crowded: false })
     }
 
     /// The newest epoch.
@@ -124,6 +127,9 @@ impl<S: Sql> Journal<S> {
             }
             JournalCall::Stats(request) => {
                 stats::told(&self.sql, &request, now).map(JournalReply::Stats)
+            }
+            JournalCall::History(request) => {
+                history::read(&self.sql, &request).map(JournalReply::History)
             }
             JournalCall::Lookup(request) => {
                 self.repair(request.seen, now)?;
@@ -251,11 +257,7 @@ impl<S: Sql> Journal<S> {
         let noticed = self.notice_shards(now);
         let settled = self.settle_due(now);
         let folded = self.fold();
-        noticed.and(settled).and(folded).and(upkeep::expire(
-            &self.sql,
-            self.config.receipt_ttl,
-            now,
-        ))
+        noticed.and(settled).and(folded).and(self.expire(now))
     }
 
     /// When [`Journal::run_due`] or [`Journal::pending_fanouts`] has something to do; the past
@@ -264,12 +266,13 @@ impl<S: Sql> Journal<S> {
     /// # Errors
     /// When the database fails.
     pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
-        if self.state.targets > u64::from(self.config.max_targets)
+        if self.crowded
+            || self.state.targets > u64::from(self.config.max_targets)
             || self.state.shards != self.config.shards
         {
             return Ok(Some(Timestamp::ZERO));
         }
-        upkeep::next_wake(&self.sql, self.config.receipt_ttl)
+        upkeep::next_wake(&self.sql, &self.config, self.state.head)
     }
 
     fn status(&self, now: Timestamp) -> Result<JournalStatus, JournalError> {

@@ -5,7 +5,8 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::message::{Fanout, JobRecord, mode_from};
+use super::asked::mode_from;
+use super::message::{Fanout, JobRecord};
 use super::state::JournalError;
 
 /// The pause after a first failure; it doubles with each further one.

@@ -54,19 +54,26 @@ const TABLES: &[&str] = &[
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 
-/// Columns of `bucket` that came later: the highest epochs of soft and of hard invalidations apart.
-/// Where `epoch` is neither of them, an earlier version has raised it, and it counts as hard.
-const BUCKET_COLUMNS: &[&str] = &["soft", "hard"];
+/// Columns that came later: table, name, declaration. Each has a default, for a version before that
+/// does not name it.
+const COLUMNS: &[(&str, &str, &str)] = &[
+    // The highest epochs of soft and of hard invalidations apart. Where `epoch` is neither of them,
+    // an earlier version has raised it, and it counts as hard.
+    ("bucket", "soft", "INTEGER NOT NULL DEFAULT 0"),
+    ("bucket", "hard", "INTEGER NOT NULL DEFAULT 0"),
+    // For the history: who asked through what, and the first targets as JSON.
+    ("job", "caller", "TEXT NOT NULL DEFAULT ''"),
+    ("job", "via", "TEXT NOT NULL DEFAULT ''"),
+    ("job", "named", "TEXT NOT NULL DEFAULT '[]'"),
+];
 
 pub(super) fn create<S: Sql>(sql: &S) -> Result<(), SqlError> {
     sql.transaction(|| {
         TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ()))?;
-        let known = sql.exec("PRAGMA table_info(bucket)", &[])?;
-        for column in BUCKET_COLUMNS {
+        for (table, column, declaration) in COLUMNS {
+            let known = sql.exec(&format!("PRAGMA table_info({table})"), &[])?;
             if !known.iter().any(|row| Row(row).text(1) == Ok(*column)) {
-                let add =
-                    format!("ALTER TABLE bucket ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0");
-                sql.exec(&add, &[])?;
+                sql.exec(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"), &[])?;
             }
         }
         Ok(())

@@ -20,6 +20,10 @@ pub struct JournalConfig {
     pub shards: u16,
     /// How long webhook ids and jobs are remembered: longer than a signature is valid.
     pub receipt_ttl: Millis,
+    /// How long they are kept for the history.
+    pub history_kept: Millis,
+    /// How many of them are: the newest.
+    pub history_rows: u64,
     /// Rows of one page of a delta.
     pub page_rows: usize,
     /// How much of the past every delta covers, so that isolates with different heads can share
@@ -37,6 +41,8 @@ impl Default for JournalConfig {
             max_targets: 100_000,
             shards: 8,
             receipt_ttl: Millis(24 * 3_600_000),
+            history_kept: Millis(30 * 24 * 3_600_000),
+            history_rows: 20_000,
             page_rows: 20_000,
             shared_window: Millis(60_000),
             front_caches: Vec::new(),
@@ -107,6 +113,8 @@ pub struct Journal<S> {
     pub(super) config: JournalConfig,
     /// As committed; never ahead of the database.
     pub(super) state: State,
+    /// The database took no more of late: what is kept for the history alone has to go.
+    pub(super) crowded: bool,
 }
 
 /// What the `meta` table holds.

@@ -1,4 +1,4 @@
-//! Keeping the journal small: folding the oldest targets into buckets, forgetting old receipts.
+//! Keeping the journal small: folding the oldest targets into buckets, forgetting old invalidations.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::TargetHash;
 
 use super::schema;
-use super::state::{Journal, JournalError, State};
+use super::state::{Journal, JournalConfig, JournalError, State};
 
 /// Targets folded in one call.
 const FOLDS_PER_CALL: u64 = 5_000;
-/// Receipts forgotten in one call.
+/// Invalidations forgotten in one call.
 const EXPIRIES_PER_CALL: i64 = 500;
 
 impl<S: Sql> Journal<S> {
@@ -53,6 +53,33 @@ impl<S: Sql> Journal<S> {
         })?;
         Ok(())
     }
+
+    /// Forgets the receipts and jobs that have nothing pending, are older than receipts have to be,
+    /// and are no part of the history, or have to make room.
+    pub(super) fn expire(&mut self, now: Timestamp) -> Result<(), JournalError> {
+        let receipts = now.minus(self.config.receipt_ttl);
+        let ended = if self.crowded {
+            receipts
+        } else {
+            let beyond = self.sql.exec(
+                "SELECT at FROM job WHERE epoch <= ? ORDER BY epoch DESC LIMIT 1",
+                &[epoch(beyond(&self.config, self.state.head))],
+            )?;
+            let beyond = beyond.first().map(|row| Row(row).timestamp(0)).transpose()?;
+            let beyond = beyond.map_or(Timestamp::ZERO, |at| at.plus(Millis(1)));
+            now.minus(self.config.history_kept).max(beyond).min(receipts)
+        };
+        let gone = self.sql.exec(
+            "DELETE FROM job WHERE epoch IN (SELECT j.epoch FROM job j WHERE j.at < ?
+                AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
+                AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
+                AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
+                ORDER BY j.at LIMIT 0 + ?) RETURNING 1",
+            &[timestamp(ended), Value::Integer(EXPIRIES_PER_CALL)],
+        )?;
+        self.crowded &= gone.len() as i64 == EXPIRIES_PER_CALL;
+        Ok(())
+    }
 }
 
 fn raise<S: Sql>(sql: &S, buckets: &[(u16, (Epoch, Epoch))]) -> Result<(), SqlError> {
@@ -76,22 +103,18 @@ fn raise<S: Sql>(sql: &S, buckets: &[(u16, (Epoch, Epoch))]) -> Result<(), SqlEr
     Ok(())
 }
 
-/// Forgets the receipts and jobs that are older than `ttl` and have nothing pending.
-pub(super) fn expire<S: Sql>(sql: &S, ttl: Millis, now: Timestamp) -> Result<(), JournalError> {
-    sql.exec(
-        "DELETE FROM job WHERE epoch IN (SELECT j.epoch FROM job j WHERE j.at < ?
-            AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
-            AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
-            AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
-            ORDER BY j.at LIMIT 0 + ?)",
-        &[timestamp(now.minus(ttl)), Value::Integer(EXPIRIES_PER_CALL)],
-    )?;
-    Ok(())
+/// Up to this epoch there are more rows than the history keeps.
+const fn beyond(config: &JournalConfig, head: Epoch) -> Epoch {
+    Epoch(head.0.saturating_sub(config.history_rows))
 }
 
 /// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, a
 /// receipt's end.
-pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp>, JournalError> {
+pub(super) fn next_wake<S: Sql>(
+    sql: &S,
+    config: &JournalConfig,
+    head: Epoch,
+) -> Result<Option<Timestamp>, JournalError> {
     let earliest = |query: &str| -> Result<Option<Timestamp>, SqlError> {
         let rows = sql.exec(query, &[])?;
         let at = rows.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
@@ -101,14 +124,21 @@ pub(super) fn next_wake<S: Sql>(sql: &S, ttl: Millis) -> Result<Option<Timestamp
     let settle = earliest("SELECT min(due) FROM settle")?;
     let moving = earliest("SELECT min(not_before) FROM move")?;
     // A job that still owes something is kept past its time, so only those count that don't.
-    let receipt = earliest(
-        "SELECT j.at FROM job j WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
+    let oldest = sql.exec(
+        "SELECT j.at, j.epoch FROM job j
+            WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
             ORDER BY j.at LIMIT 1",
-    )?
-    // One millisecond past its time, so that the wake finds it expired.
-    .map(|at| at.plus(ttl).plus(Millis(1)));
+        &[],
+    )?;
+    let receipt = oldest.first().map(|row| -> Result<Timestamp, SqlError> {
+        let is_beyond = Row(row).epoch(1)? <= beyond(config, head);
+        let kept = if is_beyond { config.receipt_ttl } else { config.history_kept };
+        // One millisecond past its time, so that the wake finds it expired.
+        Ok(Row(row).timestamp(0)?.plus(kept.max(config.receipt_ttl)).plus(Millis(1)))
+    });
+    let receipt = receipt.transpose()?;
     Ok([fanout, settle, moving, receipt].into_iter().flatten().min())
 }
 

@@ -395,7 +395,7 @@ fn replies_have_the_contracts_json() {
     let dry = Accepted { dry_run: true, notes: vec!["n".into()], ..accepted };
     let value: Value = serde_json::from_slice(&json(&dry)).unwrap();
     assert_eq!((&value["dry_run"], &value["notes"]), (&json!(true), &json!(["n"])));
-    let last = PagesReply { pages: vec![], next: None };
+    let last = PagesReply { pages: vec![], next: None, notes: vec![] };
     assert_eq!(json(&last), br#"{"pages":[],"next":null}"#);
 }
 

@@ -1,13 +1,14 @@
 //! Which control call a request is.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use edge_isr::base::time::Timestamp;
-use edge_isr::cache::tag::Tag;
+use edge_isr::base::time::{Epoch, Timestamp};
+use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::control::auth::TokenScope;
 use edge_isr::control::looking::StatsQuery;
 use edge_isr::control::route::{ControlCall, Paging, route};
 use edge_isr::control::{Problem, ProblemKind};
 use edge_isr::http::{Fields, RequestHead};
+use edge_isr::journal::history::HistoryRequest;
 use edge_isr::journal::report::By;
 use proptest::prelude::*;
 
@@ -45,6 +46,18 @@ fn stats(from: Option<i64>, to: Option<i64>, by: By) -> ControlCall {
     ControlCall::Stats(StatsQuery { from: time(from), to: time(to), by })
 }
 
+fn history(
+    before: Option<u64>,
+    limit: u32,
+    tag: Option<&str>,
+    caller: Option<&str>,
+) -> ControlCall {
+    let naming = tag.map(|tag| Target::Tag(Tag::parse(tag).unwrap())).into_iter().collect();
+    let caller = caller.map(str::to_owned);
+    let before = before.map(Epoch);
+    ControlCall::History(HistoryRequest { before, limit, caller, naming })
+}
+
 #[test]
 fn every_call_is_known() {
     let rows = [
@@ -72,6 +85,12 @@ fn every_call_is_known() {
         ("GET", "/__isr/v1/stats", stats(None, None, By::Result)),
         ("GET", "/__isr/v1/stats?by=colo&from=1&to=2", stats(Some(1), Some(2), By::Colo)),
         ("GET", "/__isr/v1/stats?by=kind", stats(None, None, By::Kind)),
+        ("GET", "/__isr/v1/invalidations", history(None, 100, None, None)),
+        (
+            "GET",
+            "/__isr/v1/invalidations?cursor=12&limit=5&tag=post%3A42&caller=ops",
+            history(Some(12), 5, Some("post:42"), Some("ops")),
+        ),
         ("GET", "/__isr/healthz", ControlCall::Healthz),
         ("HEAD", "/__isr/healthz", ControlCall::Healthz),
     ];
@@ -146,6 +165,15 @@ fn wrong_calls_are_told_apart() {
         ("GET", "/__isr/v1/stats?from=-1", InvalidValue, Some("from")),
         ("GET", "/__isr/v1/stats?to=9999999999999999", InvalidValue, Some("to")),
         ("GET", "/__isr/v1/stats?route=x", UnknownField, Some("route")),
+        ("POST", "/__isr/v1/invalidations", MethodNotAllowed, None),
+        ("GET", "/__isr/v1/invalidations?limit=0", OutOfRange, Some("limit")),
+        ("GET", "/__isr/v1/invalidations?cursor=-1", InvalidValue, Some("cursor")),
+        ("GET", "/__isr/v1/invalidations?cursor=1.", InvalidValue, Some("cursor")),
+        ("GET", "/__isr/v1/invalidations?cursor=99999999999999999", InvalidValue, Some("cursor")),
+        ("GET", "/__isr/v1/invalidations?tag=", InvalidValue, Some("tag")),
+        ("GET", "/__isr/v1/invalidations?tag=a%20b", InvalidValue, Some("tag")),
+        ("GET", "/__isr/v1/invalidations?caller=", InvalidValue, Some("caller")),
+        ("GET", "/__isr/v1/invalidations?url=a", UnknownField, Some("url")),
         ("POST", "/__isr/v1/revalidate?soft=1", UnknownField, Some("soft")),
         ("GET", "/__isr/v1/tags/a/pages?page=2", UnknownField, Some("page")),
         ("GET", "/__isr/v1/tags//pages", InvalidValue, Some("tag")),
@@ -196,6 +224,7 @@ fn calls_need_their_scopes() {
         (ControlCall::Pages { url: "a".into() }, Some(TokenScope::Read)),
         (ControlCall::Metrics { isolate: false }, Some(TokenScope::Read)),
         (stats(None, None, By::Route), Some(TokenScope::Read)),
+        (history(None, 1, None, None), Some(TokenScope::Read)),
         (ControlCall::Healthz, None),
     ];
     for (call, scope) in rows {

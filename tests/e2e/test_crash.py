@@ -147,3 +147,54 @@ def test_another_colo_takes_the_page_from_the_global_store(
     answer = second.get(path, host=host)
     assert (answer.text, answer.cache.get("detail")) == ("stored", "global")
     assert origin.count(path) == 1
+
+
+def test_the_history_survives_a_kill(start_worker, origin, persist, path, tag):
+    first = start_worker(origin.url, persist=persist)
+    origin.on(path, page("old", tags=tag))
+    first.get(path)
+    first.until_hit(path)
+    origin.on(path, page("new", tags=tag))
+    said = first.revalidate({"tags": [tag], "reason": "<i>edited</i>"})
+
+    def refetched():
+        [row] = history(first, tag)
+        return row["progress"] and row["progress"]["refetched_in_ms"]
+
+    wait_until(refetched, 15, "the refetch, in the history")
+    before = history(first, tag)
+    first.worker.process.kill()
+
+    second = start_worker(origin.url, persist=persist)
+    assert history(second, tag) == before
+    [row] = before
+    wanted = {
+        "id": said["id"],
+        "epoch": said["epoch"],
+        "caller": "webhook",
+        "via": "control",
+        "reason": "<i>edited</i>",
+        "mode": "soft",
+        "targets": 1,
+        "named": {"tags": [tag]},
+    }
+    assert {name: row[name] for name in wanted} == wanted
+    assert (row["progress"]["done"], row["progress"]["changed"]) == (1, 1)
+
+    # The page's own timeline says the same.
+    host = first.url
+    answer = second.control(f"/__isr/v1/pages?url={host}{path}")
+    [shown] = json.loads(answer.text)["pages"]
+    told = [(one["what"], one.get("by"), one.get("id")) for one in shown["timeline"]]
+    assert told == [
+        ("fetched", "warm", None),
+        ("invalidated", None, said["id"]),
+        ("fetched", "visitor", None),
+    ]
+
+
+def history(edge, tag):
+    """What was invalidated of a tag."""
+    answer = edge.control(f"/__isr/v1/invalidations?tag={tag}")
+    assert answer.status == 200, answer
+    return json.loads(answer.text)["invalidations"]

@@ -14,8 +14,8 @@ use edge_isr::index::{
     ShardError, ShardReply, WarmRequest, WarmResult,
 };
 use edge_isr::journal::{
-    Append, Appended, Journal, JournalCall, JournalConfig, JournalError, JournalReply, Mode,
-    SyncRequest,
+    Append, Appended, CalledBy, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
+    Mode, SyncRequest,
 };
 
 /// Columns of a table.
@@ -174,6 +174,7 @@ fn append(id: &str, names: &[&str], settle: u64) -> JournalCall {
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,
+        by: CalledBy::default(),
     })
 }
 

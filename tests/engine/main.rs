@@ -21,6 +21,7 @@ mod explain;
 mod faults;
 mod figures;
 mod front_caches;
+mod history;
 #[path = "../http_support/mod.rs"]
 mod http_support;
 mod invented;

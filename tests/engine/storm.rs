@@ -10,7 +10,7 @@ use edge_isr::base::time::{Epoch, Millis};
 use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::config::Config;
 use edge_isr::engine::port::Platform as _;
-use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
+use edge_isr::journal::{Append, Appended, CalledBy, JournalCall, JournalReply, Mode};
 use serde_json::{Value, json};
 
 fn config() -> Config {
@@ -33,6 +33,7 @@ fn append(id: u64, tag: &str) -> JournalCall {
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,
+        by: CalledBy::default(),
     })
 }
 

@@ -7,6 +7,7 @@ mod heat;
 mod import;
 mod lease;
 mod pace;
+mod past;
 mod reshard;
 mod sitemap;
 mod statements;

@@ -15,7 +15,9 @@ use edge_isr::index::{
     JobProgress, LeaseReply, LeaseRequest, Move, MoveTask, PageInfo, RecordRequest, ShardCall,
     ShardReply, WarmRequest,
 };
-use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode, Place};
+use edge_isr::journal::{
+    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode, Place,
+};
 
 /// The changes that every rule is tried with.
 const CHANGES: [(u16, u16); 6] = [(8, 12), (12, 8), (1, 3), (3, 1), (2, 3), (5, 16)];
@@ -139,6 +141,7 @@ impl Site {
             reason: String::new(),
             uncounted: false,
             unsafe_method: false,
+            by: CalledBy::default(),
         };
         let call = JournalCall::Append(append);
         let reply = self.journal.handle(call, at(self.now)).unwrap();

@@ -2,6 +2,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod history;
 mod rules;
 mod stats;
 mod versions;

@@ -12,7 +12,7 @@ use edge_isr::cache::tag::{Tag, Target, TargetHash};
 use edge_isr::journal::delta::{Delta, Found};
 use edge_isr::journal::view::{Applied, Verdict, View};
 use edge_isr::journal::{
-    Append, Appended, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
+    Append, Appended, CalledBy, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
     JournalStatus, LookupRequest, MAX_EPOCH, Mode, REPAIR_MARGIN, SyncRequest,
 };
 
@@ -37,6 +37,7 @@ fn append(id: &str, names: &[&str], mode: Mode) -> Append {
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,
+        by: CalledBy::default(),
     }
 }
 
@@ -108,9 +109,13 @@ fn receipts() {
     for shard in 0..2 {
         journal.fanned_out(shard, &[Epoch(1)], Epoch(1), at(9)).unwrap();
     }
-    // After 24 hours the receipt goes; the epoch stays.
-    journal.run_due(at(24 * 3_600_000 + 1)).unwrap();
-    assert_eq!(add(&mut journal, a, at(24 * 3_600_000 + 2)), Appended::recorded(Epoch(3)));
+    // It is kept for the history; when it goes, the epoch stays.
+    let (day, kept) = (24 * 3_600_000, config().history_kept.0);
+    journal.run_due(at(day + 1)).unwrap();
+    let known = add(&mut journal, a.clone(), at(day + 2));
+    assert_eq!(known, Appended::Repeated { epoch: Epoch(1) });
+    journal.run_due(at(kept + 1)).unwrap();
+    assert_eq!(add(&mut journal, a, at(kept + 2)), Appended::recorded(Epoch(3)));
 }
 
 #[test]

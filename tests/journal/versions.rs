@@ -27,8 +27,8 @@ use edge_isr::index::{
     ShardConfig, ShardReply, WarmRequest, WarmResult,
 };
 use edge_isr::journal::{
-    Append, Fanout, Journal, JournalCall, JournalConfig, JournalReply, LookupRequest, Mode,
-    SyncRequest,
+    Append, CalledBy, Fanout, Journal, JournalCall, JournalConfig, JournalReply, LookupRequest,
+    Mode, SyncRequest,
 };
 use serde::{Deserialize, Serialize};
 
@@ -170,7 +170,13 @@ struct Book {
 impl Book {
     fn open(recorder: &Recorder) -> Self {
         recorder.tape.borrow_mut().halves.push(Half::default());
-        let config = JournalConfig { shards: 2, max_targets: 6, ..JournalConfig::default() };
+        // Without a history, as the first version was.
+        let config = JournalConfig {
+            shards: 2,
+            max_targets: 6,
+            history_kept: Millis::ZERO,
+            ..JournalConfig::default()
+        };
         let journal = Journal::open(recorder.clone(), config).unwrap();
         Self { journal, recorder: recorder.clone() }
     }
@@ -192,6 +198,7 @@ impl Book {
             reason: "a story".to_owned(),
             uncounted: false,
             unsafe_method: false,
+            by: CalledBy::default(),
         };
         self.call(JournalCall::Append(append), millis);
     }
@@ -456,7 +463,8 @@ fn this_version_goes_on_with_what_an_earlier_one_stored() {
     }
 }
 
-/// Messages without the reasons of what is tried again: an earlier version stored none.
+/// Messages without what an earlier version did not store: the reasons of what is tried again, what
+/// was stored before, when a job's warms ended.
 fn reasonless<T: serde::Serialize>(messages: &T) -> serde_json::Value {
     fn strip(value: &mut serde_json::Value) {
         match value {
@@ -465,6 +473,8 @@ fn reasonless<T: serde::Serialize>(messages: &T) -> serde_json::Value {
                 if let Some(retrying) = object.get_mut("retrying").and_then(|r| r.as_object_mut()) {
                     retrying.remove("reason");
                 }
+                object.remove("past");
+                object.remove("ended");
                 object.values_mut().for_each(strip);
             }
             _ => {}

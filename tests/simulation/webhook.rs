@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use edge_isr::base::time::Millis;
-use edge_isr::journal::{Append, Appended, JournalCall, JournalReply, Mode};
+use edge_isr::journal::{Append, Appended, CalledBy, JournalCall, JournalReply, Mode};
 
 use crate::origin;
 use crate::plan::{COLOS, Naming};
@@ -35,6 +35,7 @@ pub(crate) async fn tell(
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,
+        by: CalledBy::default(),
     };
     sleep(&world.sched, delay + world.sched.below(300)).await;
     let (mut first, mut left) = (None, deliveries);

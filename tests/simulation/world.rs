@@ -480,6 +480,7 @@ impl World {
             | JournalCall::Job { .. }
             | JournalCall::Report(_)
             | JournalCall::Stats(_)
+            | JournalCall::History(_)
             | JournalCall::Status => None,
         };
         self.watch.borrow_mut().count(reads.unwrap_or("journal"));

@@ -37,7 +37,9 @@ use edge_isr::front_caches;
 use edge_isr::http::{Fields, RequestHead, ResponseHead};
 use edge_isr::index::{Shard, ShardCall, ShardConfig, ShardReply};
 use edge_isr::journal::delta::SharedDelta;
-use edge_isr::journal::{Append, Journal, JournalCall, JournalConfig, JournalReply, Mode};
+use edge_isr::journal::{
+    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode,
+};
 
 use crate::common::sqlite::Sqlite;
 use crate::common::visit::{self, ReadyFields};
@@ -421,6 +423,7 @@ impl World {
             reason: String::new(),
             uncounted: false,
             unsafe_method: false,
+            by: CalledBy::default(),
         };
         let node = Rc::new(Node::new(self, "objects"));
         let journal_host = Rc::clone(&self.journal_host.borrow());

@@ -10,9 +10,9 @@ use crate::engine::once_more;
 use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Found, TargetRow};
-use crate::journal::{Append, Appended, JournalReply, Mode};
+use crate::journal::{Append, Appended, CalledBy, JournalReply, Mode};
 
-/// Who asked, and through which API: for the log.
+/// Who asked, and through which API: for the log and the history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Requester<'a> {
     /// The webhook, token or address.
@@ -21,6 +21,12 @@ pub(crate) struct Requester<'a> {
     pub(crate) via: &'a str,
     /// Whether the answer tells how many pages are concerned.
     pub(crate) counted: bool,
+}
+
+impl Requester<'_> {
+    fn called_by(self) -> CalledBy {
+        CalledBy { caller: self.caller.to_owned(), via: self.via.to_owned() }
+    }
 }
 
 /// An invalidation that the journal has.
@@ -63,6 +69,7 @@ impl<P: Platform> Invalidator<P> {
             reason: command.reason.clone(),
             uncounted: !requester.counted,
             unsafe_method: false,
+            by: requester.called_by(),
         };
         let recorded = match self.append(append).await {
             Ok(Appended::New { epoch, pages, warming, unknown, .. }) => {

@@ -12,7 +12,7 @@ use crate::cache::tag::Target;
 use crate::control::log::Event;
 use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
-use crate::journal::{Append, Appended, Mode};
+use crate::journal::{Append, Appended, CalledBy, Mode};
 
 /// How a stored page came to be no answer any more.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,7 @@ impl<P: Platform> Invalidator<P> {
             reason: reason.clone(),
             uncounted: true,
             unsafe_method: false,
+            by: CalledBy { caller: "origin".to_owned(), via: gone.via.to_owned() },
         };
         let id = append.id.clone();
         let appended = self.append(append).await;

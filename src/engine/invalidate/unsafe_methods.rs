@@ -23,7 +23,7 @@ use crate::engine::port::Platform;
 use crate::http::{RequestHead, loop_guard};
 use crate::index::{ShardCall, ShardReply};
 use crate::journal::view::SKEW_MARGIN;
-use crate::journal::{Append, Appended, Mode};
+use crate::journal::{Append, Appended, CalledBy, Mode};
 
 /// How long the answer to an unsafe request waits for the journal.
 const JOURNAL_WAIT: Millis = Millis(300);
@@ -174,6 +174,7 @@ impl<P: Platform> Invalidator<P> {
             reason: "unsafe method".to_owned(),
             uncounted: true,
             unsafe_method: true,
+            by: CalledBy { caller: "visitor".to_owned(), via: "unsafe-method".to_owned() },
         }
     }
 

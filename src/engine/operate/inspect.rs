@@ -41,7 +41,7 @@ impl<P: Platform> Operator<P> {
         }
         let next = (shard < shards)
             .then(|| format!("{shard}.{}", cursor.map(|c| c.to_string()).unwrap_or_default()));
-        Ok(PagesReply { pages, next })
+        Ok(PagesReply { pages, next, notes: Vec::new() })
     }
 
     /// What the index knows of one URL.
@@ -53,11 +53,14 @@ impl<P: Platform> Operator<P> {
         let call = ShardCall::PagesByUrl { url: target.name().to_owned() };
         let mut pages = Vec::new();
         for reply in self.ask_all(&call).await? {
-            if let ShardReply::Pages { pages: found, .. } = reply {
-                pages.extend(found.iter().map(page_row));
+            if let ShardReply::Pages { pages: mut found, .. } = reply {
+                pages.append(&mut found);
             }
         }
-        Ok(PagesReply { pages, next: None })
+        let rows = pages.iter().map(page_row).collect();
+        let mut told = PagesReply { pages: rows, next: None, notes: Vec::new() };
+        self.tell_timelines(&mut told, &pages).await;
+        Ok(told)
     }
 
     /// An invalidation as the journal remembers it.
@@ -189,5 +192,6 @@ fn page_row(info: &PageInfo) -> PageRow {
             })
             .collect(),
         last_warm: warmed,
+        timeline: None,
     }
 }

@@ -2,6 +2,7 @@
 
 mod explain;
 mod health;
+mod history;
 mod inspect;
 mod order;
 mod progress;
@@ -150,6 +151,7 @@ impl<P: Platform> Operator<P> {
             (ControlCall::Metrics { isolate: false }, _) => self.site_metrics().await,
             (ControlCall::Explain(query), _) => self.explain(&query).await,
             (ControlCall::Stats(query), _) => self.stats(&query).await,
+            (ControlCall::History(request), _) => self.history(request).await,
             (ControlCall::Healthz, _) => self.healthz(&head, guard).await,
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
