@@ -57,7 +57,7 @@ pub(crate) fn front_caches(data: &[u8]) {
         means(access, status.trim().parse().unwrap_or(200), body);
         let bytes: Vec<u8> = command.chars().map(|c| c as u8).collect();
         let normalise = targets::page_query(config);
-        if let Ok(command) = revalidate::parse(&bytes, config, &normalise) {
+        if let Ok(command) = revalidate::parse(&bytes, config, &normalise, Timestamp::ZERO) {
             says(access, command.targets, command.mode);
         }
     });

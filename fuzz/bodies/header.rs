@@ -1,6 +1,6 @@
 //! The parsers of header fields: total, and closed to what they can't read.
 
-use edge_isr::base::time::Seconds;
+use edge_isr::base::time::{Seconds, Timestamp};
 use edge_isr::cache::tag_fields;
 use edge_isr::http::cache_control::{FieldScope, RequestDirectives, ResponseDirectives, without};
 use edge_isr::http::cache_status::{CacheStatus, Forward, is_upstream_hit};
@@ -82,6 +82,9 @@ pub(crate) fn date(data: &[u8]) {
     let fields = lines_of("expires", data);
     if let DateField::Known(at) = date::date(&fields, "expires") {
         assert_eq!(date::parse(&date::format(at)), Some(at));
+    }
+    if let Some(at) = date::internet_date(&latin1(data)) {
+        assert!(at >= Timestamp::ZERO);
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 
 use edge_isr::base::json::read_json;
+use edge_isr::base::time::Timestamp;
 use edge_isr::cache::admission::{Admission, PassReason, Refusal, admit, page_of_url};
 use edge_isr::cache::envelope;
 use edge_isr::cache::media::contradicts;
@@ -186,7 +187,7 @@ pub(crate) fn query(data: &[u8]) {
 /// A call is taken with at least one target, each once, or it is a problem in the 400s.
 pub(crate) fn revalidate(data: &[u8]) {
     let config = Config::default();
-    match revalidate::parse(data, &config, &targets::page_query(&config)) {
+    match revalidate::parse(data, &config, &targets::page_query(&config), Timestamp::ZERO) {
         Ok(command) => {
             assert!(!command.targets.is_empty() && command.targets.is_sorted());
             assert!(

@@ -7,6 +7,7 @@
 //! | [`auth`], [`auth_error`] | whether the caller may make it; why not |
 //! | [`carried`] | the same for clients of other APIs: where they carry a token |
 //! | [`revalidate`], [`targets`] | what an invalidation names |
+//! | [`scheduled`] | what waits for its time |
 //! | [`warm`] | what a warm names |
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
@@ -47,6 +48,7 @@ mod query;
 pub mod reply;
 pub mod revalidate;
 pub mod route;
+pub mod scheduled;
 pub mod secret;
 pub mod site_metrics;
 pub mod targets;

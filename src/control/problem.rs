@@ -26,6 +26,8 @@ pub enum ProblemKind {
     MethodNotAllowed,
     /// The same webhook id came before with another body.
     IdConflict,
+    /// It was done, and can't be cancelled.
+    TooLate,
     /// The body exceeds its limit.
     BodyTooLarge,
     /// A field that the call does not have.
@@ -58,7 +60,7 @@ pub enum ProblemKind {
 
 impl ProblemKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::MalformedBody,
         Self::NotAuthenticated,
         Self::TimestampOutOfTolerance,
@@ -66,6 +68,7 @@ impl ProblemKind {
         Self::NotFound,
         Self::MethodNotAllowed,
         Self::IdConflict,
+        Self::TooLate,
         Self::BodyTooLarge,
         Self::UnknownField,
         Self::WrongType,
@@ -94,6 +97,7 @@ impl ProblemKind {
             Self::NotFound => ("not-found", 404, "Not found"),
             Self::MethodNotAllowed => ("method-not-allowed", 405, "Method not allowed"),
             Self::IdConflict => ("id-conflict", 409, "The webhook id is taken by another body"),
+            Self::TooLate => ("too-late", 409, "It was done"),
             Self::BodyTooLarge => ("body-too-large", 413, "The body is too large"),
             Self::UnknownField => ("unknown-field", 422, "Unknown field"),
             Self::WrongType => ("wrong-type", 422, "Wrong type"),

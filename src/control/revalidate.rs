@@ -10,11 +10,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::base::hex::hex;
 use crate::base::json::parse_json;
-use crate::base::time::Millis;
+use crate::base::time::{Millis, Timestamp};
 use crate::cache::tag::Target;
 use crate::config::Config;
 use crate::config::parse::nearest;
+use crate::http::date::internet_date;
 use crate::journal::Mode;
+use crate::journal::later::MAX_NAMES;
 
 use super::problem::{Problem, ProblemKind};
 use super::targets::{NormaliseQuery, host_target, plain_url_target, prefix_target, tag_target};
@@ -27,6 +29,10 @@ pub const MAX_TARGETS: usize = 10_000;
 pub const MAX_WAIT: Millis = Millis(25_000);
 /// The longest delay before pages are warmed again.
 pub const MAX_SETTLE: Millis = Millis(3_600_000);
+/// How long ago the time of a call may be: senders try again for so long, and mean that time.
+pub const MAX_LATE: Millis = Millis(24 * 3_600_000);
+/// How far ahead it may be.
+pub const MAX_AHEAD: Millis = Millis(366 * 24 * 3_600_000);
 /// The longest reason, in characters.
 pub const MAX_REASON_CHARS: usize = 200;
 
@@ -43,6 +49,8 @@ pub struct RevalidateCommand {
     pub wait: Millis,
     /// How long after it the pages are invalidated and warmed again; zero for not.
     pub settle: Millis,
+    /// When; none: now.
+    pub at: Option<Timestamp>,
     /// Tell what would happen, and record nothing.
     pub dry_run: bool,
     /// Why, in the caller's words.
@@ -63,6 +71,7 @@ impl RevalidateCommand {
             warm: true,
             wait: Millis::ZERO,
             settle: Millis::ZERO,
+            at: None,
             dry_run: false,
             reason: String::new(),
             notes: Vec::new(),
@@ -80,6 +89,7 @@ const FIELDS: &[&str] = &[
     "warm",
     "wait_ms",
     "settle_ms",
+    "at",
     "dry_run",
     "reason",
 ];
@@ -110,6 +120,7 @@ pub fn parse(
     body: &[u8],
     config: &Config,
     normalise: NormaliseQuery<'_>,
+    now: Timestamp,
 ) -> Result<RevalidateCommand, Problem> {
     check_length(body.len())?;
     let value = parse_json(body)
@@ -132,6 +143,7 @@ pub fn parse(
         warm: switch(&object, "warm", true)?,
         wait: millis(&object, "wait_ms", MAX_WAIT)?,
         settle: millis(&object, "settle_ms", MAX_SETTLE)?,
+        at: at(&object, now)?,
         dry_run: switch(&object, "dry_run", false)?,
         reason: reason(&object)?,
         ..RevalidateCommand::of(targets(&object, config, normalise)?)
@@ -139,6 +151,9 @@ pub fn parse(
     if !command.warm && command.wait > Millis::ZERO {
         let detail = "wait_ms waits for warms, and warm is false.";
         return Err(Problem::new(ProblemKind::Contradiction, detail).at("wait_ms"));
+    }
+    if command.at.is_some() {
+        check_later(&command)?;
     }
     Ok(command)
 }
@@ -234,6 +249,43 @@ fn reason(object: &Map<String, Value>) -> Result<String, Problem> {
         }
         Some(_) => Err(wrong_type("reason", "a text")),
     }
+}
+
+/// When it is to be done: none where it is due, or was, and a sender tries again.
+fn at(object: &Map<String, Value>, now: Timestamp) -> Result<Option<Timestamp>, Problem> {
+    let text = match object.get("at") {
+        None => return Ok(None),
+        Some(Value::String(text)) => text,
+        Some(_) => return Err(wrong_type("at", "a text")),
+    };
+    let Some(at) = internet_date(text) else {
+        return Err(invalid("at", "expected a time as 2026-12-01T08:30:00Z (RFC 3339)"));
+    };
+    if now.since(at) > MAX_LATE {
+        return Err(out_of_range("at is more than a day ago."));
+    }
+    if at.since(now) > MAX_AHEAD {
+        return Err(out_of_range("at is more than 366 days ahead."));
+    }
+    Ok(Some(at).filter(|at| *at > now))
+}
+
+/// What can't be said of an invalidation that waits for its time.
+fn check_later(command: &RevalidateCommand) -> Result<(), Problem> {
+    if command.wait > Millis::ZERO {
+        let detail = "wait_ms waits for warms, which come at another time.";
+        return Err(Problem::new(ProblemKind::Contradiction, detail).at("wait_ms"));
+    }
+    if command.targets.len() > MAX_NAMES {
+        let (named, most) = (command.targets.len(), MAX_NAMES);
+        let detail = format!("The call names {named} targets; at a time one call takes {most}.");
+        return Err(Problem::new(ProblemKind::TooManyTargets, detail).at("at"));
+    }
+    Ok(())
+}
+
+fn out_of_range(detail: &str) -> Problem {
+    Problem::new(ProblemKind::OutOfRange, detail).at("at")
 }
 
 fn unknown_field(name: &str) -> Problem {

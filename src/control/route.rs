@@ -6,12 +6,14 @@
 use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
 use crate::journal::history::HistoryRequest;
+use crate::journal::later::ScheduleRequest;
 
 use super::auth::{MAX_ID_BYTES, TokenScope};
 use super::history;
 use super::looking::{ExplainQuery, StatsQuery};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Query, decode};
+use super::scheduled;
 
 pub use super::query::{MAX_LIMIT, Paging, percent_decoded};
 
@@ -58,6 +60,13 @@ pub enum ControlCall {
     Stats(StatsQuery),
     /// `GET v1/invalidations`: what was invalidated.
     History(HistoryRequest),
+    /// `GET v1/scheduled`: what waits for its time.
+    Scheduled(ScheduleRequest),
+    /// `DELETE v1/scheduled/{id}`: it will not be done.
+    Cancel {
+        /// Its id.
+        id: String,
+    },
     /// `GET metrics`: of the site, or of the isolate that answers.
     Metrics {
         /// Whether the isolate's own are wanted.
@@ -72,9 +81,11 @@ impl ControlCall {
     #[must_use]
     pub const fn scope(&self) -> Option<TokenScope> {
         match self {
-            Self::Revalidate | Self::Warm | Self::WorkersCache | Self::Replay { .. } => {
-                Some(TokenScope::Revalidate)
-            }
+            Self::Revalidate
+            | Self::Warm
+            | Self::WorkersCache
+            | Self::Replay { .. }
+            | Self::Cancel { .. } => Some(TokenScope::Revalidate),
             Self::Job { .. }
             | Self::JobEvents { .. }
             | Self::TagPages { .. }
@@ -82,6 +93,7 @@ impl ControlCall {
             | Self::Explain(_)
             | Self::Stats(_)
             | Self::History(_)
+            | Self::Scheduled(_)
             | Self::Metrics { .. } => Some(TokenScope::Read),
             Self::Healthz => None,
         }
@@ -108,6 +120,8 @@ impl ControlCall {
             Self::Explain(_) => "explain",
             Self::Stats(_) => "stats",
             Self::History(_) => "invalidations",
+            Self::Scheduled(_) => "scheduled",
+            Self::Cancel { .. } => "cancel",
             Self::Metrics { .. } => "metrics",
             Self::Healthz => "healthz",
         }
@@ -137,6 +151,16 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
     if let Some(rest) = path.strip_prefix("v1/jobs/") {
         return job(rest, request, &query);
     }
+    if let Some(id) = path.strip_prefix("v1/scheduled/") {
+        allowed(request.method == "DELETE", "DELETE")?;
+        query.only(&[])?;
+        let id = named_id(id).ok_or_else(|| Problem::not_found("invalidation"))?;
+        return Ok(ControlCall::Cancel { id });
+    }
+    if let Some(call) = looking(path, &query) {
+        reading(&request.method)?;
+        return call;
+    }
     match path {
         "v1/revalidate" | "v1/warm" | "v1/workers-cache" => {
             writing(&request.method)?;
@@ -158,18 +182,6 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
                 }
             }
         }
-        "v1/explain" => {
-            reading(&request.method)?;
-            ExplainQuery::parse(&query).map(ControlCall::Explain)
-        }
-        "v1/stats" => {
-            reading(&request.method)?;
-            StatsQuery::parse(&query).map(ControlCall::Stats)
-        }
-        "v1/invalidations" => {
-            reading(&request.method)?;
-            history::parse(&query).map(ControlCall::History)
-        }
         "metrics" => {
             reading(&request.method)?;
             Ok(ControlCall::Metrics { isolate: query.get("isolate").is_some() })
@@ -180,6 +192,17 @@ fn below(path: &str, request: &RequestHead) -> Result<ControlCall, Problem> {
         }
         _ => Err(Problem::not_found("call")),
     }
+}
+
+/// Calls that look at the site as a whole.
+fn looking(path: &str, query: &Query) -> Option<Result<ControlCall, Problem>> {
+    Some(match path {
+        "v1/explain" => ExplainQuery::parse(query).map(ControlCall::Explain),
+        "v1/stats" => StatsQuery::parse(query).map(ControlCall::Stats),
+        "v1/invalidations" => history::parse(query).map(ControlCall::History),
+        "v1/scheduled" => scheduled::parse(query).map(ControlCall::Scheduled),
+        _ => return None,
+    })
 }
 
 fn tag_pages(tag: &str, query: &Query) -> Result<ControlCall, Problem> {
@@ -196,10 +219,7 @@ fn job(rest: &str, request: &RequestHead, query: &Query) -> Result<ControlCall, 
         Some(id) => (id, true),
         None => (rest, false),
     };
-    let id = decode(id, false).filter(|id| {
-        !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic())
-    });
-    let Some(id) = id else { return Err(Problem::not_found("job")) };
+    let Some(id) = named_id(id) else { return Err(Problem::not_found("job")) };
     if replay {
         writing(&request.method)?;
         query.only(&[])?;
@@ -212,6 +232,12 @@ fn job(rest: &str, request: &RequestHead, query: &Query) -> Result<ControlCall, 
     } else {
         Ok(ControlCall::Job { id })
     }
+}
+
+fn named_id(text: &str) -> Option<String> {
+    decode(text, false).filter(|id| {
+        !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(|b| b.is_ascii_graphic())
+    })
 }
 
 /// Whether `Accept` names the event stream with a weight above zero (RFC 9110 §12.5.1).

@@ -130,6 +130,34 @@ fn days_since_1970(year: i64, month: usize, day: i64) -> Option<i64> {
     (days >= 0).then_some(i64::from(days))
 }
 
+/// Reads an Internet date and time (RFC 3339 §5.6), as JSON has them: `2026-12-01T08:30:00Z`,
+/// `2026-12-01T08:30:00.5+01:00`. Milliseconds count. Times before 1970 are none.
+#[must_use]
+pub fn internet_date(text: &str) -> Option<Timestamp> {
+    let (date, time) = text.split_once(['T', 't'])?;
+    let mut parts = date.split('-');
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+    let (year, month, day) = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
+    let month = usize::try_from(month).ok()?.checked_sub(1).filter(|_| parts.next().is_none())?;
+    let (time, ahead) = match time.strip_suffix(['Z', 'z']) {
+        Some(time) => (time, 0),
+        None => {
+            let (time, zone) = time.split_at_checked(time.len().checked_sub(6)?)?;
+            let east = match zone.get(..1)? {
+                "+" => 1,
+                "-" => -1,
+                _ => return None,
+            };
+            (time, east * seconds_of_day(&format!("{}:00", zone.get(1..)?))?)
+        }
+    };
+    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
+    let plain = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
+    let millis = digits(format!("{fraction}00").get(..3)?, 3).filter(|_| plain)?;
+    let seconds = days_since_1970(year, month, day)? * 86_400 + seconds_of_day(time)? - ahead;
+    (seconds >= 0).then(|| Timestamp::from_millis(seconds * 1_000 + millis))
+}
+
 /// `hour ":" minute ":" second`; a leap second counts as the next one.
 fn seconds_of_day(text: &str) -> Option<i64> {
     let mut parts = text.split(':').map(|part| digits(part, 2));

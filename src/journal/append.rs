@@ -9,7 +9,7 @@ use crate::cache::tag::{Target, TargetHash};
 use super::asked::{CalledBy, Mode, mode_from, mode_name};
 use super::message::{Append, Appended};
 use super::state::{Journal, JournalError, MAX_EPOCH, REPAIR_MARGIN, State};
-use super::{front_caches, history, outbox, schema};
+use super::{front_caches, history, outbox, schedule, schema};
 
 /// Second epochs given in one call of `run_due`.
 const SETTLES_PER_CALL: i64 = 20;
@@ -41,12 +41,7 @@ impl<S: Sql> Journal<S> {
         append: &Append,
         now: Timestamp,
     ) -> Result<Appended, JournalError> {
-        if append.targets.is_empty() {
-            return Err(JournalError::NoTargets);
-        }
-        if [SETTLE_ID, REPAIR_ID].iter().any(|own| append.id.starts_with(own)) {
-            return Err(JournalError::ReservedId);
-        }
+        Self::check(append)?;
         let known =
             self.sql.exec("SELECT epoch, digest FROM job WHERE id = ?", &[text(&append.id)])?;
         if let Some(row) = known.first() {
@@ -57,8 +52,39 @@ impl<S: Sql> Journal<S> {
                 Appended::Conflict
             });
         }
+        // What waits for its time and is asked for now is done now.
+        if !schedule::gives_way(&self.sql, append)? {
+            return Ok(Appended::Conflict);
+        }
+        self.write(append, now).map(Appended::recorded)
+    }
+
+    /// Refuses what is no invalidation.
+    pub(super) fn check(append: &Append) -> Result<(), JournalError> {
+        if append.targets.is_empty() {
+            return Err(JournalError::NoTargets);
+        }
+        if [SETTLE_ID, REPAIR_ID].iter().any(|own| append.id.starts_with(own)) {
+            return Err(JournalError::ReservedId);
+        }
+        Ok(())
+    }
+
+    /// The epoch of an id, and the digest that it came with.
+    pub(super) fn receipt(
+        &self,
+        id: &str,
+    ) -> Result<Option<(Epoch, Option<String>)>, JournalError> {
+        let known = self.sql.exec("SELECT epoch, digest FROM job WHERE id = ?", &[text(id)])?;
+        let Some(row) = known.first() else { return Ok(None) };
+        Ok(Some((Row(row).epoch(0)?, Row(row).maybe_text(1)?.map(str::to_owned))))
+    }
+
+    /// Gives an epoch to what is not known; it is not scheduled any more.
+    pub(super) fn write(&mut self, append: &Append, now: Timestamp) -> Result<Epoch, JournalError> {
         let next = self.state.head.next();
-        self.commit(next, now, 0, |_| {
+        self.commit(next, now, 0, |sql| {
+            schedule::forget(sql, &append.id)?;
             Ok(Entry {
                 id: &append.id,
                 digest: Some(&append.body_digest),
@@ -71,7 +97,7 @@ impl<S: Sql> Journal<S> {
                 by: &append.by,
             })
         })?;
-        Ok(Appended::New { epoch: next, pages: None, warming: None, unknown: None })
+        Ok(next)
     }
 
     /// Continues past an epoch that this journal never issued: it was restored from an older

@@ -13,6 +13,7 @@ use crate::cache::tag::{Target, TargetHash};
 use crate::journal::asked::{CalledBy, Mode};
 use crate::journal::delta::{Delta, Found, hashes};
 use crate::journal::history::{HistoryReply, HistoryRequest};
+use crate::journal::later::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled};
 use crate::journal::report::{Report, StatsReply, StatsRequest};
 
 /// How a front cache stands.
@@ -63,6 +64,15 @@ pub enum JournalCall {
     Stats(StatsRequest),
     /// What was invalidated? Answered by [`JournalReply::History`].
     History(HistoryRequest),
+    /// Invalidate at a time. Answered by [`JournalReply::Scheduled`].
+    Schedule(Later),
+    /// Don't. Answered by [`JournalReply::Cancelled`].
+    Cancel {
+        /// The id of its [`Append`].
+        id: String,
+    },
+    /// What waits for its time? Answered by [`JournalReply::Waiting`].
+    Waiting(ScheduleRequest),
 }
 
 /// Asks for what was invalidated after `since`.
@@ -127,6 +137,15 @@ pub struct Append {
     pub by: CalledBy,
 }
 
+/// An invalidation at a time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Later {
+    /// What is to be done.
+    pub append: Append,
+    /// When.
+    pub at: Timestamp,
+}
+
 /// What the journal answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -156,6 +175,12 @@ pub enum JournalReply {
     Stats(StatsReply),
     /// To [`JournalCall::History`].
     History(HistoryReply),
+    /// To [`JournalCall::Schedule`].
+    Scheduled(Scheduled),
+    /// To [`JournalCall::Cancel`].
+    Cancelled(Cancelled),
+    /// To [`JournalCall::Waiting`].
+    Waiting(ScheduleReply),
 }
 
 impl JournalReply {
@@ -172,6 +197,9 @@ impl JournalReply {
             Self::Reported { .. } => "reported",
             Self::Stats(_) => "stats",
             Self::History(_) => "history",
+            Self::Scheduled(_) => "scheduled",
+            Self::Cancelled(_) => "cancelled",
+            Self::Waiting(_) => "waiting",
         }
     }
 }

@@ -30,11 +30,13 @@ pub mod delta;
 mod front_caches;
 pub mod history;
 mod in_progress;
+pub mod later;
 pub mod message;
 mod outbox;
 mod read;
 pub mod report;
 mod reshard;
+mod schedule;
 mod schema;
 mod state;
 pub mod stats;
@@ -45,7 +47,7 @@ pub use asked::{CalledBy, Mode};
 pub use front_caches::Delivery;
 pub use message::{
     Append, Appended, Fanout, FrontCacheState, JobRecord, JournalCall, JournalReply, JournalStatus,
-    LookupRequest, Place, SyncRequest,
+    Later, LookupRequest, Place, SyncRequest,
 };
 pub use outbox::MAX_EPOCHS;
 pub use state::{Journal, JournalConfig, JournalError, MAX_EPOCH, REPAIR_MARGIN};
@@ -131,6 +133,9 @@ impl<S: Sql> Journal<S> {
             JournalCall::History(request) => {
                 history::read(&self.sql, &request).map(JournalReply::History)
             }
+            JournalCall::Schedule(later) => self.schedule(&later, now).map(JournalReply::Scheduled),
+            JournalCall::Cancel { id } => self.cancel(&id, now).map(JournalReply::Cancelled),
+            JournalCall::Waiting(request) => self.waiting(&request).map(JournalReply::Waiting),
             JournalCall::Lookup(request) => {
                 self.repair(request.seen, now)?;
                 let found = read::found(&self.sql, self.state.head, &request.targets)?;
@@ -255,9 +260,10 @@ impl<S: Sql> Journal<S> {
     pub fn run_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
         // Each by itself: a full database refuses what grows, and forgetting is what makes room.
         let noticed = self.notice_shards(now);
+        let scheduled = self.do_scheduled(now);
         let settled = self.settle_due(now);
         let folded = self.fold();
-        noticed.and(settled).and(folded).and(self.expire(now))
+        noticed.and(scheduled).and(settled).and(folded).and(self.expire(now))
     }
 
     /// When [`Journal::run_due`] or [`Journal::pending_fanouts`] has something to do; the past

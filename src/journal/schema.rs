@@ -51,6 +51,13 @@ const TABLES: &[&str] = &[
     // The number of each isolate's last report.
     "CREATE TABLE IF NOT EXISTS reporter (isolate TEXT PRIMARY KEY, number INTEGER NOT NULL,
         at INTEGER NOT NULL) WITHOUT ROWID",
+    // Invalidations at a time, with all that they will be (super::schedule); cancelled: known until
+    // `due`, and never done.
+    "CREATE TABLE IF NOT EXISTS later (id TEXT PRIMARY KEY, due INTEGER NOT NULL,
+        digest TEXT NOT NULL, mode TEXT NOT NULL, warm INTEGER NOT NULL, settle INTEGER NOT NULL,
+        reason TEXT NOT NULL, caller TEXT NOT NULL, via TEXT NOT NULL, targets TEXT NOT NULL,
+        asked INTEGER NOT NULL, cancelled INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS later_due ON later (due, id)",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 

@@ -81,6 +81,8 @@ pub enum JournalError {
     EpochOutOfRange(Epoch),
     /// An invalidation of nothing.
     NoTargets,
+    /// An invalidation at a time that names more than may wait.
+    TooManyNames,
     /// An id that begins like the journal's own (`settle:`, `repair:`).
     ReservedId,
 }
@@ -93,6 +95,7 @@ impl std::fmt::Display for JournalError {
             Self::ReservedId => {
                 f.write_str("journal: ids beginning with settle: or repair: are its own")
             }
+            Self::TooManyNames => f.write_str("journal: too many names for a later time"),
             Self::NoTargets => f.write_str("journal: an invalidation names at least one target"),
         }
     }

@@ -108,8 +108,8 @@ const fn beyond(config: &JournalConfig, head: Epoch) -> Epoch {
     Epoch(head.0.saturating_sub(config.history_rows))
 }
 
-/// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, a
-/// receipt's end.
+/// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, what waits
+/// for its time, a receipt's end.
 pub(super) fn next_wake<S: Sql>(
     sql: &S,
     config: &JournalConfig,
@@ -123,6 +123,7 @@ pub(super) fn next_wake<S: Sql>(
     let fanout = earliest("SELECT min(not_before) FROM outbox")?;
     let settle = earliest("SELECT min(due) FROM settle")?;
     let moving = earliest("SELECT min(not_before) FROM move")?;
+    let later = earliest("SELECT min(due) FROM later")?;
     // A job that still owes something is kept past its time, so only those count that don't.
     let oldest = sql.exec(
         "SELECT j.at, j.epoch FROM job j
@@ -139,7 +140,7 @@ pub(super) fn next_wake<S: Sql>(
         Ok(Row(row).timestamp(0)?.plus(kept.max(config.receipt_ttl)).plus(Millis(1)))
     });
     let receipt = receipt.transpose()?;
-    Ok([fanout, settle, moving, receipt].into_iter().flatten().min())
+    Ok([fanout, settle, moving, later, receipt].into_iter().flatten().min())
 }
 
 /// Rows of a table.

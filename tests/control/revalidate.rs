@@ -1,7 +1,7 @@
 //! The body of a revalidate call: what it becomes, and what is said of every wrong one.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use edge_isr::base::time::Millis;
+use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::tag::{Tag, TagSet, Target, page_targets};
 use edge_isr::config::Config;
@@ -13,6 +13,9 @@ use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::Mode;
 use proptest::prelude::*;
 use serde_json::json;
+
+/// 2026-12-01T08:30:00Z.
+const NOW: Timestamp = Timestamp::from_seconds(1_796_113_800);
 
 fn config() -> Config {
     parse_config(r#"{"host_aliases": {"www.example.com": "example.com"}}"#).unwrap()
@@ -27,7 +30,7 @@ fn normalise(_host: &str, _path: &str, query: &str) -> Option<String> {
 }
 
 fn given(body: &[u8]) -> Result<RevalidateCommand, Problem> {
-    parse(body, &config(), &normalise)
+    parse(body, &config(), &normalise, NOW)
 }
 
 fn taken(body: &str) -> RevalidateCommand {
@@ -69,6 +72,7 @@ fn a_whole_call_arrives() {
         warm: true,
         wait: Millis(25_000),
         settle: Millis(3_600_000),
+        at: None,
         dry_run: true,
         reason: "édité".into(),
         notes: vec![],
@@ -83,6 +87,48 @@ fn what_is_left_out_has_defaults() {
     assert_eq!(taken(r#"{"all": true, "tags": []}"#), RevalidateCommand::of(vec![Target::All]));
     let command = taken(r#"{"tags": ["a"], "mode": "soft", "warm": false}"#);
     assert!(!command.warm);
+}
+
+#[test]
+fn a_time_ahead_is_kept_and_one_that_has_come_is_now() {
+    let rows = [
+        ("2026-12-01T08:30:01Z", Some(1_000)),
+        ("2026-12-01T09:30:00.001+01:00", Some(1)),
+        ("2027-12-02T08:30:00Z", Some(366 * 86_400_000)),
+        ("2026-12-01T08:30:00Z", None),
+        ("2026-12-01T08:29:59Z", None),
+        ("2026-11-30T08:30:00Z", None),
+    ];
+    for (text, want) in rows {
+        let command = taken(&json!({"tags": ["a"], "at": text}).to_string());
+        assert_eq!(command.at, want.map(|ahead| NOW.plus(Millis(ahead))), "{text}");
+    }
+    let wrong = [
+        (json!("2026-11-30T08:29:59.999Z"), ProblemKind::OutOfRange, "a day ago"),
+        (json!("2027-12-02T08:30:00.001Z"), ProblemKind::OutOfRange, "366 days"),
+        (json!("2026-12-02"), ProblemKind::InvalidValue, "RFC 3339"),
+        (json!("tomorrow"), ProblemKind::InvalidValue, "RFC 3339"),
+        (json!(""), ProblemKind::InvalidValue, "RFC 3339"),
+        (json!("2026-12-02T08:30:00"), ProblemKind::InvalidValue, "RFC 3339"),
+        (json!(1_796_113_800_000_u64), ProblemKind::WrongType, "a text"),
+        (json!(null), ProblemKind::WrongType, "a text"),
+    ];
+    for (at, kind, words) in wrong {
+        let problem = given(json!({"tags": ["a"], "at": at}).to_string().as_bytes()).unwrap_err();
+        assert_eq!((problem.kind(), problem.field()), (kind, Some("at")), "{at}");
+        assert!(problem.detail().contains(words), "{at}: {problem:?}");
+    }
+    // What goes with it.
+    let ahead = "2026-12-01T08:30:01Z";
+    let tags: Vec<String> = (0..501).map(|n| n.to_string()).collect();
+    let refused = [
+        (json!({"tags": ["a"], "at": ahead, "wait_ms": 1}), ProblemKind::Contradiction),
+        (json!({"tags": tags, "at": ahead}), ProblemKind::TooManyTargets),
+    ];
+    for (body, kind) in refused {
+        assert_eq!(given(body.to_string().as_bytes()).unwrap_err().kind(), kind);
+    }
+    taken(&json!({"tags": tags, "at": "2026-12-01T08:30:00Z"}).to_string());
 }
 
 #[test]
@@ -200,7 +246,7 @@ fn a_url_names_the_page_that_a_request_for_it_gets() {
         };
         let Admission::Serve(admitted) = admit(&request, &config) else { panic!("{request:?}") };
         let body = json!({ "urls": [url] }).to_string();
-        let command = parse(body.as_bytes(), &config, &page_query(&config)).unwrap();
+        let command = parse(body.as_bytes(), &config, &page_query(&config), NOW).unwrap();
         assert_eq!(command.targets, [Target::Url(admitted.page.purge_name())], "{url}");
         let targets = admitted.page.targets(&TagSet::default());
         assert!(targets.contains(&command.targets[0].hash()), "{url}");

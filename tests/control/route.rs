@@ -9,6 +9,7 @@ use edge_isr::control::route::{ControlCall, Paging, route};
 use edge_isr::control::{Problem, ProblemKind};
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::history::HistoryRequest;
+use edge_isr::journal::later::ScheduleRequest;
 use edge_isr::journal::report::By;
 use proptest::prelude::*;
 
@@ -58,6 +59,11 @@ fn history(
     ControlCall::History(HistoryRequest { before, limit, caller, naming })
 }
 
+fn scheduled(after: Option<(i64, &str)>, limit: u32) -> ControlCall {
+    let after = after.map(|(at, id)| (Timestamp::from_millis(at), id.to_owned()));
+    ControlCall::Scheduled(ScheduleRequest { after, limit })
+}
+
 #[test]
 fn every_call_is_known() {
     let rows = [
@@ -91,6 +97,10 @@ fn every_call_is_known() {
             "/__isr/v1/invalidations?cursor=12&limit=5&tag=post%3A42&caller=ops",
             history(Some(12), 5, Some("post:42"), Some("ops")),
         ),
+        ("GET", "/__isr/v1/scheduled", scheduled(None, 100)),
+        ("GET", "/__isr/v1/scheduled?cursor=12.a.b&limit=1", scheduled(Some((12, "a.b")), 1)),
+        ("DELETE", "/__isr/v1/scheduled/msg_1", ControlCall::Cancel { id: "msg_1".into() }),
+        ("DELETE", "/__isr/v1/scheduled/a%2Fb", ControlCall::Cancel { id: "a/b".into() }),
         ("GET", "/__isr/healthz", ControlCall::Healthz),
         ("HEAD", "/__isr/healthz", ControlCall::Healthz),
     ];
@@ -166,6 +176,14 @@ fn wrong_calls_are_told_apart() {
         ("GET", "/__isr/v1/stats?to=9999999999999999", InvalidValue, Some("to")),
         ("GET", "/__isr/v1/stats?route=x", UnknownField, Some("route")),
         ("POST", "/__isr/v1/invalidations", MethodNotAllowed, None),
+        ("POST", "/__isr/v1/scheduled", MethodNotAllowed, None),
+        ("GET", "/__isr/v1/scheduled/a", MethodNotAllowed, None),
+        ("DELETE", "/__isr/v1/scheduled", MethodNotAllowed, None),
+        ("DELETE", "/__isr/v1/scheduled/", NotFound, None),
+        ("DELETE", "/__isr/v1/scheduled/a%20b", NotFound, None),
+        ("DELETE", "/__isr/v1/scheduled/a?at=1", UnknownField, Some("at")),
+        ("GET", "/__isr/v1/scheduled?cursor=a", InvalidValue, Some("cursor")),
+        ("GET", "/__isr/v1/scheduled?cursor=-1.a", InvalidValue, Some("cursor")),
         ("GET", "/__isr/v1/invalidations?limit=0", OutOfRange, Some("limit")),
         ("GET", "/__isr/v1/invalidations?cursor=-1", InvalidValue, Some("cursor")),
         ("GET", "/__isr/v1/invalidations?cursor=1.", InvalidValue, Some("cursor")),
@@ -225,6 +243,8 @@ fn calls_need_their_scopes() {
         (ControlCall::Metrics { isolate: false }, Some(TokenScope::Read)),
         (stats(None, None, By::Route), Some(TokenScope::Read)),
         (history(None, 1, None, None), Some(TokenScope::Read)),
+        (scheduled(None, 1), Some(TokenScope::Read)),
+        (ControlCall::Cancel { id: "a".into() }, Some(TokenScope::Revalidate)),
         (ControlCall::Healthz, None),
     ];
     for (call, scope) in rows {

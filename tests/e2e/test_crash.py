@@ -1,5 +1,6 @@
 """A crash after the acknowledgement loses neither the invalidation nor the warm."""
 
+import datetime
 import json
 import shutil
 import threading
@@ -9,7 +10,7 @@ import httpx
 import pytest
 from conftest import MAX_LAG_SECONDS
 from origin import Origin, page
-from stack import signed, wait_until
+from stack import TOKENS, signed, wait_until
 
 
 @pytest.fixture
@@ -198,3 +199,49 @@ def history(edge, tag):
     answer = edge.control(f"/__isr/v1/invalidations?tag={tag}")
     assert answer.status == 200, answer
     return json.loads(answer.text)["invalidations"]
+
+
+def rfc3339(seconds):
+    """A time so many seconds from now, as JSON has times."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return (now + datetime.timedelta(seconds=seconds)).isoformat()
+
+
+def test_what_waits_for_its_time_survives_a_kill(start_worker, origin, persist, path, tag):
+    first = start_worker(origin.url, persist=persist)
+    origin.on(path, page("old", tags=tag))
+    first.get(path)
+    first.until_hit(path)
+    body = {"tags": [tag], "mode": "hard", "at": rfc3339(4)}
+    said = first.revalidate(body, message_id="msg_waits")
+    assert said["state"] == "scheduled"
+    never = first.revalidate({"tags": [tag], "at": rfc3339(3600)})
+    assert waiting(first) == ["msg_waits", never["id"]]
+    first.worker.process.kill()
+    assert origin.count(path) == 1, "nobody asked before its time"
+    origin.on(path, page("new", tags=tag))
+
+    second = start_worker(origin.url, persist=persist)
+    # Nobody asks: the journal's alarm does it.
+    wait_until(lambda: origin.count(path) == 2, 60, "the refetch at its time")
+    [row] = history(second, tag)
+    assert (row["id"], row["caller"], row["via"]) == ("msg_waits", "webhook", "schedule")
+    assert row["at"] >= said["at"]
+    assert waiting(second) == [never["id"]]
+    # The same once more is the same.
+    again = second.revalidate(body, message_id="msg_waits")
+    assert (again["epoch"], again["repeated"]) == (row["epoch"], True)
+
+    token = {"authorization": f"Bearer {TOKENS['operator'][1]}"}
+    cancelled = second.request("DELETE", f"/__isr/v1/scheduled/{never['id']}", token)
+    assert json.loads(cancelled.text) == {"id": never["id"], "state": "cancelled"}
+    late = second.request("DELETE", "/__isr/v1/scheduled/msg_waits", token)
+    assert (late.status, json.loads(late.text)["type"]) == (409, "urn:edge-isr:problem:too-late")
+    assert waiting(second) == []
+
+
+def waiting(edge):
+    """The ids of what waits for its time."""
+    answer = edge.control("/__isr/v1/scheduled")
+    assert answer.status == 200, answer
+    return [row["id"] for row in json.loads(answer.text)["scheduled"]]

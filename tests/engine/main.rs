@@ -34,6 +34,7 @@ mod refetched;
 mod reshard;
 mod rfc9110_content;
 mod rfc9111;
+mod schedule;
 mod serve;
 mod slow;
 mod storm;

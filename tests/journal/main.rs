@@ -4,6 +4,7 @@
 mod common;
 mod history;
 mod rules;
+mod schedule;
 mod stats;
 mod versions;
 mod view_golden;

@@ -481,6 +481,9 @@ impl World {
             | JournalCall::Report(_)
             | JournalCall::Stats(_)
             | JournalCall::History(_)
+            | JournalCall::Schedule(_)
+            | JournalCall::Cancel { .. }
+            | JournalCall::Waiting(_)
             | JournalCall::Status => None,
         };
         self.watch.borrow_mut().count(reads.unwrap_or("journal"));

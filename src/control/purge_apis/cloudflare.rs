@@ -188,6 +188,7 @@ fn code(refusal: &PurgeRefusal) -> (u16, u32) {
         Kind::TooManyRequests => 1134,
         Kind::NotAuthenticated | Kind::TimestampOutOfTolerance | Kind::OutOfScope => 10000,
         Kind::IdConflict
+        | Kind::TooLate
         | Kind::NotRecorded
         | Kind::Misconfigured
         | Kind::Refused

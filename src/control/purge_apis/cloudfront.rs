@@ -278,6 +278,7 @@ fn code(refusal: &PurgeRefusal) -> (u16, &'static str) {
         Kind::IdConflict => (409, "InvalidationBatchAlreadyExists"),
         Kind::TooManyRequests => (429, "Throttling"),
         Kind::NotRecorded
+        | Kind::TooLate
         | Kind::Misconfigured
         | Kind::NotAuthenticated
         | Kind::TimestampOutOfTolerance

@@ -29,6 +29,27 @@ impl Requester<'_> {
     }
 }
 
+/// What the journal is told of a command.
+pub(crate) fn append_of(
+    command: &RevalidateCommand,
+    id: String,
+    body_digest: String,
+    requester: Requester<'_>,
+) -> Append {
+    Append {
+        id,
+        body_digest,
+        targets: command.targets.clone(),
+        mode: command.mode,
+        warm: command.warm,
+        settle: command.settle,
+        reason: command.reason.clone(),
+        uncounted: !requester.counted,
+        unsafe_method: false,
+        by: requester.called_by(),
+    }
+}
+
 /// An invalidation that the journal has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvalidationReceipt {
@@ -59,18 +80,7 @@ impl<P: Platform> Invalidator<P> {
         body_digest: String,
         requester: Requester<'_>,
     ) -> Result<InvalidationReceipt, Problem> {
-        let append = Append {
-            id: id.clone(),
-            body_digest,
-            targets: command.targets.clone(),
-            mode: command.mode,
-            warm: command.warm,
-            settle: command.settle,
-            reason: command.reason.clone(),
-            uncounted: !requester.counted,
-            unsafe_method: false,
-            by: requester.called_by(),
-        };
+        let append = append_of(command, id.clone(), body_digest, requester);
         let recorded = match self.append(append).await {
             Ok(Appended::New { epoch, pages, warming, unknown, .. }) => {
                 InvalidationReceipt::New { epoch, pages, warming, unknown: unknown.unwrap_or(0) }

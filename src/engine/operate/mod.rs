@@ -7,6 +7,7 @@ mod inspect;
 mod order;
 mod progress;
 mod purge;
+mod schedule;
 mod stats;
 mod workers_cache;
 
@@ -152,6 +153,8 @@ impl<P: Platform> Operator<P> {
             (ControlCall::Explain(query), _) => self.explain(&query).await,
             (ControlCall::Stats(query), _) => self.stats(&query).await,
             (ControlCall::History(request), _) => self.history(request).await,
+            (ControlCall::Scheduled(request), _) => self.scheduled(request).await,
+            (ControlCall::Cancel { id }, _) => self.cancel(id).await,
             (ControlCall::Healthz, _) => self.healthz(&head, guard).await,
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
@@ -201,7 +204,8 @@ impl<P: Platform> Operator<P> {
 
     async fn revalidate(&self, body: &[u8], caller: &Caller) -> Result<Answer<P>, Problem> {
         let config = self.context.config();
-        let command = revalidate::parse(body, config, &page_query(config))?;
+        let command =
+            revalidate::parse(body, config, &page_query(config), self.context.platform.now())?;
         if command.dry_run {
             return self.count_pages(command).await;
         }
@@ -211,6 +215,9 @@ impl<P: Platform> Operator<P> {
         };
         let body_digest = revalidate::body_digest(body);
         let requester = Requester { caller: caller.name(), via: "control", counted: true };
+        if let Some(at) = command.at {
+            return self.schedule(command, (id, at), body_digest, requester).await;
+        }
         let recorded =
             self.invalidator.invalidate(&command, id.clone(), body_digest, requester).await?;
         let (epoch, pages, warming, unknown, repeated) = match recorded {
