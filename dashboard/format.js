@@ -40,3 +40,7 @@ export function moment(millis) {
   element.textContent = `${day} ${time}`;
   return element;
 }
+
+/** What a variant is for: the fields that select it. */
+export const selected = (vary) =>
+  vary.length > 0 ? vary.map(([name, value]) => `${name}: ${value}`).join(", ") : "every request";

@@ -1,8 +1,10 @@
-// Invalidations: to count what one would invalidate, to do it, and to follow what comes of it.
+// Invalidations: to count what one would invalidate, to do it, to follow what comes of it; and what was
+// invalidated before.
 
 import { ask, events } from "./api.js";
 import { el, facts, field, table } from "./dom.js";
 import { count } from "./format.js";
+import { history } from "./history.js";
 
 const KINDS = [
   ["Tags", "tags"],
@@ -20,6 +22,7 @@ export function invalidations(query, view) {
     body: [
       el("section", {}, el("h3", {}, "Invalidate"), form(follow, view)),
       el("section", {}, el("h3", {}, "A job"), jobForm(follow), job),
+      el("section", {}, el("h3", {}, "History"), history(query.get("tag") ?? "", follow, view)),
     ],
   };
 }
@@ -61,7 +64,7 @@ function form(follow, { failed }) {
     { onsubmit: send },
     el("div", { class: "row" }, field("What", kind), field("How", mode)),
     field("Names", names, "One in a line."),
-    field("Reason", reason, "For the log."),
+    field("Reason", reason, "For the log and the history."),
     el(
       "div",
       { class: "row" },

@@ -7,6 +7,8 @@ import { count, share, size, span } from "./format.js";
 import { range } from "./range.js";
 
 const CACHED = ["hit", "stale"];
+// Of how many invalidations the warms that wait are told.
+const LAST = 20;
 const STATUS = {
   "journal-unreachable": "Pages are served within their stale windows.",
   "journal-lost": "Each page is validated with the origin.",
@@ -19,13 +21,16 @@ export function now(_query, { signal, failed }) {
   const health = el("div", {});
   const asked = async ({ from, to }) => {
     figures.setAttribute("aria-busy", "true");
-    const [stats, healthz] = await Promise.allSettled([
+    const [stats, healthz, history] = await Promise.allSettled([
       ask(`v1/stats?by=result&from=${from}&to=${to}`, { signal }),
       ask("healthz", { signal, whatever: true }),
+      ask(`v1/invalidations?limit=${LAST}`, { signal }),
     ]);
     if (signal.aborted) return;
     health.replaceChildren(...told(healthz, (value) => readiness(value), failed));
-    figures.replaceChildren(...told(stats, (value) => counted(value, signal), failed));
+    figures.replaceChildren(
+      ...told(stats, (value) => counted(value, waiting(history.value), signal), failed),
+    );
     figures.setAttribute("aria-busy", "false");
   };
   const { form, again } = range(asked);
@@ -61,7 +66,15 @@ function failing(notes) {
   return note ? note.details.join("; ") : "none";
 }
 
-function counted(stats, signal) {
+/** Warms that have not ended: what no invalidation of late has is not looked for. */
+function waiting(history) {
+  const known = history?.invalidations.filter(({ progress }) => progress);
+  if (known === undefined) return "not known";
+  const left = known.reduce((sum, { progress }) => sum + progress.left, 0);
+  return `${count(left)} of the last ${LAST} invalidations`;
+}
+
+function counted(stats, queue, signal) {
   const of = (result) => stats.totals[result]?.requests ?? 0;
   const all = Object.values(stats.totals).reduce((sum, { requests }) => sum + requests, 0);
   const cached = CACHED.reduce((sum, result) => sum + of(result), 0);
@@ -88,6 +101,7 @@ function counted(stats, signal) {
         "Warms",
         `${count(warms("done"))} done, ${count(warms("failed"))} failed, ${count(warms("dead"))} given up`,
       ],
+      ["Warms that wait", queue],
       ["Isolates", `${count(stats.isolates)} told something in the last two minutes`],
     ]),
     lines(stats, signal),

@@ -2,7 +2,8 @@
 
 import { ask } from "./api.js";
 import { el, facts, field, table } from "./dom.js";
-import { count, moment, span } from "./format.js";
+import { count, moment, selected, span } from "./format.js";
+import { timeline } from "./history.js";
 
 export function page(query, view) {
   const url = query.get("url") ?? "";
@@ -108,8 +109,6 @@ async function explanation(url, header) {
 
 const validity = ({ is, epoch }) =>
   epoch === undefined || epoch === null ? is : `${is} by the epoch ${count(epoch)}`;
-const selected = (vary) =>
-  vary.length > 0 ? vary.map(([name, value]) => `${name}: ${value}`).join(", ") : "every request";
 
 function stored(it) {
   return [
@@ -168,6 +167,7 @@ async function known(url) {
         ["Page", one.url],
         ["Tags", tags(one.tags)],
       ]),
+      ...timeline(one.timeline),
     ]),
   ];
 }

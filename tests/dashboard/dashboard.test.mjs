@@ -283,6 +283,37 @@ test("fields of a request count", async (t) => {
   );
 });
 
+test("the history has what was invalidated, by whom, and what came of it", async (t) => {
+  const { page, open } = await opened(t, { token: TOKENS.operator });
+  const sent = await edge.send("/__isr/v1/revalidate", { tags: [HOSTILE], reason: "<b>why</b>" });
+  await edge.until(async () => (await edge.ask(`/__isr/v1/jobs/${sent.id}`)).state === "done");
+  await open("#invalidations");
+  const asked = (await edge.ask("/__isr/v1/invalidations")).invalidations;
+  const rows = page.locator("tbody tr");
+  assert.equal(await rows.count(), asked.length);
+  const cells = await rows.first().locator("td").allInnerTexts();
+  assert.deepEqual(cells.slice(0, 4), ["operator (control)", HOSTILE, "<b>why</b>", "soft"]);
+  assert.match(cells[4], /1 pages, 1 refetched \(1 the same\), all within /);
+  assert.equal(await page.locator("main :is(b, img)").count(), 0);
+  await page.getByLabel("Tag").fill("of:nobody");
+  await page.getByRole("button", { name: "Search" }).click();
+  await page.getByText("None.").waitFor();
+  await page.getByLabel("Tag").fill(HOSTILE);
+  await page.getByRole("button", { name: "Search" }).click();
+  await rows.first().getByRole("button", { name: sent.id }).click();
+  await page.getByRole("status").getByText(`${sent.id}: done`).waitFor();
+  // The page's own.
+  await open(`#page?url=${encodeURIComponent(`${edge.url}/post/1/`)}`);
+  const what = page.getByRole("region", { name: "What happened to it, newest first" });
+  const events = await what.locator("tbody tr").allInnerTexts();
+  const { timeline } = (await edge.ask(`/__isr/v1/pages?url=${edge.url}/post/1/`)).pages[0];
+  assert.equal(events.length, timeline.length);
+  assert.match(events.join("\n"), /fetched.*by a warm/);
+  assert.ok(
+    events.some((text) => text.includes(`soft, by operator (control), ${HOSTILE}: <b>why</b>`)),
+  );
+});
+
 test("a token without a scope is told which", async (t) => {
   const writer = await opened(t, { token: TOKENS.writer });
   for (const view of ["now", "why", `page?url=${encodeURIComponent(edge.url)}`]) {

@@ -112,6 +112,15 @@ function calls(url) {
     });
     return response.json();
   };
+  const send = async (path, body) => {
+    const headers = { authorization: `Bearer ${TOKENS.operator}` };
+    const response = await fetch(url + path, {
+      method: "POST",
+      headers,
+      body: JSON.stringify(body),
+    });
+    return response.json();
+  };
   const door = (what, body) =>
     fetch(`${url}/__test/${what}`, { method: "POST", body: body && JSON.stringify(body) });
   // What an isolate counts goes to the journal once a minute; a test has no such minute to wait for.
@@ -139,5 +148,5 @@ function calls(url) {
     for (let tries = 0; tries < 400; tries += 1) if (await condition()) return;
     throw new Error(`never: ${condition}`);
   };
-  return { ask, door, report, until };
+  return { ask, send, door, report, until };
 }

@@ -1,0 +1,113 @@
+// What was invalidated, by whom, and what came of it: of the site, and of one page.
+
+import { ask } from "./api.js";
+import { el, field, problem, table } from "./dom.js";
+import { count, moment, selected, span } from "./format.js";
+
+const NONE = "This worker keeps no history: it is of a version before.";
+const KINDS = ["tags", "urls", "prefixes", "hosts"];
+
+/** The site's invalidations, newest first; `follow` shows a job. */
+export function history(tag, follow, { signal, failed }) {
+  const [byTag, byCaller] = [
+    el("input", { spellcheck: "false", value: tag }),
+    el("input", { spellcheck: "false" }),
+  ];
+  const list = el("div", { "aria-busy": "true" });
+  const more = el("div", {});
+  const load = async (cursor) => {
+    list.setAttribute("aria-busy", "true");
+    const given = { cursor, tag: byTag.value.trim(), caller: byCaller.value.trim() };
+    const asked = new URLSearchParams(Object.entries(given).filter(([, value]) => value));
+    try {
+      const answer = await ask(`v1/invalidations?${asked}`, { signal });
+      if (!cursor) list.replaceChildren();
+      list.append(...listed(answer, follow));
+      const next = () => load(answer.next);
+      more.replaceChildren(
+        ...(answer.next ? [el("button", { type: "button", onclick: next }, "Older ones")] : []),
+      );
+    } catch (error) {
+      const said = error.status === 404 ? problem(NONE) : failed(error);
+      if (said) list.replaceChildren(said);
+    }
+    list.setAttribute("aria-busy", "false");
+  };
+  load();
+  const search = (submitted) => {
+    submitted.preventDefault();
+    load();
+  };
+  return el(
+    "div",
+    {},
+    el(
+      "form",
+      { class: "row", onsubmit: search },
+      field("Tag", byTag),
+      field("Caller", byCaller),
+      el("button", {}, "Search"),
+    ),
+    list,
+    more,
+  );
+}
+
+function listed({ invalidations: rows, notes = [] }, follow) {
+  const said = notes.map((note) => el("p", { class: "hint" }, note));
+  if (rows.length === 0) return [...said, el("p", {}, "None.")];
+  const heads = ["When", "By", "What", "Why", "How", "Came of it"];
+  const cells = rows.map((row) => [
+    moment(row.at),
+    `${row.caller || "not known"} (${row.via})`,
+    names(row),
+    row.reason,
+    row.mode,
+    [
+      el("button", { type: "button", onclick: () => follow(row.id) }, row.id),
+      el("p", {}, outcome(row.progress)),
+    ],
+  ]);
+  return [...said, table("Invalidations, newest first", heads, cells)];
+}
+
+/** What an invalidation named, and how many names are not shown. */
+function names({ named = {}, targets }) {
+  const shown = KINDS.flatMap((kind) => named[kind] ?? []);
+  if (named.all) return "the whole site";
+  const others = (targets ?? shown.length) - shown.length;
+  return shown.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
+}
+
+function outcome(progress) {
+  if (!progress) return "not known any more";
+  const { pages, left, done: fetched, failed, unchanged, refetched_in_ms: took } = progress;
+  const parts = [
+    `${count(pages)} pages`,
+    `${count(fetched)} refetched (${count(unchanged)} the same)`,
+  ];
+  if (failed > 0) parts.push(`${count(failed)} failed`);
+  if (left > 0) parts.push(`${count(left)} left`);
+  if (took !== null && took !== undefined) parts.push(`all within ${span(took)}`);
+  return parts.join(", ");
+}
+
+/** What happened to a page, newest first. */
+export function timeline(events) {
+  if (!events) return [problem(NONE)];
+  const rows = events.map((event) => [
+    moment(event.at),
+    event.what,
+    count(event.epoch),
+    told(event),
+  ]);
+  return [table("What happened to it, newest first", ["When", "What", "Epoch", "How"], rows)];
+}
+
+function told(event) {
+  if (event.what === "fetched") {
+    return `for ${selected(event.vary)}, by a ${event.by}${event.stored ? "" : "; not stored"}`;
+  }
+  const why = event.reason ? `: ${event.reason}` : "";
+  return `${event.mode}, by ${event.caller || "not known"} (${event.via}), ${names(event)}${why}`;
+}
