@@ -1,5 +1,5 @@
-"""Caches in front of the edge: what the worker tells them of invalidations, on the real runtime, against
-servers on loopback that answer as the providers say they do, or fail in every way.
+"""Caches in front of the edge: what the worker tells them of invalidations, on the real runtime,
+against servers on loopback that answer as the providers say they do, or fail in every way.
 """
 
 import json
