@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import SEEN_SECONDS
-from stack import ROOT, WEBHOOK_SECRET, Process, free_port
+from stack import ROOT, WEBHOOK_SECRET, Process, cache_status, free_port
 
 EXAMPLE = ROOT / "examples" / "wagtail"
 
@@ -17,7 +17,7 @@ EXAMPLE = ROOT / "examples" / "wagtail"
 def wagtail(start_worker, tmp_path_factory):
     """The example under gunicorn and its edge; and a function that runs Python against it."""
     port = free_port()
-    edge = start_worker(f"http://127.0.0.1:{port}")
+    edge = start_worker(f"http://127.0.0.1:{port}", config=EXAMPLE / "edge-isr.json")
     directory = tmp_path_factory.mktemp("wagtail")
     env = {
         "SITE_DATABASE": str(directory / "site.sqlite3"),
@@ -134,3 +134,34 @@ def test_a_page_behind_a_password(wagtail):
     assert "Sesame" in mine.text and 'type="password"' not in mine.text
     for _ in range(3):
         assert 'type="password"' in edge.get("/sesame/").text
+
+
+def test_editors_get_hits_with_their_bar(wagtail):
+    """The user bar is theirs, and of the page on which it stands."""
+    edge, orm = wagtail
+    pages = {"/": "IndexPage.objects.get()", "/first/": "NotePage.objects.get(slug='first')"}
+    ids = {
+        path: orm(f"print('id', {page}.pk)").split("id ")[-1].strip()
+        for path, page in pages.items()
+    }
+    for path in pages:
+        edge.get(path)
+        edge.until_hit(path)
+    editor = edge.visitor()
+    form = editor.get("/admin/login/")
+    hidden = re.search(r'name="csrfmiddlewaretoken" value="([^"]*)"', form.text)[1]
+    fields = {"csrfmiddlewaretoken": hidden, "username": "admin", "password": "admin"}
+    headers = {"referer": f"{edge.url}/admin/login/", "origin": edge.url}
+    assert editor.post("/admin/login/", data=fields, headers=headers).status_code == 302
+    assert "sessionid" in editor.cookies
+    for path, page in ids.items():
+        answer = editor.get(path)
+        assert "hit" in cache_status(answer.headers["cache-status"]), answer.headers
+        assert answer.headers["cache-control"] == "private, no-store"
+        assert "wagtail-userbar" in answer.text
+        assert f"/admin/pages/{page}/edit/" in answer.text
+        nobody = edge.get(path)
+        assert nobody.hit and "userbar" not in nobody.text and "/admin/" not in nobody.text
+    # Who has only the name of a session is nobody.
+    guessed = edge.get("/first/", cookie="sessionid=0123456789abcdef0123456789abcdef")
+    assert guessed.hit and "userbar" not in guessed.text
