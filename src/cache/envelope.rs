@@ -9,6 +9,8 @@
 //! the engine treats as a miss with a reason. A reader takes every version up to its own; fields
 //! are only ever added.
 
+use std::fmt::Write as _;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -26,6 +28,8 @@ pub const MAGIC: [u8; 4] = *b"EISR";
 pub const VERSION: u8 = 1;
 /// Bytes before the head.
 pub const PREFIX_BYTES: usize = 9;
+/// The longest head that is written as a field: runtimes and caches bound what fields may hold.
+pub const MAX_LINE_BYTES: usize = 8 << 10;
 /// The longest head that is read: far above 1,000 tags of 1,024 bytes and 128 KiB of fields.
 pub const MAX_HEAD_BYTES: usize = 4 << 20;
 
@@ -128,18 +132,7 @@ struct StoredEntry {
 /// # Errors
 /// When the head can't be written as JSON, or is too long to be read again.
 pub fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
-    let json = match record {
-        Record::Entry(entry) => serde_json::to_vec(&stored(entry)),
-        Record::Vary(names) => {
-            serde_json::to_vec(&StoredVary { kind: Kind::Vary, names: names.clone() })
-        }
-        Record::Pass { reason, until } => serde_json::to_vec(&StoredPass {
-            kind: Kind::Pass,
-            reason: reason.clone(),
-            until: *until,
-        }),
-    }
-    .map_err(unreadable)?;
+    let json = json(record)?;
     let length = u32::try_from(json.len()).map_err(|_| CodecError::TooLong)?;
     if json.len() > MAX_HEAD_BYTES {
         return Err(CodecError::TooLong);
@@ -150,6 +143,65 @@ pub fn encode(record: &Record) -> Result<Vec<u8>, CodecError> {
     bytes.extend_from_slice(&length.to_be_bytes());
     bytes.extend_from_slice(&json);
     Ok(bytes)
+}
+
+/// The same as the value of a field: the version's digit, and the head in ASCII. None for one that
+/// is too long for a field.
+///
+/// # Errors
+/// When the head can't be written as JSON.
+pub fn encode_line(record: &Record) -> Result<Option<String>, CodecError> {
+    let json = String::from_utf8(json(record)?).map_err(|e| CodecError::Head(e.to_string()))?;
+    let mut line = String::with_capacity(json.len() + 1);
+    // Writing to a String can't fail.
+    let _ = write!(line, "{VERSION}");
+    for character in json.chars() {
+        if matches!(character, ' '..='~') {
+            line.push(character);
+        } else {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(line, "\\u{unit:04x}");
+            }
+        }
+    }
+    Ok((line.len() <= MAX_LINE_BYTES).then_some(line))
+}
+
+/// What the head of a stored response begins with.
+const ENTRY: &str = r#"{"kind":"entry","#;
+
+/// Reads what [`encode_line`] wrote.
+///
+/// # Errors
+/// When it is no head of a known version.
+pub fn decode_line(line: &str) -> Result<Record, CodecError> {
+    let (version, json) = line.split_at_checked(1).ok_or(CodecError::Truncated)?;
+    match version.parse() {
+        // What most hits in the colo read is read at once, not by way of a tree.
+        Ok(VERSION) if json.starts_with(ENTRY) => {
+            let stored: StoredEntry = serde_json::from_str(json).map_err(unreadable)?;
+            Ok(Record::Entry(Box::new(entry(stored))))
+        }
+        Ok(VERSION) => decode_json(json.as_bytes()),
+        Ok(version) => Err(CodecError::Version(version)),
+        Err(_) => Err(CodecError::Magic),
+    }
+}
+
+fn json(record: &Record) -> Result<Vec<u8>, CodecError> {
+    match record {
+        Record::Entry(entry) => serde_json::to_vec(&stored(entry)),
+        Record::Vary(names) => {
+            serde_json::to_vec(&StoredVary { kind: Kind::Vary, names: names.clone() })
+        }
+        Record::Pass { reason, until } => serde_json::to_vec(&StoredPass {
+            kind: Kind::Pass,
+            reason: reason.clone(),
+            until: *until,
+        }),
+    }
+    .map_err(unreadable)
 }
 
 /// Where the body begins, from the first [`PREFIX_BYTES`] bytes.
@@ -179,7 +231,10 @@ pub fn split(prefix: &[u8]) -> Result<usize, CodecError> {
 /// When they are not an envelope of a known version.
 pub fn decode(bytes: &[u8]) -> Result<Record, CodecError> {
     let end = split(bytes)?;
-    let json = bytes.get(PREFIX_BYTES..end).ok_or(CodecError::Truncated)?;
+    decode_json(bytes.get(PREFIX_BYTES..end).ok_or(CodecError::Truncated)?)
+}
+
+fn decode_json(json: &[u8]) -> Result<Record, CodecError> {
     let head = parse_json(json).map_err(unreadable)?;
     let kinded: Kinded = read(&head)?;
     Ok(match kinded.kind {

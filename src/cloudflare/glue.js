@@ -114,6 +114,11 @@ export function respondFrom(response, fields) {
   return new Response(response.body, init);
 }
 
+// A stored body, unread, under the head of this answer.
+export function respondStored(response, status, fields) {
+  return respond(status, fields, response.body);
+}
+
 // A stream of known length makes the runtime send Content-Length, and break off an answer that is
 // cut short.
 export function sized(stream, length) {
@@ -252,17 +257,30 @@ export async function digest(bytes) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
-export async function cacheGet(url) {
-  const response = await caches.default.match(url);
-  return response ? new Uint8Array(await response.arrayBuffer()) : undefined;
+// What L1 holds of a record beside its body: read without it.
+const RECORD = "edge-isr-record";
+
+export function cacheGet(url) {
+  return caches.default.match(url);
 }
 
-export function cachePut(url, head, body, seconds) {
+export function cacheRecord(response) {
+  return response.headers.get(RECORD) ?? undefined;
+}
+
+export async function bytesOf(response) {
+  return new Uint8Array(await response.arrayBuffer());
+}
+
+// `head`: what stands before the body where it is not a field.
+export function cachePut(url, record, head, body, seconds) {
   const headers = {
     "cache-control": "public, max-age=" + seconds,
     "content-type": "application/octet-stream",
   };
-  return caches.default.put(url, new Response(concat([head, body]), { headers }));
+  if (record !== undefined) headers[RECORD] = record;
+  const bytes = head.byteLength > 0 ? concat([head, body]) : body;
+  return caches.default.put(url, new Response(bytes, { headers }));
 }
 
 // R2 buckets can upload in parts; KV namespaces can't.

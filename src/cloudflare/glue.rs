@@ -32,6 +32,12 @@ extern "C" {
     pub(super) fn respond(status: u16, fields: &str, body: &JsValue) -> Result<Response, JsValue>;
     #[wasm_bindgen(catch, js_name = respondFrom)]
     pub(super) fn respond_from(response: &Response, fields: &str) -> Result<Response, JsValue>;
+    #[wasm_bindgen(catch, js_name = respondStored)]
+    pub(super) fn respond_stored(
+        response: &Response,
+        status: u16,
+        fields: &str,
+    ) -> Result<Response, JsValue>;
     #[wasm_bindgen(catch)]
     pub(super) fn sized(stream: &ReadableStream, length: f64) -> Result<ReadableStream, JsValue>;
     #[wasm_bindgen(js_name = ask)]
@@ -82,8 +88,18 @@ extern "C" {
     fn digest_promise(bytes: &Uint8Array) -> Promise;
     #[wasm_bindgen(js_name = cacheGet)]
     fn cache_get_promise(url: &str) -> Promise;
+    #[wasm_bindgen(js_name = cacheRecord)]
+    pub(super) fn cache_record(response: &Response) -> Option<String>;
+    #[wasm_bindgen(js_name = bytesOf)]
+    fn bytes_of_promise(response: &Response) -> Promise;
     #[wasm_bindgen(js_name = cachePut)]
-    fn cache_put_promise(url: &str, head: &[u8], body: &Uint8Array, seconds: f64) -> Promise;
+    fn cache_put_promise(
+        url: &str,
+        record: Option<&str>,
+        head: &[u8],
+        body: &Uint8Array,
+        seconds: f64,
+    ) -> Promise;
     #[wasm_bindgen(js_name = globalGet)]
     fn global_get_promise(namespace: &JsValue, key: &str) -> Promise;
     #[wasm_bindgen(js_name = globalPut)]
@@ -230,17 +246,23 @@ pub(super) async fn digest(bytes: &Uint8Array) -> Result<Uint8Array, JsValue> {
     JsFuture::from(digest_promise(bytes)).await.map(JsCast::unchecked_into)
 }
 
-pub(super) async fn cache_get(url: &str) -> Result<Option<Uint8Array>, JsValue> {
-    bytes(JsFuture::from(cache_get_promise(url)).await?)
+pub(super) async fn cache_get(url: &str) -> Result<Option<Response>, JsValue> {
+    let found = JsFuture::from(cache_get_promise(url)).await?;
+    Ok((!found.is_undefined()).then(|| found.unchecked_into()))
+}
+
+pub(super) async fn bytes_of(response: &Response) -> Result<Uint8Array, JsValue> {
+    JsFuture::from(bytes_of_promise(response)).await.map(JsCast::unchecked_into)
 }
 
 pub(super) async fn cache_put(
     url: &str,
+    record: Option<&str>,
     head: &[u8],
     body: &Uint8Array,
     seconds: f64,
 ) -> Result<(), JsValue> {
-    JsFuture::from(cache_put_promise(url, head, body, seconds)).await.map(drop)
+    JsFuture::from(cache_put_promise(url, record, head, body, seconds)).await.map(drop)
 }
 
 pub(super) async fn global_get(

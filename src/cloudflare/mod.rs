@@ -11,6 +11,7 @@ mod settings;
 mod shard_object;
 mod sql;
 mod store;
+mod stream;
 mod visit;
 
 use wasm_bindgen::JsValue;

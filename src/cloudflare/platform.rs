@@ -7,7 +7,7 @@ use std::rc::Rc;
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
+use web_sys::Response;
 
 use crate::base::json::read_json;
 use crate::base::time::{Millis, Timestamp};
@@ -29,9 +29,7 @@ use crate::journal::{JournalCall, JournalReply};
 use super::glue;
 use super::heads::{self, lines, response_head};
 use super::store::{ColoStore, GlobalStore};
-
-/// How long the first piece of a body that may be packed can take.
-const FIRST_PIECE: Millis = Millis(10_000);
+use super::stream::EdgeStream;
 
 /// The bindings that requests share.
 pub(super) struct Bindings {
@@ -67,14 +65,6 @@ pub(super) struct Edge {
     colo: String,
     l1: ColoStore,
     l2: GlobalStore,
-}
-
-/// A body on the runtime's side.
-pub(super) enum EdgeStream {
-    /// A visitor's request body.
-    Request(ReadableStream, Option<ReadableStreamDefaultReader>),
-    /// An answer of the origin, its body unread or being read.
-    Response(Response, Option<ReadableStreamDefaultReader>),
 }
 
 impl Edge {
@@ -267,45 +257,24 @@ impl Platform for Edge {
         }
     }
 
+    async fn whole(&self, body: EdgeStream, length: u64) -> Result<Uint8Array, StoreError> {
+        body.whole(length).await
+    }
+
     async fn read(
         &self,
         body: &mut EdgeStream,
         timeout: Millis,
     ) -> Result<Option<Uint8Array>, OriginError> {
-        let reader = match body {
-            EdgeStream::Request(stream, reader) => {
-                if reader.is_none() {
-                    *reader = glue::reader_of_stream(stream).map_err(|_| OriginError::Broken)?;
-                }
-                reader
-            }
-            EdgeStream::Response(response, reader) => {
-                if reader.is_none() {
-                    *reader = glue::reader_of(response).map_err(|_| OriginError::Broken)?;
-                }
-                reader
-            }
-        };
-        let Some(reader) = reader else { return Ok(None) };
-        glue::read_piece(reader, timeout.0 as f64).await.map_err(|error| body_error(&error))
+        body.read(timeout).await
     }
 
     async fn unpack(&self, body: EdgeStream) -> Result<EdgeStream, OriginError> {
-        match body {
-            EdgeStream::Response(response, None) => {
-                let unpacked = glue::unpacked(&response, FIRST_PIECE.0 as f64).await;
-                let response = unpacked.map_err(|error| body_error(&error))?;
-                Ok(EdgeStream::Response(response, None))
-            }
-            other => Ok(other),
-        }
+        body.unpack().await
     }
 
     fn cancel(&self, body: EdgeStream) {
-        if let EdgeStream::Response(response, reader) = body {
-            // A body that is already closed or locked needs no cancelling.
-            let _ = glue::give_up(&response, reader.as_ref());
-        }
+        body.cancel();
     }
 
     fn length(chunk: &Uint8Array) -> usize {
@@ -361,13 +330,6 @@ fn call_error(words: &str) -> CallError {
         Some(("overloaded", what)) => CallError::Overloaded(what.to_owned()),
         Some(("broken", what)) => CallError::Broken(what.to_owned()),
         Some(_) | None => CallError::Unreachable(words.to_owned()),
-    }
-}
-
-fn body_error(error: &JsValue) -> OriginError {
-    match glue::words(error).as_str() {
-        "timeout" => OriginError::Timeout,
-        _ => OriginError::Broken,
     }
 }
 

@@ -11,6 +11,7 @@ use crate::engine::port::{Store, StoreError, Stored};
 use crate::journal::delta::SharedDelta;
 
 use super::glue;
+use super::stream::EdgeStream;
 
 /// The host of what belongs to no host's requests; it never resolves (RFC 2606 §2).
 const NO_HOST: &str = "l1.edge-isr.invalid";
@@ -37,13 +38,13 @@ impl ColoStore {
 
     /// The news of the journal that are shared.
     pub(super) async fn shared_delta(&self) -> Result<Option<SharedDelta>, StoreError> {
-        match glue::cache_get(&self.url(None, "news")).await {
-            Ok(Some(bytes)) => read_json(&bytes.to_vec())
-                .map(Some)
-                .map_err(|error| StoreError::Unreadable(error.to_string())),
-            Ok(None) => Ok(None),
-            Err(error) => Err(StoreError::Failed(glue::words(&error))),
-        }
+        let Some(found) = glue::cache_get(&self.url(None, "news")).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        let bytes = glue::bytes_of(&found).await.map_err(failed)?;
+        read_json(&bytes.to_vec())
+            .map(Some)
+            .map_err(|error| StoreError::Unreadable(error.to_string()))
     }
 
     /// Shares news of the journal.
@@ -55,19 +56,34 @@ impl ColoStore {
         let json =
             serde_json::to_vec(delta).map_err(|error| StoreError::Unreadable(error.to_string()))?;
         let url = self.url(None, "news");
-        glue::cache_put(&url, &json, &Uint8Array::new_with_length(0), seconds(keep))
+        glue::cache_put(&url, None, &json, &Uint8Array::new_with_length(0), seconds(keep))
             .await
-            .map_err(|error| StoreError::Failed(glue::words(&error)))
+            .map_err(failed)
     }
 }
 
 impl Store<Uint8Array> for ColoStore {
-    async fn get(&self, key: &str) -> Result<Option<Stored<Uint8Array>>, StoreError> {
-        match glue::cache_get(&self.url(None, key)).await {
-            Ok(Some(bytes)) => open(&bytes).map(Some),
-            Ok(None) => Ok(None),
-            Err(error) => Err(StoreError::Failed(glue::words(&error))),
+    type Body = EdgeStream;
+
+    async fn get(&self, key: &str) -> Result<Option<Stored<EdgeStream>>, StoreError> {
+        let Some(found) = glue::cache_get(&self.url(None, key)).await.map_err(failed)? else {
+            return Ok(None);
+        };
+        if let Some(line) = glue::cache_record(&found) {
+            let record = envelope::decode_line(&line).map_err(|error| {
+                // Nobody reads it.
+                let _ = glue::give_up(&found, None);
+                unreadable(error)
+            })?;
+            let length = match &record {
+                Record::Entry(entry) => entry.body_length,
+                Record::Vary(_) | Record::Pass { .. } => 0,
+            };
+            return Ok(Some(Stored { record, body: EdgeStream::Stored(found, None, length) }));
         }
+        let bytes = glue::bytes_of(&found).await.map_err(failed)?;
+        let Stored { record, body } = open(&bytes)?;
+        Ok(Some(Stored { record, body: EdgeStream::Bytes(body) }))
     }
 
     async fn put(
@@ -77,15 +93,24 @@ impl Store<Uint8Array> for ColoStore {
         body: &Uint8Array,
         keep: Millis,
     ) -> Result<(), StoreError> {
-        let head = encode(record)?;
+        let line = envelope::encode_line(record).map_err(unreadable)?;
+        let head = if line.is_none() { encode(record)? } else { Vec::new() };
         let host = match record {
             Record::Entry(entry) => Some(entry.page.host.as_str()),
             Record::Vary(_) | Record::Pass { .. } => None,
         };
-        glue::cache_put(&self.url(host, key), &head, body, seconds(keep))
+        glue::cache_put(&self.url(host, key), line.as_deref(), &head, body, seconds(keep))
             .await
-            .map_err(|error| StoreError::Failed(glue::words(&error)))
+            .map_err(failed)
     }
+}
+
+fn failed(error: JsValue) -> StoreError {
+    StoreError::Failed(glue::words(&error))
+}
+
+fn unreadable(error: envelope::CodecError) -> StoreError {
+    StoreError::Unreadable(error.to_string())
 }
 
 /// The Cache API counts in whole seconds, and keeps nothing for zero.
@@ -109,6 +134,8 @@ impl GlobalStore {
 }
 
 impl Store<Uint8Array> for GlobalStore {
+    type Body = Uint8Array;
+
     fn most_bytes(&self) -> u64 {
         self.most_bytes
     }
@@ -139,12 +166,11 @@ impl Store<Uint8Array> for GlobalStore {
 }
 
 fn encode(record: &Record) -> Result<Vec<u8>, StoreError> {
-    envelope::encode(record).map_err(|error| StoreError::Unreadable(error.to_string()))
+    envelope::encode(record).map_err(unreadable)
 }
 
 /// Cuts an envelope: the head is copied into wasm memory, the body stays where it is.
 fn open(bytes: &Uint8Array) -> Result<Stored<Uint8Array>, StoreError> {
-    let unreadable = |error: envelope::CodecError| StoreError::Unreadable(error.to_string());
     let prefix = bytes.subarray(0, PREFIX_BYTES as u32).to_vec();
     let body_at = envelope::split(&prefix).map_err(unreadable)? as u32;
     let record = envelope::decode(&bytes.subarray(0, body_at).to_vec()).map_err(unreadable)?;

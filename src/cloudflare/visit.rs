@@ -19,8 +19,9 @@ use crate::engine::serve::response::{Answer, Body};
 use crate::http::{Fields, RequestHead};
 
 use super::heads::{fields, lines};
-use super::platform::{Edge, EdgeStream, Keeper, now};
+use super::platform::{Edge, Keeper, now};
 use super::settings::{self, Site};
+use super::stream::EdgeStream;
 use super::{dashboard, glue};
 
 /// Answers one request: with a response, or with a promise of one.
@@ -184,6 +185,10 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
         Body::Origin(EdgeStream::Request(stream, _)) => {
             glue::respond(status, &lines(fields), &stream)
         }
+        Body::Origin(EdgeStream::Stored(response, ..)) => {
+            glue::respond_stored(&response, status, &lines(fields))
+        }
+        Body::Origin(EdgeStream::Bytes(bytes)) => glue::respond(status, &lines(fields), &bytes),
         Body::Fill(reader) => {
             let stream = fill_stream(platform, reader);
             let length = fields.get("content-length").and_then(|l| l.parse::<u64>().ok());

@@ -11,6 +11,7 @@ use crate::cache::key::CacheKey;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
 use crate::engine::bodies::Bodies;
+use crate::engine::colo_notes::ColoNotes;
 use crate::engine::counting::Counting;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::shared::{ReaderState, STALLED, SharedFill, WeakFill};
@@ -27,6 +28,8 @@ use crate::journal::view::View;
 pub struct Isolate<P: Platform> {
     /// L0.
     pub memory: Memory<P::Chunk, ReadyHead<P>>,
+    /// What is remembered of what L1 has and L0 has not.
+    pub colo_notes: ColoNotes,
     /// What is known of the journal.
     pub view: View,
     /// When the sync under way began, if one is.
@@ -79,6 +82,7 @@ impl<P: Platform> Isolate<P> {
     pub fn new(config: &Config) -> Self {
         Self {
             memory: Memory::new(config.memory),
+            colo_notes: ColoNotes::default(),
             view: View::new(config.journal_targets),
             syncing: None,
             synced: None,

@@ -226,6 +226,12 @@ impl<C, R> Memory<C, R> {
         true
     }
 
+    /// Whether a stored response, once read, would be held.
+    #[must_use]
+    pub fn takes(&self, key: &CacheKey, entry: &Entry) -> bool {
+        page_bytes(entry) + text_bytes(key.as_str()) + 4 * ALLOCATION <= self.budget / 4
+    }
+
     /// Lets the least recently used go while there is too much.
     fn make_room(&mut self) {
         while self.bytes() > self.budget {
@@ -283,14 +289,15 @@ impl<C, R> Memory<C, R> {
     }
 }
 
+/// Bytes that a stored response takes in memory.
+fn page_bytes(entry: &Entry) -> u64 {
+    entry.body_length + BODY_BYTES + entry.head_bytes() + places_bytes(entry)
+}
+
 /// Bytes that a record takes in memory, with its key.
 fn record_bytes<C>(key: &CacheKey, held: &StoredRecord<C>) -> u64 {
     let own = match held {
-        // A body that was read from L1 is a part of what it was read from: its head is there too.
-        StoredRecord::Page(page) => {
-            let places = places_bytes(&page.entry);
-            page.entry.body_length + BODY_BYTES + page.entry.head_bytes() + places
-        }
+        StoredRecord::Page(page) => page_bytes(&page.entry),
         StoredRecord::Vary(names) => {
             names.iter().map(|name| TEXT_BYTES + text_bytes(name)).sum::<u64>()
         }

@@ -35,6 +35,7 @@
 //! ```
 
 pub mod bodies;
+pub mod colo_notes;
 pub mod compose;
 mod context;
 mod counting;

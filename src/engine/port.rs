@@ -190,22 +190,28 @@ impl std::fmt::Display for CallError {
 }
 
 /// A record from a store, with its body.
-pub struct Stored<C> {
+pub struct Stored<B> {
     /// The record.
     pub record: Record,
     /// The body; empty for markers.
-    pub body: C,
+    pub body: B,
 }
 
 /// A store of records: L1 (one colo) or L2 (global).
 pub trait Store<C> {
+    /// A body that was stored: read, or still to be read.
+    type Body;
+
     /// The largest record it takes, head and body together.
     fn most_bytes(&self) -> u64 {
         u64::MAX
     }
 
     /// Reads the record under a key.
-    fn get(&self, key: &str) -> impl Future<Output = Result<Option<Stored<C>>, StoreError>>;
+    fn get(
+        &self,
+        key: &str,
+    ) -> impl Future<Output = Result<Option<Stored<Self::Body>>, StoreError>>;
 
     /// Writes a record, to be kept for at least `keep`.
     fn put(
@@ -223,10 +229,10 @@ pub trait Platform: 'static {
     type Chunk: Clone + 'static;
     /// A body that has not been read.
     type Stream: 'static;
-    /// L1.
-    type Colo: Store<Self::Chunk>;
+    /// L1. Its bodies come unread: most go to a visitor as they are.
+    type Colo: Store<Self::Chunk, Body = Self::Stream>;
     /// L2.
-    type Global: Store<Self::Chunk>;
+    type Global: Store<Self::Chunk, Body = Self::Chunk>;
     /// The head of a response, ready to be sent any number of times.
     type Head;
 
@@ -287,6 +293,13 @@ pub trait Platform: 'static {
         mark: bool,
         options: &str,
     ) -> impl Future<Output = Result<(), PurgeError>>;
+
+    /// All of a body out of L1, which is to have that length.
+    fn whole(
+        &self,
+        body: Self::Stream,
+        length: u64,
+    ) -> impl Future<Output = Result<Self::Chunk, StoreError>>;
 
     /// The next piece of a body; none at its end.
     fn read(

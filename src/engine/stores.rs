@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
+use crate::cache::entry::Entry;
 use crate::cache::envelope::Record;
 use crate::cache::key::CacheKey;
 use crate::engine::fill::stored::keep_until;
@@ -14,21 +15,55 @@ use crate::engine::port::{Platform, Store as _};
 /// How long L1 keeps what says how to look: the fields a page varies on.
 const VARY_KEEP: Millis = Millis(86_400_000);
 
+/// What L1 has under a key.
+pub(crate) enum Found<P: Platform> {
+    /// A stored response, its body unread.
+    Unread(UnreadPage<P>),
+    /// What is held as it is.
+    Record(StoredRecord<P::Chunk>),
+}
+
+/// A stored response whose body is still to be read.
+pub(crate) struct UnreadPage<P: Platform> {
+    pub(crate) entry: Box<Entry>,
+    pub(crate) body: P::Stream,
+}
+
 impl<P: Platform> Stores<P> {
     /// Reads L1. What can't be read counts as nothing, and is told.
     pub(crate) async fn read_l1(&self, key: &CacheKey) -> Option<StoredRecord<P::Chunk>> {
+        match self.open_l1(key).await? {
+            Found::Unread(page) => self.whole(page).await.map(StoredRecord::Page),
+            Found::Record(record) => Some(record),
+        }
+    }
+
+    /// The same, but for the body.
+    pub(crate) async fn open_l1(&self, key: &CacheKey) -> Option<Found<P>> {
         match self.context.platform.colo().get(key.digest().as_str()).await {
             Ok(Some(stored)) => Some(match stored.record {
-                Record::Entry(entry) => {
-                    StoredRecord::Page(Rc::new(StoredPage::new(*entry, stored.body)))
-                }
-                Record::Vary(names) => StoredRecord::Vary(names.into()),
+                Record::Entry(entry) => Found::Unread(UnreadPage { entry, body: stored.body }),
+                Record::Vary(names) => Found::Record(StoredRecord::Vary(names.into())),
                 // Whatever this isolate knows itself comes after it.
-                Record::Pass { reason, until } => {
-                    StoredRecord::Pass(reason.into(), until, (Epoch::ZERO, Timestamp::ZERO))
-                }
+                Record::Pass { reason, until } => Found::Record(StoredRecord::Pass(
+                    reason.into(),
+                    until,
+                    (Epoch::ZERO, Timestamp::ZERO),
+                )),
             }),
             Ok(None) => None,
+            Err(error) => {
+                self.context.store_failed(Tier::Colo, Operation::Get, &error);
+                None
+            }
+        }
+    }
+
+    /// A stored response with its body, read to its end.
+    pub(crate) async fn whole(&self, page: UnreadPage<P>) -> Option<Rc<StoredPage<P::Chunk>>> {
+        let UnreadPage { entry, body } = page;
+        match self.context.platform.whole(body, entry.body_length).await {
+            Ok(body) => Some(Rc::new(StoredPage::new(*entry, body))),
             Err(error) => {
                 self.context.store_failed(Tier::Colo, Operation::Get, &error);
                 None
@@ -39,7 +74,11 @@ impl<P: Platform> Stores<P> {
     /// Keeps in L0 and L1 which fields a page varies on.
     pub(crate) async fn store_vary(&self, key: &CacheKey, names: &[String]) {
         let held = StoredRecord::Vary(names.into());
-        self.context.isolate().borrow_mut().memory.put(key, held);
+        {
+            let isolate = &mut *self.context.isolate().borrow_mut();
+            isolate.colo_notes.note_vary(key, &names.into());
+            isolate.memory.put(key, held);
+        }
         let record = Record::Vary(names.to_vec());
         self.write_l1(key, &record, &P::chunk(&[]), VARY_KEEP).await;
     }
@@ -48,7 +87,9 @@ impl<P: Platform> Stores<P> {
     /// False if a newer answer is there.
     pub(crate) fn store_in_memory(&self, page: &Rc<StoredPage<P::Chunk>>) -> bool {
         let key = page.entry.key.variant(&page.entry.selection);
-        self.context.isolate().borrow_mut().memory.put(&key, StoredRecord::Page(Rc::clone(page)))
+        let isolate = &mut *self.context.isolate().borrow_mut();
+        isolate.colo_notes.forget_vary(&key);
+        isolate.memory.put(&key, StoredRecord::Page(Rc::clone(page)))
     }
 
     /// Keeps a stored response in L0 and L1, under the key of its variant.
@@ -71,8 +112,12 @@ impl<P: Platform> Stores<P> {
         (until, order): (Timestamp, Order),
     ) {
         let held = StoredRecord::Pass(reason.into(), until, order);
-        if !self.context.isolate().borrow_mut().memory.put(key, held) {
-            return;
+        {
+            let isolate = &mut *self.context.isolate().borrow_mut();
+            isolate.colo_notes.forget_vary(key);
+            if !isolate.memory.put(key, held) {
+                return;
+            }
         }
         let record = Record::Pass { reason: reason.to_owned(), until };
         let keep = until.since(self.context.platform.now());

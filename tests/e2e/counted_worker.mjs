@@ -1,25 +1,32 @@
 // Round the built worker: tells of each answer how many calls across the boundary of WebAssembly it
-// took, and whether it was a promise. The test puts a counter of the calls at the top of the
-// worker.
+// took, how often it read the colo's cache, and whether it was a promise. The test puts a counter
+// of the calls at the top of the worker. One request after the other is counted right.
 
 import Worker from "./index.js";
 
 export { IndexShard, Journal } from "./index.js";
 
-function tell(response, calls, awaited) {
+const { match } = caches.default;
+let reads = 0;
+caches.default.match = function (...given) {
+  reads += 1;
+  return match.apply(this, given);
+};
+
+function tell(response, before, awaited) {
   const told = new Response(response.body, response);
-  told.headers.set("x-calls", calls);
+  told.headers.set("x-calls", globalThis.boundaryCalls - before.calls);
+  told.headers.set("x-cache-reads", reads - before.reads);
   told.headers.set("x-awaited", awaited);
   return told;
 }
 
 export default {
   fetch(request, env, ctx) {
-    const before = globalThis.boundaryCalls;
+    const before = { calls: globalThis.boundaryCalls, reads };
     const answer = Worker.fetch(request, env, ctx);
-    const calls = globalThis.boundaryCalls - before;
     return answer instanceof Response
-      ? tell(answer, calls, "no")
-      : answer.then((one) => tell(one, calls, "yes"));
+      ? tell(answer, before, "no")
+      : answer.then((one) => tell(one, before, "yes"));
   },
 };

@@ -1,6 +1,6 @@
-"""What a hit in memory costs on the runtime, counted: calls across the boundary of WebAssembly in
-either direction, and awaits. The allocations are counted by tests/hit_costs.rs. What is counted
-here is raised on purpose only.
+"""What a hit costs on the runtime, counted: calls across the boundary of WebAssembly in either
+direction, awaits, and reads of the colo's cache. The allocations are counted by tests/hit_costs.rs.
+What is counted here is raised on purpose only.
 """
 
 import json
@@ -37,7 +37,7 @@ VISITOR = {
 class Counted(Edge):
     """A worker that tells what each answer took."""
 
-    def __init__(self, directory, origin):
+    def __init__(self, directory, origin, **settings):
         build = directory / "build"
         shutil.copytree(os.environ.get("EDGE_ISR_BUILD") or ROOT / "build", build)
         worker = build / "index.js"
@@ -45,7 +45,7 @@ class Counted(Edge):
         port = free_port()
         given = {
             "around": str(ROOT / "tests/e2e/counted_worker.mjs"),
-            "bindings": {"ORIGIN": origin.url},
+            "bindings": {"ORIGIN": origin.url, "EDGE_ISR": settings},
             "build": str(build),
             "persist": str(directory / "state"),
             "port": port,
@@ -68,9 +68,44 @@ def counted(tmp_path_factory, origin):
     worker.process.kill()
 
 
+@pytest.fixture(scope="module")
+def without_memory(tmp_path_factory, origin):
+    """Every hit is one in the colo."""
+    worker = Counted(tmp_path_factory.mktemp("colo"), origin, memory=0)
+    yield worker
+    worker.process.kill()
+
+
+VARY = [("Vary", "Accept-Encoding, Accept-Language, Cookie")]
+
+
+@pytest.mark.parametrize(
+    ("what", "size", "fields", "most"),
+    [
+        ("a page", 10_000, [], 35),
+        ("a variant", 10_000, VARY, 35),
+        ("a large page", 10 << 20, [], 35),
+    ],
+)
+def test_a_hit_in_the_colo_reads_its_cache_once_and_no_body(
+    without_memory, origin, path, what, size, fields, most
+):
+    """The calls are as many for a large body as for a small one: none reads it."""
+    origin.on(path, page("x" * size, fields=fields))
+    ask = lambda: without_memory.get(path, **VISITOR)
+    # What the page varies on is known from the first hit on.
+    wait_until(lambda: ask().hit and ask().hit, 30, "hits")
+    # Now and then one asks for news, too.
+    told = [ask() for _ in range(10)]
+    assert all(answer.hit and len(answer.body) == size for answer in told)
+    assert min(int(answer.headers["x-cache-reads"]) for answer in told) == 1, what
+    assert min(int(answer.headers["x-calls"]) for answer in told) <= most, what
+    assert {int(answer.headers["content-length"]) for answer in told} == {size}
+
+
 @pytest.mark.parametrize(
     ("what", "fields", "most"),
-    [("a page", [], 6), ("a variant", [("Vary", "Accept-Encoding, Accept-Language, Cookie")], 11)],
+    [("a page", [], 6), ("a variant", VARY, 11)],
 )
 def test_a_hit_takes_no_await_and_no_more_calls_than_it_did(
     counted, origin, path, what, fields, most

@@ -20,6 +20,7 @@ mod esi;
 mod explain;
 mod faults;
 mod figures;
+mod from_colo;
 mod front_caches;
 mod history;
 #[path = "../http_support/mod.rs"]

@@ -5,7 +5,9 @@
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
-use edge_isr::cache::envelope::{self, CodecError, MAX_HEAD_BYTES, PREFIX_BYTES, Record};
+use edge_isr::cache::envelope::{
+    self, CodecError, MAX_HEAD_BYTES, MAX_LINE_BYTES, PREFIX_BYTES, Record,
+};
 use edge_isr::cache::key::{CacheKey, Page, Selection};
 use edge_isr::cache::tag::{Tag, TagSet};
 use edge_isr::http::Fields;
@@ -76,6 +78,31 @@ fn golden_bytes_of_version_1_are_read_and_written() {
             "{name} writes"
         );
     }
+}
+
+#[test]
+fn a_head_as_the_value_of_a_field_is_ascii_and_the_same_record() {
+    let pass = Record::Pass { reason: "set-cookie".into(), until: Timestamp::from_millis(1) };
+    let mut odd = entry();
+    odd.fields.append("x-more", "\u{7f} \u{1f363} \"\\");
+    let records =
+        [Record::Entry(Box::new(odd)), Record::Vary(vec!["accept-language".into()]), pass];
+    for record in records {
+        let line = envelope::encode_line(&record).unwrap().unwrap();
+        assert!(line.bytes().all(|byte| matches!(byte, b' '..=b'~')), "{line}");
+        assert_eq!(envelope::decode_line(&line), Ok(record));
+    }
+}
+
+#[test]
+fn a_head_is_no_field_if_it_is_too_long_and_no_other_version_is_read() {
+    let mut long = entry();
+    long.fields.append("x-long", "x".repeat(MAX_LINE_BYTES));
+    assert_eq!(envelope::encode_line(&Record::Entry(Box::new(long))), Ok(None));
+    assert_eq!(envelope::decode_line("2{}"), Err(CodecError::Version(2)));
+    assert_eq!(envelope::decode_line("{}"), Err(CodecError::Magic));
+    assert_eq!(envelope::decode_line(""), Err(CodecError::Truncated));
+    assert!(matches!(envelope::decode_line("1{\"kind\":\"entry\","), Err(CodecError::Head(_))));
 }
 
 #[test]

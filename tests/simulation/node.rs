@@ -138,13 +138,19 @@ fn check(world: &World, place: &str, record: &Record, body: &Rc<[u8]>) {
 }
 
 impl Store<Rc<[u8]>> for Near {
-    async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
+    type Body = Scripted;
+
+    async fn get(&self, key: &str) -> Result<Option<Stored<Scripted>>, StoreError> {
         let place = &self.0;
         place.store(6).await?;
         let now = place.world.sched.now();
         let colos = place.world.colos.borrow();
         match colos[place.colo()].l1.get(key) {
-            Some(held) if held.until > now => open(held).map(Some),
+            Some(held) if held.until > now => {
+                let Stored { record, body } = open(held)?;
+                let (pieces, end) = (VecDeque::from([(0, body.to_vec())]), Ok(()));
+                Ok(Some(Stored { record, body: Scripted { pieces, end } }))
+            }
             Some(_) | None => Ok(None),
         }
     }
@@ -174,6 +180,8 @@ impl Store<Rc<[u8]>> for Near {
 }
 
 impl Store<Rc<[u8]>> for Far {
+    type Body = Rc<[u8]>;
+
     async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
         let place = &self.0;
         place.store(60).await?;
@@ -376,6 +384,14 @@ impl Platform for Node {
                 Ok(Some(piece.into()))
             }
             None => body.end.map(|()| None),
+        }
+    }
+
+    async fn whole(&self, body: Scripted, length: u64) -> Result<Rc<[u8]>, StoreError> {
+        let bytes: Vec<u8> = body.pieces.into_iter().flat_map(|(_, piece)| piece).collect();
+        match bytes.len() as u64 == length {
+            true => Ok(bytes.into()),
+            false => Err(StoreError::Unreadable("a body of another length".to_owned())),
         }
     }
 

@@ -505,12 +505,17 @@ fn open(bytes: &[u8], body: &Rc<[u8]>) -> Result<Stored<Rc<[u8]>>, StoreError> {
 }
 
 impl Store<Rc<[u8]>> for Colo {
-    async fn get(&self, key: &str) -> Result<Option<Stored<Rc<[u8]>>>, StoreError> {
+    type Body = Scripted;
+
+    async fn get(&self, key: &str) -> Result<Option<Stored<Scripted>>, StoreError> {
         self.0.count("l1_get");
         self.0.sleep(1).await;
         let colos = self.0.colos.borrow();
         match colos.get(&self.1).and_then(|colo| colo.get(key)) {
-            Some((head, body, until)) if *until > self.0.now.get() => open(head, body).map(Some),
+            Some((head, body, until)) if *until > self.0.now.get() => {
+                let Stored { record, body } = open(head, body)?;
+                Ok(Some(Stored { record, body: Scripted::whole(&body) }))
+            }
             Some(_) | None => Ok(None),
         }
     }
@@ -533,6 +538,8 @@ impl Store<Rc<[u8]>> for Colo {
 }
 
 impl Store<Rc<[u8]>> for Global {
+    type Body = Rc<[u8]>;
+
     fn most_bytes(&self) -> u64 {
         self.0.global_most.get()
     }
@@ -721,6 +728,14 @@ impl Platform for Node {
         }
     }
 
+    async fn whole(&self, body: Scripted, length: u64) -> Result<Rc<[u8]>, StoreError> {
+        let bytes: Vec<u8> = body.pieces.into_iter().flat_map(|(_, piece)| piece).collect();
+        match bytes.len() as u64 == length {
+            true => Ok(bytes.into()),
+            false => Err(StoreError::Unreadable("a body of another length".to_owned())),
+        }
+    }
+
     fn cancel(&self, _body: Scripted) {}
 
     fn length(chunk: &Rc<[u8]>) -> usize {
@@ -819,7 +834,7 @@ impl Isolate {
         Self { world: Rc::clone(world), engine, colo, ahead: 0, codings, never_at_once: false }
     }
 
-    fn node(&self) -> Rc<Node> {
+    pub fn node(&self) -> Rc<Node> {
         Rc::new(Node { ahead: self.ahead, ..Node::new(&self.world, &self.colo) })
     }
 

@@ -81,7 +81,7 @@ impl<P: Platform> Operator<P> {
         let status = weighed.course.cache_status();
         told.at = weighed.now;
         told.action = match &weighed.course {
-            Course::Fresh(..) => Action::Hit,
+            Course::Fresh(..) | Course::FromColo(..) => Action::Hit,
             Course::Stale(..) => Action::Stale,
             Course::Whole(_) => Action::Whole,
             Course::Range(_) => Action::Range,

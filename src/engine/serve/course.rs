@@ -12,6 +12,7 @@ use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
+use crate::engine::serve::from_colo::FromColo;
 use crate::engine::serve::lookup::{Look, LookUp};
 use crate::engine::serve::whole::Whole;
 use crate::engine::uncacheable::place;
@@ -23,6 +24,8 @@ use crate::journal::view::ViewHealth;
 pub(crate) enum Course<P: Platform> {
     /// What is stored answers, and is fresh: with seconds left.
     Fresh(Rc<StoredPage<P::Chunk>>, i64),
+    /// The same out of L1, with its body as it is read.
+    FromColo(FromColo<P>, i64),
     /// What is stored answers, and is refreshed as this candidate.
     Stale(Rc<StoredPage<P::Chunk>>, i64, StaleWhy, Candidate<P>),
     /// The origin answers this very request.
@@ -39,7 +42,7 @@ impl<P: Platform> Course<P> {
     /// What Cache-Status says of it before anything is done.
     pub(crate) fn cache_status(&self) -> CacheStatus {
         match self {
-            Self::Fresh(_, ttl) => CacheStatus::hit(*ttl),
+            Self::Fresh(_, ttl) | Self::FromColo(_, ttl) => CacheStatus::hit(*ttl),
             Self::Stale(_, ttl, why, _) => CacheStatus::hit(*ttl).detail(why.as_str()),
             Self::Whole(why) => CacheStatus::forwarded(Forward::Bypass).detail(&why.detail()),
             Self::Range(candidate) => CacheStatus::forwarded(candidate.forward).detail("range"),
@@ -74,12 +77,21 @@ impl<P: Platform> Server<P> {
         let health = self.invalidator.ensure_recent(max_lag).await;
         let mut near = Vec::new();
         let found = self.find(incoming, admitted, look, &mut near).await;
+        let how = (look, health, max_lag);
+        let from_colo = self.colo_answer((incoming, admitted), found, how, &mut near).await;
         match look {
             Look::Use => self.remember(near),
             Look::Peek => {}
         }
         // The clock is read after the first I/O: within a request it stands still before.
         let now = self.context.platform.now();
+        let found = match from_colo {
+            Ok((answer, ttl)) => {
+                let course = Course::FromColo(answer, ttl);
+                return Weighed { course, health, stored: None, now };
+            }
+            Err(found) => found,
+        };
         let mut stored = None;
         let course = match found {
             LookUp::Pass(reason, key) => Course::Whole(Whole::Marked(reason, place(&key))),

@@ -1,17 +1,27 @@
 //! The look-up: L0, then L1; under the page's key first, then under the key of the variant that it
-//! names.
+//! names. What a page varied on when it was last looked up is tried first, so that L1 is asked once.
 
 use std::rc::Rc;
 
 use crate::cache::admission::Admitted;
-use crate::cache::key::CacheKey;
+use crate::cache::entry::Entry;
+use crate::cache::key::{CacheKey, Selection};
 use crate::engine::context::Incoming;
 use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
+use crate::engine::stores::{Found, UnreadPage};
 
 /// What L1 has and L0 has not; nothing: what L0 has and is to drop.
-type Near<C> = Vec<(CacheKey, Option<StoredRecord<C>>)>;
+pub(crate) type Near<C> = Vec<(CacheKey, Option<StoredRecord<C>>)>;
+
+/// What a look-up finds.
+pub(crate) enum Looked<P: Platform> {
+    /// A stored response that the request selects, out of L1, its body unread; and its key.
+    Unread(UnreadPage<P>, CacheKey),
+    /// Anything else.
+    Found(LookUp<P::Chunk>),
+}
 
 /// What is stored for a request.
 pub(crate) enum LookUp<C> {
@@ -44,54 +54,98 @@ impl<P: Platform> Server<P> {
         admitted: &Admitted<'_>,
         look: Look,
         near: &mut Near<P::Chunk>,
-    ) -> LookUp<P::Chunk> {
-        let now = self.context.platform.now();
-        match self.get(&admitted.key, look, near).await {
-            Some(StoredRecord::Page(page)) if page.entry.key == admitted.key => LookUp::Page(page),
-            Some(StoredRecord::Pass(reason, until, _)) if until > now => {
-                LookUp::Pass(reason, admitted.key.clone())
+    ) -> Looked<P> {
+        let tried = self.noted_vary(incoming, admitted);
+        if let Some(names) = &tried {
+            let found = self.find_variant((incoming, admitted), look, names, near).await;
+            if !matches!(found, Looked::Found(LookUp::Nothing(_))) {
+                return found;
             }
-            Some(StoredRecord::Vary(names))
-                if self.context.selects_by_more(incoming, admitted, &names) =>
-            {
-                LookUp::Foreign
+            if look == Look::Use {
+                self.context.isolate().borrow_mut().colo_notes.forget_vary(&admitted.key);
             }
-            Some(StoredRecord::Vary(names)) => {
-                let selected = self.context.select(incoming, admitted, &names);
-                let key = admitted.key.variant(&selected);
-                match self.get(&key, look, near).await {
-                    Some(StoredRecord::Page(page))
-                        if page.entry.key == admitted.key && page.entry.selection == selected =>
-                    {
-                        LookUp::Page(page)
-                    }
-                    Some(StoredRecord::Pass(reason, until, _)) if until > now => {
-                        LookUp::Pass(reason, key)
-                    }
-                    Some(StoredRecord::Pass(..)) => {
-                        near.push((key, None));
-                        LookUp::Nothing(Some(names))
-                    }
-                    Some(StoredRecord::Page(_) | StoredRecord::Vary(_)) | None => {
-                        LookUp::Nothing(Some(names))
-                    }
-                }
+        }
+        let found = self.get(&admitted.key, look, near).await;
+        match self.judge(found, admitted, (&admitted.key, None), near) {
+            Ok(found) => found,
+            Err(names) if self.context.selects_by_more(incoming, admitted, &names) => {
+                Looked::Found(LookUp::Foreign)
             }
-            // It has lapsed, and must not stand before what is older.
-            Some(StoredRecord::Pass(..)) => {
-                near.push((admitted.key.clone(), None));
-                LookUp::Nothing(None)
+            Err(names) if tried.as_ref() == Some(&names) => {
+                Looked::Found(LookUp::Nothing(Some(names)))
             }
-            Some(StoredRecord::Page(_)) | None => LookUp::Nothing(None),
+            Err(names) => self.find_variant((incoming, admitted), look, &names, near).await,
         }
     }
 
-    async fn get(
+    /// What the page varied on when it was last looked up, where L0 does not say.
+    fn noted_vary(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> Option<Rc<[String]>> {
+        let isolate = self.context.isolate().borrow();
+        if isolate.memory.look(&admitted.key).is_some() {
+            return None;
+        }
+        let names = isolate.colo_notes.vary(&admitted.key)?;
+        (!self.context.selects_by_more(incoming, admitted, &names)).then_some(names)
+    }
+
+    /// Looks under the key of the variant that the request selects by these fields.
+    async fn find_variant(
         &self,
-        key: &CacheKey,
+        (incoming, admitted): (&Incoming<P>, &Admitted<'_>),
         look: Look,
+        names: &Rc<[String]>,
         near: &mut Near<P::Chunk>,
-    ) -> Option<StoredRecord<P::Chunk>> {
+    ) -> Looked<P> {
+        let selected = self.context.select(incoming, admitted, names);
+        let key = admitted.key.variant(&selected);
+        let found = self.get(&key, look, near).await;
+        match self.judge(found, admitted, (&key, Some(&selected)), near) {
+            Ok(Looked::Found(LookUp::Nothing(_))) | Err(_) => {
+                Looked::Found(LookUp::Nothing(Some(Rc::clone(names))))
+            }
+            Ok(found) => found,
+        }
+    }
+
+    /// What a record comes to for a page, or for one of its variants; or the fields that the page
+    /// varies on.
+    fn judge(
+        &self,
+        found: Option<Found<P>>,
+        admitted: &Admitted<'_>,
+        (key, selected): (&CacheKey, Option<&Selection>),
+        near: &mut Near<P::Chunk>,
+    ) -> Result<Looked<P>, Rc<[String]>> {
+        let is_it = |entry: &Entry| {
+            entry.key == admitted.key
+                && selected.is_none_or(|selected| entry.selection == *selected)
+        };
+        let now = self.context.platform.now();
+        Ok(Looked::Found(match found {
+            Some(Found::Record(StoredRecord::Vary(names))) => return Err(names),
+            Some(Found::Record(StoredRecord::Page(page))) if is_it(&page.entry) => {
+                LookUp::Page(page)
+            }
+            Some(Found::Unread(page)) if is_it(&page.entry) => {
+                return Ok(Looked::Unread(page, key.clone()));
+            }
+            Some(Found::Record(StoredRecord::Pass(reason, until, _))) if until > now => {
+                LookUp::Pass(reason, key.clone())
+            }
+            // It has lapsed, and must not stand before what is older.
+            Some(Found::Record(StoredRecord::Pass(..))) => {
+                near.push((key.clone(), None));
+                LookUp::Nothing(None)
+            }
+            Some(Found::Unread(page)) => {
+                self.context.platform.cancel(page.body);
+                LookUp::Nothing(None)
+            }
+            Some(Found::Record(StoredRecord::Page(_))) | None => LookUp::Nothing(None),
+        }))
+    }
+
+    async fn get(&self, key: &CacheKey, look: Look, near: &mut Near<P::Chunk>) -> Option<Found<P>> {
         let held = match look {
             Look::Use => self.context.isolate().borrow_mut().memory.get(key),
             Look::Peek => {
@@ -99,21 +153,33 @@ impl<P: Platform> Server<P> {
                 isolate.memory.look(key).map(|found| found.record.clone())
             }
         };
-        if held.is_some() {
-            return held;
+        if let Some(held) = held {
+            return Some(Found::Record(held));
         }
-        let held = self.stores.read_l1(key).await?;
-        near.push((key.clone(), Some(held.clone())));
-        Some(held)
+        let found = self.stores.open_l1(key).await?;
+        if let Found::Record(record) = &found {
+            near.push((key.clone(), Some(record.clone())));
+        }
+        Some(found)
     }
 
     /// Keeps in L0 what a look-up found in L1, and drops what has lapsed.
     pub(crate) fn remember(&self, near: Near<P::Chunk>) {
-        let memory = &mut self.context.isolate().borrow_mut().memory;
+        let isolate = &mut *self.context.isolate().borrow_mut();
+        let (memory, notes) = (&mut isolate.memory, &mut isolate.colo_notes);
         for (key, record) in near {
-            match record {
-                Some(record) => drop(memory.put(&key, record)),
-                None => memory.remove(&key),
+            let Some(record) = record else {
+                memory.remove(&key);
+                continue;
+            };
+            match &record {
+                StoredRecord::Vary(names) => notes.note_vary(&key, names),
+                StoredRecord::Page(_) | StoredRecord::Pass(..) => {}
+            }
+            memory.put(&key, record);
+            // Who asked before it was here asked for it, too.
+            if notes.take_asked(&key) > 1 {
+                memory.note_look(&key);
             }
         }
     }

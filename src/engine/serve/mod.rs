@@ -5,6 +5,7 @@ pub(crate) mod compose;
 pub(crate) mod course;
 mod follow;
 mod fragment;
+pub(crate) mod from_colo;
 mod include;
 pub(crate) mod lookup;
 mod miss;
@@ -92,6 +93,7 @@ impl<P: Platform> Server<P> {
                 self.filler.note_asked_again(&incoming, admitted, &page);
                 Answer::stored(&asked, &page, now, cache_status)
             }
+            Course::FromColo(page, _) => page.answer(cache_status),
             Course::Stale(page, _, _, candidate) => {
                 self.filler.refresh(&incoming, admitted, candidate, now);
                 Answer::stored(&asked, &page, now, cache_status)
@@ -123,7 +125,7 @@ impl<P: Platform> Server<P> {
         };
         let bytes = match (cache_status.hit, &answer.body) {
             (true, Body::Whole(body)) => P::length(body) as u64,
-            (true, Body::Fill(_)) => {
+            (true, Body::Fill(_) | Body::Origin(_)) => {
                 let length = answer.fields.get("content-length").and_then(|l| l.parse().ok());
                 length.unwrap_or(0)
             }
