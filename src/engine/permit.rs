@@ -10,12 +10,10 @@ use crate::control::metrics::Counter;
 use crate::engine::context::Context;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::origin_limit::{Ended, Place, RequestId, Sender};
-use crate::engine::platform_limits::LOOK_INTERVAL;
+use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
 use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::RequestHead;
 
-/// How often who stands far back in the queue looks.
-const LONGEST_LOOK: Millis = Millis(50);
 /// So many before in the queue make looking this much rarer: a request's place moves slowly.
 const LOOKED_OVER: u64 = 16;
 

@@ -31,3 +31,14 @@ pub const KV_VALUE: u64 = 25 << 20;
 /// How often a request looks for what another of its isolate does: one can't wake another, whose I/O
 /// is its own.
 pub const LOOK_INTERVAL: Millis = Millis(4);
+/// The longest between two such looks.
+pub const LONGEST_LOOK: Millis = Millis(50);
+/// A request that waits looks so many times before its wait is twice as long.
+const LOOKS: u64 = 16;
+
+/// When a request that has waited so long looks again: the longer it waits the rarer, so that the
+/// many who wait for an isolate that is busy do not keep it busy.
+#[must_use]
+pub fn next_look(waited: Millis) -> Millis {
+    Millis((waited.0 / LOOKS).clamp(LOOK_INTERVAL.0, LONGEST_LOOK.0))
+}

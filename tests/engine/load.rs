@@ -271,3 +271,17 @@ fn a_lease_outlasts_the_wait_for_a_permit() {
     let asked = world.reached.borrow().iter().filter(|r| r.target == "/page").count();
     assert_eq!(asked, 1, "one refresh in the world");
 }
+
+/// Those who wait for another's fetch, or for news of the journal, look the rarer the longer it
+/// takes: they do not take the time from the isolate for which they wait.
+#[test]
+fn who_waits_long_looks_rarely() {
+    let (world, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x").after(10_000));
+    let asked: Vec<_> = (0..200).map(|_| start(&isolate, "/one", &[])).collect();
+    world.pass(9_900);
+    assert_eq!(statuses(&asked), vec![0; 200]);
+    world.pass(200);
+    assert_eq!(statuses(&asked), vec![200; 200]);
+    assert!(world.sleeps.get() < 200 * 260, "{} looks of 200", world.sleeps.get());
+    assert_eq!(world.spent()["origin"], 1);
+}

@@ -111,6 +111,8 @@ pub struct World {
     news: RefCell<HashMap<String, (SharedDelta, i64)>>,
     origin: RefCell<OriginScript>,
     pub reached: RefCell<Vec<Reached>>,
+    /// How often anything waited for a time.
+    pub sleeps: Cell<u64>,
     /// Requests whose head the origin has not answered yet, and the most at once.
     pub at_origin: Cell<u32>,
     pub most_at_origin: Cell<u32>,
@@ -209,6 +211,7 @@ impl World {
             origin: RefCell::new(Box::new(|_| Err(OriginError::Unreachable))),
             reached: RefCell::default(),
             at_origin: Cell::new(0),
+            sleeps: Cell::default(),
             most_at_origin: Cell::new(0),
             lines: RefCell::default(),
             counts: RefCell::default(),
@@ -594,6 +597,7 @@ impl Platform for Node {
     }
 
     async fn sleep(&self, span: Millis) {
+        self.world.sleeps.set(self.world.sleeps.get() + 1);
         self.world.sleep(span.0).await;
     }
 

@@ -7,12 +7,12 @@ use crate::engine::fill::background::REFRESH_LIMIT;
 use crate::engine::fill::outcome::Work;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::parts::Filler;
-use crate::engine::platform_limits::LOOK_INTERVAL;
+use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
 use crate::engine::port::{OriginError, Platform};
 
 /// How long a window holds its beginning for those who waited for the answer: all have looked by
 /// then.
-const FIRST_LOOK: Millis = Millis(2 * LOOK_INTERVAL.0);
+const FIRST_LOOK: Millis = Millis(LONGEST_LOOK.0 + LOOK_INTERVAL.0);
 
 impl<P: Platform> Filler<P> {
     /// Reads a body into a fill. A body that ends early or late of its stated length is broken.

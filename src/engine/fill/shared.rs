@@ -20,7 +20,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::arriving::{ArrivingBody, Next, WINDOW_BYTES};
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::memory::StoredPage;
-use crate::engine::platform_limits::LOOK_INTERVAL;
+use crate::engine::platform_limits::next_look;
 use crate::engine::port::{OriginError, Platform};
 
 /// How often a task shows that it runs.
@@ -339,7 +339,11 @@ impl<P: Platform> SharedFill<P> {
 
     pub(super) async fn moved(&self, platform: &P, is_leader: bool) {
         if !is_leader {
-            return platform.sleep(LOOK_INTERVAL).await;
+            let since = {
+                let state = self.0.borrow();
+                if state.outcome.is_none() { state.began } else { state.touched }
+            };
+            return platform.sleep(next_look(platform.now().since(since))).await;
         }
         let mut waited = false;
         poll_fn(|context| {

@@ -21,7 +21,7 @@ use crate::control::metrics::Counter;
 use crate::engine::isolate::Isolate;
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::parts::Invalidator;
-use crate::engine::platform_limits::LOOK_INTERVAL;
+use crate::engine::platform_limits::next_look;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::delta::{Delta, SharedDelta};
 use crate::journal::view::{Applied, Verdict, ViewHealth};
@@ -104,7 +104,7 @@ impl<P: Platform> Invalidator<P> {
             while self.context.isolate().borrow().syncing.is_some()
                 && platform.now().since(began) < SHARED_WAIT
             {
-                platform.sleep(LOOK_INTERVAL).await;
+                platform.sleep(next_look(platform.now().since(began))).await;
             }
             if self.is_clear(max_lag) {
                 return;
