@@ -17,6 +17,7 @@ use std::rc::{Rc, Weak};
 
 use crate::world::{Isolate, Reached, Script, Seen, World, request};
 use edge_isr::cache::forward::{EdgeFacts, pass_request_fields};
+use edge_isr::cache::status::is_transient;
 use edge_isr::config::Config;
 use edge_isr::engine::USER_AGENT;
 use edge_isr::http::accept::accept;
@@ -58,7 +59,11 @@ const PERSONAL: &[&str] = &[
     "authorization",
     "cookie",
     "hx-request",
+    "if-match",
+    "if-modified-since",
     "if-none-match",
+    "if-range",
+    "if-unmodified-since",
     "origin",
     "prefer",
     "range",
@@ -72,15 +77,31 @@ const PERSONAL: &[&str] = &[
 ];
 const SELECTING: &[&str] =
     &["accept", "accept-language", "hx-request", "origin", "prefer", "save-data"];
-/// What an origin may say of an answer that is nobody else's, or no page.
-const UNSTORABLE: &[(&str, &str)] = &[
-    ("cache-control", "private"),
-    ("cache-control", "no-store"),
-    ("cache-control", "private, s-maxage=60"),
-    ("set-cookie", "id=1"),
-    ("x-edge-isr", "bypass"),
-    ("x-none", "1"),
+/// What an origin may say of an answer that is nobody else's, or no page. No freshness is not among
+/// it: with a validator such an answer is stored, and validated each time.
+const UNSTORABLE: &[&[(&str, &str)]] = &[
+    &[("cache-control", "private")],
+    &[("cache-control", "no-store")],
+    &[("cache-control", "private, s-maxage=60")],
+    &[("cache-control", "s-maxage=60, no-store")],
+    &[("cache-control", "s-maxage=60"), ("cache-control", "private")],
+    &[("cache-control", "s-maxage=60"), ("set-cookie", "id=1")],
+    &[("cache-control", "s-maxage=60"), ("vary", "*")],
+    &[("cache-control", "s-maxage=60"), ("vary", "accept, *")],
+    &[("cache-control", "s-maxage=60"), ("cdn-cache-control", "private")],
+    &[("cache-control", "s-maxage=60"), ("surrogate-control", "no-store")],
+    &[("cache-control", "s-maxage=60"), ("x-edge-isr", "bypass")],
+    &[("cache-control", "s-maxage=60"), ("content-security-policy", "script-src 'nonce-a1'")],
+    &[("set-cookie", "id=1")],
+    &[("x-edge-isr", "bypass")],
+    &[("x-none", "1")],
 ];
+/// What of a storable answer may be told to the one who asked alone, or only where its status is
+/// understood.
+const BESIDE: &[&str] =
+    &["", "", "", ", no-cache=\"x-note\"", ", private=\"x-note\"", ", must-understand, no-store"];
+/// Names the one request that an answer's note is for.
+const NOTE: &str = "x-note";
 
 /// How the origin answers for a page, for a while.
 #[derive(Clone, Debug)]
@@ -93,7 +114,8 @@ struct Phase {
     vary: Vec<&'static str>,
     /// The status without `X-Api-Key`; with it, the answer is made of all the request.
     key: Option<u16>,
-    said: (&'static str, &'static str),
+    said: &'static [(&'static str, &'static str)],
+    beside: &'static str,
     etag: bool,
     age: bool,
     delay: u64,
@@ -120,6 +142,8 @@ struct Page {
     log: RefCell<Vec<Exchange>>,
     /// What began before this is never seen after it.
     barrier: Cell<(i64, i64)>,
+    /// Notes that visitors have seen.
+    notes: RefCell<Vec<String>>,
 }
 
 impl Page {
@@ -134,13 +158,17 @@ impl Page {
     }
 
     /// What the origin answers to a request: status, mark, and whether everyone may have it.
-    fn answer(&self, number: usize, fields: &Fields) -> (u16, String, bool) {
+    fn answer(&self, number: usize, method: &str, fields: &Fields) -> (u16, String, bool) {
         let phase = &self.phases[number];
         let of = |names: &[&str]| -> String {
             let values = names.iter().filter_map(|n| Some(format!("{n}={}", fields.joined(n)?)));
             values.collect::<Vec<_>>().join("&")
         };
         let path = &self.path;
+        if !matches!(method, "GET" | "HEAD") {
+            let mark = format!("{path}#{number}:{method}:{}", of(PERSONAL));
+            return (if phase.storable { 200 } else { phase.status }, mark, false);
+        }
         match phase.key {
             Some(status) if fields.get("x-api-key") != Some("k") => {
                 (status, format!("{path}#{number}:no-key"), false)
@@ -150,7 +178,9 @@ impl Page {
                 (phase.status, format!("{path}#{number}:{}", of(&phase.vary)), true)
             }
             // What tells of the moment is not asked for twice: it is the same for all.
-            None if phase.status == 429 => (429, format!("{path}#{number}:later"), false),
+            None if is_transient(phase.status) => {
+                (phase.status, format!("{path}#{number}:later"), false)
+            }
             None => (phase.status, format!("{path}#{number}:{}", of(PERSONAL)), false),
         }
     }
@@ -159,7 +189,7 @@ impl Page {
     fn script(&self, reached: &Reached, now: i64) -> Script {
         let number = self.now();
         let phase = &self.phases[number];
-        let (status, mark, storable) = self.answer(number, &reached.fields);
+        let (status, mark, storable) = self.answer(number, &reached.method, &reached.fields);
         let etag =
             format!("\"{:x}\"", mark.bytes().fold(7_u64, |h, b| h.wrapping_mul(31) ^ u64::from(b)));
         let matched =
@@ -170,13 +200,18 @@ impl Page {
                 0 => String::new(),
                 window => format!(", stale-while-revalidate={window}"),
             };
-            fields.push(("cache-control", format!("s-maxage={}{window}", phase.lifetime)));
+            let beside = phase.beside;
+            fields.push(("cache-control", format!("s-maxage={}{window}{beside}", phase.lifetime)));
+            if beside.contains(NOTE) {
+                fields
+                    .push((NOTE, format!("{path}-{}", self.log.borrow().len(), path = self.path)));
+            }
             fields.push(("x-edge-isr-tags", self.tag.clone()));
             if phase.age {
                 fields.push(("age", "1".to_owned()));
             }
         } else {
-            fields.push((phase.said.0, phase.said.1.to_owned()));
+            fields.extend(phase.said.iter().map(|(name, value)| (*name, (*value).to_owned())));
         }
         if !phase.vary.is_empty() {
             fields.push(("vary", phase.vary.join(", ")));
@@ -242,10 +277,13 @@ fn phase(dice: &mut Dice) -> Phase {
         vary.sort_unstable();
         vary.dedup();
     }
-    let statuses: &[u16] = &[200, 200, 302, 400, 401, 403, 404, 404, 406, 410, 412, 429, 501];
+    let statuses: &[u16] = &[
+        200, 200, 204, 205, 206, 302, 303, 307, 400, 401, 403, 404, 404, 405, 406, 409, 410, 412,
+        416, 418, 421, 425, 429, 451, 500, 501, 503,
+    ];
     Phase {
         status: if storable {
-            *dice.pick(&[200, 200, 200, 404, 301])
+            *dice.pick(&[200, 200, 200, 203, 204, 301, 308, 404, 410])
         } else {
             *dice.pick(statuses)
         },
@@ -254,7 +292,8 @@ fn phase(dice: &mut Dice) -> Phase {
         window: *dice.pick(&[0, 0, 20, 60]),
         vary,
         key: dice.often(15).then(|| *dice.pick(&[200, 302, 401, 403, 404])),
-        said: *dice.pick(UNSTORABLE),
+        said: dice.pick::<&[(&str, &str)]>(UNSTORABLE),
+        beside: dice.pick::<&str>(BESIDE),
         etag: dice.often(40),
         age: dice.often(8),
         delay: *dice.pick(&[1, 30, 30, 400, 2_500]),
@@ -281,10 +320,18 @@ fn visitor(dice: &mut Dice, path: &str) -> RequestHead {
     say(dice, 20, "sec-ch-ua", &["\"Chromium\""]);
     say(dice, 15, "referer", &["https://example.com/"]);
     say(dice, 8, "x-requested-with", &["XMLHttpRequest"]);
-    say(dice, 5, "authorization", &["Bearer t"]);
-    say(dice, 6, "range", &["bytes=0-1", "bytes=2-"]);
+    say(dice, 5, "authorization", &["Bearer t", ""]);
+    say(dice, 6, "range", &["bytes=0-1", "bytes=2-", "bytes=-3", "bytes=0-0,2-3", "lines=1-2"]);
+    say(dice, 2, "if-range", &["\"1\"", "Mon, 30 Nov 2026 12:00:00 GMT"]);
     say(dice, 5, "if-none-match", &["\"1\"", "*"]);
-    let method = *dice.pick(&["GET", "GET", "GET", "GET", "GET", "GET", "GET", "HEAD"]);
+    say(dice, 3, "if-modified-since", &["Mon, 30 Nov 2026 12:00:00 GMT"]);
+    say(dice, 2, "if-match", &["\"1\"", "*"]);
+    say(dice, 2, "if-unmodified-since", &["Mon, 30 Nov 2026 12:00:00 GMT"]);
+    say(dice, 4, "cache-control", &["no-cache", "no-store", "max-age=0", "only-if-cached"]);
+    let mut method = *dice.pick(&["GET", "GET", "GET", "GET", "GET", "GET", "GET", "HEAD"]);
+    if dice.often(5) {
+        method = *dice.pick(&["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"]);
+    }
     let url = format!("https://example.com{path}");
     let address = dice.often(70).then(|| format!("203.0.113.{}", dice.roll(3)));
     RequestHead { client: address, ..request(method, &url, &fields) }
@@ -301,8 +348,20 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
     };
     let whole = pass_request_fields(head, &facts);
     let mark = seen.fields.get("x-mark").unwrap_or_default();
+    if let Some(note) = seen.fields.get(NOTE) {
+        let mut notes = page.notes.borrow_mut();
+        if notes.iter().any(|known| known == note) {
+            return Some("a note for another".to_owned());
+        }
+        notes.push(note.to_owned());
+    }
+    // RFC 9111 §5.2.1.7: nothing stored may answer.
+    let only = head.fields.get("cache-control") == Some("only-if-cached");
+    if only && seen.status == 504 && !seen.fields.has("x-mark") {
+        return None;
+    }
     let own = page.between(came, done).any(|number| {
-        let (status, own, _) = page.answer(number, &whole);
+        let (status, own, _) = page.answer(number, &head.method, &whole);
         own == mark && (seen.status == status || seen.status == 304)
     });
     if own {
@@ -316,6 +375,10 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
     if passes {
         return Some("it passes, and gets another's answer".to_owned());
     }
+    if !matches!(head.method.as_str(), "GET" | "HEAD") {
+        return Some("its method passes, and it gets another's answer".to_owned());
+    }
+    let conditional = head.fields.has("if-none-match") || head.fields.has("if-modified-since");
     let (barrier, hard) = page.barrier.get();
     let mut why = "no answer of the origin is like it".to_owned();
     for exchange in page.log.borrow().iter().filter(|exchange| exchange.mark == mark) {
@@ -330,7 +393,7 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
         }
         let fits = seen.status == exchange.status
             || (head.fields.has("range") && matches!(seen.status, 206 | 416))
-            || (head.fields.has("if-none-match") && seen.status == 304);
+            || (conditional && seen.status == 304);
         if !fits {
             why = format!("its status was {}", exchange.status);
             continue;
@@ -366,6 +429,7 @@ fn play(world: &Rc<World>, sites: &Rc<RefCell<Vec<Rc<Page>>>>, config: &Config, 
             since: RefCell::new(vec![world.now().as_millis()]),
             log: RefCell::default(),
             barrier: Cell::new((i64::MIN, i64::MAX - LAG)),
+            notes: RefCell::default(),
         }));
     }
     let pages = sites.borrow().clone();

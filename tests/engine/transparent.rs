@@ -808,3 +808,25 @@ fn those_who_wait_for_a_304_get_none_of_its_cookie() {
     let with: Vec<bool> = answers.iter().map(|seen| seen.fields.has("set-cookie")).collect();
     assert_eq!(with, [true, false, false, false]);
 }
+
+/// That a range is not there is what the origin says to the whole request, too: the page of one who
+/// is known may be longer. It takes no page out of the cache.
+#[test]
+fn a_range_that_is_not_there_is_asked_for_with_all_that_was_left_out() {
+    let (world, isolate) = site(|reached| {
+        let known = reached.fields.has("cookie");
+        match (reached.fields.get("range"), known) {
+            (Some(_), true) => Script::new(206, &[PRIVATE, ("content-range", "bytes 9-9/10")], "9"),
+            (Some(_), false) => Script::new(416, &[PRIVATE, ("content-range", "bytes */5")], ""),
+            (None, _) => Script::new(200, &[STORE], "01234"),
+        }
+    });
+    let range = ("range", "bytes=9-");
+    let seen = isolate.get(&url("/page"), &[range, ("cookie", "k=1")]);
+    assert_eq!((seen.status, seen.text().as_str()), (206, "9"));
+    assert_eq!(isolate.get(&url("/page"), &[range]).status, 416);
+    world.pass(500);
+    isolate.get(&url("/page"), &[]);
+    world.pass(500);
+    assert!(isolate.get(&url("/page"), &[]).cache_status().contains("hit"));
+}

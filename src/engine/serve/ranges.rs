@@ -87,22 +87,22 @@ impl<P: Platform> Server<P> {
             return self.passed(Ok(response), &admitted.route, cache_status);
         };
         // It is not for everyone: what is stored of the page is looked at anew.
-        let status = response.head.status;
-        let stored = candidate.page.is_some();
+        let (status, stored) = (response.head.status, candidate.page.is_some());
         let vary = candidate.vary.iter().flat_map(|names| names.iter().cloned()).collect();
         if stored && replaces_stored(status) {
             self.filler.refresh(&incoming, admitted, candidate, arrived);
         }
         let whole = self.context.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
-        if whole || is_transient(status) || status == 416 {
+        if whole || is_transient(status) {
             return self.passed(Ok(response), &admitted.route, cache_status);
         }
-        // Asked for once more with all that was left out, and marked.
-        let response_head = &response.head;
-        let stamp = self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO);
-        let refused =
-            Refused { response: response_head, reason, vary, stored, sent: &sent, stamp, arrived };
-        self.filler.mark_hit_for_pass(&incoming.head, admitted, refused).await;
+        // Asked for with all that was left out, and marked; no range says nothing of the page.
+        if status != 416 {
+            let response = &response.head;
+            let stamp = self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO);
+            let refused = Refused { response, reason, vary, stored, sent: &sent, stamp, arrived };
+            self.filler.mark_hit_for_pass(&incoming.head, admitted, refused).await;
+        }
         let answer = NotStoredAnswer { response, reason };
         self.answer_not_stored(incoming, admitted, answer, cache_status).await
     }
