@@ -2,7 +2,8 @@
 // and beside nginx and Varnish where they are installed; in turns, one JSON document. Sockets go
 // straight to each worker: the entry of the local runtime would hide the difference. A wrk with 32
 // connections asks; the processor's time is what the process that answers took. Nothing is judged.
-// --quick makes one round.
+// --quick makes one round, and leaves out what takes minutes to prepare. --moments measures what
+// happens once instead.
 
 import { execFile, execFileSync, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -14,12 +15,14 @@ import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { Miniflare } from "miniflare";
+import { firstAnswers } from "./bench_start.mjs";
 import { KEY, signed } from "./bench_webhook.mjs";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = process.env.EDGE_ISR_BUILD ?? join(ROOT, "build");
 const QUICK = process.argv.includes("--quick");
 const ONLY = process.env.EDGE_ISR_ROWS?.split(";");
+const MOMENTS = process.argv.includes("--moments");
 const [ROUNDS, SECONDS] = QUICK ? [1, 1] : [5, 1];
 const SITE = "bench.test";
 const run = promisify(execFile);
@@ -109,7 +112,20 @@ const ROWS = [
       more: languages(count),
     }),
   ),
-].filter(({ name }) => !ONLY || ONLY.includes(name));
+  // 100,000 pages are more than an isolate may hold: tests/hit_costs.rs counts there.
+  ...[
+    [100, 0],
+    [10_000, 0],
+    [10_000, 1_000],
+    [10_000, 100_000],
+  ].map(([pages, targets]) =>
+    row(
+      `hit beside ${pages.toLocaleString("en")} pages, ${targets.toLocaleString("en")} targets`,
+      ["constant", "edge-isr, grown"],
+      { before: (subjects) => grow(subjects["edge-isr, grown"], pages, targets), slow: true },
+    ),
+  ),
+].filter(({ name, slow }) => (ONLY ? ONLY.includes(name) : !(QUICK && slow)));
 
 function freePort() {
   return new Promise((done) => {
@@ -194,6 +210,7 @@ export default { fetch: () => new Response(body, { headers }) };`;
     script("cache-api", read("bench_cache_api.mjs"), { ORIGIN }),
     edge("edge-isr", ORIGIN, {}),
     edge("edge-isr-colo", ORIGIN, { memory: 0 }),
+    edge("edge-isr-grown", ORIGIN, {}),
   ].map((worker) => ({ ...worker, ...common }));
   const quiet = (stdout, stderr) => (stdout.resume(), stderr.resume());
   const runtime = new Miniflare({
@@ -215,9 +232,8 @@ export default { fetch: () => new Response(body, { headers }) };`;
     "Cache API": "cache-api",
     "edge-isr": "edge-isr",
   };
-  const found = Object.entries({ ...names, "edge-isr, colo": "edge-isr-colo" }).map((pair) =>
-    subject(...pair),
-  );
+  const more = { "edge-isr, colo": "edge-isr-colo", "edge-isr, grown": "edge-isr-grown" };
+  const found = Object.entries({ ...names, ...more }).map((pair) => subject(...pair));
   return { subjects: await Promise.all(found), close: () => runtime.dispose() };
 }
 
@@ -352,6 +368,7 @@ const middle = (numbers) => [...numbers].sort((one, other) => one - other)[numbe
 async function measure(one, subjects) {
   const here = one.who.filter((name) => subjects[name]);
   const turns = Object.fromEntries(here.map((name) => [name, []]));
+  await one.before?.(subjects);
   for (const name of here) await wrk(subjects[name], one, 1);
   for (let round = 0; round < ROUNDS; round += 1) {
     for (const name of here) turns[name].push(await wrk(subjects[name], one, SECONDS));
@@ -414,19 +431,57 @@ async function herd(subjects) {
   return found;
 }
 
-/** The acknowledgement of an invalidation. */
-async function webhooks({ url }) {
+/** An invalidation, acknowledged. */
+async function invalidate({ url }, command) {
+  const { headers, body } = signed(command);
+  const response = await fetch(`${url}/__isr/v1/revalidate`, { method: "POST", headers, body });
+  if (response.status !== 202) throw new Error(`a webhook is answered with ${response.status}`);
+  await response.arrayBuffer();
+}
+
+/** How long that takes. */
+async function webhooks(subject) {
   const times = [];
   for (let number = 0; number < (QUICK ? 20 : 200); number += 1) {
-    const { headers, body } = signed({ tags: [`none:${number}`] });
     const began = performance.now();
-    const response = await fetch(`${url}/__isr/v1/revalidate`, { method: "POST", headers, body });
-    if (response.status !== 202) throw new Error(`a webhook is answered with ${response.status}`);
-    await response.arrayBuffer();
+    await invalidate(subject, { tags: [`none:${number}`] });
     times.push(performance.now() - began);
   }
-  times.sort((one, other) => one - other);
-  return { median_ms: middle(times), late_ms: times[Math.floor(times.length * 0.99)] };
+  return { who: "edge-isr", median_ms: middle(times), highest_ms: Math.max(...times) };
+}
+
+const grown = { pages: 0, targets: 0 };
+
+/** So many pages beside the one that is asked for, and targets that none of them has. */
+async function grow(subject, pages, targets) {
+  const agent = new Agent({ keepAlive: true, maxSockets: 32 });
+  while (grown.pages < pages) {
+    const more = Array.from({ length: Math.min(100, pages - grown.pages) }, (_, at) =>
+      ask(`${subject.url}/200/1/plain/other?n=${grown.pages + at}`, agent),
+    );
+    grown.pages += (await Promise.all(more)).length;
+  }
+  agent.destroy();
+  while (grown.targets < targets) {
+    const tags = Array.from({ length: 1_000 }, (_, at) => `none:${grown.targets + at}`);
+    await invalidate(subject, { tags, warm: false });
+    grown.targets += tags.length;
+  }
+  // The view is told within max_lag.
+  await pause(3_000);
+}
+
+/** What happens once: each with the time it takes. */
+async function moments(subjects) {
+  const named = (name, found) => found.map((one) => ({ name, ...one }));
+  return [
+    ...named("100 visitors of a cold page, origin 100 ms", await herd(subjects)),
+    ...named("an invalidation, acknowledged", [await webhooks(subjects["edge-isr"])]),
+    ...named(
+      "from the runtime's start to its first answer",
+      await firstAnswers(BUILD, QUICK ? 1 : 7),
+    ),
+  ];
 }
 
 await new Promise((done) => origin.listen(0, "127.0.0.1", done));
@@ -436,15 +491,13 @@ const workers = await startWorkers(`http://${target}`);
 const natives = [...(await nginx(target)), ...(await varnish(target))];
 const subjects = Object.fromEntries([...workers.subjects, ...natives]);
 const rows = [];
-for (const one of ROWS) rows.push(await measure(one, subjects));
+for (const one of MOMENTS ? [] : ROWS) rows.push(await measure(one, subjects));
 const document = {
   rounds: ROUNDS,
   seconds: SECONDS,
   load_before: before,
   load_after: loadavg(),
-  rows,
-  herd: ONLY ? [] : await herd(subjects),
-  webhook: ONLY ? null : await webhooks(subjects["edge-isr"]),
+  ...(MOMENTS ? { moments: await moments(subjects) } : { rows }),
   figures: [],
 };
 console.log(JSON.stringify(document));

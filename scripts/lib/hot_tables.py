@@ -1,8 +1,8 @@
-"""Writes the table of docs/performance.md from the kept figures.
+"""Writes the tables of docs/performance.md from the kept figures.
 
     hot_tables.py RESULTS DOCUMENT [--check]
 
-With --check nothing is written: it fails if the document has another table than the figures make.
+With --check nothing is written: it fails if the document has other tables than the figures make.
 """
 
 from collections.abc import Iterator
@@ -18,6 +18,7 @@ ANSWERS = [
     "median and 99 % (ms)",
     "processor (µs)",
 ]
+MOMENTS = ["what", "who", "median (ms)", "highest (ms)", "origin requests"]
 # Who answers less often in a turn has no time of the machine: nothing can be said of them.
 LEAST = 20
 
@@ -46,9 +47,27 @@ def answers(rows: list[dict]) -> list[str]:
     return costs.table(ANSWERS, lines)
 
 
+def moments(found: list[dict]) -> list[str]:
+    """A line for each who was measured once a round."""
+    lines = []
+    for one in found:
+        origin = one.get("origin")
+        lines.append(
+            [
+                one["name"],
+                one["who"],
+                number(one["median_ms"]),
+                number(one["highest_ms"]),
+                "" if origin is None else number(origin),
+            ]
+        )
+    return costs.table(MOMENTS, lines)
+
+
 def tables(results: dict) -> Iterator[list[str]]:
-    """The one there is."""
+    """All of them, in their order."""
     yield answers(results["hot"]["rows"])
+    yield moments(results["moments"]["moments"])
 
 
 if __name__ == "__main__":
