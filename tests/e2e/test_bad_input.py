@@ -117,7 +117,8 @@ def test_refused_commands_change_nothing(edge, origin, path, tag):
         ("GET", "/__isr/v1/revalidate", 405),
         ("PUT", "/__isr/healthz", 405),
         ("GET", "/__isr/v1/nothing", 404),
-        ("GET", "/__isr/", 404),
+        ("GET", "/__isr/nothing", 404),
+        ("GET", "/__isr/dashboard/nothing.js", 404),
     ],
 )
 def test_unknown_calls_are_told_apart(edge, origin, method, path, status):
