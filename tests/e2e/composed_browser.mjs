@@ -46,9 +46,22 @@ async function seen(visitor, path) {
   const told = await visitor.go(path);
   await mask(visitor.page);
   const html = await visitor.page.evaluate(() => document.documentElement.outerHTML);
-  const picture = await visitor.page.screenshot({ fullPage: true, animations: "disabled" });
   const scripts = await visitor.page.evaluate(() => document.documentElement.className);
-  return { ...told, html, picture: picture.toString("base64"), scripts };
+  return { ...told, html, scripts };
+}
+
+const picture = ({ page }) => page.screenshot({ fullPage: true, animations: "disabled" });
+
+/**
+ * Whether two pages look the same, once both are drawn: a browser colours links it has followed
+ * when its history says so, which may be after the page was loaded.
+ */
+async function alike(one, other) {
+  for (let left = 40; left > 0; left -= 1) {
+    if ((await picture(one)).equals(await picture(other))) return true;
+    await one.page.waitForTimeout(250);
+  }
+  return false;
 }
 
 async function logIn({ page, go }, path) {
@@ -70,14 +83,12 @@ try {
     await visitor(browser, origin, faults),
   ];
   for (const path of paths) {
-    const [composed, whole] = [await seen(here, path), await seen(there, path)];
-    told.pages.push({ path, who: "nobody", ...compared(composed, whole) });
+    told.pages.push({ path, who: "nobody", ...(await compared(here, there, path)) });
   }
   await logIn(here, paths[0]);
   await logIn(there, paths[0]);
   for (const path of paths) {
-    const [composed, whole] = [await seen(here, path), await seen(there, path)];
-    told.pages.push({ path, who: name, ...compared(composed, whole) });
+    told.pages.push({ path, who: name, ...(await compared(here, there, path)) });
   }
   // The newsletter's form, which stands on a page that the edge keeps.
   told.before = (await here.go(paths[1])).cache;
@@ -118,14 +129,15 @@ try {
   await browser.close();
 }
 
-/** Whether two pages are the same; where not, what of them is not. */
-function compared(composed, whole) {
+/** Whether a page is the same at both; where not, what of it is not. */
+async function compared(here, there, path) {
+  const [composed, whole] = [await seen(here, path), await seen(there, path)];
   return {
     status: [composed.status, whole.status],
     cache: composed.cache,
     scripts: [composed.scripts, whole.scripts],
     same: composed.html === whole.html,
-    looks: composed.picture === whole.picture,
+    looks: await alike(here, there),
     html: composed.html === whole.html ? "" : firstDifference(composed.html, whole.html),
   };
 }
