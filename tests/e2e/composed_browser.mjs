@@ -44,6 +44,8 @@ function mask(page) {
 
 async function seen(visitor, path) {
   const told = await visitor.go(path);
+  // The pointer lies where the last button was; what is there now may be drawn as pointed at.
+  await visitor.page.mouse.move(0, 0);
   await mask(visitor.page);
   const html = await visitor.page.evaluate(() => document.documentElement.outerHTML);
   const scripts = await visitor.page.evaluate(() => document.documentElement.className);
@@ -52,10 +54,7 @@ async function seen(visitor, path) {
 
 const picture = ({ page }) => page.screenshot({ fullPage: true, animations: "disabled" });
 
-/**
- * Whether two pages look the same, once both are drawn: a browser colours links it has followed
- * when its history says so, which may be after the page was loaded.
- */
+/** Whether two pages look the same, once both are drawn: where the pointer was may come late. */
 async function alike(one, other) {
   for (let left = 40; left > 0; left -= 1) {
     if ((await picture(one)).equals(await picture(other))) return true;
