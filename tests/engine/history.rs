@@ -9,7 +9,7 @@ use crate::world::{Isolate, Reached, Script, Seen, World};
 use edge_isr::config::Config;
 use serde_json::{Value, json};
 
-fn config() -> Config {
+pub(crate) fn config() -> Config {
     let settings = json!({"shards": 2, "warm_rate": 10_000, "new_keys_per_second": 10_000});
     edge_isr::front_caches::parse_config(&settings.to_string()).expect("settings")
 }

@@ -5,18 +5,13 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::history::config;
 use crate::world::{Isolate, Reached, Script, Seen, World};
 use edge_isr::base::time::Millis;
-use edge_isr::config::Config;
 use edge_isr::http::date;
 use serde_json::{Value, json};
 
 const PAGE: &str = "https://example.com/a";
-
-fn config() -> Config {
-    let settings = json!({"shards": 2, "warm_rate": 10_000, "new_keys_per_second": 10_000});
-    edge_isr::front_caches::parse_config(&settings.to_string()).expect("settings")
-}
 
 fn site() -> (Rc<World>, Isolate, Rc<Cell<u32>>) {
     let (world, version) = (World::new(&config()), Rc::new(Cell::new(0)));
@@ -35,35 +30,9 @@ fn site() -> (Rc<World>, Isolate, Rc<Cell<u32>>) {
 /// A time so far from now, as JSON has times.
 fn ahead(world: &Rc<World>, millis: u64) -> String {
     let at = world.now().plus(Millis(millis)).as_millis();
-    let (days, rest) = (at / 86_400_000, at % 86_400_000);
-    // 1970-01-01 and so many days: the world begins in 2027.
-    let date = date_of(days);
-    let (hours, rest) = (rest / 3_600_000, rest % 3_600_000);
-    let text = format!(
-        "{date}T{hours:02}:{:02}:{:02}.{:03}Z",
-        rest / 60_000,
-        rest % 60_000 / 1_000,
-        rest % 1_000
-    );
+    let text = jiff::Timestamp::from_millisecond(at).unwrap().to_string();
     assert_eq!(date::internet_date(&text).map(|it| it.as_millis()), Some(at), "{text}");
     text
-}
-
-/// A day of 2027 or 2028, by its number since 1970.
-fn date_of(days: i64) -> String {
-    let (mut year, mut left) = (1970, days);
-    let leap = |year: i64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    while left >= 365 + i64::from(leap(year)) {
-        left -= 365 + i64::from(leap(year));
-        year += 1;
-    }
-    let lengths = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
-    let mut month = 0;
-    while left >= lengths[month] {
-        left -= lengths[month];
-        month += 1;
-    }
-    format!("{year}-{:02}-{:02}", month + 1, left + 1)
 }
 
 fn document(seen: &Seen, status: u16) -> Value {
