@@ -451,14 +451,26 @@ fn a_jobs_event_is_one_data_line() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// No character behind a question mark is left in its word, and nothing else is lost.
     #[test]
-    fn redaction_keeps_all_but_queries(words in prop::collection::vec(("[a-z/:.é]{0,6}", prop::option::of("[a-z=&%?]{1,8}")), 0..6)) {
+    fn redaction_keeps_all_but_queries(
+        words in prop::collection::vec(
+            ("[a-z/:.é]{0,6}", prop::option::of("[a-z=&%?]{1,8}")),
+            0..6,
+        ),
+    ) {
         let (mut given, mut want) = (vec![], vec![]);
         for (path, query) in words {
-            given.push(match &query { Some(query) => format!("{path}?{query}"), None => path.clone() });
+            given.push(match &query {
+                Some(query) => format!("{path}?{query}"),
+                None => path.clone(),
+            });
             want.push(if query.is_some() { format!("{path}?[redacted]") } else { path });
         }
         prop_assert_eq!(redact(&given.join(" ")), want.join(" "));
@@ -466,7 +478,8 @@ proptest! {
 
     #[test]
     fn any_text_makes_one_line(url in "\\PC{0,20}", reason in ".{0,20}") {
-        let line = Event::NotStored { url: &url, reason: &reason }.line(Timestamp::ZERO, LogLevel::Events).unwrap();
+        let event = Event::NotStored { url: &url, reason: &reason };
+        let line = event.line(Timestamp::ZERO, LogLevel::Events).unwrap();
         prop_assert!(!line.contains('\n') && serde_json::from_str::<Value>(&line).is_ok());
     }
 }
