@@ -56,6 +56,24 @@ impl Entry {
         bytes + 2 * size_of_val(self.targets.as_slice()) as u64 + LISTS * ALLOCATION
     }
 
+    /// Until when it is fresh.
+    #[must_use]
+    pub fn fresh_until(&self) -> Timestamp {
+        self.response_time.plus(self.freshness.lifetime.minus(self.initial_age).into())
+    }
+
+    /// Until when it is of any use, counted from its head's arrival: lifetime and the longest
+    /// window after it.
+    #[must_use]
+    pub fn keep_until(&self) -> Timestamp {
+        let freshness = &self.freshness;
+        let validator = self.fields.has("etag") || self.fields.has("last-modified");
+        let keep = if validator { VALIDATOR_KEEP } else { Seconds::ZERO };
+        let window = freshness.stale_while_revalidate.max(freshness.stale_if_error).max(keep);
+        let keep = freshness.lifetime.plus(window).minus(self.initial_age);
+        self.response_time.plus(keep.into())
+    }
+
     /// `current_age` (RFC 9111 §4.2.3).
     #[must_use]
     pub fn age(&self, now: Timestamp) -> Seconds {
@@ -125,6 +143,9 @@ pub enum Demand {
     /// `no-cache`: each reuse is validated.
     Always,
 }
+
+/// How long a response with a validator is kept beyond its use without one: to be renewed by a 304.
+const VALIDATOR_KEEP: Seconds = Seconds(86_400);
 
 /// What an allocation takes beside its bytes.
 pub const ALLOCATION: u64 = 16;

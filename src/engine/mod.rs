@@ -62,4 +62,3 @@ pub mod wake;
 pub mod warm;
 
 pub use context::{Context, Engine, Incoming, USER_AGENT, own_request};
-pub use fill::stored::keep_until;

@@ -1,4 +1,4 @@
-//! Reading L1, and keeping in L0 and L1.
+//! Reading L1 and L2, and keeping in L0, L1 and L2.
 
 use std::rc::Rc;
 
@@ -6,11 +6,11 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::entry::Entry;
 use crate::cache::envelope::Record;
 use crate::cache::key::CacheKey;
-use crate::engine::fill::stored::keep_until;
+use crate::engine::fill::stored::l2_key;
 use crate::engine::memory::{Order, StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::parts::Stores;
-use crate::engine::port::{Platform, Store as _};
+use crate::engine::port::{Platform, Store as _, StoreError};
 
 /// How long L1 keeps what says how to look: the fields a page varies on.
 const VARY_KEEP: Millis = Millis(86_400_000);
@@ -71,6 +71,40 @@ impl<P: Platform> Stores<P> {
         }
     }
 
+    /// Reads L2. What can't be read counts as nothing, and is told.
+    pub(crate) async fn read_l2(&self, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
+        match self.context.platform.global().get(key).await {
+            Ok(Some(stored)) => match stored.record {
+                Record::Entry(entry) => Some(Rc::new(StoredPage::new(*entry, stored.body))),
+                Record::Vary(_) | Record::Pass { .. } => None,
+            },
+            Ok(None) => None,
+            Err(error) => {
+                self.context.store_failed(Tier::Global, Operation::Get, &error);
+                None
+            }
+        }
+    }
+
+    /// Keeps a stored response in L2, under a name that is never used again: that name, or none for
+    /// a response that is larger than what L2 takes.
+    pub(crate) async fn store_in_l2(
+        &self,
+        page: &StoredPage<P::Chunk>,
+    ) -> Result<Option<String>, StoreError> {
+        let entry = &page.entry;
+        let key = l2_key(entry);
+        let keep = entry.keep_until().since(self.context.platform.now());
+        let record = Record::Entry(Box::new(entry.clone()));
+        match self.context.platform.global().put(&key, &record, &page.body, keep).await {
+            Ok(()) => Ok(Some(key)),
+            Err(error) => {
+                self.context.store_failed(Tier::Global, Operation::Put, &error);
+                if matches!(error, StoreError::TooLarge) { Ok(None) } else { Err(error) }
+            }
+        }
+    }
+
     /// Keeps in L0 and L1 which fields a page varies on.
     pub(crate) async fn store_vary(&self, key: &CacheKey, names: &[String]) {
         let held = StoredRecord::Vary(names.into());
@@ -99,7 +133,7 @@ impl<P: Platform> Stores<P> {
         }
         let entry = &page.entry;
         let key = entry.key.variant(&entry.selection);
-        let keep = keep_until(entry).since(self.context.platform.now());
+        let keep = entry.keep_until().since(self.context.platform.now());
         let record = Record::Entry(Box::new(entry.clone()));
         self.write_l1(&key, &record, &page.body, keep).await;
     }

@@ -9,9 +9,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::content::ContentDigest;
+use crate::cache::entry::Entry;
 use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::cache::tag::{Tag, TagSet, Target};
 use crate::http::Fields;
+use crate::index::lease::Version;
 use crate::index::pace::End;
 use crate::journal::{Fanout, Place};
 
@@ -212,6 +214,56 @@ pub struct RecordRequest {
     pub keep_until: Timestamp,
     /// What came of it.
     pub outcome: Outcome,
+}
+
+impl RecordRequest {
+    /// A stored response, fetched under the lease of a variant.
+    #[must_use]
+    pub fn stored(entry: &Entry, leased: &Selection, request: Fields) -> Self {
+        Self {
+            page: entry.page.clone(),
+            key: entry.key.clone(),
+            selection: entry.selection.clone(),
+            leased: leased.clone(),
+            request,
+            tags: entry.tags.clone(),
+            stamp: entry.stamp,
+            fence: entry.fence,
+            l2_key: None,
+            content: None,
+            status: entry.status,
+            fresh_until: entry.fresh_until(),
+            keep_until: entry.keep_until(),
+            outcome: Outcome::Stored,
+        }
+    }
+
+    /// An answer to the fetch of a leased variant that is not stored.
+    #[must_use]
+    pub fn not_stored(
+        (page, key): (&Page, &CacheKey),
+        leased: &Selection,
+        version: Version,
+        status: u16,
+        outcome: Outcome,
+    ) -> Self {
+        Self {
+            page: page.clone(),
+            key: key.clone(),
+            selection: leased.clone(),
+            leased: leased.clone(),
+            request: Fields::new(),
+            tags: TagSet::default(),
+            stamp: version.stamp,
+            fence: version.fence,
+            l2_key: None,
+            content: None,
+            status,
+            fresh_until: Timestamp::ZERO,
+            keep_until: Timestamp::ZERO,
+            outcome,
+        }
+    }
 }
 
 /// What came of a fetch.

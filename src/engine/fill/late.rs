@@ -6,10 +6,9 @@ use std::rc::Rc;
 use crate::base::time::Epoch;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
-use crate::cache::forward::cacheable_request_fields;
+use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::engine::context::Incoming;
-use crate::engine::fill::lease::{Lease, StoreScope};
-use crate::engine::fill::request::FetchContext;
+use crate::engine::fill::lease::Lease;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
@@ -34,7 +33,7 @@ impl<P: Platform> Filler<P> {
         admitted: &Admitted<'_>,
         request: &RequestHead,
         page: &Rc<StoredPage<P::Chunk>>,
-        sent: Fields,
+        sent: &Fields,
     ) {
         let platform = &self.context.platform;
         let entry = &page.entry;
@@ -62,24 +61,13 @@ impl<P: Platform> Filler<P> {
         let invented = invented && self.context.isolate().borrow().memory.hits(&key_of(entry)) == 0;
         let mut entry = entry.clone();
         entry.fence = grant.fence;
-        let lease = Lease {
-            scope: StoreScope::World,
-            fence: grant.fence,
-            stamp: grant.stamp,
-            tags: grant.tags,
-            vary: grant.vary,
-            first: grant.first,
-            stored: grant.stored,
-            leased: entry.selection.clone(),
-        };
+        let lease = Lease::of(grant, entry.selection.clone());
         if invented {
             return self.release_lease(admitted, &lease).await;
         }
-        let (stamp, began, arrived) = (entry.stamp, entry.request_time, entry.response_time);
         let page = Rc::new(StoredPage::new(entry, page.body.clone()));
         self.stores.store_in_memory(&page);
-        let fetch = FetchContext { lease, stamp, sent, began, arrived };
-        self.publish(admitted, request, &page, &fetch).await;
+        self.publish(admitted, warm_fields(request, admitted, sent), &page, &lease).await;
     }
 
     /// Tells the shard of a page that is asked for once more where it is stored: what it has not
@@ -108,7 +96,7 @@ impl<P: Platform> Filler<P> {
         let unheard_of = (page.entry.fence == 0).then(|| admitted.clone().into_owned());
         platform.spawn(async move {
             if let Some(admitted) = unheard_of {
-                filler.publish_late(&admitted, &request, &page, sent).await;
+                filler.publish_late(&admitted, &request, &page, &sent).await;
             }
             let shard = key.digest().shard(filler.context.config().shards);
             let asked = ShardCall::Asked { key, selection };

@@ -3,6 +3,7 @@
 use crate::base::time::Epoch;
 use crate::cache::key::Selection;
 use crate::cache::tag::TagSet;
+use crate::index::Grant;
 
 /// Why a page of a new key may stay in its colo.
 pub(super) const KEY_BUDGET: &str = "key-budget";
@@ -37,6 +38,20 @@ pub(crate) enum StoreScope {
 }
 
 impl Lease {
+    /// A shard's lease for a variant.
+    pub(crate) fn of(grant: Grant, leased: Selection) -> Self {
+        Self {
+            scope: StoreScope::World,
+            fence: grant.fence,
+            stamp: grant.stamp,
+            tags: grant.tags,
+            vary: grant.vary,
+            first: grant.first,
+            stored: grant.stored,
+            leased,
+        }
+    }
+
     pub(crate) fn alone(why: &'static str, leased: Selection, tags: TagSet) -> Self {
         Self {
             scope: StoreScope::Colo(why),

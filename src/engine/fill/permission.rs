@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::Admitted;
-use crate::cache::envelope::Record;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
@@ -13,10 +12,9 @@ use crate::engine::fill::outcome::Source;
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::memory::{StoredPage, StoredRecord};
-use crate::engine::observe::{Operation, Tier};
 use crate::engine::parts::Filler;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
-use crate::engine::port::{CallError, Platform, Store as _};
+use crate::engine::port::{CallError, Platform};
 use crate::index::{Grant, LeaseReply, LeaseRequest, Ready, ShardCall, ShardReply};
 
 /// What a fill may do.
@@ -55,32 +53,16 @@ impl Asking {
         Lease::alone(why, self.selected, self.tags)
     }
 
-    fn granted(&mut self, grant: Grant) -> Lease {
-        let inherited = std::mem::take(&mut self.tags);
-        Lease {
-            scope: StoreScope::World,
-            fence: grant.fence,
-            stamp: grant.stamp,
-            // A shard that does not have the page yet, because it was another's, knows none.
-            tags: if grant.tags.is_empty() { inherited } else { grant.tags },
-            vary: grant.vary,
-            first: grant.first,
-            stored: grant.stored,
-            leased: std::mem::take(&mut self.selected),
+    fn granted(&mut self, mut grant: Grant) -> Lease {
+        // A shard that does not have the page yet, because it was another's, knows no tags.
+        if grant.tags.is_empty() {
+            grant.tags = std::mem::take(&mut self.tags);
         }
+        Lease::of(grant, std::mem::take(&mut self.selected))
     }
 
     fn ticket(&mut self, grant: Grant) -> Lease {
-        Lease {
-            scope: StoreScope::Colo("l2-lags"),
-            fence: grant.fence,
-            stamp: grant.stamp,
-            tags: grant.tags,
-            vary: grant.vary,
-            first: false,
-            stored: grant.stored,
-            leased: std::mem::take(&mut self.selected),
-        }
+        Lease { scope: StoreScope::Colo("l2-lags"), first: false, ..self.granted(grant) }
     }
 }
 
@@ -227,7 +209,7 @@ impl<P: Platform> Filler<P> {
     ) -> Option<FillPermission<P>> {
         let admitted = &fill_request.admitted;
         let after = *asking.first_fence.get_or_insert(ready.latest_fence);
-        let page = self.read_l2(&ready.l2_key).await;
+        let page = self.stores.read_l2(&ready.l2_key).await;
         let Some(page) = page.filter(|page| self.is_variant(page, fill_request)) else {
             asking.lagged = true;
             return None;
@@ -303,19 +285,5 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         page.entry.key == admitted.key
             && self.context.selects(&fill_request.incoming, admitted, &page.entry.selection)
-    }
-
-    async fn read_l2(&self, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
-        match self.context.platform.global().get(key).await {
-            Ok(Some(stored)) => match stored.record {
-                Record::Entry(entry) => Some(Rc::new(StoredPage::new(*entry, stored.body))),
-                Record::Vary(_) | Record::Pass { .. } => None,
-            },
-            Ok(None) => None,
-            Err(error) => {
-                self.context.store_failed(Tier::Global, Operation::Get, &error);
-                None
-            }
-        }
     }
 }

@@ -2,64 +2,36 @@
 
 use std::rc::Rc;
 
-use crate::base::time::Timestamp;
 use crate::cache::admission::Admitted;
-use crate::cache::forward::warm_fields;
 use crate::cache::status::{may_depend_on_request, replaces_stored};
 use crate::cache::storage::NoStore;
-use crate::cache::tag::TagSet;
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::request::{FetchContext, FillContext};
-use crate::engine::fill::stored::{content_of, fresh_until, keep_until, l2_key};
+use crate::engine::fill::stored::content_of;
 use crate::engine::memory::StoredPage;
-use crate::engine::observe::{Operation, Tier};
 use crate::engine::once_more;
 use crate::engine::parts::Filler;
-use crate::engine::port::{CallError, Platform, Store as _, StoreError};
-use crate::http::{Fields, RequestHead};
+use crate::engine::port::{CallError, Platform};
+use crate::http::Fields;
+use crate::index::lease::Version;
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 
 impl<P: Platform> Filler<P> {
-    /// Puts a response into L2 under a name that is never used again, and tells the shard that
-    /// name.
+    /// Puts a response into L2, and tells the shard its name there.
     pub(super) async fn publish(
         &self,
         admitted: &Admitted<'_>,
-        request: &RequestHead,
+        request: Fields,
         page: &Rc<StoredPage<P::Chunk>>,
-        fetch: &FetchContext,
+        lease: &Lease,
     ) {
-        let platform = &self.context.platform;
-        let entry = &page.entry;
-        let until = keep_until(entry);
-        let l2_key = l2_key(entry);
-        let keep = until.since(platform.now());
-        let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));
-        let l2_key = match platform.global().put(&l2_key, &record, &page.body, keep).await {
-            Ok(()) => Some(l2_key),
-            Err(error) => {
-                self.context.store_failed(Tier::Global, Operation::Put, &error);
-                if !matches!(error, StoreError::TooLarge) {
-                    return self.release_lease(admitted, &fetch.lease).await;
-                }
-                None
-            }
+        let Ok(l2_key) = self.stores.store_in_l2(page).await else {
+            return self.release_lease(admitted, lease).await;
         };
         let record = RecordRequest {
-            page: entry.page.clone(),
-            key: entry.key.clone(),
-            selection: entry.selection.clone(),
-            leased: fetch.lease.leased.clone(),
-            request: warm_fields(request, admitted, &fetch.sent),
-            tags: entry.tags.clone(),
-            stamp: entry.stamp,
-            fence: entry.fence,
             l2_key,
-            content: content_of(platform, page).await,
-            status: entry.status,
-            fresh_until: fresh_until(entry),
-            keep_until: until,
-            outcome: Outcome::Stored,
+            content: content_of(&self.context.platform, page).await,
+            ..RecordRequest::stored(&page.entry, &lease.leased, request)
         };
         self.record(admitted, record).await;
     }
@@ -95,22 +67,10 @@ impl<P: Platform> Filler<P> {
             404 | 410 => Outcome::Gone,
             _ => Outcome::Uncacheable { reason: reason.as_str().to_owned() },
         };
-        let request = RecordRequest {
-            page: admitted.page.clone(),
-            key: admitted.key.clone(),
-            selection: fetch.lease.leased.clone(),
-            leased: fetch.lease.leased.clone(),
-            request: Fields::new(),
-            tags: TagSet::default(),
-            stamp: fetch.stamp,
-            fence: fetch.lease.fence,
-            l2_key: None,
-            content: None,
-            status,
-            fresh_until: Timestamp::ZERO,
-            keep_until: Timestamp::ZERO,
-            outcome,
-        };
+        let version = Version { stamp: fetch.stamp, fence: fetch.lease.fence };
+        let page = (&admitted.page, &admitted.key);
+        let request =
+            RecordRequest::not_stored(page, &fetch.lease.leased, version, status, outcome);
         self.record(admitted, request).await.is_some_and(|recorded| recorded.dropped)
     }
 

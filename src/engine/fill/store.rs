@@ -6,6 +6,7 @@ use std::rc::Rc;
 use crate::cache::Validity;
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
+use crate::cache::forward::warm_fields;
 use crate::cache::key::CacheKey;
 use crate::cache::storage::{NoStore, Storable};
 use crate::cache::variant::never_forwarded;
@@ -161,11 +162,12 @@ impl<P: Platform> Filler<P> {
         match lease.scope {
             StoreScope::World if untagged_newcomer => self.release_lease(admitted, lease).await,
             StoreScope::World => {
-                self.publish(admitted, &fill_request.incoming.head, page, fetch).await
+                let request = warm_fields(&fill_request.incoming.head, admitted, &fetch.sent);
+                self.publish(admitted, request, page, lease).await
             }
             StoreScope::Colo(KEY_BUDGET) if is_named(entry) => {
                 let request = &fill_request.incoming.head;
-                self.publish_late(admitted, request, page, fetch.sent.clone()).await;
+                self.publish_late(admitted, request, page, &fetch.sent).await;
             }
             StoreScope::Colo(KEY_BUDGET) => self.context.isolate().borrow_mut().left_out += 1,
             StoreScope::Colo(_) => {}

@@ -1,8 +1,7 @@
-//! What is said of a stored response: its name in L2, its times, its size.
+//! What is said of a stored response: its name in L2, its size.
 
 use std::rc::Rc;
 
-use crate::base::time::{Seconds, Timestamp};
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::content::ContentDigest;
 use crate::cache::entry::Entry;
@@ -34,12 +33,6 @@ pub(crate) async fn content_of<P: Platform>(
     Some(ContentDigest::of(page.entry.status, &page.entry.fields, &body))
 }
 
-/// Until when a response is fresh.
-#[must_use]
-pub(crate) fn fresh_until(entry: &Entry) -> Timestamp {
-    entry.response_time.plus(entry.freshness.lifetime.minus(entry.initial_age).into())
-}
-
 /// The length that a response states.
 pub(crate) fn stated_length(fields: &Fields) -> Option<u64> {
     fields.get("content-length")?.parse().ok()
@@ -55,18 +48,3 @@ pub(crate) fn is_beyond_l2(entry: &Entry, body_length: u64, most_bytes: u64) -> 
 
 /// More than any head.
 const NEAR: u64 = 1 << 20;
-
-/// How long a response with a validator is kept beyond its use without one: to be renewed by a 304.
-const VALIDATOR_KEEP: Seconds = Seconds(86_400);
-
-/// The end of a stored response's use, counted from its head's arrival: lifetime and the longest
-/// window after it.
-#[must_use]
-pub fn keep_until(entry: &Entry) -> Timestamp {
-    let freshness = &entry.freshness;
-    let validator = entry.fields.has("etag") || entry.fields.has("last-modified");
-    let keep = if validator { VALIDATOR_KEEP } else { Seconds::ZERO };
-    let window = freshness.stale_while_revalidate.max(freshness.stale_if_error).max(keep);
-    let keep = freshness.lifetime.plus(window).minus(entry.initial_age);
-    entry.response_time.plus(keep.into())
-}

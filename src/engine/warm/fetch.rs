@@ -10,22 +10,21 @@ use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, 
 use crate::cache::left_out::impersonal_fields;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
-use crate::cache::tag::TagSet;
 use crate::engine::context::{USER_AGENT, own_request};
 use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::outcome::Work;
 use crate::engine::fill::request::{FetchContext, page_request};
 use crate::engine::fill::shared::SharedFill;
-use crate::engine::fill::stored::{content_of, fresh_until, keep_until, l2_key, stated_length};
+use crate::engine::fill::stored::{content_of, stated_length};
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::memory::StoredPage;
-use crate::engine::observe::{Operation, Tier};
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Warmer;
-use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _, StoreError};
+use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::engine::unread_body::UnreadBody;
 use crate::http::retry_after::retry_after;
 use crate::http::{Fields, RequestHead};
+use crate::index::lease::Version;
 use crate::index::{Outcome, RecordRequest, WarmResult, WarmTask};
 
 /// How long a warm may take as a whole: the time limit of the origin, this at least, and a little
@@ -177,34 +176,14 @@ impl<P: Platform> Warmer<P> {
         if is_stored_shell(entry) && page.places(P::bytes).is_none() {
             return self.warm_not_stored(task, admitted, status, NoStore::ComposeBody).await;
         }
-        let until = keep_until(entry);
-        let key = l2_key(entry);
-        let record = crate::cache::envelope::Record::Entry(Box::new(entry.clone()));
-        let keep = until.since(platform.now());
-        let l2_key = match platform.global().put(&key, &record, &page.body, keep).await {
-            Ok(()) => Some(key),
-            Err(StoreError::TooLarge) => None,
-            Err(error) => {
-                self.context.store_failed(Tier::Global, Operation::Put, &error);
-                return WarmResult::Failed { reason: "l2-failed".to_owned(), after: None };
-            }
+        let Ok(l2_key) = self.stores.store_in_l2(&page).await else {
+            return WarmResult::Failed { reason: "l2-failed".to_owned(), after: None };
         };
         self.stores.store_in_colo(&page).await;
         WarmResult::Fetched(Box::new(RecordRequest {
-            page: entry.page.clone(),
-            key: entry.key.clone(),
-            selection: entry.selection.clone(),
-            leased: task.selection.clone(),
-            request,
-            tags: entry.tags.clone(),
-            stamp: entry.stamp,
-            fence: entry.fence,
             l2_key,
             content: content_of(platform, &page).await,
-            status,
-            fresh_until: fresh_until(entry),
-            keep_until: until,
-            outcome: Outcome::Stored,
+            ..RecordRequest::stored(entry, &task.selection, request)
         }))
     }
 
@@ -269,20 +248,8 @@ fn failed(error: OriginError, after: Option<Millis>) -> WarmResult {
 }
 
 fn fetched(task: &WarmTask, outcome: Outcome, status: u16) -> WarmResult {
-    WarmResult::Fetched(Box::new(RecordRequest {
-        page: task.page.clone(),
-        key: task.key.clone(),
-        selection: task.selection.clone(),
-        leased: task.selection.clone(),
-        request: Fields::new(),
-        tags: TagSet::default(),
-        stamp: task.stamp,
-        fence: task.fence,
-        l2_key: None,
-        content: None,
-        status,
-        fresh_until: Timestamp::ZERO,
-        keep_until: Timestamp::ZERO,
-        outcome,
-    }))
+    let version = Version { stamp: task.stamp, fence: task.fence };
+    let page = (&task.page, &task.key);
+    let record = RecordRequest::not_stored(page, &task.selection, version, status, outcome);
+    WarmResult::Fetched(Box::new(record))
 }
