@@ -5,10 +5,10 @@
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
-use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::terms::FetchTerms;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
 use crate::engine::permit::Permit;
@@ -61,7 +61,7 @@ impl<P: Platform> Filler<P> {
         &self,
         fill_request: &FillRequest<P>,
         fill: &SharedFill<P>,
-        lease: &Lease,
+        terms: &FetchTerms,
     ) -> Option<Result<Permit<P>, OriginError>> {
         let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
@@ -73,10 +73,12 @@ impl<P: Platform> Filler<P> {
             .context
             .permit(Sender::Visitor, Some(&fill_request.incoming.head), Some(fill))
             .await;
-        if platform.now().since(asked) > RENEW_AFTER && lease.scope == StoreScope::World {
+        if platform.now().since(asked) > RENEW_AFTER
+            && let Some(lease) = terms.lease()
+        {
             let request = ReleaseRequest {
                 key: admitted.key.clone(),
-                selection: lease.leased.clone(),
+                selection: lease.variant.clone(),
                 fence: lease.fence,
             };
             let shard = admitted.key.digest().shard(self.context.config().shards);

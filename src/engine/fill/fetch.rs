@@ -13,12 +13,12 @@ use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
-use crate::engine::fill::lease::Lease;
 use crate::engine::fill::outcome::{FillOutcome, Source};
 use crate::engine::fill::permission::FillPermission;
 use crate::engine::fill::request::{FetchContext, FillContext, FillRequest, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::stated_length;
+use crate::engine::fill::terms::FetchTerms;
 use crate::engine::memory::StoredPage;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
@@ -38,7 +38,7 @@ impl<P: Platform> Filler<P> {
     ) {
         let platform = &self.context.platform;
         let admitted = &fill_request.admitted;
-        let lease = match self.request_permission(fill_request, fill).await {
+        let terms = match self.request_permission(fill_request, fill).await {
             FillPermission::Stored(page, source) => {
                 self.context.count(Counter::FillShared);
                 return fill.resolve(FillOutcome::Complete(page, source), platform.now());
@@ -46,25 +46,25 @@ impl<P: Platform> Filler<P> {
             FillPermission::InProgressElsewhere => {
                 return fill.resolve(FillOutcome::InProgressElsewhere, platform.now());
             }
-            FillPermission::Fetch(lease) => lease,
+            FillPermission::Fetch(terms) => terms,
         };
         let facts = self.context.facts(&fill_request.incoming, false);
         let mut sent = cacheable_request_fields(&fill_request.incoming.head, admitted, &facts);
         let known = fill_request.candidate.vary.as_deref().unwrap_or_default();
         add_selecting(&mut sent, &fill_request.incoming.head, known);
-        add_selecting(&mut sent, &fill_request.incoming.head, &lease.vary);
+        add_selecting(&mut sent, &fill_request.incoming.head, terms.vary());
         let context = FillContext { fill_request, fill };
         let view_stamp = self.invalidator.ensure_stamp().await;
-        let permit = self.permit_for(fill_request, fill, &lease).await;
+        let permit = self.permit_for(fill_request, fill, &terms).await;
         let Some(permit) = permit else {
-            return self.leave_to_queue(&context, &lease, platform.now()).await;
+            return self.leave_to_queue(&context, &terms, platform.now()).await;
         };
         // From here to the request nothing is awaited: check and stamp read one state of the view.
         let view_stamp = self.context.isolate().borrow().view.stamp().unwrap_or(view_stamp);
-        let stamp = view_stamp.max(lease.stamp);
+        let stamp = view_stamp.max(terms.stamp().unwrap_or(view_stamp));
         let validate = self.may_validate(fill_request);
         let now = platform.now();
-        let fetch = FetchContext { lease, stamp, sent, began: now, arrived: now };
+        let fetch = FetchContext { terms, stamp, sent, began: now, arrived: now };
         self.fetch_and_store(&context, fetch, permit, validate, leader_only).await;
     }
 
@@ -140,7 +140,7 @@ impl<P: Platform> Filler<P> {
             Ok(response) => Some(response),
             // No failure of the origin: it may take longer than a background task may.
             Err(OriginError::Timeout) if timeout < self.context.config().origin_timeout => {
-                self.leave_to_queue(context, &fetch.lease, fetch.arrived).await;
+                self.leave_to_queue(context, &fetch.terms, fetch.arrived).await;
                 None
             }
             Err(error) => {
@@ -163,15 +163,20 @@ impl<P: Platform> Filler<P> {
         if !fill_request.background {
             self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
         }
-        self.release_lease(admitted, &fetch.lease).await;
+        self.release(admitted, &fetch.terms).await;
     }
 
     /// Leaves a refresh to the warm queue of the page's shard.
-    async fn leave_to_queue(&self, context: &FillContext<'_, P>, lease: &Lease, now: Timestamp) {
+    async fn leave_to_queue(
+        &self,
+        context: &FillContext<'_, P>,
+        terms: &FetchTerms,
+        now: Timestamp,
+    ) {
         let FillContext { fill_request, fill } = *context;
         let admitted = &fill_request.admitted;
         fill.resolve(FillOutcome::InProgressElsewhere, now);
-        self.release_lease(admitted, lease).await;
+        self.release(admitted, terms).await;
         self.queue_warm(fill_request).await;
     }
 
@@ -210,7 +215,7 @@ impl<P: Platform> Filler<P> {
                 platform.cancel(response.body);
                 self.context.origin_failed(&admitted.page.url(), error);
                 fill.resolve(FillOutcome::Failed(error), fetch.arrived);
-                self.release_lease(admitted, &fetch.lease).await;
+                self.release(admitted, &fetch.terms).await;
             }
             Storage::Refuse(reason) => {
                 self.context.not_stored(&admitted.page, reason);
@@ -289,7 +294,7 @@ fn renewed<P: Platform>(
     let Update::Renewed(mut entry) = update(&page.entry, &renewal) else { return None };
     // A 304 renews an entry only up to the epoch that was proved for it.
     entry.stamp = page.entry.stamp.max(proved);
-    entry.fence = fetch.lease.fence.max(page.entry.fence);
+    entry.fence = fetch.terms.fence().max(page.entry.fence);
     Some(*entry)
 }
 

@@ -8,7 +8,7 @@ use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::engine::context::Incoming;
-use crate::engine::fill::lease::Lease;
+use crate::engine::fill::terms::Lease;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;

@@ -26,21 +26,21 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         let stored = fill_request.candidate.page.as_ref();
         // Here, or elsewhere in the world.
-        let is_stored = stored.is_some() || fetch.lease.stored;
+        let is_stored = stored.is_some() || fetch.terms.is_stored();
         if is_stored && replaces_stored(head.status) && reason.is_of_the_origin() {
             match self.confirm(context, &mut fetch).await {
                 Confirmed::Same => {}
                 Confirmed::Other(other, why) => (head, reason) = (other, why),
                 Confirmed::Stored => return,
                 Confirmed::Unknown => {
-                    return self.release_lease(admitted, &fetch.lease).await;
+                    return self.release(admitted, &fetch.terms).await;
                 }
             }
         }
         let candidate = &fill_request.candidate;
         // The page stands in for the moment.
         if is_transient(head.status) && candidate.has_stale_if_error() {
-            return self.release_lease(admitted, &fetch.lease).await;
+            return self.release(admitted, &fetch.terms).await;
         }
         let refused = refused(candidate, &fetch, &head, reason);
         self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
@@ -79,7 +79,7 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let known = fill_request.candidate.vary.iter().flat_map(|names| names.iter());
-        let names: Vec<String> = known.chain(&fetch.lease.vary).cloned().collect();
+        let names: Vec<String> = known.chain(fetch.terms.vary()).cloned().collect();
         let fields = impersonal_fields(&fetch.sent, admitted, &names);
         if fields == fetch.sent {
             return Confirmed::Same;
@@ -135,7 +135,7 @@ fn refused<'a, P: Platform>(
     response: &'a ResponseHead,
     reason: NoStore,
 ) -> Refused<'a> {
-    let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(&fetch.lease.vary);
+    let vary = candidate.vary.iter().flat_map(|names| names.iter()).chain(fetch.terms.vary());
     Refused {
         response,
         reason,

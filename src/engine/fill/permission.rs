@@ -7,10 +7,10 @@ use crate::cache::admission::Admitted;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
-use crate::engine::fill::lease::{KEY_BUDGET, Lease, StoreScope};
 use crate::engine::fill::outcome::Source;
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::terms::{FetchTerms, Lease, Unleased};
 use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::parts::Filler;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
@@ -24,7 +24,7 @@ pub(crate) enum FillPermission<P: Platform> {
     /// Another is at it, and nobody waits here.
     InProgressElsewhere,
     /// Fetch.
-    Fetch(Lease),
+    Fetch(FetchTerms),
 }
 
 /// What is left for storing after a fetch.
@@ -49,20 +49,16 @@ struct Asking {
 
 impl Asking {
     /// What is fetched without a lease stays in this colo.
-    fn alone(self, why: &'static str) -> Lease {
-        Lease::alone(why, self.selected, self.tags)
+    fn unleased(self, why: Unleased) -> FetchTerms {
+        FetchTerms::Unleased(why, self.tags)
     }
 
-    fn granted(&mut self, mut grant: Grant) -> Lease {
+    fn lease(&mut self, mut grant: Grant) -> Lease {
         // A shard that does not have the page yet, because it was another's, knows no tags.
         if grant.tags.is_empty() {
             grant.tags = std::mem::take(&mut self.tags);
         }
         Lease::of(grant, std::mem::take(&mut self.selected))
-    }
-
-    fn ticket(&mut self, grant: Grant) -> Lease {
-        Lease { scope: StoreScope::Colo("l2-lags"), first: false, ..self.granted(grant) }
     }
 }
 
@@ -89,7 +85,7 @@ impl<P: Platform> Filler<P> {
                 budget,
             )
         {
-            return FillPermission::Fetch(asking.alone(KEY_BUDGET));
+            return FillPermission::Fetch(asking.unleased(Unleased::KeyBudget));
         }
         asking.hits =
             self.context.isolate().borrow_mut().memory.take_hits(&admitted.key, &asking.selected);
@@ -97,7 +93,7 @@ impl<P: Platform> Filler<P> {
             fill.touch(platform.now());
             let reply = match self.ask_shard(fill_request, &mut asking).await {
                 Ok(reply) => reply,
-                Err(lease) => return FillPermission::Fetch(lease),
+                Err(terms) => return FillPermission::Fetch(terms),
             };
             let permission = self.permission(fill_request, &mut asking, reply).await;
             if let Some(permission) = permission {
@@ -107,7 +103,7 @@ impl<P: Platform> Filler<P> {
         if fill_request.background {
             return FillPermission::InProgressElsewhere;
         }
-        FillPermission::Fetch(asking.alone("lease-timeout"))
+        FillPermission::Fetch(asking.unleased(Unleased::LeaseTimeout))
     }
 
     fn asking(&self, fill_request: &FillRequest<P>) -> Asking {
@@ -132,7 +128,7 @@ impl<P: Platform> Filler<P> {
         &self,
         fill_request: &FillRequest<P>,
         asking: &mut Asking,
-    ) -> Result<LeaseReply, Lease> {
+    ) -> Result<LeaseReply, FetchTerms> {
         let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let request = LeaseRequest {
@@ -154,11 +150,11 @@ impl<P: Platform> Filler<P> {
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
                 self.context.shard_failed(shard, "lease", &error);
-                Err(std::mem::take(asking).alone("index-failed"))
+                Err(std::mem::take(asking).unleased(Unleased::IndexFailed))
             }
             Err(error) => {
                 self.context.shard_failed(shard, "lease", &error);
-                Err(std::mem::take(asking).alone("index-unreachable"))
+                Err(std::mem::take(asking).unleased(Unleased::IndexUnreachable))
             }
         }
     }
@@ -174,10 +170,10 @@ impl<P: Platform> Filler<P> {
         match reply {
             LeaseReply::Grant(grant) => {
                 self.context.isolate().borrow_mut().view.observe_epoch(grant.stamp);
-                return Some(FillPermission::Fetch(asking.granted(grant)));
+                return Some(FillPermission::Fetch(FetchTerms::Leased(asking.lease(grant))));
             }
             LeaseReply::Ticket(grant) => {
-                return Some(FillPermission::Fetch(asking.ticket(grant)));
+                return Some(FillPermission::Fetch(FetchTerms::L2Lags(grant)));
             }
             LeaseReply::Vary { names } => {
                 asking.selected = self.context.select(&fill_request.incoming, admitted, &names);

@@ -5,9 +5,9 @@ use std::rc::Rc;
 use crate::cache::admission::Admitted;
 use crate::cache::status::{may_depend_on_request, replaces_stored};
 use crate::cache::storage::NoStore;
-use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::stored::content_of;
+use crate::engine::fill::terms::{FetchTerms, Lease};
 use crate::engine::memory::StoredPage;
 use crate::engine::once_more;
 use crate::engine::parts::Filler;
@@ -31,7 +31,7 @@ impl<P: Platform> Filler<P> {
         let record = RecordRequest {
             l2_key,
             content: content_of(&self.context.platform, page).await,
-            ..RecordRequest::stored(&page.entry, &lease.leased, request)
+            ..RecordRequest::stored(&page.entry, &lease.variant, request)
         };
         self.record(admitted, record).await;
     }
@@ -48,29 +48,26 @@ impl<P: Platform> Filler<P> {
     ) -> bool {
         let FillContext { fill_request, .. } = *context;
         let admitted = &fill_request.admitted;
-        if fetch.lease.scope != StoreScope::World {
-            return false;
-        }
+        let Some(lease) = fetch.terms.lease() else { return false };
         // What is stored was compared with the answer to an impersonal request; where nothing is,
         // the status tells.
-        let compared = fill_request.candidate.page.is_some() || fetch.lease.stored;
+        let compared = fill_request.candidate.page.is_some() || lease.stored;
         let personal = !compared && may_depend_on_request(status);
         if personal
             || !replaces_stored(status)
             || reason.is_of_the_request()
             || reason == NoStore::Late
         {
-            self.release_lease(admitted, &fetch.lease).await;
+            self.release_lease(admitted, lease).await;
             return false;
         }
         let outcome = match status {
             404 | 410 => Outcome::Gone,
             _ => Outcome::Uncacheable { reason: reason.as_str().to_owned() },
         };
-        let version = Version { stamp: fetch.stamp, fence: fetch.lease.fence };
+        let version = Version { stamp: fetch.stamp, fence: lease.fence };
         let page = (&admitted.page, &admitted.key);
-        let request =
-            RecordRequest::not_stored(page, &fetch.lease.leased, version, status, outcome);
+        let request = RecordRequest::not_stored(page, &lease.variant, version, status, outcome);
         self.record(admitted, request).await.is_some_and(|recorded| recorded.dropped)
     }
 
@@ -91,15 +88,19 @@ impl<P: Platform> Filler<P> {
         None
     }
 
-    /// Gives a lease back with nothing to record.
-    pub(crate) async fn release_lease(&self, admitted: &Admitted<'_>, lease: &Lease) {
-        let platform = &self.context.platform;
-        if lease.scope != StoreScope::World {
-            return;
+    /// Gives the lease of a fetch back, if it has one, with nothing to record.
+    pub(crate) async fn release(&self, admitted: &Admitted<'_>, terms: &FetchTerms) {
+        if let Some(lease) = terms.lease() {
+            self.release_lease(admitted, lease).await;
         }
+    }
+
+    /// Gives a lease back with nothing to record.
+    pub(super) async fn release_lease(&self, admitted: &Admitted<'_>, lease: &Lease) {
+        let platform = &self.context.platform;
         let release = ReleaseRequest {
             key: admitted.key.clone(),
-            selection: lease.leased.clone(),
+            selection: lease.variant.clone(),
             fence: lease.fence,
         };
         let shard = admitted.key.digest().shard(self.context.config().shards);

@@ -11,8 +11,8 @@ use crate::cache::storage::{Storable, StorageInput};
 use crate::cache::tag::TagSet;
 use crate::cache::variant::selection;
 use crate::engine::context::Incoming;
-use crate::engine::fill::lease::Lease;
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::terms::FetchTerms;
 use crate::engine::memory::StoredPage;
 use crate::engine::port::{Content, OriginRequest, Platform};
 use crate::http::cache_status::Forward;
@@ -107,10 +107,10 @@ pub(crate) struct FillContext<'a, P: Platform> {
     pub(crate) fill: &'a SharedFill<P>,
 }
 
-/// The terms under which a response was fetched.
+/// Under which terms a response was fetched, and when.
 pub(crate) struct FetchContext {
-    /// The lease.
-    pub(crate) lease: Lease,
+    /// Under a lease, or why without.
+    pub(crate) terms: FetchTerms,
     /// The stamp it carries.
     pub(crate) stamp: Epoch,
     /// The fields that were sent.
@@ -150,9 +150,9 @@ impl FetchContext {
         // A response without tags inherits the known ones: a cache in front of the origin may have
         // dropped them.
         let tags: TagSet =
-            if storable.tags.is_empty() { self.lease.tags.clone() } else { storable.tags };
+            if storable.tags.is_empty() { self.terms.tags().clone() } else { storable.tags };
         let mut names = storable.selection_names;
-        names.extend(self.lease.vary.iter().cloned());
+        names.extend(self.terms.vary().iter().cloned());
         names.sort();
         names.dedup();
         let selected = selection(&names, request, admitted, &self.sent);
@@ -165,7 +165,7 @@ impl FetchContext {
             targets: admitted.page.targets(&tags),
             tags,
             stamp: self.stamp,
-            fence: self.lease.fence,
+            fence: self.terms.fence(),
             request_time: self.began,
             response_time: self.arrived,
             initial_age: storable.initial_age,

@@ -49,7 +49,7 @@ impl<P: Platform> Filler<P> {
                 self.context.origin_failed(&admitted.page.url(), error);
                 fill.resolve(FillOutcome::Failed(error), now);
                 end_fill();
-                self.release_lease(admitted, &fetch.lease).await;
+                self.release(admitted, &fetch.terms).await;
                 if fill_request.background && error == OriginError::Timeout {
                     self.queue_warm(fill_request).await;
                 }

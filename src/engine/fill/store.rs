@@ -12,10 +12,10 @@ use crate::cache::storage::{NoStore, Storable};
 use crate::cache::variant::never_forwarded;
 use crate::control::metrics::Counter;
 use crate::engine::fill::late::is_named;
-use crate::engine::fill::lease::{KEY_BUDGET, StoreScope};
 use crate::engine::fill::outcome::{FillOutcome, StorageNote};
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::stored::{is_beyond_l2, stated_length};
+use crate::engine::fill::terms::{FetchTerms, Unleased};
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _};
@@ -61,13 +61,13 @@ impl<P: Platform> Filler<P> {
             (Ok(()), Some(body)) => body,
             (Ok(()), None) => {
                 self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-                return self.release_lease(admitted, &fetch.lease).await;
+                return self.release(admitted, &fetch.terms).await;
             }
             (Err(error), _) => {
                 // Who asks from now on is not to share what is broken.
                 self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
                 self.context.origin_failed(&admitted.page.url(), error);
-                self.release_lease(admitted, &fetch.lease).await;
+                self.release(admitted, &fetch.terms).await;
                 if fill_request.background && error == OriginError::Timeout {
                     self.queue_warm(fill_request).await;
                 }
@@ -89,12 +89,8 @@ impl<P: Platform> Filler<P> {
     ) -> StorageNote {
         let most_bytes = self.context.platform.global().most_bytes();
         let beyond_l2 = stated.is_some_and(|length| is_beyond_l2(entry, length, most_bytes));
-        let (stored, detail) = match fetch.lease.scope {
-            StoreScope::World if beyond_l2 => (true, Some("l2-too-large")),
-            StoreScope::World => (true, None),
-            StoreScope::Colo(why) => (true, Some(why)),
-        };
-        StorageNote { stored, detail }
+        let detail = fetch.terms.why_colo_only().or(beyond_l2.then_some("l2-too-large"));
+        StorageNote { stored: true, detail }
     }
 
     /// Gives a response that is not stored to all who wait for it now, and to nobody who comes
@@ -145,12 +141,11 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         self.context.count(Counter::FillStored);
         let entry = &page.entry;
-        let lease = &fetch.lease;
         let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
         // Hard-invalidated during the fetch: answer the waiting requests, don't store.
         if self.is_hard_invalidated(entry) {
             self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-            return self.release_lease(admitted, lease).await;
+            return self.release(admitted, &fetch.terms).await;
         }
         self.stores.store_in_memory(page);
         self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
@@ -158,19 +153,23 @@ impl<P: Platform> Filler<P> {
             self.stores.store_vary(&admitted.key, &names).await;
         }
         self.stores.store_in_colo(page).await;
-        let untagged_newcomer = lease.first && entry.tags.is_empty();
-        match lease.scope {
-            StoreScope::World if untagged_newcomer => self.release_lease(admitted, lease).await,
-            StoreScope::World => {
-                let request = warm_fields(&fill_request.incoming.head, admitted, &fetch.sent);
-                self.publish(admitted, request, page, lease).await
+        match &fetch.terms {
+            // Untagged, and never seen before: anyone can invent such pages.
+            FetchTerms::Leased(lease) if lease.first && entry.tags.is_empty() => {
+                self.release_lease(admitted, lease).await;
             }
-            StoreScope::Colo(KEY_BUDGET) if is_named(entry) => {
+            FetchTerms::Leased(lease) => {
+                let request = warm_fields(&fill_request.incoming.head, admitted, &fetch.sent);
+                self.publish(admitted, request, page, lease).await;
+            }
+            FetchTerms::Unleased(Unleased::KeyBudget, _) if is_named(entry) => {
                 let request = &fill_request.incoming.head;
                 self.publish_late(admitted, request, page, &fetch.sent).await;
             }
-            StoreScope::Colo(KEY_BUDGET) => self.context.isolate().borrow_mut().left_out += 1,
-            StoreScope::Colo(_) => {}
+            FetchTerms::Unleased(Unleased::KeyBudget, _) => {
+                self.context.isolate().borrow_mut().left_out += 1;
+            }
+            FetchTerms::L2Lags(_) | FetchTerms::Unleased(..) => {}
         }
     }
 

@@ -11,11 +11,11 @@ use crate::cache::left_out::impersonal_fields;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::context::{USER_AGENT, own_request};
-use crate::engine::fill::lease::{Lease, StoreScope};
 use crate::engine::fill::outcome::Work;
 use crate::engine::fill::request::{FetchContext, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::{content_of, stated_length};
+use crate::engine::fill::terms::{FetchTerms, Lease};
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::memory::StoredPage;
 use crate::engine::origin_limit::Sender;
@@ -135,18 +135,9 @@ impl<P: Platform> Warmer<P> {
             let after = retry_after(&response.head.fields, platform.now());
             return Err(failed(OriginError::Status(response.head.status), after));
         }
-        let lease = Lease {
-            scope: StoreScope::World,
-            fence: task.fence,
-            stamp: task.stamp,
-            tags: task.tags.clone(),
-            vary: task.vary.clone(),
-            first: false,
-            stored: task.stored.is_some(),
-            leased: task.selection.clone(),
-        };
+        let terms = FetchTerms::Leased(Lease::of_warm(task));
         let arrived = platform.now();
-        let fetch = FetchContext { lease, stamp: task.stamp, sent, began, arrived };
+        let fetch = FetchContext { terms, stamp: task.stamp, sent, began, arrived };
         let decision = storage(&fetch.input(request, admitted, &response.head));
         Ok((response, fetch, decision))
     }
