@@ -13,8 +13,9 @@ use crate::control::metrics::Metrics;
 use crate::engine::bodies::Bodies;
 use crate::engine::colo_notes::ColoNotes;
 use crate::engine::counting::Counting;
+use crate::engine::fill::buffer::{BodyBuffer, ReaderState, STALLED, WeakBuffer};
 use crate::engine::fill::reader::BodyReader;
-use crate::engine::fill::shared::{ReaderState, STALLED, SharedFill, WeakFill};
+use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::changes::Changes;
 use crate::engine::memory::{Memory, StoredPage};
 use crate::engine::origin_limit::OriginLimit;
@@ -40,8 +41,8 @@ pub struct Isolate<P: Platform> {
     pub sync_failed: Option<Timestamp>,
     /// Fetches under way, by the key that was asked for.
     pub fills: HashMap<CacheKey, SharedFill<P>>,
-    /// Every fetch that somebody still has to do with, be it listed or not.
-    all_fills: Vec<WeakFill<P>>,
+    /// Every body that arrives, or that somebody still reads as it arrived.
+    buffers: Vec<WeakBuffer<P>>,
     /// Readers of stored bodies.
     readers: Vec<Weak<ReaderState<P>>>,
     /// Bodies of requests that arrive.
@@ -88,7 +89,7 @@ impl<P: Platform> Isolate<P> {
             synced: None,
             sync_failed: None,
             fills: HashMap::new(),
-            all_fills: Vec::new(),
+            buffers: Vec::new(),
             readers: Vec::new(),
             bodies: Bodies::new(config.fill_memory / BODIES_SHARE),
             origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
@@ -133,16 +134,16 @@ impl<P: Platform> Isolate<P> {
         true
     }
 
-    /// A fetch begins: what it holds counts until its last reader is done.
-    pub fn watch_fill(&mut self, fill: &SharedFill<P>) {
+    /// A body arrives: what it holds counts until its last reader is done.
+    pub fn watch_buffer(&mut self, buffer: &BodyBuffer<P>) {
         let mut known = false;
-        self.all_fills.retain(|other| {
+        self.buffers.retain(|other| {
             let other = other.upgrade();
-            known |= other.as_ref().is_some_and(|other| other.is(fill));
+            known |= other.as_ref().is_some_and(|other| other.is(buffer));
             other.is_some()
         });
         if !known {
-            self.all_fills.push(fill.downgrade());
+            self.buffers.push(buffer.downgrade());
         }
     }
 
@@ -152,8 +153,8 @@ impl<P: Platform> Isolate<P> {
         self.readers.push(Rc::downgrade(reader.state()));
     }
 
-    fn all_fills(&self) -> impl Iterator<Item = SharedFill<P>> {
-        self.all_fills.iter().filter_map(WeakFill::upgrade)
+    fn buffers(&self) -> impl Iterator<Item = BodyBuffer<P>> {
+        self.buffers.iter().filter_map(WeakBuffer::upgrade)
     }
 
     /// Bytes of bodies beside L0: those of fetches, of responses that left L0 while they are read,
@@ -168,9 +169,9 @@ impl<P: Platform> Isolate<P> {
             reader.page()
         });
         read.extend(pages);
-        for fill in self.all_fills() {
-            bytes += fill.held();
-            read.extend(fill.page());
+        for buffer in self.buffers() {
+            bytes += buffer.held();
+            read.extend(buffer.page());
         }
         read.sort_unstable_by_key(Rc::as_ptr);
         read.dedup_by(|one, other| Rc::ptr_eq(one, other));
@@ -181,7 +182,7 @@ impl<P: Platform> Isolate<P> {
     /// Lets go readers that have stalled, and while more than `most` bytes are held those that are
     /// furthest behind.
     pub fn shed(&mut self, now: Timestamp, most: u64) {
-        let mut readers: Vec<_> = self.all_fills().flat_map(|fill| fill.readers()).collect();
+        let mut readers: Vec<_> = self.buffers().flat_map(|buffer| buffer.readers()).collect();
         readers.extend(self.readers.iter().filter_map(Weak::upgrade));
         readers.sort_by_key(|reader| reader.moved());
         let mut readers = readers.into_iter();
@@ -194,8 +195,8 @@ impl<P: Platform> Isolate<P> {
             reader.let_go();
             stalled = readers.next();
         }
-        for fill in self.all_fills() {
-            while self.fill_bytes() > most && fill.drop_slowest() {}
+        for buffer in self.buffers() {
+            while self.fill_bytes() > most && buffer.drop_slowest() {}
         }
     }
 

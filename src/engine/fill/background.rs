@@ -7,20 +7,16 @@ use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::FillRequest;
-use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::shared::{REFRESH_LIMIT, SharedFill};
 use crate::engine::fill::terms::FetchTerms;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
 use crate::engine::permit::Permit;
-use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, Platform};
 use crate::index::{ReleaseRequest, ShardCall, WarmRequest};
 
 /// Calls at once that put a page into its shard's warm queue.
 const QUEUING_AT_ONCE: usize = 4;
-/// How long a refresh may take until the head of the answer, or the whole of a body that drips:
-/// what is left of the platform's time for background tasks is for storing, or for handing it over.
-pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 /// The job that these warms count for.
 const JOB: &str = "refresh";
 /// After such a wait a lease is renewed: what is left of it may be less than a fetch takes.

@@ -1,11 +1,9 @@
-//! Reads the origin's body into a fill.
+//! Reads the origin's body into a buffer.
 
 use crate::base::time::{Millis, Timestamp};
 use crate::control::metrics::Counter;
 use crate::engine::fill::arriving::{PIECE_BYTES, WINDOW_BYTES};
-use crate::engine::fill::background::REFRESH_LIMIT;
-use crate::engine::fill::outcome::Work;
-use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::parts::Filler;
 use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
 use crate::engine::port::{OriginError, Platform};
@@ -15,25 +13,22 @@ use crate::engine::port::{OriginError, Platform};
 const FIRST_LOOK: Millis = Millis(LONGEST_LOOK.0 + LOOK_INTERVAL.0);
 
 impl<P: Platform> Filler<P> {
-    /// Reads a body into a fill. A body that ends early or late of its stated length is broken.
+    /// Reads a body into a buffer, by a deadline if there is one. A body that ends early or late of
+    /// its stated length is broken.
     pub(crate) async fn read_body(
         &self,
         mut body: P::Stream,
         stated: Option<u64>,
-        fill: &SharedFill<P>,
+        buffer: &BodyBuffer<P>,
+        deadline: Option<Timestamp>,
     ) -> Result<(), OriginError> {
         let platform = &self.context.platform;
         let timeout = self.context.config().origin_timeout;
-        self.context.isolate().borrow_mut().watch_fill(fill);
+        self.context.isolate().borrow_mut().watch_buffer(buffer);
         let began = platform.now();
         loop {
-            let left = match fill.work() {
-                Work::Refresh => {
-                    REFRESH_LIMIT.0.saturating_sub(platform.now().since(fill.began()).0)
-                }
-                Work::Fetch | Work::Queue | Work::Ended => u64::MAX,
-            };
-            let piece = match platform.read(&mut body, timeout.min(Millis(left))).await {
+            let left = deadline.map_or(timeout, |end| timeout.min(end.since(platform.now())));
+            let piece = match platform.read(&mut body, left).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(error) => {
@@ -43,41 +38,41 @@ impl<P: Platform> Filler<P> {
             };
             let bytes = P::length(&piece) as u64;
             self.context.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
-            fill.push(piece, platform.now());
-            self.bound_fill_memory(fill, platform.now());
-            while fill.is_window() && platform.now().since(began) < FIRST_LOOK {
+            buffer.push(piece, platform.now());
+            self.bound_fill_memory(buffer, platform.now());
+            while buffer.is_window() && platform.now().since(began) < FIRST_LOOK {
                 platform.sleep(LOOK_INTERVAL).await;
             }
-            if fill.is_window() && !self.drain(fill).await {
+            if buffer.is_window() && !self.drain(buffer).await {
                 platform.cancel(body);
                 return Err(OriginError::Broken);
             }
         }
         match stated {
-            Some(length) if length != fill.total() => Err(OriginError::Broken),
+            Some(length) if length != buffer.total() => Err(OriginError::Broken),
             Some(_) | None => Ok(()),
         }
     }
 
     /// Keeps what fills hold in memory within its budget: the others give up what they can, then
     /// this one becomes a window of its body.
-    fn bound_fill_memory(&self, fill: &SharedFill<P>, now: Timestamp) {
+    fn bound_fill_memory(&self, buffer: &BodyBuffer<P>, now: Timestamp) {
         let most = self.context.config().fill_memory;
         let mut isolate = self.context.isolate().borrow_mut();
         if isolate.fill_bytes() > most {
             isolate.shed(now, most);
         }
-        if fill.total() > self.context.config().max_body || isolate.fill_bytes() > most {
-            fill.open_window();
+        if buffer.total() > self.context.config().max_body || isolate.fill_bytes() > most {
+            buffer.open_window();
         }
     }
 
     /// Waits until the quickest reader of a window has caught up; false when nobody reads any more.
-    async fn drain(&self, fill: &SharedFill<P>) -> bool {
+    async fn drain(&self, buffer: &BodyBuffer<P>) -> bool {
         let platform = &self.context.platform;
         let began = platform.now();
         loop {
-            let backlog = fill.backlog();
+            let backlog = buffer.backlog();
             let most = self.context.config().fill_memory;
             let over = {
                 let mut isolate = self.context.isolate().borrow_mut();

@@ -11,6 +11,7 @@ mod alone;
 mod arriving;
 mod background;
 mod body;
+pub mod buffer;
 mod fetch;
 mod go_on;
 pub(crate) mod hit_for_pass;

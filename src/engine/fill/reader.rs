@@ -10,11 +10,11 @@ use std::rc::Rc;
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::alone::{Alone, Rest};
 use crate::engine::fill::arriving::{Next, piece_of};
-use crate::engine::fill::shared::{BodySource, ReaderState, STALLED, SharedFill};
+use crate::engine::fill::buffer::{BodyBuffer, BodySource, ReaderState, STALLED};
 use crate::engine::memory::StoredPage;
 use crate::engine::port::{OriginError, Platform};
 
-/// Reads a body in pieces: a fill's as it arrives, or what is stored.
+/// Reads a body in pieces: as it arrives, or what is stored.
 pub struct BodyReader<P: Platform> {
     state: Rc<ReaderState<P>>,
     is_leader: bool,
@@ -26,15 +26,15 @@ pub struct BodyReader<P: Platform> {
 }
 
 impl<P: Platform> BodyReader<P> {
-    /// A reader of a fill's body from its beginning; none once the window has let pieces go.
+    /// A reader of a body as it arrives, from its beginning; none once the window has let pieces go.
     #[must_use]
-    pub fn of_fill(
-        fill: &SharedFill<P>,
+    pub fn of_buffer(
+        buffer: &BodyBuffer<P>,
         is_leader: bool,
         limit: Millis,
         now: Timestamp,
     ) -> Option<Self> {
-        let state = fill.begin_reading(now)?;
+        let state = buffer.begin_reading(now)?;
         Some(Self { state, is_leader, limit, alone: None, rest: None })
     }
 
@@ -91,9 +91,9 @@ impl<P: Platform> BodyReader<P> {
                 self.rest = Some(alone.rest(platform, at).await?);
                 continue;
             }
-            let (next, fill) = match &*self.state.source.borrow() {
+            let (next, buffer) = match &*self.state.source.borrow() {
                 None => return Err(OriginError::Broken),
-                Some(BodySource::Fill(fill)) => (fill.at(at), Some(fill.clone())),
+                Some(BodySource::Buffer(buffer)) => (buffer.at(at), Some(buffer.clone())),
                 Some(BodySource::Page(page, to)) => (piece_of::<P>(&page.body, at, *to), None),
                 Some(BodySource::Own(bytes)) => {
                     (piece_of::<P>(bytes, at, P::length(bytes) as u64), None)
@@ -101,7 +101,7 @@ impl<P: Platform> BodyReader<P> {
             };
             let now = platform.now();
             self.state.moved.set(now);
-            match (next, fill) {
+            match (next, buffer) {
                 (Next::Piece(piece), _) => {
                     self.state.at.set(at + P::length(&piece) as u64);
                     return Ok(Some(piece));
@@ -110,11 +110,11 @@ impl<P: Platform> BodyReader<P> {
                     self.state.let_go();
                     return end.map(|()| None);
                 }
-                (Next::NotYet, Some(fill)) => {
-                    if fill.is_dead(now, self.limit) {
+                (Next::NotYet, Some(buffer)) => {
+                    if buffer.is_dead(now, self.limit) {
                         return Err(OriginError::Timeout);
                     }
-                    fill.moved(platform, self.is_leader).await;
+                    buffer.moved(platform, self.is_leader, None).await;
                 }
                 (Next::NotYet, None) => return Err(OriginError::Broken),
             }

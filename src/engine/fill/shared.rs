@@ -1,117 +1,31 @@
 //! A fetch in flight, shared by the requests that wait for it (RFC 9111 §4: collapsed requests).
 //!
 //! The request that begins a fill runs it in a background task of its own, so that a visitor who
-//! leaves does not end it. The task resolves it once it knows what the answer is, and then appends
-//! the body's pieces. Waiting requests read both from isolate memory. Two requests of one isolate
-//! can't share I/O, and waking another request's task would run it in the wrong I/O context: only
-//! the beginner is woken, all others look every few milliseconds with timers of their own.
-//!
-//! A body that outgrows what may be stored turns into a window: pieces are let go once every reader
-//! has them. The task waits for the quickest reader alone; one that falls behind by more than there
-//! is memory for goes on alone. What readers still have to take counts as memory until they have
-//! it, also after the task's end: then out of the stored response that was made of it.
+//! leaves does not end it. The task resolves it once it knows what the answer is, and then fills
+//! its [`BodyBuffer`]. Waiting requests read both from isolate memory.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
-use std::rc::{Rc, Weak};
-use std::task::{Poll, Waker};
+use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::fill::arriving::{ArrivingBody, Next, WINDOW_BYTES};
+use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::outcome::{FillOutcome, Work};
-use crate::engine::memory::StoredPage;
-use crate::engine::platform_limits::next_look;
+use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, Platform};
 
-/// How often a task shows that it runs.
-pub const BEAT: Millis = Millis(1_000);
-/// A task that has not shown for so long that it runs was ended by the runtime.
-pub const SILENT: Millis = Millis(10_000);
-
-/// A reader that has taken nothing for so long is let go.
-pub const STALLED: Millis = Millis(60_000);
-
-/// Where a reader reads.
-pub(super) enum BodySource<P: Platform> {
-    Fill(SharedFill<P>),
-    /// Up to a place of its body.
-    Page(Rc<StoredPage<P::Chunk>>, u64),
-    /// Bytes of its own.
-    Own(P::Chunk),
-}
-
-/// How far a reader is.
-pub struct ReaderState<P: Platform> {
-    pub(super) source: RefCell<Option<BodySource<P>>>,
-    /// It fell behind by more than there is memory for.
-    pub(super) fell_behind: Cell<bool>,
-    pub(super) at: Cell<u64>,
-    pub(super) moved: Cell<Timestamp>,
-}
-
-impl<P: Platform> ReaderState<P> {
-    pub(super) fn new(source: BodySource<P>, at: u64, now: Timestamp) -> Rc<Self> {
-        let source = RefCell::new(Some(source));
-        let fell_behind = Cell::new(false);
-        Rc::new(Self { source, fell_behind, at: Cell::new(at), moved: Cell::new(now) })
-    }
-
-    /// Whether it has something to take, or may have.
-    #[must_use]
-    pub fn reads(&self) -> bool {
-        self.source.borrow().is_some()
-    }
-
-    /// When it last took something.
-    #[must_use]
-    pub fn moved(&self) -> Timestamp {
-        self.moved.get()
-    }
-
-    /// It gets nothing more of what others read, and goes on alone if it can.
-    pub(super) fn fall_behind(&self) {
-        self.fell_behind.set(true);
-        self.let_go();
-    }
-
-    /// It gets nothing more: its answer breaks off.
-    pub fn let_go(&self) {
-        self.source.borrow_mut().take();
-    }
-
-    /// The stored response that it reads by itself.
-    #[must_use]
-    pub fn page(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
-        match &*self.source.borrow() {
-            Some(BodySource::Page(page, _)) => Some(Rc::clone(page)),
-            Some(BodySource::Fill(_) | BodySource::Own(_)) | None => None,
-        }
-    }
-
-    /// Bytes that it alone holds.
-    #[must_use]
-    pub fn own_bytes(&self) -> u64 {
-        match &*self.source.borrow() {
-            Some(BodySource::Own(bytes)) => P::length(bytes) as u64,
-            Some(BodySource::Fill(_) | BodySource::Page(..)) | None => 0,
-        }
-    }
-}
+/// How long a refresh may take until the head of the answer, or the whole of a body that drips:
+/// what is left of the platform's time for background tasks is for storing, or for handing it over.
+pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 
 struct FillState<P: Platform> {
-    work: Work,
-    outcome: Option<FillOutcome<P>>,
-    body: ArrivingBody<P>,
-    readers: Vec<Weak<ReaderState<P>>>,
-    wakers: Vec<Waker>,
-    touched: Timestamp,
+    work: Cell<Work>,
+    outcome: RefCell<Option<FillOutcome<P>>>,
+    body: BodyBuffer<P>,
     began: Timestamp,
-    /// When its task last showed that it runs, if it does so.
-    beat: Option<Timestamp>,
 }
 
 /// A fetch in flight. Cloning shares it.
-pub struct SharedFill<P: Platform>(Rc<RefCell<FillState<P>>>);
+pub struct SharedFill<P: Platform>(Rc<FillState<P>>);
 
 impl<P: Platform> Clone for SharedFill<P> {
     fn clone(&self) -> Self {
@@ -123,16 +37,12 @@ impl<P: Platform> SharedFill<P> {
     /// A fill that begins now.
     #[must_use]
     pub fn begin(work: Work, now: Timestamp) -> Self {
-        Self(Rc::new(RefCell::new(FillState {
-            work,
-            outcome: None,
-            body: ArrivingBody::new(),
-            readers: Vec::new(),
-            wakers: Vec::new(),
-            touched: now,
+        Self(Rc::new(FillState {
+            work: Cell::new(work),
+            outcome: RefCell::new(None),
+            body: BodyBuffer::new(now),
             began: now,
-            beat: None,
-        })))
+        }))
     }
 
     /// Whether this and the other are the same fill.
@@ -144,160 +54,55 @@ impl<P: Platform> SharedFill<P> {
     /// When it began.
     #[must_use]
     pub fn began(&self) -> Timestamp {
-        self.0.borrow().began
+        self.0.began
     }
 
-    /// Its task runs: to be told every [`BEAT`] from the first time on.
-    pub fn beat(&self, now: Timestamp) {
-        self.0.borrow_mut().beat = Some(now);
+    /// When the whole body has to be there: a refresh has no longer than its task may run.
+    pub(super) fn deadline(&self) -> Option<Timestamp> {
+        match self.work() {
+            Work::Refresh => Some(self.began().plus(REFRESH_LIMIT)),
+            Work::Fetch | Work::Queue | Work::Ended => None,
+        }
+    }
+
+    /// Its body, as it arrives.
+    #[must_use]
+    pub fn body(&self) -> &BodyBuffer<P> {
+        &self.0.body
     }
 
     /// What its task is at.
     #[must_use]
     pub fn work(&self) -> Work {
-        self.0.borrow().work
+        self.0.work.get()
     }
 
     /// Its task has ended.
     pub fn retire(&self) {
-        self.0.borrow_mut().work = Work::Ended;
+        self.0.work.set(Work::Ended);
     }
 
     /// Tells the waiting requests what came of it. The first word stands.
     pub fn resolve(&self, outcome: FillOutcome<P>, now: Timestamp) {
-        let mut state = self.0.borrow_mut();
-        if state.outcome.is_none() {
-            state.outcome = Some(outcome);
-        }
-        state.touched = now;
-        wake(state);
+        self.0.outcome.borrow_mut().get_or_insert(outcome);
+        self.0.body.touch_and_wake(now);
     }
 
     /// Shows the waiting requests that its task is alive.
     pub fn touch(&self, now: Timestamp) {
-        self.0.borrow_mut().touched = now;
-    }
-
-    /// Appends a piece of the body.
-    pub fn push(&self, piece: P::Chunk, now: Timestamp) {
-        let mut state = self.0.borrow_mut();
-        state.body.push(piece);
-        state.touched = now;
-        wake(state);
-    }
-
-    /// Ends the body.
-    pub fn finish(&self, end: Result<(), OriginError>, now: Timestamp) {
-        let mut state = self.0.borrow_mut();
-        if state.body.end.is_none() {
-            state.body.end = Some(end);
-        }
-        state.touched = now;
-        wake(state);
-    }
-
-    /// From now on pieces are let go once read: the body is too large to store.
-    pub fn open_window(&self) {
-        self.0.borrow_mut().body.window = true;
-    }
-
-    /// Bytes that the quickest reader has still to take, after letting go what all have; none
-    /// without a reader.
-    #[must_use]
-    pub fn backlog(&self) -> Option<u64> {
-        self.let_go();
-        let state = self.0.borrow();
-        let quickest = state.living().map(|reader| reader.at.get()).max()?;
-        Some(state.body.total.saturating_sub(quickest))
-    }
-
-    /// Lets go what all readers of a window have.
-    fn let_go(&self) {
-        let state = &mut *self.0.borrow_mut();
-        if state.body.window {
-            let slowest = state.living().map(|reader| reader.at.get()).min();
-            state.body.let_go(slowest.unwrap_or(state.body.total));
-        }
-    }
-
-    /// Lets go the reader that is furthest behind in a window; false if that would help nobody.
-    pub fn drop_slowest(&self) -> bool {
-        let slowest = {
-            let state = self.0.borrow();
-            let readers: Vec<_> = state.living().collect();
-            let behind = readers.into_iter().min_by_key(|reader| reader.at.get());
-            let body = &state.body;
-            behind.filter(|reader| body.window && body.total - reader.at.get() > WINDOW_BYTES)
-        };
-        let Some(slowest) = slowest else { return false };
-        slowest.fall_behind();
-        self.let_go();
-        true
-    }
-
-    /// Its readers, but for those that have ended.
-    #[must_use]
-    pub fn readers(&self) -> Vec<Rc<ReaderState<P>>> {
-        let state = &mut *self.0.borrow_mut();
-        state.readers.retain(|reader| reader.strong_count() > 0);
-        state.living().collect()
-    }
-
-    /// Its pieces are a stored response's body now.
-    pub fn became(&self, page: &Rc<StoredPage<P::Chunk>>) {
-        self.0.borrow_mut().body.became(page);
-    }
-
-    /// The stored response that its readers read.
-    #[must_use]
-    pub fn page(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
-        self.0.borrow().body.page.clone()
-    }
-
-    /// One that goes when nobody has it any more.
-    #[must_use]
-    pub fn downgrade(&self) -> WeakFill<P> {
-        WeakFill(Rc::downgrade(&self.0))
-    }
-
-    /// Whether pieces are let go once read.
-    #[must_use]
-    pub fn is_window(&self) -> bool {
-        self.0.borrow().body.window
+        self.0.body.touch(now);
     }
 
     /// What came of it, if that is known.
     #[must_use]
     pub fn outcome(&self) -> Option<FillOutcome<P>> {
-        self.0.borrow().outcome.clone()
-    }
-
-    /// Bytes of the body so far.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.0.borrow().body.total
-    }
-
-    /// Bytes held for readers.
-    #[must_use]
-    pub fn held(&self) -> u64 {
-        self.0.borrow().body.held
-    }
-
-    /// The whole body in one piece; only before a window was opened.
-    #[must_use]
-    pub fn body(&self) -> Option<P::Chunk> {
-        self.0.borrow().body.whole()
+        self.0.outcome.borrow().clone()
     }
 
     /// Whether nothing has moved for `limit`: its task was ended by the runtime.
     #[must_use]
     pub fn is_dead(&self, now: Timestamp, limit: Millis) -> bool {
-        let state = self.0.borrow();
-        match state.beat.filter(|_| state.body.end.is_none()) {
-            Some(beat) => now.since(beat) > SILENT,
-            None => now.since(state.touched) > limit,
-        }
+        self.0.body.is_dead(now, limit)
     }
 
     /// Waits for the outcome. `is_leader` is whether the caller's request began the fill.
@@ -311,74 +116,13 @@ impl<P: Platform> SharedFill<P> {
         limit: Millis,
     ) -> Result<FillOutcome<P>, OriginError> {
         loop {
-            if let Some(outcome) = self.0.borrow().outcome.clone() {
+            if let Some(outcome) = self.outcome() {
                 return Ok(outcome);
             }
             if self.is_dead(platform.now(), limit) {
                 return Err(OriginError::Timeout);
             }
-            self.moved(platform, is_leader).await;
+            self.0.body.moved(platform, is_leader, Some(self.began())).await;
         }
-    }
-
-    /// Begins to read the body from its beginning; none once the window has let pieces go.
-    pub(super) fn begin_reading(&self, now: Timestamp) -> Option<Rc<ReaderState<P>>> {
-        let mut state = self.0.borrow_mut();
-        if !state.body.has_beginning() {
-            return None;
-        }
-        let reader = ReaderState::new(BodySource::Fill(self.clone()), 0, now);
-        state.readers.push(Rc::downgrade(&reader));
-        Some(reader)
-    }
-
-    /// What stands at a place of the body.
-    pub(super) fn at(&self, at: u64) -> Next<P> {
-        self.0.borrow().body.at(at)
-    }
-
-    pub(super) async fn moved(&self, platform: &P, is_leader: bool) {
-        if !is_leader {
-            let since = {
-                let state = self.0.borrow();
-                if state.outcome.is_none() { state.began } else { state.touched }
-            };
-            return platform.sleep(next_look(platform.now().since(since))).await;
-        }
-        let mut waited = false;
-        poll_fn(|context| {
-            if waited {
-                return Poll::Ready(());
-            }
-            waited = true;
-            self.0.borrow_mut().wakers.push(context.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
-}
-
-fn wake<P: Platform>(mut state: std::cell::RefMut<'_, FillState<P>>) {
-    let wakers = std::mem::take(&mut state.wakers);
-    drop(state);
-    for waker in wakers {
-        waker.wake();
-    }
-}
-
-impl<P: Platform> FillState<P> {
-    fn living(&self) -> impl Iterator<Item = Rc<ReaderState<P>>> {
-        self.readers.iter().filter_map(Weak::upgrade).filter(|reader| reader.reads())
-    }
-}
-
-/// A fill that goes when nobody has it any more.
-pub struct WeakFill<P: Platform>(Weak<RefCell<FillState<P>>>);
-
-impl<P: Platform> WeakFill<P> {
-    /// The fill, if somebody has it.
-    #[must_use]
-    pub fn upgrade(&self) -> Option<SharedFill<P>> {
-        self.0.upgrade().map(SharedFill)
     }
 }

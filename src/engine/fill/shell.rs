@@ -5,10 +5,10 @@ use std::rc::Rc;
 
 use crate::cache::entry::Entry;
 use crate::cache::no_store::NoStore;
+use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::hit_for_pass::Refused;
-use crate::engine::fill::outcome::{FillOutcome, Source, Work};
+use crate::engine::fill::outcome::{FillOutcome, Source};
 use crate::engine::fill::request::{FetchContext, FillContext};
-use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::stated_length;
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::memory::StoredPage;
@@ -31,12 +31,12 @@ impl<P: Platform> Filler<P> {
         let OriginResponse { head, body } = response;
         let stated = stated_length(&head.fields);
         // What arrives counts as memory of its own: those who wait for the fill read none of it.
-        let held = SharedFill::begin(Work::Fetch, platform.now());
-        let end = self.read_body(body, stated, &held).await;
+        let held = BodyBuffer::new(platform.now());
+        let end = self.read_body(body, stated, &held, fill.deadline()).await;
         held.finish(end, platform.now());
         let now = platform.now();
         let end_fill = || self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
-        let body = match (end, held.body()) {
+        let body = match (end, held.whole()) {
             (Ok(()), Some(body)) => body,
             (Ok(()), None) | (Err(OriginError::Broken), _) if held.is_window() => {
                 // It outgrew what is stored.

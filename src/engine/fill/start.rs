@@ -10,10 +10,11 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
+use crate::engine::fill::buffer::BEAT;
 use crate::engine::fill::leader_only::LeaderOnlySlot;
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::{Candidate, FillRequest};
-use crate::engine::fill::shared::{BEAT, SharedFill};
+use crate::engine::fill::shared::SharedFill;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 
@@ -66,7 +67,7 @@ impl<P: Platform> Filler<P> {
     ) -> LeaderOnlySlot<P> {
         let platform = &self.context.platform;
         let leader_only = LeaderOnlySlot::default();
-        self.context.isolate().borrow_mut().watch_fill(&fill);
+        self.context.isolate().borrow_mut().watch_buffer(fill.body());
         self.context.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
         let (filler, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
         let on = Rc::clone(platform);
@@ -77,7 +78,7 @@ impl<P: Platform> Filler<P> {
                     let fill = Box::pin(filler.run_fill(&fill_request, &running, &slot));
                     let beat = Box::pin(async {
                         loop {
-                            running.beat(on.now());
+                            running.body().beat(on.now());
                             on.sleep(BEAT).await;
                         }
                     });

@@ -49,10 +49,10 @@ impl<P: Platform> Filler<P> {
             arriving.fields.set("age", age);
         }
         fill.resolve(FillOutcome::Streaming(Rc::new(arriving), note), platform.now());
-        let end = self.read_body(response.body, stated, fill).await;
-        fill.finish(end, platform.now());
-        let too_large = fill.total() > self.context.config().max_body;
-        let body = match (end, fill.body()) {
+        let end = self.read_body(response.body, stated, fill.body(), fill.deadline()).await;
+        fill.body().finish(end, platform.now());
+        let too_large = fill.body().total() > self.context.config().max_body;
+        let body = match (end, fill.body().whole()) {
             // Nobody may be left who reads it.
             (Ok(()) | Err(OriginError::Broken), None) if too_large => {
                 self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
@@ -74,9 +74,9 @@ impl<P: Platform> Filler<P> {
                 return;
             }
         };
-        entry.body_length = fill.total();
+        entry.body_length = fill.body().total();
         let page = Rc::new(StoredPage::new(entry, body));
-        fill.became(&page);
+        fill.body().became(&page);
         self.store(context, &page, fetch).await;
     }
 
@@ -121,8 +121,8 @@ impl<P: Platform> Filler<P> {
             isolate.fills.insert(listed.clone(), fill.clone());
         }
         fill.resolve(FillOutcome::Streaming(Rc::new(entry), note), platform.now());
-        let end = self.read_body(response.body, stated, fill).await;
-        fill.finish(end, platform.now());
+        let end = self.read_body(response.body, stated, fill.body(), fill.deadline()).await;
+        fill.body().finish(end, platform.now());
         self.context.isolate().borrow_mut().end_fill(&listed, fill);
         if let Err(error) = end {
             self.context.origin_failed(&admitted.page.url(), error);

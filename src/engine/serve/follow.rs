@@ -80,7 +80,7 @@ impl<P: Platform> Server<P> {
         match outcome {
             FillOutcome::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
-                let reader = BodyReader::of_fill(fill, false, limit, platform.now());
+                let reader = BodyReader::of_buffer(fill.body(), false, limit, platform.now());
                 let timely = came.since(entry.request_time) <= max_lag;
                 let follows = self.may_follow(incoming, admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {

@@ -102,7 +102,7 @@ impl<P: Platform> Server<P> {
         match wait_outcome {
             Ok(FillOutcome::Streaming(entry, note)) => {
                 let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
-                match BodyReader::of_fill(&fill, true, limit, platform.now()) {
+                match BodyReader::of_buffer(fill.body(), true, limit, platform.now()) {
                     Some(reader) => {
                         let reader = self.filler.may_go_on(reader, &incoming, admitted, &entry);
                         Answer::streaming(&asked, &entry, reader, platform.now(), cache_status)

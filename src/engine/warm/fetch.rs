@@ -11,9 +11,8 @@ use crate::cache::left_out::impersonal_fields;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::context::{USER_AGENT, own_request};
-use crate::engine::fill::outcome::Work;
+use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::request::{FetchContext, page_request};
-use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::{content_of, stated_length};
 use crate::engine::fill::terms::{FetchTerms, Lease};
 use crate::engine::invalidate::gone::Gone;
@@ -197,8 +196,8 @@ impl<P: Platform> Warmer<P> {
         if stated.is_some_and(|length| length > most) {
             return Ok(None);
         }
-        let held = SharedFill::begin(Work::Fetch, platform.now());
-        self.context.isolate().borrow_mut().watch_fill(&held);
+        let held = BodyBuffer::new(platform.now());
+        self.context.isolate().borrow_mut().watch_buffer(&held);
         loop {
             let now = platform.now();
             let timeout = self.context.config().origin_timeout.min(end.since(now));
@@ -221,7 +220,7 @@ impl<P: Platform> Warmer<P> {
         if stated.is_some_and(|length| length != held.total()) {
             return Err(OriginError::Broken);
         }
-        Ok(held.body())
+        Ok(held.whole())
     }
 }
 
