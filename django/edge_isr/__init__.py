@@ -12,6 +12,7 @@ from .decorators import isr
 from .fragments import isr_fragment
 from .registry import register, unregister
 from .revalidation import (
+    cancel_scheduled,
     invalidate_tag,
     invalidate_tags,
     revalidate_all,
@@ -36,6 +37,7 @@ __all__ = [
     "TagError",
     "add_tags",
     "batch",
+    "cancel_scheduled",
     "invalidate_tag",
     "invalidate_tags",
     "isr",

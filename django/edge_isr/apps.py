@@ -28,6 +28,7 @@ class EdgeISRConfig(AppConfig):
         )
         from .changes import follow_relations
         from .compose import composition, parts, personal  # noqa: F401
+        from .moments import follow_revisions
 
         hooks.install()
         saves.install()
@@ -41,6 +42,7 @@ class EdgeISRConfig(AppConfig):
             from .contrib import userbar  # noqa: F401
         _install_reading()
         follow_relations()
+        follow_revisions()
         setting_changed.connect(_settings_changed, dispatch_uid="edge_isr.apps")
 
 

@@ -116,6 +116,8 @@ class AfterCommit:
         self.__qualname__ = type(self).__qualname__
         self.using = using
         self._recorded: list[Invalidation] = []
+        # Those that wait under a name for their time: the last one counts.
+        self._named: dict[str, Invalidation] = {}
         # What is still to be made an invalidation of: many saves are one.
         self.later: dict[Maker, list[Any]] = {}
         # Whether what was recorded stands in the outbox.
@@ -125,7 +127,7 @@ class AfterCommit:
     def recorded(self) -> list[Invalidation]:
         """All of it so far."""
         self.make()
-        return self._recorded
+        return [*self._recorded, *self._named.values()]
 
     def make(self) -> None:
         """Makes of what was left for later what is told of it, if it is anything."""
@@ -136,7 +138,11 @@ class AfterCommit:
 
     def take(self, invalidation: Invalidation) -> None:
         """Takes it up."""
-        for known in self.recorded if self.later else self._recorded:
+        if invalidation.name:
+            self._named[invalidation.name] = invalidation.copy()
+            return
+        self.make()
+        for known in self._recorded:
             if known.options == invalidation.options:
                 known.absorb(invalidation)
                 return
@@ -145,7 +151,7 @@ class AfterCommit:
     def is_written_as(self, changes: list[Invalidation]) -> None:
         """It stands in the outbox, as these: nothing more is recorded before the commit."""
         self.written = True
-        self._recorded = changes
+        self._recorded, self._named = changes, {}
 
     def __call__(self) -> None:
         """The transaction has committed."""
@@ -162,7 +168,8 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
     settings = get_settings()
     if not waiting or not settings.outbox or is_dormant():
         return
-    from .delivery.outbox import can_write, write
+    from .delivery.outbox import can_write
+    from .delivery.scheduled import write_all
 
     if not can_write(connection.alias):
         return
@@ -173,8 +180,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
     try:
         # A savepoint: on some databases a statement that fails ends the transaction.
         with transaction.atomic(using=connection.alias):
-            for one in changes:
-                write(one, connection.alias, settings)
+            write_all(changes, connection.alias, settings)
     except Exception as error:
         # Not even the savepoint could be set.
         lost, connection.in_atomic_block = connection.in_atomic_block is not inside, inside
@@ -257,7 +263,7 @@ def _publish(
 
     # A cache may keep them in a table: that this is written is no change to tell of.
     with silence():
-        forget(invalidations, settings)
+        forget([one for one in invalidations if not one.at_ms], settings)
     committed(invalidations, using, settings, written)
 
 

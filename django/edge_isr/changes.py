@@ -23,6 +23,7 @@ from .conf import get_settings
 from .differences import Parts, unseen
 from .invalidation import Invalidation
 from .loops import tame
+from .moments import see
 from .registry import (
     also_forget,
     entry_of,
@@ -127,6 +128,8 @@ class Change:
         self._source = model
         self.using = using
         self.model = current
+        # The rows that have been named, as far as they are known.
+        self._keys: list[Any] = []
         self._historical = model is not current and model._meta.apps is not apps
         self._entry = entry_of(current)
         self._connected: list[tuple[End, set[Any]]] = []
@@ -165,6 +168,8 @@ class Change:
 
     def name(self, keys: Sequence[Any], fields: Iterable[str] | None = None) -> None:
         """Rows with these keys change, in all their tables or in those of these fields."""
+        if len(keys) <= MAX_NAMED_ROWS:
+            self._keys += keys
         if not keys or self._only_if:
             return
         if len(keys) > MAX_NAMED_ROWS or self._historical:
@@ -255,12 +260,14 @@ class Change:
         if not self._historical:
             self.found.absorb(_reached(self.model, keys, self.using, set()))
 
-    def tell(self, what: str) -> None:
-        """All of it is out of date when the transaction commits."""
+    def tell(self, what: str, gone: bool = False) -> None:
+        """All of it is out of date when the transaction commits. `gone`: its rows will be."""
         if self.found:
             self.found.absorb(self.parts.told())
         self.found.reason = f"{concrete_label(self.model)} {what}"
         tell(self.found, self.using)
+        if not self._historical:
+            see(self.model, self.using, self._keys, gone)
 
 
 def _database_cascades(model: type[Model]) -> list[Any]:

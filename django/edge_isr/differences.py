@@ -117,6 +117,10 @@ class Parts:
         if again:
             self.of_keys(keys)
 
+    def of_column(self, field: Any) -> None:
+        """This column, in whatever rows."""
+        self._column(field)
+
     def of_table(self, written: Written) -> None:
         """What a save has changed in one table."""
         tags = written.tags()

@@ -199,8 +199,7 @@ def _see_deleted(change: Change, instances: list[Any]) -> None:
     change.parts.of_keys(keys)
     change.connect(instances)
     change.cascade(keys)
-    if change.found:
-        change.tell("deleted" if len(keys) > 1 else f"{keys[0]} deleted")
+    change.tell("deleted" if len(keys) > 1 else f"{keys[0]} deleted", gone=True)
 
 
 def _raw_delete(original: Any) -> Any:
@@ -260,7 +259,7 @@ def _delete_batch(original: Any) -> Any:
             change.parts.of_keys(keys)
             change.see(keys)
             change.cascade(keys)
-            change.tell("deleted")
+            change.tell("deleted", gone=True)
             return original(self, pk_list, using)
 
     return delete_batch

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 NAMED = ("tags", "urls", "paths", "prefixes")
 MAX_REASON_CHARS = 200
+EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
-Options = tuple[bool, bool, int, bool, int]
+Options = tuple[bool, bool, int, bool, int, int]
 
 
 @dataclass
@@ -32,14 +34,25 @@ class Invalidation:
     reason: str = ""
     # Not to be told before, in seconds since the epoch; 0 for at once.
     due: int = 0
+    # When it happens, in milliseconds since the epoch; 0 for now.
+    at_ms: int = 0
+    # Whatever waits under the same name gives way to it; without an `at_ms` nothing takes its
+    # place. It merges with no other.
+    name: str = ""
 
     @property
     def options(self) -> Options:
         """What two must share to be merged."""
-        return (self.hard, self.warm, self.settle_ms, self.everything, self.due)
+        return (self.hard, self.warm, self.settle_ms, self.everything, self.due, self.at_ms)
+
+    @property
+    def cancels(self) -> bool:
+        """Whether it only takes back what waits under its name."""
+        return bool(self.name) and not self.at_ms
 
     def __bool__(self) -> bool:
-        return self.everything or bool(self.tags or self.urls or self.paths or self.prefixes)
+        named = bool(self.tags or self.urls or self.paths or self.prefixes)
+        return self.everything or named or self.cancels
 
     def __len__(self) -> int:
         return sum(len(getattr(self, name)) for name in NAMED) + self.everything
@@ -66,7 +79,7 @@ class Invalidation:
         for start in range(0, len(names), most):
             part = Invalidation(
                 hard=self.hard, warm=self.warm, settle_ms=self.settle_ms, reason=self.reason,
-                due=self.due,
+                due=self.due, at_ms=self.at_ms, name=self.name,
             )  # fmt: skip
             for kind, name in names[start : start + most]:
                 getattr(part, kind).add(name)
@@ -82,6 +95,8 @@ class Invalidation:
             plain["everything"] = True
         if self.reason:
             plain["reason"] = self.reason[:MAX_REASON_CHARS]
+        if self.at_ms:
+            plain["at_ms"] = self.at_ms
         return plain
 
     @classmethod
@@ -95,25 +110,30 @@ class Invalidation:
             warm=bool(plain.get("warm", True)),
             settle_ms=int(plain.get("settle_ms", 0)),
             reason=str(plain.get("reason", "")),
+            at_ms=int(plain.get("at_ms", 0)),
         )
 
     def __str__(self) -> str:
         names = ["everything"] if self.everything else []
         names += [name for kind in NAMED for name in sorted(getattr(self, kind))]
-        shown = " ".join(names[:8])
+        shown = " ".join(names[:8]) or f"nothing more of {self.name}"
         return shown if len(names) <= 8 else f"{shown} and {len(names) - 8} more"
 
 
 def merged(invalidations: Iterable[Invalidation]) -> list[Invalidation]:
-    """As few as say the same, in the order of their options."""
+    """As few as say the same, in the order of their options; of a name the last one alone."""
     by_options: dict[Options, Invalidation] = {}
+    by_name: dict[str, Invalidation] = {}
     for one in invalidations:
+        if one.name:
+            by_name[one.name] = one
+            continue
         into = by_options.setdefault(one.options, Invalidation(
             everything=one.everything, hard=one.hard, warm=one.warm, settle_ms=one.settle_ms,
-            due=one.due,
+            due=one.due, at_ms=one.at_ms,
         ))  # fmt: skip
         into.absorb(one)
-    return [by_options[options] for options in sorted(by_options)]
+    return [by_options[options] for options in sorted(by_options)] + list(by_name.values())
 
 
 def clean_path(path: str) -> str:

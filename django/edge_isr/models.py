@@ -17,6 +17,8 @@ class OutboxMessage(models.Model):
         DELIVERED = "delivered", _("delivered")
         # Refused for what it is: sending it again would be refused again.
         DEAD = "dead", _("dead")
+        # Delivered, to be done at its time, and taken back since.
+        CANCELLED = "cancelled", _("cancelled")
 
     id = models.BigAutoField(primary_key=True)
     target = models.CharField(max_length=100)
@@ -31,13 +33,19 @@ class OutboxMessage(models.Model):
     claimed_until = models.DateTimeField(null=True, blank=True)
     delivered_at = models.DateTimeField(null=True, blank=True)
     job_id = models.CharField(max_length=256, blank=True, default="")
+    # Of an invalidation at a time: when, and under which name it is found again.
+    at = models.DateTimeField(null=True, blank=True)
+    name = models.CharField(max_length=200, blank=True, default="")
     epoch = models.BigIntegerField(null=True, blank=True)
 
     class Meta:
         """Found by what is due; whoever may revalidate need not see the outbox."""
 
         ordering = ["id"]
-        indexes = [models.Index(fields=["status", "due_at"], name="edge_isr_outbox_due")]
+        indexes = [
+            models.Index(fields=["status", "due_at"], name="edge_isr_outbox_due"),
+            models.Index(fields=["name", "at"], name="edge_isr_outbox_name"),
+        ]
         permissions = [("revalidate", "Can revalidate pages")]
         verbose_name = _("outbox message")
         verbose_name_plural = _("outbox messages")

@@ -19,6 +19,7 @@ from .changes import ends_of, tell, with_options
 from .conditions import UnnamedValueError, is_narrowed, tables_of
 from .context import page_now
 from .invalidation import Invalidation
+from .moments import times_of
 from .registry import also_forget, key_of, of_every, of_models, plain_labels
 from .rows import row_of
 from .tags import clean
@@ -39,6 +40,7 @@ def is_plain(model: type[Model], cls: type[Model] | None) -> bool:
         and is_narrowed(concrete)
         and bool(plain_labels(model))
         and not ends_of(model)
+        and not times_of(model)
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
-from django.db.models import Model
+from django.db.models import DateField, Model
 
 from .conf import load
 from .excluded import EXCLUDED_BASES, IGNORED_FIELDS
@@ -38,6 +38,7 @@ class Entry:
     auto_tags: bool = True
     only_if: Callable[[Any], bool] | None = None
     ignore_fields: frozenset[str] = frozenset()
+    at: tuple[str, ...] | None = None
 
     @property
     def needs_old(self) -> bool:
@@ -65,6 +66,7 @@ def register(
     auto_tags: bool = True,
     only_if: Callable[[Any], bool] | None = None,
     ignore_fields: Iterable[str] = (),
+    at: Iterable[str] | None = None,
 ) -> Any:
     """Changes of a model's instances invalidate their own tags, and these.
 
@@ -76,22 +78,26 @@ def register(
     `ignore_fields`: a change of these alone (`update`, `bulk_update`, `save(update_fields=…)`) is
     not told: no page shows them.
     `auto_tags`: False, and the model is left out of automatic tags.
+    `at`: fields with a date or a time. When it comes, what a change of the row would tell is told.
 
     Also a class decorator. Registering again replaces.
     """
     if model is None:
         return lambda cls: register(
             cls, tags=tags, dependent_paths=dependent_paths, fields=fields, auto_tags=auto_tags,
-            only_if=only_if, ignore_fields=ignore_fields,
+            only_if=only_if, ignore_fields=ignore_fields, at=at,
         )  # fmt: skip
     if dependent_paths is None and callable(getattr(model, "dependent_paths", None)):
         dependent_paths = _own_paths
     listed: Source | tuple[str, ...] = tags if callable(tags) else tuple(clean_all(tags))
     known = None if fields is None else tuple(fields)
     ignored = frozenset(ignore_fields)
-    for name in (*(known or ()), *ignored):
-        model._meta.get_field(name)
-    _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if, ignored)
+    times = None if at is None else tuple(at)
+    for name in (*(known or ()), *ignored, *(times or ())):
+        field = model._meta.get_field(name)
+        if name in (times or ()) and not isinstance(field, DateField):
+            raise TypeError(f"at: {name} of {model.__name__} has neither a date nor a time")
+    _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if, ignored, times)
     forget_models()
     return model
 

@@ -20,6 +20,10 @@ class Failed(Exception):
         self.retry_after = retry_after
 
 
+class PutOff(Failed):
+    """Not now, for a reason that concerns this message alone: others may be taken."""
+
+
 class Refused(Exception):
     """Not delivered, and a later try would be refused as well."""
 

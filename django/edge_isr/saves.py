@@ -16,6 +16,7 @@ from django.db.models import Model
 
 from .changes import Change, ends_of, followed, rows_by, tell, unshown
 from .conditions import is_narrowed, labels_that_change, tables_of
+from .moments import see
 from .patching import replace_method
 from .plain import is_plain, may_be_there, save_plainly
 from .registry import entry_of, key_of, of_every, of_models, plain_labels
@@ -138,8 +139,7 @@ class _Save:
         change.name([self._instance.pk])
         change.rows([self._instance])
         change.connect([self._instance])
-        if change.found:
-            change.tell(str(self._instance.pk))
+        change.tell(str(self._instance.pk))
 
     def _tell_plainly(self, seen: list[Written], changed: tuple[type[Model], ...]) -> None:
         key = key_of(self._model, self._instance.pk)
@@ -152,6 +152,7 @@ class _Save:
                 found.tags.update(tags)
         found.reason = f"{self._labels[0]} {key}"
         tell(found, self.connection.alias)
+        see(self._model, self.connection.alias, [key])
 
 
 def _may_have_old_row(instance: Any, model: type[Model], raw: bool, update_fields: Any) -> bool:

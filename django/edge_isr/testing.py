@@ -41,6 +41,9 @@ class Told:
     def _all(self) -> Invalidation:
         found = Invalidation()
         for one in self._watch.invalidations():
+            if one.at_ms or one.name:
+                # Told at a time, not now.
+                continue
             found.absorb(one)
             found.everything = found.everything or one.everything
         return found

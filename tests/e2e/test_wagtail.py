@@ -1,5 +1,6 @@
 """The Wagtail example behind the real worker: published edits arrive, drafts don't, moves do."""
 
+import json
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from conftest import SEEN_SECONDS
-from stack import ROOT, WEBHOOK_SECRET, Process, cache_status, free_port
+from stack import ROOT, WEBHOOK_SECRET, Process, cache_status, free_port, wait_until
 
 EXAMPLE = ROOT / "examples" / "wagtail"
 
@@ -88,6 +89,53 @@ def test_a_new_and_an_unpublished_page(wagtail):
     orm("NotePage.objects.get(slug='fourth').unpublish()")
     edge.until(lambda answer: answer.status == 404, "/fourth/", SEEN_SECONDS + 10)
     edge.until(lambda answer: "Fourth" not in answer.text, "/", SEEN_SECONDS + 10)
+
+
+def test_a_page_is_out_of_date_when_its_time_comes_and_when_it_is_published(wagtail):
+    """Nothing of Django runs at that time but to answer the edge."""
+    edge, orm = wagtail
+    # Only what was published by a revision stays as it is until the next one goes live.
+    orm("NotePage.objects.get(slug='second').save_revision().publish()")
+    edge.get("/second/")
+    edge.until_hit("/second/")
+    scheduled = "/__isr/v1/scheduled"
+
+    def told(path):
+        return json.loads(edge.control(path).text)
+
+    orm(
+        "import datetime\n"
+        "from django.utils import timezone\n"
+        "page = NotePage.objects.get(slug='second')\n"
+        "page.go_live_at = timezone.now() + datetime.timedelta(days=2)\n"
+        "page.body = 'Long awaited'\n"
+        "page.save_revision().publish()"
+    )
+
+    def one():
+        """The only one that waits: an older one has been taken back."""
+        waits = told(scheduled)["scheduled"]
+        return waits[0] if len(waits) == 1 else None
+
+    first = wait_until(one, SEEN_SECONDS + 20)
+    assert first["reason"].endswith(" go_live_at")
+    # Sooner: the old one is taken back. What no signal tells is seen when the time comes.
+    orm(
+        "import datetime, edge_isr\n"
+        "from django.utils import timezone\n"
+        "page = NotePage.objects.get(slug='second').get_latest_revision_as_object()\n"
+        "page.go_live_at = timezone.now() + datetime.timedelta(seconds=25)\n"
+        "page.save_revision().publish()\n"
+        "with edge_isr.silence():\n"
+        "    NotePage.objects.filter(slug='second').update(body='By the clock')"
+    )
+    assert "By the clock" not in edge.get("/second/").text
+    edge.until(lambda answer: "By the clock" in answer.text, "/second/", SEEN_SECONDS + 40)
+    assert told(scheduled)["scheduled"] == []
+    done = told("/__isr/v1/invalidations")["invalidations"]
+    assert sum(row["via"] == "schedule" for row in done) == 1
+    orm("from django.core.management import call_command; call_command('publish_scheduled')")
+    edge.until(lambda answer: "Long awaited" in answer.text, "/second/", SEEN_SECONDS + 10)
 
 
 def test_a_moved_page(wagtail):

@@ -8,8 +8,10 @@ lost, which is what the outbox is for. The queue is bounded; what does not fit i
 from __future__ import annotations
 
 import atexit
+import hashlib
 import heapq
 import itertools
+import json
 import logging
 import os
 import threading
@@ -21,7 +23,7 @@ from contextvars import ContextVar
 from ..conf import MAX_REQUEST_WAIT_SECONDS, Settings
 from ..invalidation import Invalidation, merged
 from ..retry import Failed, Refused, delay
-from ..targets import make_target, target_names
+from ..targets import WORKER, make_target, target_names
 
 logger = logging.getLogger("edge_isr")
 
@@ -41,8 +43,18 @@ class _Parcel:
         self.target = target
         self.invalidation = invalidation
         self.message_id = f"msg_{uuid.uuid4().hex}"
+        if invalidation.at_ms:
+            # Asked for again it is the same.
+            said = json.dumps([invalidation.name, invalidation.to_json()])
+            self.message_id = "at_" + hashlib.sha256(said.encode()).hexdigest()[:40]
         self.attempts = 0
         self.tried = threading.Event()
+
+
+def _due(parcel: _Parcel) -> float:
+    """When it is told: a worker knows what to do at a time, others are told then."""
+    at = 0.0 if parcel.target == WORKER else parcel.invalidation.at_ms / 1000
+    return max(at, parcel.invalidation.due)
 
 
 class Courier:
@@ -70,7 +82,7 @@ class Courier:
                     )
                     parcel.tried.set()
                     continue
-                later = max(0.0, parcel.invalidation.due - time.time())
+                later = max(0.0, _due(parcel) - time.time())
                 if later:
                     parcel.tried.set()
                 heapq.heappush(self._queue, (time.monotonic() + later, next(self._order), parcel))
@@ -176,9 +188,9 @@ def courier(settings: Settings) -> Courier:
 
 def send(invalidations: Sequence[Invalidation], settings: Settings) -> None:
     """Hands invalidations to this process's courier."""
-    parcels = [
-        _Parcel(name, one) for one in merged(invalidations) for name in target_names(settings)
-    ]
+    # Nothing here remembers what waits elsewhere: what was superseded is told all the same.
+    told = [one for one in merged(invalidations) if not one.cancels]
+    parcels = [_Parcel(name, one) for one in told for name in target_names(settings)]
     if parcels:
         courier(settings).send(parcels)
 

@@ -26,9 +26,9 @@ from ..conf import Settings
 from ..invalidation import Invalidation, merged
 from ..migrating import is_migrating
 from ..models import OutboxMessage
-from ..retry import Failed, Refused, delay
+from ..retry import Failed, PutOff, Refused, delay
 from ..sqlite import between_transactions, in_memory
-from ..targets import Receipt, Target, make_target, target_names
+from ..targets import CANCEL, Receipt, Target, WorkerTarget, make_target, target_names
 
 logger = logging.getLogger("edge_isr")
 
@@ -39,6 +39,8 @@ CLAIM_SECONDS = 15
 RENEW_SECONDS = 5.0
 # How soon what was left to another deliverer is looked at again.
 LEFT_SECONDS = 1.0
+# What a target has no room for is offered again after this, and at its time at the latest.
+FULL_SECONDS = 3600.0
 
 
 @dataclass
@@ -131,7 +133,8 @@ class Deliverer:
                 by_target.setdefault(row.target, []).append(row)
             with _renewed(rows[0].claim, using):
                 for name, of_target in by_target.items():
-                    outcome += self._deliver(name, of_target, using, settings)
+                    for together in _calls(of_target):
+                        outcome += self._deliver(name, together, using, settings)
         self._prune(using, settings)
         return outcome
 
@@ -206,6 +209,8 @@ class Deliverer:
             for row in rows:
                 outcome += self._deliver(name, [row], using, settings)
             return outcome
+        except PutOff as error:
+            return self._put_off(rows, using, str(error))
         except Failed as error:
             return self._failed(name, rows, using, str(error), error.retry_after)
         except Exception as error:
@@ -214,7 +219,7 @@ class Deliverer:
         self._rest_until.pop(name, None)
         _update(
             rows, using, status=OutboxMessage.Status.DELIVERED, delivered_at=timezone.now(),
-            last_error="", claim="", claimed_until=None, job_id=receipt.job_id,
+            last_error="", claim="", claimed_until=None, job_id=rows[0].job_id or receipt.job_id,
             epoch=receipt.epoch,
         )  # fmt: skip
         return Outcome(delivered=len(rows))
@@ -238,6 +243,22 @@ class Deliverer:
         return Outcome(failed=len(rows))
 
     @staticmethod
+    def _put_off(rows: Sequence[OutboxMessage], using: str, why: str) -> Outcome:
+        """Others are delivered meanwhile: the target does not rest."""
+        now = timezone.now()
+        for row in rows:
+            due = now + timedelta(seconds=delay(row.attempts + 1))
+            if row.at is not None:
+                # There is no room for what is for later; at its time it is for now.
+                due = max(due, min(now + timedelta(seconds=FULL_SECONDS), row.at))
+            logger.warning("%s: put off until %s: %s", row.target, due, why)
+            _update(
+                [row], using, attempts=row.attempts + 1, due_at=due, last_error=why[:2000],
+                claim="", claimed_until=None,
+            )  # fmt: skip
+        return Outcome(failed=len(rows))
+
+    @staticmethod
     def _refused(rows: Sequence[OutboxMessage], using: str, why: str) -> Outcome:
         for row in rows:
             logger.error("%s: refused for good, outbox message %s: %s", row.target, row.pk, why)
@@ -256,9 +277,12 @@ class Deliverer:
             return
         self._prune_at = time.monotonic() + 60
         before = timezone.now() - timedelta(seconds=settings.retention)
+        status = OutboxMessage.Status
         done = OutboxMessage.objects.using(using).filter(
-            status=OutboxMessage.Status.DELIVERED, delivered_at__lt=before
-        )
+            # What waits for its time elsewhere may have to be taken back.
+            Q(at=None) | Q(at__lt=before) | Q(status=status.CANCELLED),
+            status__in=[status.DELIVERED, status.CANCELLED], delivered_at__lt=before,
+        )  # fmt: skip
         if done.exists():
             with between_transactions(using):
                 done.delete()
@@ -296,10 +320,27 @@ def _update(rows: Sequence[OutboxMessage], using: str, **values: Any) -> None:
         OutboxMessage.objects.using(using).filter(pk__in=[row.pk for row in rows]).update(**values)
 
 
+def _calls(rows: Sequence[OutboxMessage]) -> Iterator[list[OutboxMessage]]:
+    """Rows that are told together: what has an id of its own is a call of its own."""
+    together = []
+    for row in rows:
+        if row.job_id:
+            yield [row]
+        else:
+            together.append(row)
+    if together:
+        yield together
+
+
 def send(target: Target, rows: Sequence[OutboxMessage], settings: Settings) -> Receipt:
     """Tells a target what some rows say."""
     from ..fragments import forget
 
+    if rows[0].job_id and isinstance(target, WorkerTarget):
+        if CANCEL in rows[0].payload:
+            under_way = timezone.now().timestamp() < rows[0].payload[CANCEL]
+            return target.cancel(rows[0].job_id, under_way)
+        return target.send(Invalidation.from_json(rows[0].payload), rows[0].job_id)
     invalidations = merged(Invalidation.from_json(row.payload) for row in rows)
     # Whoever wrote the rows may have died before it could; the refetch must not meet old fragments.
     forget(invalidations, settings)

@@ -23,6 +23,7 @@ class Migration(migrations.Migration):
                             ("pending", "pending"),
                             ("delivered", "delivered"),
                             ("dead", "dead"),
+                            ("cancelled", "cancelled"),
                         ],
                         default="pending",
                         max_length=10,
@@ -36,6 +37,8 @@ class Migration(migrations.Migration):
                 ("claimed_until", models.DateTimeField(blank=True, null=True)),
                 ("delivered_at", models.DateTimeField(blank=True, null=True)),
                 ("job_id", models.CharField(blank=True, default="", max_length=256)),
+                ("at", models.DateTimeField(blank=True, null=True)),
+                ("name", models.CharField(blank=True, default="", max_length=200)),
                 ("epoch", models.BigIntegerField(blank=True, null=True)),
             ],
             options={
@@ -43,7 +46,10 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "outbox messages",
                 "ordering": ["id"],
                 "permissions": [("revalidate", "Can revalidate pages")],
-                "indexes": [models.Index(fields=["status", "due_at"], name="edge_isr_outbox_due")],
+                "indexes": [
+                    models.Index(fields=["status", "due_at"], name="edge_isr_outbox_due"),
+                    models.Index(fields=["name", "at"], name="edge_isr_outbox_name"),
+                ],
             },
         ),
     ]

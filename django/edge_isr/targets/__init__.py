@@ -18,9 +18,14 @@ from ..conf import Settings
 from .base import Receipt, Target
 from .worker import WorkerTarget
 
-__all__ = ["Receipt", "Target", "build", "make_target", "target_names"]
+__all__ = [
+    "CANCEL", "WORKER", "Receipt", "Target", "WorkerTarget", "build", "make_target", "target_names",
+]  # fmt: skip
 
 WORKER = "worker"
+# In the payload of a row that takes another one back: until when that may be under way, in seconds
+# since the epoch.
+CANCEL = "cancel"
 PROVIDERS = {
     "cloudflare": "edge_isr.targets.cloudflare.CloudflareTarget",
     "fastly": "edge_isr.targets.fastly.FastlyTarget",

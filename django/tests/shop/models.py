@@ -116,3 +116,15 @@ if django.VERSION >= (6, 1):
 
         def __str__(self):
             return str(self.pk)
+
+
+class Notice(models.Model):
+    """Shown from a time on, and to the end of a day."""
+
+    text = models.CharField(max_length=80)
+    shelf = models.IntegerField(default=0, db_index=True)
+    shown = models.DateTimeField(null=True)
+    last_day = models.DateField(null=True)
+
+    def __str__(self):
+        return self.text

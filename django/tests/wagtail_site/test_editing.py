@@ -15,16 +15,15 @@ from wagtail.documents.models import Document
 from wagtail.images.models import Image
 from wagtail.images.tests.utils import get_test_image_file
 from wagtail.models import (
-    Collection,
     GroupApprovalTask,
     Locale,
-    Page,
     PageViewRestriction,
     Site,
     Workflow,
     WorkflowTask,
 )
 
+from .conftest import published
 from .models import Brand, Contact, Note, Teaser
 
 pytestmark = pytest.mark.django_db
@@ -37,21 +36,6 @@ def named(tags):
     return {tag for tag in tags if BYTEWISE or not any(text in tag for text in texts)}
 
 
-@pytest.fixture(autouse=True)
-def home():
-    Collection.add_root(name="Root")
-    Locale.objects.create(language_code="en")
-    root = Page.add_root(instance=Page(title="Root", slug="root"))
-    home = root.add_child(instance=Note(title="Home", slug="home"))
-    Site.objects.create(hostname="testserver", root_page=home, is_default_site=True)
-    return home
-
-
-@pytest.fixture
-def notes(home):
-    return [home.add_child(instance=Note(title=name, slug=name)) for name in ("a", "b", "c")]
-
-
 @pytest.fixture
 def editor():
     return User.objects.create_superuser("editor", password="x")
@@ -62,14 +46,6 @@ def tags(told):
     """What was told since the last call."""
     told()
     return lambda: told(parts=True)
-
-
-def published(page, **changes):
-    page = Note.objects.get(pk=page.pk)
-    for name, value in changes.items():
-        setattr(page, name, value)
-    page.save_revision().publish()
-    return page
 
 
 class TestNothingIsTold:
