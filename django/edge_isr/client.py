@@ -67,6 +67,10 @@ class Client:
         """Progress of a job."""
         return self._read(f"/v1/jobs/{quote(job_id, safe='')}")
 
+    def stats(self) -> dict[str, Any]:
+        """What all isolates have counted in the last hour, by result."""
+        return self._read("/v1/stats?by=result")
+
     def revalidate(
         self, invalidation: Invalidation, *, wait_ms: int = 0, dry_run: bool = False
     ) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def record_at(invalidation: Invalidation, using: str) -> None:
 
 
 @cache
-def times_of(model: type[Model]) -> tuple[str, ...]:
+def times_of(model: Any) -> tuple[str, ...]:
     """The fields of a model at whose times its rows change."""
     entry = entry_of(model)
     if entry is not None and entry.at is not None:
@@ -81,7 +81,7 @@ def times_of(model: type[Model]) -> tuple[str, ...]:
 also_forget(times_of.cache_clear)
 
 
-def is_drafted(model: type[Model]) -> bool:
+def is_drafted(model: Any) -> bool:
     """Whether it is one of Wagtail's models with drafts."""
     return any(
         base.__name__ == "DraftStateMixin" and base.__module__.startswith("wagtail.")
@@ -89,7 +89,7 @@ def is_drafted(model: type[Model]) -> bool:
     )
 
 
-def see(model: type[Model], using: str, keys: Iterable[Any], gone: bool = False) -> None:
+def see(model: Any, using: str, keys: Iterable[Any], gone: bool = False) -> None:
     """Rows with these keys were written, or are gone."""
     fields = [model._meta.get_field(name) for name in times_of(model)]
     keys = list(dict.fromkeys(key_of(model, key) for key in keys))
@@ -141,7 +141,7 @@ def _of_row(
 
 def _changed(row: Model, field: Any, using: str) -> Invalidation:
     """What a change of this column in a row tells, the row itself remaining as it is."""
-    model = type(row)
+    model: Any = type(row)
     parts = Parts(model, using)
     if entry_of(model) is None:
         found = of_models(model, [row.pk], parts.labels_of([field.name]))

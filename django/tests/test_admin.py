@@ -63,7 +63,7 @@ def test_a_urls_tags_and_a_tags_pages(client, url, staff, worker):
     worker.answers = [(200, {"pages": [PAGE], "next": "c"}), READY]
     text = client.get(url, {"tag": "b\u00fc x"}).content.decode()
     assert "https://a.example/1/" in text and "There are more" in text
-    assert worker.calls[-2].path == "/__isr/v1/tags/b%25C3%25BC%2520x/pages?limit=100"
+    assert worker.calls[-3].path == "/__isr/v1/tags/b%25C3%25BC%2520x/pages?limit=100"
 
 
 def test_as_json(client, staff, worker):
@@ -100,6 +100,67 @@ def test_refetches_that_brought_nothing_new(client, url, staff, worker):
     for told in ({"id": "msg_1", "state": "done"}, {**job, "changed": 0, "unchanged": 0}):
         worker.answers = [(200, told), READY]
         assert "refetches" not in client.get(url, {"job": "msg_1"}).content.decode()
+
+
+class TestFigures:
+    HEALTH = (200, {"ready": True, "reasons": [], "view_age_ms": 1234})
+    STATS = {
+        "totals": {"hit": {"requests": 900}, "stale": {"requests": 50}, "miss": {"requests": 50}},
+        "origin": {"/*": {"requests": 60, "millis": 6600}, "/x/*": {"requests": 40, "millis": 0}},
+        "isolates": 3,
+    }
+
+    @staticmethod
+    def shown(client, url):
+        text = client.get(url).content.decode()
+        return " ".join(text.split("The last hour")[1].split("Look up")[0].split())
+
+    def test_are_those_of_the_dashboard(self, client, url, staff, worker):
+        worker.answers = [self.HEALTH, (200, self.STATS)]
+        text = self.shown(client, url)
+        for row in (
+            "Requests: 1000<", "Hit ratio: 95.0%<", "Stale share: 5.0%<",
+            "Origin requests: 100, 66 ms each<", "in the last two minutes: 3<",
+            "Journal heard: 1.2 s ago",
+        ):  # fmt: skip
+            assert row in text, text
+        assert worker.calls[-1].path == "/__isr/v1/stats?by=result"
+        assert f'href="{worker.url}/__isr/"' in client.get(url).content.decode()
+
+    def test_of_nothing_there_is_no_share(self, client, url, staff, worker):
+        worker.answers = [READY, (200, {"totals": {}, "origin": {}, "isolates": 0})]
+        text = self.shown(client, url)
+        assert "Requests: 0<" in text and "Hit ratio: none yet<" in text
+        assert "Origin requests: 0<" in text and "Journal heard: not known" in text
+
+    def test_of_a_version_before(self, client, url, staff, worker):
+        worker.answers = [READY, (200, {"totals": {"hit": {"requests": 1}}})]
+        assert "Origin requests: not known<" in self.shown(client, url)
+
+    @pytest.mark.parametrize(
+        ("answer", "why"),
+        [
+            ((503, {"title": "Not recorded", "detail": "journal away"}), "503 journal away"),
+            ((403, {"title": "No", "detail": "scope read"}), "403 scope read"),
+            ((200, {"totals": {"hit": {}}}), "the answer can&#x27;t be read: KeyError"),
+            ((200, {"totals": [1]}), "the answer can&#x27;t be read: AttributeError"),
+            (
+                (200, {"totals": {"<b>": {"requests": "<i>"}}}),
+                "the answer can&#x27;t be read: ValueError",
+            ),
+        ],
+    )
+    def test_what_is_not_known_is_said(self, client, url, staff, worker, answer, why):
+        worker.answers = [self.HEALTH, answer]
+        text = self.shown(client, url)
+        assert f"Figures are not known: {why}" in text, text
+        # What it did tell is there all the same.
+        assert "Journal heard: 1.2 s ago" in text and "<i>" not in text
+
+    def test_a_worker_that_is_away_is_asked_once(self, client, url, staff, worker):
+        worker.stop()
+        text = self.shown(client, url)
+        assert "Figures are not known:" in text and "Journal heard" not in text
 
 
 def test_a_worker_that_does_not_answer(client, url, staff, worker):

@@ -27,7 +27,8 @@ from ..revalidation import (
     revalidate_by_urls,
 )
 from ..tags import clean
-from ..targets import target_names
+from ..targets import CANCEL, target_names
+from .figures import figures
 
 PERMISSION = "edge_isr.revalidate"
 RECENT = 20
@@ -43,6 +44,7 @@ def status(request: HttpRequest, context: dict[str, Any] | None = None) -> HttpR
     looked_up = _look_up(request, settings)
     if request.GET.get("format") == "json" or _wants_json(request):
         return JsonResponse(looked_up)
+    health = _ask(settings, lambda client: client.health())
     outbox = OutboxMessage.objects.all()
     counts = dict(outbox.order_by().values_list("status").annotate(Count("pk")))
     return TemplateResponse(
@@ -54,7 +56,8 @@ def status(request: HttpRequest, context: dict[str, Any] | None = None) -> HttpR
             "settings": settings,
             "dashboard": dashboard(settings),
             "targets": target_names(settings),
-            "health": _ask(settings, lambda client: client.health()),
+            "health": health,
+            "figures": figures(settings, health, _ask),
             "looked_up": looked_up,
             "counts": [
                 (label, counts.get(value, 0)) for value, label in OutboxMessage.Status.choices
@@ -126,9 +129,12 @@ def _refetches(counted: Iterable[dict[str, Any]]) -> dict[str, int] | None:
 
 
 def _jobs() -> list[dict[str, Any]]:
-    rows = OutboxMessage.objects.exclude(job_id="").order_by("-delivered_at")
+    delivered = OutboxMessage.objects.filter(status=OutboxMessage.Status.DELIVERED)
+    rows = delivered.exclude(job_id="").order_by("-delivered_at")
     jobs: dict[str, dict[str, Any]] = {}
     for row in rows[:200]:
+        if CANCEL in row.payload:
+            continue
         job = jobs.setdefault(
             row.job_id,
             {"id": row.job_id, "epoch": row.epoch, "at": row.delivered_at, "target": row.target},
