@@ -14,6 +14,7 @@ use crate::engine::bodies::Bodies;
 use crate::engine::colo_notes::ColoNotes;
 use crate::engine::counting::Counting;
 use crate::engine::fill::buffer::{BodyBuffer, ReaderState, STALLED, WeakBuffer};
+use crate::engine::fill::in_flight::{InFlight, Probe};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::changes::Changes;
@@ -39,8 +40,8 @@ pub struct Isolate<P: Platform> {
     pub synced: Option<Timestamp>,
     /// When the latest sync failed, if it did.
     pub sync_failed: Option<Timestamp>,
-    /// Fetches under way, by the key that was asked for.
-    pub fills: HashMap<CacheKey, SharedFill<P>>,
+    /// What is in flight, by the key that was asked for.
+    pub in_flight: HashMap<CacheKey, InFlight<P>>,
     /// Every body that arrives, or that somebody still reads as it arrived.
     buffers: Vec<WeakBuffer<P>>,
     /// Readers of stored bodies.
@@ -88,7 +89,7 @@ impl<P: Platform> Isolate<P> {
             syncing: None,
             synced: None,
             sync_failed: None,
-            fills: HashMap::new(),
+            in_flight: HashMap::new(),
             buffers: Vec::new(),
             readers: Vec::new(),
             bodies: Bodies::new(config.fill_memory / BODIES_SHARE),
@@ -200,25 +201,58 @@ impl<P: Platform> Isolate<P> {
         }
     }
 
-    /// The fill for a key, unless its task was ended by the runtime.
-    pub fn shared_fill(
+    /// What is in flight for a key, but for what has lapsed.
+    pub fn in_flight(
         &mut self,
         key: &CacheKey,
         now: Timestamp,
         limit: Millis,
-    ) -> Option<SharedFill<P>> {
-        let fill = self.fills.get(key)?;
-        if fill.is_dead(now, limit) {
-            self.fills.remove(key);
+    ) -> Option<InFlight<P>> {
+        let listed = self.in_flight.get(key)?;
+        if listed.is_over(now, limit) {
+            self.in_flight.remove(key);
             return None;
         }
-        Some(fill.clone())
+        Some(listed.clone())
+    }
+
+    /// The fills in flight.
+    pub fn fills(&self) -> impl Iterator<Item = &SharedFill<P>> {
+        self.in_flight.values().filter_map(|listed| match listed {
+            InFlight::Fill(fill) => Some(fill),
+            InFlight::Probe(_) | InFlight::Paused(_) => None,
+        })
+    }
+
+    fn is_listed(&self, key: &CacheKey, fill: &SharedFill<P>) -> bool {
+        matches!(self.in_flight.get(key), Some(InFlight::Fill(listed)) if listed.is(fill))
     }
 
     /// Takes a fill off the list, if it is still the one that stands there.
     pub fn end_fill(&mut self, key: &CacheKey, fill: &SharedFill<P>) {
-        if self.fills.get(key).is_some_and(|listed| listed.is(fill)) {
-            self.fills.remove(key);
+        if self.is_listed(key, fill) {
+            self.in_flight.remove(key);
+        }
+    }
+
+    /// No refresh begins in place of one that failed, for a while.
+    pub fn pause(&mut self, key: &CacheKey, failed: &SharedFill<P>, until: Timestamp) {
+        if self.is_listed(key, failed) {
+            self.in_flight.insert(key.clone(), InFlight::Paused(until));
+        }
+    }
+
+    /// The pause until then is over.
+    pub fn end_pause(&mut self, key: &CacheKey, until: Timestamp) {
+        if matches!(self.in_flight.get(key), Some(InFlight::Paused(end)) if *end == until) {
+            self.in_flight.remove(key);
+        }
+    }
+
+    /// Takes a probe off the list, if it is still the one that stands there.
+    pub fn end_probe(&mut self, key: &CacheKey, probe: &Probe<P>) {
+        if matches!(self.in_flight.get(key), Some(InFlight::Probe(listed)) if listed.is(probe)) {
+            self.in_flight.remove(key);
         }
     }
 }

@@ -172,7 +172,7 @@ fn a_slow_refresh_goes_to_the_alarm() {
     assert_eq!(stale.text(), "1");
     // Within the platform's 30 s the refresh has ended, and left the rest to the shard.
     world.pass(28_000);
-    let fills = isolate.engine.isolate().borrow().fills.len();
+    let fills = isolate.engine.isolate().borrow().in_flight.len();
     assert_eq!(fills, 0, "no fill is listed any more");
     world.alarms();
     delay.set(10);
@@ -191,6 +191,6 @@ fn a_dripping_refresh_is_given_up_in_time() {
     isolate.get(&format!("{SITE}/0"), &[]);
     world.pass(29_000);
     assert_eq!(asked.borrow().len(), 1);
-    let fills = isolate.engine.isolate().borrow().fills.len();
+    let fills = isolate.engine.isolate().borrow().in_flight.len();
     assert_eq!((fills, isolate.engine.isolate().borrow().fill_bytes()), (0, 0));
 }

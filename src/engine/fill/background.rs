@@ -26,7 +26,7 @@ impl<P: Platform> Filler<P> {
     /// Whether a refresh may begin now, be queued, or be put off.
     pub(crate) fn room_for_refresh(&self, fill_request: &FillRequest<P>) -> Option<Work> {
         let isolate = self.context.isolate().borrow();
-        let at_work = |work| isolate.fills.values().filter(|fill| fill.work() == work).count();
+        let at_work = |work| isolate.fills().filter(|fill| fill.work() == work).count();
         if at_work(Work::Refresh) < isolate.origin.background_share() {
             return Some(Work::Refresh);
         }

@@ -15,6 +15,7 @@ pub mod buffer;
 mod fetch;
 mod go_on;
 pub(crate) mod hit_for_pass;
+pub mod in_flight;
 pub(crate) mod late;
 pub(crate) mod leader_only;
 mod not_stored;

@@ -68,8 +68,6 @@ pub enum Work {
     Refresh,
     /// It leaves a refresh to the shard's warm queue.
     Queue,
-    /// It has ended, and stays listed to keep others from trying again at once.
-    Ended,
 }
 
 /// What Cache-Status says of how a response is kept.

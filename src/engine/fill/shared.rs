@@ -4,7 +4,7 @@
 //! leaves does not end it. The task resolves it once it knows what the answer is, and then fills
 //! its [`BodyBuffer`]. Waiting requests read both from isolate memory.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
@@ -18,7 +18,7 @@ use crate::engine::port::{OriginError, Platform};
 pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 
 struct FillState<P: Platform> {
-    work: Cell<Work>,
+    work: Work,
     outcome: RefCell<Option<FillOutcome<P>>>,
     body: BodyBuffer<P>,
     began: Timestamp,
@@ -38,7 +38,7 @@ impl<P: Platform> SharedFill<P> {
     #[must_use]
     pub fn begin(work: Work, now: Timestamp) -> Self {
         Self(Rc::new(FillState {
-            work: Cell::new(work),
+            work,
             outcome: RefCell::new(None),
             body: BodyBuffer::new(now),
             began: now,
@@ -61,7 +61,7 @@ impl<P: Platform> SharedFill<P> {
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.work() {
             Work::Refresh => Some(self.began().plus(REFRESH_LIMIT)),
-            Work::Fetch | Work::Queue | Work::Ended => None,
+            Work::Fetch | Work::Queue => None,
         }
     }
 
@@ -74,12 +74,7 @@ impl<P: Platform> SharedFill<P> {
     /// What its task is at.
     #[must_use]
     pub fn work(&self) -> Work {
-        self.0.work.get()
-    }
-
-    /// Its task has ended.
-    pub fn retire(&self) {
-        self.0.work.set(Work::Ended);
+        self.0.work
     }
 
     /// Tells the waiting requests what came of it. The first word stands.

@@ -11,6 +11,7 @@ use crate::cache::admission::Admitted;
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
 use crate::engine::fill::buffer::BEAT;
+use crate::engine::fill::in_flight::InFlight;
 use crate::engine::fill::leader_only::LeaderOnlySlot;
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::{Candidate, FillRequest};
@@ -32,7 +33,7 @@ impl<P: Platform> Filler<P> {
     ) {
         let key = self.context.fill_key(incoming, admitted, &candidate);
         let limit = Millis(self.context.config().origin_timeout.0 * 2);
-        if self.context.isolate().borrow_mut().shared_fill(&key, now, limit).is_none() {
+        if self.context.isolate().borrow_mut().in_flight(&key, now, limit).is_none() {
             let fill_request = FillRequest {
                 incoming: incoming.share(),
                 admitted: admitted.clone().into_owned(),
@@ -54,27 +55,17 @@ impl<P: Platform> Filler<P> {
         now: Timestamp,
     ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
         let fill = SharedFill::begin(work, now);
-        let leader_only = self.start_fill_as(fill_request, work, fill.clone());
-        (fill, leader_only)
-    }
-
-    /// The same as a fill that has begun.
-    pub(crate) fn start_fill_as(
-        &self,
-        fill_request: FillRequest<P>,
-        work: Work,
-        fill: SharedFill<P>,
-    ) -> LeaderOnlySlot<P> {
         let platform = &self.context.platform;
         let leader_only = LeaderOnlySlot::default();
         self.context.isolate().borrow_mut().watch_buffer(fill.body());
-        self.context.isolate().borrow_mut().fills.insert(fill_request.key.clone(), fill.clone());
+        let listed = InFlight::Fill(fill.clone());
+        self.context.isolate().borrow_mut().in_flight.insert(fill_request.key.clone(), listed);
         let (filler, running, slot) = (self.clone(), fill.clone(), Rc::clone(&leader_only));
         let on = Rc::clone(platform);
         platform.spawn(async move {
             match work {
                 Work::Queue => filler.queue_refresh(&fill_request, &running).await,
-                Work::Fetch | Work::Refresh | Work::Ended => {
+                Work::Fetch | Work::Refresh => {
                     let fill = Box::pin(filler.run_fill(&fill_request, &running, &slot));
                     let beat = Box::pin(async {
                         loop {
@@ -85,23 +76,26 @@ impl<P: Platform> Filler<P> {
                     select::<_, Pin<Box<dyn Future<Output = ()>>>>(fill, beat).await;
                 }
             }
-            running.retire();
             // Nobody is there to take it.
             if Rc::strong_count(&slot) == 1
                 && let Some(unread) = slot.borrow_mut().answer.take()
             {
                 on.cancel(unread.response.body);
             }
-            if fill_request.background
-                && matches!(
-                    running.outcome(),
-                    Some(FillOutcome::Failed(_) | FillOutcome::InProgressElsewhere) | None
-                )
-            {
+            let failed = matches!(
+                running.outcome(),
+                Some(FillOutcome::Failed(_) | FillOutcome::InProgressElsewhere) | None
+            );
+            let (key, isolate) = (&fill_request.key, filler.context.isolate());
+            if fill_request.background && failed {
+                let until = on.now().plus(REFRESH_PAUSE);
+                isolate.borrow_mut().pause(key, &running, until);
                 on.sleep(REFRESH_PAUSE).await;
+                isolate.borrow_mut().end_pause(key, until);
+            } else {
+                isolate.borrow_mut().end_fill(key, &running);
             }
-            filler.context.isolate().borrow_mut().end_fill(&fill_request.key, &running);
         });
-        leader_only
+        (fill, leader_only)
     }
 }

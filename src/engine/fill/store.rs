@@ -11,6 +11,7 @@ use crate::cache::key::CacheKey;
 use crate::cache::storage::{NoStore, Storable};
 use crate::cache::variant::never_forwarded;
 use crate::control::metrics::Counter;
+use crate::engine::fill::in_flight::InFlight;
 use crate::engine::fill::late::is_named;
 use crate::engine::fill::outcome::{FillOutcome, StorageNote};
 use crate::engine::fill::request::{FetchContext, FillContext};
@@ -118,7 +119,7 @@ impl<P: Platform> Filler<P> {
         {
             let mut isolate = self.context.isolate().borrow_mut();
             isolate.end_fill(&fill_request.key, fill);
-            isolate.fills.insert(listed.clone(), fill.clone());
+            isolate.in_flight.insert(listed.clone(), InFlight::Fill(fill.clone()));
         }
         fill.resolve(FillOutcome::Streaming(Rc::new(entry), note), platform.now());
         let end = self.read_body(response.body, stated, fill.body(), fill.deadline()).await;

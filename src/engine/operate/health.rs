@@ -56,7 +56,7 @@ impl<P: Platform> Operator<P> {
         let waiting = front_caches.iter().map(|front_cache| front_cache.waiting).sum();
         let mut isolate = self.context.isolate().borrow_mut();
         let now = platform.now();
-        let fills = isolate.fills.len() as u64;
+        let fills = isolate.in_flight.len() as u64;
         let fill_bytes = isolate.fill_bytes();
         let (entries, bytes) = (isolate.memory.len() as u64, isolate.memory.bytes());
         let (targets, epoch) = (isolate.view.len() as u64, isolate.view.stamp());

@@ -11,13 +11,14 @@ use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::storage::NoStore;
 use crate::engine::context::Incoming;
+use crate::engine::fill::in_flight::{InFlight, ProbeOutcome};
 use crate::engine::fill::outcome::FillOutcome;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::Candidate;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::parts::Server;
-use crate::engine::port::Platform;
+use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::response::{Answer, Asked};
 use crate::http::cache_status::CacheStatus;
 
@@ -51,8 +52,40 @@ impl<P: Platform> FollowOutcome<P> {
 }
 
 impl<P: Platform> Server<P> {
-    /// Waits for another request's fill.
+    /// Waits for what is in flight for the same key.
     pub(crate) async fn follow(
+        &self,
+        waiting: &Follower<'_, P>,
+        in_flight: &InFlight<P>,
+        limit: Millis,
+    ) -> FollowOutcome<P> {
+        match in_flight {
+            // Its failure is of before this request.
+            InFlight::Fill(fill) if matches!(fill.outcome(), Some(FillOutcome::Failed(_))) => {
+                FollowOutcome::FetchItself
+            }
+            InFlight::Fill(fill) => self.follow_fill(waiting, fill, limit).await,
+            InFlight::Probe(probe) => {
+                match probe.wait_outcome(&self.context.platform, limit).await {
+                    ProbeOutcome::Fetched(fill) => self.follow_fill(waiting, &fill, limit).await,
+                    ProbeOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
+                    ProbeOutcome::Failed(error) => self.follow_failed(waiting, error),
+                    ProbeOutcome::Nothing => FollowOutcome::FetchItself,
+                }
+            }
+            InFlight::Paused(_) => FollowOutcome::FetchItself,
+        }
+    }
+
+    fn follow_failed(&self, waiting: &Follower<'_, P>, error: OriginError) -> FollowOutcome<P> {
+        let Follower { incoming, admitted, candidate, .. } = *waiting;
+        let asked = Asked::of(&incoming.head, admitted);
+        let answer = self.failed(&asked, admitted, candidate, error, collapsed(candidate));
+        FollowOutcome::answered(answer)
+    }
+
+    /// Waits for another request's fill.
+    async fn follow_fill(
         &self,
         waiting: &Follower<'_, P>,
         fill: &SharedFill<P>,
@@ -70,8 +103,7 @@ impl<P: Platform> Server<P> {
         }
         let asked = Asked::of(&incoming.head, admitted);
         let max_lag = self.invalidator.max_lag(admitted);
-        let cache_status =
-            CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why).collapsed();
+        let cache_status = collapsed(candidate);
         let entry = outcome.entry();
         if entry.is_some_and(|entry| self.context.is_foreign(incoming, admitted, &entry.selection))
         {
@@ -102,11 +134,7 @@ impl<P: Platform> Server<P> {
                     FollowOutcome::FetchItself
                 }
             }
-            FillOutcome::Failed(error) => {
-                let asked = &asked;
-                let answer = self.failed(asked, admitted, candidate, error, cache_status);
-                FollowOutcome::answered(answer)
-            }
+            FillOutcome::Failed(error) => self.follow_failed(waiting, error),
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }
@@ -147,4 +175,9 @@ impl<P: Platform> Server<P> {
             && entry.key == admitted.key
             && self.context.selects(incoming, admitted, &entry.selection)
     }
+}
+
+/// What Cache-Status says of a request that waited for another's.
+fn collapsed<P: Platform>(candidate: &Candidate<P>) -> CacheStatus {
+    CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why).collapsed()
 }

@@ -38,14 +38,11 @@ impl<P: Platform> Server<P> {
     ) -> Answer<P> {
         let key = self.context.fill_key(&incoming, admitted, &candidate);
         let limit = self.fill_limit();
-        let listed = self.context.isolate().borrow_mut().shared_fill(&key, now, limit);
-        // A refresh that has failed stays listed for its pause alone: its failure is of before this
-        // request.
-        let failed = |fill: &SharedFill<P>| matches!(fill.outcome(), Some(FillOutcome::Failed(_)));
-        if let Some(fill) = listed.filter(|fill| !failed(fill)) {
+        let in_flight = self.context.isolate().borrow_mut().in_flight(&key, now, limit);
+        if let Some(in_flight) = in_flight {
             let waiting =
                 Follower { incoming: &incoming, admitted, candidate: &candidate, came: now };
-            match self.follow(&waiting, &fill, limit).await {
+            match self.follow(&waiting, &in_flight, limit).await {
                 FollowOutcome::Answer(answer) => return *answer,
                 FollowOutcome::NotStored(reason) => {
                     let why = Whole::Marked(reason.as_str().into(), place(&key));

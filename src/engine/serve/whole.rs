@@ -18,9 +18,9 @@ use crate::cache::left_out::LeftOut;
 use crate::cache::no_store::NoStore;
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::engine::context::{Context, Incoming};
+use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, Work};
 use crate::engine::fill::request::{Candidate, FillRequest};
-use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
@@ -91,21 +91,13 @@ impl Whole {
 struct Lead<P: Platform> {
     context: Context<P>,
     key: CacheKey,
-    fill: SharedFill<P>,
-    now: Timestamp,
-    /// A fetch of the page goes on with it.
-    goes_on: bool,
+    probe: Probe<P>,
 }
 
 impl<P: Platform> Drop for Lead<P> {
     fn drop(&mut self) {
-        if self.goes_on {
-            return;
-        }
-        if self.fill.outcome().is_none() {
-            self.fill.resolve(FillOutcome::InProgressElsewhere, self.now);
-        }
-        self.context.isolate().borrow_mut().end_fill(&self.key, &self.fill);
+        self.probe.resolve(ProbeOutcome::Nothing);
+        self.context.isolate().borrow_mut().end_probe(&self.key, &self.probe);
     }
 }
 
@@ -171,8 +163,11 @@ impl<P: Platform> Server<P> {
     /// Whether the page is being fetched, or asked for by a request that goes whole and leads.
     pub(crate) fn is_under_way(&self, key: &CacheKey, now: Timestamp) -> bool {
         let limit = Millis(self.context.config().origin_timeout.0 * 2);
-        let fill = self.context.isolate().borrow_mut().shared_fill(key, now, limit);
-        fill.is_some_and(|fill| !matches!(fill.outcome(), Some(FillOutcome::Failed(_))))
+        match self.context.isolate().borrow_mut().in_flight(key, now, limit) {
+            Some(InFlight::Fill(fill)) => !matches!(fill.outcome(), Some(FillOutcome::Failed(_))),
+            Some(InFlight::Probe(_)) => true,
+            Some(InFlight::Paused(_)) | None => false,
+        }
     }
 
     /// Sends a visitor's own request to the origin, whole, and looks at what comes.
@@ -195,7 +190,7 @@ impl<P: Platform> Server<P> {
             }
             Err(error) => {
                 if let Some(lead) = lead {
-                    lead.fill.resolve(FillOutcome::Failed(*error), platform.now());
+                    lead.probe.resolve(ProbeOutcome::Failed(*error));
                 }
             }
         }
@@ -204,9 +199,10 @@ impl<P: Platform> Server<P> {
 
     fn lead(&self, admitted: &Admitted<'_>) -> Lead<P> {
         let (key, now) = (admitted.key.clone(), self.context.platform.now());
-        let fill = SharedFill::begin(Work::Fetch, now);
-        self.context.isolate().borrow_mut().fills.insert(key.clone(), fill.clone());
-        Lead { context: self.context.clone(), key, fill, now, goes_on: false }
+        let probe = Probe::begin(now);
+        let listed = InFlight::Probe(probe.clone());
+        self.context.isolate().borrow_mut().in_flight.insert(key.clone(), listed);
+        Lead { context: self.context.clone(), key, probe }
     }
 
     /// What the answer to a whole request tells of the page: as the one to a request without what
@@ -261,7 +257,7 @@ impl<P: Platform> Server<P> {
                     self.filler.note_refused(admitted, now);
                 }
                 if let Some(lead) = lead {
-                    lead.fill.resolve(FillOutcome::NotStored(reason), now);
+                    lead.probe.resolve(ProbeOutcome::NotStored(reason));
                 }
             }
         }
@@ -276,14 +272,9 @@ impl<P: Platform> Server<P> {
         now: Timestamp,
     ) {
         let key = admitted.key.clone();
-        let fill = match lead {
-            Some(mut lead) => {
-                lead.goes_on = true;
-                lead.fill.clone()
-            }
-            None if self.is_under_way(&key, now) => return,
-            None => SharedFill::begin(Work::Fetch, now),
-        };
+        if lead.is_none() && self.is_under_way(&key, now) {
+            return;
+        }
         // Nobody waits for it but those who asked for the same page: it is no refresh in the
         // background.
         let fill_request = FillRequest {
@@ -293,6 +284,9 @@ impl<P: Platform> Server<P> {
             key,
             background: false,
         };
-        self.filler.start_fill_as(fill_request, Work::Fetch, fill);
+        let (fill, _) = self.filler.start_fill(fill_request, Work::Fetch, now);
+        if let Some(lead) = lead {
+            lead.probe.resolve(ProbeOutcome::Fetched(fill));
+        }
     }
 }
