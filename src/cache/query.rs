@@ -5,6 +5,8 @@
 //! origin is sent the very text that is in the key: a parameter that one of the two does not see
 //! (`utm_source=a;id=1`) can't poison the other.
 
+use percent_encoding::percent_decode_str;
+
 use crate::config::QueryPolicy;
 
 /// The query as key and origin have it, without `?`; none if there is no parameter that counts.
@@ -38,36 +40,6 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
 /// A parameter's name, decoded as a form's (`+` is a space, `%41` is `A`); a broken escape stands
 /// for itself.
 fn name_of(parameter: &str) -> Vec<u8> {
-    let raw = parameter.split('=').next().unwrap_or_default().as_bytes();
-    let (mut name, mut at) = (Vec::with_capacity(raw.len()), 0);
-    while let Some(&byte) = raw.get(at) {
-        let escape = raw.get(at + 1..at + 3).and_then(|digits| match digits {
-            [high, low] => Some(hex(*high)? << 4 | hex(*low)?),
-            _ => None,
-        });
-        match (byte, escape) {
-            (b'%', Some(decoded)) => {
-                name.push(decoded);
-                at += 3;
-            }
-            (b'+', _) => {
-                name.push(b' ');
-                at += 1;
-            }
-            (other, _) => {
-                name.push(other);
-                at += 1;
-            }
-        }
-    }
-    name
-}
-
-const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
+    let name = parameter.split('=').next().unwrap_or_default().replace('+', " ");
+    percent_decode_str(&name).collect()
 }

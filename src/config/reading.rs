@@ -5,6 +5,8 @@
 //! character. A rule that keeps a path out of the cache must hold for all of that; this gives the
 //! readings to match it with. It refuses nothing, and no key is made of what it returns.
 
+use percent_encoding::percent_decode;
+
 /// Decoding more often than this finds nothing that a chain of servers does.
 const MAX_DECODINGS: usize = 3;
 
@@ -27,33 +29,13 @@ pub fn readings(path: &str) -> Vec<String> {
 fn decoded(path: &str) -> String {
     let mut text: Vec<u8> = path.bytes().collect();
     for _ in 0..MAX_DECODINGS {
-        let (mut next, mut at) = (Vec::with_capacity(text.len()), 0);
-        while let Some(&byte) = text.get(at) {
-            match (byte, text.get(at + 1..at + 3).and_then(octet)) {
-                (b'%', Some(octet)) => {
-                    next.push(octet);
-                    at += 3;
-                }
-                (byte, _) => {
-                    next.push(byte);
-                    at += 1;
-                }
-            }
-        }
+        let next: Vec<u8> = percent_decode(&text).collect();
         if next == text {
             break;
         }
         text = next;
     }
     text.into_iter().map(|byte| if byte == b'\\' { '/' } else { char::from(byte) }).collect()
-}
-
-fn octet(digits: &[u8]) -> Option<u8> {
-    let digits = std::str::from_utf8(digits).ok()?;
-    if !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
-    }
-    u8::from_str_radix(digits, 16).ok()
 }
 
 /// Without path parameters, empty segments and dots (RFC 3986 §5.2.4).

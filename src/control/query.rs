@@ -1,5 +1,7 @@
 //! The query of a control call: its parameters, each given once, and which part of a list it names.
 
+use percent_encoding::percent_decode_str;
+
 use super::problem::{Problem, ProblemKind};
 
 /// Which part of a list.
@@ -96,18 +98,11 @@ pub fn percent_decoded(text: &str) -> Option<String> {
 /// Percent-decodes (RFC 3986 §2.1); in a query `+` is a space. None for a broken escape or bytes
 /// that are not UTF-8.
 pub(super) fn decode(text: &str, plus: bool) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => hex(rest.next()?)? << 4 | hex(rest.next()?)?,
-            b'+' if plus => b' ',
-            other => other,
-        });
+    // What is broken would stand for itself.
+    let whole = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    if !text.split('%').skip(1).all(|rest| rest.get(..2).is_some_and(whole)) {
+        return None;
     }
-    String::from_utf8(bytes).ok()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).map(|value| value as u8)
+    let text = if plus { text.replace('+', " ") } else { text.to_owned() };
+    percent_decode_str(&text).decode_utf8().ok().map(Into::into)
 }

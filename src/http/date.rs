@@ -130,32 +130,44 @@ fn days_since_1970(year: i64, month: usize, day: i64) -> Option<i64> {
     (days >= 0).then_some(i64::from(days))
 }
 
-/// Reads an Internet date and time (RFC 3339 §5.6), as JSON has them: `2026-12-01T08:30:00Z`,
-/// `2026-12-01T08:30:00.5+01:00`. Milliseconds count. Times before 1970 are none.
+/// Reads an Internet date and time (RFC 3339 §5.6), as JSON has them:
+///
+/// ```
+/// use edge_isr::http::date::internet_date;
+/// let whole = internet_date("2026-12-01T08:30:00Z");
+/// assert_eq!(whole, internet_date("2026-12-01T09:30:00+01:00"));
+/// assert_eq!(whole, internet_date("2026-12-01t08:30:00.000z"));
+/// ```
+///
+/// Of a fraction, which has nine digits at most, milliseconds count; a leap second counts as the
+/// second before it. None for anything else that ISO 8601 has (a space instead of the `T`, no
+/// seconds, no offset, a comma), and for times before 1970 or after 9999-12-30T22:00:00Z.
 #[must_use]
 pub fn internet_date(text: &str) -> Option<Timestamp> {
-    let (date, time) = text.split_once(['T', 't'])?;
-    let mut parts = date.split('-');
-    let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-    let (year, month, day) = (digits(year, 4)?, digits(month, 2)?, digits(day, 2)?);
-    let month = usize::try_from(month).ok()?.checked_sub(1).filter(|_| parts.next().is_none())?;
-    let (time, ahead) = match time.strip_suffix(['Z', 'z']) {
-        Some(time) => (time, 0),
-        None => {
-            let (time, zone) = time.split_at_checked(time.len().checked_sub(6)?)?;
-            let east = match zone.get(..1)? {
-                "+" => 1,
-                "-" => -1,
-                _ => return None,
-            };
-            (time, east * seconds_of_day(&format!("{}:00", zone.get(1..)?))?)
-        }
+    let (time, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
+    let zone = match rest.strip_prefix('.') {
+        Some(rest) => rest.trim_start_matches(|digit: char| digit.is_ascii_digit()),
+        None => rest,
     };
-    let (time, fraction) = time.split_once('.').unwrap_or((time, "0"));
-    let plain = !fraction.is_empty() && fraction.bytes().all(|byte| byte.is_ascii_digit());
-    let millis = digits(format!("{fraction}00").get(..3)?, 3).filter(|_| plain)?;
-    let seconds = days_since_1970(year, month, day)? * 86_400 + seconds_of_day(time)? - ahead;
-    (seconds >= 0).then(|| Timestamp::from_millis(seconds * 1_000 + millis))
+    let zoned = match zone.split_at_checked(1)? {
+        ("Z" | "z", "") => true,
+        ("+" | "-", offset) => has_form(offset, "00:00") && offset < "24:00",
+        _ => false,
+    };
+    if !zoned || !has_form(time, "0000-00-00T00:00:00") {
+        return None;
+    }
+    let at = text.parse::<jiff::Timestamp>().ok()?.as_millisecond();
+    (at >= 0).then(|| Timestamp::from_millis(at))
+}
+
+/// Whether a text has digits where a form has zeros, and is the form elsewhere, in any case.
+fn has_form(text: &str, form: &str) -> bool {
+    text.len() == form.len()
+        && text.bytes().zip(form.bytes()).all(|(byte, form)| match form {
+            b'0' => byte.is_ascii_digit(),
+            other => byte.eq_ignore_ascii_case(&other),
+        })
 }
 
 /// `hour ":" minute ":" second`; a leap second counts as the next one.

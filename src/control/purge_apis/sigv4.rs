@@ -5,11 +5,12 @@
 //! lists; `Host` and `X-Amz-Date` must be among them, and the date within five minutes of now.
 //! Refused is a body whose digest was not signed.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
@@ -212,17 +213,13 @@ fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+/// What a path keeps as it is when it is signed: unreserved characters (RFC 3986 §2.3) and slashes.
+const KEPT: &AsciiSet =
+    &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~').remove(b'/');
+
 /// A path as it is signed: percent-encoded once more, as for every service but S3.
-fn encoded(path: &str) -> String {
-    let mut text = String::with_capacity(path.len());
-    for byte in path.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+fn encoded(path: &str) -> impl Display {
+    utf8_percent_encode(path, KEPT)
 }
 
 fn sorted(query: &str) -> String {
