@@ -48,7 +48,7 @@ static ALLOCATOR: Counting = Counting;
 const BUDGET: u64 = 2 << 20;
 
 #[derive(Clone, Debug)]
-enum Kind {
+enum RequestKind {
     Page { fields: Vec<(String, String)>, tags: u8, body: usize },
     Vary(Vec<String>),
     Pass(String),
@@ -58,7 +58,7 @@ enum Kind {
 struct Record {
     path: String,
     query: Option<String>,
-    kind: Kind,
+    kind: RequestKind,
 }
 
 fn text(longest: usize) -> impl Strategy<Value = String> {
@@ -75,9 +75,9 @@ fn record() -> impl Strategy<Value = Record> {
     let fields = prop::collection::vec((text(30), text(200)), 0..30);
     let kind = prop_oneof![
         3 => (fields, 0u8..60, 0usize..20_000)
-            .prop_map(|(fields, tags, body)| Kind::Page { fields, tags, body }),
-        1 => prop::collection::vec(text(30), 0..8).prop_map(Kind::Vary),
-        2 => text(40).prop_map(Kind::Pass),
+            .prop_map(|(fields, tags, body)| RequestKind::Page { fields, tags, body }),
+        1 => prop::collection::vec(text(30), 0..8).prop_map(RequestKind::Vary),
+        2 => text(40).prop_map(RequestKind::Pass),
     ];
     ("[a-z]{1,12}", query, kind).prop_map(|(path, query, kind)| Record { path, query, kind })
 }
@@ -92,12 +92,12 @@ fn put(memory: &mut Memory<Rc<[u8]>>, record: &Record) {
     };
     let key = CacheKey::new(&page, []);
     let held = match &record.kind {
-        Kind::Vary(names) => StoredRecord::Vary(names.clone().into()),
-        Kind::Pass(reason) => {
+        RequestKind::Vary(names) => StoredRecord::Vary(names.clone().into()),
+        RequestKind::Pass(reason) => {
             let order = (Epoch::ZERO, Timestamp::ZERO);
             StoredRecord::Pass(reason.as_str().into(), Timestamp::ZERO, order)
         }
-        Kind::Page { fields, tags, body } => {
+        RequestKind::Page { fields, tags, body } => {
             let tags: TagSet =
                 (0..*tags).map(|n| Tag::parse(&format!("post:{n}")).unwrap()).collect();
             let fields: Fields =

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::esi::address::address;
-use edge_isr::cache::esi::{Fault, MAX_TAG_BYTES, Piece, Reader};
+use edge_isr::cache::esi::{EsiPiece, Fault, MAX_TAG_BYTES, Reader};
 use edge_isr::config::parse::parse;
 use edge_isr::config::{Action, Config};
 use edge_isr::http::{Fields, RequestHead};
@@ -30,10 +30,10 @@ pub(crate) fn esi(data: &[u8]) {
     let has = |mark: &[u8]| body.windows(mark.len()).any(|window| window == mark);
     if !has(b"<esi:") && !has(b"</esi:") && !has(b"<!--esi") {
         assert_eq!((text, fault), (body.len(), None));
-        assert!(matches!(pieces.as_slice(), [] | [Piece::Text(_)]));
+        assert!(matches!(pieces.as_slice(), [] | [EsiPiece::Text(_)]));
     }
     for piece in &pieces {
-        if let Piece::Include(include) = piece {
+        if let EsiPiece::Include(include) = piece {
             assert!(include.src.len() < MAX_TAG_BYTES);
             leads(&include.src);
         }
@@ -41,24 +41,24 @@ pub(crate) fn esi(data: &[u8]) {
     leads(&String::from_utf8_lossy(body));
 }
 
-fn text_bytes(piece: &Piece) -> usize {
+fn text_bytes(piece: &EsiPiece) -> usize {
     match piece {
-        Piece::Text(bytes) => bytes.len(),
-        Piece::Include(_) => 0,
+        EsiPiece::Text(bytes) => bytes.len(),
+        EsiPiece::Include(_) => 0,
     }
 }
 
-fn read<'a>(cut: impl IntoIterator<Item = &'a [u8]>) -> (Vec<Piece>, Option<Fault>) {
+fn read<'a>(cut: impl IntoIterator<Item = &'a [u8]>) -> (Vec<EsiPiece>, Option<Fault>) {
     let (mut reader, mut found) = (Reader::default(), Vec::new());
     for bytes in cut {
         reader.push(bytes, &mut found);
     }
     reader.end(&mut found);
     // Text that came in several pushes is one text.
-    let mut pieces: Vec<Piece> = Vec::new();
+    let mut pieces: Vec<EsiPiece> = Vec::new();
     for piece in found {
         match (pieces.last_mut(), piece) {
-            (Some(Piece::Text(text)), Piece::Text(more)) => text.extend(more),
+            (Some(EsiPiece::Text(text)), EsiPiece::Text(more)) => text.extend(more),
             (_, piece) => pieces.push(piece),
         }
     }

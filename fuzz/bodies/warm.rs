@@ -2,7 +2,9 @@
 
 use edge_isr::base::time::Timestamp;
 use edge_isr::http::{date, retry_after};
-use edge_isr::index::sitemap::{Entry, Kind, MAX_LOC_BYTES, SitemapError, SitemapReader};
+use edge_isr::index::sitemap::{
+    MAX_LOC_BYTES, SitemapEntry, SitemapError, SitemapKind, SitemapReader,
+};
 
 use super::lines_of;
 
@@ -29,7 +31,7 @@ pub(crate) fn sitemap(data: &[u8]) {
     assert!(addresses.all(|loc| !loc.is_empty() && loc.len() < MAX_LOC_BYTES));
 }
 
-type Read = (Vec<Entry>, Result<Kind, SitemapError>);
+type Read = (Vec<SitemapEntry>, Result<SitemapKind, SitemapError>);
 
 fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Read {
     let (mut reader, mut found) = (SitemapReader::default(), Vec::new());

@@ -16,7 +16,7 @@ const CDATA: &[u8] = b"<![CDATA[";
 
 /// What stands between two places of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Token {
+pub enum XmlToken {
     /// Text between tags.
     Text,
     /// A CDATA section.
@@ -42,7 +42,7 @@ pub enum TokenError {
 ///
 /// # Errors
 /// Says why there is none.
-pub fn token(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
+pub fn token(input: &[u8]) -> Result<Option<(usize, XmlToken)>, TokenError> {
     // What is decided by a token's beginning is decided before the rest has arrived.
     let found = match input {
         [] => return Ok(None),
@@ -51,7 +51,7 @@ pub fn token(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
             return Err(TokenError::Malformed("this is no CDATA section"));
         }
         [b'<', ..] => markup(beginning(input, MAX_TOKEN_BYTES))?,
-        text => find(beginning(text, MAX_TOKEN_BYTES + 1), b"<").map(|at| (at, Token::Text)),
+        text => find(beginning(text, MAX_TOKEN_BYTES + 1), b"<").map(|at| (at, XmlToken::Text)),
     };
     if found.is_none() && input.len() > MAX_TOKEN_BYTES {
         return Err(TokenError::Malformed("this is too long"));
@@ -70,7 +70,7 @@ fn begins_cdata(input: &[u8]) -> bool {
 }
 
 /// The token that a `<` begins.
-fn markup(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
+fn markup(input: &[u8]) -> Result<Option<(usize, XmlToken)>, TokenError> {
     let malformed = |what| Err(TokenError::Malformed(what));
     let mut reader = Reader::from_reader(input);
     // Each token is read by itself: what is open knows who reads them.
@@ -79,11 +79,11 @@ fn markup(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
     let token = match reader.read_event() {
         Ok(Event::Start(tag)) if tag.contains('<') => return malformed("a < inside a tag"),
         Ok(Event::Empty(tag)) if tag.contains('<') => return malformed("a < inside a tag"),
-        Ok(Event::Start(_)) => Token::Open(false),
-        Ok(Event::Empty(_)) => Token::Open(true),
-        Ok(Event::End(_)) => Token::Close,
-        Ok(Event::CData(_)) => Token::Cdata,
-        Ok(Event::Comment(_) | Event::PI(_) | Event::Decl(_)) => Token::Aside,
+        Ok(Event::Start(_)) => XmlToken::Open(false),
+        Ok(Event::Empty(_)) => XmlToken::Open(true),
+        Ok(Event::End(_)) => XmlToken::Close,
+        Ok(Event::CData(_)) => XmlToken::Cdata,
+        Ok(Event::Comment(_) | Event::PI(_) | Event::Decl(_)) => XmlToken::Aside,
         Ok(Event::DocType(_)) | Err(Error::Syntax(SyntaxError::UnclosedDoctype)) => {
             return Err(TokenError::DocumentType);
         }
@@ -116,13 +116,13 @@ fn markup(input: &[u8]) -> Result<Option<(usize, Token)>, TokenError> {
 
 /// What stands in a token: a tag without its brackets, a section without its marks.
 #[must_use]
-pub fn inside(text: &[u8], token: Token) -> &[u8] {
+pub fn inside(text: &[u8], token: XmlToken) -> &[u8] {
     let (from, end) = match token {
-        Token::Text | Token::Aside => (0, 0),
-        Token::Cdata => (CDATA.len(), 3),
-        Token::Close => (2, 1),
-        Token::Open(true) => (1, 2),
-        Token::Open(false) => (1, 1),
+        XmlToken::Text | XmlToken::Aside => (0, 0),
+        XmlToken::Cdata => (CDATA.len(), 3),
+        XmlToken::Close => (2, 1),
+        XmlToken::Open(true) => (1, 2),
+        XmlToken::Open(false) => (1, 1),
     };
     text.get(from..text.len().saturating_sub(end)).unwrap_or_default()
 }

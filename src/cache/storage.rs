@@ -170,7 +170,7 @@ fn decide(input: &StorageInput<'_>) -> Result<(Storable, Option<NoStore>), NoSto
 }
 
 /// A response, with what of it speaks to this cache.
-struct Answer<'a> {
+struct Response<'a> {
     status: u16,
     fields: &'a Fields,
     directives: &'a ResponseDirectives,
@@ -178,7 +178,7 @@ struct Answer<'a> {
 }
 
 /// Whether a response is one that must not be stored.
-type Forbids = fn(&Answer<'_>) -> bool;
+type Forbids = fn(&Response<'_>) -> bool;
 
 /// What of a response alone forbids storing it: the first row that holds is the reason.
 const FORBIDDEN: &[(NoStore, Forbids)] = &[
@@ -217,7 +217,7 @@ pub fn refusal(
     route: &Route,
 ) -> Result<(), NoStore> {
     let ResponseHead { status, fields } = response;
-    let answer = Answer { status: *status, fields, directives: &edge.directives, route };
+    let answer = Response { status: *status, fields, directives: &edge.directives, route };
     let refused = FORBIDDEN.iter().find(|(_, forbids)| forbids(&answer));
     refused.map_or(Ok(()), |(reason, _)| Err(*reason))
 }

@@ -11,7 +11,7 @@ pub struct Provider {
     /// The setting that says whose cache it is, if one does.
     pub key: Option<&'static str>,
     /// Where its API is.
-    pub address: Address,
+    pub address: ApiAddress,
     /// The field in which its cache reads tags.
     pub tag_field: Option<&'static str>,
     /// Tags of one page that its cache takes; beyond them it would drop some.
@@ -20,7 +20,7 @@ pub struct Provider {
 
 /// Where the API of a front cache is.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Address {
+pub enum ApiAddress {
     /// There, unless the settings say otherwise.
     At(&'static str),
     /// The settings say it.

@@ -4,7 +4,7 @@
 //! commas. Whether one is right only its provider can say; that one is missing is told by
 //! `healthz`.
 
-use super::front_cache::{Address, FrontCache};
+use super::front_cache::{ApiAddress, FrontCache};
 use super::settings::Config;
 
 /// A front cache and what it is proved to that we may.
@@ -31,7 +31,7 @@ impl FrontCacheAccess {
         };
         let access = |front_cache: &FrontCache| {
             let mut front_cache = front_cache.clone();
-            if front_cache.provider.address == Address::Own {
+            if front_cache.provider.address == ApiAddress::Own {
                 front_cache.id.clone_from(&config.control_prefix);
             }
             Self {

@@ -16,7 +16,7 @@ pub struct Explanation {
     /// The rule that the request comes under, as in the settings; none where it is refused before.
     pub rule: Option<String>,
     /// What is done.
-    pub action: Action,
+    pub action: ExplainedAction,
     /// The reason's name in Cache-Status; none for a fresh hit and a page that is not there.
     pub reason: Option<String>,
     /// What Cache-Status will begin with.
@@ -42,7 +42,7 @@ pub struct Explanation {
 /// What is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Action {
+pub enum ExplainedAction {
     /// It is answered with an error.
     #[default]
     Refuse,
@@ -173,7 +173,7 @@ pub fn steps(told: &Explanation) -> Vec<String> {
         steps.push("Nothing is stored here that the request selects.".to_owned());
     }
     let elsewhere = told.variants.iter().filter(|variant| variant.selected && variant.l2).count();
-    if told.action == Action::Fetch && elsewhere > 0 {
+    if told.action == ExplainedAction::Fetch && elsewhere > 0 {
         steps.push("The index knows a copy of it, which answers if it is new enough.".to_owned());
     }
     let reason = told.reason.as_deref().map(|it| format!(" ({it})")).unwrap_or_default();
@@ -192,7 +192,7 @@ pub fn steps(told: &Explanation) -> Vec<String> {
     steps
 }
 
-impl Action {
+impl ExplainedAction {
     const fn sentence(self) -> &'static str {
         match self {
             Self::Refuse => "It is answered with an error",

@@ -117,7 +117,7 @@ pub struct Health {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct HealthJson<'a> {
     ready: bool,
     reasons: Vec<Row<'a>>,
     notes: Vec<Row<'a>>,
@@ -165,7 +165,7 @@ impl Health {
             let those = self.reasons.iter().filter(|reason| reason.blocks() == blocks);
             those.map(|r| Row { reason: r.as_str(), details: r.details() }).collect()
         };
-        let document = Document {
+        let document = HealthJson {
             ready: self.ready(),
             reasons: rows(true),
             notes: rows(false),

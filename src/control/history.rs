@@ -45,7 +45,7 @@ fn epoch(cursor: &str) -> Result<Epoch, Problem> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct HistoryAnswer {
     /// The invalidations, newest first.
-    pub invalidations: Vec<Invalidation>,
+    pub invalidations: Vec<PastInvalidation>,
     /// What to give as `cursor` for older ones; none at the end. There may be more although none
     /// was found: a call looks through a bounded number.
     pub next: Option<String>,
@@ -56,7 +56,7 @@ pub struct HistoryAnswer {
 
 /// An invalidation that was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Invalidation {
+pub struct PastInvalidation {
     /// Its job's id.
     pub id: String,
     /// Its epoch.
@@ -76,7 +76,7 @@ pub struct Invalidation {
     /// How many targets it named.
     pub targets: u32,
     /// The first of them.
-    pub named: Named,
+    pub named: NamedTargets,
     /// The job that did it once more, after `settle_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settled_by: Option<String>,
@@ -86,7 +86,7 @@ pub struct Invalidation {
 
 /// Targets, as a call names them. URLs and prefixes have no scheme.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Named {
+pub struct NamedTargets {
     /// Tags.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
@@ -104,7 +104,7 @@ pub struct Named {
     pub all: bool,
 }
 
-impl Named {
+impl NamedTargets {
     /// Of targets.
     #[must_use]
     pub fn of<'a>(targets: impl IntoIterator<Item = &'a Target>) -> Self {
@@ -189,8 +189,8 @@ impl HistoryAnswer {
     ) -> Self {
         let one = |row: HistoryRow| {
             let progress = refetches(&row.id).map(|sum| sum.since(row.at));
-            Invalidation {
-                named: Named::of(&row.named),
+            PastInvalidation {
+                named: NamedTargets::of(&row.named),
                 id: row.id,
                 epoch: row.epoch,
                 at: row.at,
@@ -243,7 +243,7 @@ pub enum Happening {
         /// The caller's words.
         reason: String,
         /// What of it names this page.
-        named: Named,
+        named: NamedTargets,
     },
 }
 

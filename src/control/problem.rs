@@ -147,7 +147,7 @@ pub struct Problem {
 }
 
 #[derive(Serialize)]
-struct Document<'a> {
+struct ProblemJson<'a> {
     #[serde(rename = "type")]
     kind: String,
     title: &'static str,
@@ -302,7 +302,7 @@ impl Problem {
     /// The document.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
-        let document = Document {
+        let document = ProblemJson {
             kind: format!("urn:edge-isr:problem:{}", self.kind.as_str()),
             title: self.kind.title(),
             status: self.status,

@@ -155,7 +155,7 @@ impl JobReply {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PagesReply {
     /// The pages.
-    pub pages: Vec<PageRow>,
+    pub pages: Vec<ListedPage>,
     /// What to give as `cursor` for the next part; none if this is the last.
     pub next: Option<String>,
     /// What is not in it.
@@ -165,13 +165,13 @@ pub struct PagesReply {
 
 /// A page that the index knows.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PageRow {
+pub struct ListedPage {
     /// Its URL.
     pub url: String,
     /// Its tags.
     pub tags: Vec<String>,
     /// Its stored variants.
-    pub variants: Vec<VariantRow>,
+    pub variants: Vec<ListedVariant>,
     /// When a warm last stored one of them, in milliseconds since the Unix epoch.
     pub last_warm: Option<Timestamp>,
     /// What happened to it, as far as is known, newest first.
@@ -181,7 +181,7 @@ pub struct PageRow {
 
 /// A stored variant.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct VariantRow {
+pub struct ListedVariant {
     /// The request fields that select it, with their values.
     pub vary: Vec<(String, String)>,
     /// Its status code.

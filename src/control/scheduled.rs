@@ -6,7 +6,7 @@ use crate::base::time::Timestamp;
 use crate::journal::Mode;
 use crate::journal::later::{ScheduleReply, ScheduleRequest, ScheduledRow};
 
-use super::history::Named;
+use super::history::NamedTargets;
 use super::problem::{Problem, ProblemKind};
 use super::query::Query;
 
@@ -78,7 +78,7 @@ pub struct Waiting {
     /// How many targets it names.
     pub targets: usize,
     /// All of them.
-    pub named: Named,
+    pub named: NamedTargets,
 }
 
 impl ScheduledAnswer {
@@ -88,7 +88,7 @@ impl ScheduledAnswer {
         let last = reply.rows.last().filter(|_| reply.more);
         let next = last.map(|row| format!("{}.{}", row.at.as_millis(), row.id));
         let one = |row: ScheduledRow| Waiting {
-            named: Named::of(&row.targets),
+            named: NamedTargets::of(&row.targets),
             targets: row.targets.len(),
             id: row.id,
             at: row.at,

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::journal::report::{Counts, Kind, Sum};
+use crate::journal::report::{Counts, RequestKind, Sum};
 
 use super::metrics::{escape, families};
 
@@ -94,10 +94,10 @@ fn samples(text: &mut String, family: &str, rows: &[(&str, &str, u64)]) {
     }
 }
 
-fn routes(text: &mut String, kinds: &BTreeMap<Kind, Sum>) {
+fn routes(text: &mut String, kinds: &BTreeMap<RequestKind, Sum>) {
     let family = "edge_isr_route_requests_total";
     head(text, family, "Visitors' requests by rule, result and reason.");
-    for (Kind { route, result, reason }, sum) in kinds {
+    for (RequestKind { route, result, reason }, sum) in kinds {
         let (route, result, reason) = (escape(route), escape(result), escape(reason));
         let labels = format!("route=\"{route}\",result=\"{result}\",reason=\"{reason}\"");
         let _ = writeln!(text, "{family}{{{labels}}} {}", sum.requests);

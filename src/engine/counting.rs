@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::base::time::Timestamp;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
-use crate::journal::report::{Counts, Kind, MAX_ROWS, OTHERS, Report, Sum};
+use crate::journal::report::{Counts, MAX_ROWS, OTHERS, Report, RequestKind, Sum};
 use crate::journal::stats::{MINUTE, REPEATED_FOR};
 
 /// The counts of one isolate.
@@ -93,7 +93,7 @@ impl Counting {
                 for (reason, sum) in reasons {
                     let route = rule.map_or_else(String::new, |rule| config.rule_name(rule));
                     let result = result.to_owned();
-                    counts.count(Kind { route, result, reason }, sum);
+                    counts.count(RequestKind { route, result, reason }, sum);
                 }
             }
             for (counter, by) in metrics.since(&self.told) {

@@ -105,7 +105,7 @@ struct Slot<C, R> {
 }
 
 /// What stands under a key.
-pub struct Look<'a, C, R> {
+pub struct MemoryHit<'a, C, R> {
     /// The record.
     pub record: &'a StoredRecord<C>,
     /// What was made ready of it.
@@ -147,9 +147,9 @@ impl<C, R> Memory<C, R> {
 
     /// What stands under a key; counts as no use.
     #[must_use]
-    pub fn look(&self, key: &CacheKey) -> Option<Look<'_, C, R>> {
+    pub fn look(&self, key: &CacheKey) -> Option<MemoryHit<'_, C, R>> {
         let slot = self.slots.get(key)?;
-        Some(Look { record: &slot.held, ready: slot.ready.as_ref(), hits: slot.hits })
+        Some(MemoryHit { record: &slot.held, ready: slot.ready.as_ref(), hits: slot.hits })
     }
 
     /// What stands under a key was used.

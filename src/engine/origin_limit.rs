@@ -65,7 +65,7 @@ pub struct RequestId(u64);
 
 /// A place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place(u64);
+pub struct QueuePlace(u64);
 
 struct Request {
     id: RequestId,
@@ -85,7 +85,7 @@ impl Request {
 }
 
 struct Waiting {
-    place: Place,
+    place: QueuePlace,
     /// What its head holds.
     head: u64,
     /// When its owner last asked.
@@ -119,19 +119,19 @@ impl OriginLimit {
 
     /// A place at the end of the queue for a request whose head holds so many bytes; none if too
     /// many wait already, or its head is large and others hold what there is for such.
-    pub fn queue(&mut self, head: u64, now: Timestamp) -> Option<Place> {
+    pub fn queue(&mut self, head: u64, now: Timestamp) -> Option<QueuePlace> {
         self.forget_lapsed(now);
         let large = head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS;
         if self.waiting.len() >= MAX_WAITING || large {
             return None;
         }
-        let place = Place(self.number());
+        let place = QueuePlace(self.number());
         self.waiting.push_back(Waiting { place, head, asked: now });
         Some(place)
     }
 
     /// Begins the request that waits at a place, if it is its turn.
-    pub fn begin_at(&mut self, place: Place, now: Timestamp) -> Option<RequestId> {
+    pub fn begin_at(&mut self, place: QueuePlace, now: Timestamp) -> Option<RequestId> {
         self.forget_lapsed(now);
         let at = match self.waiting.binary_search_by_key(&place, |waiting| waiting.place) {
             Ok(at) => at,
@@ -151,12 +151,12 @@ impl OriginLimit {
 
     /// How many wait before a place.
     #[must_use]
-    pub fn before(&self, place: Place) -> usize {
+    pub fn before(&self, place: QueuePlace) -> usize {
         self.waiting.partition_point(|waiting| waiting.place < place)
     }
 
     /// Gives a place up.
-    pub fn leave(&mut self, place: Place) {
+    pub fn leave(&mut self, place: QueuePlace) {
         self.waiting.retain(|waiting| waiting.place != place);
     }
 

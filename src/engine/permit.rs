@@ -9,7 +9,7 @@ use crate::cache::stale_if_error::is_origin_failure;
 use crate::control::metrics::Counter;
 use crate::engine::context::Context;
 use crate::engine::fill::shared::SharedFill;
-use crate::engine::origin_limit::{Ended, Place, RequestId, Sender};
+use crate::engine::origin_limit::{Ended, QueuePlace, RequestId, Sender};
 use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
 use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::RequestHead;
@@ -81,7 +81,7 @@ impl<P: Platform> Drop for Permit<P> {
 }
 
 /// A place in the queue. Dropping it gives it up.
-struct Queued<'a, P: Platform>(&'a Context<P>, Place);
+struct Queued<'a, P: Platform>(&'a Context<P>, QueuePlace);
 
 impl<P: Platform> Drop for Queued<'_, P> {
     fn drop(&mut self) {

@@ -16,7 +16,7 @@ use crate::engine::port::{Platform, Store as _, StoreError};
 const VARY_KEEP: Millis = Millis(86_400_000);
 
 /// What L1 has under a key.
-pub(crate) enum Found<P: Platform> {
+pub(crate) enum ColoRecord<P: Platform> {
     /// A stored response, its body unread.
     Unread(UnreadPage<P>),
     /// What is held as it is.
@@ -33,19 +33,19 @@ impl<P: Platform> Stores<P> {
     /// Reads L1. What can't be read counts as nothing, and is told.
     pub(crate) async fn read_l1(&self, key: &CacheKey) -> Option<StoredRecord<P::Chunk>> {
         match self.open_l1(key).await? {
-            Found::Unread(page) => self.whole(page).await.map(StoredRecord::Page),
-            Found::Record(record) => Some(record),
+            ColoRecord::Unread(page) => self.whole(page).await.map(StoredRecord::Page),
+            ColoRecord::Record(record) => Some(record),
         }
     }
 
     /// The same, but for the body.
-    pub(crate) async fn open_l1(&self, key: &CacheKey) -> Option<Found<P>> {
+    pub(crate) async fn open_l1(&self, key: &CacheKey) -> Option<ColoRecord<P>> {
         match self.context.platform.colo().get(key.digest().as_str()).await {
             Ok(Some(stored)) => Some(match stored.record {
-                Record::Entry(entry) => Found::Unread(UnreadPage { entry, body: stored.body }),
-                Record::Vary(names) => Found::Record(StoredRecord::Vary(names.into())),
+                Record::Entry(entry) => ColoRecord::Unread(UnreadPage { entry, body: stored.body }),
+                Record::Vary(names) => ColoRecord::Record(StoredRecord::Vary(names.into())),
                 // Whatever this isolate knows itself comes after it.
-                Record::Pass { reason, until } => Found::Record(StoredRecord::Pass(
+                Record::Pass { reason, until } => ColoRecord::Record(StoredRecord::Pass(
                     reason.into(),
                     until,
                     (Epoch::ZERO, Timestamp::ZERO),

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::base::json::write_value;
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Address, FrontCache, Provider};
+use crate::config::front_cache::{ApiAddress, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::Delivery;
 
@@ -23,7 +23,7 @@ const MAX_NAMES: usize = 30;
 pub static PROVIDER: Provider = Provider {
     name: "cloudflare",
     key: Some("zone"),
-    address: Address::At("https://api.cloudflare.com/client/v4"),
+    address: ApiAddress::At("https://api.cloudflare.com/client/v4"),
     tag_field: Some("cache-tag"),
     most_tags: usize::MAX,
 };

@@ -15,10 +15,10 @@
 use std::fmt::Write as _;
 
 use crate::base::time::Timestamp;
-use crate::base::xml::{Token, escape, inside, name, resolve, token};
+use crate::base::xml::{XmlToken, escape, inside, name, resolve, token};
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Address, FrontCache, Provider};
-use crate::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
+use crate::config::front_cache::{ApiAddress, FrontCache, Provider};
+use crate::control::purge_apis::sigv4::{KeyScope, SignedRequest, authorization, compact};
 use crate::http::Fields;
 use crate::journal::Delivery;
 
@@ -47,7 +47,7 @@ type Key<'a> = (&'a str, &'a str);
 pub static PROVIDER: Provider = Provider {
     name: "cloudfront",
     key: Some("distribution"),
-    address: Address::At("https://cloudfront.amazonaws.com"),
+    address: ApiAddress::At("https://cloudfront.amazonaws.com"),
     tag_field: Some("cache-tag"),
     most_tags: 50,
 };
@@ -164,7 +164,8 @@ fn signed(
     let scope = KeyScope { day, region: "us-east-1", service: "cloudfront" };
     let covered = [("host", url.host()), ("x-amz-date", at.clone())];
     let whole = format!("{}{path}", url.base_path());
-    let signed = Signed { method, path: &whole, query: "", fields: &covered, body: &body, at: &at };
+    let signed =
+        SignedRequest { method, path: &whole, query: "", fields: &covered, body: &body, at: &at };
     let fields = Fields::from_iter([
         ("authorization", authorization(id, secret, &scope, &signed).as_str()),
         ("content-type", "text/xml"),
@@ -209,16 +210,16 @@ fn element(mut rest: &[u8], wanted: &str) -> Option<String> {
         rest = after;
         let part = inside(whole, kind);
         match kind {
-            Token::Open(false) => {
+            XmlToken::Open(false) => {
                 within = name(part)?.rsplit(':').next() == Some(wanted);
             }
-            Token::Text if within => {
+            XmlToken::Text if within => {
                 let mut text = String::new();
                 resolve(std::str::from_utf8(part).ok()?, &mut text).ok()?;
                 return Some(text);
             }
-            Token::Open(true) | Token::Close => within = false,
-            Token::Text | Token::Cdata | Token::Aside => {}
+            XmlToken::Open(true) | XmlToken::Close => within = false,
+            XmlToken::Text | XmlToken::Cdata | XmlToken::Aside => {}
         }
     }
 }

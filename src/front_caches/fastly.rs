@@ -3,7 +3,7 @@
 
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Address, FrontCache, Provider};
+use crate::config::front_cache::{ApiAddress, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
@@ -17,7 +17,7 @@ const MAX_NAMES: usize = 256;
 pub static PROVIDER: Provider = Provider {
     name: "fastly",
     key: Some("service"),
-    address: Address::At("https://api.fastly.com"),
+    address: ApiAddress::At("https://api.fastly.com"),
     tag_field: Some("surrogate-key"),
     most_tags: usize::MAX,
 };

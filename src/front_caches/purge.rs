@@ -8,7 +8,7 @@
 
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Address, FrontCache, Provider};
+use crate::config::front_cache::{ApiAddress, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
@@ -26,7 +26,7 @@ const MAX_TAGS: usize = 100;
 pub static PROVIDER: Provider = Provider {
     name: "purge",
     key: None,
-    address: Address::Setting,
+    address: ApiAddress::Setting,
     tag_field: Some("xkey"),
     most_tags: usize::MAX,
 };

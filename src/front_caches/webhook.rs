@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::base::json::write_value;
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Address, FrontCache, Provider};
+use crate::config::front_cache::{ApiAddress, FrontCache, Provider};
 use crate::control::auth::signature;
 use crate::control::secret::webhook_key;
 use crate::http::Fields;
@@ -22,7 +22,7 @@ use super::delivery::{DeliveryFailure, DeliveryRequest, id_of};
 pub static PROVIDER: Provider = Provider {
     name: "webhook",
     key: None,
-    address: Address::Setting,
+    address: ApiAddress::Setting,
     tag_field: None,
     most_tags: usize::MAX,
 };

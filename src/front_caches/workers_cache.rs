@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::base::json::write_value;
 use crate::base::time::Timestamp;
 use crate::cache::tag::Target;
-use crate::config::front_cache::{Address, FrontCache, Provider};
+use crate::config::front_cache::{ApiAddress, FrontCache, Provider};
 use crate::http::Fields;
 use crate::journal::{Delivery, Mode};
 
@@ -30,7 +30,7 @@ const MAX_NAMES: usize = 100;
 pub static PROVIDER: Provider = Provider {
     name: "workers-cache",
     key: None,
-    address: Address::Own,
+    address: ApiAddress::Own,
     tag_field: Some("cache-tag"),
     most_tags: usize::MAX,
 };

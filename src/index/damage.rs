@@ -9,7 +9,7 @@ use crate::base::sql::row::{Row, text};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::cache::key::CacheKey;
 
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// The reason of such a dead letter.
 pub(super) const DAMAGED: &str = "a stored row is damaged";
@@ -22,7 +22,7 @@ pub(super) const fn is_damage(error: &ShardError) -> bool {
     }
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Goes on without a damaged row: `without` takes it out.
     pub(super) fn heal<T: Default>(
         &mut self,

@@ -9,8 +9,8 @@ use crate::cache::tag::Target;
 use crate::index::lease::Version;
 use crate::index::warm::Want;
 
-use super::tags::Place;
-use super::work::{ShardError, Work};
+use super::tags::TagPlace;
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Variants of one slice.
 const SLICE: u64 = 200;
@@ -33,7 +33,7 @@ pub(super) struct Slice {
     pub(super) next: Option<(String, i64)>,
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Queues warms for the next slices of what is to be expanded. While somebody waits for the
     /// answer only targets that one slice holds whole: what a webhook costs must not depend on how
     /// many pages carry its tag.
@@ -62,7 +62,7 @@ impl<S: Sql> Work<'_, S> {
         let slice = match Target::from_parts(row.small(3)?, row.text(4)?) {
             // The index of tags alone tells.
             Some(Target::Tag(tag)) if awaited => {
-                let found = self.tagged(&tag, Place::numbered(row.integer(6)?), SLICE)?;
+                let found = self.tagged(&tag, TagPlace::numbered(row.integer(6)?), SLICE)?;
                 if found.len() as u64 == SLICE {
                     return Ok(0);
                 }
@@ -128,7 +128,7 @@ impl<S: Sql> Work<'_, S> {
         let limit = number(SLICE);
         match target {
             Target::Tag(tag) => {
-                let found = self.tagged(tag, Place::numbered(after_id), SLICE)?;
+                let found = self.tagged(tag, TagPlace::numbered(after_id), SLICE)?;
                 let next = match found.last() {
                     Some(last) if found.len() as u64 == SLICE => {
                         Some((String::new(), last.number()))
@@ -151,7 +151,7 @@ impl<S: Sql> Work<'_, S> {
     }
 
     /// The variants at these places.
-    fn matches_of(&self, places: &[Place]) -> Result<Vec<Match>, SqlError> {
+    fn matches_of(&self, places: &[TagPlace]) -> Result<Vec<Match>, SqlError> {
         let ids: Vec<i64> = places.iter().map(|place| place.variant).collect();
         Ok(matches(&self.sql.exec(
             "SELECT id, page, stamp, fence, once FROM variant

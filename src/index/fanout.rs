@@ -12,7 +12,7 @@ use crate::cache::tag::{Tag, Target};
 use crate::journal::{Fanout, REPAIR_MARGIN};
 
 use super::answer::Invalidated;
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Pages that a count stops at.
 const MAX_COUNTED: usize = 10_000;
@@ -28,7 +28,7 @@ enum Accepted {
     Counted { pages: u64, complete: bool },
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Takes invalidations, oldest first. The same one twice is the same as once: the journal
     /// repeats until it hears of it.
     pub(super) fn invalidate(

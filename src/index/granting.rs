@@ -5,13 +5,13 @@ use crate::base::sql::row::{Row, epoch, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::key::{KeyDigest, Selection};
-use crate::index::lease::{Ask, LeaseDecision, Version, decide};
+use crate::index::lease::{LeaseDecision, LeaseQuery, Version, decide};
 
 use super::answer::{Grant, LeaseReply, Ready};
 use super::message::LeaseRequest;
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     pub(super) fn lease(&mut self, request: &LeaseRequest) -> Result<LeaseReply, ShardError> {
         self.note_lease(request);
         let page = self.page(&request.key.digest())?;
@@ -33,8 +33,8 @@ impl<S: Sql> Work<'_, S> {
             }
             Some(_) | None => None,
         };
-        let ask =
-            Ask { need: request.need, have_fence: request.have_fence, lagged: request.lagged };
+        let &LeaseRequest { need, have_fence, lagged, .. } = request;
+        let ask = LeaseQuery { need, have_fence, lagged };
         let version = ready.map(|(_, version)| version);
         let decision = decide(ask, version, holder, ticket_until, self.now);
         let (fence, stamp) = match (decision, ready) {

@@ -8,13 +8,13 @@
 use crate::base::sql::row::{Row, epoch, json, marks, number, text, timestamp};
 use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
-use crate::index::sitemap::Kind;
+use crate::index::sitemap::SitemapKind;
 use crate::index::warm::retry_of;
 
 use super::damage::DAMAGED;
 use super::import_work::{BadEntries, ImportNews, ImportTask, Listed, SitemapFile};
 use super::message::WarmRequest;
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Addresses handed out at once.
 const HANDED_OUT: i64 = 200;
@@ -25,7 +25,7 @@ const PAUSE: Millis = Millis(5_000);
 /// Refused addresses of one job that are shown.
 const MAX_SHOWN: i64 = 20;
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Queues a sitemap.
     pub(super) fn import(&mut self, request: &WarmRequest) -> Result<(), ShardError> {
         let (job, url) = (request.job.as_str(), request.page.url());
@@ -117,11 +117,11 @@ impl<S: Sql> Work<'_, S> {
     fn import_read(
         &self,
         file: &SitemapFile,
-        kind: Kind,
+        kind: SitemapKind,
         bad: &BadEntries,
     ) -> Result<(), ShardError> {
         let id = Value::Integer(file.id);
-        if kind == Kind::Sitemaps {
+        if kind == SitemapKind::Sitemaps {
             self.sql.exec(
                 "INSERT OR IGNORE INTO import
                         (job, url, nested, state, attempts, not_before, reason, at)

@@ -1,6 +1,6 @@
 //! The steps of an import: what a shard is to do for a sitemap, and what came of it.
 
-use crate::index::sitemap::Kind;
+use crate::index::sitemap::SitemapKind;
 
 /// A sitemap on its way into the queue.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,7 +55,7 @@ pub enum ImportNews {
     /// It was read to its end. An index's addresses are files of their own.
     Read {
         /// What it lists.
-        kind: Kind,
+        kind: SitemapKind,
         /// What it lists wrongly.
         bad: BadEntries,
     },

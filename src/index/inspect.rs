@@ -10,8 +10,8 @@ use super::answer::{
     JobProgress, PageInfo, Retrying, ShardReply, ShardStatus, VariantInfo, WarmFailure,
 };
 use super::past;
-use super::tags::{Place, tag_number};
-use super::work::{ShardError, Work};
+use super::tags::{TagPlace, tag_number};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Pages of one answer.
 const MAX_PAGES: u32 = 1_000;
@@ -24,7 +24,7 @@ pub(super) const LEFT_OUT_KEPT: Millis = Millis(24 * 3_600_000);
 /// Dead letters shown with a job.
 const FAILURES_SHOWN: i64 = 20;
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     pub(super) fn progress(&self, id: &str) -> Result<Option<JobProgress>, ShardError> {
         let rows = self.sql.exec(
             "SELECT epoch, pages, total, done, failed, superseded,
@@ -126,7 +126,7 @@ impl<S: Sql> Work<'_, S> {
         limit: u32,
     ) -> Result<(Vec<PageInfo>, Option<u64>), ShardError> {
         let limit = u64::from(limit.clamp(1, MAX_PAGES));
-        let after = Place::numbered(i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX));
+        let after = TagPlace::numbered(i64::try_from(cursor.unwrap_or(0)).unwrap_or(i64::MAX));
         let [segment, variant] = after.values();
         let rows = self.sql.exec(
             "SELECT v.page, (s.id << 36) + t.variant

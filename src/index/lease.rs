@@ -12,7 +12,7 @@ pub const RETRY: Millis = Millis(250);
 
 /// What the asker has and needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ask {
+pub struct LeaseQuery {
     /// The lowest stamp that helps.
     pub need: Epoch,
     /// The fencing number of what it has; 0 for nothing.
@@ -66,7 +66,7 @@ pub enum LeaseDecision {
 /// was given.
 #[must_use]
 pub fn decide(
-    ask: Ask,
+    ask: LeaseQuery,
     ready: Option<Version>,
     holder: Option<Holder>,
     ticket_until: Option<Timestamp>,

@@ -14,8 +14,8 @@ use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::cache::tag::{Tag, TagSet, Target};
 use crate::http::Fields;
 use crate::index::lease::Version;
-use crate::index::pace::End;
-use crate::journal::{Fanout, Place};
+use crate::index::pace::FetchEnd;
+use crate::journal::{Fanout, ShardPlace};
 
 /// A call to an index shard.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,14 +126,14 @@ pub struct Move {
 impl Move {
     /// To a shard, its place.
     #[must_use]
-    pub const fn to(place: Place) -> Self {
-        let Place { shards, own, at } = place;
+    pub const fn to(place: ShardPlace) -> Self {
+        let ShardPlace { shards, own, at } = place;
         Self { shards, own, at, seen: Epoch::ZERO, found: Epoch::ZERO, variants: Vec::new() }
     }
 
     /// The place of who gets this.
-    pub(super) const fn place(&self) -> Place {
-        Place { shards: self.shards, own: self.own, at: self.at }
+    pub(super) const fn place(&self) -> ShardPlace {
+        ShardPlace { shards: self.shards, own: self.own, at: self.at }
     }
 }
 
@@ -368,12 +368,12 @@ pub enum WarmResult {
 impl WarmResult {
     /// What it says of the origin.
     #[must_use]
-    pub fn end(&self) -> End {
+    pub fn end(&self) -> FetchEnd {
         match self {
-            Self::Failed { after, .. } => End::Badly(*after),
+            Self::Failed { after, .. } => FetchEnd::Badly(*after),
             Self::Fetched(record) => match record.outcome {
-                Outcome::Failed { .. } => End::Badly(None),
-                Outcome::Stored | Outcome::Uncacheable { .. } | Outcome::Gone => End::Well,
+                Outcome::Failed { .. } => FetchEnd::Badly(None),
+                Outcome::Stored | Outcome::Uncacheable { .. } | Outcome::Gone => FetchEnd::Well,
             },
         }
     }

@@ -52,8 +52,8 @@ mod schema;
 pub mod sitemap;
 mod sweep;
 mod tags;
+mod transaction;
 pub mod warm;
-mod work;
 
 pub use answer::{
     Grant, Invalidated, JobProgress, LeaseReply, PageInfo, Ready, Recorded, Refetch, Retrying,
@@ -67,9 +67,9 @@ pub use message::{
     WarmTask,
 };
 pub use reshard::MoveTask;
-use schema::State;
-use work::Work;
-pub use work::{ShardConfig, ShardError};
+use schema::ShardState;
+use transaction::ShardTransaction;
+pub use transaction::{ShardConfig, ShardError};
 
 /// One index shard, over one database.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub struct Shard<S> {
     sql: S,
     config: ShardConfig,
     /// As committed; never ahead of the database.
-    state: State,
+    state: ShardState,
     /// Not durable.
     pace: Pace,
 }
@@ -100,13 +100,12 @@ impl<S: Sql> Shard<S> {
     pub fn handle(&mut self, call: ShardCall, now: Timestamp) -> Result<ShardReply, ShardError> {
         match call {
             ShardCall::Lease(request) => {
-                let lease = |work: &mut Work<'_, S>| work.lease(&request).map(ShardReply::Lease);
-                self.heal(&request.key, &lease, now)
+                let lease = self.heal(&request.key, &|work| work.lease(&request), now);
+                lease.map(ShardReply::Lease)
             }
             ShardCall::Record(request) => {
-                let record =
-                    |work: &mut Work<'_, S>| work.record(&request, false).map(ShardReply::Recorded);
-                self.heal(&request.key, &record, now)
+                let record = self.heal(&request.key, &|work| work.record(&request, false), now);
+                record.map(ShardReply::Recorded)
             }
             ShardCall::Release(request) => {
                 let variant = request.key.variant(&request.selection).digest();
@@ -162,7 +161,7 @@ impl<S: Sql> Shard<S> {
     fn done(
         &mut self,
         now: Timestamp,
-        act: impl FnMut(&mut Work<'_, S>) -> Result<(), ShardError>,
+        act: impl FnMut(&mut ShardTransaction<'_, S>) -> Result<(), ShardError>,
     ) -> Result<ShardReply, ShardError> {
         self.transact(now, act).map(|()| ShardReply::Done)
     }
@@ -277,12 +276,12 @@ impl<S: Sql> Shard<S> {
     }
 
     /// Answers a call about a page; if what is stored of it is damaged, as if nothing were.
-    fn heal(
+    fn heal<T>(
         &mut self,
         key: &CacheKey,
-        call: &dyn Fn(&mut Work<'_, S>) -> Result<ShardReply, ShardError>,
+        call: &dyn Fn(&mut ShardTransaction<'_, S>) -> Result<T, ShardError>,
         now: Timestamp,
-    ) -> Result<ShardReply, ShardError> {
+    ) -> Result<T, ShardError> {
         match self.transact(now, call) {
             Err(error) if is_damage(&error) => {
                 self.transact(now, |work| work.drop_damaged(key))?;
@@ -305,14 +304,16 @@ impl<S: Sql> Shard<S> {
         requests: &[WarmRequest],
         now: Timestamp,
     ) -> Result<ShardReply, ShardError> {
-        let all = |work: &mut Work<'_, S>| requests.iter().try_for_each(|r| work.request_warm(r));
+        let all = |work: &mut ShardTransaction<'_, S>| {
+            requests.iter().try_for_each(|r| work.request_warm(r))
+        };
         self.transact(now, all).map(|()| ShardReply::Done)
     }
 
     fn transact<T>(
         &mut self,
         now: Timestamp,
-        mut call: impl FnMut(&mut Work<'_, S>) -> Result<T, ShardError>,
+        mut call: impl FnMut(&mut ShardTransaction<'_, S>) -> Result<T, ShardError>,
     ) -> Result<T, ShardError> {
         let mut answer = None;
         self.commit(now, &mut |work| {
@@ -326,10 +327,10 @@ impl<S: Sql> Shard<S> {
     fn commit(
         &mut self,
         now: Timestamp,
-        call: &mut dyn FnMut(&mut Work<'_, S>) -> Result<(), ShardError>,
+        call: &mut dyn FnMut(&mut ShardTransaction<'_, S>) -> Result<(), ShardError>,
     ) -> Result<(), ShardError> {
         let sql = &self.sql;
-        let mut work = Work { sql, config: self.config, now, state: self.state };
+        let mut work = ShardTransaction { sql, config: self.config, now, state: self.state };
         let before = self.state;
         sql.transaction(|| {
             call(&mut work)?;

@@ -59,7 +59,7 @@ impl Limits {
 
 /// How a fetch ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum FetchEnd {
     /// The origin answered.
     Well,
     /// It failed, or what it said could not be stored; it may have said when to come again.
@@ -129,10 +129,10 @@ impl Pace {
     }
 
     /// A fetch that began at `began` has ended.
-    pub fn end(&mut self, began: Timestamp, now: Timestamp, end: End) {
+    pub fn end(&mut self, began: Timestamp, now: Timestamp, end: FetchEnd) {
         let took = now.since(began);
         match end {
-            End::Well => {
+            FetchEnd::Well => {
                 self.failures = 0;
                 let slow = self.is_slow(took);
                 if slow && began >= self.cut_at {
@@ -142,7 +142,7 @@ impl Pace {
                     self.window = (self.window + step).min(self.limits.window);
                 }
             }
-            End::Badly(after) => {
+            FetchEnd::Badly(after) => {
                 if began >= self.cut_at {
                     self.failures = self.failures.saturating_add(1);
                     self.cut(now, self.window / 2);

@@ -12,12 +12,12 @@ use crate::cache::key::{KeyDigest, Page};
 use crate::cache::tag::TagSet;
 use crate::index::lease::Version;
 use crate::index::pace::Pace;
-use crate::index::warm::{Next, Want, next, retry};
+use crate::index::warm::{Want, WarmStep, next, retry};
 
 use super::answer::Refetch;
 use super::damage::DAMAGED;
 use super::message::{Outcome, WarmResult, WarmTask};
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Queued warms looked at in one call beyond those that can start: many may be done or wait.
 const LOOK_AHEAD: u64 = 32;
@@ -26,7 +26,7 @@ const MAX_DUE: u64 = 500;
 /// Lost warms found in one call.
 const MAX_LOST: i64 = 50;
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Queues a warm of a variant. A newer epoch takes the older one's place. Returns whether it
     /// was counted for the job: not if it stood there already.
     pub(super) fn enqueue(
@@ -236,16 +236,16 @@ impl<S: Sql> Work<'_, S> {
         let most = self.config.warm_attempts;
         let id = Value::Integer(variant.id);
         match next(want, variant.stored(), holder, attempts, most, self.now) {
-            Next::Done => self.end_warm(variant.id, None)?,
-            Next::Wait(until) => {
+            WarmStep::Done => self.end_warm(variant.id, None)?,
+            WarmStep::Wait(until) => {
                 let fence = holder.map_or(0, |holder| holder.fence);
                 self.sql.exec(
                     "UPDATE warm SET not_before = ?, fence = ?, rank = -1 WHERE variant = ?",
                     &[timestamp(until), number(fence), id],
                 )?;
             }
-            Next::GiveUp => self.bury(variant.id, "its tries began but never ended")?,
-            Next::Fetch => {
+            WarmStep::GiveUp => self.bury(variant.id, "its tries began but never ended")?,
+            WarmStep::Fetch => {
                 let (fence, stamp) = self.grant(&digest)?;
                 self.sql.exec(
                     "UPDATE warm SET state = 1, attempts = attempts + 1, not_before = ?,

@@ -13,7 +13,7 @@ use super::answer::{Recorded, Refetch};
 use super::granting::union;
 use super::message::{Outcome, RecordRequest};
 use super::rows::{PageRow, VariantRow, first_id};
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Variants of a page that count as named with it; further ones can be invented.
 const MAX_NAMED_VARIANTS: u64 = 32;
@@ -28,7 +28,7 @@ struct Filled<'a> {
     refetch: Option<Refetch>,
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Notes a result, ends its lease, and queues a warm if an invalidation overtook it.
     pub(super) fn record(
         &mut self,

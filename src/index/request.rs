@@ -8,14 +8,14 @@ use crate::index::lease::Version;
 use crate::index::warm::Want;
 
 use super::message::WarmRequest;
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Dead letters queued again in one call.
 const MAX_REPLAYED: i64 = 1_000;
 /// How long a page that was never stored is known for the sake of its warm.
 const UNSTORED_KEPT: Millis = Millis(3_600_000);
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// Queues a job's dead letters again.
     pub(super) fn replay(&mut self, job: &str) -> Result<u64, ShardError> {
         let dead = self.sql.exec(

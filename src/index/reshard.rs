@@ -1,6 +1,6 @@
 //! A change of the number of shards: pages that are no longer this shard's own go to their new one.
 //!
-//! The journal says which pages are whose ([`Place`]). The shard walks over all of its pages and
+//! The journal says which pages are whose ([`ShardPlace`]). The shard walks over all of its pages and
 //! hands those of another over, a part at a time, and forgets them once the other has them durably,
 //! unless they have changed since. Workers of before the change still bring pages here: each of
 //! those makes another walk follow. A page whose warm runs waits for its end. Whatever stands twice
@@ -23,8 +23,8 @@ use crate::index::warm::Want;
 
 use super::damage::is_damage;
 use super::message::{Move, RecordRequest};
-use super::schema::State;
-use super::work::{ShardError, Work};
+use super::schema::ShardState;
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Pages looked at in one slice of the walk.
 const LOOKED_AT: usize = 1_000;
@@ -88,14 +88,14 @@ fn unpacked(variant: &str) -> Result<Moved, SqlError> {
     read_json(variant.as_bytes()).map_err(|error| SqlError::Damaged(error.to_string()))
 }
 
-impl State {
+impl ShardState {
     /// Whether pages may be here that are another shard's.
     pub(super) const fn is_walking(&self) -> bool {
         self.walk > 0 || self.walk_again
     }
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// A page is new here: another's is handed over soon.
     pub(super) fn note_stray(&mut self, page: &KeyDigest) {
         let place = self.state.place;

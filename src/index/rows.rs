@@ -10,7 +10,7 @@ use crate::http::Fields;
 use crate::index::heat::Heat;
 use crate::index::lease::{Holder, Version};
 
-use super::work::{ShardError, Work};
+use super::transaction::{ShardError, ShardTransaction};
 
 /// A page's row.
 pub(super) struct PageRow {
@@ -55,7 +55,7 @@ impl VariantRow {
     }
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     pub(super) fn page(&self, digest: &KeyDigest) -> Result<Option<PageRow>, SqlError> {
         let rows = self
             .sql

@@ -4,7 +4,7 @@ use crate::base::sql::row::{Row, epoch, flag, number, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
 
-use crate::journal::Place;
+use crate::journal::ShardPlace;
 
 /// One statement each; all of them can be repeated.
 const TABLES: &[&str] = &[
@@ -109,7 +109,7 @@ const INDEXES: &[&str] = &[
 
 /// What the `meta` table holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct ShardState {
     /// The highest epoch heard of.
     pub(super) seen: Epoch,
     /// The newest fencing number given to anyone: shard-wide, so that a page that was forgotten
@@ -128,7 +128,7 @@ pub(super) struct State {
     /// Damaged rows that were taken out.
     pub(super) damaged: u64,
     /// Which pages are its own; all of them before the first change.
-    pub(super) place: Place,
+    pub(super) place: ShardPlace,
     /// One more than the page that the walk over all pages has come to; 0: there is none.
     pub(super) walk: u64,
     /// Whether another walk has to follow.
@@ -145,7 +145,7 @@ pub(super) struct State {
 }
 
 /// Creates or extends the tables; what ran in an object that is gone is queued again.
-pub(super) fn open<S: Sql>(sql: &S) -> Result<State, SqlError> {
+pub(super) fn open<S: Sql>(sql: &S) -> Result<ShardState, SqlError> {
     sql.transaction(|| {
         TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ()))?;
         for (table, column, declaration) in COLUMNS {
@@ -162,8 +162,8 @@ pub(super) fn open<S: Sql>(sql: &S) -> Result<State, SqlError> {
     })
 }
 
-fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
-    let mut state = State::default();
+fn load<S: Sql>(sql: &S) -> Result<ShardState, SqlError> {
+    let mut state = ShardState::default();
     for row in sql.exec("SELECT name, value FROM meta", &[])? {
         let row = Row(&row);
         match row.text(0)? {
@@ -193,7 +193,11 @@ fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
 }
 
 /// Writes what changed.
-pub(super) fn save<S: Sql>(sql: &S, before: &State, state: &State) -> Result<(), SqlError> {
+pub(super) fn save<S: Sql>(
+    sql: &S,
+    before: &ShardState,
+    state: &ShardState,
+) -> Result<(), SqlError> {
     let rows = [
         ("seen", epoch(before.seen), epoch(state.seen)),
         ("fence", number(before.fence), number(state.fence)),

@@ -14,7 +14,7 @@ mod error;
 
 use crate::base::xml::MAX_TOKEN_BYTES;
 use document::Document;
-pub use entry::{Entry, Kind};
+pub use entry::{SitemapEntry, SitemapKind};
 pub use error::{MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, SitemapError};
 
 /// A file that is being read.
@@ -57,7 +57,11 @@ impl SitemapReader {
     ///
     /// # Errors
     /// Why it is not a sitemap.
-    pub fn feed(&mut self, piece: &[u8], found: &mut Vec<Entry>) -> Result<(), SitemapError> {
+    pub fn feed(
+        &mut self,
+        piece: &[u8],
+        found: &mut Vec<SitemapEntry>,
+    ) -> Result<(), SitemapError> {
         if self.over {
             return Ok(());
         }
@@ -82,7 +86,7 @@ impl SitemapReader {
     ///
     /// # Errors
     /// When it is not whole, or none of its lines is an address.
-    pub fn end(mut self, found: &mut Vec<Entry>) -> Result<Kind, SitemapError> {
+    pub fn end(mut self, found: &mut Vec<SitemapEntry>) -> Result<SitemapKind, SitemapError> {
         if !self.over {
             self.begin(true)?;
         }
@@ -96,18 +100,18 @@ impl SitemapReader {
                 {
                     found.push(Err(why));
                 }
-                if lines.any { Ok(Kind::Pages) } else { Err(SitemapError::OtherFormat) }
+                if lines.any { Ok(SitemapKind::Pages) } else { Err(SitemapError::OtherFormat) }
             }
         }
     }
 
     /// What the file lists, once that is known.
     #[must_use]
-    pub fn kind(&self) -> Option<Kind> {
+    pub fn kind(&self) -> Option<SitemapKind> {
         match &self.form {
             Form::Unknown => None,
             Form::Document(document) => document.kind(),
-            Form::Lines(_) => Some(Kind::Pages),
+            Form::Lines(_) => Some(SitemapKind::Pages),
         }
     }
 
@@ -118,7 +122,11 @@ impl SitemapReader {
     }
 
     /// The rest counts as one bad entry, if anything was read before it.
-    fn cut(&mut self, why: SitemapError, found: &mut Vec<Entry>) -> Result<(), SitemapError> {
+    fn cut(
+        &mut self,
+        why: SitemapError,
+        found: &mut Vec<SitemapEntry>,
+    ) -> Result<(), SitemapError> {
         if self.kind().is_none() {
             return Err(why);
         }
@@ -148,7 +156,11 @@ impl SitemapReader {
 
 impl Lines {
     /// Reads whole lines, however they end; how much was read, and why nothing more is.
-    fn read(&mut self, input: &[u8], found: &mut Vec<Entry>) -> (usize, Option<SitemapError>) {
+    fn read(
+        &mut self,
+        input: &[u8],
+        found: &mut Vec<SitemapEntry>,
+    ) -> (usize, Option<SitemapError>) {
         let mut at = 0;
         loop {
             let rest = input.get(at..).unwrap_or_default();
@@ -170,7 +182,7 @@ impl Lines {
         }
     }
 
-    fn entry(&mut self, line: &[u8], found: &mut Vec<Entry>) -> Result<(), SitemapError> {
+    fn entry(&mut self, line: &[u8], found: &mut Vec<SitemapEntry>) -> Result<(), SitemapError> {
         self.line += 1;
         let bytes = line.trim_ascii();
         if bytes.is_empty() {

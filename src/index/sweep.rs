@@ -5,8 +5,8 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Millis, Timestamp};
 use crate::index::pace::Pace;
 
-use super::schema::State;
-use super::work::{ShardError, Work};
+use super::schema::ShardState;
+use super::transaction::{ShardError, ShardTransaction};
 
 /// Rows of each kind forgotten in one call.
 const MAX_ROWS: i64 = 200;
@@ -19,7 +19,7 @@ const FANS_KEPT: Millis = Millis(3_600_000);
 /// How long jobs and their dead letters are remembered.
 const JOBS_KEPT: Millis = Millis(24 * 3_600_000);
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     pub(super) fn sweep(&mut self) -> Result<(), ShardError> {
         if self.now < self.state.swept_at.plus(INTERVAL) {
             return Ok(());
@@ -114,7 +114,7 @@ const WAITS: &str = "SELECT EXISTS (SELECT 1 FROM expand),
 pub(super) fn next_wake<S: Sql>(
     sql: &S,
     pace: &Pace,
-    state: &State,
+    state: &ShardState,
 ) -> Result<Option<Timestamp>, ShardError> {
     let rows = sql.exec(WAITS, &[number(u64::from(pace.at_once()))])?;
     let Some(row) = rows.first().map(|row| Row(row)) else { return Ok(None) };

@@ -13,7 +13,7 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::cache::tag::{Tag, TagSet, Target};
 
 use super::rows::VariantRow;
-use super::work::Work;
+use super::transaction::ShardTransaction;
 
 /// Entries of `tagged` after which another segment is filled: some 1.1 MB, of the 2 MB of the
 /// platform's page cache.
@@ -23,12 +23,12 @@ const FULL: u64 = 40_000;
 /// are: 17 bits and 36, which are the 53 of a JavaScript number. A shard that makes a hundred
 /// variants a second has enough for twenty years.
 #[derive(Clone, Copy)]
-pub(super) struct Place {
+pub(super) struct TagPlace {
     segment: i64,
     pub(super) variant: i64,
 }
 
-impl Place {
+impl TagPlace {
     /// The number.
     pub(super) const fn number(self) -> i64 {
         (self.segment << 36) + self.variant
@@ -57,7 +57,7 @@ fn numbers(tags: &TagSet) -> BTreeSet<i64> {
     tags.iter().map(tag_number).chain(small.map(|tag| tag_number(&tag))).collect()
 }
 
-impl<S: Sql> Work<'_, S> {
+impl<S: Sql> ShardTransaction<'_, S> {
     /// A variant's own tags; if it has none, those of all variants of its page (`inherit_tags`).
     pub(super) fn known_tags(
         &self,
@@ -102,9 +102,9 @@ impl<S: Sql> Work<'_, S> {
     pub(super) fn tagged(
         &self,
         tag: &Tag,
-        after: Place,
+        after: TagPlace,
         limit: u64,
-    ) -> Result<Vec<Place>, SqlError> {
+    ) -> Result<Vec<TagPlace>, SqlError> {
         let [segment, variant] = after.values();
         // Only numbers are within the bounds: a damaged entry holds up no other.
         let rows = self.sql.exec(
@@ -116,7 +116,7 @@ impl<S: Sql> Work<'_, S> {
             &[segment, variant, Value::Integer(tag_number(tag)), number(limit)],
         )?;
         let place = |row: &Vec<Value>| {
-            Ok(Place { segment: Row(row).integer(0)?, variant: Row(row).integer(1)? })
+            Ok(TagPlace { segment: Row(row).integer(0)?, variant: Row(row).integer(1)? })
         };
         rows.iter().map(place).collect()
     }

@@ -38,7 +38,7 @@ impl Want {
 
 /// What to do with a queued warm now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub enum WarmStep {
     /// It is done: a copy that covers it is stored.
     Done,
     /// A lease holder's result will cover it: look again when that lease ends, or when it is given
@@ -59,14 +59,14 @@ pub fn next(
     attempts: u32,
     most_attempts: u32,
     now: Timestamp,
-) -> Next {
+) -> WarmStep {
     if stored.is_some_and(|stored| want.is_met_by(stored)) {
-        return Next::Done;
+        return WarmStep::Done;
     }
     match holder {
-        Some(holder) if holder.covers(want.epoch, now) => Next::Wait(holder.until),
-        Some(_) | None if attempts >= most_attempts.max(1) => Next::GiveUp,
-        Some(_) | None => Next::Fetch,
+        Some(holder) if holder.covers(want.epoch, now) => WarmStep::Wait(holder.until),
+        Some(_) | None if attempts >= most_attempts.max(1) => WarmStep::GiveUp,
+        Some(_) | None => WarmStep::Fetch,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::cache::tag::{Target, TargetHash};
 
 use super::asked::{CalledBy, Mode, mode_from, mode_name};
 use super::message::{Append, Appended};
-use super::state::{Journal, JournalError, MAX_EPOCH, REPAIR_MARGIN, State};
+use super::state::{Journal, JournalError, JournalState, MAX_EPOCH, REPAIR_MARGIN};
 use super::{front_caches, history, outbox, schedule, schema};
 
 /// Second epochs given in one call of `run_due`.
@@ -22,7 +22,7 @@ const SETTLE_ID: &str = "settle:";
 const REPAIR_ID: &str = "repair:";
 
 /// One invalidation, as it is written.
-struct Entry<'a> {
+struct JournalEntry<'a> {
     id: &'a str,
     digest: Option<&'a str>,
     targets: &'a [Target],
@@ -85,7 +85,7 @@ impl<S: Sql> Journal<S> {
         let next = self.state.head.next();
         self.commit(next, now, 0, |sql| {
             schedule::forget(sql, &append.id)?;
-            Ok(Entry {
+            Ok(JournalEntry {
                 id: &append.id,
                 digest: Some(&append.body_digest),
                 targets: &append.targets,
@@ -114,7 +114,7 @@ impl<S: Sql> Journal<S> {
         let reason = format!("the journal ended at {}, {} was seen", self.state.head.0, seen.0);
         let own = CalledBy { caller: "journal".to_owned(), via: "repair".to_owned() };
         self.commit(next, now, 1, |_| {
-            Ok(Entry {
+            Ok(JournalEntry {
                 id: &id,
                 digest: None,
                 targets: &[Target::All],
@@ -153,7 +153,7 @@ impl<S: Sql> Journal<S> {
                     &[text(&id), epoch(first)],
                 )?;
                 outbox::tidy(sql, first)?;
-                Ok(Entry {
+                Ok(JournalEntry {
                     id: &id,
                     digest: None,
                     targets: &targets,
@@ -175,7 +175,7 @@ impl<S: Sql> Journal<S> {
         next: Epoch,
         now: Timestamp,
         repairs: u64,
-        before: impl FnOnce(&S) -> Result<Entry<'a>, SqlError>,
+        before: impl FnOnce(&S) -> Result<JournalEntry<'a>, SqlError>,
     ) -> Result<(), JournalError> {
         let shards = self.reach(now)?;
         let (sql, state) = (&self.sql, self.state);
@@ -191,7 +191,7 @@ impl<S: Sql> Journal<S> {
                 outbox::enqueue(sql, next, shards, now)?;
                 front_caches::enqueue(sql, next, front_caches, seen)?;
             }
-            let state = State {
+            let state = JournalState {
                 head: next,
                 targets: state.targets + added,
                 repairs: state.repairs + repairs,
@@ -263,7 +263,12 @@ fn stamp<S: Sql>(
 }
 
 /// Writes the job, its targets, and when its second epoch is due.
-fn record<S: Sql>(sql: &S, entry: &Entry<'_>, next: Epoch, now: Timestamp) -> Result<(), SqlError> {
+fn record<S: Sql>(
+    sql: &S,
+    entry: &JournalEntry<'_>,
+    next: Epoch,
+    now: Timestamp,
+) -> Result<(), SqlError> {
     sql.exec(
         "INSERT INTO job (epoch, id, digest, mode, warm, targets, reason, at, caller, via, named)
             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",

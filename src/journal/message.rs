@@ -305,7 +305,7 @@ pub struct JournalStatus {
 
 /// A shard's place among the site's, as [`crate::index::ShardCall::Move`] tells it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Place {
+pub struct ShardPlace {
     /// How many shards the site has.
     pub shards: u16,
     /// The shard's number.

@@ -47,7 +47,7 @@ pub use asked::{CalledBy, Mode};
 pub use front_caches::Delivery;
 pub use message::{
     Append, Appended, Fanout, FrontCacheState, JobRecord, JournalCall, JournalReply, JournalStatus,
-    Later, LookupRequest, Place, SyncRequest,
+    Later, LookupRequest, ShardPlace, SyncRequest,
 };
 pub use outbox::MAX_EPOCHS;
 pub use state::{Journal, JournalConfig, JournalError, MAX_EPOCH, REPAIR_MARGIN};
@@ -84,7 +84,7 @@ impl<S: Sql> Journal<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn due_moves(&self, now: Timestamp) -> Result<Vec<Place>, JournalError> {
+    pub fn due_moves(&self, now: Timestamp) -> Result<Vec<ShardPlace>, JournalError> {
         reshard::due(&self.sql, &self.state, now)
     }
 
@@ -92,7 +92,7 @@ impl<S: Sql> Journal<S> {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn moved(&self, place: Place, done: bool, now: Timestamp) -> Result<(), JournalError> {
+    pub fn moved(&self, place: ShardPlace, done: bool, now: Timestamp) -> Result<(), JournalError> {
         reshard::moved(&self.sql, &self.state, place, done, now)
     }
 

@@ -36,7 +36,7 @@ pub struct Report {
 
 /// What is counted of a kind of request: by the rule that it came under, by result and reason.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Kind {
+pub struct RequestKind {
     /// The path of the route's rule; `/*` for the defaults, empty where there was none.
     #[serde(default)]
     pub route: String,
@@ -72,7 +72,7 @@ impl Sum {
 #[serde(from = "CountsJson", into = "CountsJson")]
 pub struct Counts {
     /// Requests by kind.
-    pub kinds: BTreeMap<Kind, Sum>,
+    pub kinds: BTreeMap<RequestKind, Sum>,
     /// Requests by colo.
     pub colos: BTreeMap<String, Sum>,
     /// The isolates' counters: `family|label|value`.
@@ -82,7 +82,7 @@ pub struct Counts {
 #[derive(Serialize, Deserialize)]
 struct CountsJson {
     #[serde(default)]
-    kinds: Vec<(Kind, Sum)>,
+    kinds: Vec<(RequestKind, Sum)>,
     #[serde(default)]
     colos: BTreeMap<String, Sum>,
     #[serde(default)]
@@ -120,13 +120,13 @@ impl Counts {
     }
 
     /// Counts requests of a kind.
-    pub fn count(&mut self, mut kind: Kind, sum: Sum) {
+    pub fn count(&mut self, mut kind: RequestKind, sum: Sum) {
         for name in [&mut kind.route, &mut kind.result, &mut kind.reason] {
             shorten(name);
         }
         if self.kinds.len() >= MAX_ROWS && !self.kinds.contains_key(&kind) {
             // Results stay apart: they are few, and what all adds up by.
-            kind = Kind { route: OTHERS.to_owned(), reason: OTHERS.to_owned(), ..kind };
+            kind = RequestKind { route: OTHERS.to_owned(), reason: OTHERS.to_owned(), ..kind };
             if self.kinds.len() >= 2 * MAX_ROWS && !self.kinds.contains_key(&kind) {
                 kind.result = OTHERS.to_owned();
             }
@@ -239,7 +239,7 @@ impl Counts {
     pub fn by(&self, by: By) -> BTreeMap<String, Sum> {
         let mut sums: BTreeMap<String, Sum> = BTreeMap::new();
         for (kind, sum) in &self.kinds {
-            let Kind { route, result, reason } = kind;
+            let RequestKind { route, result, reason } = kind;
             let name = match by {
                 By::Route => route.clone(),
                 By::Result => result.clone(),

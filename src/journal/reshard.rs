@@ -1,6 +1,6 @@
 //! A change of the number of shards, as the journal sees it: it notices that the settings have
 //! another number than it last worked with, and owes each shard of before and after the news, until
-//! all pages there are its own ([`Place`]).
+//! all pages there are its own ([`ShardPlace`]).
 //!
 //! While that lasts, and for as long as jobs are remembered, invalidations go to the shards of
 //! before as well: workers of before may still bring pages there. A change that begins before
@@ -10,8 +10,8 @@ use crate::base::sql::row::{Row, number, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Millis, Timestamp};
 
-use super::message::Place;
-use super::state::{Journal, JournalConfig, JournalError, State};
+use super::message::ShardPlace;
+use super::state::{Journal, JournalConfig, JournalError, JournalState};
 
 /// When a shard that is not done is asked again.
 const ASK_AGAIN: Millis = Millis(10_000);
@@ -25,7 +25,7 @@ impl<S: Sql> Journal<S> {
         }
         let most_shards = self.reach(now)?;
         let changed_at = now.max(before.changed_at.plus(Millis(1)));
-        let state = State { shards, most_shards, changed_at, ..before };
+        let state = JournalState { shards, most_shards, changed_at, ..before };
         // First which have yet to hear of it: a change that is noticed twice is one.
         for shard in 0..most_shards {
             self.sql.exec(
@@ -54,7 +54,7 @@ pub(super) fn first<S: Sql>(sql: &S, shards: u16) -> Result<(), SqlError> {
 pub(super) fn reach<S: Sql>(
     sql: &S,
     config: &JournalConfig,
-    state: &State,
+    state: &JournalState,
     now: Timestamp,
 ) -> Result<u16, JournalError> {
     let shards = config.shards.max(state.shards);
@@ -69,13 +69,13 @@ pub(super) fn reach<S: Sql>(
 /// The shards that are to be told their places now.
 pub(super) fn due<S: Sql>(
     sql: &S,
-    state: &State,
+    state: &JournalState,
     now: Timestamp,
-) -> Result<Vec<Place>, JournalError> {
+) -> Result<Vec<ShardPlace>, JournalError> {
     let due = sql.exec("SELECT shard FROM move WHERE not_before <= ?", &[timestamp(now)])?;
     let place = |row: &Vec<Value>| {
         let own = Row(row).small(0)?;
-        Ok(Place { shards: state.shards, own, at: state.changed_at })
+        Ok(ShardPlace { shards: state.shards, own, at: state.changed_at })
     };
     due.iter().map(place).collect()
 }
@@ -83,8 +83,8 @@ pub(super) fn due<S: Sql>(
 /// What a shard answered. To a place of before another change it says nothing.
 pub(super) fn moved<S: Sql>(
     sql: &S,
-    state: &State,
-    place: Place,
+    state: &JournalState,
+    place: ShardPlace,
     done: bool,
     now: Timestamp,
 ) -> Result<(), JournalError> {

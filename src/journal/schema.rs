@@ -3,7 +3,7 @@
 use crate::base::sql::row::{Row, epoch, number};
 use crate::base::sql::{Sql, SqlError};
 
-use super::state::State;
+use super::state::JournalState;
 
 /// One statement each; all of them can be repeated.
 const TABLES: &[&str] = &[
@@ -87,8 +87,8 @@ pub(super) fn create<S: Sql>(sql: &S) -> Result<(), SqlError> {
     })
 }
 
-pub(super) fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
-    let mut state = State::default();
+pub(super) fn load<S: Sql>(sql: &S) -> Result<JournalState, SqlError> {
+    let mut state = JournalState::default();
     for row in sql.exec("SELECT name, value FROM meta", &[])? {
         let row = Row(&row);
         match row.text(0)? {
@@ -105,7 +105,7 @@ pub(super) fn load<S: Sql>(sql: &S) -> Result<State, SqlError> {
     Ok(state)
 }
 
-pub(super) fn save<S: Sql>(sql: &S, state: State) -> Result<(), SqlError> {
+pub(super) fn save<S: Sql>(sql: &S, state: JournalState) -> Result<(), SqlError> {
     sql.exec(
         "INSERT OR REPLACE INTO meta (name, value)
             VALUES ('head', ?), ('targets', ?), ('repairs', ?)",

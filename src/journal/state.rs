@@ -115,14 +115,14 @@ pub struct Journal<S> {
     pub(super) sql: S,
     pub(super) config: JournalConfig,
     /// As committed; never ahead of the database.
-    pub(super) state: State,
+    pub(super) state: JournalState,
     /// The database took no more of late: what is kept for the history alone has to go.
     pub(super) crowded: bool,
 }
 
 /// What the `meta` table holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct State {
+pub(super) struct JournalState {
     /// The newest epoch.
     pub(super) head: Epoch,
     /// Rows of `stamp`.

@@ -10,7 +10,7 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::TargetHash;
 
 use super::schema;
-use super::state::{Journal, JournalConfig, JournalError, State};
+use super::state::{Journal, JournalConfig, JournalError, JournalState};
 
 /// Targets folded in one call.
 const FOLDS_PER_CALL: u64 = 5_000;
@@ -47,7 +47,7 @@ impl<S: Sql> Journal<S> {
                 sql.exec(&drop, chunk)?;
             }
             let targets = state.targets.saturating_sub(hashes.len() as u64);
-            let state = State { targets, ..state };
+            let state = JournalState { targets, ..state };
             schema::save(sql, state)?;
             Ok::<_, SqlError>(state)
         })?;

@@ -2,7 +2,7 @@
 
 use edge_isr::cache::compose::mint::Random;
 use edge_isr::cache::compose::personal::{
-    Ask, MAX_BYTES, PersonalError, check_head, cookies_set, parts, request_fields, target,
+    MAX_BYTES, PartsRequest, PersonalError, check_head, cookies_set, parts, request_fields, target,
 };
 use edge_isr::cache::compose::visitor::Minted;
 use edge_isr::cache::forward::EdgeFacts;
@@ -35,7 +35,8 @@ fn the_request_has_the_visitors_cookies_and_the_secret_in_force() {
     let mut random = || -> Random { [7; 64] };
     let minted = Minted::new(&told, &request.fields, true, &mut random).expect("values");
     let page = "/p/42/?x=1";
-    let ask = Ask { request: &request, field: &told, minted: &minted, id: ID, page, late: true };
+    let ask =
+        PartsRequest { request: &request, field: &told, minted: &minted, id: ID, page, late: true };
     let edge = EdgeFacts {
         origin_secret: Some("secret"),
         warm: false,

@@ -10,7 +10,7 @@ use edge_isr::control::reply::{Accepted, FailedPage, JobReply, JobState, PagesRe
 use edge_isr::control::site_metrics::{self, SiteFacts};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
 use edge_isr::front_caches::parse_config;
-use edge_isr::journal::report::{Counts, Kind, Sum};
+use edge_isr::journal::report::{Counts, RequestKind, Sum};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -220,7 +220,7 @@ fn metrics_are_counted_and_rendered() {
 #[test]
 fn the_sites_metrics_are_openmetrics_whatever_was_reported() {
     let mut all = Counts::default();
-    let kind = |route: &str, result: &str, reason: &str| Kind {
+    let kind = |route: &str, result: &str, reason: &str| RequestKind {
         route: route.into(),
         result: result.into(),
         reason: reason.into(),

@@ -54,7 +54,7 @@ fn site() -> (Rc<World>, Isolate) {
 }
 
 /// The nth request of a kind: method, URL, fields, body.
-type Kind = fn(u32) -> (&'static str, String, Vec<(&'static str, String)>, String);
+type RequestKind = fn(u32) -> (&'static str, String, Vec<(&'static str, String)>, String);
 
 fn at(path: String) -> String {
     format!("https://example.com{path}")
@@ -72,7 +72,7 @@ fn with(
 }
 
 #[rustfmt::skip]
-const KINDS: &[(&str, Kind)] = &[
+const KINDS: &[(&str, RequestKind)] = &[
     ("a stored page", |_| get(PAGE.to_owned())),
     ("an invented query", |n| get(format!("{PAGE}?x={n}"))),
     ("a long invented query (16 KB)", |n| get(format!("{PAGE}?x={n}{}", "a".repeat(16_000)))),
@@ -126,7 +126,7 @@ const PRICES: [f64; 5] = [0.30, 0.15, 5.00, 0.50, 5_000.0];
 
 /// What one of them costs, on average, as a row of the table; what it causes later is counted with
 /// it.
-fn row(name: &str, kind: Kind) -> String {
+fn row(name: &str, kind: RequestKind) -> String {
     let (world, isolate) = site();
     let secrets = Secrets::parse(
         "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0",

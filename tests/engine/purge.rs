@@ -247,7 +247,7 @@ fn forced_refreshes_are_one_for_a_page_and_second_and_bounded() {
 
 #[test]
 fn a_retry_of_the_sdk_is_once() {
-    use edge_isr::control::purge_apis::sigv4::{KeyScope, Signed, authorization, compact};
+    use edge_isr::control::purge_apis::sigv4::{KeyScope, SignedRequest, authorization, compact};
     let (world, isolate) = site();
     let url = "https://www.example.com/__isr/cloudfront/2020-05-31/distribution/E1/invalidation";
     let send = |invocation: &str, paths: &str| {
@@ -258,7 +258,7 @@ fn a_retry_of_the_sdk_is_once() {
         let at = compact(world.now());
         let fields = [("host", "www.example.com".to_owned()), ("x-amz-date", at.clone())];
         let mut head = request("POST", url, &[("amz-sdk-invocation-id", invocation)]);
-        let signed = Signed {
+        let signed = SignedRequest {
             method: "POST",
             path: &head.path,
             query: "",

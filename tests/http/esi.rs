@@ -3,7 +3,7 @@
 
 use crate::http_support::{fields, request};
 use edge_isr::cache::esi::address::{AddressError, address};
-use edge_isr::cache::esi::{Fault, MAX_TAG_BYTES, Piece, Reader};
+use edge_isr::cache::esi::{EsiPiece, Fault, MAX_TAG_BYTES, Reader};
 use edge_isr::config::{Config, parse};
 use edge_isr::http::targeted::asks_for_esi;
 use proptest::prelude::*;
@@ -20,11 +20,11 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<Faul
     let mut shown = Vec::new();
     for piece in found {
         match piece {
-            Piece::Text(bytes) => {
+            EsiPiece::Text(bytes) => {
                 assert!(!bytes.is_empty());
                 shown.extend(bytes);
             }
-            Piece::Include(include) => {
+            EsiPiece::Include(include) => {
                 let mark = if include.may_fail { "?" } else { "" };
                 shown.extend(format!("{{{}{mark}}}", include.src).into_bytes());
             }
@@ -183,7 +183,7 @@ fn a_tag_is_held_up_to_its_longest_and_no_longer() {
     // What is no tag is not held.
     let (mut reader, mut found) = (Reader::default(), Vec::new());
     reader.push(b"a<b>\xe6\x97", &mut found);
-    assert_eq!(found, [Piece::Text(b"a<b>\xe6\x97".to_vec())]);
+    assert_eq!(found, [EsiPiece::Text(b"a<b>\xe6\x97".to_vec())]);
 }
 
 fn repeatable() -> ProptestConfig {

@@ -6,7 +6,7 @@ use crate::common::shard::{Bench, HOUR, at, key, page};
 use edge_isr::base::time::Epoch;
 use edge_isr::cache::key::Selection;
 use edge_isr::http::Fields;
-use edge_isr::index::sitemap::Kind;
+use edge_isr::index::sitemap::SitemapKind;
 use edge_isr::index::{
     BadEntries, ImportNews, ImportTask, Listed, ShardCall, ShardReply, SitemapFile, WarmRequest,
 };
@@ -32,7 +32,7 @@ fn lists(bench: &mut Bench, file: &SitemapFile, urls: Vec<String>, millis: u64) 
     note(bench, file, ImportNews::Lists(urls), millis);
 }
 
-fn read(bench: &mut Bench, file: &SitemapFile, kind: Kind, millis: u64) {
+fn read(bench: &mut Bench, file: &SitemapFile, kind: SitemapKind, millis: u64) {
     note(bench, file, ImportNews::Read { kind, bad: BadEntries::default() }, millis);
 }
 
@@ -91,7 +91,7 @@ fn the_way_of_a_sitemap() {
     lists(&mut bench, &file, urls(150), 4);
     lists(&mut bench, &file, urls(100), 5);
     assert_eq!(take(&mut bench, 6), None, "nothing counts before it was read whole");
-    read(&mut bench, &file, Kind::Pages, 7);
+    read(&mut bench, &file, SitemapKind::Pages, 7);
 
     let (file, pages) = to_hand_out(&mut bench, 8);
     assert_eq!(pages.len(), 200);
@@ -128,14 +128,14 @@ fn an_index_lists_files_each_once_and_one_after_the_other() {
         .map(|path| format!("https://www.example.com{path}"))
         .collect();
     lists(&mut bench, &index, files, 2);
-    read(&mut bench, &index, Kind::Sitemaps, 3);
+    read(&mut bench, &index, SitemapKind::Sitemaps, 3);
     let (index, pages) = to_hand_out(&mut bench, 4);
     assert!(pages.is_empty());
     handed_out(&mut bench, &index, &[], false, 5);
     let first = to_read(&mut bench, 6);
     assert_eq!((first.url.as_str(), first.nested), ("https://www.example.com/1.xml", true));
     lists(&mut bench, &first, urls(1), 7);
-    read(&mut bench, &first, Kind::Pages, 8);
+    read(&mut bench, &first, SitemapKind::Pages, 8);
     // The second is not read before the first one's pages are gone.
     let (first, pages) = to_hand_out(&mut bench, 9);
     handed_out(&mut bench, &first, &[], true, 10);
@@ -145,7 +145,7 @@ fn an_index_lists_files_each_once_and_one_after_the_other() {
     handed_out(&mut bench, &first, &pages, false, 10_001);
     let second = to_read(&mut bench, 10_002);
     assert_eq!(second.url, "https://www.example.com/2.xml");
-    read(&mut bench, &second, Kind::Pages, 10_003);
+    read(&mut bench, &second, SitemapKind::Pages, 10_003);
     let (second, _) = to_hand_out(&mut bench, 10_004);
     handed_out(&mut bench, &second, &[], false, 10_005);
     assert_eq!(take(&mut bench, 10_006), None);
@@ -162,7 +162,7 @@ fn a_restart_loses_nothing() {
     let mut bench = bench.restart();
     let file = to_read(&mut bench, 3);
     lists(&mut bench, &file, urls(5), 4);
-    read(&mut bench, &file, Kind::Pages, 5);
+    read(&mut bench, &file, SitemapKind::Pages, 5);
     let mut bench = bench.restart();
     let (file, pages) = to_hand_out(&mut bench, 6);
     assert_eq!(pages.len(), 5, "what the first try had listed is gone");
@@ -231,7 +231,7 @@ fn refused_addresses_are_counted_and_some_are_shown() {
     import(&mut bench, 0);
     let file = to_read(&mut bench, 1);
     lists(&mut bench, &file, urls(100), 2);
-    read(&mut bench, &file, Kind::Pages, 3);
+    read(&mut bench, &file, SitemapKind::Pages, 3);
     let (file, pages) = to_hand_out(&mut bench, 4);
     let refused: Vec<_> = pages[..90].iter().map(|page| (page.clone(), "other-host")).collect();
     let taken = ids(&pages[90..]);

@@ -6,7 +6,7 @@ use crate::common::shard::{
     Bench, HOUR, KEPT, asks, at, fanout, page, selection, stored, tag, tags,
 };
 use edge_isr::base::time::{Epoch, Millis};
-use edge_isr::index::lease::{Ask, Holder, LeaseDecision, Version, decide, replaces};
+use edge_isr::index::lease::{Holder, LeaseDecision, LeaseQuery, Version, decide, replaces};
 use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded, Refetch};
 
 fn needs(path: &str, need: u64, have_fence: u64) -> LeaseRequest {
@@ -52,7 +52,7 @@ fn decisions() {
         ("lagged, nothing ready", 6, 2, true, version(5, 3), None, None, grant),
     ];
     for (name, need, have_fence, lagged, ready, holder, ticket, want) in rows {
-        let ask = Ask { need: Epoch(need), have_fence, lagged };
+        let ask = LeaseQuery { need: Epoch(need), have_fence, lagged };
         assert_eq!(decide(ask, ready, holder, ticket.map(at), at(1_000)), want, "{name}");
     }
     let rows = [

@@ -4,7 +4,7 @@
 
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::http::{Fields, retry_after::retry_after};
-use edge_isr::index::pace::{End, Limits, ONE, Pace};
+use edge_isr::index::pace::{FetchEnd, Limits, ONE, Pace};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -62,7 +62,7 @@ fn starts_are_spaced() {
 /// One fetch after the other, each as long as `took`; the time after them.
 fn good(pace: &mut Pace, count: u32, took: u64, mut now: u64) -> u64 {
     for _ in 0..count {
-        pace.end(at(now), at(now + took), End::Well);
+        pace.end(at(now), at(now + took), FetchEnd::Well);
         now += took;
     }
     now
@@ -71,11 +71,11 @@ fn good(pace: &mut Pace, count: u32, took: u64, mut now: u64) -> u64 {
 #[test]
 fn a_failure_halves_the_window_and_good_answers_open_it_again() {
     let mut pace = Pace::new(LIMITS);
-    pace.end(at(0), at(10), End::Badly(None));
+    pace.end(at(0), at(10), FetchEnd::Badly(None));
     assert_eq!(pace.at_once(), 1);
     // Two that were under way meanwhile tell nothing new.
-    pace.end(at(1), at(11), End::Badly(None));
-    pace.end(at(2), at(12), End::Badly(None));
+    pace.end(at(1), at(11), FetchEnd::Badly(None));
+    pace.end(at(2), at(12), FetchEnd::Badly(None));
     assert_eq!(pace.free(0, at(12)), 1);
     let mut now = 100;
     let mut opened = Vec::new();
@@ -97,7 +97,7 @@ fn an_origin_that_is_down_is_left_alone_for_longer_each_time() {
     let mut rests = Vec::new();
     for _ in 0..12 {
         let ended = now.plus(Millis(1));
-        pace.end(now, ended, End::Badly(None));
+        pace.end(now, ended, FetchEnd::Badly(None));
         rests.push(pace.not_before().since(ended).0);
         now = pace.not_before().max(ended);
     }
@@ -106,11 +106,11 @@ fn an_origin_that_is_down_is_left_alone_for_longer_each_time() {
     assert_eq!(rests[1..8], [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000]);
     assert_eq!(rests[11], 60_000);
     // One good answer, and it goes on.
-    pace.end(now, now.plus(Millis(50)), End::Well);
+    pace.end(now, now.plus(Millis(50)), FetchEnd::Well);
     let then = pace.not_before().since(now).0;
     assert!(then < 200, "{then}");
     let next = pace.not_before();
-    pace.end(next, next.plus(Millis(10)), End::Badly(None));
+    pace.end(next, next.plus(Millis(10)), FetchEnd::Badly(None));
     assert!(pace.not_before().since(next).0 < 1_000, "it counts from the beginning again");
 }
 
@@ -119,7 +119,7 @@ fn an_origin_is_taken_at_its_word() {
     let rows = [(Some(30_000), 30_000), (Some(86_400_000), 300_000), (Some(0), 0), (None, 0)];
     for (after, want) in rows {
         let mut pace = Pace::new(LIMITS);
-        pace.end(at(0), at(10), End::Badly(after.map(Millis)));
+        pace.end(at(0), at(10), FetchEnd::Badly(after.map(Millis)));
         assert_eq!(pace.not_before().since(at(10)), Millis(want), "{after:?}");
     }
 }
@@ -130,13 +130,13 @@ fn slow_answers_close_the_window_by_a_quarter() {
     let mut now = good(&mut pace, 50, 100, 0);
     assert_eq!(pace.at_once(), 3);
     // One slow page among many is none.
-    pace.end(at(now), at(now + 450), End::Well);
+    pace.end(at(now), at(now + 450), FetchEnd::Well);
     now = good(&mut pace, 5, 100, now + 450);
     assert_eq!(pace.at_once(), 3);
     // All of them are: the origin is too busy.
     let mut fewest = 3;
     for _ in 0..60 {
-        pace.end(at(now), at(now + 1_000), End::Well);
+        pace.end(at(now), at(now + 1_000), FetchEnd::Well);
         now += 1_000;
         fewest = fewest.min(pace.at_once());
     }
@@ -151,7 +151,7 @@ fn an_origin_that_is_slow_by_nature_is_not_too_busy() {
     let mut now = 0;
     for turn in 0..200u64 {
         let took = 900 + turn % 7 * 50;
-        pace.end(at(now), at(now + took), End::Well);
+        pace.end(at(now), at(now + took), FetchEnd::Well);
         now += took;
         assert_eq!(pace.at_once(), 3, "{turn}");
     }
@@ -162,7 +162,7 @@ fn a_window_below_one_rests() {
     let mut pace = Pace::new(Limits { window: ONE / 4, interval: Millis::ZERO });
     assert_eq!((pace.free(0, at(0)), pace.free(1, at(0))), (1, 0));
     pace.begin(at(0));
-    pace.end(at(0), at(100), End::Well);
+    pace.end(at(0), at(100), FetchEnd::Well);
     // A quarter of the time fetching, three quarters resting.
     assert_eq!(pace.not_before(), at(400));
     assert_eq!((pace.free(0, at(399)), pace.free(0, at(400))), (0, 1));
@@ -206,7 +206,7 @@ proptest! {
             prop_assert!(next.since(now) <= Millis(300_000));
             pace.begin(next);
             now = next.plus(Millis(took));
-            let end = if how == 0 { End::Badly(after.map(Millis)) } else { End::Well };
+            let end = if how == 0 { FetchEnd::Badly(after.map(Millis)) } else { FetchEnd::Well };
             pace.end(next, now, end);
         }
     }

@@ -16,7 +16,7 @@ use edge_isr::index::{
     ShardReply, WarmRequest,
 };
 use edge_isr::journal::{
-    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode, Place,
+    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode, ShardPlace,
 };
 
 /// The changes that every rule is tried with.
@@ -685,7 +685,7 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
 #[test]
 fn a_place_of_before_is_not_believed() {
     let mut bench = Bench::new();
-    let place = |shards, own, millis| Place { shards, own, at: at(millis) };
+    let place = |shards, own, millis| ShardPlace { shards, own, at: at(millis) };
     let told = |bench: &mut Bench, place| match bench.call(ShardCall::Move(Move::to(place)), 10) {
         ShardReply::Moved { done } => done,
         other => panic!("{other:?}"),

@@ -3,13 +3,14 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use edge_isr::index::sitemap::{
-    Entry, Kind, MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, SitemapError as Error, SitemapReader,
+    MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, SitemapEntry, SitemapError as Error, SitemapKind,
+    SitemapReader,
 };
 use proptest::prelude::*;
 
 const HEAD: &str = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n";
 
-type Read = Result<(Kind, Vec<Entry>), Error>;
+type Read = Result<(SitemapKind, Vec<SitemapEntry>), Error>;
 
 /// Reads a file that arrives in pieces of some length.
 fn read_in(pieces: usize, bytes: &[u8]) -> Read {
@@ -21,7 +22,7 @@ fn read_in(pieces: usize, bytes: &[u8]) -> Read {
     Ok((reader.end(&mut found)?, found))
 }
 
-fn good(urls: &[&str]) -> Vec<Entry> {
+fn good(urls: &[&str]) -> Vec<SitemapEntry> {
     urls.iter().map(|&url| Ok(url.to_owned())).collect()
 }
 
@@ -35,7 +36,7 @@ fn read(text: &str) -> Read {
 
 #[test]
 fn what_is_read() {
-    let rows: &[(&str, String, Kind, &[&str])] = &[
+    let rows: &[(&str, String, SitemapKind, &[&str])] = &[
         (
             "the protocol's own example",
             format!(
@@ -43,7 +44,7 @@ fn what_is_read() {
                  <loc>http://www.example.com/</loc>\n  <lastmod>2005-01-01</lastmod>\n  \
                  <changefreq>monthly</changefreq>\n  <priority>0.8</priority>\n </url>\n</urlset>\n"
             ),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://www.example.com/"],
         ),
         (
@@ -52,14 +53,14 @@ fn what_is_read() {
                 "{HEAD}<sitemapindex><sitemap><loc>https://a/1.xml.gz</loc></sitemap>\
                  <sitemap><loc>https://a/2.xml</loc><lastmod>2004</lastmod></sitemap></sitemapindex>"
             ),
-            Kind::Sitemaps,
+            SitemapKind::Sitemaps,
             &["https://a/1.xml.gz", "https://a/2.xml"],
         ),
         (
             "entities, numeric ones too",
             "<urlset><url><loc>http://a/?q=1&amp;r=&#39;&#x27;&lt;&gt;&quot;&apos;</loc></url></urlset>"
                 .to_owned(),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://a/?q=1&r=''<>\"'"],
         ),
         (
@@ -67,7 +68,7 @@ fn what_is_read() {
             "\u{feff}<?xml version='1.0'?><!-- <url> -->\n<urlset>\n<?x <loc> ?><url><loc>\n \
              http://a/<![CDATA[b?c=1&d=2]]><!-- > -->/e \n</loc></url>\n</urlset>\n<!-- end -->"
                 .to_owned(),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://a/b?c=1&d=2/e"],
         ),
         (
@@ -75,7 +76,7 @@ fn what_is_read() {
             "<urlset xmlns:image='u'><url><loc>http://a/</loc><image:image><image:loc>http://i/</image:loc>\
              </image:image><image:loc>http://no/</image:loc><x><loc>http://no/</loc></x></url></urlset>"
                 .to_owned(),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://a/"],
         ),
         (
@@ -83,20 +84,20 @@ fn what_is_read() {
             "<s:urlset xmlns:s='u'><s:url><s:loc>http://a/</s:loc></s:url><url><loc>http://no/</loc></url>\
              </s:urlset>"
                 .to_owned(),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://a/"],
         ),
-        ("no entries", "<urlset/>".to_owned(), Kind::Pages, &[]),
+        ("no entries", "<urlset/>".to_owned(), SitemapKind::Pages, &[]),
         (
             "a > in an attribute",
             "<urlset a='>' b=\"/>\"><url c = '\"'><loc >http://a/</loc ></url ></urlset >".to_owned(),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://a/"],
         ),
         (
             "names outside ASCII",
             "<urlset><url><loc>http://a/é</loc><ö:ß/></url></urlset>".to_owned(),
-            Kind::Pages,
+            SitemapKind::Pages,
             &["http://a/é"],
         ),
     ];
@@ -141,7 +142,7 @@ fn the_protocols_other_forms() {
         ),
     ];
     for (name, text, want) in rows {
-        assert_eq!(read(text), Ok((Kind::Pages, good(want))), "{name}");
+        assert_eq!(read(text), Ok((SitemapKind::Pages, good(want))), "{name}");
     }
 }
 
@@ -168,7 +169,7 @@ fn a_bad_entry_takes_no_other_along() {
             let whole = [b"<urlset>", &entry(1)[..], bad, &entry(2), b"</urlset>"].concat();
             let want =
                 vec![Ok("https://a/1".to_owned()), Err(want.clone()), Ok("https://a/2".to_owned())];
-            assert_eq!(read_in(pieces, &whole), Ok((Kind::Pages, want)), "{bad:?}");
+            assert_eq!(read_in(pieces, &whole), Ok((SitemapKind::Pages, want)), "{bad:?}");
         }
     }
     let text = format!("https://a/1\r\n\r\n# a comment\r\n/2\r\n{long}\r\nhttps://a/3\r\n");
@@ -179,7 +180,7 @@ fn a_bad_entry_takes_no_other_along() {
         Err(Error::LongLoc { line: 5 }),
         Ok("https://a/3".to_owned()),
     ];
-    assert_eq!(read(&text), Ok((Kind::Pages, want)));
+    assert_eq!(read(&text), Ok((SitemapKind::Pages, want)));
     for (index, want) in [
         ("<sitemapindex><sitemap/><sitemap><loc>https://a/1</loc></sitemap></sitemapindex>", 1),
         ("<rss><channel><item/><item><link>https://a/1</link></item></channel></rss>", 1),
@@ -206,7 +207,7 @@ fn what_stands_after_the_document_is_one_bad_entry() {
     ] {
         let text = format!("<urlset><url><loc>https://a/1</loc></url></urlset>{after}");
         let want = vec![Ok("https://a/1".to_owned()), Err(Error::Malformed { line, what })];
-        assert_eq!(read(&text), Ok((Kind::Pages, want)), "{text}");
+        assert_eq!(read(&text), Ok((SitemapKind::Pages, want)), "{text}");
     }
 }
 
@@ -259,9 +260,9 @@ fn the_protocols_limits() {
     let longer = format!("{longest}x");
     assert_eq!(longest.len(), MAX_LOC_BYTES - 1);
     let file = |loc: &str| format!("<urlset>{}</urlset>", entry(loc));
-    assert_eq!(read(&file(&longest)), Ok((Kind::Pages, vec![Ok(longest.clone())])));
+    assert_eq!(read(&file(&longest)), Ok((SitemapKind::Pages, vec![Ok(longest.clone())])));
     let too_long = vec![Err(Error::LongLoc { line: 1 })];
-    assert_eq!(read(&file(&longer)), Ok((Kind::Pages, too_long)));
+    assert_eq!(read(&file(&longer)), Ok((SitemapKind::Pages, too_long)));
 
     let of = |count: u32| format!("<urlset>{}</urlset>", entry("http://a/").repeat(count as usize));
     let lines = |count: u32| "http://a/\n".repeat(count as usize);
@@ -286,7 +287,10 @@ fn the_protocols_limits() {
     reader.feed(begin, &mut found).unwrap();
     assert_eq!(reader.feed(&rest, &mut found), Ok(()));
     assert!(reader.is_over());
-    assert_eq!((reader.end(&mut found), found), (Ok(Kind::Pages), vec![Err(Error::TooLarge)]));
+    assert_eq!(
+        (reader.end(&mut found), found),
+        (Ok(SitemapKind::Pages), vec![Err(Error::TooLarge)])
+    );
     let (mut reader, mut found) = (SitemapReader::default(), Vec::new());
     reader.feed(begin, &mut found).unwrap();
     let long = Error::Malformed { line: 1, what: "this is too long" };
@@ -368,7 +372,7 @@ proptest! {
         let entries: String =
             locs.iter().map(|loc| format!("<url><loc>{}</loc></url>", escape(loc))).collect();
         let (kind, found) = read(&format!("{HEAD}<urlset>{entries}</urlset>")).unwrap();
-        let trimmed: Vec<Entry> = locs.iter().map(|loc| Ok(loc.trim().to_owned())).collect();
-        prop_assert_eq!((kind, found), (Kind::Pages, trimmed));
+        let trimmed: Vec<SitemapEntry> = locs.iter().map(|loc| Ok(loc.trim().to_owned())).collect();
+        prop_assert_eq!((kind, found), (SitemapKind::Pages, trimmed));
     }
 }

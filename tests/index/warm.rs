@@ -11,7 +11,7 @@ use edge_isr::cache::key::Selection;
 use edge_isr::cache::tag::Target;
 use edge_isr::http::Fields;
 use edge_isr::index::lease::{Holder, Version};
-use edge_isr::index::warm::{FIRST_PAUSE, LONGEST_PAUSE, Next, Want, next, pause, retry};
+use edge_isr::index::warm::{FIRST_PAUSE, LONGEST_PAUSE, Want, WarmStep, next, pause, retry};
 use edge_isr::index::{
     LeaseReply, LeaseRequest, Outcome, RecordRequest, ShardCall, ShardReply, WarmRequest,
     WarmResult,
@@ -26,14 +26,14 @@ fn what_happens_to_a_queued_warm() {
     let version = |stamp, fence| Some(Version { stamp: Epoch(stamp), fence });
     let holder = |stamp, until| Some(Holder { fence: 9, stamp: Epoch(stamp), until: at(until) });
     let rows = [
-        ("nothing stored", 5, 0, None, None, 0, Next::Fetch),
-        ("stored, older", 5, 0, version(4, 1), None, 0, Next::Fetch),
-        ("stored, new enough", 5, 0, version(5, 1), None, 0, Next::Done),
-        ("stored, but that copy is why", 5, 1, version(5, 1), None, 0, Next::Fetch),
-        ("warm_waits", 5, 0, version(4, 1), holder(5, 2_000), 0, Next::Wait(at(2_000))),
-        ("a holder that began before", 5, 0, version(4, 1), holder(4, 2_000), 0, Next::Fetch),
-        ("a holder whose lease ended", 5, 0, version(4, 1), holder(5, 1_000), 0, Next::Fetch),
-        ("tried too often", 5, 0, None, None, 3, Next::GiveUp),
+        ("nothing stored", 5, 0, None, None, 0, WarmStep::Fetch),
+        ("stored, older", 5, 0, version(4, 1), None, 0, WarmStep::Fetch),
+        ("stored, new enough", 5, 0, version(5, 1), None, 0, WarmStep::Done),
+        ("stored, but that copy is why", 5, 1, version(5, 1), None, 0, WarmStep::Fetch),
+        ("warm_waits", 5, 0, version(4, 1), holder(5, 2_000), 0, WarmStep::Wait(at(2_000))),
+        ("a holder that began before", 5, 0, version(4, 1), holder(4, 2_000), 0, WarmStep::Fetch),
+        ("a holder whose lease ended", 5, 0, version(4, 1), holder(5, 1_000), 0, WarmStep::Fetch),
+        ("tried too often", 5, 0, None, None, 3, WarmStep::GiveUp),
         (
             "tried too often, but another fetches",
             5,
@@ -41,9 +41,9 @@ fn what_happens_to_a_queued_warm() {
             None,
             holder(5, 2_000),
             3,
-            Next::Wait(at(2_000)),
+            WarmStep::Wait(at(2_000)),
         ),
-        ("tried too often, but it is there", 5, 0, version(6, 1), None, 3, Next::Done),
+        ("tried too often, but it is there", 5, 0, version(6, 1), None, 3, WarmStep::Done),
     ];
     for (name, epoch, above_fence, stored, holder, attempts, want) in rows {
         let asked = Want { epoch: Epoch(epoch), above_fence };

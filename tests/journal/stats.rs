@@ -10,7 +10,7 @@ use crate::common::sqlite::Sqlite;
 use edge_isr::base::sql::{Sql, Value};
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::journal::report::{
-    By, Counts, Kind, MAX_NAME_BYTES, MAX_NAMES, MAX_ROWS, OTHERS, Report, StatsReply,
+    By, Counts, MAX_NAME_BYTES, MAX_NAMES, MAX_ROWS, OTHERS, Report, RequestKind, StatsReply,
     StatsRequest, Sum,
 };
 use edge_isr::journal::stats::REPEATED_FOR;
@@ -25,8 +25,8 @@ fn at(millis: u64) -> Timestamp {
     T0.plus(Millis(millis))
 }
 
-fn kind(route: &str, result: &str, reason: &str) -> Kind {
-    Kind { route: route.to_owned(), result: result.to_owned(), reason: reason.to_owned() }
+fn kind(route: &str, result: &str, reason: &str) -> RequestKind {
+    RequestKind { route: route.to_owned(), result: result.to_owned(), reason: reason.to_owned() }
 }
 
 fn sum(requests: u64) -> Sum {

@@ -5,4 +5,5 @@ mod docs;
 mod fuzz_bodies;
 mod lengths;
 mod simulation_rules;
+mod type_names;
 mod walk_throughs;

@@ -31,14 +31,14 @@ const MAX_READIES: u32 = 6;
 
 /// Where a request or an object is.
 #[derive(Clone)]
-pub(crate) struct Place {
+pub(crate) struct ShardPlace {
     world: Rc<World>,
     owner: Owner,
 }
 
 /// The ports.
 pub(crate) struct Node {
-    place: Place,
+    place: ShardPlace,
     l1: Near,
     l2: Far,
     /// What the shard has told this request so far.
@@ -61,9 +61,9 @@ struct Told {
 }
 
 /// L1, from here.
-pub(crate) struct Near(Place);
+pub(crate) struct Near(ShardPlace);
 /// L2, from here.
-pub(crate) struct Far(Place, Rc<Told>);
+pub(crate) struct Far(ShardPlace, Rc<Told>);
 
 /// A body of the origin.
 pub(crate) struct Scripted {
@@ -71,7 +71,7 @@ pub(crate) struct Scripted {
     end: Result<(), OriginError>,
 }
 
-impl Place {
+impl ShardPlace {
     /// An object's tasks run somewhere too.
     fn colo(&self) -> usize {
         match self.owner {
@@ -108,7 +108,7 @@ impl Place {
 
 impl Node {
     pub(crate) fn new(world: &Rc<World>, owner: Owner) -> Self {
-        let place = Place { world: Rc::clone(world), owner };
+        let place = ShardPlace { world: Rc::clone(world), owner };
         let told = Rc::new(Told::default());
         Self { l1: Near(place.clone()), l2: Far(place.clone(), Rc::clone(&told)), place, told }
     }
@@ -446,7 +446,7 @@ impl Platform for Node {
 
 impl Told {
     /// It asks its shard once more.
-    fn asks(&self, place: &Place) {
+    fn asks(&self, place: &ShardPlace) {
         let first = self.first_fence.get();
         let ready = self.ready.take().filter(|_| self.read.replace(false));
         if let (Some((key, fence)), Some(first)) = (ready, first)
@@ -457,7 +457,7 @@ impl Told {
         }
     }
 
-    fn hears(&self, place: &Place, reply: &LeaseReply) {
+    fn hears(&self, place: &ShardPlace, reply: &LeaseReply) {
         match reply {
             LeaseReply::Grant(grant) | LeaseReply::Ticket(grant) => {
                 self.tags.set(!grant.tags.is_empty());

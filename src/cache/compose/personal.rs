@@ -63,7 +63,7 @@ impl PersonalError {
 }
 
 /// What is asked: by whom, for which page.
-pub struct Ask<'a> {
+pub struct PartsRequest<'a> {
     /// The visitor's request.
     pub request: &'a RequestHead,
     /// What the page's origin says of its places.
@@ -87,7 +87,7 @@ pub fn target(field: &ComposeField) -> String {
 
 /// The fields of the request; none if a value can't stand in a structured field.
 #[must_use]
-pub fn request_fields(ask: &Ask<'_>, edge: &EdgeFacts<'_>) -> Option<Fields> {
+pub fn request_fields(ask: &PartsRequest<'_>, edge: &EdgeFacts<'_>) -> Option<Fields> {
     let mut fields = pass_request_fields(ask.request, edge);
     fields.retain(|name, _| !CONDITIONS.contains(&name) && !name.starts_with("content-"));
     fields.set("accept", "application/json");

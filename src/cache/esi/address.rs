@@ -44,7 +44,7 @@ impl AddressError {
 
 /// Path and query of a fragment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
+pub struct FragmentAddress {
     /// The path.
     pub path: String,
     /// The query, without `?`.
@@ -55,7 +55,11 @@ pub struct Address {
 ///
 /// # Errors
 /// Says why it leads nowhere.
-pub fn address(src: &str, page: &RequestHead, config: &Config) -> Result<Address, AddressError> {
+pub fn address(
+    src: &str,
+    page: &RequestHead,
+    config: &Config,
+) -> Result<FragmentAddress, AddressError> {
     let odd = |c: char| c.is_whitespace() || c.is_control() || c == '\\';
     if src.is_empty() || src.contains(odd) || src.contains("$(") {
         return Err(AddressError::Malformed);
@@ -85,5 +89,5 @@ pub fn address(src: &str, page: &RequestHead, config: &Config) -> Result<Address
     if path.len() + query.as_ref().map_or(0, String::len) > MAX_URI_BYTES {
         return Err(AddressError::TooLong);
     }
-    Ok(Address { path: path.to_owned(), query })
+    Ok(FragmentAddress { path: path.to_owned(), query })
 }

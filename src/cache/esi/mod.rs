@@ -33,7 +33,7 @@ mod piece;
 mod reader;
 mod tag;
 
-pub use piece::{Fault, Include, MAX_TAG_BYTES, Piece};
+pub use piece::{EsiPiece, Fault, Include, MAX_TAG_BYTES};
 pub use reader::Reader;
 
 /// Whether Edge Side Includes of a response are processed: its route allows it, and it asks for it.

@@ -14,7 +14,7 @@ pub struct Include {
 
 /// What a body is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum EsiPiece {
     /// Bytes for the visitor, as they came.
     Text(Vec<u8>),
     /// The place of a fragment.

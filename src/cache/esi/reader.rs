@@ -6,8 +6,8 @@
 
 use crate::base::xml::find;
 
-use super::piece::{Fault, MAX_TAG_BYTES, Piece};
-use super::tag::{End, Tag, end, tag};
+use super::piece::{EsiPiece, Fault, MAX_TAG_BYTES};
+use super::tag::{EsiTag, TagEnd, end, tag};
 
 const COMMENT: &[u8] = b"<!--";
 const ESI_COMMENT: &[u8] = b"<!--esi";
@@ -45,7 +45,7 @@ pub struct Reader {
 
 impl Reader {
     /// Reads the next bytes.
-    pub fn push(&mut self, bytes: &[u8], into: &mut Vec<Piece>) {
+    pub fn push(&mut self, bytes: &[u8], into: &mut Vec<EsiPiece>) {
         let mut held = std::mem::take(&mut self.held);
         if held.is_empty() {
             let read = self.read(bytes, false, into);
@@ -59,7 +59,7 @@ impl Reader {
     }
 
     /// The body has ended.
-    pub fn end(&mut self, into: &mut Vec<Piece>) {
+    pub fn end(&mut self, into: &mut Vec<EsiPiece>) {
         let held = std::mem::take(&mut self.held);
         self.read(&held, true, into);
         if self.within == Within::Remove || self.open > 0 {
@@ -78,7 +78,7 @@ impl Reader {
     }
 
     /// Reads as far as it can be known what stands there; all of it if these are the last bytes.
-    fn read(&mut self, input: &[u8], last: bool, into: &mut Vec<Piece>) -> usize {
+    fn read(&mut self, input: &[u8], last: bool, into: &mut Vec<EsiPiece>) -> usize {
         let mut at = 0;
         while let Some(rest) = input.get(at..).filter(|rest| !rest.is_empty()) {
             let step = match self.within {
@@ -95,7 +95,7 @@ impl Reader {
         at
     }
 
-    fn text(&mut self, rest: &[u8], last: bool, into: &mut Vec<Piece>) -> usize {
+    fn text(&mut self, rest: &[u8], last: bool, into: &mut Vec<EsiPiece>) -> usize {
         let counts = |byte: &u8| *byte == b'<' || (*byte == b'-' && self.open > 0);
         match rest.iter().position(counts) {
             None => give(rest, rest.len(), into),
@@ -105,7 +105,7 @@ impl Reader {
     }
 
     /// What begins with a character that may mean something.
-    fn mark(&mut self, rest: &[u8], last: bool, into: &mut Vec<Piece>) -> usize {
+    fn mark(&mut self, rest: &[u8], last: bool, into: &mut Vec<EsiPiece>) -> usize {
         // What was cut off within one of these is not known yet.
         let marks = [ESI_COMMENT, CDATA, OPENING, CLOSING, COMMENT_END];
         let cut = |mark: &&[u8]| rest.len() < mark.len() && mark.starts_with(rest);
@@ -138,19 +138,19 @@ impl Reader {
         give(rest, 1, into)
     }
 
-    fn tag(&mut self, rest: &[u8], last: bool, into: &mut Vec<Piece>) -> usize {
+    fn tag(&mut self, rest: &[u8], last: bool, into: &mut Vec<EsiPiece>) -> usize {
         let length = match end(rest) {
-            End::At(length) => length,
-            End::More if !last => return 0,
-            End::More | End::Never => {
+            TagEnd::At(length) => length,
+            TagEnd::More if !last => return 0,
+            TagEnd::More | TagEnd::Never => {
                 self.note(Fault::Malformed);
                 return give(rest, 1, into);
             }
         };
         match tag(rest.get(..length).unwrap_or_default()) {
-            Ok(Tag::Include(include)) => into.push(Piece::Include(include)),
-            Ok(Tag::Remove) => self.within = Within::Remove,
-            Ok(Tag::Nothing) => {}
+            Ok(EsiTag::Include(include)) => into.push(EsiPiece::Include(include)),
+            Ok(EsiTag::Remove) => self.within = Within::Remove,
+            Ok(EsiTag::Nothing) => {}
             Err(fault) => {
                 self.note(fault);
                 return give(rest, 1, into);
@@ -160,7 +160,13 @@ impl Reader {
     }
 
     /// What goes on unread, up to and with its end.
-    fn verbatim(&mut self, rest: &[u8], ends: &[u8], last: bool, into: &mut Vec<Piece>) -> usize {
+    fn verbatim(
+        &mut self,
+        rest: &[u8],
+        ends: &[u8],
+        last: bool,
+        into: &mut Vec<EsiPiece>,
+    ) -> usize {
         if let Some(at) = find(rest, ends) {
             self.within = Within::Text;
             return give(rest, at + ends.len(), into);
@@ -192,14 +198,14 @@ impl Reader {
 }
 
 /// Gives the first bytes on as text.
-fn give(rest: &[u8], length: usize, into: &mut Vec<Piece>) -> usize {
+fn give(rest: &[u8], length: usize, into: &mut Vec<EsiPiece>) -> usize {
     let bytes = rest.get(..length).unwrap_or_default();
     match into.last_mut() {
-        Some(Piece::Text(text)) => text.extend_from_slice(bytes),
-        Some(Piece::Include(_)) | None if !bytes.is_empty() => {
-            into.push(Piece::Text(bytes.to_vec()));
+        Some(EsiPiece::Text(text)) => text.extend_from_slice(bytes),
+        Some(EsiPiece::Include(_)) | None if !bytes.is_empty() => {
+            into.push(EsiPiece::Text(bytes.to_vec()));
         }
-        Some(Piece::Include(_)) | None => {}
+        Some(EsiPiece::Include(_)) | None => {}
     }
     length
 }

@@ -8,7 +8,7 @@ use super::piece::{Fault, Include, MAX_TAG_BYTES};
 
 /// What a tag says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Tag {
+pub(super) enum EsiTag {
     Include(Include),
     /// What follows is removed.
     Remove,
@@ -18,7 +18,7 @@ pub(super) enum Tag {
 
 /// Where a tag ends that the input begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum TagEnd {
     /// Behind so many bytes.
     At(usize),
     /// Not within what is there.
@@ -28,27 +28,27 @@ pub(super) enum End {
 }
 
 /// Looks for the `>` that ends a tag: not within a quoted value.
-pub(super) fn end(input: &[u8]) -> End {
+pub(super) fn end(input: &[u8]) -> TagEnd {
     let mut quote = None;
     for (at, byte) in input.iter().take(MAX_TAG_BYTES).enumerate().skip(1) {
         match (quote, byte) {
-            (_, b'<') => return End::Never,
+            (_, b'<') => return TagEnd::Never,
             (Some(open), byte) if open == *byte => quote = None,
             (Some(_), _) => {}
             (None, b'"' | b'\'') => quote = Some(*byte),
-            (None, b'>') => return End::At(at + 1),
+            (None, b'>') => return TagEnd::At(at + 1),
             (None, _) => {}
         }
     }
-    if input.len() < MAX_TAG_BYTES { End::More } else { End::Never }
+    if input.len() < MAX_TAG_BYTES { TagEnd::More } else { TagEnd::Never }
 }
 
 /// Reads a tag, its brackets included.
-pub(super) fn tag(tag: &[u8]) -> Result<Tag, Fault> {
+pub(super) fn tag(tag: &[u8]) -> Result<EsiTag, Fault> {
     let inside = tag.get(1..tag.len().saturating_sub(1)).unwrap_or_default();
     if let Some(name) = inside.strip_prefix(b"/esi:") {
         return match name.trim_ascii_end() {
-            b"include" | b"comment" => Ok(Tag::Nothing),
+            b"include" | b"comment" => Ok(EsiTag::Nothing),
             _ => Err(Fault::Unknown),
         };
     }
@@ -60,10 +60,10 @@ pub(super) fn tag(tag: &[u8]) -> Result<Tag, Fault> {
     let name = inside.iter().position(u8::is_ascii_whitespace).unwrap_or(inside.len());
     let (name, attributes) = inside.split_at_checked(name).unwrap_or_default();
     match name {
-        b"include" => Ok(Tag::Include(include(attributes).ok_or(Fault::Malformed)?)),
-        b"remove" if is_empty => Ok(Tag::Nothing),
-        b"remove" => Ok(Tag::Remove),
-        b"comment" => Ok(Tag::Nothing),
+        b"include" => Ok(EsiTag::Include(include(attributes).ok_or(Fault::Malformed)?)),
+        b"remove" if is_empty => Ok(EsiTag::Nothing),
+        b"remove" => Ok(EsiTag::Remove),
+        b"comment" => Ok(EsiTag::Nothing),
         _ => Err(Fault::Unknown),
     }
 }

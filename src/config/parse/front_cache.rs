@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::reader::{Problems, Section};
-use crate::config::front_cache::{Address, FrontCache, OWN_URL, Provider};
+use crate::config::front_cache::{ApiAddress, FrontCache, OWN_URL, Provider};
 use crate::config::origin::OriginUrl;
 
 const KEYS: &[&str] = &["name", "provider", "url", "tags"];
@@ -45,14 +45,14 @@ pub(super) fn read(
     };
     let mut tags = provider.tag_field.is_none();
     section.switch("tags", &mut tags, problems);
-    if provider.address == Address::Own && section.has("url") {
+    if provider.address == ApiAddress::Own && section.has("url") {
         problems.add(section.at("url"), "this provider has none");
         return None;
     }
     let known = match provider.address {
-        Address::At(url) => Some(url),
-        Address::Own => Some(OWN_URL),
-        Address::Setting => None,
+        ApiAddress::At(url) => Some(url),
+        ApiAddress::Own => Some(OWN_URL),
+        ApiAddress::Setting => None,
     };
     let Some(url) = section.text("url", problems).or(known) else {
         if !section.has("url") {

@@ -79,7 +79,7 @@ pub trait PurgeApi: Sync {
         request: &RequestHead,
         body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem>;
+    ) -> Result<PurgeCall, Problem>;
 
     /// The answer to a call that was refused.
     fn refused(&self, refusal: &PurgeRefusal) -> Reply;
@@ -99,24 +99,24 @@ pub trait PurgeApi: Sync {
 }
 
 /// An API's answer to a call that was done; the texts are notes on what was widened.
-pub(super) type Accepted = Box<dyn Fn(&PurgeOutcome<'_>, &[String]) -> Reply>;
+pub(super) type AcceptedReply = Box<dyn Fn(&PurgeOutcome<'_>, &[String]) -> Reply>;
 
 /// An invalidation that a call asks for.
-pub struct Purge {
+pub struct PurgeCall {
     /// What the journal gets.
     pub command: RevalidateCommand,
     /// What makes a repetition of the call the same call, if the client says it.
     pub receipt: Option<String>,
-    accepted: Accepted,
+    accepted: AcceptedReply,
 }
 
-impl fmt::Debug for Purge {
+impl fmt::Debug for PurgeCall {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Purge").field(&self.command).field(&self.receipt).finish()
     }
 }
 
-impl Purge {
+impl PurgeCall {
     /// An invalidation, and its answer.
     pub(super) fn new(
         command: RevalidateCommand,

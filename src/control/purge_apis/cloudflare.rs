@@ -20,7 +20,7 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
-use super::api::{Purge, PurgeApi, is_name, method_must_be};
+use super::api::{PurgeApi, PurgeCall, is_name, method_must_be};
 use super::named::{Named, too_many};
 use super::reply::{PurgeRefusal, Reply};
 
@@ -30,9 +30,9 @@ const MAX_FILES: usize = 500;
 const MAX_OTHERS: usize = 100;
 
 /// Cloudflare's.
-pub struct Cloudflare;
+pub struct CloudflarePurgeApi;
 
-impl PurgeApi for Cloudflare {
+impl PurgeApi for CloudflarePurgeApi {
     fn name(&self) -> &'static str {
         "cloudflare"
     }
@@ -47,7 +47,7 @@ impl PurgeApi for Cloudflare {
         request: &RequestHead,
         body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem> {
+    ) -> Result<PurgeCall, Problem> {
         let rest = rest.strip_prefix("client/v4/").unwrap_or(rest);
         let (zone, action) = rest
             .strip_prefix("zones/")
@@ -98,7 +98,7 @@ impl PurgeApi for Cloudflare {
             _ => problem,
         })?;
         let zone = zone.to_owned();
-        Ok(Purge::new(command, move |_, notes| accepted(&zone, notes)))
+        Ok(PurgeCall::new(command, move |_, notes| accepted(&zone, notes)))
     }
 
     fn refused(&self, refusal: &PurgeRefusal) -> Reply {

@@ -30,7 +30,7 @@ use crate::control::route::percent_decoded;
 use crate::http::{Fields, RequestHead};
 use crate::journal::{JobRecord, Mode};
 
-use super::api::{Evidence, Purge, PurgeApi, is_name, method_must_be};
+use super::api::{Evidence, PurgeApi, PurgeCall, is_name, method_must_be};
 use super::method::site_host;
 use super::named::{Named, invalid};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
@@ -58,9 +58,9 @@ fn is_version(text: &str) -> bool {
 }
 
 /// Amazon CloudFront's.
-pub struct Cloudfront;
+pub struct CloudfrontPurgeApi;
 
-impl PurgeApi for Cloudfront {
+impl PurgeApi for CloudfrontPurgeApi {
     fn name(&self) -> &'static str {
         "cloudfront"
     }
@@ -91,7 +91,7 @@ impl PurgeApi for Cloudfront {
         request: &RequestHead,
         body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem> {
+    ) -> Result<PurgeCall, Problem> {
         let parts: Vec<&str> = rest.split('/').collect();
         let &[version, "distribution", distribution, "invalidation"] = parts.as_slice() else {
             return Err(Problem::not_found("operation"));
@@ -122,7 +122,7 @@ impl PurgeApi for Cloudfront {
         let batch = Batch { version: version.to_owned(), path, paths, reference };
         let accepted =
             move |outcome: &PurgeOutcome<'_>, notes: &[String]| accepted(&batch, outcome, notes);
-        let purge = Purge::new(named.command(Mode::Hard)?, accepted);
+        let purge = PurgeCall::new(named.command(Mode::Hard)?, accepted);
         Ok(purge.with_receipt(body_digest(receipt.as_bytes())))
     }
 

@@ -21,7 +21,7 @@ use crate::control::route::percent_decoded;
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
-use super::api::{Purge, PurgeApi, is_name, json_of, method_must_be};
+use super::api::{PurgeApi, PurgeCall, is_name, json_of, method_must_be};
 use super::named::{Named, invalid, no_other_field, too_many};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
@@ -29,9 +29,9 @@ use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 const MAX_KEYS: usize = 256;
 
 /// Fastly's.
-pub struct Fastly;
+pub struct FastlyPurgeApi;
 
-impl PurgeApi for Fastly {
+impl PurgeApi for FastlyPurgeApi {
     fn name(&self) -> &'static str {
         "fastly"
     }
@@ -46,7 +46,7 @@ impl PurgeApi for Fastly {
         request: &RequestHead,
         body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem> {
+    ) -> Result<PurgeCall, Problem> {
         let not_found = || Problem::not_found("record");
         let mut named = Named::new(config);
         let mut mode =
@@ -87,7 +87,7 @@ impl PurgeApi for Fastly {
         {
             return Err(invalid("fastly-purge-environment", "there is the production alone"));
         }
-        Ok(Purge::new(named.command(mode)?, move |outcome, _| match &form {
+        Ok(PurgeCall::new(named.command(mode)?, move |outcome, _| match &form {
             Form::One => accepted_one(outcome),
             Form::Keys(keys) => accepted_keys(keys, outcome),
             Form::All => accepted_all(),

@@ -15,7 +15,7 @@ use crate::control::problem::{Problem, ProblemKind};
 use crate::http::RequestHead;
 use crate::journal::Mode;
 
-use super::api::{Purge, PurgeApi, is_name, json_of, method_must_be};
+use super::api::{PurgeApi, PurgeCall, is_name, json_of, method_must_be};
 use super::named::{Named, no_other_field};
 use super::reply::{PurgeRefusal, Reply};
 
@@ -37,7 +37,7 @@ impl PurgeApi for Keycdn {
         request: &RequestHead,
         body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem> {
+    ) -> Result<PurgeCall, Problem> {
         let (action, _) = rest
             .strip_prefix("zones/")
             .and_then(|rest| rest.strip_suffix(".json"))
@@ -78,7 +78,7 @@ impl PurgeApi for Keycdn {
             }
             _ => return Err(Problem::not_found("call")),
         };
-        Ok(Purge::new(named.command(Mode::Hard)?, move |_, notes| accepted(what, notes)))
+        Ok(PurgeCall::new(named.command(Mode::Hard)?, move |_, notes| accepted(what, notes)))
     }
 
     fn refused(&self, refusal: &PurgeRefusal) -> Reply {

@@ -26,7 +26,7 @@ use crate::control::problem::Problem;
 use crate::http::{Fields, RequestHead};
 use crate::journal::Mode;
 
-use super::api::{Evidence, Purge, PurgeApi, method_must_be};
+use super::api::{Evidence, PurgeApi, PurgeCall, method_must_be};
 use super::named::{Named, invalid};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
@@ -34,7 +34,7 @@ use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 pub struct ByMethod {
     name: &'static str,
     method: &'static str,
-    read: fn(&str, &RequestHead, &Config) -> Result<Purge, Problem>,
+    read: fn(&str, &RequestHead, &Config) -> Result<PurgeCall, Problem>,
 }
 
 /// The method `PURGE`.
@@ -62,7 +62,7 @@ impl PurgeApi for ByMethod {
         request: &RequestHead,
         _body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem> {
+    ) -> Result<PurgeCall, Problem> {
         (self.read)(rest, request, config)
     }
 
@@ -71,7 +71,7 @@ impl PurgeApi for ByMethod {
     }
 }
 
-fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
+fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<PurgeCall, Problem> {
     method_must_be(request, "PURGE, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
@@ -97,7 +97,7 @@ fn purge(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Pr
     purge_of(named, &request.fields)
 }
 
-fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Problem> {
+fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<PurgeCall, Problem> {
     method_must_be(request, "BAN, POST")?;
     let mut named = Named::new(config);
     let fields = &request.fields;
@@ -134,11 +134,11 @@ fn ban(page: &str, request: &RequestHead, config: &Config) -> Result<Purge, Prob
     purge_of(named, fields)
 }
 
-fn purge_of(named: Named<'_>, fields: &Fields) -> Result<Purge, Problem> {
+fn purge_of(named: Named<'_>, fields: &Fields) -> Result<PurgeCall, Problem> {
     let soft = fields.has("fastly-soft-purge")
         || fields.get("soft").is_some_and(|value| !matches!(value.trim(), "" | "0" | "false"));
     let mode = if soft { Mode::Soft } else { Mode::Hard };
-    Ok(Purge::new(named.command(mode)?, accepted))
+    Ok(PurgeCall::new(named.command(mode)?, accepted))
 }
 
 /// Refuses a call that says what it means in a field which is not read: by tags or by a pattern, in

@@ -40,15 +40,15 @@ use crate::control::secret::Secrets;
 use crate::http::RequestHead;
 use crate::journal::JobRecord;
 
-pub use api::{Evidence, Purge, PurgeApi};
+pub use api::{Evidence, PurgeApi, PurgeCall};
 pub use reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Every API. Of two whose calls have the same path, the first one gets them.
 pub static APIS: &[&dyn PurgeApi] = &[
     &keycdn::Keycdn,
-    &cloudflare::Cloudflare,
-    &cloudfront::Cloudfront,
-    &fastly::Fastly,
+    &cloudflare::CloudflarePurgeApi,
+    &cloudfront::CloudfrontPurgeApi,
+    &fastly::FastlyPurgeApi,
     &method::PURGE,
     &method::BAN,
 ];
@@ -141,7 +141,7 @@ impl Call {
         request: &RequestHead,
         body: &[u8],
         config: &Config,
-    ) -> Result<Purge, Problem> {
+    ) -> Result<PurgeCall, Problem> {
         self.api.read(&self.rest, request, body, config)
     }
 

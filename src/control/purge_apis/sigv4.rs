@@ -54,7 +54,7 @@ impl KeyScope<'_> {
 
 /// A request, as far as a signature covers it.
 #[derive(Clone, Copy, Debug)]
-pub struct Signed<'a> {
+pub struct SignedRequest<'a> {
     /// The method.
     pub method: &'a str,
     /// The path, percent-encoded as it is sent.
@@ -104,7 +104,7 @@ pub fn verify(
     if fields.get("x-amz-content-sha256").is_some_and(|said| said != digest) {
         return Err(AuthError::Malformed("x-amz-content-sha256"));
     }
-    let request = Signed {
+    let request = SignedRequest {
         method: &request.method,
         path: &request.path,
         query: request.query.as_deref().unwrap_or_default(),
@@ -175,7 +175,7 @@ fn claim(field: &str) -> Option<Claim<'_>> {
 
 /// The signature of a request under a secret key, in hexadecimal.
 #[must_use]
-pub fn signature(secret: &str, scope: &KeyScope<'_>, request: &Signed<'_>) -> String {
+pub fn signature(secret: &str, scope: &KeyScope<'_>, request: &SignedRequest<'_>) -> String {
     let names: Vec<&str> = request.fields.iter().map(|(name, _)| *name).collect();
     let mut canonical =
         format!("{}\n{}\n{}\n", request.method, encoded(request.path), sorted(request.query));
@@ -196,7 +196,12 @@ pub fn signature(secret: &str, scope: &KeyScope<'_>, request: &Signed<'_>) -> St
 
 /// The value of `Authorization` for a request of ours.
 #[must_use]
-pub fn authorization(id: &str, secret: &str, scope: &KeyScope<'_>, request: &Signed<'_>) -> String {
+pub fn authorization(
+    id: &str,
+    secret: &str,
+    scope: &KeyScope<'_>,
+    request: &SignedRequest<'_>,
+) -> String {
     let names: Vec<&str> = request.fields.iter().map(|(name, _)| *name).collect();
     format!(
         "{ALGORITHM} Credential={id}/{}, SignedHeaders={}, Signature={}",

@@ -3,7 +3,7 @@
 //! Attributes and namespaces say nothing. Refused is what [`crate::base::xml`] refuses, and nesting
 //! deeper than [`MAX_DEPTH`].
 
-use crate::base::xml::{Token, TokenError, inside, name, resolve, token};
+use crate::base::xml::{TokenError, XmlToken, inside, name, resolve, token};
 
 /// Elements within elements.
 const MAX_DEPTH: usize = 16;
@@ -31,14 +31,14 @@ pub(super) fn leaves(body: &[u8]) -> Result<Vec<(String, String)>, &'static str>
         rest = after;
         let part = std::str::from_utf8(inside(whole, kind)).map_err(|_| "it is not UTF-8")?;
         match kind {
-            Token::Aside => {}
-            Token::Text | Token::Cdata => match open.last_mut() {
-                Some(element) if kind == Token::Cdata => element.text.push_str(part),
+            XmlToken::Aside => {}
+            XmlToken::Text | XmlToken::Cdata => match open.last_mut() {
+                Some(element) if kind == XmlToken::Cdata => element.text.push_str(part),
                 Some(element) => resolve(part, &mut element.text).map_err(words)?,
                 None if part.trim().is_empty() => {}
                 None => return Err("there is text outside of its element"),
             },
-            Token::Open(closed) => {
+            XmlToken::Open(closed) => {
                 if open.is_empty() && begun {
                     return Err("it has two roots");
                 }
@@ -49,7 +49,7 @@ pub(super) fn leaves(body: &[u8]) -> Result<Vec<(String, String)>, &'static str>
                     found.push((empty.path, empty.text));
                 }
             }
-            Token::Close => {
+            XmlToken::Close => {
                 let ended = open.pop().filter(|element| part.trim_end() == element.name);
                 let ended = ended.ok_or("a tag ends that did not begin")?;
                 if !ended.parent {

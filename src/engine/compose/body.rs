@@ -22,7 +22,7 @@ const READ_AHEAD: usize = 256 << 10;
 /// What fills a place.
 pub type Task<P> = Pin<Box<dyn Future<Output = Vec<Node<P>>>>>;
 /// What the body is made of, as it arrives.
-pub type Source<P> = Pin<Box<dyn Stream<Item = Result<Vec<Node<P>>, OriginError>>>>;
+pub type NodeStream<P> = Pin<Box<dyn Stream<Item = Result<Vec<Node<P>>, OriginError>>>>;
 
 /// What stands in a body.
 pub enum Node<P: Platform> {
@@ -36,7 +36,7 @@ pub enum Node<P: Platform> {
 }
 
 /// What is next in the body.
-enum Next<P: Platform> {
+enum NextNode<P: Platform> {
     Ready(P::Chunk),
     Place(u64),
 }
@@ -46,10 +46,10 @@ type Numbered<P> = Pin<Box<dyn Future<Output = (u64, Vec<Node<P>>)>>>;
 /// A body that is put together while it is sent.
 pub struct Composed<P: Platform> {
     /// None once it has ended.
-    source: Option<Source<P>>,
+    source: Option<NodeStream<P>>,
     /// What broke the source, to be told behind what came before.
     broken: Option<OriginError>,
-    queue: VecDeque<Next<P>>,
+    queue: VecDeque<NextNode<P>>,
     /// Bytes in the queue.
     queued: usize,
     places: u64,
@@ -62,7 +62,7 @@ pub struct Composed<P: Platform> {
 impl<P: Platform> Composed<P> {
     /// A body out of what a source gives.
     #[must_use]
-    pub fn new(source: Source<P>) -> Self {
+    pub fn new(source: NodeStream<P>) -> Self {
         Self {
             source: Some(source),
             broken: None,
@@ -102,11 +102,11 @@ impl<P: Platform> Composed<P> {
         poll_fn(|context| {
             self.advance(context);
             match self.queue.pop_front() {
-                Some(Next::Ready(chunk)) => {
+                Some(NextNode::Ready(chunk)) => {
                     self.queued -= P::length(&chunk);
                     Poll::Ready(Ok(Some(chunk)))
                 }
-                Some(place @ Next::Place(_)) => {
+                Some(place @ NextNode::Place(_)) => {
                     self.queue.push_front(place);
                     Poll::Pending
                 }
@@ -121,7 +121,7 @@ impl<P: Platform> Composed<P> {
     fn advance(&mut self, context: &mut Context<'_>) {
         loop {
             self.run(context);
-            let is_there = matches!(self.queue.front(), Some(Next::Ready(_)));
+            let is_there = matches!(self.queue.front(), Some(NextNode::Ready(_)));
             let Some(source) = self.source.as_mut().filter(|_| !is_there) else { return };
             if self.queued >= READ_AHEAD {
                 return;
@@ -162,7 +162,8 @@ impl<P: Platform> Composed<P> {
     }
 
     fn fill(&mut self, place: u64, nodes: Vec<Node<P>>) {
-        let is_it = |next: &Next<P>| matches!(next, Next::Place(number) if *number == place);
+        let is_it =
+            |next: &NextNode<P>| matches!(next, NextNode::Place(number) if *number == place);
         let Some(at) = self.queue.iter().position(is_it) else { return };
         let (next, mut tasks) = self.take(nodes);
         let behind = self.queue.split_off(at);
@@ -179,7 +180,7 @@ impl<P: Platform> Composed<P> {
     }
 
     /// Numbers the places.
-    fn take(&mut self, nodes: Vec<Node<P>>) -> (Vec<Next<P>>, VecDeque<Numbered<P>>) {
+    fn take(&mut self, nodes: Vec<Node<P>>) -> (Vec<NextNode<P>>, VecDeque<Numbered<P>>) {
         let mut tasks: VecDeque<Numbered<P>> = VecDeque::new();
         let mut taken = Vec::with_capacity(nodes.len());
         for node in nodes {
@@ -187,17 +188,17 @@ impl<P: Platform> Composed<P> {
                 Node::Ready(chunk) if P::length(&chunk) == 0 => {}
                 Node::Ready(chunk) => {
                     self.queued += P::length(&chunk);
-                    taken.push(Next::Ready(chunk));
+                    taken.push(NextNode::Ready(chunk));
                 }
                 Node::Place(task) => {
                     let place = self.number();
                     tasks.push_back(Box::pin(async move { (place, task.await) }));
-                    taken.push(Next::Place(place));
+                    taken.push(NextNode::Place(place));
                 }
                 Node::Own(task) => {
                     let place = self.number();
                     self.own.push(Box::pin(async move { (place, task.await) }));
-                    taken.push(Next::Place(place));
+                    taken.push(NextNode::Place(place));
                 }
             }
         }

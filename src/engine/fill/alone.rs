@@ -11,7 +11,7 @@ use crate::http::Fields;
 use super::stored::stated_length;
 
 /// Sends a request to the origin in its visitor's turn, as any other of theirs.
-pub(super) type Ask<P> = Box<
+pub(super) type SendRequest<P> = Box<
     dyn FnOnce(
         OriginRequest<<P as Platform>::Stream, <P as Platform>::Chunk>,
     ) -> LocalBoxFuture<
@@ -27,7 +27,7 @@ pub(super) struct Alone<P: Platform> {
     etag: String,
     length: Option<u64>,
     timeout: Millis,
-    ask: Ask<P>,
+    ask: SendRequest<P>,
 }
 
 /// The rest of a body, for one reader.
@@ -47,7 +47,7 @@ impl<P: Platform> Alone<P> {
         target: String,
         mut sent: Fields,
         timeout: Millis,
-        ask: Ask<P>,
+        ask: SendRequest<P>,
     ) -> Option<Self> {
         let etag = entry.fields.get("etag")?.trim();
         if entry.status != 200 || !etag.starts_with('"') {

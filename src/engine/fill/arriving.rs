@@ -16,17 +16,17 @@ pub(super) const WINDOW_BYTES: u64 = 1 << 20;
 pub(super) const PIECE_BYTES: u64 = 64 << 10;
 
 /// What a reader finds.
-pub(super) enum Next<P: Platform> {
+pub(super) enum NextPiece<P: Platform> {
     Piece(P::Chunk),
     End(Result<(), OriginError>),
     NotYet,
 }
 
-pub(super) fn piece_of<P: Platform>(body: &P::Chunk, at: u64, end: u64) -> Next<P> {
+pub(super) fn piece_of<P: Platform>(body: &P::Chunk, at: u64, end: u64) -> NextPiece<P> {
     if at >= end {
-        return Next::End(Ok(()));
+        return NextPiece::End(Ok(()));
     }
-    Next::Piece(P::slice(body, at, end.min(at + PIECE_BYTES)))
+    NextPiece::Piece(P::slice(body, at, end.min(at + PIECE_BYTES)))
 }
 
 /// A body that arrives, or has arrived.
@@ -89,7 +89,7 @@ impl<P: Platform> ArrivingBody<P> {
     }
 
     /// What stands at a place.
-    pub(super) fn at(&self, at: u64) -> Next<P> {
+    pub(super) fn at(&self, at: u64) -> NextPiece<P> {
         if let Some(page) = &self.page {
             return piece_of::<P>(&page.body, at, page.entry.body_length);
         }
@@ -98,12 +98,12 @@ impl<P: Platform> ArrivingBody<P> {
             && at == *start
             && P::length(piece) > 0
         {
-            return Next::Piece(piece.clone());
+            return NextPiece::Piece(piece.clone());
         }
         match self.end {
-            Some(end) if at >= self.total || end.is_err() => Next::End(end),
-            Some(_) => Next::End(Err(OriginError::Broken)),
-            None => Next::NotYet,
+            Some(end) if at >= self.total || end.is_err() => NextPiece::End(end),
+            Some(_) => NextPiece::End(Err(OriginError::Broken)),
+            None => NextPiece::NotYet,
         }
     }
 }

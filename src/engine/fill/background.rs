@@ -5,7 +5,7 @@
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
 use crate::control::metrics::Counter;
-use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::{REFRESH_LIMIT, SharedFill};
 use crate::engine::fill::terms::FetchTerms;
@@ -24,16 +24,16 @@ const RENEW_AFTER: Millis = Millis(4_000);
 
 impl<P: Platform> Filler<P> {
     /// Whether a refresh may begin now, be queued, or be put off.
-    pub(crate) fn room_for_refresh(&self, fill_request: &FillRequest<P>) -> Option<Work> {
+    pub(crate) fn room_for_refresh(&self, fill_request: &FillRequest<P>) -> Option<FillWork> {
         let isolate = self.context.isolate().borrow();
         let at_work = |work| isolate.fills().filter(|fill| fill.work() == work).count();
-        if at_work(Work::Refresh) < isolate.origin.background_share() {
-            return Some(Work::Refresh);
+        if at_work(FillWork::Refresh) < isolate.origin.background_share() {
+            return Some(FillWork::Refresh);
         }
         // A page that the index does not have is not put there: that would go round the budget of
         // new keys.
         let known = fill_request.candidate.page.as_ref().is_some_and(|page| page.entry.fence > 0);
-        (known && at_work(Work::Queue) < QUEUING_AT_ONCE).then_some(Work::Queue)
+        (known && at_work(FillWork::Queue) < QUEUING_AT_ONCE).then_some(FillWork::Queue)
     }
 
     /// How long the origin may take: a refresh ends, its result stored, before the platform ends

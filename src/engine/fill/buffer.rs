@@ -15,7 +15,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::fill::arriving::{ArrivingBody, Next, WINDOW_BYTES};
+use crate::engine::fill::arriving::{ArrivingBody, NextPiece, WINDOW_BYTES};
 use crate::engine::memory::StoredPage;
 use crate::engine::platform_limits::next_look;
 use crate::engine::port::{OriginError, Platform};
@@ -276,7 +276,7 @@ impl<P: Platform> BodyBuffer<P> {
     }
 
     /// What stands at a place of the body.
-    pub(super) fn at(&self, at: u64) -> Next<P> {
+    pub(super) fn at(&self, at: u64) -> NextPiece<P> {
         self.0.borrow().body.at(at)
     }
 

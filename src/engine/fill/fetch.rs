@@ -13,7 +13,7 @@ use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
-use crate::engine::fill::outcome::{FillOutcome, Source};
+use crate::engine::fill::outcome::{FillOutcome, PageSource};
 use crate::engine::fill::permission::FillPermission;
 use crate::engine::fill::request::{FetchContext, FillContext, FillRequest, page_request};
 use crate::engine::fill::shared::SharedFill;
@@ -94,7 +94,7 @@ impl<P: Platform> Filler<P> {
                 leader_only.borrow_mut().fields = of_304(&head, &entry);
                 fetch.stamp = entry.stamp;
                 let page = Rc::new(StoredPage::new(entry, page.body.clone()));
-                let outcome = FillOutcome::Complete(Rc::clone(&page), Source::Validated);
+                let outcome = FillOutcome::Complete(Rc::clone(&page), PageSource::Validated);
                 fill.resolve(outcome, fetch.arrived);
                 return self.store(context, &page, &fetch).await;
             }

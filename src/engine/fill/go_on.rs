@@ -6,7 +6,7 @@ use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::engine::context::Incoming;
-use crate::engine::fill::alone::{Alone, Ask};
+use crate::engine::fill::alone::{Alone, SendRequest};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
@@ -27,7 +27,7 @@ impl<P: Platform> Filler<P> {
         add_selecting(&mut sent, &incoming.head, &names);
         let target = admitted.page.path_and_query();
         let (context, head) = (self.context.clone(), Rc::clone(&incoming.head));
-        let ask: Ask<P> = Box::new(move |request| {
+        let ask: SendRequest<P> = Box::new(move |request| {
             Box::pin(async move {
                 let permit = context.permit(Sender::Visitor, Some(&head), None).await?;
                 permit.fetch(request).await

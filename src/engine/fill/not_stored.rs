@@ -5,7 +5,7 @@ use crate::cache::left_out::impersonal_fields;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::fill::hit_for_pass::Refused;
-use crate::engine::fill::outcome::Work;
+use crate::engine::fill::outcome::FillWork;
 use crate::engine::fill::request::{Candidate, FetchContext, FillContext, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::gone::Gone;
@@ -99,7 +99,7 @@ impl<P: Platform> Filler<P> {
         match storage(&fetch.input(&fill_request.incoming.head, admitted, &response.head)) {
             Storage::Store(storable) => {
                 // Nobody waits for it.
-                let fill = SharedFill::begin(Work::Refresh, fetch.arrived);
+                let fill = SharedFill::begin(FillWork::Refresh, fetch.arrived);
                 let context = FillContext { fill: &fill, ..*context };
                 self.store_streamed(&context, storable, response, fetch).await;
                 Confirmed::Stored

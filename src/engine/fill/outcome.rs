@@ -13,7 +13,7 @@ pub enum FillOutcome<P: Platform> {
     /// A storable response, whose body arrives through the fill; and how it is kept.
     Streaming(Rc<Entry>, StorageNote),
     /// A complete stored response: from another tier, or renewed by a 304.
-    Complete(Rc<StoredPage<P::Chunk>>, Source),
+    Complete(Rc<StoredPage<P::Chunk>>, PageSource),
     /// An answer that is for its asker alone, with the reason: who began the fill takes it, all
     /// others go on their own.
     NotStored(NoStore),
@@ -36,7 +36,7 @@ impl<P: Platform> FillOutcome<P> {
 
 /// Where a complete stored response came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Source {
+pub enum PageSource {
     /// Another isolate of the colo had stored it.
     Colo,
     /// L2, as the shard said.
@@ -61,7 +61,7 @@ impl<P: Platform> Clone for FillOutcome<P> {
 
 /// What a fill's task is at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Work {
+pub enum FillWork {
     /// It fetches for a visitor who waits.
     Fetch,
     /// It refreshes what was answered stale.

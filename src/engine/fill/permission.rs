@@ -7,7 +7,7 @@ use crate::cache::admission::Admitted;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
-use crate::engine::fill::outcome::Source;
+use crate::engine::fill::outcome::PageSource;
 use crate::engine::fill::request::FillRequest;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::terms::{FetchTerms, Lease, Unleased};
@@ -20,7 +20,7 @@ use crate::index::{Grant, LeaseReply, LeaseRequest, Ready, ShardCall, ShardReply
 /// What a fill may do.
 pub(crate) enum FillPermission<P: Platform> {
     /// Another has fetched it already.
-    Stored(Rc<StoredPage<P::Chunk>>, Source),
+    Stored(Rc<StoredPage<P::Chunk>>, PageSource),
     /// Another is at it, and nobody waits here.
     InProgressElsewhere,
     /// Fetch.
@@ -218,7 +218,7 @@ impl<P: Platform> Filler<P> {
         let after = page.entry.fence > after;
         if fresh || after {
             self.stores.store_in_colo(&page).await;
-            return Some(FillPermission::Stored(page, Source::Global));
+            return Some(FillPermission::Stored(page, PageSource::Global));
         }
         asking.need = asking.need.max(validity.need());
         asking.have_fence = asking.have_fence.max(page.entry.fence).max(ready.fence);
@@ -254,7 +254,7 @@ impl<P: Platform> Filler<P> {
     /// What the colo has is the fill's result; L0 keeps it too.
     fn take_from_colo(&self, page: Rc<StoredPage<P::Chunk>>) -> FillPermission<P> {
         self.stores.store_in_memory(&page);
-        FillPermission::Stored(page, Source::Colo)
+        FillPermission::Stored(page, PageSource::Colo)
     }
 
     /// Judges a copy from another tier by this isolate's own view.

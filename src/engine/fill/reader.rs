@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::alone::{Alone, Rest};
-use crate::engine::fill::arriving::{Next, piece_of};
+use crate::engine::fill::arriving::{NextPiece, piece_of};
 use crate::engine::fill::buffer::{BodyBuffer, BodySource, ReaderState, STALLED};
 use crate::engine::memory::StoredPage;
 use crate::engine::port::{OriginError, Platform};
@@ -102,21 +102,21 @@ impl<P: Platform> BodyReader<P> {
             let now = platform.now();
             self.state.moved.set(now);
             match (next, buffer) {
-                (Next::Piece(piece), _) => {
+                (NextPiece::Piece(piece), _) => {
                     self.state.at.set(at + P::length(&piece) as u64);
                     return Ok(Some(piece));
                 }
-                (Next::End(end), _) => {
+                (NextPiece::End(end), _) => {
                     self.state.let_go();
                     return end.map(|()| None);
                 }
-                (Next::NotYet, Some(buffer)) => {
+                (NextPiece::NotYet, Some(buffer)) => {
                     if buffer.is_dead(now, self.limit) {
                         return Err(OriginError::Timeout);
                     }
                     buffer.moved(platform, self.is_leader, None).await;
                 }
-                (Next::NotYet, None) => return Err(OriginError::Broken),
+                (NextPiece::NotYet, None) => return Err(OriginError::Broken),
             }
         }
     }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::buffer::BodyBuffer;
-use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, Platform};
 
@@ -18,7 +18,7 @@ use crate::engine::port::{OriginError, Platform};
 pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 
 struct FillState<P: Platform> {
-    work: Work,
+    work: FillWork,
     outcome: RefCell<Option<FillOutcome<P>>>,
     body: BodyBuffer<P>,
     began: Timestamp,
@@ -36,7 +36,7 @@ impl<P: Platform> Clone for SharedFill<P> {
 impl<P: Platform> SharedFill<P> {
     /// A fill that begins now.
     #[must_use]
-    pub fn begin(work: Work, now: Timestamp) -> Self {
+    pub fn begin(work: FillWork, now: Timestamp) -> Self {
         Self(Rc::new(FillState {
             work,
             outcome: RefCell::new(None),
@@ -60,8 +60,8 @@ impl<P: Platform> SharedFill<P> {
     /// When the whole body has to be there: a refresh has no longer than its task may run.
     pub(super) fn deadline(&self) -> Option<Timestamp> {
         match self.work() {
-            Work::Refresh => Some(self.began().plus(REFRESH_LIMIT)),
-            Work::Fetch | Work::Queue => None,
+            FillWork::Refresh => Some(self.began().plus(REFRESH_LIMIT)),
+            FillWork::Fetch | FillWork::Queue => None,
         }
     }
 
@@ -73,7 +73,7 @@ impl<P: Platform> SharedFill<P> {
 
     /// What its task is at.
     #[must_use]
-    pub fn work(&self) -> Work {
+    pub fn work(&self) -> FillWork {
         self.0.work
     }
 

@@ -7,7 +7,7 @@ use crate::cache::entry::Entry;
 use crate::cache::no_store::NoStore;
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::hit_for_pass::Refused;
-use crate::engine::fill::outcome::{FillOutcome, Source};
+use crate::engine::fill::outcome::{FillOutcome, PageSource};
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::stored::stated_length;
 use crate::engine::invalidate::gone::Gone;
@@ -61,7 +61,7 @@ impl<P: Platform> Filler<P> {
         if page.places(P::bytes).is_none() {
             return self.refuse_shell(context, (NoStore::ComposeBody, &head), fetch).await;
         }
-        fill.resolve(FillOutcome::Complete(Rc::clone(&page), Source::Origin), now);
+        fill.resolve(FillOutcome::Complete(Rc::clone(&page), PageSource::Origin), now);
         self.store(context, &page, fetch).await;
     }
 

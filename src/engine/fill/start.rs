@@ -13,7 +13,7 @@ use crate::engine::context::Incoming;
 use crate::engine::fill::buffer::BEAT;
 use crate::engine::fill::in_flight::InFlight;
 use crate::engine::fill::leader_only::LeaderOnlySlot;
-use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::parts::Filler;
@@ -51,7 +51,7 @@ impl<P: Platform> Filler<P> {
     pub(crate) fn start_fill(
         &self,
         fill_request: FillRequest<P>,
-        work: Work,
+        work: FillWork,
         now: Timestamp,
     ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
         let fill = SharedFill::begin(work, now);
@@ -64,8 +64,8 @@ impl<P: Platform> Filler<P> {
         let on = Rc::clone(platform);
         platform.spawn(async move {
             match work {
-                Work::Queue => filler.queue_refresh(&fill_request, &running).await,
-                Work::Fetch | Work::Refresh => {
+                FillWork::Queue => filler.queue_refresh(&fill_request, &running).await,
+                FillWork::Fetch | FillWork::Refresh => {
                     let fill = Box::pin(filler.run_fill(&fill_request, &running, &slot));
                     let beat = Box::pin(async {
                         loop {

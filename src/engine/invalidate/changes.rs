@@ -83,11 +83,11 @@ impl Changes {
         let waits = self.waiting.is_some_and(|since| now.since(since) < LAPSE);
         let rested = self.carried.is_none_or(|at| now.since(at) >= INTERVAL);
         let next = match (waits, rested) {
-            (true, _) => Next::Nothing,
-            (false, true) => Next::Carry(self.take(now)),
+            (true, _) => AppendStep::Nothing,
+            (false, true) => AppendStep::Carry(self.take(now)),
             (false, false) => {
                 self.waiting = Some(now);
-                Next::Wait(self.carried.map_or(INTERVAL, |at| at.plus(INTERVAL).since(now)))
+                AppendStep::Wait(self.carried.map_or(INTERVAL, |at| at.plus(INTERVAL).since(now)))
             }
         };
         Gathered { next, dropped }
@@ -155,11 +155,11 @@ impl Changes {
 }
 
 pub(super) struct Gathered {
-    pub(super) next: Next,
+    pub(super) next: AppendStep,
     pub(super) dropped: u64,
 }
 
-pub(super) enum Next {
+pub(super) enum AppendStep {
     /// Carry these.
     Carry(Vec<Change>),
     /// Wait so long, then carry what is there.

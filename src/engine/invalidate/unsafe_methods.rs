@@ -16,7 +16,7 @@ use crate::cache::tag::Target;
 use crate::cache::unsafe_methods::Invalidation;
 use crate::config::ForwardHeaders;
 use crate::control::metrics::Counter;
-use crate::engine::invalidate::changes::{Change, Changes, Next, number};
+use crate::engine::invalidate::changes::{AppendStep, Change, Changes, number};
 use crate::engine::parts::Invalidator;
 use crate::engine::platform_limits::LOOK_INTERVAL;
 use crate::engine::port::Platform;
@@ -96,8 +96,8 @@ impl<P: Platform> Invalidator<P> {
         };
         self.context.count_many(Counter::UnsafeDropped, gathered.dropped);
         match gathered.next {
-            Next::Nothing => {}
-            Next::Wait(span) => {
+            AppendStep::Nothing => {}
+            AppendStep::Wait(span) => {
                 let (invalidator, on) = (self.clone(), Rc::clone(platform));
                 platform.spawn(async move {
                     on.sleep(span).await;
@@ -105,7 +105,7 @@ impl<P: Platform> Invalidator<P> {
                     invalidator.carry_changes(pages).await;
                 });
             }
-            Next::Carry(pages) => {
+            AppendStep::Carry(pages) => {
                 let done = Rc::new(Cell::new(false));
                 let (invalidator, done_too) = (self.clone(), Rc::clone(&done));
                 platform.spawn(async move {

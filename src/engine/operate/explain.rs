@@ -15,7 +15,7 @@ use crate::cache::entry::Entry;
 use crate::cache::esi;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::control::explained::{
-    Action, Dropped, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere, steps,
+    Dropped, ExplainedAction, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere, steps,
 };
 use crate::control::looking::ExplainQuery;
 use crate::control::problem::{Problem, ProblemKind};
@@ -81,12 +81,12 @@ impl<P: Platform> Operator<P> {
         let status = weighed.course.cache_status();
         told.at = weighed.now;
         told.action = match &weighed.course {
-            Course::Fresh(..) | Course::FromColo(..) => Action::Hit,
-            Course::Stale(..) => Action::Stale,
-            Course::Whole(_) => Action::Whole,
-            Course::Range(_) => Action::Range,
-            Course::Fetch(_) => Action::Fetch,
-            Course::OnlyIfCached => Action::OnlyIfCached,
+            Course::Fresh(..) | Course::FromColo(..) => ExplainedAction::Hit,
+            Course::Stale(..) => ExplainedAction::Stale,
+            Course::Whole(_) => ExplainedAction::Whole,
+            Course::Range(_) => ExplainedAction::Range,
+            Course::Fetch(_) => ExplainedAction::Fetch,
+            Course::OnlyIfCached => ExplainedAction::OnlyIfCached,
         };
         told.reason.clone_from(&status.detail);
         told.cache_status = status.to_string();
@@ -193,14 +193,14 @@ fn made_of<P: Platform>(admitted: &Admitted<'_>, course: &Course<P>) -> Option<M
 }
 
 fn refused(told: &mut Explanation, refusal: Refusal) {
-    told.action = Action::Refuse;
+    told.action = ExplainedAction::Refuse;
     told.reason = Some(refusal.as_str().to_owned());
     told.cache_status = CacheStatus::default().detail(refusal.as_str()).to_string();
 }
 
 fn passes(told: &mut Explanation, pass: &Pass<'_>) {
     let reason = pass.reason.as_str();
-    told.action = Action::Pass;
+    told.action = ExplainedAction::Pass;
     told.reason = Some(reason.to_owned());
     told.cache_status = CacheStatus::forwarded(pass.reason.forward()).detail(reason).to_string();
     told.page = Some(pass.page.url());

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 
 use crate::cache::tag::Target;
-use crate::control::history::{Happening, HistoryAnswer, Named, Refetches, timeline};
+use crate::control::history::{Happening, HistoryAnswer, NamedTargets, Refetches, timeline};
 use crate::control::problem::Problem;
 use crate::control::reply::{PagesReply, json};
 use crate::engine::once_more;
@@ -130,7 +130,7 @@ fn invalidations(names: &[Target], rows: &[HistoryRow]) -> impl Iterator<Item = 
             via: row.by.via.clone(),
             mode: row.mode,
             reason: row.reason.clone(),
-            named: Named::of(named),
+            named: NamedTargets::of(named),
         })
     })
 }

@@ -2,7 +2,9 @@
 
 use crate::cache::tag::Tag;
 use crate::control::problem::{Problem, ProblemKind};
-use crate::control::reply::{FailedPage, JobReply, JobState, PageRow, PagesReply, VariantRow};
+use crate::control::reply::{
+    FailedPage, JobReply, JobState, ListedPage, ListedVariant, PagesReply,
+};
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
 use crate::engine::once_more;
@@ -172,15 +174,15 @@ fn parse_cursor(cursor: Option<&str>) -> Result<(u16, Option<u64>), Problem> {
     })
 }
 
-fn page_row(info: &PageInfo) -> PageRow {
+fn page_row(info: &PageInfo) -> ListedPage {
     let warmed = info.variants.iter().filter_map(|variant| variant.warmed_at).max();
-    PageRow {
+    ListedPage {
         url: info.page.url(),
         tags: info.tags.iter().map(|tag| tag.as_str().to_owned()).collect(),
         variants: info
             .variants
             .iter()
-            .map(|variant| VariantRow {
+            .map(|variant| ListedVariant {
                 vary: variant.selection.0.clone(),
                 status: variant.status,
                 epoch: variant.stamp,

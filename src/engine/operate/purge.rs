@@ -8,7 +8,7 @@ use crate::cache::tag::Target;
 use crate::control::auth::TokenScope;
 use crate::control::carried::{carrier, trusted_or_carried};
 use crate::control::problem::Problem;
-use crate::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply};
+use crate::control::purge_apis::{Call, PurgeCall, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
 use crate::engine::context::Incoming;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
@@ -68,7 +68,7 @@ impl<P: Platform> Operator<P> {
 
     async fn record_purge(
         &self,
-        purge: &Purge,
+        purge: &PurgeCall,
         id: &str,
         requester: Requester<'_>,
     ) -> Result<Epoch, Problem> {

@@ -13,11 +13,11 @@ use futures_util::stream;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::page;
 use crate::cache::esi::address::address;
-use crate::cache::esi::{Include, Piece, Reader};
+use crate::cache::esi::{EsiPiece, Include, Reader};
 use crate::cache::key::Page;
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
-use crate::engine::compose::body::{Composed, Node, Source};
+use crate::engine::compose::body::{Composed, Node, NodeStream};
 use crate::engine::context::Context;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
@@ -149,7 +149,7 @@ impl<P: Platform> Includes<P> {
     }
 
     /// A body as nodes, as it arrives.
-    fn source(self: &Rc<Self>, level: Rc<Level>, body: Body<P>) -> Source<P> {
+    fn source(self: &Rc<Self>, level: Rc<Level>, body: Body<P>) -> NodeStream<P> {
         let reading = Reading { platform: Rc::clone(&self.context().platform), body };
         let state = (Rc::clone(self), level, reading, Some(Reader::default()));
         Box::pin(stream::try_unfold(state, |(includes, level, mut reading, reader)| async move {
@@ -178,20 +178,20 @@ impl<P: Platform> Includes<P> {
         level: &Rc<Level>,
         reader: &mut Reader,
         piece: P::Chunk,
-        pieces: &mut Vec<Piece>,
+        pieces: &mut Vec<EsiPiece>,
     ) -> Vec<Node<P>> {
         let bytes = P::bytes(&piece);
         reader.push(&bytes, pieces);
         match pieces.as_slice() {
-            [Piece::Text(text)] if *text == bytes => vec![Node::Ready(piece)],
+            [EsiPiece::Text(text)] if *text == bytes => vec![Node::Ready(piece)],
             _ => self.nodes(level, std::mem::take(pieces)),
         }
     }
 
-    fn nodes(self: &Rc<Self>, level: &Rc<Level>, pieces: Vec<Piece>) -> Vec<Node<P>> {
+    fn nodes(self: &Rc<Self>, level: &Rc<Level>, pieces: Vec<EsiPiece>) -> Vec<Node<P>> {
         let node = |piece| match piece {
-            Piece::Text(text) => Some(Node::Ready(P::chunk(&text))),
-            Piece::Include(include) => self.place(level, include),
+            EsiPiece::Text(text) => Some(Node::Ready(P::chunk(&text))),
+            EsiPiece::Include(include) => self.place(level, include),
         };
         pieces.into_iter().filter_map(node).collect()
     }

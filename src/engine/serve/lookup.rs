@@ -10,7 +10,7 @@ use crate::engine::context::Incoming;
 use crate::engine::memory::{StoredPage, StoredRecord};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
-use crate::engine::stores::{Found, UnreadPage};
+use crate::engine::stores::{ColoRecord, UnreadPage};
 
 /// What L1 has and L0 has not; nothing: what L0 has and is to drop.
 pub(crate) type Near<C> = Vec<(CacheKey, Option<StoredRecord<C>>)>;
@@ -111,7 +111,7 @@ impl<P: Platform> Server<P> {
     /// varies on.
     fn judge(
         &self,
-        found: Option<Found<P>>,
+        found: Option<ColoRecord<P>>,
         admitted: &Admitted<'_>,
         (key, selected): (&CacheKey, Option<&Selection>),
         near: &mut Near<P::Chunk>,
@@ -122,30 +122,35 @@ impl<P: Platform> Server<P> {
         };
         let now = self.context.platform.now();
         Ok(Looked::Found(match found {
-            Some(Found::Record(StoredRecord::Vary(names))) => return Err(names),
-            Some(Found::Record(StoredRecord::Page(page))) if is_it(&page.entry) => {
+            Some(ColoRecord::Record(StoredRecord::Vary(names))) => return Err(names),
+            Some(ColoRecord::Record(StoredRecord::Page(page))) if is_it(&page.entry) => {
                 LookUp::Page(page)
             }
-            Some(Found::Unread(page)) if is_it(&page.entry) => {
+            Some(ColoRecord::Unread(page)) if is_it(&page.entry) => {
                 return Ok(Looked::Unread(page, key.clone()));
             }
-            Some(Found::Record(StoredRecord::Pass(reason, until, _))) if until > now => {
+            Some(ColoRecord::Record(StoredRecord::Pass(reason, until, _))) if until > now => {
                 LookUp::Pass(reason, key.clone())
             }
             // It has lapsed, and must not stand before what is older.
-            Some(Found::Record(StoredRecord::Pass(..))) => {
+            Some(ColoRecord::Record(StoredRecord::Pass(..))) => {
                 near.push((key.clone(), None));
                 LookUp::Nothing(None)
             }
-            Some(Found::Unread(page)) => {
+            Some(ColoRecord::Unread(page)) => {
                 self.context.platform.cancel(page.body);
                 LookUp::Nothing(None)
             }
-            Some(Found::Record(StoredRecord::Page(_))) | None => LookUp::Nothing(None),
+            Some(ColoRecord::Record(StoredRecord::Page(_))) | None => LookUp::Nothing(None),
         }))
     }
 
-    async fn get(&self, key: &CacheKey, look: Look, near: &mut Near<P::Chunk>) -> Option<Found<P>> {
+    async fn get(
+        &self,
+        key: &CacheKey,
+        look: Look,
+        near: &mut Near<P::Chunk>,
+    ) -> Option<ColoRecord<P>> {
         let held = match look {
             Look::Use => self.context.isolate().borrow_mut().memory.get(key),
             Look::Peek => {
@@ -154,10 +159,10 @@ impl<P: Platform> Server<P> {
             }
         };
         if let Some(held) = held {
-            return Some(Found::Record(held));
+            return Some(ColoRecord::Record(held));
         }
         let found = self.stores.open_l1(key).await?;
-        if let Found::Record(record) = &found {
+        if let ColoRecord::Record(record) = &found {
             near.push((key.clone(), Some(record.clone())));
         }
         Some(found)

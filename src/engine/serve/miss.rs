@@ -12,7 +12,7 @@ use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
 use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
-use crate::engine::fill::outcome::{FillOutcome, Source, Work};
+use crate::engine::fill::outcome::{FillOutcome, FillWork, PageSource};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::SharedFill;
@@ -67,7 +67,7 @@ impl<P: Platform> Server<P> {
         // Not the time of arrival: who waited for another's fill first would begin one that looks
         // dead.
         let started =
-            self.filler.start_fill(fill_request, Work::Fetch, self.context.platform.now());
+            self.filler.start_fill(fill_request, FillWork::Fetch, self.context.platform.now());
         self.answer_of_fill(incoming, admitted, &candidate, started).await
     }
 
@@ -108,7 +108,7 @@ impl<P: Platform> Server<P> {
                     None => Answer::origin_failed(OriginError::Broken, cache_status),
                 }
             }
-            Ok(FillOutcome::Complete(_, Source::Validated))
+            Ok(FillOutcome::Complete(_, PageSource::Validated))
                 if leader_only.borrow().fields.has("set-cookie")
                     && self.context.left_out(&incoming, admitted) > LeftOut::Usual =>
             {
@@ -142,7 +142,7 @@ impl<P: Platform> Server<P> {
         candidate: &Candidate<P>,
         outcome: &FillOutcome<P>,
     ) -> bool {
-        let FillOutcome::Complete(page, Source::Colo | Source::Global) = outcome else {
+        let FillOutcome::Complete(page, PageSource::Colo | PageSource::Global) = outcome else {
             return false;
         };
         let (entry, now) = (Some(&page.entry), self.context.platform.now());
@@ -259,12 +259,17 @@ impl<P: Platform> Server<P> {
 }
 
 /// What Cache-Status says of a page by where it came from.
-fn told_of(entry: &Entry, source: Source, forwarded: CacheStatus, now: Timestamp) -> CacheStatus {
+fn told_of(
+    entry: &Entry,
+    source: PageSource,
+    forwarded: CacheStatus,
+    now: Timestamp,
+) -> CacheStatus {
     match source {
-        Source::Colo => CacheStatus::hit(ttl(entry, now)).detail("colo"),
-        Source::Global => CacheStatus::hit(ttl(entry, now)).detail("global"),
-        Source::Validated => forwarded.fwd_status(304).stored(),
-        Source::Origin => forwarded.fwd_status(entry.status).stored(),
+        PageSource::Colo => CacheStatus::hit(ttl(entry, now)).detail("colo"),
+        PageSource::Global => CacheStatus::hit(ttl(entry, now)).detail("global"),
+        PageSource::Validated => forwarded.fwd_status(304).stored(),
+        PageSource::Origin => forwarded.fwd_status(entry.status).stored(),
     }
 }
 

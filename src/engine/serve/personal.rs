@@ -15,7 +15,8 @@ use futures_util::future::{Either, select};
 use crate::base::time::Millis;
 use crate::cache::compose::mint::letters;
 use crate::cache::compose::personal::{
-    Ask, MAX_BYTES, PATH, PersonalError, check_head, cookies_set, parts, request_fields, target,
+    MAX_BYTES, PATH, PartsRequest, PersonalError, check_head, cookies_set, parts, request_fields,
+    target,
 };
 use crate::cache::compose::visitor::Minted;
 use crate::control::log::Event;
@@ -63,7 +64,7 @@ impl<P: Platform> PersonalRequest<P> {
         let id = letters(&context.platform.random())?;
         let field = &places.field;
         let request = &incoming.head;
-        let ask = Ask { request, field, minted, id: &id, page, late };
+        let ask = PartsRequest { request, field, minted, id: &id, page, late };
         let fields = request_fields(&ask, &context.facts(incoming, false))?;
         let limit = context.config().compose_timeout;
         let request = OriginRequest {
@@ -141,16 +142,16 @@ fn why(error: OriginError) -> PersonalError {
 }
 
 /// One task that several places of one answer wait for.
-pub(super) struct Once<T>(RefCell<State<T>>);
+pub(super) struct Once<T>(RefCell<OnceState<T>>);
 
-enum State<T> {
+enum OnceState<T> {
     Running(Pin<Box<dyn Future<Output = T>>>, Vec<Waker>),
     Done(Rc<T>),
 }
 
 impl<T: 'static> Once<T> {
     pub(super) fn new(task: impl Future<Output = T> + 'static) -> Rc<Self> {
-        Rc::new(Self(RefCell::new(State::Running(Box::pin(task), Vec::new()))))
+        Rc::new(Self(RefCell::new(OnceState::Running(Box::pin(task), Vec::new()))))
     }
 
     /// What the task gives, once it has ended. Whoever waits drives it.
@@ -161,8 +162,8 @@ impl<T: 'static> Once<T> {
     fn poll(&self, context: &mut Polled<'_>) -> Poll<Rc<T>> {
         let mut state = self.0.borrow_mut();
         let (task, wakers) = match &mut *state {
-            State::Done(value) => return Poll::Ready(Rc::clone(value)),
-            State::Running(task, wakers) => (task, wakers),
+            OnceState::Done(value) => return Poll::Ready(Rc::clone(value)),
+            OnceState::Running(task, wakers) => (task, wakers),
         };
         let Poll::Ready(value) = task.as_mut().poll(context) else {
             if !wakers.iter().any(|known| known.will_wake(context.waker())) {
@@ -171,7 +172,7 @@ impl<T: 'static> Once<T> {
             return Poll::Pending;
         };
         let (value, wakers) = (Rc::new(value), std::mem::take(wakers));
-        *state = State::Done(Rc::clone(&value));
+        *state = OnceState::Done(Rc::clone(&value));
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         Poll::Ready(value)

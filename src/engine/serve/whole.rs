@@ -19,7 +19,7 @@ use crate::cache::no_store::NoStore;
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
-use crate::engine::fill::outcome::{FillOutcome, Work};
+use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Server;
@@ -284,7 +284,7 @@ impl<P: Platform> Server<P> {
             key,
             background: false,
         };
-        let (fill, _) = self.filler.start_fill(fill_request, Work::Fetch, now);
+        let (fill, _) = self.filler.start_fill(fill_request, FillWork::Fetch, now);
         if let Some(lead) = lead {
             lead.probe.resolve(ProbeOutcome::Fetched(fill));
         }

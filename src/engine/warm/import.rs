@@ -19,7 +19,7 @@ use crate::engine::parts::Warmer;
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
 use crate::engine::warm::ShardHost;
 use crate::http::Fields;
-use crate::index::sitemap::{Entry, Kind, SitemapError, SitemapReader};
+use crate::index::sitemap::{SitemapEntry, SitemapError, SitemapKind, SitemapReader};
 use crate::index::{
     BadEntries, ImportNews, ImportTask, Listed, ShardCall, ShardError, SitemapFile, WarmRequest,
 };
@@ -38,7 +38,7 @@ const SHOWN: usize = 20;
 /// What a file lists, on its way to the shard.
 #[derive(Default)]
 struct Listing {
-    found: Vec<Entry>,
+    found: Vec<SitemapEntry>,
     /// Entries so far.
     entries: u64,
     bad: BadEntries,
@@ -105,7 +105,7 @@ impl<P: Platform> Warmer<P> {
         &self,
         shard_host: &ShardHost<S>,
         file: &SitemapFile,
-    ) -> Result<Result<(Kind, BadEntries), Fault>, ShardError> {
+    ) -> Result<Result<(SitemapKind, BadEntries), Fault>, ShardError> {
         let platform = &self.context.platform;
         let began = platform.now();
         let mut body = match self.ask_for_sitemap(file).await {
@@ -129,7 +129,7 @@ impl<P: Platform> Warmer<P> {
                 platform.cancel(body);
                 break;
             }
-            if file.nested && reader.kind() == Some(Kind::Sitemaps) {
+            if file.nested && reader.kind() == Some(SitemapKind::Sitemaps) {
                 platform.cancel(body);
                 let reason = "sitemap-nested-index: an index lists sitemaps, no further indexes";
                 return Ok(Err((reason.to_owned(), false)));

@@ -6,9 +6,9 @@
 //! read. The address of each entry is given out, with the document's own prefix if it has one;
 //! other elements, and those of extensions, are passed over.
 
-use super::entry::{Entry, Kind};
+use super::entry::{SitemapEntry, SitemapKind};
 use super::error::{MAX_ENTRIES, MAX_LOC_BYTES, SitemapError};
-use crate::base::xml::{self, MAX_TOKEN_BYTES, Token, TokenError};
+use crate::base::xml::{self, MAX_TOKEN_BYTES, TokenError, XmlToken};
 
 /// How deep elements may stand in one another: the protocol's extensions need four.
 const MAX_DEPTH: usize = 32;
@@ -91,7 +91,7 @@ impl Document {
     pub(super) fn read(
         &mut self,
         input: &[u8],
-        found: &mut Vec<Entry>,
+        found: &mut Vec<SitemapEntry>,
     ) -> Result<(usize, Option<SitemapError>), SitemapError> {
         let mut at = 0;
         loop {
@@ -119,8 +119,8 @@ impl Document {
         &self,
         blank: bool,
         over: bool,
-        found: &mut Vec<Entry>,
-    ) -> Result<Kind, SitemapError> {
+        found: &mut Vec<SitemapEntry>,
+    ) -> Result<SitemapKind, SitemapError> {
         match self.kind() {
             None if blank => Err(SitemapError::Empty),
             Some(kind) if over => Ok(kind),
@@ -135,10 +135,10 @@ impl Document {
     }
 
     /// What it lists, once its root has arrived.
-    pub(super) fn kind(&self) -> Option<Kind> {
+    pub(super) fn kind(&self) -> Option<SitemapKind> {
         self.format.map(|format| match format {
-            Format::Index => Kind::Sitemaps,
-            Format::Urlset | Format::Rss | Format::Atom => Kind::Pages,
+            Format::Index => SitemapKind::Sitemaps,
+            Format::Urlset | Format::Rss | Format::Atom => SitemapKind::Pages,
         })
     }
 
@@ -160,19 +160,19 @@ impl Document {
     fn token(
         &mut self,
         text: &[u8],
-        token: Token,
-        found: &mut Vec<Entry>,
+        token: XmlToken,
+        found: &mut Vec<SitemapEntry>,
     ) -> Result<(), SitemapError> {
         let inside = xml::inside(text, token);
         match token {
-            Token::Aside => other_encoding(text),
-            Token::Text | Token::Cdata => self.text(inside, token),
-            Token::Open(closes) => {
+            XmlToken::Aside => other_encoding(text),
+            XmlToken::Text | XmlToken::Cdata => self.text(inside, token),
+            XmlToken::Open(closes) => {
                 self.open(self.name(inside)?)?;
                 self.attribute(inside, found);
                 if closes { self.close(found) } else { Ok(()) }
             }
-            Token::Close => {
+            XmlToken::Close => {
                 let name = self.name(inside)?;
                 match self.open.last() {
                     Some(open) if open == name => self.close(found),
@@ -189,9 +189,9 @@ impl Document {
         xml::name(tag).ok_or_else(|| self.malformed("this is no name of an element"))
     }
 
-    fn text(&mut self, text: &[u8], token: Token) -> Result<(), SitemapError> {
+    fn text(&mut self, text: &[u8], token: XmlToken) -> Result<(), SitemapError> {
         if self.open.is_empty() {
-            let blank = text.iter().all(u8::is_ascii_whitespace) && token == Token::Text;
+            let blank = text.iter().all(u8::is_ascii_whitespace) && token == XmlToken::Text;
             return if blank { Ok(()) } else { Err(self.malformed(OUTSIDE)) };
         }
         if self.format != Some(Format::Atom) && self.in_address() && self.fault.is_none() {
@@ -201,12 +201,12 @@ impl Document {
     }
 
     /// Adds to the address that is open.
-    fn add(&mut self, text: &[u8], token: Token) -> Result<(), SitemapError> {
+    fn add(&mut self, text: &[u8], token: XmlToken) -> Result<(), SitemapError> {
         if self.address.len() + text.len() > MAX_TOKEN_BYTES {
             return Err(SitemapError::LongLoc { line: self.line });
         }
         let text = std::str::from_utf8(text).map_err(|_| SitemapError::Encoding)?;
-        if token == Token::Cdata {
+        if token == XmlToken::Cdata {
             self.address.push_str(text);
             return Ok(());
         }
@@ -243,7 +243,7 @@ impl Document {
 
     /// An entry of Atom has its address in an attribute (RFC 4287 §4.2.7): without a relation, it
     /// is the page.
-    fn attribute(&mut self, tag: &[u8], found: &mut Vec<Entry>) {
+    fn attribute(&mut self, tag: &[u8], found: &mut Vec<SitemapEntry>) {
         if self.format != Some(Format::Atom) || !self.in_address() || self.fault.is_some() {
             return;
         }
@@ -251,12 +251,12 @@ impl Document {
         if let Some(href) = xml::attribute(tag, "href")
             && relation.is_none_or(|relation| relation == "alternate")
         {
-            self.fault = self.add(href.as_bytes(), Token::Text).err();
+            self.fault = self.add(href.as_bytes(), XmlToken::Text).err();
             self.take_address(found);
         }
     }
 
-    fn close(&mut self, found: &mut Vec<Entry>) -> Result<(), SitemapError> {
+    fn close(&mut self, found: &mut Vec<SitemapEntry>) -> Result<(), SitemapError> {
         if self.in_address() {
             self.take_address(found);
         } else if self.in_entry() {
@@ -270,7 +270,7 @@ impl Document {
     }
 
     /// The address that is open is whole.
-    fn take_address(&mut self, found: &mut Vec<Entry>) {
+    fn take_address(&mut self, found: &mut Vec<SitemapEntry>) {
         let address = std::mem::take(&mut self.address);
         let address = address.trim();
         if self.fault.is_none() && address.len() >= MAX_LOC_BYTES {

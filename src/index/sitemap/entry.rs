@@ -3,11 +3,11 @@
 use super::error::SitemapError;
 
 /// An entry's address, or what is wrong with the entry.
-pub type Entry = Result<String, SitemapError>;
+pub type SitemapEntry = Result<String, SitemapError>;
 
 /// What a file lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum SitemapKind {
     /// Pages.
     Pages,
     /// Further files: `sitemapindex`.

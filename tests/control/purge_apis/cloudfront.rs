@@ -4,7 +4,7 @@ use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::control::Secrets;
 use edge_isr::control::auth::{AuthError, Caller, TokenScope};
 use edge_isr::control::purge_apis::sigv4::{
-    KeyScope, Signed, authorization, compact, signature, verify,
+    KeyScope, SignedRequest, authorization, compact, signature, verify,
 };
 use edge_isr::control::purge_apis::{PurgeRefusal, Reply};
 use edge_isr::http::RequestHead;
@@ -146,7 +146,7 @@ fn our_own_signatures_are_known_too_and_need_the_scope() {
         let mut head =
             request(&format!("{LINE}?b=2&a"), &[("host", "h"), ("x-amz-date", &compact(NOW))]);
         let fields = [("host", "h".to_owned()), ("x-amz-date", compact(NOW))];
-        let signed = Signed {
+        let signed = SignedRequest {
             method: "POST",
             path: &head.path,
             query: "b=2&a",
@@ -351,7 +351,7 @@ fn the_published_vectors_are_signed_as_they_say() {
             ("x-amz-date", "20150830T123600Z".to_owned()),
         ];
         let at = "20150830T123600Z";
-        let request = Signed { method, path: "/", query, fields: &fields, body: b"", at };
+        let request = SignedRequest { method, path: "/", query, fields: &fields, body: b"", at };
         assert_eq!(signature(secret, &scope, &request), want, "{method} {query}");
     }
 }

@@ -13,7 +13,7 @@ use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::config::Config;
 use edge_isr::control::auth::{AuthError, Caller};
 use edge_isr::control::problem::Problem;
-use edge_isr::control::purge_apis::{Call, Purge, PurgeOutcome, PurgeRefusal, Reply, route};
+use edge_isr::control::purge_apis::{Call, PurgeCall, PurgeOutcome, PurgeRefusal, Reply, route};
 use edge_isr::control::{ProblemKind, Secrets, TokenScope};
 use edge_isr::front_caches::parse_config;
 use edge_isr::http::RequestHead;
@@ -63,19 +63,19 @@ fn call(line: &str) -> Call {
 }
 
 /// What a call asks for, whoever makes it.
-fn read(line: &str, fields: &[(&str, &str)], body: &str) -> Result<Purge, Problem> {
+fn read(line: &str, fields: &[(&str, &str)], body: &str) -> Result<PurgeCall, Problem> {
     call(line).read(&request(line, fields), body.as_bytes(), &config())
 }
 
 /// The targets as `kind:name`, and the mode.
-fn named(purge: &Purge) -> (Vec<String>, Mode) {
+fn named(purge: &PurgeCall) -> (Vec<String>, Mode) {
     let kinds = ["", "tag", "url", "prefix", "host", "all"];
     let name =
         |t: &edge_isr::cache::tag::Target| format!("{} {}", kinds[usize::from(t.kind())], t.name());
     (purge.command.targets.iter().map(|t| name(t).trim().to_owned()).collect(), purge.command.mode)
 }
 
-fn accepted(purge: &Purge) -> Reply {
+fn accepted(purge: &PurgeCall) -> Reply {
     purge.accepted(&PurgeOutcome { id: "job-1", epoch: Epoch(7), at: NOW })
 }
 

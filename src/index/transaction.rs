@@ -5,7 +5,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::config::Config;
 
 use super::pace::{Limits, ONE};
-use super::schema::State;
+use super::schema::ShardState;
 
 /// A shard's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +70,9 @@ impl From<SqlError> for ShardError {
 }
 
 /// One transaction: what all parts of a call work with.
-pub(super) struct Work<'a, S> {
+pub(super) struct ShardTransaction<'a, S> {
     pub(super) sql: &'a S,
     pub(super) config: ShardConfig,
     pub(super) now: Timestamp,
-    pub(super) state: State,
+    pub(super) state: ShardState,
 }
