@@ -14,7 +14,8 @@ use crate::http::Fields;
 pub type BodyDigest = [u8; 32];
 
 /// The fields that belong to what is shown (RFC 9110 §8.3 to §8.6, §10.2.2).
-const SHOWN: [&str; 4] = ["content-type", "content-encoding", "content-language", "location"];
+pub(crate) const SHOWN: [&str; 4] =
+    ["content-type", "content-encoding", "content-language", "location"];
 
 /// A digest of a response's content: the first 128 bits of a SHA-256, in hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,6 +17,7 @@
 //! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
 //! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
 //! | Do two responses show the same? | [`content`] |
+//! | In what do they differ, and what is the likely cause? | [`audit`] |
 //! | Which failures of the origin may it answer for (RFC 5861 §4)? | [`stale_if_error`] |
 //! | Does a status tell of the page, of one request, or of one moment? | [`status`] |
 //! | What of a body is for the edge (ESI 1.0)? | [`esi`] |
@@ -32,6 +33,7 @@
 
 pub mod admission;
 pub mod admitted;
+pub mod audit;
 pub mod compose;
 pub mod content;
 pub mod device;

@@ -15,6 +15,7 @@ pub mod error_page;
 pub mod front_cache;
 pub mod front_cache_access;
 pub mod host;
+mod ignored;
 pub mod origin;
 pub mod parse;
 pub mod pattern;
@@ -24,6 +25,7 @@ pub mod summary;
 
 pub use address::Network;
 pub use error_page::ErrorPage;
+pub use ignored::{Ignored, IgnoredError};
 pub use origin::{OriginUrl, OriginUrlError};
 pub use parse::{ConfigError, from_value, parse};
 pub use pattern::PathPattern;

@@ -5,6 +5,7 @@
 //! another; nothing is guessed or ignored. Limits: the values stand for themselves, so whether the
 //! origin agrees is not checked here.
 
+mod audit;
 mod compose;
 mod error_page;
 mod front_cache;
@@ -80,6 +81,7 @@ const SITE_KEYS: &[&str] = &[
     "warm_origin_concurrency",
     "warm_rate",
     "warm_attempts",
+    "audit_per_minute",
     "location_hint",
     "jurisdiction",
     "log",
@@ -237,13 +239,15 @@ fn budgets(section: &Section<'_>, config: &mut Config, problems: &mut Problems) 
     if let Some(n) = section.number("warm_origin_concurrency", (1, 1_280), problems) {
         config.warm_origin_concurrency = Some(n as u32);
     }
-    let counts: [(&str, (u64, u64), &mut u32); 6] = [
+    let counts: [(&str, (u64, u64), &mut u32); 7] = [
         ("origin_concurrency", (1, 10_000), &mut config.origin_concurrency),
         ("new_keys_per_second", (0, 1_000_000), &mut config.new_keys_per_second),
         ("journal_targets", (1, MAX_JOURNAL_TARGETS), &mut config.journal_targets),
         ("warm_concurrency", (1, 5), &mut config.warm_concurrency),
         ("warm_rate", (1, 10_000), &mut config.warm_rate),
         ("warm_attempts", (1, 20), &mut config.warm_attempts),
+        // What differs is asked for twice.
+        ("audit_per_minute", (2, 1_000), &mut config.audit_per_minute),
     ];
     for (key, bounds, into) in counts {
         if let Some(n) = section.number(key, bounds, problems) {

@@ -7,6 +7,7 @@ use crate::base::time::{Millis, Seconds};
 use super::address::Network;
 use super::error_page::ErrorPage;
 use super::front_cache::{FrontCache, Provider};
+use super::ignored::Ignored;
 use super::pattern::{PathPattern, RESERVED_PREFIX, is_below};
 use super::{host, reading};
 
@@ -62,6 +63,8 @@ pub struct Config {
     pub location_hint: Option<String>,
     /// The jurisdiction of the Durable Objects (`eu`, `fedramp`), if any.
     pub jurisdiction: Option<String>,
+    /// Origin requests that an isolate makes for audits in a minute. Default 10.
+    pub audit_per_minute: u32,
     /// What is logged. Default: problems.
     pub log: LogLevel,
     /// What visitors with a browser get where the edge itself has to answer.
@@ -148,6 +151,11 @@ pub struct Route {
     /// Validate invalidated entries with their ETag, rather than refetch. Default off: the ETag may
     /// be newer than the body it came with.
     pub trust_validators: bool,
+    /// The share of hits after which the origin is asked whether it would say the same, 0 to 1.
+    /// Default 0: none.
+    pub audit: f64,
+    /// What an audit does not look at in a body. Default: nothing.
+    pub audit_ignore: Vec<Ignored>,
 }
 
 /// What to do with a route's requests.
@@ -261,6 +269,8 @@ impl Default for Route {
             store_set_cookie: false,
             compose: false,
             trust_validators: false,
+            audit: 0.0,
+            audit_ignore: Vec::new(),
         }
     }
 }
@@ -289,6 +299,7 @@ impl Default for Config {
             warm_origin_concurrency: None,
             warm_rate: 100,
             warm_attempts: 6,
+            audit_per_minute: 10,
             location_hint: None,
             jurisdiction: None,
             log: LogLevel::Problems,

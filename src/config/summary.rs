@@ -118,6 +118,12 @@ impl Config {
         )
     }
 
+    /// What the rule that holds for a path of a host is called.
+    #[must_use]
+    pub fn rule_name_of(&self, host: &str, path: &str) -> String {
+        self.rule_name(self.place_of(self.route(host, path)))
+    }
+
     /// The settings in effect, in short.
     #[must_use]
     pub fn summary(&self) -> Summary {

@@ -4,8 +4,8 @@
 use edge_isr::base::time::{Millis, Seconds};
 use edge_isr::config::host::{HostError, parse_host};
 use edge_isr::config::{
-    Action, Config, ErrorPage, ForwardHeaders, LogLevel, Network, OriginUrl, OriginUrlError,
-    PathPattern, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
+    Action, Config, ErrorPage, ForwardHeaders, Ignored, LogLevel, Network, OriginUrl,
+    OriginUrlError, PathPattern, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
 };
 use edge_isr::front_caches::parse_config;
 use proptest::prelude::*;
@@ -36,6 +36,7 @@ fn every_setting_arrives() {
         "max_body": 1000000, "memory": 10000000.0, "fill_memory": 2000000,
         "origin_concurrency": 7, "new_keys_per_second": 0, "journal_targets": 500,
         "warm_concurrency": 5, "warm_origin_concurrency": 4, "warm_rate": 20, "warm_attempts": 1,
+        "audit_per_minute": 30,
         "location_hint": "weur", "jurisdiction": "eu",
         "log": "events",
         "error_page": {"title": "Closed", "text": "We are back at nine.", "style": "h1{color:red}"},
@@ -47,7 +48,8 @@ fn every_setting_arrives() {
             "forward_headers": ["X-Tenant"], "visitor_cache_control": "max-age=5",
             "max_lag": 0, "upstream_cache": true, "request_directives": true,
             "unsafe_invalidates": false, "store_nonce": true, "esi": true, "trust_validators": true,
-            "store_set_cookie": true
+            "store_set_cookie": true, "audit": 0.25,
+            "audit_ignore": ["<time>*</time>", "<time>*</time>"]
         }
     }"#,
     );
@@ -75,6 +77,7 @@ fn every_setting_arrives() {
         warm_origin_concurrency: Some(4),
         warm_rate: 20,
         warm_attempts: 1,
+        audit_per_minute: 30,
         location_hint: Some("weur".into()),
         jurisdiction: Some("eu".into()),
         log: LogLevel::Events,
@@ -107,6 +110,8 @@ fn every_setting_arrives() {
             store_set_cookie: true,
             compose: false,
             trust_validators: true,
+            audit: 0.25,
+            audit_ignore: vec![Ignored::parse("<time>*</time>").unwrap()],
         },
         routes: vec![],
     };
@@ -267,6 +272,17 @@ const WRONG: &[(&str, &[(&str, &str)])] = &[
     (r#"{"warm_rate": 0}"#, &[("warm_rate", "from 1 to 10000")]),
     (r#"{"warm_origin_concurrency": 1281}"#, &[("warm_origin_concurrency", "from 1 to 1280")]),
     (r#"{"warm_attempts": 0}"#, &[("warm_attempts", "from 1 to 20")]),
+    (r#"{"audit_per_minute": 1}"#, &[("audit_per_minute", "from 2 to 1000")]),
+    (r#"{"defaults": {"audit": 1.5}}"#, &[("defaults.audit", "a share of hits from 0 to 1")]),
+    (r#"{"defaults": {"audit": "all"}}"#, &[("defaults.audit", "a share of hits from 0 to 1")]),
+    (r#"{"defaults": {"audit_ignore": ["x"]}}"#, &[("defaults.audit_ignore[0]", "one *")]),
+    (r#"{"defaults": {"audit_ignore": ["a*b*c"]}}"#, &[("defaults.audit_ignore[0]", "one *")]),
+    (r#"{"defaults": {"audit_ignore": ["<i>*"]}}"#, &[("defaults.audit_ignore[0]", "after")]),
+    (r#"{"defaults": {"audit_ignore": "<i>*</i>"}}"#, &[("defaults.audit_ignore", "a list")]),
+    (
+        r#"{"routes": [{"path": "/a/*", "action": "bypass", "audit": 0.1}]}"#,
+        &[("routes[0].audit", "contradicts action")],
+    ),
     (r#"{"journal_targets": 500001}"#, &[("journal_targets", "from 1 to 500000")]),
     (r#"{"origin_concurrency": 0}"#, &[("origin_concurrency", "from 1 to 10000")]),
     (r#"{"defaults": {"ttl": -1}}"#, &[("defaults.ttl", "got -1")]),

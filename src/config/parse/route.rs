@@ -9,6 +9,7 @@ use crate::config::settings::{
     Action, Config, ForwardHeaders, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
 };
 
+use super::audit;
 use super::compose;
 use super::names::{cookie_name, cookie_pattern, field_name, language, parameter};
 use super::reader::{Problems, Section, choice, list, seconds};
@@ -36,6 +37,8 @@ const ROUTE_KEYS: &[&str] = &[
     "store_set_cookie",
     "trust_validators",
     "compose",
+    "audit",
+    "audit_ignore",
 ];
 
 /// The settings of paths that no rule matches.
@@ -138,6 +141,7 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
+    audit::read(section, &mut route, problems);
     let switches: [(&str, &mut bool); 9] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
