@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 use crate::journal::asked::{CalledBy, Mode};
+use crate::journal::audit::{AuditReply, AuditRequest, Finding};
 use crate::journal::delta::{Delta, Found, hashes};
 use crate::journal::history::{HistoryReply, HistoryRequest};
 use crate::journal::later::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled};
@@ -73,6 +74,10 @@ pub enum JournalCall {
     },
     /// What waits for its time? Answered by [`JournalReply::Waiting`].
     Waiting(ScheduleRequest),
+    /// An audit has found something. Answered by [`JournalReply::Done`].
+    Finding(Box<Finding>),
+    /// What have audits found? Answered by [`JournalReply::Audit`].
+    Audit(AuditRequest),
 }
 
 /// Asks for what was invalidated after `since`.
@@ -181,6 +186,8 @@ pub enum JournalReply {
     Cancelled(Cancelled),
     /// To [`JournalCall::Waiting`].
     Waiting(ScheduleReply),
+    /// To [`JournalCall::Audit`].
+    Audit(AuditReply),
 }
 
 impl JournalReply {
@@ -200,6 +207,7 @@ impl JournalReply {
             Self::Scheduled(_) => "scheduled",
             Self::Cancelled(_) => "cancelled",
             Self::Waiting(_) => "waiting",
+            Self::Audit(_) => "audit",
         }
     }
 }

@@ -26,6 +26,7 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 
 mod append;
 mod asked;
+pub mod audit;
 pub mod delta;
 mod front_caches;
 pub mod history;
@@ -132,6 +133,12 @@ impl<S: Sql> Journal<S> {
             }
             JournalCall::History(request) => {
                 history::read(&self.sql, &request).map(JournalReply::History)
+            }
+            JournalCall::Finding(finding) => {
+                audit::note(&self.sql, &finding, now).map(|()| JournalReply::Done)
+            }
+            JournalCall::Audit(request) => {
+                audit::read(&self.sql, &request).map(JournalReply::Audit)
             }
             JournalCall::Schedule(later) => self.schedule(&later, now).map(JournalReply::Scheduled),
             JournalCall::Cancel { id } => self.cancel(&id, now).map(JournalReply::Cancelled),

@@ -58,6 +58,10 @@ const TABLES: &[&str] = &[
         reason TEXT NOT NULL, caller TEXT NOT NULL, via TEXT NOT NULL, targets TEXT NOT NULL,
         asked INTEGER NOT NULL, cancelled INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS later_due ON later (due, id)",
+    // What audits have found, by page; the finding as JSON.
+    "CREATE TABLE IF NOT EXISTS finding (page TEXT PRIMARY KEY, at INTEGER NOT NULL,
+        first_at INTEGER NOT NULL, times INTEGER NOT NULL, finding TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS finding_at ON finding (at, page)",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 

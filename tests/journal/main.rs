@@ -1,5 +1,6 @@
 //! The journal on real SQLite, what an isolate knows of it, and neighbouring versions.
 
+mod audit;
 #[path = "../common/mod.rs"]
 mod common;
 mod history;

@@ -484,6 +484,8 @@ impl World {
             | JournalCall::Schedule(_)
             | JournalCall::Cancel { .. }
             | JournalCall::Waiting(_)
+            | JournalCall::Finding(_)
+            | JournalCall::Audit(_)
             | JournalCall::Status => None,
         };
         self.watch.borrow_mut().count(reads.unwrap_or("journal"));
