@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::base::json::write_value;
-use crate::base::time::{Epoch, Timestamp};
+use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::config::LogLevel;
 
 /// Something worth a line.
@@ -146,6 +146,15 @@ pub enum Event<'a> {
         /// How many have pages of others.
         moving: u64,
     },
+    /// A page changed at the origin without an invalidation.
+    AuditFound {
+        /// The page.
+        url: &'a str,
+        /// What is probably the cause.
+        reason: &'a str,
+        /// For how long at most it was out of date.
+        stale: Millis,
+    },
     /// A warm was given up.
     WarmDead {
         /// The page.
@@ -178,6 +187,7 @@ impl Event<'_> {
             Self::ImportFailed { .. } => "import-failed",
             Self::FrontCacheFailed { .. } => "front-cache-failed",
             Self::Resharding { .. } => "resharding",
+            Self::AuditFound { .. } => "audit-found",
             Self::WarmDead { .. } => "warm-dead",
         }
     }
@@ -199,6 +209,7 @@ impl Event<'_> {
             | Self::ControlRefused { .. }
             | Self::ImportFailed { .. }
             | Self::FrontCacheFailed { .. }
+            | Self::AuditFound { .. }
             | Self::WarmDead { .. } => LogLevel::Problems,
             Self::Revalidated { .. } | Self::WarmFailed { .. } | Self::Resharding { .. } => {
                 LogLevel::Events
@@ -269,6 +280,9 @@ impl Event<'_> {
             }
             Self::Resharding { shards, moving } => {
                 vec![("shards", json!(shards)), ("moving", json!(moving))]
+            }
+            Self::AuditFound { url, reason, stale } => {
+                vec![("url", text(url)), ("reason", text(reason)), ("stale_ms", json!(stale.0))]
             }
             Self::WarmFailed { url, reason, attempts }
             | Self::WarmDead { url, reason, attempts } => {

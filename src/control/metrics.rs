@@ -112,6 +112,26 @@ pub enum Counter {
     PersonalAsked,
     /// Requests for them that failed: the page has its fallbacks.
     PersonalFailed,
+    /// Audits that found the same as is stored.
+    AuditSame,
+    /// Audits that found something else, of which nobody was told.
+    AuditStale,
+    /// Audits of pages that differ at every render.
+    AuditEveryRender,
+    /// Audits of pages that were invalidated or replaced meanwhile.
+    AuditOvertaken,
+    /// Audits that were put off because the origin had other work, or failed.
+    AuditPutOff,
+    /// Audits of what can't be compared.
+    AuditNotComparable,
+    /// Pages that were out of date for less than a minute.
+    AuditStaleMinute,
+    /// Pages that were for less than an hour.
+    AuditStaleHour,
+    /// Pages that were for less than a day.
+    AuditStaleDay,
+    /// Pages that may have been for longer.
+    AuditStaleLonger,
     /// Bytes served from stored responses.
     BytesStored,
     /// Bytes received from the origin.
@@ -167,10 +187,17 @@ const PERSONAL: Family = (
     "counter",
     "Requests for visitors' own parts of composed pages by outcome.",
 );
+const AUDITS: Family =
+    ("edge_isr_audits_total", "counter", "Hits that were compared with the origin, by outcome.");
+const AUDIT_STALE: Family = (
+    "edge_isr_audit_stale_pages_total",
+    "counter",
+    "Pages that an audit found out of date, by the time since which they may have been.",
+);
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 51] = [
+const COUNTERS: [(Counter, Family, &str, &str); 61] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -220,6 +247,16 @@ const COUNTERS: [(Counter, Family, &str, &str); 51] = [
     (Counter::NotComposed, COMPOSED, "outcome", "passed"),
     (Counter::PersonalAsked, PERSONAL, "outcome", "answered"),
     (Counter::PersonalFailed, PERSONAL, "outcome", "failed"),
+    (Counter::AuditSame, AUDITS, "outcome", "same"),
+    (Counter::AuditStale, AUDITS, "outcome", "stale"),
+    (Counter::AuditEveryRender, AUDITS, "outcome", "differs-at-every-render"),
+    (Counter::AuditOvertaken, AUDITS, "outcome", "overtaken"),
+    (Counter::AuditPutOff, AUDITS, "outcome", "put-off"),
+    (Counter::AuditNotComparable, AUDITS, "outcome", "not-comparable"),
+    (Counter::AuditStaleMinute, AUDIT_STALE, "within", "minute"),
+    (Counter::AuditStaleHour, AUDIT_STALE, "within", "hour"),
+    (Counter::AuditStaleDay, AUDIT_STALE, "within", "day"),
+    (Counter::AuditStaleLonger, AUDIT_STALE, "within", "longer"),
     (Counter::BytesStored, BYTES, "source", "stored"),
     (Counter::BytesOrigin, BYTES, "source", "origin"),
 ];

@@ -11,7 +11,7 @@
 //! | [`warm`] | what a warm names |
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
-//! | [`history`], [`looking`], [`explained`] | what was invalidated, counted, decided |
+//! | [`history`], [`looking`], [`explained`], [`audit`] | what was invalidated, counted, decided, found |
 //! | [`healthz`], [`metrics`], [`log`] | what operators see |
 //! | [`dashboard`] | the files of a page to look at |
 //!
@@ -31,6 +31,7 @@
 //! assert_eq!(route(&call, "/__isr"), Some(Ok(ControlCall::Revalidate)));
 //! ```
 
+pub mod audit;
 pub mod auth;
 pub mod auth_error;
 pub mod carried;

@@ -5,9 +5,11 @@
 
 use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
+use crate::journal::audit::AuditRequest;
 use crate::journal::history::HistoryRequest;
 use crate::journal::later::ScheduleRequest;
 
+use super::audit;
 use super::auth::{MAX_ID_BYTES, TokenScope};
 use super::history;
 use super::looking::{ExplainQuery, StatsQuery};
@@ -60,6 +62,8 @@ pub enum ControlCall {
     Stats(StatsQuery),
     /// `GET v1/invalidations`: what was invalidated.
     History(HistoryRequest),
+    /// `GET v1/audit`: what audits have found.
+    Audit(AuditRequest),
     /// `GET v1/scheduled`: what waits for its time.
     Scheduled(ScheduleRequest),
     /// `DELETE v1/scheduled/{id}`: it will not be done.
@@ -93,6 +97,7 @@ impl ControlCall {
             | Self::Explain(_)
             | Self::Stats(_)
             | Self::History(_)
+            | Self::Audit(_)
             | Self::Scheduled(_)
             | Self::Metrics { .. } => Some(TokenScope::Read),
             Self::Healthz => None,
@@ -120,6 +125,7 @@ impl ControlCall {
             Self::Explain(_) => "explain",
             Self::Stats(_) => "stats",
             Self::History(_) => "invalidations",
+            Self::Audit(_) => "audit",
             Self::Scheduled(_) => "scheduled",
             Self::Cancel { .. } => "cancel",
             Self::Metrics { .. } => "metrics",
@@ -200,6 +206,7 @@ fn looking(path: &str, query: &Query) -> Option<Result<ControlCall, Problem>> {
         "v1/explain" => ExplainQuery::parse(query).map(ControlCall::Explain),
         "v1/stats" => StatsQuery::parse(query).map(ControlCall::Stats),
         "v1/invalidations" => history::parse(query).map(ControlCall::History),
+        "v1/audit" => audit::parse(query).map(ControlCall::Audit),
         "v1/scheduled" => scheduled::parse(query).map(ControlCall::Scheduled),
         _ => return None,
     })

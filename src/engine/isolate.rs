@@ -10,6 +10,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::key::CacheKey;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
+use crate::engine::audit::turns::Audits;
 use crate::engine::bodies::Bodies;
 use crate::engine::colo_notes::ColoNotes;
 use crate::engine::counting::Counting;
@@ -66,6 +67,8 @@ pub struct Isolate<P: Platform> {
     pub metrics: Metrics,
     /// What is counted for the whole site's figures.
     pub counting: Counting,
+    /// Which hits are audited.
+    pub audits: Audits,
 }
 
 /// The part of `fill_memory` that bodies of requests may hold.
@@ -102,6 +105,7 @@ impl<P: Platform> Isolate<P> {
             journal_status: None,
             metrics: Metrics::default(),
             counting: Counting::default(),
+            audits: Audits::default(),
         }
     }
 

@@ -34,6 +34,7 @@
 //! assert_eq!(missing(None, Some(due), now), Some(due));
 //! ```
 
+pub mod audit;
 pub mod bodies;
 pub mod colo_notes;
 pub mod compose;

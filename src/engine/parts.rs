@@ -24,12 +24,21 @@ pub struct Filler<P: Platform> {
     pub(super) invalidator: Invalidator<P>,
 }
 
+/// What is stored, compared with what the origin would say (`audit/`).
+pub struct Auditor<P: Platform> {
+    pub(super) context: Context<P>,
+    pub(super) stores: Stores<P>,
+    pub(super) invalidator: Invalidator<P>,
+    pub(super) filler: Filler<P>,
+}
+
 /// Answers to visitors (`serve/`).
 pub struct Server<P: Platform> {
     pub(super) context: Context<P>,
     pub(super) stores: Stores<P>,
     pub(super) invalidator: Invalidator<P>,
     pub(super) filler: Filler<P>,
+    pub(super) auditor: Auditor<P>,
 }
 
 /// A shard's warm queue at work (`warm/`).
@@ -87,6 +96,25 @@ impl<P: Platform> Filler<P> {
     }
 }
 
+impl<P: Platform> Clone for Auditor<P> {
+    fn clone(&self) -> Self {
+        Self::new(&self.context)
+    }
+}
+
+impl<P: Platform> Auditor<P> {
+    /// Over a context.
+    #[must_use]
+    pub fn new(context: &Context<P>) -> Self {
+        Self {
+            context: context.clone(),
+            stores: Stores::new(context),
+            invalidator: Invalidator::new(context),
+            filler: Filler::new(context),
+        }
+    }
+}
+
 impl<P: Platform> Server<P> {
     /// Over a context.
     #[must_use]
@@ -96,6 +124,7 @@ impl<P: Platform> Server<P> {
             stores: Stores::new(context),
             invalidator: Invalidator::new(context),
             filler: Filler::new(context),
+            auditor: Auditor::new(context),
         }
     }
 }

@@ -4,6 +4,7 @@
 mod at_once;
 mod attacks;
 mod attacks_lists;
+mod audit;
 mod bodies;
 mod buckets;
 #[path = "../common/mod.rs"]

@@ -29,7 +29,7 @@ const ORDER: &[&str] = &[
 ];
 
 /// The rooms of the engine, in order.
-const ENGINE: &[&str] = &["invalidate", "fill", "serve", "warm", "operate"];
+const ENGINE: &[&str] = &["invalidate", "fill", "audit", "serve", "warm", "operate"];
 
 /// The one room that knows the runtime.
 const SHELL: &str = "cloudflare";

@@ -1,5 +1,6 @@
 //! The control API at work: what `control` has parsed and allowed is done through the ports.
 
+mod audit;
 mod explain;
 mod health;
 mod history;
@@ -152,6 +153,7 @@ impl<P: Platform> Operator<P> {
             (ControlCall::Explain(query), _) => self.explain(&query).await,
             (ControlCall::Stats(query), _) => self.stats(&query).await,
             (ControlCall::History(request), _) => self.history(request).await,
+            (ControlCall::Audit(request), _) => self.audit(request).await,
             (ControlCall::Scheduled(request), _) => self.scheduled(request).await,
             (ControlCall::Cancel { id }, _) => self.cancel(id).await,
             (ControlCall::Healthz, _) => self.healthz(&head, guard).await,

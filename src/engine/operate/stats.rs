@@ -47,7 +47,7 @@ impl<P: Platform> Operator<P> {
         Ok(Answer::new(200, fields, Body::Whole(P::chunk(text.as_bytes())), cache_status))
     }
 
-    async fn ask_for_stats(&self, request: StatsRequest) -> Result<StatsReply, Problem> {
+    pub(super) async fn ask_for_stats(&self, request: StatsRequest) -> Result<StatsReply, Problem> {
         match once_more::journal(&*self.context.platform, JournalCall::Stats(request)).await {
             Ok(JournalReply::Stats(reply)) => Ok(reply),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),

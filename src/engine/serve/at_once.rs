@@ -97,8 +97,15 @@ impl<P: Platform> Engine<P> {
         let visit = Visit { admitted: &admitted, health, max_lag, now };
         let held = self.held(&mut head, unread, &admitted)?;
         let ttl = self.fresh(&head, &visit, &held.page)?;
+        // One that is audited has something to do beside its answer.
+        let share = admitted.route.audit;
+        if self.isolate().borrow().audits.is_due(share, self.config().audit_per_minute, now) {
+            return None;
+        }
         let rule = self.config().place_of(&admitted.route);
-        self.answer_of(&Asked::of(&head, &admitted), held, ttl, (rule, now))
+        let answer = self.answer_of(&Asked::of(&head, &admitted), held, ttl, (rule, now))?;
+        self.isolate().borrow_mut().audits.pass(share);
+        Some(answer)
     }
 
     /// How far the view can be relied on, if nothing has to be asked.

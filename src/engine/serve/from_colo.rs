@@ -26,6 +26,8 @@ use crate::journal::view::ViewHealth;
 pub(crate) struct FromColo<P: Platform> {
     shaped: Shaped,
     body: Body<P>,
+    /// The key of the variant.
+    pub(super) key: CacheKey,
 }
 
 impl<P: Platform> FromColo<P> {
@@ -70,9 +72,9 @@ impl<P: Platform> Server<P> {
             match shaped.part {
                 Part::None | Part::Whole => {
                     if keep == Keep::Beside {
-                        self.keep_beside(key);
+                        self.keep_beside(key.clone());
                     }
-                    return Ok((self.unread(shaped, page), ttl));
+                    return Ok((self.unread(shaped, page, key), ttl));
                 }
                 Part::Slice(..) | Part::Multi(..) => {}
             }
@@ -84,7 +86,7 @@ impl<P: Platform> Server<P> {
         Err(LookUp::Page(page))
     }
 
-    fn unread(&self, shaped: Shaped, page: UnreadPage<P>) -> FromColo<P> {
+    fn unread(&self, shaped: Shaped, page: UnreadPage<P>, key: CacheKey) -> FromColo<P> {
         let body = match shaped.part {
             Part::Whole => Body::Origin(page.body),
             Part::None | Part::Slice(..) | Part::Multi(..) => {
@@ -92,7 +94,7 @@ impl<P: Platform> Server<P> {
                 Body::Empty
             }
         };
-        FromColo { shaped, body }
+        FromColo { shaped, body, key }
     }
 
     /// What becomes of a body; this look counts.

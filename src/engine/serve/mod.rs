@@ -21,6 +21,7 @@ use std::rc::Rc;
 use crate::cache::admission::{Admission, Admitted, admit};
 use crate::control::metrics::{Counter, Metrics};
 use crate::control::problem::Problem;
+use crate::engine::audit::Answered;
 use crate::engine::context::Incoming;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
@@ -90,10 +91,16 @@ impl<P: Platform> Server<P> {
         let cache_status = course.cache_status();
         match course {
             Course::Fresh(page, _) => {
+                let answered = Answered::Page(Rc::clone(&page));
+                self.auditor.consider(&incoming, admitted, answered);
                 self.filler.note_asked_again(&incoming, admitted, &page);
                 Answer::stored(&asked, &page, now, cache_status)
             }
-            Course::FromColo(page, _) => page.answer(cache_status),
+            Course::FromColo(page, _) => {
+                let answered = Answered::InColo(page.key.clone());
+                self.auditor.consider(&incoming, admitted, answered);
+                page.answer(cache_status)
+            }
             Course::Stale(page, _, _, candidate) => {
                 self.filler.refresh(&incoming, admitted, candidate, now);
                 Answer::stored(&asked, &page, now, cache_status)
