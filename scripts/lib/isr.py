@@ -24,7 +24,7 @@ environment:
 
 exit status:
   0  done
-  1  done, and the answer is no: not ready, a job with failures
+  1  done, and the answer is no: not ready, a job with failures, pages out of date
   2  a wrong command line
   3  refused: the token, the scope, a value, no such job
   4  not reached, or too busy: the same again may work
@@ -35,6 +35,8 @@ NO, USAGE, REFUSED, UNREACHED = 1, 2, 3, 4
 TIMEOUT_SECONDS = 30
 # How often a follower asks: at first, and at last.
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
+# The cause of a finding that is none of the site's data.
+EVERY_RENDER = "differs-at-every-render"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -219,6 +221,52 @@ def history(api, arguments):
         lines.append(f"older: --cursor {answer['next']}")
     told(arguments, answer, lines or ["Nothing was invalidated, as far as is known."])
     return 0
+
+
+def audit(api, arguments):
+    """What audits have found: pages that changed without an invalidation."""
+    query = {"limit": arguments.limit}
+    if arguments.cursor:
+        query["cursor"] = arguments.cursor
+    answer = api.ask("/v1/audit", query)
+    told(arguments, answer, audit_lines(answer))
+    return NO if any(one["cause"] != EVERY_RENDER for one in answer["findings"]) else 0
+
+
+def audit_lines(answer):
+    outcomes = answer["outcomes"]
+    audited = sum(outcomes.get(name, 0) for name in ("same", "stale", EVERY_RENDER))
+    yield f"{audited:,} of {count(answer['hits'], 'hit')} audited:"
+    yield from (f"  {number:9,}  {plain(name)}" for name, number in outcomes.items())
+    for one in answer["groups"]:
+        tag, pages = one["tag"] or "no tag", count(one["stale"], "page")
+        if one["stale"]:
+            yield plain(f"{pages} out of date of {one['route']} with {tag}")
+    for one in answer["findings"]:
+        yield from finding_lines(one)
+    if answer["next"]:
+        yield f"older: --cursor {plain(answer['next'])}"
+    yield plain(answer["note"])
+
+
+def finding_lines(one):
+    varied = ", ".join(f"{name}: {value}" for name, value in one["vary"])
+    yield ""
+    yield plain(one["url"] + (f" ({varied})" if varied else ""))
+    yield f"  stored {moment(one['stored_at'])}, found {moment(one['found_at'])}, " + plain(
+        f"{count(one['times'], 'time')}: {one['cause']}"
+    )
+    yield plain(f"  {one['explanation']}")
+    yield plain(f"  tags: {' '.join(one['tags']) or 'none'}")
+    difference = one["difference"]
+    if difference["tags"]:
+        yield plain(f"  the origin's tags: {' '.join(one['fresh_tags'])}")
+    for change in difference["changes"]:
+        yield plain(f"  {change['name']}: {change['stored'] or 'none'}, now {change['fresh']}")
+    cut = difference["excerpt"]
+    if cut:
+        yield plain(f"  - {cut['before']}{cut['stored']}{cut['after']}")
+        yield plain(f"  + {cut['before']}{cut['fresh']}{cut['after']}")
 
 
 def who(row):
@@ -442,6 +490,9 @@ def parser():
     one = command(history)
     one.add_argument("--tag", help="what names this very tag")
     one.add_argument("--caller", help="what this caller asked for")
+    one.add_argument("--limit", type=int, default=20)
+    one.add_argument("--cursor", help="as the last answer told")
+    one = command(audit)
     one.add_argument("--limit", type=int, default=20)
     one.add_argument("--cursor", help="as the last answer told")
     one = command(job)
