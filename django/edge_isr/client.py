@@ -63,6 +63,10 @@ class Client:
             raise Failed(str(error)) from None
         return urls
 
+    def audit(self, limit: int = 20) -> dict[str, Any]:
+        """What audits have found, newest first: `findings`, `groups`, `outcomes`."""
+        return self._read("/v1/audit?" + urlencode({"limit": limit}))
+
     def job(self, job_id: str) -> dict[str, Any]:
         """Progress of a job."""
         return self._read(f"/v1/jobs/{quote(job_id, safe='')}")

@@ -94,6 +94,57 @@ class TestStatus:
             run("edge_isr_status")
 
 
+FINDING = {
+    "url": "https://a.example/1/", "vary": [["accept-language", "de"]], "route": "/*",
+    "stored_at": 1_785_409_200_000, "found_at": 1_785_412_800_000,
+    "first_found_at": 1_785_412_800_000, "times": 2, "colo": "AMS", "cause": "same-tags",
+    "explanation": "The page has the same tags.", "tags": ["post:1"], "fresh_tags": ["post:1"],
+    "difference": {
+        "changes": [{"name": "status", "stored": "200", "fresh": "404"}], "body": True,
+        "tags": False,
+        "excerpt": {"before": "<h1>", "stored": "old\x1b[2J", "fresh": "new", "after": "</h1>"},
+    },
+}  # fmt: skip
+
+
+def audited(*findings, groups=()):
+    return 200, {
+        "findings": list(findings), "groups": list(groups), "outcomes": {"same": 98, "stale": 2},
+        "stale_within": {}, "hits": 100_000, "next": None, "note": "A share of the hits.",
+    }  # fmt: skip
+
+
+class TestAudit:
+    def test_tells_what_was_found(self, worker):
+        group = {"route": "/*", "tag": "post:1", "stale": 1, "every_render": 0, "latest": 0}
+        worker.answer = audited(FINDING, groups=[group])
+        out = StringIO()
+        with pytest.raises(CommandError, match="1 pages changed without an invalidation"):
+            call_command("edge_isr_audit", "--limit", "5", stdout=out)
+        assert worker.calls[0].path == "/__isr/v1/audit?limit=5"
+        told = out.getvalue()
+        assert told.startswith("100 of 100000 hits audited, 2 out of date\n")
+        assert "post:1 (/*): 1 out of date\n" in told
+        assert "https://a.example/1/ (accept-language: de)\n" in told
+        assert "same-tags, stored 2026-07-30 11:00:00 UTC, found 2026-07-30 12:00:00 UTC" in told
+        assert "status: 200, now 404\n" in told
+        assert "    - <h1>old\\x1b[2J</h1>\n    + <h1>new</h1>\n" in told, "no terminal obeys it"
+        assert told.endswith("A share of the hits.\n")
+
+    def test_a_clock_is_no_failure(self, worker):
+        worker.answer = audited({**FINDING, "cause": "differs-at-every-render"})
+        assert "differs-at-every-render" in run("edge_isr_audit")
+
+    def test_json_is_the_workers(self, worker):
+        worker.answer = audited()
+        assert json.loads(run("edge_isr_audit", "--json")) == audited()[1]
+
+    def test_fails_with_the_workers_words(self, worker):
+        worker.answer = (403, {"detail": "The token has another scope."})
+        with pytest.raises(CommandError, match="another scope"):
+            run("edge_isr_audit")
+
+
 class TestDeliver:
     def test_one_round(self, worker):
         edge_isr.revalidate_by_tags("x")
