@@ -47,11 +47,12 @@ class EdgeISRConfig(AppConfig):
 
 
 def _install_reading() -> None:
-    from . import autotags, caching, threads
+    from . import autotags, caching, noticing, threads
     from .conf import load
 
     if load()[0].auto_tags:
         autotags.install()
+        noticing.install()
         threads.install()
         caching.install()
 

@@ -28,7 +28,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 
-from . import explanation, hints, narrowing, relations, statements
+from . import explanation, hints, narrowing, reading, relations, statements
 from .context import Recorder, automatic
 from .patching import replace_method
 from .registry import is_automatic, labels_and_key, labels_by_table, labels_of, table_names
@@ -48,17 +48,19 @@ class _Thread(threading.local):
 
 class _Compiling:
     """One statement: how many queries were compiled for it, whether SQL of the site's own is in it,
-    the tables that its queries explained, those of them that are read by their columns, each with
-    its labels, and what its aliases mean."""
+    the tables that its queries explained, those of them of which its columns matter, what its
+    aliases mean, and the compiler that makes it for instances."""
 
-    __slots__ = ("aliases", "by_columns", "queries", "raw", "tables")
+    __slots__ = ("aliases", "brings", "queries", "raw", "read", "tables")
 
     def __init__(self) -> None:
         self.queries = 0
         self.raw = False
         self.tables: set[str] = set()
-        self.by_columns: dict[str, Labels] = {}
+        # A table, its labels, what is known of its rows, whether they are brought as instances.
+        self.read: list[tuple[str, Labels, narrowing.Narrowed | None, bool]] = []
         self.aliases: dict[str, set[str]] = {}
+        self.brings: Any = None
 
 
 _thread = _Thread()
@@ -228,8 +230,8 @@ def _as_sql(original: Any) -> Any:
             try:
                 made = original(self, *args, **kwargs)
             except BaseException:
-                for labels in compiling.by_columns.values():
-                    recorder.saw_models(labels)
+                for _, labels, one, _ in compiling.read:
+                    _see_labels(recorder, labels, None if one is None else one.parts)
                 raise
             finally:
                 _thread.compiling = None
@@ -248,9 +250,14 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
     raw = raw or relations.calls_routines(statement, connection.vendor)
     if raw:
         see_text(recorder, sql, connection.alias)
-    for table, labels in compiling.by_columns.items():
-        parts = None if raw else narrowing.parts_of_columns(statement, table, compiling.aliases)
-        _see_labels(recorder, labels, parts)
+    texts = reading.texts_of(sql, compiling.brings)
+    cut = compiling.brings is not None and reading.cuts_off(compiling.brings.query)
+    for table, labels, one, brought in compiling.read:
+        text = texts.finding if brought else texts.deciding
+        columns = None if raw else reading.parts_of_columns(text, table, compiling.aliases)
+        _see_labels(recorder, labels, reading.parts(one, columns, table, brought and cut))
+    for table, read in reading.noticed_parts(texts.deciding, compiling.tables).items():
+        _see_labels(recorder, labels_by_table().get(table, ()), read)
     if raw:
         return
     for table in statement.names(table_names()) - compiling.tables:
@@ -295,10 +302,11 @@ def _see_compiled(recorder: Recorder, compiler: Any, before: set[str]) -> None:
     tables = labels_by_table()
     found = narrowing.narrowed(query, compiler.connection.vendor)
     base = next(iter(query.alias_map), None)
-    ordered = _orders_by_relation(query)
+    ordered = narrowing.orders_by_relation(query)
     # Rows that are shown are known by themselves; those beyond a slice are not shown.
     shown: set[str] = set()
     known: set[str] = set()
+    brought = _brought(compiler)
     if _thread.fetching is query and not query.is_sliced:
         shown = narrowing.shown(compiler) if ordered else shown
         known = narrowing.known_by_children(query, base) if base is not None else known
@@ -314,8 +322,20 @@ def _see_compiled(recorder: Recorder, compiler: Any, before: set[str]) -> None:
             continue
         orders = ordered and alias not in shown
         restricts = alias == base or alias in before or orders or join.filtered_relation
-        if restricts or not _points_forward(join):
-            _see_narrowed(recorder, table, labels, one)
+        if restricts or not narrowing.points_forward(join):
+            _see_narrowed(recorder, table, labels, one, alias in brought)
+
+
+def _brought(compiler: Any) -> set[str]:
+    """The aliases whose rows become instances of the page that is being rendered."""
+    compiling, query = _thread.compiling, compiler.query
+    if compiling is None or _thread.fetching is not query or query.combinator:
+        return set()
+    # Where instances of filtered relations are kept is the site's own.
+    if any(getattr(join, "filtered_relation", None) for join in query.alias_map.values()):
+        return set()
+    compiling.brings = compiler
+    return narrowing.shown(compiler)
 
 
 def _see_tables(query: Any) -> None:
@@ -349,17 +369,19 @@ def _see_found(
 
 
 def _see_narrowed(
-    recorder: Recorder, table: str, labels: Labels, one: narrowing.Narrowed | None
+    recorder: Recorder,
+    table: str,
+    labels: Labels,
+    one: narrowing.Narrowed | None,
+    brought: bool,
 ) -> None:
     compiling = _thread.compiling
     if one is not None and one.keys is not None:
         recorder.saw_instances(dict.fromkeys(labels, one.keys))
-    elif one is not None and one.parts is not None:
-        _see_labels(recorder, labels, one.parts)
     elif compiling is not None:
-        compiling.by_columns[table] = labels
+        compiling.read.append((table, labels, one, brought))
     else:
-        recorder.saw_models(labels)
+        _see_labels(recorder, labels, None if one is None else one.parts)
 
 
 def _see_labels(recorder: Recorder, labels: Labels, parts: frozenset[str] | None) -> None:
@@ -368,28 +390,3 @@ def _see_labels(recorder: Recorder, labels: Labels, parts: frozenset[str] | None
         recorder.saw_models(labels)
     else:
         recorder.saw_parts(dict.fromkeys(labels, parts))
-
-
-def _orders_by_relation(query: Any) -> bool:
-    """Whether the order depends on other tables, which are joined only when it is compiled."""
-    named = (
-        query.extra_order_by
-        or query.order_by
-        or (query.get_meta().ordering if query.default_ordering else ())
-    )
-    for item in named:
-        if not isinstance(item, str):
-            return True
-        name = item.lstrip("-+")
-        if "__" in name:
-            return True
-        field = query.get_meta()._forward_fields_map.get(name)
-        # Ordering by a relation means ordering by what the other model is ordered by.
-        if field is not None and field.is_relation and name != field.attname:
-            return True
-    return False
-
-
-def _points_forward(join: Any) -> bool:
-    """Whether a row alone decides which one is joined to it."""
-    return bool(getattr(getattr(join, "join_field", None), "concrete", False))

@@ -176,7 +176,8 @@ class Change:
             self.name_every()
         else:
             labels = None if self._entry is not None else self.parts.labels_of(fields)
-            self.found.absorb(of_models(self.model, keys, labels))
+            named = keys if self.parts.shows or self._entry is not None else ()
+            self.found.absorb(of_models(self.model, named, labels))
             self.found.tags.update(self._constant)
 
     def name_model(self) -> None:

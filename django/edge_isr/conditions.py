@@ -3,6 +3,9 @@
 `blog.entry:category=7` are the rows that have this value, before or after a change,
 `home.page:path>0001` those right below a row of a tree, `path>>0001` with all below, and
 `blog.entry:@title` is this column in any row; `blog.entry:@` is whether a row is there at all.
+`blog.entry:category=7@` is which rows have the value, and in which order: rows that come or go, and
+changes of the columns by which a model's rows are usually found and ordered. Of columns whose
+readers are seen `blog.entry:@views=42` is the column in one row.
 What a page is tagged with (`narrowing`) and what a write tells (`changes`) are both said here, by
 the same functions, so that they can't differ.
 
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -25,7 +28,13 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Field, Model
 
-from .registry import also_forget, ignored_fields, is_automatic, labels_by_table
+from .registry import (
+    also_forget,
+    ignored_fields,
+    is_automatic,
+    labels_by_table,
+    noticed_fields,
+)
 from .tags import concrete_label
 
 # Whether a row is there at all.
@@ -40,6 +49,11 @@ _NUMBERS = frozenset({
     models.UUIDField,
 })  # fmt: skip
 _TEXTS = frozenset({models.CharField, models.EmailField, models.SlugField})
+# Rows are found and ordered by them, whatever else they show.
+_DECIDING = (
+    models.BooleanField, models.DateField, models.DecimalField, models.DurationField,
+    models.FloatField, models.ForeignKey, models.IntegerField, models.TimeField, models.UUIDField,
+)  # fmt: skip
 # Texts that are their own percent-encoding.
 _PLAIN = re.compile(rf"[A-Za-z0-9_.~-]{{0,{MAX_VALUE_CHARS}}}")
 # Databases that compare texts byte by byte, unless a column says otherwise.
@@ -120,6 +134,46 @@ def _indexed(model: type[Model]) -> frozenset[str]:
     return frozenset(named)
 
 
+@cache
+def deciding_fields(model: type[Model]) -> frozenset[str]:
+    """The columns of a model's own table, by their attributes, of which a change may change which
+    rows have a value, or their order: all that are no texts, what is indexed, a slug, a choice, or
+    ordered by. What changes with each save is left out: `auto_now`, and what readers are seen of.
+    """
+    meta = model._meta
+    latest = meta.get_latest_by
+    ordered = [*meta.ordering, *([latest] if isinstance(latest, str) else latest or ())]
+    names = {name.lstrip("-") for name in ordered if isinstance(name, str)}
+    return frozenset(
+        field.attname
+        for field in meta.local_concrete_fields
+        if not field.primary_key
+        and not getattr(field, "generated", False)
+        and not getattr(field, "auto_now", False)
+        and field.attname not in noticed_fields(model)
+        and (
+            isinstance(field, _DECIDING)
+            or not names.isdisjoint((field.name, field.attname))
+            or _rank(model, field) is not None
+        )
+    )
+
+
+def has_members(field: Any, part: str) -> bool:
+    """Whether which rows have a value is named by itself: not of a value that one row has."""
+    return not (field.unique and part.startswith(f"{field.name}="))
+
+
+def of_members(part: str) -> str:
+    """Which rows have a value, as the part of a tag, from that of the rows that have it."""
+    return f"{part}{ROWS}"
+
+
+def of_cell(attname: str, key: Any) -> str:
+    """A column in one row, as the part of a tag behind the model's name."""
+    return f"{ROWS}{attname}={quote(str(key), safe='')}"
+
+
 def of_value(field: Any, value: Any) -> str:
     """The rows that have a value in a field, as the part of a tag behind the model's name."""
     return f"{field.name}={_text(field, value)}"
@@ -139,7 +193,9 @@ def parts_of_value(field: Any, value: Any) -> tuple[str, ...]:
 class Namer:
     """The tags of one field's values, made fast: each save asks for those of a row."""
 
-    __slots__ = ("_field", "_is_number", "_is_text", "_label", "_prefix", "attname")
+    __slots__ = (
+        "_field", "_is_number", "_is_text", "_label", "_prefix", "attname", "is_of_one",
+    )  # fmt: skip
 
     def __init__(self, field: Any) -> None:
         self.attname: str = field.attname
@@ -152,6 +208,8 @@ class Namer:
         is_plain = tree_step(field) is None
         self._is_text = is_plain and type(plain) in _TEXTS
         self._is_number = is_plain and isinstance(plain, models.IntegerField)
+        # As `has_members`: none of what it names has members of its own.
+        self.is_of_one = is_plain and field.unique
 
     def __call__(self, value: Any) -> Sequence[str]:
         """All that a row with this value in the field is told by."""
@@ -162,6 +220,12 @@ class Namer:
         elif kind is int and self._is_number:
             return (f"{self._prefix}{value}",)
         return [f"{self._label}:{part}" for part in parts_of_value(self._field, value)]
+
+    def members(self, named: Iterable[str]) -> list[str]:
+        """Of which rows have the values that were named."""
+        field = self._field
+        unique = self._prefix if field.unique else None
+        return [of_members(tag) for tag in named if unique is None or not tag.startswith(unique)]
 
 
 @cache
@@ -245,3 +309,4 @@ def fields_of_rows(model: type[Model], vendor: str) -> tuple[tuple[str, Any], ..
 also_forget(is_narrowed.cache_clear)
 also_forget(named_fields.cache_clear)
 also_forget(fields_of_rows.cache_clear)
+also_forget(deciding_fields.cache_clear)

@@ -18,15 +18,19 @@ from django.db.models import Model
 from .conditions import (
     ROWS,
     UnnamedValueError,
+    deciding_fields,
     fields_of_rows,
+    has_members,
     is_narrowed,
     labels_that_change,
+    of_cell,
     of_column,
+    of_members,
     parts_of_value,
     tables_of,
 )
 from .invalidation import Invalidation
-from .registry import ignored_fields, is_automatic, of_every
+from .registry import ignored_fields, is_automatic, noticed_fields, of_every
 from .rows import locked, unseen
 from .tags import MAX_NAMED_PARTS, concrete_label
 from .written import UNKNOWN, Written
@@ -44,6 +48,10 @@ class Parts:
         self._found: dict[str, None] = {}
         # Whether parts change that can't be named.
         self._every = False
+        # Whether it may change which rows have a value, and whether it changes the rows to whoever
+        # has them.
+        self._decides = True
+        self.shows = True
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -58,13 +66,29 @@ class Parts:
         tables = tuple(dict.fromkeys(field.model for field in fields))
         return labels_that_change(self._model, tables)
 
+    def begin_update(self, names: Iterable[str]) -> None:
+        """Rows are given values in these fields alone."""
+        fields = [self._field(name) for name in names]
+        if None in fields:
+            return
+        ignored = ignored_fields(self._model)
+        shown = [field for field in fields if field.name not in ignored]
+        tables = {field.model._meta.concrete_model for field in fields}
+        deciding = frozenset[str]().union(*map(deciding_fields, tables))
+        noticed = frozenset[str]().union(*map(noticed_fields, tables))
+        self._decides = any(
+            field.primary_key or field.attname in deciding or getattr(field, "generated", False)
+            for field in shown
+        )  # fmt: skip
+        self.shows = not shown or any(field.attname not in noticed for field in shown)
+
     def of_every(self) -> None:
         """Whatever there is of the model."""
         self._every = is_automatic(self._model)
 
     def of_rows(self, rows: Iterable[Sequence[Any]]) -> None:
         """Rows as they were or are: the values of `names`."""
-        for values in rows:
+        for values in rows if self.shows else ():
             for (label, field), value in zip(self._fields, values, strict=True):
                 self._value(label, field, value)
 
@@ -77,7 +101,7 @@ class Parts:
 
     def of_keys(self, keys: Sequence[Any]) -> None:
         """The same of the rows with these keys, asked of the database."""
-        if not self._fields or self._every:
+        if not self._fields or self._every or not self.shows:
             return
         if len(keys) > MAX_NAMED_PARTS:
             self.of_every()
@@ -105,6 +129,8 @@ class Parts:
         again = False
         for field, value in zip(fields, values.values(), strict=True):
             label = self._column(field)
+            if field.attname in noticed_fields(field.model._meta.concrete_model):
+                self._cells(label, field, keys)
             if field not in (one for _, one in self._fields):
                 continue
             if isinstance(value, Model):
@@ -150,6 +176,10 @@ class Parts:
             self._add(f"{label}:{ROWS if field.primary_key else of_column(field)}")
         return label
 
+    def _cells(self, label: str, field: Any, keys: Sequence[Any]) -> None:
+        for key in keys:
+            self._add(f"{label}:{of_cell(field.attname, key)}")
+
     def _generated(self, tables: Iterable[type[Model]]) -> None:
         for table in set(tables):
             for field in table._meta.local_concrete_fields:
@@ -162,6 +192,8 @@ class Parts:
         try:
             for part in parts_of_value(field, value):
                 self._add(f"{label}:{part}")
+                if self._decides and has_members(field, part):
+                    self._add(f"{label}:{of_members(part)}")
         except UnnamedValueError:
             self.of_every()
 

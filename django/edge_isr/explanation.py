@@ -9,7 +9,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.apps import apps
+from django.db.models import Model
 
+from .conditions import ROWS, deciding_fields
 from .context import Recorder, Span
 from .registry import ignored_fields
 from .tags import ANYTHING, PATH, TABLE
@@ -88,15 +90,22 @@ def writes_that_tell(tag: str) -> str:
                           if field.name in ignored_fields(model)})  # fmt: skip
         but = f", but for changes of {', '.join(ignored)} alone" if ignored else ""
         return f"every change of any {name}{but}"
-    return _of_part(str(name), part)
+    return _of_part(model, str(name), part)
 
 
-def _of_part(name: str, part: str) -> str:
+def _of_part(model: type[Model], name: str, part: str) -> str:
+    if part.endswith(ROWS) and not part.startswith(ROWS):
+        columns = ", ".join(sorted(deciding_fields(model)))
+        rows = _of_part(model, name, part.removesuffix(ROWS)).removeprefix("each change of a ")
+        return f"each {rows} that comes or goes, or changes in {columns}"
     if part == "*":
         return f"changes of {name} rows that are not known: raw SQL, more than 1,000 at once"
     if part == "@":
         return f"each {name} that comes or goes"
-    if part.startswith("@"):
+    attname, of_one, key = part.removeprefix(ROWS).partition("=")
+    if part.startswith(ROWS) and of_one:
+        return f"a change of {attname} in the {name} {key}"
+    if part.startswith(ROWS):
         return f"a change of {part[1:]} in any {name}"
     for sign, meaning in ((">>", "it or below it"), (">", "right below it")):
         field, found, value = part.partition(sign)

@@ -49,6 +49,7 @@ def _update(original: Any) -> Any:
         using = self.db
         with changing(using, self.model, reads=True):
             change = Change(self.model, model, using)
+            change.parts.begin_update(kwargs)
             keys = change.keys(self)
             if not keys:
                 return original(self, **kwargs)
@@ -234,6 +235,7 @@ def _update_batch(original: Any) -> Any:
             return original(self, pk_list, values, using)
         with changing(using, source, reads=True):
             change, keys = Change(source, model, using), list(pk_list)
+            change.parts.begin_update(values)
             change.name(keys)
             change.parts.of_keys(keys)
             change.see(keys)

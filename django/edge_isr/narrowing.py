@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import takewhile
 from typing import Any
 
-from django.db.models import BooleanField, Model, SlugField
+from django.db.models import BooleanField, SlugField
 from django.db.models.expressions import Col
 from django.db.models.sql.where import AND
 
@@ -26,21 +25,15 @@ from .conditions import (
     ROWS,
     UnnamedValueError,
     is_comparable,
-    is_narrowed,
     named_fields,
     of_children,
-    of_column,
     of_descendants,
     of_value,
     tree_step,
 )
-from .registry import models_of_table
-from .statements import Statement
 
 # Of more values than that, a condition does not narrow.
 MAX_VALUES = 50
-# A query that reads more columns of a table than that depends on all of it.
-MAX_COLUMNS = 8
 INNER = "INNER JOIN"
 _DJANGOS = ("django.db.models.lookups", "django.db.models.fields")
 
@@ -55,6 +48,8 @@ class Narrowed:
     parts: frozenset[str] | None = None
     # Whether at most one row is found.
     unique: bool = False
+    # Whether which rows are in these parts is named by itself.
+    has_members: bool = True
 
 
 def lookups(query: Any) -> Iterator[Any]:
@@ -117,7 +112,7 @@ def _of_path(lookup: Any, field: Any, depth: Any, vendor: str) -> tuple[float, N
         fewer = [one for one in named if one.unique or isinstance(one, SlugField)]
         return len(fewer) - 0.5, Narrowed(parts=frozenset({of_children(field, above)}))
     # Few rows or many: what else is asked for finds fewer, but for what only has a few values.
-    few = [one for one in named if isinstance(one, BooleanField) or one.choices]
+    few = [one for one in named if _is_weak(one)]
     return len(named) - len(few) - 0.5, Narrowed(parts=frozenset({of_descendants(field, above)}))
 
 
@@ -140,7 +135,16 @@ def _of_lookup(lookup: Any, field: Any, join: Any, vendor: str) -> tuple[float, 
         parts = frozenset(of_value(field, value) for value in values)
     except UnnamedValueError:
         return None
-    return named.index(field), Narrowed(parts=parts, unique=unique)
+    at: float = named.index(field)
+    if _is_weak(field) and field.has_default() and field.default not in values:
+        # Rows get it when they are finished, and are written until then.
+        at = next(place for place, one in enumerate(named) if _is_weak(one)) - 0.25
+    return at, Narrowed(parts=parts, unique=unique, has_members=not field.unique)
+
+
+def _is_weak(field: Any) -> bool:
+    """Whether it has a few values, each of which many rows may have."""
+    return isinstance(field, BooleanField) or bool(field.choices)
 
 
 def _values(lookup: Any, join: Any) -> list[Any] | None:
@@ -169,7 +173,7 @@ def follows_rows(query: Any, base: str, before: set[str]) -> frozenset[str] | No
 
     `before`: the aliases before it was compiled, which adds those that it is ordered by and those
     of `select_related`."""
-    if not _shows_all(query):
+    if not _shows_all(query, grouped=True):
         return None
     used = before - {base}
     joins = [query.alias_map[alias] for alias in used if alias in query.alias_map]
@@ -187,13 +191,17 @@ def follows_rows(query: Any, base: str, before: set[str]) -> frozenset[str] | No
     return frozenset({ROWS}) if extends else frozenset()
 
 
-def _shows_all(query: Any) -> bool:
-    """Whether each row that meets the conditions is in the result by itself."""
+def _shows_all(query: Any, grouped: bool = False) -> bool:
+    """Whether each row that meets the conditions is in the result by itself; `grouped`: with what
+    is worked out of the rows that are joined to it."""
     if (
-        query.is_sliced or query.distinct_fields or query.group_by is not None
-        or query.extra_tables or query.combinator or query.where.connector != AND
-        or query.where.negated
+        query.is_sliced or query.distinct_fields or query.extra_tables or query.combinator
+        or query.where.connector != AND or query.where.negated
     ):  # fmt: skip
+        return False
+    if grouped and not query.extra:
+        return True
+    if query.group_by is not None:
         return False
     named = (*query.extra, *query.annotations)
     return all(name.startswith("_prefetch_related_val") for name in named)
@@ -235,9 +243,10 @@ def _is_loose(join: Any, base: str) -> bool:
     return len(columns) != 1 or meta is None or columns[0][0] != meta._meta.pk.column
 
 
-def shown(compiler: Any) -> set[str]:
-    """The aliases whose rows a query brings along as instances (`select_related`)."""
-    found: set[str] = set()
+def shown_columns(compiler: Any) -> list[tuple[int, str]]:
+    """The columns that a query brings along for instances, its own and those of `select_related`:
+    where each stands in the result, and its alias."""
+    found: list[tuple[int, str]] = []
     waiting = [compiler.klass_info] if compiler.klass_info else []
     while waiting:
         info = waiting.pop()
@@ -245,51 +254,35 @@ def shown(compiler: Any) -> set[str]:
         for at in info["select_fields"]:
             column = compiler.select[at][0]
             if isinstance(column, Col):
-                found.add(column.alias)
+                found.append((at, column.alias))
     return found
 
 
-def parts_of_columns(
-    statement: Statement, table: str, aliases: dict[str, set[str]]
-) -> frozenset[str] | None:
-    """The columns of a table that a statement reads, as parts of its model; None for all of them.
-
-    `aliases` are all that stand in the statement, each with the tables that it may mean.
-    """
-    columns = _columns(table)
-    if columns is None:
-        return None
-    if statement.unqualified & (columns.keys() | aliases.keys()):
-        return None
-    found = {ROWS}
-    for alias, column in statement.columns:
-        if table in aliases.get(alias, ()):
-            part = columns.get(column)
-            if part is None:
-                return None
-            found.add(part)
-    of_all = len(set(columns.values()) | {ROWS})
-    return None if len(found) > MAX_COLUMNS or len(found) == of_all else frozenset(found)
+def shown(compiler: Any) -> set[str]:
+    """The aliases whose rows a query brings along as instances (`select_related`)."""
+    return {alias for _, alias in shown_columns(compiler)}
 
 
-@lru_cache(maxsize=1024)
-def _model_of(table: str) -> type[Model] | None:
-    models = models_of_table(table)
-    return models[0] if len(models) == 1 else None
+def orders_by_relation(query: Any) -> bool:
+    """Whether the order depends on other tables, which are joined only when it is compiled."""
+    named = (
+        query.extra_order_by
+        or query.order_by
+        or (query.get_meta().ordering if query.default_ordering else ())
+    )
+    for item in named:
+        if not isinstance(item, str):
+            return True
+        name = item.lstrip("-+")
+        if "__" in name:
+            return True
+        field = query.get_meta()._forward_fields_map.get(name)
+        # Ordering by a relation means ordering by what the other model is ordered by.
+        if field is not None and field.is_relation and name != field.attname:
+            return True
+    return False
 
 
-def _columns(table: str) -> dict[str, str] | None:
-    model = _model_of(table)
-    if model is None or not is_narrowed(model):
-        return None
-    return _parts_by_column(model)
-
-
-@lru_cache(maxsize=1024)
-def _parts_by_column(model: type[Model]) -> dict[str, str]:
-    # A row never gets another key: it goes, and another one comes.
-    return {
-        field.column.casefold(): ROWS if field.primary_key else of_column(field)
-        for field in model._meta.local_concrete_fields
-        if field.column
-    }
+def points_forward(join: Any) -> bool:
+    """Whether a row alone decides which one is joined to it."""
+    return bool(getattr(getattr(join, "join_field", None), "concrete", False))

@@ -113,7 +113,7 @@ def _see(written: Written, updated: Any, before: Row | None) -> None:
 
 def _tell(written: Written) -> None:
     model, key = written.columns.model, written.key
-    found = of_models(model, [key])
+    found = of_models(model, [key] if written.shows else ())
     tags = written.tags()
     found.absorb(of_every(model) if tags is None else Invalidation(tags=tags))
     found.reason = f"{plain_labels(model)[0]} {key}"
@@ -138,11 +138,16 @@ class _Maker:
                     continue
                 key = pk if type(pk) is int else key_of(model, pk)
                 first = key if first is None else first
+                tags.update(changed)
+                if columns.noticed:
+                    columns.name_cells(changed, key, tags)
+                    if not columns.shows(changed):
+                        continue
                 name = f"{label}:{key}"
                 # A number needs no encoding.
                 tags.add(name if type(key) is int else clean(name))
-                tags.update(changed)
-                columns.name_values(before, after, tags)
+                decides = not columns.deciding.isdisjoint(changed)
+                columns.name_values(before, after, tags, decides)
         except UnnamedValueError:
             tags |= of_every(model).tags
         if tags:

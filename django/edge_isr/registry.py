@@ -17,9 +17,10 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.db.models import DateField, Model
+from django.db.models.query_utils import DeferredAttribute
 
 from .conf import load
-from .excluded import EXCLUDED_BASES, IGNORED_FIELDS
+from .excluded import EXCLUDED_BASES, IGNORED_FIELDS, NOTICED_FIELDS
 from .invalidation import Invalidation, clean_path
 from .tags import clean, clean_all, concrete_label, every
 
@@ -118,6 +119,7 @@ def forget_models() -> None:
     """What is remembered of models is asked again: settings or the registry have changed."""
     entry_of.cache_clear()
     ignored_fields.cache_clear()
+    noticed_fields.cache_clear()
     is_automatic.cache_clear()
     is_followed.cache_clear()
     plain_labels.cache_clear()
@@ -146,12 +148,38 @@ def ignored_fields(model: type[Model]) -> frozenset[str]:
     """The fields, also by their columns, whose changes alone are on no page."""
     entry = entry_of(model)
     names = set() if entry is None else set(entry.ignore_fields)
-    for base in model.__mro__:
-        for module, name, fields in IGNORED_FIELDS:
-            if base.__name__ == name and base.__module__.startswith(module):
-                names.update(fields)
+    names |= _listed(model, IGNORED_FIELDS)
     concrete = model._meta.concrete_fields
     return frozenset(names | {field.attname for field in concrete if field.name in names})
+
+
+@cache
+def noticed_fields(model: type[Model]) -> frozenset[str]:
+    """The columns of a model's own table, by their attributes, whose readers are seen: those of
+    packages whose attributes are still Django's own."""
+    names = _listed(model, NOTICED_FIELDS) - ignored_fields(model)
+    if any(getattr(field, "generated", False) for field in model._meta.local_concrete_fields):
+        # The database may make other columns of them.
+        return frozenset()
+    return frozenset(
+        field.attname
+        for field in model._meta.local_concrete_fields
+        if field.name in names and _is_noticeable(vars(model).get(field.attname))
+    )
+
+
+def _is_noticeable(attribute: Any) -> bool:
+    return type(attribute) is DeferredAttribute or hasattr(attribute, "edge_isr_field")
+
+
+def _listed(model: type[Model], table: Iterable[tuple[str, str, Iterable[str]]]) -> set[str]:
+    return {
+        field
+        for base in model.__mro__
+        for module, name, fields in table
+        if base.__name__ == name and base.__module__.startswith(module)
+        for field in fields
+    }
 
 
 def registered() -> dict[type[Model], Entry]:

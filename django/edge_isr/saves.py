@@ -143,7 +143,10 @@ class _Save:
 
     def _tell_plainly(self, seen: list[Written], changed: tuple[type[Model], ...]) -> None:
         key = key_of(self._model, self._instance.pk)
-        found = of_models(self._model, [key], labels_that_change(self._model, changed))
+        found = of_models(self._model, (), labels_that_change(self._model, changed))
+        hidden = {written.table for written in seen if not written.shows}
+        shown = tuple([table for table in changed if table not in hidden])
+        found.absorb(of_models(self._model, [key], labels_that_change(self._model, shown)))
         for written in seen:
             tags = written.tags()
             if tags is None:

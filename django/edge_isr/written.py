@@ -19,8 +19,17 @@ from django.db import Error, models
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 
-from .conditions import ROWS, Namer, UnnamedValueError, is_narrowed, named_fields, of_column
-from .registry import also_forget, ignored_fields, key_of
+from .conditions import (
+    ROWS,
+    Namer,
+    UnnamedValueError,
+    deciding_fields,
+    is_narrowed,
+    named_fields,
+    of_cell,
+    of_column,
+)
+from .registry import also_forget, ignored_fields, key_of, noticed_fields
 from .rows import row_of
 from .tags import concrete_label
 
@@ -73,6 +82,13 @@ class Columns:
             for field in fields
             if field.name not in ignored
         )
+        # Of which a change may change which rows have a value.
+        deciding = deciding_fields(table)
+        self.deciding = frozenset(tag for at, tag in self.shown if self.names[at] in deciding)
+        # Whose readers are seen: by the tag of the column, its attribute.
+        noticed = noticed_fields(table)
+        self.noticed = {tag: self.names[at] for at, tag in self.shown if self.names[at] in noticed}
+        self.label = label
         self.files = tuple(field.attname for field in fields if _may_be_file(field))
         self.row_tag = f"{label}:{ROWS}"
         generated = [f for f in table._meta.local_concrete_fields if getattr(f, "generated", False)]
@@ -95,12 +111,26 @@ class Columns:
                 found.append(tag)
         return found
 
-    def name_values(self, before: Row | None, after: Row, into: set[str]) -> None:
-        """Adds the tags of the values that a row had and has."""
+    def shows(self, changed: Sequence[str]) -> bool:
+        """Whether a change of these columns is a change of the row to whoever has it."""
+        return not self.noticed or not self.noticed.keys() >= set(changed)
+
+    def name_cells(self, changed: Sequence[str], key: Any, into: set[str]) -> None:
+        """Adds the tags of the columns in this row whose readers are seen."""
+        for tag in changed:
+            if tag in self.noticed:
+                into.add(f"{self.label}:{of_cell(self.noticed[tag], key)}")
+
+    def name_values(self, before: Row | None, after: Row, into: set[str], decides: bool) -> None:
+        """Adds the tags of the values that a row had and has; and, where the change `decides` which
+        rows have them, of those."""
         for at, namer in enumerate(self.namers):
-            into.update(namer(after[at]))
+            named = namer(after[at])
             if before is not None and before[at] != after[at]:
-                into.update(namer(before[at]))
+                named = [*named, *namer(before[at])]
+            into.update(named)
+            if decides and not namer.is_of_one:
+                into.update(namer.members(named))
 
 
 @lru_cache(maxsize=4096)
@@ -171,9 +201,19 @@ class Written:
         return key_of(self.columns.model, self._instance.pk)
 
     @property
+    def key_here(self) -> Any:
+        """Its key in this table."""
+        return key_of(self.table, self._instance._get_pk_val(self.table._meta))
+
+    @property
     def differs(self) -> bool:
         """Whether the row is another one than before."""
         return self.is_new or self.is_unknown or bool(self.changed)
+
+    @property
+    def shows(self) -> bool:
+        """Whether that is so to whoever has the row, and not only to readers of some columns."""
+        return self.differs and (not self.changed or self.columns.shows(self.changed))
 
     def end(self, updated: bool) -> None:
         """The row has been written: it was there before, or it was not."""
@@ -199,8 +239,13 @@ class Written:
         found = {*self.changed, *(columns.generated if self.changed else ())}
         if self.is_new:
             found.add(columns.row_tag)
+        if columns.noticed and self.changed:
+            columns.name_cells(self.changed, self.key_here, found)
+            if not self.shows:
+                return found
+        decides = self.is_new or not columns.deciding.isdisjoint(self.changed)
         try:
-            columns.name_values(self.before, self.after, found)
+            columns.name_values(self.before, self.after, found, decides)
         except UnnamedValueError:
             return None
         return found

@@ -78,7 +78,7 @@ async def shown_async(request):
 
 def test_what_a_middleware_loads(site, within, hats):
     within("menu")
-    assert {"shop.category", "shop.category:1"} <= tags_of(site(isr(shown)).get("/page/"))
+    assert {"shop.category:@", "shop.category:1"} <= tags_of(site(isr(shown)).get("/page/"))
     assert tags_of(site(isr(auto_tags=False)(shown)).get("/page/")) == set()
 
 

@@ -129,7 +129,7 @@ class TestRestFramework:
         client = self.serve(site, [path("", include(router.urls))])
         response = client.get("/page/")
         assert response.json() == [{"name": "Hats"}] and is_public(response)
-        assert tags_of(response) == {"shop.category", "shop.category:1"}
+        assert tags_of(response) == {"shop.category:@", "shop.category:1"}
         assert tags_of(client.get("/page/1/")) == {"shop.category:1"}
         direct = self.serve(site, View.as_view({"get": "list"}))
         assert is_public(direct.get("/page/"))
@@ -158,7 +158,7 @@ class TestRestFramework:
         for view in (View.as_view(), Method.as_view(), function):
             response = self.serve(site, view).get("/page/")
             assert is_public(response)
-            assert tags_of(response) == {"shop.category", "shop.category:1"}
+            assert tags_of(response) == {"shop.category:@", "shop.category:1"}
 
 
 @pytest.mark.parametrize("wrong", [int, type("Plain", (), {}), [], "view", include([])])

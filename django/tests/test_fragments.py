@@ -321,7 +321,7 @@ class TestPages:
             "{% endedge_fragment %}"
         )
         client = site(self.page(text, categories=Category.objects.all()))
-        wanted = {"promo", "shop.category", f"shop.category:{hats.pk}"}
+        wanted = {"promo", "shop.category:@", f"shop.category:{hats.pk}"}
         assert tags_of(client.get("/page/")) == wanted
         client = site(self.page(text, categories=None))
         response = client.get("/page/")

@@ -14,7 +14,7 @@ from edge_isr import isr
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-LIST = {"shop.category", "shop.category:1"}
+LIST = {"shop.category:@", "shop.category:1"}
 
 
 def names():

@@ -22,7 +22,8 @@ def plain(value: Any, around: tuple[int, ...] = ()) -> Any:
         if id(value) in around:
             return name
         inner = (*around, id(value))
-        held = {k: v for k, v in vars(value).items() if not k.startswith("_")}
+        # By their attributes, as pages read them.
+        held = {key: getattr(value, key) for key in vars(value) if not key.startswith("_")}
         held.update(vars(value)["_state"].fields_cache)
         return name, [(key, plain(held[key], inner)) for key in sorted(held)]
     if isinstance(value, dict):

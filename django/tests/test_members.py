@@ -1,0 +1,86 @@
+"""Which rows a query finds, and in which order, as a page is tagged with it; and what equal is."""
+
+import pytest
+from django.db.models import Count, Sum, Window
+from django.db.models.functions import Lower, Rank
+from shop.models import Category, Product
+from test_exact import seen
+
+pytestmark = pytest.mark.django_db
+
+
+def test_what_a_condition_is_of():
+    """Which rows have the value, where no more than that can change the result; else whatever
+    those rows say."""
+    few = Product.objects.filter(category=1)
+    for load, wanted in (
+        (lambda: few.filter(active=True, price__gt=2).count(), {"category=1@"}),
+        (lambda: few.exists(), {"category=1@"}),
+        (lambda: few.aggregate(total=Sum("price")), {"category=1@"}),
+        (lambda: list(few.values("price")), {"category=1@"}),
+        (lambda: list(few.values("name")), {"category=1"}),
+        (lambda: few.filter(name__contains="x").count(), {"category=1"}),
+        (lambda: list(few.order_by("name")), {"category=1@"}),
+        (lambda: list(few.filter(name__contains="x")), {"category=1"}),
+        (lambda: list(few.order_by("name")[:3]), {"category=1@", "@name"}),
+        (lambda: list(few.extra(where=["name = 'x'"])), {"category=1"}),
+        (lambda: list(few.annotate(low=Lower("name"))), {"category=1"}),
+    ):  # fmt: skip
+        assert seen(load) == {f"shop.product:{part}" for part in wanted}
+
+
+def test_rows_that_are_shown_are_known_by_themselves(fez):
+    rows = Product.objects.order_by("-price")
+    fewest = {"shop.product:@", "shop.product:11"}
+    assert seen(lambda: list(rows.all())) == fewest
+    assert seen(lambda: list(rows[:3])) == {*fewest, "shop.product:@price"}
+    assert seen(lambda: list(rows.filter(price__lt=9))) == {*fewest, "shop.product:@price"}
+    assert seen(lambda: list(rows.only("name"))) == fewest
+    assert seen(lambda: list(rows.select_related("category"))) == {
+        *fewest, "shop.category:1", "shop.product:@category_id",
+    }  # fmt: skip
+    # By their place in the result, and by what is worked out.
+    assert seen(lambda: list(rows.annotate(n=Count("labels")).order_by("n", "name")[:1])) >= {
+        *fewest, "shop.product:@name", "shop.product_labels",
+    }  # fmt: skip
+    assert "shop.product" in seen(lambda: list(rows.order_by().union(Product.objects.order_by())))
+    assert "shop.product" in seen(lambda: list(rows.extra(where=["name > ''"])))
+    ranked = rows.annotate(at=Window(Rank(), order_by="name"))
+    assert seen(lambda: list(ranked)) == {*fewest, "shop.product:@name"}
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        lambda: list(Product.objects.filter(slug="FEZ").values("name", "slug")),
+        lambda: Product.objects.filter(slug__in=["FEZ", "Tarboosh "]).count(),
+        lambda: Product.objects.filter(slug="tarboosh").exists(),
+        lambda: [row.name for row in Product.objects.filter(slug="FÈZ")],
+        lambda: list(Category.objects.filter(products__slug="FEZ").values("name")),
+    ],
+)
+def test_texts_that_the_database_finds_equal(told, fez, load):
+    """Whatever it finds equal (case, accents, spaces at the end), nothing is lost."""
+    for name, slug in (("Later", "fez"), ("Later", "Fez"), ("Then", "Tarboosh"), ("x", "y")):
+        pages, before = seen(load), load()
+        told()
+        fez.name, fez.slug = name, slug
+        fez.save()
+        assert load() == before or told(parts=True) & pages
+
+
+def test_an_empty_list_depends_on_nothing():
+    assert seen(lambda: list(Product.objects.filter(category__in=[]))) == set()
+
+
+def test_columns_without_their_table_leave_it_whole():
+    load = lambda: list(Product.objects.extra(where=["price > 3"]).values("pk"))  # noqa: E731
+    assert "shop.product" in seen(load)
+
+
+def test_a_page_of_very_many_values_depends_on_the_model():
+    def load():
+        for number in range(150):
+            list(Product.objects.filter(category=number))
+
+    assert seen(load) == {"shop.product"}
