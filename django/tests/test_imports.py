@@ -20,6 +20,7 @@ UNDOCUMENTED = {
     "django.db.models.query.ModelIterable",
     "django.db.models.query.RawModelIterable",
     "django.db.models.query.RawQuerySet",
+    "django.db.models.query_utils.DeferredAttribute",
     "django.db.models.sql.compiler.SQLAggregateCompiler",
     "django.db.models.sql.compiler.SQLCompiler",
     "django.db.models.sql.compiler.SQLInsertCompiler",
