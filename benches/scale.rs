@@ -322,7 +322,6 @@ fn bound(page: u64, pages: u64, rng: &mut fastrand::Rng) -> RecordRequest {
     let grant = Grant {
         fence: page + 1,
         stamp: Epoch(1),
-        lease: Millis(25_000),
         tags: TagSet::default(),
         vary: Vec::new(),
         first: true,

@@ -115,8 +115,6 @@ pub struct Grant {
     pub fence: u64,
     /// The stamp of what is fetched now: the highest epoch that asker and shard know.
     pub stamp: Epoch,
-    /// How long the lease lives.
-    pub lease: Millis,
     /// The page's known tags: a response without tags inherits them.
     #[serde(default)]
     pub tags: TagSet,
@@ -136,13 +134,8 @@ pub struct Grant {
 pub struct Ready {
     /// Its key in L2.
     pub l2_key: String,
-    /// Its stamp. Judge the entry again by your own view.
-    pub stamp: Epoch,
-    /// Its fencing number.
+    /// Its fencing number. Judge the entry again by your own view.
     pub fence: u64,
-    /// Its selection.
-    #[serde(default)]
-    pub selection: Selection,
     /// The newest fencing number given to anyone. What carries a higher one than this request's
     /// first answer said was fetched after the request came.
     #[serde(default)]

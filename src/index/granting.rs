@@ -42,7 +42,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 return Ok(LeaseReply::Wait { retry, latest_fence: self.state.fence });
             }
             (LeaseDecision::Ready, Some((l2_key, version))) => {
-                return Ok(LeaseReply::Ready(self.ready(request, l2_key, version)));
+                return Ok(LeaseReply::Ready(self.ready(l2_key, version)));
             }
             (LeaseDecision::Ticket, Some((_, version))) => {
                 self.give_ticket(&digest, &request.colo, version.fence)?;
@@ -58,7 +58,6 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let grant = Grant {
             fence,
             stamp,
-            lease: self.config.lease,
             tags: tags.transpose()?.unwrap_or_default(),
             vary: known_vary.to_vec(),
             first: page.is_none() && holder.is_none(),
@@ -82,14 +81,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
     }
 
     /// A stored response that the asker may read.
-    fn ready(&self, request: &LeaseRequest, l2_key: &str, version: Version) -> Ready {
-        Ready {
-            l2_key: l2_key.to_owned(),
-            stamp: version.stamp,
-            fence: version.fence,
-            selection: request.selection.clone(),
-            latest_fence: self.state.fence,
-        }
+    fn ready(&self, l2_key: &str, version: Version) -> Ready {
+        Ready { l2_key: l2_key.to_owned(), fence: version.fence, latest_fence: self.state.fence }
     }
 
     /// Gives a lease for a variant; returns its fencing number and stamp. Any older lease of it is

@@ -279,11 +279,6 @@ pub enum Outcome {
     },
     /// There is no such page (any more), and its answer is not stored.
     Gone,
-    /// The origin failed.
-    Failed {
-        /// How.
-        reason: String,
-    },
 }
 
 /// Gives a lease back, or renews it.
@@ -368,13 +363,10 @@ pub enum WarmResult {
 impl WarmResult {
     /// What it says of the origin.
     #[must_use]
-    pub fn end(&self) -> FetchEnd {
+    pub const fn end(&self) -> FetchEnd {
         match self {
             Self::Failed { after, .. } => FetchEnd::Badly(*after),
-            Self::Fetched(record) => match record.outcome {
-                Outcome::Failed { .. } => FetchEnd::Badly(None),
-                Outcome::Stored | Outcome::Uncacheable { .. } | Outcome::Gone => FetchEnd::Well,
-            },
+            Self::Fetched(_) => FetchEnd::Well,
         }
     }
 }

@@ -286,7 +286,6 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 let recorded = self.record(record, true)?;
                 refetch = recorded.refetch;
                 match &record.outcome {
-                    Outcome::Failed { reason } => reason.as_str(),
                     Outcome::Stored => {
                         if recorded.accepted
                             && record.key.variant(&record.selection).digest() != task.variant

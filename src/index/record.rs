@@ -48,7 +48,6 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 let refetch = dropped.then_some(Refetch::Changed);
                 Recorded { dropped, refetch, ..Recorded::default() }
             }
-            Outcome::Failed { .. } => Recorded::default(),
         };
         // Last, so that a warm which waited for the lease finds what came of it.
         let leased = request.key.variant(&request.leased).digest();

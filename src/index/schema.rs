@@ -14,13 +14,19 @@ const TABLES: &[&str] = &[
         key TEXT NOT NULL, url TEXT NOT NULL, page TEXT NOT NULL, vary TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS page_url ON page (url)",
     // A fence of 0: known, never stored. AUTOINCREMENT, because the queue must not meet an id
-    // again.
+    // again. `heat`: how much it is wanted (crate::index::heat). `once`: asked for once so far, at
+    // an address that anyone can invent, and not worth a refetch. `content`: what is stored shows
+    // (crate::cache::content); `changed` and `unchanged`: how many refetches brought something else
+    // than what they took the place of, and how many the same. `past`: what was stored of it before
+    // what is (super::past).
     "CREATE TABLE IF NOT EXISTS variant (id INTEGER PRIMARY KEY AUTOINCREMENT,
         page INTEGER NOT NULL, digest BLOB NOT NULL, selection TEXT NOT NULL,
         request TEXT NOT NULL, status INTEGER NOT NULL, l2_key TEXT, stamp INTEGER NOT NULL,
         fence INTEGER NOT NULL, stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL,
         keep_until INTEGER NOT NULL, warmed_at INTEGER, tags TEXT NOT NULL,
-        segment INTEGER NOT NULL)",
+        segment INTEGER NOT NULL, heat INTEGER NOT NULL DEFAULT 0,
+        once INTEGER NOT NULL DEFAULT 0, content BLOB, changed INTEGER NOT NULL DEFAULT 0,
+        unchanged INTEGER NOT NULL DEFAULT 0, past TEXT NOT NULL DEFAULT '')",
     // By page, and not by digest alone: the entries of new pages are beside each other.
     "CREATE UNIQUE INDEX IF NOT EXISTS variant_of ON variant (page, digest)",
     "CREATE INDEX IF NOT EXISTS variant_keep ON variant (keep_until)",
@@ -28,9 +34,10 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS tagged (segment INTEGER NOT NULL, tag INTEGER NOT NULL,
         variant INTEGER NOT NULL, PRIMARY KEY (segment, tag, variant)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS segment (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL)",
-    // By the variant's digest; a variant may be leased before it is known.
+    // By the variant's digest; a variant may be leased before it is known. `again`: it was asked
+    // for before.
     "CREATE TABLE IF NOT EXISTS lease (variant TEXT PRIMARY KEY, fence INTEGER NOT NULL,
-        stamp INTEGER NOT NULL, until INTEGER NOT NULL) WITHOUT ROWID",
+        stamp INTEGER NOT NULL, until INTEGER NOT NULL, again INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS lease_until ON lease (until)",
     "CREATE TABLE IF NOT EXISTS ticket (variant TEXT NOT NULL, colo TEXT NOT NULL,
         fence INTEGER NOT NULL, until INTEGER NOT NULL,
@@ -40,9 +47,12 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS fan (hash BLOB PRIMARY KEY, epoch INTEGER NOT NULL,
         job TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS fan_at ON fan (at)",
+    // `ended`: when one of its warms ended last.
     "CREATE TABLE IF NOT EXISTS job (id TEXT PRIMARY KEY, epoch INTEGER NOT NULL,
         pages INTEGER NOT NULL, total INTEGER NOT NULL, done INTEGER NOT NULL,
-        failed INTEGER NOT NULL, superseded INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID",
+        failed INTEGER NOT NULL, superseded INTEGER NOT NULL, at INTEGER NOT NULL,
+        changed INTEGER NOT NULL DEFAULT 0, unchanged INTEGER NOT NULL DEFAULT 0,
+        ended INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS job_at ON job (at)",
     // Targets whose pages are still to be found, with how far that is.
     "CREATE TABLE IF NOT EXISTS expand (seq INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -50,12 +60,17 @@ const TABLES: &[&str] = &[
         after_url TEXT NOT NULL, after_id INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS expand_job ON expand (job)",
     "CREATE INDEX IF NOT EXISTS expand_target ON expand (kind, name)",
-    // The queue. state: 0 queued, 1 running.
+    // The queue. `state`: 0 queued, 1 running. `rank`: its place once it is due, which is its
+    // variant's heat; -1: it waits for its time. `reason`: why its last try failed.
     "CREATE TABLE IF NOT EXISTS warm (variant INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
         above INTEGER NOT NULL, job TEXT NOT NULL, state INTEGER NOT NULL,
-        attempts INTEGER NOT NULL, not_before INTEGER NOT NULL, fence INTEGER NOT NULL)",
+        attempts INTEGER NOT NULL, not_before INTEGER NOT NULL, fence INTEGER NOT NULL,
+        rank INTEGER NOT NULL DEFAULT -1, reason TEXT NOT NULL DEFAULT '')",
     "CREATE INDEX IF NOT EXISTS warm_due ON warm (state, not_before)",
     "CREATE INDEX IF NOT EXISTS warm_job ON warm (job, state)",
+    "CREATE INDEX IF NOT EXISTS warm_turn ON warm (state, rank DESC, epoch, variant)",
+    "CREATE INDEX IF NOT EXISTS warm_lease ON warm (fence) WHERE state = 0 AND fence > 0",
+    "CREATE INDEX IF NOT EXISTS warm_waits ON warm (not_before) WHERE state = 0 AND rank = -1",
     "CREATE TABLE IF NOT EXISTS dead (job TEXT NOT NULL, variant INTEGER NOT NULL,
         epoch INTEGER NOT NULL, attempts INTEGER NOT NULL, reason TEXT NOT NULL,
         at INTEGER NOT NULL, PRIMARY KEY (job, variant)) WITHOUT ROWID",
@@ -72,39 +87,6 @@ const TABLES: &[&str] = &[
         url TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS import_url_of ON import_url (import)",
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
-];
-
-/// Columns that came later: table, name, declaration. Each has a default, for a version before that
-/// does not name it.
-const COLUMNS: &[(&str, &str, &str)] = &[
-    // How much it is wanted (crate::index::heat).
-    ("variant", "heat", "INTEGER NOT NULL DEFAULT 0"),
-    // Its place in the queue once it is due: its variant's heat. -1: it waits for its time.
-    ("warm", "rank", "INTEGER NOT NULL DEFAULT -1"),
-    // Asked for once so far, at an address that anyone can invent: not worth a refetch.
-    ("variant", "once", "INTEGER NOT NULL DEFAULT 0"),
-    // Whether it was asked for before. What an earlier version wrote counts as if it was.
-    ("lease", "again", "INTEGER NOT NULL DEFAULT 1"),
-    // Why its last try failed.
-    ("warm", "reason", "TEXT NOT NULL DEFAULT ''"),
-    // What is stored shows (crate::cache::content), and how many refetches brought something else
-    // than what they took the place of, and how many the same.
-    ("variant", "content", "BLOB"),
-    ("variant", "changed", "INTEGER NOT NULL DEFAULT 0"),
-    ("variant", "unchanged", "INTEGER NOT NULL DEFAULT 0"),
-    ("job", "changed", "INTEGER NOT NULL DEFAULT 0"),
-    ("job", "unchanged", "INTEGER NOT NULL DEFAULT 0"),
-    // When one of its warms ended last.
-    ("job", "ended", "INTEGER NOT NULL DEFAULT 0"),
-    // What was stored of it before what is (super::past).
-    ("variant", "past", "TEXT NOT NULL DEFAULT ''"),
-];
-
-/// Indexes of those columns.
-const INDEXES: &[&str] = &[
-    "CREATE INDEX IF NOT EXISTS warm_turn ON warm (state, rank DESC, epoch, variant)",
-    "CREATE INDEX IF NOT EXISTS warm_lease ON warm (fence) WHERE state = 0 AND fence > 0",
-    "CREATE INDEX IF NOT EXISTS warm_waits ON warm (not_before) WHERE state = 0 AND rank = -1",
 ];
 
 /// What the `meta` table holds.
@@ -144,17 +126,10 @@ pub(super) struct ShardState {
     pub(super) raised_at: Timestamp,
 }
 
-/// Creates or extends the tables; what ran in an object that is gone is queued again.
+/// Creates the tables; what ran in an object that is gone is queued again.
 pub(super) fn open<S: Sql>(sql: &S) -> Result<ShardState, SqlError> {
     sql.transaction(|| {
         TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ()))?;
-        for (table, column, declaration) in COLUMNS {
-            let known = sql.exec(&format!("PRAGMA table_info({table})"), &[])?;
-            if !known.iter().any(|row| Row(row).text(1) == Ok(*column)) {
-                sql.exec(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"), &[])?;
-            }
-        }
-        INDEXES.iter().try_for_each(|index| sql.exec(index, &[]).map(|_| ()))?;
         sql.exec("DELETE FROM lease WHERE fence IN (SELECT fence FROM warm WHERE state = 1)", &[])?;
         sql.exec("UPDATE warm SET state = 0, not_before = 0 WHERE state = 1", &[])?;
         sql.exec("UPDATE import SET not_before = 0 WHERE state IN (0, 1)", &[])?;

@@ -139,7 +139,7 @@ impl TryFrom<FoundJson> for Found {
     }
 }
 
-/// The hard epochs of buckets, unless all of them are as high as any. A version before tells none.
+/// The hard epochs of buckets, unless all of them are as high as any.
 fn pack_hard(buckets: &[Bucket]) -> String {
     if buckets.iter().all(|bucket| bucket.hard == bucket.epoch) {
         return String::new();

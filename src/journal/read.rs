@@ -86,7 +86,7 @@ fn dropped<S: Sql>(
     limit: Option<usize>,
 ) -> Result<Vec<Bucket>, SqlError> {
     sql.exec(
-        "SELECT bucket, epoch, soft, hard FROM bucket
+        "SELECT bucket, epoch, hard FROM bucket
             WHERE epoch > ? AND epoch <= ? ORDER BY epoch LIMIT 0 + ?",
         &[epoch(base), epoch(to), limit_parameter(limit)],
     )?
@@ -123,7 +123,7 @@ pub(super) fn found<S: Sql>(
     for chunk in numbers.chunks(MAX_PARAMETERS) {
         let parameters: Vec<Value> = chunk.iter().map(|n| Value::Integer(i64::from(*n))).collect();
         let query = format!(
-            "SELECT bucket, epoch, soft, hard FROM bucket WHERE bucket IN ({}) ORDER BY bucket",
+            "SELECT bucket, epoch, hard FROM bucket WHERE bucket IN ({}) ORDER BY bucket",
             marks(chunk.len())
         );
         for row in sql.exec(&query, &parameters)? {
@@ -143,8 +143,5 @@ fn delta_row(row: Row<'_>) -> Result<TargetRow, SqlError> {
 }
 
 fn bucket(row: Row<'_>) -> Result<Bucket, SqlError> {
-    let (epoch, soft, hard) = (row.epoch(1)?, row.epoch(2)?, row.epoch(3)?);
-    // An earlier version raises the epoch alone.
-    let hard = if epoch == soft.max(hard) { hard } else { epoch };
-    Ok(Bucket { bucket: row.small(0)?, epoch, hard })
+    Ok(Bucket { bucket: row.small(0)?, epoch: row.epoch(1)?, hard: row.epoch(2)? })
 }

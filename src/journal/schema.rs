@@ -13,13 +13,18 @@ const TABLES: &[&str] = &[
         name TEXT NOT NULL, soft INTEGER NOT NULL, hard INTEGER NOT NULL,
         soft_at INTEGER NOT NULL, hard_at INTEGER NOT NULL, epoch INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS stamp_epoch ON stamp (epoch)",
-    // Where dropped targets fell, with the highest of their epochs.
-    "CREATE TABLE IF NOT EXISTS bucket (bucket INTEGER PRIMARY KEY, epoch INTEGER NOT NULL)",
+    // Where dropped targets fell, with the highest of their epochs, and of those of hard
+    // invalidations.
+    "CREATE TABLE IF NOT EXISTS bucket (bucket INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
+        hard INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS bucket_epoch ON bucket (epoch)",
-    // Invalidations; with a digest, the receipt of a webhook.
+    // Invalidations; with a digest, the receipt of a webhook. For the history: who asked through
+    // what, and the first targets as JSON.
     "CREATE TABLE IF NOT EXISTS job (epoch INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
         digest TEXT, mode TEXT NOT NULL, warm INTEGER NOT NULL, targets INTEGER NOT NULL,
-        reason TEXT NOT NULL, at INTEGER NOT NULL, settled_by TEXT)",
+        reason TEXT NOT NULL, at INTEGER NOT NULL, settled_by TEXT,
+        caller TEXT NOT NULL DEFAULT '', via TEXT NOT NULL DEFAULT '',
+        named TEXT NOT NULL DEFAULT '[]')",
     "CREATE INDEX IF NOT EXISTS job_at ON job (at)",
     // Their targets as JSON, in parts that fit a row; gone once nobody needs them.
     "CREATE TABLE IF NOT EXISTS job_part (epoch INTEGER NOT NULL, part INTEGER NOT NULL,
@@ -65,30 +70,8 @@ const TABLES: &[&str] = &[
     "INSERT OR IGNORE INTO meta (name, value) VALUES ('schema', 1)",
 ];
 
-/// Columns that came later: table, name, declaration. Each has a default, for a version before that
-/// does not name it.
-const COLUMNS: &[(&str, &str, &str)] = &[
-    // The highest epochs of soft and of hard invalidations apart. Where `epoch` is neither of them,
-    // an earlier version has raised it, and it counts as hard.
-    ("bucket", "soft", "INTEGER NOT NULL DEFAULT 0"),
-    ("bucket", "hard", "INTEGER NOT NULL DEFAULT 0"),
-    // For the history: who asked through what, and the first targets as JSON.
-    ("job", "caller", "TEXT NOT NULL DEFAULT ''"),
-    ("job", "via", "TEXT NOT NULL DEFAULT ''"),
-    ("job", "named", "TEXT NOT NULL DEFAULT '[]'"),
-];
-
 pub(super) fn create<S: Sql>(sql: &S) -> Result<(), SqlError> {
-    sql.transaction(|| {
-        TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ()))?;
-        for (table, column, declaration) in COLUMNS {
-            let known = sql.exec(&format!("PRAGMA table_info({table})"), &[])?;
-            if !known.iter().any(|row| Row(row).text(1) == Ok(*column)) {
-                sql.exec(&format!("ALTER TABLE {table} ADD COLUMN {column} {declaration}"), &[])?;
-            }
-        }
-        Ok(())
-    })
+    sql.transaction(|| TABLES.iter().try_for_each(|table| sql.exec(table, &[]).map(|_| ())))
 }
 
 pub(super) fn load<S: Sql>(sql: &S) -> Result<JournalState, SqlError> {

@@ -83,20 +83,18 @@ impl<S: Sql> Journal<S> {
 }
 
 fn raise<S: Sql>(sql: &S, buckets: &[(u16, (Epoch, Epoch))]) -> Result<(), SqlError> {
-    for chunk in buckets.chunks(rows_per_statement(4, 0)) {
+    for chunk in buckets.chunks(rows_per_statement(3, 0)) {
         let statement = format!(
-            "INSERT INTO bucket (bucket, epoch, soft, hard) VALUES {}
+            "INSERT INTO bucket (bucket, epoch, hard) VALUES {}
                 ON CONFLICT (bucket) DO UPDATE SET epoch = max(epoch, excluded.epoch),
-                    soft = max(soft, excluded.soft),
-                    hard = max(CASE epoch WHEN max(soft, hard) THEN hard ELSE epoch END,
-                        excluded.hard)",
-            row_marks(chunk.len(), 4)
+                    hard = max(hard, excluded.hard)",
+            row_marks(chunk.len(), 3)
         );
-        let mut parameters = Vec::with_capacity(chunk.len() * 4);
+        let mut parameters = Vec::with_capacity(chunk.len() * 3);
         for (bucket, (soft, hard)) in chunk {
             let highest = epoch(*soft.max(hard));
             let bucket = Value::Integer(i64::from(*bucket));
-            parameters.extend([bucket, highest, epoch(*soft), epoch(*hard)]);
+            parameters.extend([bucket, highest, epoch(*hard)]);
         }
         sql.exec(&statement, &parameters)?;
     }
