@@ -5,6 +5,8 @@
 //! origin is sent the very text that is in the key: a parameter that one of the two does not see
 //! (`utm_source=a;id=1`) can't poison the other.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 
 use crate::config::QueryPolicy;
@@ -18,7 +20,7 @@ pub fn normalise_query(query: Option<&str>, policy: &QueryPolicy) -> Option<Stri
         QueryPolicy::Deny(patterns) => &|name| !patterns.iter().any(|p| matches(p, name)),
         QueryPolicy::Allow(patterns) => &|name| patterns.iter().any(|p| matches(p, name)),
     };
-    let mut kept: Vec<(Vec<u8>, &str)> = query
+    let mut kept: Vec<(Cow<'_, [u8]>, &str)> = query
         .split('&')
         .filter(|parameter| !parameter.is_empty())
         .map(|parameter| (name_of(parameter), parameter))
@@ -39,7 +41,11 @@ fn matches(pattern: &str, name: &[u8]) -> bool {
 
 /// A parameter's name, decoded as a form's (`+` is a space, `%41` is `A`); a broken escape stands
 /// for itself.
-fn name_of(parameter: &str) -> Vec<u8> {
-    let name = parameter.split('=').next().unwrap_or_default().replace('+', " ");
-    percent_decode_str(&name).collect()
+fn name_of(parameter: &str) -> Cow<'_, [u8]> {
+    let name = parameter.split('=').next().unwrap_or_default();
+    if name.contains(['+', '%']) {
+        Cow::Owned(percent_decode_str(&name.replace('+', " ")).collect())
+    } else {
+        Cow::Borrowed(name.as_bytes())
+    }
 }
