@@ -104,6 +104,51 @@ pub fn cacheable_request_fields(
     fields
 }
 
+/// What [`cacheable_request_fields`] would have for one field, as far as that can be told from this
+/// field alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SentAlone {
+    /// It would have this, or no such field.
+    Value(Option<String>),
+    /// It depends on others.
+    Among,
+}
+
+/// The value of one field of an origin request whose answer may be stored, without making the
+/// others: of those by which most pages vary.
+#[must_use]
+pub fn sent_alone(
+    name: &str,
+    request: &RequestHead,
+    admitted: &Admitted<'_>,
+    edge: &EdgeFacts<'_>,
+) -> SentAlone {
+    match admitted.route.forward_headers {
+        ForwardHeaders::All => return SentAlone::Among,
+        ForwardHeaders::Listed(_) => {}
+    }
+    let (came, route) = (&request.fields, &admitted.route);
+    SentAlone::Value(match name {
+        "accept-encoding" if edge.esi || route.compose => Some("identity".to_owned()),
+        "accept-encoding" => {
+            let accepted = came.joined("accept-encoding");
+            let accepted = edge.client_accept_encoding.or(accepted.as_deref());
+            Some(encoding::normalise(accepted).to_owned())
+        }
+        // What the edge says in its place, and what `Connection` may take away.
+        "accept-language" if !route.languages.is_empty() || came.has("connection") => {
+            return SentAlone::Among;
+        }
+        "accept-language" => {
+            let value = came.joined("accept-language");
+            value.and_then(|value| accept::accept_language(&value))
+        }
+        "cookie" if route.key_cookies.is_empty() => None,
+        "cookie" => cookie::only(came, &route.key_cookies),
+        _ => return SentAlone::Among,
+    })
+}
+
 /// Fields of visitors that reach the origin of every page: its `Vary` says where they count.
 const NEGOTIATED: &[&str] = &["accept", "accept-language"];
 

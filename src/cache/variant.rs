@@ -20,30 +20,38 @@ pub fn selection(
     admitted: &Admitted<'_>,
     sent: &Fields,
 ) -> Selection {
-    let mut rows: Vec<(String, String)> = names
-        .iter()
-        .map(|name| name.to_ascii_lowercase())
-        .map(|name| {
-            let value = value(&name, admitted, sent);
-            (name, value)
-        })
-        .collect();
+    selection_of(names, admitted, |name| sent.joined(name))
+}
+
+/// The same by what the origin is sent under each name.
+#[must_use]
+pub fn selection_of(
+    names: &[String],
+    admitted: &Admitted<'_>,
+    mut sent: impl FnMut(&str) -> Option<String>,
+) -> Selection {
+    let mut rows = Vec::with_capacity(names.len());
+    for name in names {
+        let name = name.to_ascii_lowercase();
+        let value = if is_constant(&name, admitted) {
+            String::new()
+        } else {
+            value(&name, &sent(&name).unwrap_or_default())
+        };
+        rows.push((name, value));
+    }
     rows.sort();
     rows.dedup();
     Selection(rows)
 }
 
-fn value(name: &str, admitted: &Admitted<'_>, sent: &Fields) -> String {
-    if is_constant(name, admitted) {
-        return String::new();
-    }
-    let value = sent.joined(name).unwrap_or_default();
+fn value(name: &str, value: &str) -> String {
     match name {
-        "accept-language" => language::normalise(&value),
+        "accept-language" => language::normalise(value),
         // RFC 9111 §4.1: white space and the joining of lines may be normalised away where the
         // syntax is known; a cookie's is not a list's.
-        "cookie" => trim(&value).to_owned(),
-        _ => list_value(&value),
+        "cookie" => trim(value).to_owned(),
+        _ => list_value(value),
     }
 }
 

@@ -15,7 +15,7 @@ extern "C" {
     #[wasm_bindgen(js_name = requestStart)]
     pub(super) fn request_start(request: &Request, names: &JsValue) -> String;
     #[wasm_bindgen(js_name = requestFields)]
-    pub(super) fn request_fields(request: &Request, names: &JsValue) -> String;
+    pub(super) fn request_fields(request: &Request, names: &str) -> String;
     #[wasm_bindgen(js_name = clientAcceptEncoding)]
     pub(super) fn client_accept_encoding(request: &Request) -> Option<String>;
     #[wasm_bindgen(js_name = readyHead)]

@@ -71,7 +71,7 @@ struct Rest<'a>(&'a Request);
 
 impl Unread for Rest<'_> {
     fn fields(&self, names: &[&str]) -> Fields {
-        fields(glue::request_fields(self.0, &glue::list_of(&names.join("\n"))).split('\n'))
+        fields(glue::request_fields(self.0, &names.join("\n")).split('\n'))
     }
 
     fn client(&self) -> Option<String> {

@@ -3,11 +3,11 @@
 
 use crate::cache::admission::Admitted;
 use crate::cache::forward::{
-    EdgeFacts, add_selecting, cacheable_request_fields, pass_request_fields,
+    EdgeFacts, SentAlone, add_selecting, cacheable_request_fields, pass_request_fields, sent_alone,
 };
 use crate::cache::key::{CacheKey, Selection};
 use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
-use crate::cache::variant::{never_forwarded, selection};
+use crate::cache::variant::{never_forwarded, selection_of};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::request::Candidate;
 use crate::engine::port::Platform;
@@ -32,9 +32,18 @@ pub(crate) fn select(
     facts: &EdgeFacts<'_>,
     names: &[String],
 ) -> Selection {
-    let mut sent = cacheable_request_fields(head, admitted, facts);
-    add_selecting(&mut sent, head, names);
-    selection(names, head, admitted, &sent)
+    let mut all = None;
+    selection_of(names, admitted, |name| match sent_alone(name, head, admitted, facts) {
+        SentAlone::Value(value) => value,
+        SentAlone::Among => {
+            let made = || {
+                let mut sent = cacheable_request_fields(head, admitted, facts);
+                add_selecting(&mut sent, head, names);
+                sent
+            };
+            all.get_or_insert_with(made).joined(name)
+        }
+    })
 }
 
 impl<P: Platform> Context<P> {

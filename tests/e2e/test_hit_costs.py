@@ -105,7 +105,7 @@ def test_a_hit_in_the_colo_reads_its_cache_once_and_no_body(
 
 @pytest.mark.parametrize(
     ("what", "fields", "most"),
-    [("a page", [], 6), ("a variant", VARY, 11)],
+    [("a page", [], 6), ("a variant", VARY, 10)],
 )
 def test_a_hit_takes_no_await_and_no_more_calls_than_it_did(
     counted, origin, path, what, fields, most

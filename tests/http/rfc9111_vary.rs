@@ -1,7 +1,7 @@
 //! Variants (RFC 9111 §4.1) and what they are selected by.
 
 use crate::http_support::{EDGE, config, get, open_route, serve};
-use edge_isr::cache::forward::{EdgeFacts, cacheable_request_fields};
+use edge_isr::cache::forward::{EdgeFacts, SentAlone, cacheable_request_fields, sent_alone};
 use edge_isr::cache::key::Selection;
 use edge_isr::cache::variant::{never_forwarded, selection};
 use edge_isr::config::{ForwardHeaders, Route, VaryOn};
@@ -155,4 +155,53 @@ fn a_vary_on_what_is_never_forwarded_is_told() {
     let by_device = config(Route { vary_on: vec![VaryOn::Device], ..Route::default() });
     let names = ["x-device", "x-own"].map(str::to_owned);
     assert_eq!(never_forwarded(&names, &serve(&get(""), &by_device)), ["x-own"]);
+}
+
+/// What is told of one field by itself is what it is among all.
+#[test]
+fn a_field_alone_is_what_it_is_among_all() {
+    let cookies = vec!["currency".to_owned(), "theme".to_owned()];
+    let languages = vec!["en".to_owned(), "de".to_owned()];
+    let routes = [
+        Route::default(),
+        Route { key_cookies: cookies, ..Route::default() },
+        Route { languages: languages.clone(), ..Route::default() },
+        Route { languages, vary_on: vec![VaryOn::Language], ..Route::default() },
+        Route { compose: true, ..Route::default() },
+        open_route(),
+    ];
+    let edges = [
+        EDGE,
+        EdgeFacts { client_accept_encoding: Some("br"), ..EDGE },
+        EdgeFacts { esi: true, ..EDGE },
+    ];
+    let lines = [
+        ["", "Accept-Encoding: gzip, br", "Accept-Encoding: gzip;q=0|Accept-Encoding: zstd"],
+        ["", "Accept-Language:  de , en;q=0.5", "Accept-Language: <x>, en|Accept-Language: \t"],
+        ["", "Cookie: _ga=1; currency=; theme=dark", "Cookie: currency=EUR|Cookie: currency=USD"],
+        ["", "Connection: accept-language, cookie", "Connection: close"],
+    ];
+    let mut told = 0;
+    for (route, edge) in routes.iter().flat_map(|route| edges.iter().map(move |edge| (route, edge)))
+    {
+        let config = config(route.clone());
+        for number in 0..81 {
+            let chosen = [number % 3, number / 3 % 3, number / 9 % 3, number / 27];
+            let chosen = lines.iter().zip(chosen).map(|(lines, at)| lines[at]);
+            let chosen: Vec<&str> = chosen.filter(|line| !line.is_empty()).collect();
+            let asked = get(&chosen.join("|"));
+            let admitted = serve(&asked, &config);
+            let sent = cacheable_request_fields(&asked, &admitted, edge);
+            for name in ["accept-encoding", "accept-language", "cookie", "accept", "x-own"] {
+                match sent_alone(name, &asked, &admitted, edge) {
+                    SentAlone::Value(value) => {
+                        told += 1;
+                        assert_eq!(value, sent.joined(name), "{name} of {chosen:?}, {route:?}");
+                    }
+                    SentAlone::Among => {}
+                }
+            }
+        }
+    }
+    assert!(told > 2_000, "{told} told alone");
 }
