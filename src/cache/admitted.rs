@@ -56,13 +56,20 @@ impl Admitted<'_> {
     /// The same for a task of its own, which the settings need not outlive.
     #[must_use]
     pub fn into_owned(self) -> Admitted<'static> {
+        let route = match &self.route {
+            AppliedRoute::Borrowed(route) => Rc::new((*route).clone()),
+            AppliedRoute::Owned(route) => Rc::clone(route),
+        };
+        self.under(route)
+    }
+
+    /// The same under a route of its own.
+    #[must_use]
+    pub fn under(self, route: Rc<Route>) -> Admitted<'static> {
         Admitted {
             page: self.page,
             key: self.key,
-            route: AppliedRoute::Owned(match self.route {
-                AppliedRoute::Borrowed(route) => Rc::new(route.clone()),
-                AppliedRoute::Owned(route) => route,
-            }),
+            route: AppliedRoute::Owned(route),
             head_only: self.head_only,
             known: self.known,
             directives: self.directives,

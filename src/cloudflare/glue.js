@@ -84,8 +84,28 @@ export function requestBody(request) {
 // Statuses that have no body (Fetch Standard, "null body status").
 const BODILESS = [101, 204, 205, 304];
 
+// Fields as an object, of which the runtime makes a response faster than of `Headers`; none where a
+// name stands twice.
+function fieldsOf(text) {
+  const record = { __proto__: null };
+  const parts = text.split(BREAK);
+  for (let i = 0; i + 1 < parts.length; i += 2) {
+    if (parts[i] in record) return undefined;
+    record[parts[i]] = parts[i + 1];
+  }
+  return record;
+}
+
 export function respond(status, fields, body) {
   if (BODILESS.includes(status)) body = null;
+  const headers = fieldsOf(fields);
+  if (headers !== undefined) {
+    try {
+      return new Response(body, { status, headers, encodeBody: "manual" });
+    } catch {
+      // One that the runtime does not take is left out below.
+    }
+  }
   return new Response(body, { status, headers: headersOf(fields), encodeBody: "manual" });
 }
 
@@ -271,6 +291,14 @@ export function cacheGet(url) {
 
 export function cacheRecord(response) {
   return response.headers.get(RECORD) ?? undefined;
+}
+
+// One look-up, after which `found` goes on, with what was found, its record, and why it failed.
+export function lookInColo(url, found) {
+  return caches.default.match(url).then(
+    (response) => found(response, response && cacheRecord(response)),
+    (error) => found(undefined, undefined, error),
+  );
 }
 
 export async function bytesOf(response) {

@@ -90,6 +90,8 @@ extern "C" {
     fn cache_get_promise(url: &str) -> Promise;
     #[wasm_bindgen(js_name = cacheRecord)]
     pub(super) fn cache_record(response: &Response) -> Option<String>;
+    #[wasm_bindgen(js_name = lookInColo)]
+    pub(super) fn look_in_colo(url: &str, found: &Function) -> JsValue;
     #[wasm_bindgen(js_name = bytesOf)]
     fn bytes_of_promise(response: &Response) -> Promise;
     #[wasm_bindgen(js_name = cachePut)]

@@ -2,6 +2,7 @@
 
 use js_sys::Uint8Array;
 use wasm_bindgen::JsValue;
+use web_sys::Response;
 
 use crate::base::json::read_json;
 use crate::base::time::Millis;
@@ -33,7 +34,7 @@ impl ColoStore {
 
     fn url(&self, host: Option<&str>, key: &str) -> String {
         let host = self.host.as_deref().or(host).unwrap_or(NO_HOST);
-        format!("https://{host}/{}/{key}", self.site)
+        colo_url(&self.site, host, key)
     }
 
     /// The news of the journal that are shared.
@@ -69,21 +70,10 @@ impl Store<Uint8Array> for ColoStore {
         let Some(found) = glue::cache_get(&self.url(None, key)).await.map_err(failed)? else {
             return Ok(None);
         };
-        if let Some(line) = glue::cache_record(&found) {
-            let record = envelope::decode_line(&line).map_err(|error| {
-                // Nobody reads it.
-                let _ = glue::give_up(&found, None);
-                unreadable(error)
-            })?;
-            let length = match &record {
-                Record::Entry(entry) => entry.body_length,
-                Record::Vary(_) | Record::Pass { .. } => 0,
-            };
-            return Ok(Some(Stored { record, body: EdgeStream::Stored(found, None, length) }));
+        match glue::cache_record(&found) {
+            Some(line) => unread(found, &line).map(Some),
+            None => whole(&found).await.map(Some),
         }
-        let bytes = glue::bytes_of(&found).await.map_err(failed)?;
-        let Stored { record, body } = open(&bytes)?;
-        Ok(Some(Stored { record, body: EdgeStream::Bytes(body) }))
     }
 
     async fn put(
@@ -105,7 +95,33 @@ impl Store<Uint8Array> for ColoStore {
     }
 }
 
-fn failed(error: JsValue) -> StoreError {
+/// Where L1 has the record under a key, for requests of a host.
+pub(super) fn colo_url(site: &str, host: &str, key: &str) -> String {
+    format!("https://{host}/{site}/{key}")
+}
+
+/// What stands in L1 with its head in a field; the body is not read.
+pub(super) fn unread(found: Response, line: &str) -> Result<Stored<EdgeStream>, StoreError> {
+    let record = envelope::decode_line(line).map_err(|error| {
+        // Nobody reads it.
+        let _ = glue::give_up(&found, None);
+        unreadable(error)
+    })?;
+    let length = match &record {
+        Record::Entry(entry) => entry.body_length,
+        Record::Vary(_) | Record::Pass { .. } => 0,
+    };
+    Ok(Stored { record, body: EdgeStream::Stored(found, None, length) })
+}
+
+/// What stands in L1 with its head before the body.
+pub(super) async fn whole(found: &Response) -> Result<Stored<EdgeStream>, StoreError> {
+    let bytes = glue::bytes_of(found).await.map_err(failed)?;
+    let Stored { record, body } = open(&bytes)?;
+    Ok(Stored { record, body: EdgeStream::Bytes(body) })
+}
+
+pub(super) fn failed(error: JsValue) -> StoreError {
     StoreError::Failed(glue::words(&error))
 }
 

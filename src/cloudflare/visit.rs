@@ -3,39 +3,108 @@
 use std::rc::Rc;
 
 use futures_util::stream;
+use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast as _, JsValue};
 use wasm_bindgen_futures::future_to_promise;
 use web_sys::{Request, Response};
 
+use crate::cache::key::CacheKey;
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
 use crate::engine::compose::body::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::{Guard, own_call};
 use crate::engine::parts::{Operator, Server};
-use crate::engine::port::Unread;
-use crate::engine::serve::at_once::{AtOnce, Head};
+use crate::engine::port::{FoundInColo, Unread};
+use crate::engine::serve::at_once::{AtOnce, Head, Start};
+use crate::engine::serve::colo_answer::ColoAnswer;
+use crate::engine::serve::colo_look::ColoLook;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::{Fields, RequestHead};
 
 use super::heads::{fields, lines};
 use super::platform::{Edge, Keeper, now};
 use super::settings::{self, Site};
+use super::store::{self, colo_url};
 use super::stream::EdgeStream;
 use super::{dashboard, glue};
 
 /// Answers one request: with a response, or with a promise of one.
 pub(super) fn answer(request: Request, env: &worker::Env, context: JsValue) -> JsValue {
     let site = settings::site(env);
-    if let Some(response) = at_once(&site, &request) {
-        return response.unwrap_or_else(|error| failed(&error)).into();
+    match start(&site, &request) {
+        Start::Answer(answer) => sent(at_once(answer)),
+        Start::Colo(look) => look_in_colo(site, request, context, look),
+        Start::Later => later(site, request, context, None),
     }
+}
+
+fn sent(response: Result<Response, JsValue>) -> JsValue {
+    response.unwrap_or_else(|error| failed(&error)).into()
+}
+
+/// What the colo's cache was found to have under a key.
+type Looked = (CacheKey, FoundInColo<Edge>);
+
+/// A promise of the answer, by the longer way.
+fn later(site: Rc<Site>, request: Request, context: JsValue, looked: Option<Looked>) -> JsValue {
+    let context = worker::Context::new(context.unchecked_into());
+    future_to_promise(async move { Ok(sent(answer_later(&site, &request, context, looked).await)) })
+        .into()
+}
+
+/// A promise of the answer, out of the colo's cache if that has it.
+fn look_in_colo(
+    site: Rc<Site>,
+    request: Request,
+    context: JsValue,
+    look: Box<ColoLook>,
+) -> JsValue {
+    let url = colo_url(&site.bindings.site, look.host(), look.digest().as_str());
+    let found = move |response: Option<Response>, line: Option<String>, error: JsValue| {
+        let found = match (response, line) {
+            (Some(response), Some(line)) => store::unread(response, &line).map(Some),
+            // Its head is to be read with its body.
+            (Some(response), None) => return read_first(site, request, context, look, response),
+            (None, _) if error.is_undefined() => Ok(None),
+            (None, _) => Err(store::failed(error)),
+        };
+        match site.engine.answer_from_colo(&look, found, now()) {
+            Ok(answer) => sent(out_of_colo(answer)),
+            Err(found) => later(site, request, context, Some((look.into_key(), found))),
+        }
+    };
+    glue::look_in_colo(&url, Closure::once_into_js(found).unchecked_ref())
+}
+
+fn read_first(
+    site: Rc<Site>,
+    request: Request,
+    context: JsValue,
+    look: Box<ColoLook>,
+    response: Response,
+) -> JsValue {
     let context = worker::Context::new(context.unchecked_into());
     future_to_promise(async move {
-        let response = answer_later(&site, &request, context).await;
-        Ok(response.unwrap_or_else(|error| failed(&error)).into())
+        let found = store::whole(&response).await.map(Some);
+        let looked = Some((look.into_key(), found));
+        Ok(sent(answer_later(&site, &request, context, looked).await))
     })
     .into()
+}
+
+fn out_of_colo(answer: ColoAnswer<Edge>) -> Result<Response, JsValue> {
+    let ColoAnswer { status, fields, body, with_body, .. } = answer;
+    match body {
+        EdgeStream::Stored(response, ..) if with_body => {
+            glue::respond_stored(&response, status, &lines(&fields))
+        }
+        EdgeStream::Bytes(bytes) if with_body => glue::respond(status, &lines(&fields), &bytes),
+        other => {
+            other.cancel();
+            glue::respond(status, &lines(&fields), &JsValue::NULL)
+        }
+    }
 }
 
 /// What can't be sent.
@@ -45,8 +114,15 @@ fn failed(error: &JsValue) -> Response {
     glue::reply(500, "INTERNAL SERVER ERROR")
 }
 
-/// The answer, if it is there without any I/O.
-fn at_once(site: &Site, request: &Request) -> Option<Result<Response, JsValue>> {
+/// What comes of a request without any I/O.
+fn start(site: &Site, request: &Request) -> Start<Edge> {
+    let Some(head) = start_of(site, request) else { return Start::Later };
+    site.engine.serve_at_once(head, &Rest(request), now())
+}
+
+/// As much of a request as every decision needs; none where it goes the longer way whatever is
+/// stored.
+fn start_of(site: &Site, request: &Request) -> Option<RequestHead> {
     let text = glue::request_start(request, &site.looked_at);
     let mut rows = text.split('\n');
     let (method, url) = (rows.next()?, rows.next()?);
@@ -54,16 +130,16 @@ fn at_once(site: &Site, request: &Request) -> Option<Result<Response, JsValue>> 
     if !site.problems.is_empty() || is_own_host(site, &head) {
         return None;
     }
-    if own_call(&head, site.engine.config()).is_some() {
-        return None;
-    }
-    let AtOnce { status, head, body, .. } =
-        site.engine.serve_at_once(head, &Rest(request), now())?;
+    own_call(&head, site.engine.config()).is_none().then_some(head)
+}
+
+fn at_once(answer: AtOnce<Edge>) -> Result<Response, JsValue> {
+    let AtOnce { status, head, body, .. } = answer;
     let body = body.map_or(JsValue::NULL, JsValue::from);
-    Some(match head {
+    match head {
         Head::Ready(ready) => glue::respond_ready(&ready.head, &body),
         Head::Made(fields) => glue::respond(status, &lines(&fields), &body),
-    })
+    }
 }
 
 /// The rest of a request, on the runtime's side.
@@ -87,6 +163,7 @@ async fn answer_later(
     site: &Site,
     request: &Request,
     context: worker::Context,
+    looked: Option<Looked>,
 ) -> Result<Response, JsValue> {
     let Some(read) = read(request) else {
         return glue::respond(400, "", &JsValue::from_str("bad request\n"));
@@ -101,7 +178,7 @@ async fn answer_later(
         body: glue::request_body(request).map(|body| EdgeStream::Request(body, None)),
         client_accept_encoding: read.client_accept_encoding,
     };
-    let answer = respond_to(site, &platform, incoming).await;
+    let answer = respond_to(site, (&platform, looked), incoming).await;
     respond(&platform, answer)
 }
 
@@ -110,8 +187,15 @@ fn is_own_host(site: &Site, head: &RequestHead) -> bool {
     site.origin.as_ref().is_some_and(|origin| origin.conflicts_with(&head.host))
 }
 
-async fn respond_to(site: &Site, platform: &Rc<Edge>, incoming: Incoming<Edge>) -> Answer<Edge> {
-    let context = site.engine.with(platform);
+async fn respond_to(
+    site: &Site,
+    (platform, looked): (&Rc<Edge>, Option<Looked>),
+    incoming: Incoming<Edge>,
+) -> Answer<Edge> {
+    let context = match looked {
+        Some((key, found)) => site.engine.with_look(platform, key, found),
+        None => site.engine.with(platform),
+    };
     let (server, operator) = (Server::new(&context), Operator::new(&context));
     let mut problems = site.problems.clone();
     if is_own_host(site, &incoming.head) {

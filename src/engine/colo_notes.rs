@@ -92,6 +92,12 @@ impl ColoNotes {
         before
     }
 
+    /// How often a stored response was asked for.
+    #[must_use]
+    pub fn asked(&self, key: &CacheKey) -> u32 {
+        self.asked.get(hash(key)).unwrap_or(0)
+    }
+
     /// A stored response comes into memory: how often it was asked for is counted there.
     pub fn take_asked(&mut self, key: &CacheKey) -> u32 {
         self.asked.take(hash(key)).unwrap_or(0)

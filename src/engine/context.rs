@@ -1,13 +1,15 @@
 //! What all parts of the engine share: the settings, the isolate's state, the world, and the
 //! request that is answered.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
+use crate::cache::admission::{Admitted, AppliedRoute};
 use crate::cache::forward::EdgeFacts;
-use crate::config::Config;
+use crate::cache::key::CacheKey;
+use crate::config::{Config, Route};
 use crate::engine::isolate::Isolate;
-use crate::engine::port::Platform;
+use crate::engine::port::{FoundInColo, Platform};
 use crate::http::{Fields, RequestHead};
 
 /// The edge's own name towards the origin.
@@ -43,7 +45,12 @@ struct Inner<P: Platform> {
     config: Config,
     origin_secret: Option<String>,
     isolate: RefCell<Isolate<P>>,
+    /// The settings of each rule, and the defaults at last, for tasks of their own.
+    routes: Vec<OnceCell<Rc<Route>>>,
 }
+
+/// What the colo's cache was found to have under a key, before the request went the longer way.
+type Looked<P> = Rc<RefCell<Option<(CacheKey, FoundInColo<P>)>>>;
 
 impl<P: Platform> Clone for Engine<P> {
     fn clone(&self) -> Self {
@@ -56,7 +63,8 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn new(config: Config, origin_secret: Option<String>) -> Self {
         let isolate = RefCell::new(Isolate::new(&config));
-        Self(Rc::new(Inner { config, origin_secret, isolate }))
+        let routes = (0..=config.routes.len()).map(|_| OnceCell::new()).collect();
+        Self(Rc::new(Inner { config, origin_secret, isolate, routes }))
     }
 
     /// The settings.
@@ -82,10 +90,31 @@ impl<P: Platform> Engine<P> {
         }
     }
 
+    /// What was admitted, for a task of its own; and the place of its rule.
+    pub(super) fn own(&self, admitted: Admitted<'_>) -> (Admitted<'static>, usize) {
+        let place = self.config().place_of(&admitted.route);
+        let route = match &admitted.route {
+            AppliedRoute::Owned(route) => Rc::clone(route),
+            AppliedRoute::Borrowed(route) => {
+                let made = || Rc::new((*route).clone());
+                let own = self.0.routes.get(place);
+                own.map_or_else(made, |own| Rc::clone(own.get_or_init(made)))
+            }
+        };
+        (admitted.under(route), place)
+    }
+
     /// The same at work on a request, or in an alarm.
     #[must_use]
     pub fn with(&self, platform: &Rc<P>) -> Context<P> {
-        Context { engine: self.clone(), platform: Rc::clone(platform) }
+        Context { engine: self.clone(), platform: Rc::clone(platform), looked: Rc::default() }
+    }
+
+    /// The same on a request for which the colo's cache was looked up already.
+    #[must_use]
+    pub fn with_look(&self, platform: &Rc<P>, key: CacheKey, found: FoundInColo<P>) -> Context<P> {
+        let looked = Rc::new(RefCell::new(Some((key, found))));
+        Context { engine: self.clone(), platform: Rc::clone(platform), looked }
     }
 }
 
@@ -94,11 +123,13 @@ impl<P: Platform> Engine<P> {
 pub struct Context<P: Platform> {
     engine: Engine<P>,
     pub(super) platform: Rc<P>,
+    looked: Looked<P>,
 }
 
 impl<P: Platform> Clone for Context<P> {
     fn clone(&self) -> Self {
-        Self { engine: self.engine.clone(), platform: Rc::clone(&self.platform) }
+        let (platform, looked) = (Rc::clone(&self.platform), Rc::clone(&self.looked));
+        Self { engine: self.engine.clone(), platform, looked }
     }
 }
 
@@ -111,6 +142,19 @@ impl<P: Platform> Context<P> {
     /// The isolate's state. Never hold the borrow across an `await`.
     pub(super) fn isolate(&self) -> &RefCell<Isolate<P>> {
         self.engine.isolate()
+    }
+
+    /// What the colo's cache was found to have under this key before; told once.
+    pub(super) fn take_look(&self, key: &CacheKey) -> Option<FoundInColo<P>> {
+        let looked = self.looked.borrow_mut().take_if(|(looked, _)| looked == key);
+        looked.map(|(_, found)| found)
+    }
+
+    /// What was found is too old for another look-up.
+    pub(super) fn forget_look(&self) {
+        if let Some((_, Ok(Some(stored)))) = self.looked.borrow_mut().take() {
+            self.platform.cancel(stored.body);
+        }
     }
 
     /// What the origin knows the edge by, if anything.

@@ -361,6 +361,9 @@ pub trait Platform: 'static {
     ) -> impl Future<Output = Result<ShardReply, CallError>>;
 }
 
+/// What the colo's cache has under a key.
+pub type FoundInColo<P> = Result<Option<Stored<<P as Platform>::Stream>>, StoreError>;
+
 /// What of a request is read only when a decision needs it.
 pub trait Unread {
     /// Those of the named fields that are there, the lines of each joined.

@@ -10,7 +10,7 @@ use crate::engine::fill::stored::l2_key;
 use crate::engine::memory::{Order, StoredPage, StoredRecord};
 use crate::engine::observe::{Operation, Tier};
 use crate::engine::parts::Stores;
-use crate::engine::port::{Platform, Store as _, StoreError};
+use crate::engine::port::{FoundInColo, Platform, Store as _, StoreError};
 
 /// How long L1 keeps what says how to look: the fields a page varies on.
 const VARY_KEEP: Millis = Millis(86_400_000);
@@ -40,7 +40,13 @@ impl<P: Platform> Stores<P> {
 
     /// The same, but for the body.
     pub(crate) async fn open_l1(&self, key: &CacheKey) -> Option<ColoRecord<P>> {
-        match self.context.platform.colo().get(key.digest().as_str()).await {
+        let found = self.context.platform.colo().get(key.digest().as_str()).await;
+        self.opened(found)
+    }
+
+    /// What was found in L1.
+    pub(crate) fn opened(&self, found: FoundInColo<P>) -> Option<ColoRecord<P>> {
+        match found {
             Ok(Some(stored)) => Some(match stored.record {
                 Record::Entry(entry) => ColoRecord::Unread(UnreadPage { entry, body: stored.body }),
                 Record::Vary(names) => ColoRecord::Record(StoredRecord::Vary(names.into())),

@@ -6,10 +6,12 @@ use std::rc::Rc;
 use edge_isr::cache::admission::looked_at;
 use edge_isr::engine::operate::own_call;
 use edge_isr::engine::parts::Server;
-use edge_isr::engine::port::{Platform, Unread};
-use edge_isr::engine::serve::at_once::{AtOnce, Head};
+use edge_isr::engine::port::{Platform, Store as _, Unread};
+use edge_isr::engine::serve::at_once::{AtOnce, Head, Start};
+use edge_isr::engine::serve::colo_answer::ColoAnswer;
 use edge_isr::engine::serve::response::{Answer, Body};
 use edge_isr::engine::{Engine, Incoming};
+use edge_isr::http::cache_status::CacheStatus;
 use edge_isr::http::{Fields, RequestHead};
 
 /// The rest of a request, of which a head was cut.
@@ -54,39 +56,62 @@ pub(crate) fn renew(head: &ReadyFields, age: &str, cache_status: &str) {
     fields.set("cache-status", cache_status);
 }
 
-/// The answer that is there at once, if one is.
-pub(crate) fn at_once<P: Platform<Head = ReadyFields>>(
+/// What comes of a request before any I/O.
+pub(crate) fn start<P: Platform<Head = ReadyFields>>(
     engine: &Engine<P>,
     platform: &P,
     incoming: &Incoming<P>,
-) -> Option<Answer<P>> {
+) -> Start<P> {
     let names = looked_at(engine.config());
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let fields = named(&incoming.head.fields, &names);
     if own_call(&incoming.head, engine.config()).is_some() {
-        return None;
+        return Start::Later;
     }
     let head = RequestHead { fields, client: None, ..(*incoming.head).clone() };
-    let now = platform.now();
-    let AtOnce { status, head, body, cache_status } =
-        engine.serve_at_once(head, &Rest(incoming), now)?;
+    engine.serve_at_once(head, &Rest(incoming), platform.now())
+}
+
+fn at_once<P: Platform<Head = ReadyFields>>(answer: AtOnce<P>) -> Answer<P> {
+    let AtOnce { status, head, body, cache_status } = answer;
     let fields = match head {
         Head::Ready(ready) => ready.head.borrow().clone(),
         Head::Made(fields) => fields,
     };
     let body = body.map_or(Body::Empty, Body::Whole);
-    let (problem, esi, shared, composed) = (None, false, true, false);
-    Some(Answer { status, fields, body, cache_status, problem, esi, shared, composed })
+    shared(status, fields, body, cache_status)
 }
 
-/// Answers a visitor: at once where that can be done.
+fn shared<P: Platform>(
+    status: u16,
+    fields: Fields,
+    body: Body<P>,
+    cache_status: CacheStatus,
+) -> Answer<P> {
+    let (problem, esi, shared, composed) = (None, false, true, false);
+    Answer { status, fields, body, cache_status, problem, esi, shared, composed }
+}
+
+/// Answers a visitor: at once, or out of the colo's cache, where that can be done.
 pub(crate) async fn respond<P: Platform<Head = ReadyFields>>(
     engine: &Engine<P>,
     platform: &Rc<P>,
     incoming: Incoming<P>,
 ) -> Answer<P> {
-    match at_once(engine, &**platform, &incoming) {
-        Some(answer) => answer,
-        None => Server::new(&engine.with(platform)).serve(incoming).await,
+    let look = match start(engine, &**platform, &incoming) {
+        Start::Answer(answer) => return at_once(answer),
+        Start::Later => return Server::new(&engine.with(platform)).serve(incoming).await,
+        Start::Colo(look) => look,
+    };
+    let found = platform.colo().get(look.digest().as_str()).await;
+    match engine.answer_from_colo(&look, found, platform.now()) {
+        Ok(ColoAnswer { status, fields, body, with_body, cache_status }) => {
+            let body = if with_body { Body::Origin(body) } else { Body::Empty };
+            shared(status, fields, body, cache_status)
+        }
+        Err(found) => {
+            let context = engine.with_look(platform, look.into_key(), found);
+            Server::new(&context).serve(incoming).await
+        }
     }
 }

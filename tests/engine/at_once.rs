@@ -7,10 +7,11 @@ use std::rc::Rc;
 
 use proptest::prelude::*;
 
-use crate::common::visit::at_once;
+use crate::common::visit::start;
 use crate::world::{Isolate, Node, Script, Seen, World};
 use edge_isr::config::{Config, ForwardHeaders, PathPattern, Route, RouteRule, VaryOn};
 use edge_isr::engine::Incoming;
+use edge_isr::engine::serve::at_once::Start;
 use edge_isr::journal::Mode;
 
 const SITE: &str = "https://example.com";
@@ -114,8 +115,8 @@ fn config() -> Config {
     }
 }
 
-fn isolate(never_at_once: bool) -> Isolate {
-    let config = config();
+fn isolate(never_at_once: bool, memory: u64) -> Isolate {
+    let config = Config { memory, ..config() };
     let world = World::new(&config);
     world.origin(|reached| {
         let path = PATHS.iter().find(|(path, _)| reached.target.starts_with(path));
@@ -145,8 +146,8 @@ fn ask(isolate: &Isolate, step: &Step) -> Option<Seen> {
 }
 
 /// What a history comes to: each answer, what it cost, what was counted.
-fn play(steps: &[Step], never_at_once: bool) -> Vec<String> {
-    let isolate = isolate(never_at_once);
+fn play(steps: &[Step], never_at_once: bool, memory: u64) -> Vec<String> {
+    let isolate = isolate(never_at_once, memory);
     let mut last = Step::Ask { method: "GET", path: 0, fields: vec![], client: false };
     let mut told = Vec::new();
     for step in steps {
@@ -189,8 +190,10 @@ fn what_is_answered_at_once_is_what_the_longer_way_answers() {
         ..ProptestConfig::default()
     });
     let steps = prop::collection::vec(step(), 1..40);
-    let outcome = runner.run(&steps, |steps| {
-        for (short, long) in play(&steps, false).iter().zip(play(&steps, true)) {
+    // What an isolate without memory is asked for is answered out of the colo's cache.
+    let memory = prop_oneof![2 => Just(Config::default().memory), 1 => Just(0), 1 => Just(4_096)];
+    let outcome = runner.run(&(steps, memory), |(steps, memory)| {
+        for (short, long) in play(&steps, false, memory).iter().zip(play(&steps, true, memory)) {
             prop_assert_eq!(short, &long);
         }
         Ok(())
@@ -200,14 +203,14 @@ fn what_is_answered_at_once_is_what_the_longer_way_answers() {
 
 /// Whether a request is answered at once after it was answered twice.
 fn is_at_once(method: &str, url: &str, fields: &[(&str, &str)]) -> bool {
-    let isolate = isolate(false);
+    let isolate = isolate(false, Config::default().memory);
     for _ in 0..3 {
         isolate.get(url, fields);
     }
     let head = Rc::new(crate::world::request(method, url, fields));
     let incoming = Incoming { head, body: None, client_accept_encoding: isolate.codings.clone() };
     let node = Node::new(&isolate.world, "ams");
-    at_once(&isolate.engine, &node, &incoming).is_some()
+    matches!(start(&isolate.engine, &node, &incoming), Start::Answer(_))
 }
 
 #[test]

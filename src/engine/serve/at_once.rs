@@ -3,7 +3,8 @@
 //!
 //! Every decision is the one that [`Server::serve`](super::Server::serve) takes, by the same functions. Where one of them
 //! might need I/O, or something has to be done beside the answer, there is no answer at once, and
-//! nothing has changed.
+//! nothing has changed. Where memory has nothing, the colo's cache is looked up for what was decided
+//! here (`colo_answer.rs`).
 
 use std::rc::Rc;
 
@@ -11,6 +12,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::{Admission, Admitted, WARM_UP, admit};
 use crate::cache::compose::shell::is_stored_shell;
+use crate::cache::entry::Entry;
 use crate::cache::key::{CacheKey, Selection};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::validation::not_modified;
@@ -20,14 +22,25 @@ use crate::engine::context::Engine;
 use crate::engine::fill::late::is_known_to_shard;
 use crate::engine::invalidate::sync::{is_due, max_lag};
 use crate::engine::invalidate::unsafe_methods::{OwnChange, own_change};
-use crate::engine::memory::{StoredPage, StoredRecord};
+use crate::engine::memory::{MemoryHit, StoredPage, StoredRecord};
 use crate::engine::port::{Platform, Unread};
 use crate::engine::ready::ReadyHead;
+use crate::engine::serve::colo_look::{ColoLook, Known, Place};
 use crate::engine::serve::response::{Asked, LARGE_BODY, entry_fields, has_no_content, shape};
 use crate::engine::variant::{select, selects_by_what_is_left_out};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::journal::view::{Verdict, ViewHealth};
+
+/// What comes of a request before any I/O.
+pub enum Start<P: Platform> {
+    /// Its answer is there at once.
+    Answer(AtOnce<P>),
+    /// Memory has nothing for it. The colo's cache may have its answer.
+    Colo(Box<ColoLook>),
+    /// It goes the longer way.
+    Later,
+}
 
 /// An answer that is there at once.
 pub struct AtOnce<P: Platform> {
@@ -49,23 +62,28 @@ pub enum Head<P: Platform> {
     Made(Fields),
 }
 
-/// A stored response that the request selects, and where it stands.
+/// What L0 has for a request.
+enum Near<P: Platform> {
+    /// A stored response that the request selects.
+    Held(Held<P>, Place),
+    /// Nothing.
+    Nothing(Place),
+}
+
+/// A stored response in L0.
 struct Held<P: Platform> {
     page: Rc<StoredPage<P::Chunk>>,
     ready: Option<Rc<ReadyHead<P>>>,
     /// Whether it was asked for before.
     again: bool,
-    /// The page's key, where that of the variant is another.
-    varies: Option<CacheKey>,
-    key: CacheKey,
 }
 
 /// A request for the cache, and what is known of the journal.
-struct Visit<'a> {
-    admitted: &'a Admitted<'a>,
-    health: ViewHealth,
-    max_lag: Millis,
-    now: Timestamp,
+pub(super) struct Visit<'a> {
+    pub(super) admitted: &'a Admitted<'a>,
+    pub(super) health: ViewHealth,
+    pub(super) max_lag: Millis,
+    pub(super) now: Timestamp,
 }
 
 impl<P: Platform> Engine<P> {
@@ -76,14 +94,24 @@ impl<P: Platform> Engine<P> {
     #[must_use]
     pub fn serve_at_once(
         &self,
+        head: RequestHead,
+        unread: &impl Unread,
+        now: Timestamp,
+    ) -> Start<P> {
+        self.start(head, unread, now).unwrap_or(Start::Later)
+    }
+
+    fn start(
+        &self,
         mut head: RequestHead,
         unread: &impl Unread,
         now: Timestamp,
-    ) -> Option<AtOnce<P>> {
+    ) -> Option<Start<P>> {
         if head.fields.has(WARM_UP) {
             return None;
         }
-        if !self.isolate().borrow().changes.is_empty() {
+        let knows_visitor = !self.isolate().borrow().changes.is_empty();
+        if knows_visitor {
             head.client = unread.client();
             read(&mut head, unread, &["user-agent"]);
         }
@@ -94,18 +122,33 @@ impl<P: Platform> Engine<P> {
         }
         let max_lag = max_lag(&admitted, self.config());
         let health = self.recent(now, max_lag)?;
-        let visit = Visit { admitted: &admitted, health, max_lag, now };
-        let held = self.held(&mut head, unread, &admitted)?;
-        let ttl = self.fresh(&head, &visit, &held.page)?;
-        // One that is audited has something to do beside its answer.
-        let share = admitted.route.audit;
-        if self.isolate().borrow().audits.is_due(share, self.config().audit_per_minute, now) {
-            return None;
+        match self.near(&mut head, unread, &admitted)? {
+            Near::Held(held, place) => {
+                let visit = Visit { admitted: &admitted, health, max_lag, now };
+                let ttl = self.fresh(&head, &visit, &held.page.entry)?;
+                // One that is audited has something to do beside its answer.
+                let share = admitted.route.audit;
+                if self.is_audited(share, now) {
+                    return None;
+                }
+                let rule = self.config().place_of(&admitted.route);
+                let asked = Asked::of(&head, &admitted);
+                let answer = self.answer_of(&asked, (held, &place), ttl, (rule, now))?;
+                self.isolate().borrow_mut().audits.pass(share);
+                Some(Start::Answer(answer))
+            }
+            Near::Nothing(place) => {
+                let (admitted, rule) = self.own(admitted);
+                let known = Known { health, max_lag, visitor: knows_visitor };
+                let look = ColoLook::new(head, (admitted, rule), place, known);
+                Some(Start::Colo(Box::new(look)))
+            }
         }
-        let rule = self.config().place_of(&admitted.route);
-        let answer = self.answer_of(&Asked::of(&head, &admitted), held, ttl, (rule, now))?;
-        self.isolate().borrow_mut().audits.pass(share);
-        Some(answer)
+    }
+
+    /// Whether the next hit under a route with this share is audited.
+    pub(super) fn is_audited(&self, share: f64, now: Timestamp) -> bool {
+        self.isolate().borrow().audits.is_due(share, self.config().audit_per_minute, now)
     }
 
     /// How far the view can be relied on, if nothing has to be asked.
@@ -123,35 +166,41 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// What L0 holds for the request, if that is a stored response which no shard has to be told
-    /// of.
-    fn held(
+    /// What L0 has for the request; none where that is no stored response, or one of which a shard
+    /// has to be told.
+    fn near(
         &self,
         head: &mut RequestHead,
         unread: &impl Unread,
         admitted: &Admitted<'_>,
-    ) -> Option<Held<P>> {
+    ) -> Option<Near<P>> {
         let isolate = self.isolate().borrow();
-        let (mut key, mut varies) = (admitted.key.clone(), None);
-        let mut selected = None;
-        let mut found = isolate.memory.look(&key)?;
-        if let StoredRecord::Vary(names) = found.record {
-            let selection = self.selection(head, unread, admitted, names)?;
-            varies = Some(key);
-            key = admitted.key.variant(&selection);
-            selected = Some(selection);
-            found = isolate.memory.look(&key)?;
+        let mut place = Place { key: admitted.key.clone(), varies: None, selected: None };
+        let mut found = isolate.memory.look(&place.key);
+        let varies = match &found {
+            None => isolate.colo_notes.vary(&place.key),
+            Some(MemoryHit { record: StoredRecord::Vary(names), .. }) => {
+                place.varies = Some(admitted.key.clone());
+                Some(Rc::clone(names))
+            }
+            Some(_) => None,
+        };
+        if let Some(names) = varies {
+            let selection = self.selection(head, unread, admitted, &names)?;
+            place.key = admitted.key.variant(&selection);
+            place.selected = Some(selection);
+            found = isolate.memory.look(&place.key);
         }
+        let Some(found) = found else { return Some(Near::Nothing(place)) };
         let StoredRecord::Page(page) = found.record else { return None };
-        let entry = &page.entry;
-        let is_it = !is_stored_shell(entry)
-            && entry.key == admitted.key
-            && selected.is_none_or(|s| entry.selection == s);
         // What is asked for the second time may be news to its shard.
         let again = found.hits > 0;
-        let told = is_known_to_shard(entry) || again;
-        let ready = found.ready.cloned();
-        (is_it && told).then(|| Held { page: Rc::clone(page), ready, again, varies, key })
+        let told = is_known_to_shard(&page.entry) || again;
+        if !told || !answers(&page.entry, admitted, place.selected.as_ref()) {
+            return None;
+        }
+        let held = Held { page: Rc::clone(page), ready: found.ready.cloned(), again };
+        Some(Near::Held(held, place))
     }
 
     /// The variant that the request selects, by what of it is read now; none where any field may
@@ -181,13 +230,13 @@ impl<P: Platform> Engine<P> {
     }
 
     /// Seconds of freshness that a stored response has left, if it is fresh for this request.
-    fn fresh(
+    pub(super) fn fresh(
         &self,
         head: &RequestHead,
         visit: &Visit<'_>,
-        page: &StoredPage<P::Chunk>,
+        entry: &Entry,
     ) -> Option<i64> {
-        let (entry, admitted, now) = (&page.entry, visit.admitted, visit.now);
+        let (admitted, now) = (visit.admitted, visit.now);
         let isolate = self.isolate().borrow();
         let Verdict::Known(validity @ Validity::Current) =
             isolate.view.validity(&entry.targets, entry.stamp, visit.health, now, visit.max_lag)
@@ -210,7 +259,7 @@ impl<P: Platform> Engine<P> {
     fn answer_of(
         &self,
         asked: &Asked<'_>,
-        held: Held<P>,
+        (held, place): (Held<P>, &Place),
         ttl: i64,
         (rule, now): (usize, Timestamp),
     ) -> Option<AtOnce<P>> {
@@ -220,7 +269,7 @@ impl<P: Platform> Engine<P> {
         if with_body && entry.body_length > LARGE_BODY {
             return None;
         }
-        self.note_uses(&held);
+        self.note_uses(entry, place.varies.iter().chain([&place.key]));
         let cache_status = CacheStatus::hit(ttl);
         // What is asked for once is not worth what a head that is ready takes.
         let (status, head) = if not_modified || !held.again {
@@ -228,35 +277,52 @@ impl<P: Platform> Engine<P> {
             cache_status.append_to(&mut shaped.fields);
             (shaped.status, Head::Made(shaped.fields))
         } else {
-            let head = held.ready.clone().unwrap_or_else(|| self.make_ready(asked, &held));
+            let head =
+                held.ready.clone().unwrap_or_else(|| self.make_ready(asked, entry, &place.key));
             head.say(entry.age(now), ttl);
             (entry.status, Head::Ready(head))
         };
         let body = with_body.then(|| held.page.body.clone());
         let bytes = body.as_ref().map_or(0, P::length) as u64;
+        self.count_hit(rule, bytes, now);
+        Some(AtOnce { status, head, body, cache_status })
+    }
+
+    /// Counts a hit, and the bytes of its body.
+    pub(super) fn count_hit(&self, rule: usize, bytes: u64, now: Timestamp) {
         let isolate = &mut *self.isolate().borrow_mut();
         isolate.metrics.count(Counter::Hit, 1);
         isolate.metrics.count(Counter::BytesStored, bytes);
         isolate.counting.count((Some(rule), Metrics::name(Counter::Hit), ""), bytes, now);
-        Some(AtOnce { status, head, body, cache_status })
     }
 
-    fn make_ready(&self, asked: &Asked<'_>, held: &Held<P>) -> Rc<ReadyHead<P>> {
-        let entry = &held.page.entry;
+    fn make_ready(&self, asked: &Asked<'_>, entry: &Entry, key: &CacheKey) -> Rc<ReadyHead<P>> {
         let (head, bytes) = ReadyHead::new(entry.status, &entry_fields(asked, entry));
         let head = Rc::new(head);
-        self.isolate().borrow_mut().memory.keep_ready(&held.key, Rc::clone(&head), bytes);
+        self.isolate().borrow_mut().memory.keep_ready(key, Rc::clone(&head), bytes);
         head
     }
 
-    fn note_uses(&self, held: &Held<P>) {
+    /// What stands under these keys in L0 was used for an answer.
+    pub(super) fn note_uses<'k>(&self, entry: &Entry, keys: impl Iterator<Item = &'k CacheKey>) {
         let isolate = &mut *self.isolate().borrow_mut();
-        for key in held.varies.iter().chain([&held.key]) {
+        for key in keys {
             isolate.memory.note_look(key);
         }
         // What a restored journal may not know of.
-        isolate.view.observe_epoch(held.page.entry.stamp);
+        isolate.view.observe_epoch(entry.stamp);
     }
+}
+
+/// Whether a stored response is one that the request selects, and no shell.
+pub(super) fn answers(
+    entry: &Entry,
+    admitted: &Admitted<'_>,
+    selected: Option<&Selection>,
+) -> bool {
+    !is_stored_shell(entry)
+        && entry.key == admitted.key
+        && selected.is_none_or(|selected| entry.selection == *selected)
 }
 
 /// Adds to a head what else of these fields the request has.

@@ -77,6 +77,7 @@ impl<P: Platform> Server<P> {
         let health = self.invalidator.ensure_recent(max_lag).await;
         let mut near = Vec::new();
         let found = self.find(incoming, admitted, look, &mut near).await;
+        self.context.forget_look();
         let how = (look, health, max_lag);
         let from_colo = self.colo_answer((incoming, admitted), found, how, &mut near).await;
         match look {

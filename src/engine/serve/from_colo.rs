@@ -40,13 +40,28 @@ impl<P: Platform> FromColo<P> {
 
 /// What becomes of a body that L1 gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Keep {
-    /// It is read for this visitor alone.
+pub(super) enum Keep {
+    /// It goes to this visitor alone.
     Not,
     /// It is read into memory first.
     First,
     /// It is read into memory once more, beside the answer.
     Beside,
+}
+
+impl Keep {
+    /// Of a body so long, that was asked for so often before, and that memory takes or not.
+    pub(super) const fn of(asked_before: u32, takes: bool, length: u64) -> Self {
+        if asked_before == 0 || !takes {
+            Self::Not
+        } else if length <= LARGE_BODY {
+            Self::First
+        } else if asked_before == 1 {
+            Self::Beside
+        } else {
+            Self::Not
+        }
+    }
 }
 
 impl<P: Platform> Server<P> {
@@ -104,15 +119,7 @@ impl<P: Platform> Server<P> {
         }
         let isolate = &mut *self.context.isolate().borrow_mut();
         let before = isolate.colo_notes.note_asked(key);
-        if before == 0 || !isolate.memory.takes(key, entry) {
-            Keep::Not
-        } else if entry.body_length <= LARGE_BODY {
-            Keep::First
-        } else if before == 1 {
-            Keep::Beside
-        } else {
-            Keep::Not
-        }
+        Keep::of(before, isolate.memory.takes(key, entry), entry.body_length)
     }
 
     /// Seconds of freshness that a stored response has left, if it may answer as it is, and nothing

@@ -161,7 +161,10 @@ impl<P: Platform> Server<P> {
         if let Some(held) = held {
             return Some(ColoRecord::Record(held));
         }
-        let found = self.stores.open_l1(key).await?;
+        let found = match self.context.take_look(key) {
+            Some(found) => self.stores.opened(found)?,
+            None => self.stores.open_l1(key).await?,
+        };
         if let ColoRecord::Record(record) = &found {
             near.push((key.clone(), Some(record.clone())));
         }

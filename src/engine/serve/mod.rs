@@ -1,6 +1,8 @@
 //! Answering a visitor: look up, judge what is stored, answer or have it fetched.
 
 pub mod at_once;
+pub mod colo_answer;
+pub mod colo_look;
 pub(crate) mod compose;
 pub(crate) mod course;
 mod follow;
@@ -28,6 +30,7 @@ use crate::engine::port::Platform;
 use crate::engine::serve::course::{Course, Weighed};
 use crate::engine::serve::lookup::Look;
 use crate::engine::serve::response::{Answer, Asked, Body};
+use crate::http::Fields;
 use crate::http::cache_status::{CacheStatus, Forward};
 
 /// What an answer is for.
@@ -37,6 +40,11 @@ enum Wants {
     Page,
     /// A page, of which it becomes a part.
     Fragment,
+}
+
+/// The bytes of a body that was not read, as far as its fields tell.
+fn told_length(fields: &Fields) -> u64 {
+    fields.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 impl<P: Platform> Server<P> {
@@ -132,10 +140,7 @@ impl<P: Platform> Server<P> {
         };
         let bytes = match (cache_status.hit, &answer.body) {
             (true, Body::Whole(body)) => P::length(body) as u64,
-            (true, Body::Fill(_) | Body::Origin(_)) => {
-                let length = answer.fields.get("content-length").and_then(|l| l.parse().ok());
-                length.unwrap_or(0)
-            }
+            (true, Body::Fill(_) | Body::Origin(_)) => told_length(&answer.fields),
             (true | false, _) => 0,
         };
         let now = self.context.platform.now();
