@@ -98,6 +98,7 @@ const ROWS = [
   row("hit in the colo", COLO),
   row("hit in the colo, Django's Vary", COLO, { path: path(10_240, 3, "vary") }),
   row("304", HERE, { fields: { "If-None-Match": '"v1"' } }),
+  row("HEAD", HERE, { more: lua("head", 'wrk.method = "HEAD"') }),
   row("range", HERE, { fields: { Range: "bytes=0-99" } }),
   row("miss, fast origin", ["map", "Cache API", ...HERE], { more: unique() }),
   row("stale hit and its refresh", ["Cache API", ...HERE], { path: path(10_240, 3, "short") }),
