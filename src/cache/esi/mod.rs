@@ -8,7 +8,7 @@
 //! variables, no `alt` and no code: an include says one address, and nothing of a visitor.
 //!
 //! ```
-//! use edge_isr::cache::esi::{Piece, Reader};
+//! use edge_isr::cache::esi::{EsiPiece, Reader};
 //!
 //! let (mut reader, mut pieces) = (Reader::default(), Vec::new());
 //! reader.push(b"<p>a<esi:remove>b</esi:re", &mut pieces);
@@ -17,8 +17,8 @@
 //! let text: Vec<u8> = pieces
 //!     .into_iter()
 //!     .flat_map(|piece| match piece {
-//!         Piece::Text(bytes) => bytes,
-//!         Piece::Include(_) => Vec::new(),
+//!         EsiPiece::Text(bytes) => bytes,
+//!         EsiPiece::Include(_) => Vec::new(),
 //!     })
 //!     .collect();
 //! assert_eq!(text, b"<p>ac");
