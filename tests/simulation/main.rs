@@ -11,6 +11,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod composed;
 mod front_caches;
 mod node;
 mod origin;
@@ -37,6 +38,16 @@ fn the_first_seeds_violate_nothing() {
     for what in
         ["answers", "journal", "shard", "origin", "304", "l2_get", "l2_put", "restarts", "told"]
     {
+        assert!(report.counts.contains_key(what), "nothing of {what} in {:?}", report.counts);
+    }
+}
+
+/// Seeds with composed pages, some of them wider.
+#[test]
+fn composed_pages_violate_nothing() {
+    let report = run::all(Range { from: 1_000_000, seeds: 4 * FEW, jobs: 1 }, false);
+    assert_eq!(report.violations, []);
+    for what in ["parts", "shared", "composed", "changed shells"] {
         assert!(report.counts.contains_key(what), "nothing of {what} in {:?}", report.counts);
     }
 }

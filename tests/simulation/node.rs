@@ -1,7 +1,7 @@
 //! The ports of one request, or of one object, in the world.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 
@@ -19,6 +19,7 @@ use edge_isr::journal::delta::SharedDelta;
 use edge_isr::journal::{JournalCall, JournalReply, Mode};
 
 use crate::common::visit::{self, ReadyFields};
+use crate::composed::{self, Composed};
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Naming};
 use crate::sched::{Owner, sleep};
@@ -41,11 +42,14 @@ pub(crate) struct Node {
     place: ShardPlace,
     l1: Near,
     l2: Far,
-    /// What the shard has told this request so far.
-    told: Rc<Told>,
+    /// What the shard has told this request so far, of each page that it asked for.
+    told: Rc<ToldOf>,
 }
 
-/// What one request was told by its shard.
+/// By a page's path.
+type ToldOf = RefCell<BTreeMap<String, Rc<Told>>>;
+
+/// What one request was told by a page's shard.
 #[derive(Default)]
 struct Told {
     /// How often "L2 has it".
@@ -63,7 +67,7 @@ struct Told {
 /// L1, from here.
 pub(crate) struct Near(ShardPlace);
 /// L2, from here.
-pub(crate) struct Far(ShardPlace, Rc<Told>);
+pub(crate) struct Far(ShardPlace, Rc<ToldOf>);
 
 /// A body of the origin.
 pub(crate) struct Scripted {
@@ -109,7 +113,7 @@ impl ShardPlace {
 impl Node {
     pub(crate) fn new(world: &Rc<World>, owner: Owner) -> Self {
         let place = ShardPlace { world: Rc::clone(world), owner };
-        let told = Rc::new(Told::default());
+        let told = Rc::new(ToldOf::default());
         Self { l1: Near(place.clone()), l2: Far(place.clone(), Rc::clone(&told)), place, told }
     }
 
@@ -127,8 +131,8 @@ fn open(held: &Held) -> Result<Stored<Rc<[u8]>>, StoreError> {
 fn check(world: &World, place: &str, record: &Record, body: &Rc<[u8]>) {
     let Record::Entry(entry) = record else { return };
     let text = String::from_utf8_lossy(body);
-    let Some(read) = origin::read(&text) else {
-        return world.violate(Property::Stamp, format!("{place} holds {text}"));
+    let Some(read) = composed::stored(&text) else {
+        return world.violate(Property::Private, format!("{place} holds {text}"));
     };
     world.say(|| format!("{place} holds {text} stamped {} fence {}", entry.stamp.0, entry.fence));
     if SITE[read.page].private || !read.seen.is_empty() {
@@ -194,7 +198,7 @@ impl Store<Rc<[u8]>> for Far {
         match place.world.global.borrow().get(key) {
             Some(held) if held.until > now && held.visible[colo] <= now => {
                 let stored = open(held)?;
-                self.1.read(key, &stored.record);
+                self.1.borrow().values().for_each(|told| told.read(key, &stored.record));
                 Ok(Some(stored))
             }
             Some(_) | None => {
@@ -350,6 +354,11 @@ impl Platform for Node {
         request: OriginRequest<Scripted, Rc<[u8]>>,
     ) -> Result<OriginResponse<Scripted>, OriginError> {
         let world = &self.place.world;
+        if let Some(composed) = &world.plan.composed
+            && request.target.starts_with("/_edge_isr/personal?")
+        {
+            return self.parts(composed, &request).await;
+        }
         let host = request.fields.get("x-forwarded-host").unwrap_or_default().to_owned();
         let page = SITE.iter().position(|p| p.host == host && p.path == request.target);
         let Some(page) = page else {
@@ -425,19 +434,21 @@ impl Platform for Node {
     }
 
     async fn shard(&self, shard: u16, call: ShardCall) -> Result<ShardReply, CallError> {
-        let leases = matches!(call, ShardCall::Lease(_));
+        let mut leases = None;
         if let ShardCall::Lease(ask) = &call {
             let (need, have) = (ask.need.0, ask.have_fence);
-            self.told.asks(&self.place);
+            let told = Rc::clone(self.told.borrow_mut().entry(ask.page.path.clone()).or_default());
+            told.asks(&self.place);
+            leases = Some(told);
             self.place
                 .world
                 .say(|| format!("{:?} asks for leave: need {need} have {have}", self.place.owner));
         }
         let reply = self.place.world.shard(self.place.caller(), shard, call).await;
-        if leases {
+        if let Some(told) = leases {
             self.place.world.say(|| format!("{:?} is told {reply:?}", self.place.owner));
             if let Ok(ShardReply::Lease(reply)) = &reply {
-                self.told.hears(&self.place, reply);
+                told.hears(&self.place, reply);
             }
         }
         reply
@@ -479,9 +490,11 @@ impl Told {
     }
 
     fn read(&self, key: &str, record: &Record) {
-        self.read.set(self.ready.borrow().as_ref().is_some_and(|(ready, _)| ready == key));
+        let is_it = self.ready.borrow().as_ref().is_some_and(|(ready, _)| ready == key);
+        self.read.set(is_it);
         if let Record::Entry(entry) = record
             && !entry.tags.is_empty()
+            && is_it
         {
             self.tags.set(true);
         }
@@ -523,7 +536,9 @@ impl Node {
         // A shard's own task has the tags that the shard knows.
         let known = match self.place.owner {
             Owner::Object(_) => self.knows_tags(page),
-            Owner::Request { .. } | Owner::World => self.told.tags.get(),
+            Owner::Request { .. } | Owner::World => {
+                self.told.borrow().get(site.path).is_some_and(|told| told.tags.get())
+            }
         };
         sleep(sched, slow(plan.render / 2)).await;
         let down = world.faults.borrow().origin > sched.now();
@@ -579,20 +594,34 @@ impl Node {
         let cookie = request.fields.get("cookie").unwrap_or_default();
         let body = origin::body(page, &shown, render, lang, cookie);
         world.say(|| format!("origin 200 {body} etag {etag} for {:?}", self.place.owner));
-        let mut fields = vec![("etag", etag), ("content-type", "text/plain".to_owned())];
-        if site.private {
-            fields.push(("cache-control", "private".to_owned()));
-        } else {
-            fields.push(("cdn-cache-control", self.control()));
-        }
+        let (body, mut fields) = match &plan.composed {
+            Some(composed) if composed::is_shell(page) => {
+                let shared = composed::SHARED;
+                let (shown, render) = (origin::shown(shared, &world.data.at(now())), render);
+                let shared = origin::body(shared, &shown, render, "en", "");
+                self.composed(composed, (page, render), request, (body, &shared))
+            }
+            _ => {
+                let mut fields = Fields::new();
+                fields.set("etag", etag);
+                if site.private {
+                    fields.set("cache-control", "private");
+                } else {
+                    fields.set("cdn-cache-control", self.control());
+                }
+                (body, fields)
+            }
+        };
+        // Parts are UTF-8, and stand in the middle of a page.
+        let charset = if plan.composed.is_some() { "; charset=utf-8" } else { "" };
+        fields.set("content-type", format!("text/plain{charset}"));
         if !(plan.drops_tags && page == 1 && known && sched.below(2) == 0) {
             let tags: Vec<String> = shown.iter().map(|(item, _)| origin::tag(*item)).collect();
-            fields.push(("x-edge-isr-tags", tags.join(" ")));
+            fields.set("x-edge-isr-tags", tags.join(" "));
         }
         if site.varies {
-            fields.push(("vary", "accept-language".to_owned()));
+            fields.set("vary", "accept-language");
         }
-        let fields: Fields = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let middle = body.len() / 2;
         let pieces = [body[..middle].to_owned(), body[middle..].to_owned()];
         let mut pieces: VecDeque<_> =
@@ -605,6 +634,91 @@ impl Node {
         let end = if cut { Err(OriginError::Broken) } else { Ok(()) };
         let head = ResponseHead { status: 200, fields };
         Ok(OriginResponse { head, body: Scripted { pieces, end } })
+    }
+
+    /// A page that can be composed: its shell for the edge, inline for all others.
+    fn composed(
+        &self,
+        composed: &Composed,
+        (page, render): (usize, u64),
+        request: &OriginRequest<Scripted, Rc<[u8]>>,
+        (body, shared): (String, &str),
+    ) -> (String, Fields) {
+        let (world, plan) = (&self.place.world, &self.place.world.plan);
+        if request.fields.get("x-edge-isr-compose") != Some("v=1") {
+            let cookies = request.fields.get("cookie").unwrap_or_default();
+            let fields = [("cache-control", "private, no-store")].into_iter().collect();
+            return (composed::inline(page, &body, cookies, shared), fields);
+        }
+        let (mut body, mut fields) = composed::shell(composed, page, &body, render);
+        let told = fields.get("x-edge-isr-compose").unwrap_or_default();
+        let lives = (plan.lifetime, plan.swr, plan.sie);
+        let lives = format!("v=1, max-age={}, swr={}, sie={}", lives.0, lives.1, lives.2);
+        fields.set("x-edge-isr-compose", format!("{lives}, {told}"));
+        if world.unlucky(composed.changed) {
+            world.watch.borrow_mut().count("changed shells");
+            composed::change(world.sched.below(5), &mut fields, &mut body);
+        }
+        (body, fields)
+    }
+
+    /// A visitor's own parts; now and then an error, or what was another's.
+    async fn parts(
+        &self,
+        composed: &Composed,
+        request: &OriginRequest<Scripted, Rc<[u8]>>,
+    ) -> Result<OriginResponse<Scripted>, OriginError> {
+        let (world, plan) = (&self.place.world, &self.place.world.plan);
+        let sched = &world.sched;
+        world.watch.borrow_mut().count("parts");
+        let failed = || world.parts_failed.set(sched.now());
+        let long = !world.healed.get() && sched.below(8) == 0;
+        let delay =
+            if long { 1_000 + sched.below(4_000) } else { sched.below(plan.render.min(900)) };
+        if delay >= 900 {
+            failed();
+        }
+        sleep(sched, delay).await;
+        if world.faults.borrow().origin > sched.now() || world.unlucky(plan.origin_fails) {
+            failed();
+            return match sched.below(3) {
+                0 => Err(OriginError::Unreachable),
+                1 => Ok(simple(500, &[], "sorry")),
+                _ => {
+                    sleep(sched, request.timeout.0).await;
+                    Err(OriginError::Timeout)
+                }
+            };
+        }
+        let Some(body) = composed::parts(&request.fields) else {
+            world.violate(Property::Objects, format!("asked for {}", request.target));
+            return Err(OriginError::Broken);
+        };
+        world.say(|| format!("origin 200 {body} for {:?}", self.place.owner));
+        let mut fields =
+            vec![("content-type", "application/json"), ("cache-control", "private, no-store")];
+        let last = world.last_parts.borrow_mut().replace(body.clone());
+        if let Some(last) = last.filter(|_| world.unlucky(composed.mixed)) {
+            failed();
+            return Ok(simple(200, &fields, &last));
+        }
+        if world.unlucky(composed.fails) {
+            failed();
+            let status = match sched.below(4) {
+                0 => 302,
+                1 => 404,
+                2 => {
+                    fields.push(("age", "1"));
+                    200
+                }
+                _ => {
+                    fields[0].1 = "text/html";
+                    200
+                }
+            };
+            return Ok(simple(status, &fields, &body));
+        }
+        Ok(simple(200, &fields, &body))
     }
 
     fn control(&self) -> String {

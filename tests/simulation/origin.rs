@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use edge_isr::cache::tag::{Tag, Target};
 
-use crate::plan::{ITEMS, Naming};
+use crate::plan::{ITEMS, Naming, PAGES};
 
 /// The items' names. Page 0 shows F and, by its version, A or B.
 pub(crate) const NAMES: [char; ITEMS] = ['A', 'B', 'F', 'X', 'Y'];
@@ -20,12 +20,20 @@ pub(crate) struct Site {
     pub(crate) private: bool,
 }
 
-pub(crate) const SITE: [Site; 5] = [
+/// The pages, and the shared part of those that are composed.
+pub(crate) const SITE: [Site; PAGES + 1] = [
     Site { host: "example.com", path: "/blog/p", items: &[0, 1, 2], varies: false, private: false },
     Site { host: "example.com", path: "/blog/q", items: &[0, 1], varies: false, private: false },
     Site { host: "example.com", path: "/shop/r", items: &[3], varies: true, private: false },
     Site { host: "other.example", path: "/s", items: &[0, 4], varies: false, private: false },
     Site { host: "example.com", path: "/me", items: &[4], varies: false, private: true },
+    Site {
+        host: "example.com",
+        path: "/_edge_isr/f/menu",
+        items: &[2],
+        varies: false,
+        private: false,
+    },
 ];
 
 /// Versions of all items.
@@ -120,7 +128,7 @@ pub(crate) fn read(body: &str) -> Option<Read> {
 
 /// What a webhook names when items change. A URL, a prefix or a host covers every page that can
 /// show them.
-pub(crate) fn targets(items: &[usize], naming: Naming) -> Vec<Target> {
+pub(crate) fn targets(items: &[usize], naming: Naming, pages: &[Site]) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
     if naming == Naming::All {
         return vec![Target::All];
@@ -130,7 +138,7 @@ pub(crate) fn targets(items: &[usize], naming: Naming) -> Vec<Target> {
             targets.push(Target::Tag(Tag::parse(&tag(*item)).unwrap()));
             continue;
         }
-        for page in SITE.iter().filter(|page| page.items.contains(item)) {
+        for page in pages.iter().filter(|page| page.items.contains(item)) {
             let name = format!("{}{}", page.host, page.path);
             let parent = name.rfind('/').map_or("", |at| &name[..=at]).to_owned();
             targets.push(match naming {

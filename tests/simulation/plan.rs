@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use edge_isr::journal::Mode;
 
+use crate::composed::Composed;
 use crate::origin::SITE;
 
 /// Colos of the world.
@@ -33,8 +34,10 @@ pub(crate) enum Naming {
 
 /// From here on a quarter of the seeds, by what they leave when divided by 32, have more kinds of
 /// things that happen.
-const WIDER_FROM: u64 = 1_000_000;
+pub(crate) const WIDER_FROM: u64 = 1_000_000;
 const WIDER: [u64; 8] = [6, 12, 16, 17, 20, 23, 26, 29];
+/// As many, half of them others, have composed pages.
+const COMPOSED: [u64; 8] = [1, 6, 9, 14, 16, 23, 29, 31];
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -108,6 +111,8 @@ pub(crate) struct Plan {
     pub(crate) overloads: f64,
     /// Whether every invalidation is soft.
     pub(crate) softly: bool,
+    /// How pages are composed, if any are.
+    pub(crate) composed: Option<Composed>,
     /// Targets that the journal and the views keep by name.
     pub(crate) targets: u32,
     /// Rows of a page of a delta.
@@ -163,6 +168,7 @@ impl Plan {
             breaks: false,
             overloads: 0.0,
             softly: false,
+            composed: None,
             targets: [2, 4, 100][rng.usize(0..3)],
             page_rows: [1, 2, 100][rng.usize(0..3)],
             loss: pick(rng, &[0.0, 0.0, 0.04, 0.15]),
@@ -185,6 +191,10 @@ impl Plan {
         plan.inputs(rng, calm);
         if seed >= WIDER_FROM && WIDER.contains(&(seed % 32)) {
             plan.widen(seed, calm);
+        }
+        if seed >= WIDER_FROM && COMPOSED.contains(&(seed % 32)) {
+            let rng = &mut Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0xc05e);
+            plan.composed = Some(Composed::of(rng, calm));
         }
         plan
     }

@@ -17,6 +17,7 @@ use edge_isr::index::{ShardCall, WarmRequest};
 use edge_isr::journal::Mode;
 
 use crate::common::visit::respond;
+use crate::composed::{self, Told};
 use crate::node::Node;
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MAX_SHARDS, Naming, PAGES, Plan};
@@ -154,7 +155,7 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
         let Some(seen) = visit_as(world, &visitor).await.filter(|_| same) else { return };
         // While the origin fails, an old page stands in.
         let counts = seen.status == 200 && seen.label != Some(Label::OnError);
-        let read = seen.body.as_deref().filter(|_| counts).and_then(origin::read);
+        let read = seen.body.as_deref().filter(|_| counts).and_then(composed::read);
         let shown = read.and_then(|read| read.shown.into_iter().find(|(own, _)| *own == item));
         if shown.is_some_and(|(_, version)| version <= before) {
             let what =
@@ -172,6 +173,8 @@ struct Seen {
     blind: bool,
     age: Option<i64>,
     told: String,
+    /// The cookie that it sets.
+    cookie: Option<String>,
     body: Option<String>,
 }
 
@@ -186,7 +189,12 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     let owner = Owner::Request { isolate, request };
     let arrived = world.sched.now();
     let who = format!("visitor {request} of isolate {isolate} on page {page}");
-    let cookie = format!("visitor={request}");
+    let cookie = match world.plan.composed {
+        // In the end somebody comes who can have what is stored.
+        Some(ref plan) if world.quiet.get() && plan.may_pass(page) => format!("visitor={request}"),
+        Some(_) => composed::cookies(request),
+        None => format!("visitor={request}"),
+    };
     world.say(|| format!("{who} comes"));
     world.pending.borrow_mut().insert(request, (isolate, arrived));
     let engine = world.isolates.borrow()[isolate].clone();
@@ -204,10 +212,14 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         let blind = as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();
         let (label, age) = (label(&told), answer.fields.get("age").and_then(|a| a.parse().ok()));
+        let sets = answer.fields.get("set-cookie").map(str::to_owned);
         let mut whole = Vec::new();
         let end = match answer.body {
             Body::Empty => Ok(()),
-            Body::Shell(_) => panic!("a shell left the edge"),
+            Body::Shell(_) => {
+                whole.extend_from_slice(composed::MARKER.as_bytes());
+                Ok(())
+            }
             Body::Whole(chunk) => {
                 whole.extend_from_slice(&chunk);
                 Ok(())
@@ -235,7 +247,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
             },
         };
         let body = end.ok().and_then(|()| String::from_utf8(whole).ok());
-        keeper.keep(Seen { status: answer.status, label, blind, age, told, body });
+        keeper.keep(Seen { status: answer.status, label, blind, age, told, cookie: sets, body });
     });
     let seen = promised.await?;
     world.pending.borrow_mut().remove(&request);
@@ -253,7 +265,9 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
     // Who changed the page is answered as if the edge were not there.
     let others = client.is_none();
-    if let Some((_, fetched)) = had.filter(|_| seen.status >= 500 && !seen.blind && sees && others)
+    let passes = world.plan.composed.as_ref().is_some_and(|plan| plan.may_pass(page));
+    if let Some((_, fetched)) =
+        had.filter(|_| seen.status >= 500 && !seen.blind && sees && others && !passes)
     {
         kept(world, &who, page, fetched);
     }
@@ -294,7 +308,20 @@ fn judge(
         }
         return;
     };
-    let Some(read) = origin::read(body) else {
+    let main = match &world.plan.composed {
+        None => body,
+        Some(plan) => {
+            let (secret, cookies) = (seen.cookie.as_deref(), cookie);
+            let (label, blind) = (seen.label, seen.blind);
+            composed::judge(
+                world,
+                plan,
+                &Told { who, arrived, page, cookies, secret, label, blind },
+                body,
+            )
+        }
+    };
+    let Some(read) = origin::read(main) else {
         return world.violate(Property::NoWorse, format!("{who} got {body:?}"));
     };
     let lang = if german && SITE[page].varies { "de" } else { "en" };
@@ -313,7 +340,11 @@ fn judge(
         world.violate(Property::Heals, format!("{who} got {body} in the end {}", seen.told));
     }
     let longest = (world.plan.lifetime + world.plan.swr) as i64;
-    if label == Label::Stale && seen.age.is_none_or(|age| age > longest) {
+    // What is composed has no Age.
+    let left = seen.told.split("ttl=").nth(1).and_then(|left| left.split(';').next()?.parse().ok());
+    let composed = world.plan.composed.is_some() && composed::is_shell(page);
+    let left = left.filter(|_| composed).map(|left: i64| world.plan.lifetime as i64 - left);
+    if label == Label::Stale && seen.age.or(left).is_none_or(|age| age > longest) {
         world.violate(Property::Window, format!("{who} got {body} {}", seen.told));
     }
     let (who, shows) = (who.to_owned(), read.shown.as_slice());
@@ -382,7 +413,8 @@ async fn warm(world: &Rc<World>, page: usize) {
 
 /// How an answer came about; none if it was passed.
 fn label(told: &str) -> Option<Label> {
-    if told.contains("detail=stale-if-error") {
+    // Where a part failed, that is told in the place of how the page came about.
+    if told.contains("detail=stale-if-error") || told.contains("detail=fragment-failed") {
         return Some(Label::OnError);
     }
     let stale = ["invalidated", "stale-while-revalidate", "journal-unreachable"];

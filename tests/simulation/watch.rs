@@ -66,6 +66,10 @@ pub(crate) enum Property {
     /// restore), and was told it once all isolates saw it: told sooner, it could fetch the old page
     /// again.
     FrontCache,
+    /// A composed page is whole: no visitor gets a shell as it is stored, a token comes with its
+    /// cookie, and a part that did not fail stands in its place. That parts and tokens are the
+    /// visitor's own says `Private`.
+    Shell,
     /// No object fails, and no call is refused.
     Objects,
 }

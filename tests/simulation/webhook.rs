@@ -21,7 +21,7 @@ pub(crate) async fn tell(
 ) {
     let id = format!("msg-{}", world.sched.next());
     let items: Vec<usize> = shows.iter().map(|(item, _)| *item).collect();
-    let targets = origin::targets(&items, naming);
+    let targets = origin::targets(&items, naming, world.pages());
     world.say(|| format!("data is {} now, told by {id}", origin::words(&shows)));
     world.stands_for.borrow_mut().insert(id.clone(), shows.clone());
     let lags = world.plan.lag > 0;

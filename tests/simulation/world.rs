@@ -2,7 +2,7 @@
 //! wrong.
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -26,8 +26,8 @@ use fastrand::Rng;
 use crate::common::sqlite::Sqlite;
 use crate::front_caches::{self, FrontCaches};
 use crate::node::Node;
-use crate::origin::{Data, SITE};
-use crate::plan::{COLOS, ISOLATES, MAX_SHARDS, Plan, SHARDS};
+use crate::origin::{Data, SITE, Site};
+use crate::plan::{COLOS, ISOLATES, MAX_SHARDS, PAGES, Plan, SHARDS};
 use crate::sched::{Owner, Sched, promise, sleep};
 use crate::spy::Spy;
 use crate::watch::{Committed, Granted, Need, Property, Watch};
@@ -138,6 +138,12 @@ pub(crate) struct World {
     pub(crate) hard: Cell<bool>,
     /// What was acknowledged.
     pub(crate) acks: RefCell<Vec<Ack>>,
+    /// Secrets and tokens that were made for somebody.
+    pub(crate) made: RefCell<BTreeSet<String>>,
+    /// When a request for somebody's parts last failed.
+    pub(crate) parts_failed: Cell<i64>,
+    /// The last answer to one.
+    pub(crate) last_parts: RefCell<Option<String>>,
 }
 
 impl World {
@@ -152,6 +158,10 @@ impl World {
             ..Config::default()
         };
         config.defaults.trust_validators = plan.trusts;
+        if plan.composed.is_some() {
+            config.defaults.compose = true;
+            config.compose_timeout = Millis(3_000);
+        }
         if front_caches::has(seed) {
             config.front_caches = front_caches::settings();
         }
@@ -169,6 +179,9 @@ impl World {
             own: RefCell::default(),
             hard: Cell::new(false),
             acks: RefCell::default(),
+            made: RefCell::default(),
+            parts_failed: Cell::new(0),
+            last_parts: RefCell::default(),
             plan,
             watch: RefCell::default(),
             isolates: RefCell::new(
@@ -210,6 +223,11 @@ impl World {
             let at = self.sched.now() - crate::sched::DAWN;
             trace.borrow_mut().push(format!("{at:>7} {}", what()));
         }
+    }
+
+    /// The pages that there are, parts that are pages among them.
+    pub(crate) fn pages(&self) -> &'static [Site] {
+        if self.plan.composed.is_some() { &SITE } else { &SITE[..PAGES] }
     }
 
     pub(crate) fn violate(&self, property: Property, what: String) {
