@@ -228,6 +228,11 @@ impl<P: Platform> Isolate<P> {
         })
     }
 
+    /// Whether a fill for a key is in flight.
+    pub fn is_filled(&self, key: &CacheKey) -> bool {
+        matches!(self.in_flight.get(key), Some(InFlight::Fill(_)))
+    }
+
     fn is_listed(&self, key: &CacheKey, fill: &SharedFill<P>) -> bool {
         matches!(self.in_flight.get(key), Some(InFlight::Fill(listed)) if listed.is(fill))
     }

@@ -334,7 +334,7 @@ fn who_changed_a_page_gets_what_is_stored_of_it_once_it_shows_that() {
 }
 
 /// No shard knows the page yet, but it is being fetched since before the visitor changed it: that
-/// fetch is none for this visitor.
+/// fetch is none for this visitor, and for others it is as old as if it had been stored by then.
 #[test]
 fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
     let site = site();
@@ -354,13 +354,43 @@ fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
     site.world.pass(500);
     site.world.shards_down.set(false);
     assert_eq!(site.from("192.0.2.1", "POST", PAGE).status, 200);
-    assert_eq!(site.head(), 0, "no shard knows of the page");
+    assert_eq!(site.head(), 1, "no shard knows of the page, but it is being fetched");
     let own = site.from("192.0.2.1", "GET", PAGE);
     assert_eq!(own.text(), "render 2", "{}", own.cache_status());
-    // Others share it, and it is stored.
+    // Who had asked before shares what was fetched before.
+    site.world.pass(2_000);
     assert_eq!(first.borrow().as_ref().unwrap().text(), "render 1");
-    assert_eq!(site.from("192.0.2.2", "GET", PAGE).text(), "render 1");
-    assert_eq!(site.from("192.0.2.1", "GET", PAGE).text(), "render 3");
+    for client in ["192.0.2.2", "192.0.2.1"] {
+        let next = site.from(client, "GET", PAGE);
+        assert_eq!(next.text(), "render 2", "{client}: {}", next.cache_status());
+    }
+}
+
+/// The same where nobody has fetched it since: what is stored late is stale from the beginning.
+#[test]
+fn what_a_change_overtook_while_it_was_fetched_is_stored_as_stale() {
+    let site = site();
+    let renders = Rc::new(Cell::new(0));
+    site.world.origin(move |reached: &Reached| {
+        if reached.method != "GET" {
+            return Ok(Script::new(200, &[], "done"));
+        }
+        renders.set(renders.get() + 1);
+        let body = format!("render {}", renders.get());
+        let slow = if renders.get() == 1 { 1_500 } else { 1 };
+        Ok(Script::new(200, &[("cache-control", FRESH)], &body).after(slow))
+    });
+    site.world.shards_down.set(true);
+    let asks = site.ams.clone();
+    site.world.start(async move { asks.ask(request("GET", PAGE, &[])).await });
+    site.world.pass(500);
+    site.world.shards_down.set(false);
+    assert_eq!(site.from("192.0.2.1", "POST", PAGE).status, 200);
+    site.world.pass(3_000);
+    let late = site.from("192.0.2.2", "GET", PAGE);
+    assert!(late.cache_status().contains("invalidated"), "{}", late.cache_status());
+    site.world.pass(1_000);
+    assert_eq!(site.from("192.0.2.2", "GET", PAGE).text(), "render 2");
 }
 
 /// Long addresses share a part of what is gathered, and put no ordinary one out.

@@ -178,16 +178,19 @@ impl<P: Platform> Invalidator<P> {
         }
     }
 
-    /// Those of the pages that are stored, as far as this isolate and their shards know. Where it
-    /// can't be said they count as stored.
+    /// Those of the pages that are stored or being fetched, as far as this isolate and their shards
+    /// know. Where it can't be said they count as stored.
     async fn stored_ones(&self, pages: Vec<Change>) -> Vec<Change> {
         let shards = self.context.config().shards;
         let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
         let mut stored = vec![false; pages.len()];
         for (at, change) in pages.iter().enumerate() {
             let keys = self.keys_of(change);
-            let held =
-                |key: &CacheKey| self.context.isolate().borrow_mut().memory.get(key).is_some();
+            // What is being fetched will be stored, as of before the change.
+            let held = |key: &CacheKey| {
+                let isolate = &mut *self.context.isolate().borrow_mut();
+                isolate.is_filled(key) || isolate.memory.get(key).is_some()
+            };
             match keys.filter(|keys| !keys.iter().any(held)) {
                 None => stored[at] = true,
                 Some(keys) => {
