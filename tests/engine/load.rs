@@ -5,11 +5,18 @@
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
 use std::cell::{Cell, RefCell};
+use std::future::Future as _;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
 
 use crate::world::{Isolate, Reached, Script, Seen, World};
 use edge_isr::base::time::Millis;
 use edge_isr::config::Config;
+use edge_isr::engine::fill::outcome::FillWork;
+use edge_isr::engine::fill::shared::SharedFill;
+use edge_isr::engine::port::Platform as _;
 use edge_isr::journal::Mode;
 
 const SITE: &str = "https://example.com";
@@ -284,4 +291,23 @@ fn who_waits_long_looks_rarely() {
     assert_eq!(statuses(&asked), vec![200; 200]);
     assert!(world.sleeps.get() < 200 * 260, "{} looks of 200", world.sleeps.get());
     assert_eq!(world.spent()["origin"], 1);
+}
+
+/// A task that is polled for something else meanwhile is woken once, and leaves nothing behind each
+/// time.
+#[test]
+fn who_waits_for_its_own_fill_is_told_of_once() {
+    struct Woken;
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {}
+    }
+    let (_, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x"));
+    let (platform, woken) = (isolate.node(), Arc::new(Woken));
+    let fill = SharedFill::begin(FillWork::Fetch, platform.now());
+    let waker = Waker::from(Arc::clone(&woken));
+    let mut waits = pin!(fill.wait_outcome(&*platform, true, Millis(60_000)));
+    for _ in 0..1_000 {
+        assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    assert_eq!(Arc::strong_count(&woken), 3, "this one's, its waker's, and one that the fill has");
 }

@@ -293,7 +293,11 @@ impl<P: Platform> BodyBuffer<P> {
                 return Poll::Ready(());
             }
             waited = true;
-            self.0.borrow_mut().wakers.push(context.waker().clone());
+            // A task that is polled for something else meanwhile comes here each time.
+            let wakers = &mut self.0.borrow_mut().wakers;
+            if !wakers.iter().any(|known| known.will_wake(context.waker())) {
+                wakers.push(context.waker().clone());
+            }
             Poll::Pending
         })
         .await;
