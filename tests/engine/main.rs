@@ -38,6 +38,7 @@ mod rfc9110_content;
 mod rfc9111;
 mod schedule;
 mod serve;
+mod siblings;
 mod slow;
 mod storm;
 mod transparency;
