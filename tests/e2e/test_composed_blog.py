@@ -231,6 +231,23 @@ def test_a_page_with_a_form_is_a_hit_and_its_tokens_cost_no_request(site, blog, 
     assert "Forged." not in site.get(a_post).text
 
 
+def test_a_tab_of_before_a_log_in_is_refused(site, a_post):
+    """A log-in makes a new secret: what the edge made of the one before is none any more."""
+    form = a_post + "comment/"
+    reader = Browser(site)
+    old = TOKEN.search(reader.get(form).text)[1]
+    fields = {"username": "ada", "password": "ada", "next": "/search/"}
+    assert reader.post("/login/", fields).status_code == 302
+    assert "sessionid" in reader.client.cookies
+    headers = {"referer": site.url + form, "origin": site.url}
+    fields = {"name": "Ada", "text": "Of an old tab.", "csrfmiddlewaretoken": old}
+    assert reader.client.post(form, data=fields, headers=headers).status_code == 403
+    new = TOKEN.search(reader.get(form).text)[1]
+    fields = {**fields, "text": "Of a new tab.", "csrfmiddlewaretoken": new}
+    assert reader.client.post(form, data=fields, headers=headers).status_code == 302
+    assert "Of an old tab." not in reader.get(a_post).text
+
+
 def test_a_message_is_shown_once(site, pages, a_post):
     reader = Browser(site)
     sent = reader.post(a_post + "comment/", {"name": "Grace", "text": "Nicely put."})

@@ -646,9 +646,14 @@ fn bit() -> impl Strategy<Value = Bit> {
     ]
 }
 
+/// How many pages are composed for visitors in any order: as many as `COMPOSED` says, else a few.
+fn cases() -> u32 {
+    std::env::var("COMPOSED").ok().and_then(|number| number.parse().ok()).unwrap_or(40)
+}
+
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 40, failure_persistence: None, ..ProptestConfig::default()
+        cases: cases(), failure_persistence: None, ..ProptestConfig::default()
     })]
 
     /// Visitors in any order, two with a session and some without, at once and one after the
