@@ -229,6 +229,7 @@ impl<P: Platform> Isolate<P> {
     }
 
     /// Whether a fill for a key is in flight.
+    #[must_use]
     pub fn is_filled(&self, key: &CacheKey) -> bool {
         matches!(self.in_flight.get(key), Some(InFlight::Fill(_)))
     }
