@@ -5,9 +5,10 @@ import { el, field, problem } from "./dom.js";
 import { invalidations } from "./invalidations.js";
 import { now } from "./now.js";
 import { page } from "./page.js";
+import { truth } from "./truth.js";
 import { why } from "./why.js";
 
-const VIEWS = { now, why, invalidations, page };
+const VIEWS = { now, why, invalidations, page, truth };
 const [main, forget, views] = ["view", "forget", "views"].map((id) => document.getElementById(id));
 
 // What the view that is shown has begun ends with it.

@@ -39,15 +39,71 @@ const COUNTERS = {
   "edge_isr_body_bytes_total|source|stored": 619_000_000,
   "edge_isr_body_bytes_total|source|origin": 48_300_000,
   "edge_isr_of_later_total|what|ever": 1,
+  "edge_isr_audits_total|outcome|same": 53,
+  "edge_isr_audits_total|outcome|stale": 3,
+  "edge_isr_audits_total|outcome|differs-at-every-render": 1,
+  "edge_isr_audits_total|outcome|not-comparable": 2,
+  "edge_isr_audit_stale_pages_total|within|hour": 1,
+  "edge_isr_audit_stale_pages_total|within|day": 2,
 };
 
-const VIEWS = ["now", "why", "invalidations", "page"];
+/** What audits could have found: the second page would do harm as markup. */
+function findings() {
+  const at = Date.now();
+  const finding = (page, more) => ({
+    page,
+    url: `https://www.example.net/post/${page}/`,
+    vary: [],
+    route: "/post/*",
+    stored_at: at - 2_400_000,
+    found_at: at,
+    colo: "AMS",
+    cause: "same-tags",
+    tags: ["post:42", "posts"],
+    fresh_tags: ["post:42", "posts"],
+    difference: {
+      changes: [],
+      body: true,
+      excerpt: {
+        before: '<p class="price">',
+        stored: "12.00 €",
+        fresh: "14.50 €",
+        after: "</p><p>In stock",
+      },
+      tags: false,
+    },
+    ...more,
+  });
+  return [
+    finding("clock", {
+      cause: "differs-at-every-render",
+      difference: { changes: [], body: true, excerpt: null, tags: false },
+    }),
+    finding("<b>bold</b>", {
+      vary: [["accept-language", "de"]],
+      tags: [HOSTILE],
+      fresh_tags: [HOSTILE, "added"],
+      cause: "other-tags",
+      difference: {
+        changes: [{ name: "content-type", stored: "text/html", fresh: "<i>text</i>" }],
+        body: true,
+        excerpt: { before: "", stored: "<script>hurt()</script>", fresh: HOSTILE, after: "" },
+        tags: true,
+      },
+    }),
+    finding("42", {}),
+    finding("42", {}),
+  ];
+}
+
+const VIEWS = ["now", "why", "invalidations", "page", "truth"];
 
 let edge, browser;
 
 before(async () => {
   [edge, browser] = await Promise.all([start(), launch()]);
   await edge.report(KINDS, COUNTERS);
+  for (const finding of findings()) await edge.found(finding);
   for (const path of edge.pages) {
     await edge.until(async () =>
       (await fetch(edge.url + path)).headers.get("cache-status").includes("hit"),
@@ -314,9 +370,64 @@ test("the history has what was invalidated, by whom, and what came of it", async
   );
 });
 
+test("what audits found is told, with what it shares", async (t) => {
+  const { page, open } = await opened(t, { token: TOKENS.reader });
+  await open("#truth");
+  const asked = await edge.ask("/__isr/v1/audit");
+  const told = await facts(page);
+  assert.equal(told["Hits audited"], `57 of ${asked.hits.toLocaleString("en")}`);
+  assert.equal(told["The same"], "53 (93%)");
+  assert.equal(told["Out of date"], "3 (5.3%)");
+  assert.equal(told["For how long at most"], "1 less than an hour, 2 less than a day");
+  assert.equal(told["Not compared"], "2 not comparable");
+  await page.getByText(asked.note).waitFor();
+  const items = page.locator(".findings > li");
+  assert.equal(await items.count(), asked.findings.length);
+  // Those of one millisecond have another order.
+  const item = (text) => items.filter({ hasText: text });
+  const newest = await item("/post/42/").innerText();
+  assert.match(newest, /https:\/\/www\.example\.net\/post\/42\//);
+  assert.match(newest, /raw SQL, another program, or a file/);
+  assert.match(newest, /2 times, first /);
+  assert.match(newest, /<p class="price">12\.00 €<\/p>/);
+  assert.match(newest, /<p class="price">14\.50 €<\/p>/);
+  assert.match(newest, /40 min/);
+  const rows = await page
+    .getByRole("region", { name: "What the pages share, the most first" })
+    .locator("tbody tr")
+    .allInnerTexts();
+  assert.equal(rows.length, asked.groups.length);
+  assert.match(rows.join("\n"), /post:42\s+\/post\/\*\s+1\s+1/);
+  // What would be markup is text.
+  const hostile = await item("<b>bold</b>").innerText();
+  for (const text of ["<b>bold</b>", "<script>hurt()</script>", HOSTILE, "<i>text</i>", "added"])
+    assert.ok(hostile.includes(text), text);
+  assert.equal(await page.locator("main :is(b, i, img, script)").count(), 0);
+  assert.match(await item("/post/clock/").innerText(), /differ between themselves/);
+  await picture(page, "truth", 1100);
+  // A finding leads to its page.
+  await item("/post/42/").getByRole("link").click();
+  await page.getByLabel("Address").waitFor();
+  assert.equal(await page.getByLabel("Address").inputValue(), "https://www.example.net/post/42/");
+});
+
+test("older findings are shown on request", async (t) => {
+  const many = findings()[0];
+  for (let n = 0; n < 101; n += 1)
+    await edge.found({ ...many, page: `many-${n}`, route: "/many/*", tags: [], fresh_tags: [] });
+  const { page, open } = await opened(t, { token: TOKENS.reader });
+  await open("#truth");
+  const items = page.locator(".findings > li");
+  assert.equal(await items.count(), 100);
+  await page.getByRole("button", { name: "Older ones" }).click();
+  await page.getByText("https://www.example.net/post/42/").waitFor();
+  assert.equal(await items.count(), 104);
+  assert.equal(await page.getByRole("button", { name: "Older ones" }).count(), 0);
+});
+
 test("a token without a scope is told which", async (t) => {
   const writer = await opened(t, { token: TOKENS.writer });
-  for (const view of ["now", "why", `page?url=${encodeURIComponent(edge.url)}`]) {
+  for (const view of ["now", "why", "truth", `page?url=${encodeURIComponent(edge.url)}`]) {
     await writer.open(`#${view}`);
     await writer.page.getByRole("alert").getByText("lacks the scope “read”").first().waitFor();
   }
@@ -339,6 +450,8 @@ test("while the journal is away each view says what is not known", async (t) => 
   await page.getByRole("alert").getByText("Not known at present").waitFor();
   // What the isolate knows by itself is shown all the same.
   assert.match((await facts(page)).Version, /^\d/);
+  await open("#truth");
+  await page.getByRole("alert").getByText("Not known at present").waitFor();
   await open("#why");
   await page.getByRole("alert").getByText("Not known at present").waitFor();
   await edge.door("back");
@@ -353,7 +466,7 @@ test("all of it is reached by keyboard", async (t) => {
   await settled(page);
   const focused = () => page.evaluate(() => document.activeElement.textContent.trim());
   const seen = [];
-  for (let n = 0; n < 6; n += 1) {
+  for (let n = 0; n < 7; n += 1) {
     await page.keyboard.press("Tab");
     seen.push(await focused());
   }
@@ -363,8 +476,10 @@ test("all of it is reached by keyboard", async (t) => {
     "Why not",
     "Invalidations",
     "A page",
+    "Truth",
     "Forget the token",
   ]);
+  await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Enter");

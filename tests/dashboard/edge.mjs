@@ -143,10 +143,15 @@ function calls(url) {
     });
     if (!response.ok) throw new Error(await response.text());
   };
+  /** What an audit could have found, told as an isolate tells it. */
+  const found = async (finding) => {
+    const response = await door("finding", finding);
+    if (!response.ok) throw new Error(await response.text());
+  };
   /** Until something holds; each try is an answer of the worker. */
   const until = async (condition) => {
     for (let tries = 0; tries < 400; tries += 1) if (await condition()) return;
     throw new Error(`never: ${condition}`);
   };
-  return { ask, send, door, report, until };
+  return { ask, send, door, report, found, until };
 }

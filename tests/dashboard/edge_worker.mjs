@@ -1,4 +1,4 @@
-// Round the built worker: tells the journal what an isolate could have counted, and puts the journal
+// Round the built worker: tells the journal what an isolate could have counted or found, and puts the journal
 // out of reach.
 
 import Worker from "./built.js";
@@ -24,9 +24,13 @@ function reachable(namespace) {
 
 async function told(request, env) {
   const what = new URL(request.url).pathname.slice(DOOR.length);
-  if (what === "report") {
+  const calls = {
+    report: (report) => ({ sync: { report } }),
+    finding: (finding) => ({ finding }),
+  };
+  if (calls[what]) {
     const stub = env.JOURNAL.get(env.JOURNAL.idFromName("journal"));
-    const body = JSON.stringify({ sync: { report: await request.json() } });
+    const body = JSON.stringify(calls[what](await request.json()));
     return stub.fetch("https://object/", { method: "POST", body });
   }
   away = what === "away";
