@@ -172,6 +172,12 @@ def status_lines(health, stats):
     yield f"{count(every, 'request')} in the last hour, {count(stats['isolates'], 'isolate')}"
     for name, requests in sorted(totals.items(), key=lambda item: -item[1]):
         yield f"  {requests / every:7.1%}  {plain(name)}"
+    # A worker of a version before says nothing of it.
+    origin = list(stats.get("origin", {}).values())
+    asked = sum(sums["requests"] for sums in origin)
+    if asked:
+        each = sum(sums["millis"] for sums in origin) / asked
+        yield f"{count(asked, 'request')} to the origin, {each:,.0f} ms each"
 
 
 def explain(api, arguments):

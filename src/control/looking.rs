@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::http::Fields;
-use crate::journal::report::{By, Point, StatsReply, StatsRequest, Sum};
+use crate::journal::report::{By, OriginSum, Point, StatsReply, StatsRequest, Sum};
 
 use super::problem::{Problem, ProblemKind};
 use super::query::Query;
@@ -142,6 +142,8 @@ pub struct StatsAnswer {
     pub totals: BTreeMap<String, Sum>,
     /// The isolates' counters in this time: `family|label|value`.
     pub counters: BTreeMap<String, u64>,
+    /// Requests to the origin in this time, by the path of the route's rule.
+    pub origin: BTreeMap<String, OriginSum>,
     /// Isolates that reported in the last two minutes.
     pub isolates: u64,
     /// What is not in it.
@@ -156,8 +158,8 @@ impl StatsAnswer {
     /// Of what the journal says.
     #[must_use]
     pub fn of(request: &StatsRequest, reply: StatsReply) -> Self {
-        let StatsReply { step, points, totals, counters, isolates, .. } = reply;
+        let StatsReply { step, points, totals, counters, origin, isolates, .. } = reply;
         let (from, to, by) = (request.from, request.to, request.by);
-        Self { from, to, step_ms: step, by, points, totals, counters, isolates, note: NOTE }
+        Self { from, to, step_ms: step, by, points, totals, counters, origin, isolates, note: NOTE }
     }
 }

@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::journal::report::{Counts, RequestKind, Sum};
+use crate::base::time::Millis;
+use crate::journal::report::{Counts, OriginSum, RequestKind, Sum};
 
 use super::metrics::{escape, families};
 
@@ -42,6 +43,7 @@ pub fn render(all: &Counts, facts: &SiteFacts) -> String {
     counters(&mut text, all);
     routes(&mut text, &all.kinds);
     colos(&mut text, &all.colos);
+    origin(&mut text, &all.origin);
     let gauges = [
         ("edge_isr_isolates", "Isolates that reported in the last two minutes.", facts.isolates),
         ("edge_isr_journal_epoch", "Newest epoch of the journal.", facts.epoch),
@@ -109,6 +111,19 @@ fn colos(text: &mut String, colos: &BTreeMap<String, Sum>) {
     head(text, family, "Visitors' requests by colo.");
     for (colo, sum) in colos {
         let _ = writeln!(text, "{family}{{colo=\"{}\"}} {}", escape(colo), sum.requests);
+    }
+}
+
+/// How long the origin took: a summary has a count and a sum, and need not have quantiles.
+fn origin(text: &mut String, routes: &BTreeMap<String, OriginSum>) {
+    let family = "edge_isr_origin_request_duration_seconds";
+    let help = "Requests to the origin, and how long they took to the head of the answer, by rule.";
+    let _ = writeln!(text, "# TYPE {family} summary\n# UNIT {family} seconds");
+    let _ = writeln!(text, "# HELP {family} {help}");
+    for (route, OriginSum { requests, millis }) in routes {
+        let (route, seconds) = (escape(route), Millis(*millis).decimal_seconds());
+        let _ = writeln!(text, "{family}_count{{route=\"{route}\"}} {requests}");
+        let _ = writeln!(text, "{family}_sum{{route=\"{route}\"}} {seconds}");
     }
 }
 

@@ -7,10 +7,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::base::time::Timestamp;
+use crate::base::time::{Millis, Timestamp};
 use crate::config::Config;
 use crate::control::metrics::Metrics;
-use crate::journal::report::{Counts, MAX_ROWS, OTHERS, Report, RequestKind, Sum};
+use crate::journal::report::{Counts, MAX_ROWS, OTHERS, OriginSum, Report, RequestKind, Sum};
 use crate::journal::stats::{MINUTE, REPEATED_FOR};
 
 /// The counts of one isolate.
@@ -24,6 +24,8 @@ pub struct Counting {
     requests: HashMap<(Option<usize>, &'static str), BTreeMap<String, Sum>>,
     /// How many rows these are.
     rows: usize,
+    /// Requests to the origin, by the rule's place.
+    origin: HashMap<usize, OriginSum>,
     /// The counters as they were told.
     told: Metrics,
     /// Since when there is something to tell.
@@ -58,6 +60,12 @@ impl Counting {
         let reason = if self.rows < MAX_ROWS { reason } else { OTHERS };
         self.rows += usize::from(!reasons.contains_key(reason));
         reasons.entry(reason.to_owned()).or_default().add(sum);
+    }
+
+    /// Counts a request to the origin that has ended, by the place of its page's rule.
+    pub fn count_origin(&mut self, rule: usize, took: Millis, now: Timestamp) {
+        self.since.get_or_insert(now);
+        self.origin.entry(rule).or_default().add(OriginSum { requests: 1, millis: took.0 });
     }
 
     /// Makes it time to tell what was counted, if nothing was told for a minute: an object has no
@@ -95,6 +103,9 @@ impl Counting {
                     let result = result.to_owned();
                     counts.count(RequestKind { route, result, reason }, sum);
                 }
+            }
+            for (rule, sum) in self.origin.drain() {
+                counts.count_origin(config.rule_name(rule), sum);
             }
             for (counter, by) in metrics.since(&self.told) {
                 counts.count_counter(counter, by);

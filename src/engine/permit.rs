@@ -35,7 +35,14 @@ impl<P: Platform> Permit<P> {
         self,
         request: OriginRequest<P::Stream, P::Chunk>,
     ) -> Result<OriginResponse<P::Stream>, OriginError> {
+        let host = request.fields.get("x-forwarded-host").unwrap_or_default();
+        let path = request.target.split('?').next().unwrap_or_default();
+        let config = self.context.config();
+        let rule = config.place_of(config.route(host, path));
+        let began = self.context.platform.now();
         let response = self.context.platform.fetch(request).await;
+        let now = self.context.platform.now();
+        self.context.isolate().borrow_mut().counting.count_origin(rule, now.since(began), now);
         self.end(&response);
         response
     }

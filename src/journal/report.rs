@@ -67,6 +67,26 @@ impl Sum {
     }
 }
 
+/// What is counted of requests to the origin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OriginSum {
+    /// Requests, whoever made them, with those that failed.
+    #[serde(default)]
+    pub requests: u64,
+    /// How long they took in all, in milliseconds: until the head of the answer was there, or none
+    /// would come.
+    #[serde(default)]
+    pub millis: u64,
+}
+
+impl OriginSum {
+    /// Adds another.
+    pub const fn add(&mut self, other: Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.millis = self.millis.saturating_add(other.millis);
+    }
+}
+
 /// Counts that can be added.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "CountsJson", into = "CountsJson")]
@@ -77,6 +97,8 @@ pub struct Counts {
     pub colos: BTreeMap<String, Sum>,
     /// The isolates' counters: `family|label|value`.
     pub counters: BTreeMap<String, u64>,
+    /// Requests to the origin, by the path of the route's rule.
+    pub origin: BTreeMap<String, OriginSum>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -87,6 +109,8 @@ struct CountsJson {
     colos: BTreeMap<String, Sum>,
     #[serde(default)]
     counters: BTreeMap<String, u64>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    origin: BTreeMap<String, OriginSum>,
 }
 
 impl From<CountsJson> for Counts {
@@ -101,14 +125,17 @@ impl From<CountsJson> for Counts {
         for (name, by) in json.counters {
             counts.count_counter(name, by);
         }
+        for (route, sum) in json.origin {
+            counts.count_origin(route, sum);
+        }
         counts
     }
 }
 
 impl From<Counts> for CountsJson {
     fn from(counts: Counts) -> Self {
-        let Counts { kinds, colos, counters } = counts;
-        Self { kinds: kinds.into_iter().collect(), colos, counters }
+        let Counts { kinds, colos, counters, origin } = counts;
+        Self { kinds: kinds.into_iter().collect(), colos, counters, origin }
     }
 }
 
@@ -116,7 +143,10 @@ impl Counts {
     /// Whether nothing was counted.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.kinds.is_empty() && self.colos.is_empty() && self.counters.is_empty()
+        self.kinds.is_empty()
+            && self.colos.is_empty()
+            && self.counters.is_empty()
+            && self.origin.is_empty()
     }
 
     /// Counts requests of a kind.
@@ -147,6 +177,12 @@ impl Counts {
         *counter = counter.saturating_add(by);
     }
 
+    /// Counts requests to the origin.
+    pub fn count_origin(&mut self, route: String, sum: OriginSum) {
+        let route = bounded(&self.origin, route);
+        self.origin.entry(route).or_default().add(sum);
+    }
+
     /// Adds others.
     pub fn add(&mut self, other: &Self) {
         for (kind, sum) in &other.kinds {
@@ -157,6 +193,9 @@ impl Counts {
         }
         for (name, by) in &other.counters {
             self.count_counter(name.clone(), *by);
+        }
+        for (route, sum) in &other.origin {
+            self.count_origin(route.clone(), *sum);
         }
     }
 
@@ -198,6 +237,9 @@ pub struct StatsReply {
     /// The isolates' counters in this time.
     #[serde(default)]
     pub counters: BTreeMap<String, u64>,
+    /// Requests to the origin in this time, by the path of the route's rule.
+    #[serde(default)]
+    pub origin: BTreeMap<String, OriginSum>,
     /// What was ever counted.
     #[serde(default)]
     pub all: Option<Counts>,

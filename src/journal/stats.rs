@@ -190,6 +190,7 @@ pub(super) fn told<S: Sql>(
         points: points.collect(),
         totals: totals.by(request.by),
         counters: totals.counters,
+        origin: totals.origin,
         all: request.all.then_some(all),
         isolates: isolates.first().map_or(Ok(0), |row| Row(row).unsigned(0))?,
     })

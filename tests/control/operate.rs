@@ -10,7 +10,7 @@ use edge_isr::control::reply::{Accepted, FailedPage, JobReply, JobState, PagesRe
 use edge_isr::control::site_metrics::{self, SiteFacts};
 use edge_isr::control::{Problem, ProblemKind, Secrets};
 use edge_isr::front_caches::parse_config;
-use edge_isr::journal::report::{Counts, RequestKind, Sum};
+use edge_isr::journal::report::{Counts, OriginSum, RequestKind, Sum};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -228,6 +228,7 @@ fn the_sites_metrics_are_openmetrics_whatever_was_reported() {
     let sum = |requests| Sum { requests, bytes: 0 };
     all.count(kind("/a\"b\\c\nd", "hit", "<b>"), sum(3));
     all.count_colo("AMS".into(), sum(3));
+    all.count_origin("/a\"b".into(), OriginSum { requests: 3, millis: 1250 });
     for (name, by) in [
         ("edge_isr_requests_total|result|hit", 3),
         ("edge_isr_joys_total|kind|big\"", 9),
@@ -249,6 +250,10 @@ fn the_sites_metrics_are_openmetrics_whatever_was_reported() {
         r#"edge_isr_joys_total{kind="big\""} 9"#,
         r#"edge_isr_route_requests_total{route="/a\"b\\c\nd",result="hit",reason="<b>"} 3"#,
         r#"edge_isr_colo_requests_total{colo="AMS"} 3"#,
+        "# TYPE edge_isr_origin_request_duration_seconds summary",
+        "# UNIT edge_isr_origin_request_duration_seconds seconds",
+        r#"edge_isr_origin_request_duration_seconds_count{route="/a\"b"} 3"#,
+        r#"edge_isr_origin_request_duration_seconds_sum{route="/a\"b"} 1.25"#,
         "edge_isr_isolates 2",
     ] {
         assert!(lines.contains(&want), "{want} is not in\n{text}");
@@ -265,7 +270,7 @@ fn the_sites_metrics_are_openmetrics_whatever_was_reported() {
             families.push(family);
         } else if !line.starts_with('#') {
             assert!(line.starts_with(family), "{line}");
-            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+            line.rsplit(' ').next().unwrap().parse::<f64>().unwrap();
         }
     }
     assert_eq!(lines.iter().filter(|line| **line == "# EOF").count(), 1);

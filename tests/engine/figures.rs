@@ -93,6 +93,89 @@ fn the_sites_figures_are_what_clients_did_less_what_isolates_had_not_told() {
     assert_eq!(told, counted_by(2) - 1, "ten of each, and the first one's are lost with it");
 }
 
+/// An hour of traffic in virtual time, on four isolates of three colos, two of which are killed and
+/// come anew: what every way of asking tells is what the client counted, less what the killed ones
+/// and the newest minute had not told.
+#[test]
+fn a_scripted_hour_adds_up_in_every_way_of_asking() {
+    let (world, mut isolates) = site();
+    let mut rng = fastrand::Rng::with_seed(17);
+    let mut told = BTreeMap::new();
+    // By isolate, what it has not told yet: by the name of a result.
+    let mut untold: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); isolates.len()];
+    let mut lost = 0;
+    for minute in 0..60 {
+        for (n, isolate) in isolates.iter().enumerate() {
+            for _ in 0..rng.u64(1..12) {
+                let paths = ["/shop/1", "/shop/2", "/account/me", "/about", "/private"];
+                let path = paths[rng.usize(0..paths.len())];
+                let seen = isolate.get(&format!("https://example.com{path}"), &[]);
+                *untold[n].entry(result_of(&seen)).or_default() += 1;
+                world.pass(7);
+            }
+        }
+        if [20, 41].contains(&minute) {
+            let killed = rng.usize(0..isolates.len());
+            lost += untold[killed].values().sum::<u64>();
+            untold[killed].clear();
+            isolates[killed] = Isolate::new(&world, &config(), "ams");
+        }
+        world.pass(60_000);
+        for (n, isolate) in isolates.iter().enumerate() {
+            // What was counted before it goes along with it, and it with the next.
+            let before = std::mem::take(&mut untold[n]);
+            let seen = isolate.get("https://example.com/tell", &[]);
+            world.pass(1_500);
+            *untold[n].entry(result_of(&seen)).or_default() += 1;
+            before.into_iter().for_each(|(name, by)| *told.entry(name).or_default() += by);
+        }
+    }
+    let sum: u64 = told.values().sum();
+    let newest: u64 = untold.iter().flat_map(BTreeMap::values).sum();
+    assert!(sum > 1000 && lost > 0 && newest == 4, "{sum} told, {lost} lost, {newest} not yet");
+    assert_eq!(totals(&isolates[1], "result"), told);
+    for by in ["route", "reason", "colo", "kind"] {
+        assert_eq!(totals(&isolates[2], by).values().sum::<u64>(), sum, "by {by}");
+    }
+    let text = isolates[3].operate("GET", "/metrics", "").text();
+    for (name, by) in &told {
+        let line = format!("edge_isr_requests_total{{result=\"{name}\"}} {by}\n");
+        assert!(text.contains(&line), "{line} is not in\n{text}");
+    }
+}
+
+/// What an answer counts as, by its Cache-Status.
+fn result_of(seen: &Seen) -> String {
+    let said = seen.cache_status();
+    let name = if said.contains(";hit") {
+        "hit"
+    } else if said.contains("fwd=bypass") {
+        "pass"
+    } else {
+        "miss"
+    };
+    name.to_owned()
+}
+
+/// How long the origin takes is told by rule, whoever asked, and whatever came of it.
+#[test]
+fn requests_to_the_origin_and_how_long_they_took() {
+    let (world, isolates) = site();
+    let fields = [("cdn-cache-control", "max-age=86400")];
+    world.origin(move |_| Ok(Script::new(200, &fields, "x").after(40)));
+    isolates[0].get("https://example.com/shop/1", &[]);
+    isolates[0].get("https://example.com/shop/1", &[]);
+    isolates[1].get("https://example.com/account/me?x=1", &[]);
+    tell(&world, &isolates);
+    let stats = document(&isolates[0].operate("GET", "/v1/stats?from=1", ""));
+    let origin = &stats["origin"];
+    assert_eq!(origin["example.com/shop/*"], json!({"requests": 1, "millis": 40}), "{origin}");
+    assert_eq!(origin["/account/*"], json!({"requests": 1, "millis": 40}), "{origin}");
+    let text = isolates[0].operate("GET", "/metrics", "").text();
+    let sum = "edge_isr_origin_request_duration_seconds_sum{route=\"/account/*\"} 0.04\n";
+    assert!(text.contains(sum), "{text}");
+}
+
 #[test]
 fn a_report_without_an_answer_is_sent_again_and_counts_once() {
     let (world, isolates) = site();

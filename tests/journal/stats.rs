@@ -10,8 +10,8 @@ use crate::common::sqlite::Sqlite;
 use edge_isr::base::sql::{Sql, Value};
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::journal::report::{
-    By, Counts, MAX_NAME_BYTES, MAX_NAMES, MAX_ROWS, OTHERS, Report, RequestKind, StatsReply,
-    StatsRequest, Sum,
+    By, Counts, MAX_NAME_BYTES, MAX_NAMES, MAX_ROWS, OTHERS, OriginSum, Report, RequestKind,
+    StatsReply, StatsRequest, Sum,
 };
 use edge_isr::journal::stats::REPEATED_FOR;
 use edge_isr::journal::{Journal, JournalCall, JournalConfig, JournalReply, SyncRequest};
@@ -182,6 +182,7 @@ fn a_thousand_routes_add_up_and_take_bounded_room() {
             let route = format!("/{}/{n}/{}", number, "x".repeat(300));
             counts.count(kind(&route, if n % 2 == 0 { "hit" } else { "miss" }, ""), sum(1));
             counts.count_counter(format!("c{number}_{n}"), 1);
+            counts.count_origin(route, OriginSum { requests: 1, millis: 3 });
         }
         let colo = format!("C{number}");
         let report = Report { isolate: "a".to_owned(), number, colo, counts };
@@ -194,6 +195,10 @@ fn a_thousand_routes_add_up_and_take_bounded_room() {
     assert!(told.totals[OTHERS].requests > 0);
     assert!(told.counters.len() <= MAX_NAMES + 1);
     assert_eq!(told.counters.values().sum::<u64>(), 4_000);
+    let mut origin = OriginSum::default();
+    told.origin.values().for_each(|sum| origin.add(*sum));
+    assert_eq!(origin, OriginSum { requests: 4_000, millis: 12_000 });
+    assert!(told.origin.len() <= MAX_NAMES + 1);
     let told = stats(&mut journal, 0, HOUR, By::Result, 50);
     assert_eq!(told.totals["hit"].requests, 2_000, "results stay apart");
 }
@@ -205,12 +210,13 @@ fn counts_of_a_later_version_are_kept() {
     let text = r#"{"sync":{"seen":0,"report":{"isolate":"a","number":1,"colo":"AMS","mood":"good",
         "counts":{"kinds":[[{"route":"/*","result":"composed","reason":"","fragment":"x"},
             {"requests":3,"bytes":1,"joy":7}]],"counters":{"edge_isr_joys_total|kind|big":9},
-            "more":[1]}}}}"#;
+            "origin":{"/*":{"requests":2,"millis":30,"bytes":5}},"more":[1]}}}}"#;
     let call: JournalCall = serde_json::from_str(text).unwrap();
     journal.handle(call, at(0)).unwrap();
     let told = stats(&mut journal, 0, HOUR, By::Result, 1);
     assert_eq!(told.totals["composed"], Sum { requests: 3, bytes: 1 });
     assert_eq!(told.counters["edge_isr_joys_total|kind|big"], 9);
+    assert_eq!(told.origin["/*"], OriginSum { requests: 2, millis: 30 });
     // A call of a version before has none, and gets no word of it.
     let call: JournalCall = serde_json::from_str(r#"{"sync":{"since":null}}"#).unwrap();
     let reply = serde_json::to_string(&journal.handle(call, at(1)).unwrap()).unwrap();
