@@ -196,7 +196,8 @@ fn agrees(told: &Value, seen: &Seen) -> bool {
 fn made_of(seen: &Seen) -> Value {
     let cache_control = seen.fields.get("cache-control").unwrap_or_default();
     match seen.text().as_str() {
-        "/plain/long 1" if !seen.fields.has("etag") => json!("includes"),
+        // Where time stands still, each time-out is over at once: what is not stored does not come.
+        "/plain/long 1" | "" if !seen.fields.has("etag") => json!("includes"),
         _ if cache_control.starts_with("private, no-") => json!("shell"),
         _ => Value::Null,
     }
@@ -247,7 +248,8 @@ fn history(seed: u64, cases: u64, actions: &mut BTreeMap<String, u64>) {
         assert!(agrees(&told, &seen), "{seed}, {n}: {asks:?}\n{told:#}\n{}", seen.cache_status());
         let mut action = told["action"].as_str().unwrap().to_owned();
         if matches!(&*action, "hit" | "stale") && asks.0 == "GET" && seen.status == 200 {
-            assert_eq!(told["made_of"], made_of(&seen), "{seed}, {n}: {asks:?}\n{told:#}");
+            let (did, text) = (made_of(&seen), seen.text());
+            assert_eq!(told["made_of"], did, "{seed}, {n}: {asks:?}\n{text:?}\n{told:#}");
             if let Some(made_of) = told["made_of"].as_str() {
                 action = made_of.to_owned();
             }
@@ -259,12 +261,13 @@ fn history(seed: u64, cases: u64, actions: &mut BTreeMap<String, u64>) {
     }
 }
 
-/// `EXPLAIN_CASES=100000` for more than the suite's.
+/// `EXPLAIN_CASES=100000` for more than the suite's, `EXPLAIN_FROM=132` to begin with another seed.
 #[test]
 fn what_is_explained_is_what_is_done() {
     let cases: u64 = std::env::var("EXPLAIN_CASES").map_or(2_000, |it| it.parse().unwrap());
     let mut actions = BTreeMap::new();
-    for seed in 0..cases / 100 {
+    let from: u64 = std::env::var("EXPLAIN_FROM").map_or(0, |it| it.parse().unwrap());
+    for seed in from..from + cases / 100 {
         history(seed, 100, &mut actions);
     }
     println!("{actions:?}");
