@@ -44,3 +44,13 @@ export function moment(millis) {
 /** What a variant is for: the fields that select it. */
 export const selected = (vary) =>
   vary.length > 0 ? vary.map(([name, value]) => `${name}: ${value}`).join(", ") : "every request";
+
+const KINDS = ["tags", "urls", "prefixes", "hosts"];
+
+/** What an invalidation named, and how many names are not shown. */
+export function named({ named: names = {}, targets }) {
+  const shown = KINDS.flatMap((kind) => names[kind] ?? []);
+  if (names.all) return "the whole site";
+  const others = (targets ?? shown.length) - shown.length;
+  return shown.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
+}

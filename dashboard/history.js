@@ -2,10 +2,9 @@
 
 import { ask } from "./api.js";
 import { el, field, problem, table } from "./dom.js";
-import { count, moment, selected, span } from "./format.js";
+import { count, moment, named, selected, span } from "./format.js";
 
 const NONE = "This worker keeps no history: it is of a version before.";
-const KINDS = ["tags", "urls", "prefixes", "hosts"];
 
 /** The site's invalidations, newest first; `follow` shows a job. */
 export function history(tag, follow, { signal, failed }) {
@@ -60,7 +59,7 @@ function listed({ invalidations: rows, notes = [] }, follow) {
   const cells = rows.map((row) => [
     moment(row.at),
     `${row.caller || "not known"} (${row.via})`,
-    names(row),
+    named(row),
     row.reason,
     row.mode,
     [
@@ -69,14 +68,6 @@ function listed({ invalidations: rows, notes = [] }, follow) {
     ],
   ]);
   return [...said, table("Invalidations, newest first", heads, cells)];
-}
-
-/** What an invalidation named, and how many names are not shown. */
-function names({ named = {}, targets }) {
-  const shown = KINDS.flatMap((kind) => named[kind] ?? []);
-  if (named.all) return "the whole site";
-  const others = (targets ?? shown.length) - shown.length;
-  return shown.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
 }
 
 function outcome(progress) {
@@ -109,5 +100,5 @@ function told(event) {
     return `for ${selected(event.vary)}, by a ${event.by}${event.stored ? "" : "; not stored"}`;
   }
   const why = event.reason ? `: ${event.reason}` : "";
-  return `${event.mode}, by ${event.caller || "not known"} (${event.via}), ${names(event)}${why}`;
+  return `${event.mode}, by ${event.caller || "not known"} (${event.via}), ${named(event)}${why}`;
 }

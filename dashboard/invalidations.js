@@ -1,10 +1,11 @@
-// Invalidations: to count what one would invalidate, to do it, to follow what comes of it; and what was
-// invalidated before.
+// Invalidations: to count what one would invalidate, to do it, to follow what comes of it; what waits
+// for its time; and what was invalidated before.
 
 import { ask, events } from "./api.js";
 import { el, facts, field, table } from "./dom.js";
 import { count } from "./format.js";
 import { history } from "./history.js";
+import { scheduled } from "./scheduled.js";
 
 const KINDS = [
   ["Tags", "tags"],
@@ -22,6 +23,7 @@ export function invalidations(query, view) {
     body: [
       el("section", {}, el("h3", {}, "Invalidate"), form(follow, view)),
       el("section", {}, el("h3", {}, "A job"), jobForm(follow), job),
+      el("section", {}, el("h3", {}, "At a time"), scheduled(view)),
       el("section", {}, el("h3", {}, "History"), history(query.get("tag") ?? "", follow, view)),
     ],
   };

@@ -33,7 +33,7 @@ export function now(_query, { signal, failed }) {
     );
     figures.setAttribute("aria-busy", "false");
   };
-  const { form, again } = range(asked);
+  const { form, again } = range(asked, signal);
   again();
   return { title: "Now", body: [health, form, figures] };
 }

@@ -23,7 +23,7 @@ export function why(_query, { signal, failed }) {
     }
     list.setAttribute("aria-busy", "false");
   };
-  const { form, again } = range(asked);
+  const { form, again } = range(asked, signal);
   again();
   return { title: "Why not", body: [form, list] };
 }

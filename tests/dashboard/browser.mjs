@@ -17,7 +17,8 @@ export function launch() {
 }
 
 /** A tab of its own; `faults` has what the console said, and what was asked of other hosts. */
-export async function tab(browser, url, { size = "wide", colorScheme = "light", token } = {}) {
+export async function tab(browser, url, options = {}) {
+  const { size = "wide", colorScheme = "light", token, ahead = 0 } = options;
   const context = await browser.newContext({
     viewport: SIZES[size],
     colorScheme,
@@ -25,6 +26,8 @@ export async function tab(browser, url, { size = "wide", colorScheme = "light", 
   });
   const page = await context.newPage();
   page.setDefaultTimeout(30_000);
+  // Of a machine whose clock is apart.
+  if (ahead !== 0) await page.clock.setSystemTime(Date.now() + ahead);
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => {

@@ -221,6 +221,17 @@ test("figures are those of the API", async (t) => {
   await picture(page, "now", 1050);
 });
 
+test("a browser's clock that is a day apart changes no figure", async (t) => {
+  const right = await opened(t, { token: TOKENS.reader });
+  const want = (await facts(right.page)).Requests;
+  for (const days of [-1, 1]) {
+    const wrong = await opened(t, { token: TOKENS.reader, ahead: days * 86_400_000 });
+    assert.equal((await facts(wrong.page)).Requests, want);
+    await wrong.open("#why");
+    await wrong.page.locator(".reasons > li").first().waitFor();
+  }
+});
+
 test("what is not from the cache is ranked, with what to do", async (t) => {
   const { page, open } = await opened(t, { token: TOKENS.reader });
   await open("#why");
@@ -425,6 +436,54 @@ test("older findings are shown on request", async (t) => {
   assert.equal(await page.getByRole("button", { name: "Older ones" }).count(), 0);
 });
 
+test("what waits for its time is listed, and taken back", async (t) => {
+  const { page, open } = await opened(t, { token: TOKENS.operator });
+  const at = (hours) => new Date(Date.now() + hours * 3_600_000).toISOString();
+  const later = await edge.send("/__isr/v1/revalidate", { tags: ["posts"], at: at(2) });
+  const sooner = await edge.send("/__isr/v1/revalidate", {
+    tags: [HOSTILE],
+    at: at(1),
+    reason: "<b>sale</b>",
+  });
+  await open("#invalidations");
+  const region = page.getByRole("region", { name: "Invalidations at a time, the next first" });
+  const rows = region.locator("tbody tr");
+  await rows.first().waitFor();
+  const asked = (await edge.ask("/__isr/v1/scheduled")).scheduled;
+  assert.deepEqual(
+    asked.map(({ id }) => id),
+    [sooner.id, later.id],
+  );
+  assert.equal(await rows.count(), 2);
+  const when = await rows.first().locator("time").getAttribute("datetime");
+  assert.equal(Date.parse(when), asked[0].at);
+  const cells = await rows.first().locator("td").allInnerTexts();
+  assert.deepEqual(cells, ["operator (control)", HOSTILE, "<b>sale</b>", "soft", "Cancel"]);
+  assert.equal(await page.locator("main :is(b, img)").count(), 0);
+  await picture(page, "scheduled", 1300);
+  await page.getByRole("button", { name: `Cancel ${sooner.id}` }).click();
+  await page.getByText(`${sooner.id} will not be done.`).waitFor();
+  assert.equal(await rows.count(), 1);
+  // Somebody else was quicker: the row has gone when one looks again.
+  await edge.remove(`/__isr/v1/scheduled/${later.id}`);
+  await page.getByRole("button", { name: "Look again" }).click();
+  await page.getByText("Nothing waits.").waitFor();
+  assert.deepEqual((await edge.ask("/__isr/v1/scheduled")).scheduled, []);
+});
+
+test("a token that may only look takes nothing back", async (t) => {
+  const { id } = await edge.send("/__isr/v1/revalidate", {
+    tags: ["posts"],
+    at: new Date(Date.now() + 3_600_000).toISOString(),
+  });
+  t.after(() => edge.remove(`/__isr/v1/scheduled/${id}`));
+  const { page, open } = await opened(t, { token: TOKENS.reader });
+  await open("#invalidations");
+  await page.getByRole("button", { name: `Cancel ${id}` }).click();
+  await page.getByRole("alert").getByText("lacks the scope “revalidate”").waitFor();
+  assert.equal((await edge.ask("/__isr/v1/scheduled")).scheduled.length, 1);
+});
+
 test("a token without a scope is told which", async (t) => {
   const writer = await opened(t, { token: TOKENS.writer });
   for (const view of ["now", "why", "truth", `page?url=${encodeURIComponent(edge.url)}`]) {
@@ -452,6 +511,14 @@ test("while the journal is away each view says what is not known", async (t) => 
   assert.match((await facts(page)).Version, /^\d/);
   await open("#truth");
   await page.getByRole("alert").getByText("Not known at present").waitFor();
+  await open("#invalidations");
+  // What waits, and the history; counting and doing are tried when one wants to.
+  const unknown = page.getByRole("alert").getByText("Not known at present");
+  await unknown.nth(1).waitFor();
+  assert.equal(await unknown.count(), 2);
+  // The isolate explains by what it knows, and the page's shard is there.
+  await open(`#page?url=${encodeURIComponent(`${edge.url}/post/1/`)}`);
+  await page.locator(".steps li").first().waitFor();
   await open("#why");
   await page.getByRole("alert").getByText("Not known at present").waitFor();
   await edge.door("back");

@@ -121,6 +121,10 @@ function calls(url) {
     });
     return response.json();
   };
+  const remove = async (path) => {
+    const headers = { authorization: `Bearer ${TOKENS.operator}` };
+    return (await fetch(url + path, { method: "DELETE", headers })).json();
+  };
   const door = (what, body) =>
     fetch(`${url}/__test/${what}`, { method: "POST", body: body && JSON.stringify(body) });
   // What an isolate counts goes to the journal once a minute; a test has no such minute to wait for.
@@ -153,5 +157,5 @@ function calls(url) {
     for (let tries = 0; tries < 400; tries += 1) if (await condition()) return;
     throw new Error(`never: ${condition}`);
   };
-  return { ask, send, door, report, found, until };
+  return { ask, send, remove, door, report, found, until };
 }
