@@ -94,6 +94,7 @@ function counted(stats, queue, signal) {
       ["Stale share", share(of("stale"), all)],
       ["Fetches of pages", count(fetched)],
       ["Passed to the origin", count(of("pass"))],
+      ["Origin requests", took(stats.origin)],
       ["Failures of the origin", errors.length > 0 ? errors.join(", ") : "none"],
       ["Bytes from the cache", body("stored")],
       ["Bytes from the origin", body("origin")],
@@ -107,6 +108,16 @@ function counted(stats, queue, signal) {
     lines(stats, signal),
     el("p", { class: "hint" }, "Hits and stale answers are from the cache. ", stats.note),
   ];
+}
+
+/** How many the origin got, whoever asked, and how long they took. A version before says neither. */
+function took(origin) {
+  if (origin === undefined) return "not known: this worker is of a version before";
+  const sums = Object.values(origin);
+  const requests = sums.reduce((all, one) => all + one.requests, 0);
+  const millis = sums.reduce((all, one) => all + one.millis, 0);
+  if (requests === 0) return "none";
+  return `${count(requests)}, ${count(Math.round(millis / requests))} ms each`;
 }
 
 /** A span in which nothing was counted is a zero. */

@@ -96,13 +96,19 @@ function findings() {
   ];
 }
 
+// And of requests to the origin.
+const ORIGIN = {
+  "/post/*": { requests: 1952, millis: 214_720 },
+  "/shop/*": { requests: 2860, millis: 1_201_200 },
+};
+
 const VIEWS = ["now", "why", "invalidations", "page", "truth"];
 
 let edge, browser;
 
 before(async () => {
   [edge, browser] = await Promise.all([start(), launch()]);
-  await edge.report(KINDS, COUNTERS);
+  await edge.report(KINDS, COUNTERS, ORIGIN);
   for (const finding of findings()) await edge.found(finding);
   for (const path of edge.pages) {
     await edge.until(async () =>
@@ -206,6 +212,12 @@ test("figures are those of the API", async (t) => {
   assert.equal(told["Fetches of pages"], (1820 + 417 + 12).toLocaleString("en"));
   assert.equal(told["Passed to the origin"], stats.totals.pass.requests.toLocaleString("en"));
   assert.equal(told["Failures of the origin"], "timeout: 12");
+  const origin = Object.values(stats.origin);
+  const asked = origin.reduce((sum, { requests }) => sum + requests, 0);
+  const took = origin.reduce((sum, { millis }) => sum + millis, 0);
+  assert.ok(asked >= 4812);
+  const each = Math.round(took / asked).toLocaleString("en");
+  assert.equal(told["Origin requests"], `${asked.toLocaleString("en")}, ${each} ms each`);
   assert.equal(told.Warms, "1,204 done, 3 failed, 0 given up");
   assert.equal(told["Bytes from the cache"], "619 MB");
   assert.match(told["Journal heard"], / s ago, by the isolate that answered$/);

@@ -27,6 +27,7 @@ const PAGES = {
 
 async function origin() {
   const server = createServer((request, response) => {
+    server.asked += 1;
     const path = new URL(request.url, "http://origin").pathname;
     response.setHeader("content-type", "text/html; charset=utf-8");
     response.setHeader(
@@ -36,6 +37,7 @@ async function origin() {
     if (PAGES[path]) response.setHeader("x-edge-isr-tags", PAGES[path]);
     response.end(`<title>${path}</title>the site's own ${path}`);
   });
+  server.asked = 0;
   await once(server.listen(0, "127.0.0.1"), "listening");
   return server;
 }
@@ -76,24 +78,30 @@ export async function start() {
     "--token",
     `${name}:${SCOPES[name]}:${value}`,
   ]);
-  const worker = spawn(
-    join(ROOT, "node_modules/.bin/node"),
-    [
-      join(ROOT, "scripts/lib/serve.mjs"),
-      "--build",
-      directory,
-      "--port",
-      "0",
-      "--origin",
-      `http://127.0.0.1:${server.address().port}`,
-      ...tokens,
-    ],
-    { stdio: ["ignore", "pipe", "inherit"] },
-  );
-  const url = await ready(worker);
-  // An isolate reads its bindings once: the worker's, in which the journal can be out of reach, before
-  // those of an object in the same isolate.
-  await fetch(`${url}/__isr/healthz`);
+  const upstream = `http://127.0.0.1:${server.address().port}`;
+  const run = async (port) => {
+    const worker = spawn(
+      join(ROOT, "node_modules/.bin/node"),
+      [
+        join(ROOT, "scripts/lib/serve.mjs"),
+        ...["--build", directory, "--persist", join(directory, "kept")],
+        ...["--port", port, "--origin", upstream, ...tokens],
+      ],
+      // A group of its own, which can be killed with the runtime in it.
+      { stdio: ["ignore", "pipe", "inherit"], detached: true },
+    );
+    const url = await ready(worker);
+    // An isolate reads its bindings once: the worker's, in which the journal can be out of reach,
+    // before those of an object in the same isolate.
+    await fetch(`${url}/__isr/healthz`);
+    return { worker, url };
+  };
+  let { worker, url } = await run("0");
+  const kill = async () => {
+    process.kill(-worker.pid, "SIGKILL");
+    await once(worker, "exit");
+    ({ worker, url } = await run(new URL(url).port));
+  };
   const stop = async () => {
     worker.kill("SIGTERM");
     await once(worker, "exit");
@@ -101,7 +109,8 @@ export async function start() {
     server.close();
     rmSync(directory, { recursive: true });
   };
-  return { url, pages: Object.keys(PAGES), stop, ...calls(url) };
+  const asked = () => server.asked;
+  return { url, pages: Object.keys(PAGES), kill, stop, asked, ...calls(url) };
 }
 
 function calls(url) {
@@ -128,7 +137,7 @@ function calls(url) {
   const door = (what, body) =>
     fetch(`${url}/__test/${what}`, { method: "POST", body: body && JSON.stringify(body) });
   // What an isolate counts goes to the journal once a minute; a test has no such minute to wait for.
-  const report = async (kinds, counters = {}) => {
+  const report = async (kinds, counters = {}, origin = {}) => {
     reports += 1;
     const colos = {
       AMS: kinds.reduce(
@@ -143,7 +152,7 @@ function calls(url) {
       isolate: "test",
       number: reports,
       colo: "AMS",
-      counts: { kinds, colos, counters },
+      counts: { kinds, colos, counters, origin },
     });
     if (!response.ok) throw new Error(await response.text());
   };

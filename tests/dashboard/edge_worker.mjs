@@ -1,5 +1,5 @@
-// Round the built worker: tells the journal what an isolate could have counted or found, and puts the journal
-// out of reach.
+// Round the built worker: tells the journal what an isolate could have counted or found, puts the
+// journal out of reach, and lets time pass that nobody waits for.
 
 import Worker from "./built.js";
 
@@ -9,6 +9,11 @@ export { IndexShard, Journal } from "./built.js";
 const DOOR = "/__test/";
 
 let away = false;
+
+const clock = Date.now.bind(Date);
+let passed = 0;
+// The worker and its objects ask this one.
+Date.now = () => clock() + passed;
 
 /** The journal's namespace, as the worker uses it. */
 function reachable(namespace) {
@@ -33,7 +38,8 @@ async function told(request, env) {
     const body = JSON.stringify(calls[what](await request.json()));
     return stub.fetch("https://object/", { method: "POST", body });
   }
-  away = what === "away";
+  if (what === "pass") passed += (await request.json()).millis;
+  else away = what === "away";
   return new Response(null, { status: 204 });
 }
 
