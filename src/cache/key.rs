@@ -131,13 +131,19 @@ impl CacheKey {
     }
 }
 
-impl CacheKey {}
-
 /// The request fields that a response's `Vary` names, with their normalised values, in order of
 /// name.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Selection(pub Vec<(String, String)>);
+
+impl Selection {
+    /// The names of the fields.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.0.iter().map(|(name, _)| name.clone()).collect()
+    }
+}
 
 /// SHA-256 of a key, as 64 lower-case hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

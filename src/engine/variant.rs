@@ -84,7 +84,7 @@ impl<P: Platform> Context<P> {
         admitted: &Admitted<'_>,
         chosen: &Selection,
     ) -> bool {
-        let names: Vec<String> = chosen.0.iter().map(|(name, _)| name.clone()).collect();
+        let names = chosen.names();
         self.selects_by_more(incoming, admitted, &names)
     }
 
@@ -109,7 +109,7 @@ impl<P: Platform> Context<P> {
         if chosen.0.is_empty() {
             return true;
         }
-        let names: Vec<String> = chosen.0.iter().map(|(name, _)| name.clone()).collect();
+        let names = chosen.names();
         self.select(incoming, admitted, &names) == *chosen
     }
 

@@ -606,6 +606,26 @@ fn one_slow_render_answers_all_who_wait_for_it_and_marks_nothing() {
     assert!(late.cache_status().contains("detail=late"), "{}", late.cache_status());
 }
 
+/// W21, in more than one language: whoever finds that the answer is of another variant waits for
+/// the first of their own.
+#[test]
+fn one_slow_render_of_each_variant_answers_all_who_wait_for_it() {
+    for lifetime in ["s-maxage=1", "s-maxage=300"] {
+        let (world, isolate) = site(move |reached| {
+            let language = reached.fields.get("accept-language").unwrap_or("none").to_owned();
+            let fields = [("cache-control", lifetime), ("vary", "Accept-Language")];
+            Script::new(200, &fields, &language).after(3_000)
+        });
+        let language = |n: usize| ["de", "en", "fr"][n % 3];
+        let heads = (0..12).map(|n| browser("/p", &[("accept-language", language(n))])).collect();
+        let seen = herd(&world, &isolate, heads);
+        for (n, seen) in seen.iter().enumerate() {
+            assert_eq!(seen.text(), language(n), "{}", seen.cache_status());
+        }
+        assert_eq!(world.spent()["origin"], 3, "{lifetime}");
+    }
+}
+
 /// Behind another cache the edge is not slower than none.
 #[test]
 fn an_answer_of_another_cache_is_shared_by_those_who_wait_and_passes_from_then_on() {

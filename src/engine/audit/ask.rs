@@ -27,7 +27,7 @@ impl<P: Platform> Auditor<P> {
     pub(super) async fn ask(&self, audit: &Audit<P>) -> Result<Shown, AuditOutcome> {
         let entry = &audit.page.entry;
         let config = self.context.config();
-        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
+        let names = entry.selection.names();
         let request = self.request(audit, &names);
         let Admission::Serve(admitted) = admit(&request, config) else {
             return Err(AuditOutcome::NotComparable);

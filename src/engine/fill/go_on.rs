@@ -23,7 +23,7 @@ impl<P: Platform> Filler<P> {
     ) -> BodyReader<P> {
         let facts = self.context.facts(incoming, false);
         let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
-        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
+        let names = entry.selection.names();
         add_selecting(&mut sent, &incoming.head, &names);
         let target = admitted.page.path_and_query();
         let (context, head) = (self.context.clone(), Rc::clone(&incoming.head));

@@ -142,7 +142,7 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         self.context.count(Counter::FillStored);
         let entry = &page.entry;
-        let names: Vec<String> = entry.selection.0.iter().map(|(name, _)| name.clone()).collect();
+        let names = entry.selection.names();
         // Hard-invalidated during the fetch: answer the waiting requests, don't store.
         if self.is_hard_invalidated(entry) {
             self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);

@@ -5,6 +5,8 @@
 //! nothing that this isolate knows to be out of date. What is for its asker alone, or comes too
 //! late, it fetches for itself.
 
+use std::rc::Rc;
+
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
@@ -41,6 +43,9 @@ pub(crate) enum FollowOutcome<P: Platform> {
     Foreign,
     /// The fill began before its visitor changed the page: pass.
     OwnChange,
+    /// The fill brought another variant, selected by these fields: wait for who fetches this
+    /// request's own, or fetch it.
+    OtherVariant(Rc<[String]>),
     /// The fill brought nothing for it: fetch.
     FetchItself,
 }
@@ -109,12 +114,17 @@ impl<P: Platform> Server<P> {
         {
             return FollowOutcome::Foreign;
         }
+        if let Some(chosen) = entry.map(|entry| &entry.selection)
+            && !self.context.selects(incoming, admitted, chosen)
+        {
+            return FollowOutcome::OtherVariant(chosen.names().into());
+        }
         match outcome {
             FillOutcome::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
                 let reader = BodyReader::of_buffer(fill.body(), false, limit, platform.now());
                 let timely = came.since(entry.request_time) <= max_lag;
-                let follows = self.may_follow(incoming, admitted, &entry, timely).await;
+                let follows = self.may_follow(admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {
                     Some(reader) => {
                         let reader = self.filler.may_go_on(reader, incoming, admitted, &entry);
@@ -127,7 +137,7 @@ impl<P: Platform> Server<P> {
                 }
             }
             FillOutcome::Complete(page, _) => {
-                if self.may_follow(incoming, admitted, &page.entry, false).await {
+                if self.may_follow(admitted, &page.entry, false).await {
                     let now = platform.now();
                     FollowOutcome::answered(Answer::stored(&asked, &page, now, cache_status))
                 } else {
@@ -149,17 +159,11 @@ impl<P: Platform> Server<P> {
         self.invalidator.own_change(&incoming.head, page, Some(entry), candidate.need, now)
     }
 
-    /// Whether a fill's result is this request's variant, and began after every invalidation of its
-    /// targets that this isolate's view holds. A view that can't say so leaves it to the time of
-    /// the fetch: one that began within `max_lag` before the request came is as good as any answer
-    /// within the bound (`timely`).
-    async fn may_follow(
-        &self,
-        incoming: &Incoming<P>,
-        admitted: &Admitted<'_>,
-        entry: &Entry,
-        timely: bool,
-    ) -> bool {
+    /// Whether a fill's result is of this page, and began after every invalidation of its targets
+    /// that this isolate's view holds. A view that can't say so leaves it to the time of the fetch:
+    /// one that began within `max_lag` before the request came is as good as any answer within the
+    /// bound (`timely`).
+    async fn may_follow(&self, admitted: &Admitted<'_>, entry: &Entry, timely: bool) -> bool {
         let max_lag = self.invalidator.max_lag(admitted);
         let health = (self.invalidator.ensure_recent(max_lag).await, max_lag);
         let validity = self.invalidator.validity(&entry.targets, entry.stamp, health).await;
@@ -171,9 +175,7 @@ impl<P: Platform> Server<P> {
             | Validity::Hard { .. }
             | Validity::Dropped { .. } => false,
         };
-        recent
-            && entry.key == admitted.key
-            && self.context.selects(incoming, admitted, &entry.selection)
+        recent && entry.key == admitted.key
     }
 }
 

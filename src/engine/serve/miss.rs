@@ -27,6 +27,10 @@ use crate::engine::uncacheable::place;
 use crate::http::cache_status::CacheStatus;
 use crate::journal::view::Verdict;
 
+/// How many fills a request waits for: of its page, then of its variant, whose fields may turn out
+/// to be others.
+const MAX_FOLLOWED: usize = 3;
+
 impl<P: Platform> Server<P> {
     /// Answers a request that nothing stored can answer.
     pub(crate) async fn fetch_for(
@@ -36,10 +40,12 @@ impl<P: Platform> Server<P> {
         candidate: Candidate<P>,
         now: Timestamp,
     ) -> Answer<P> {
-        let key = self.context.fill_key(&incoming, admitted, &candidate);
         let limit = self.fill_limit();
-        let in_flight = self.context.isolate().borrow_mut().in_flight(&key, now, limit);
-        if let Some(in_flight) = in_flight {
+        let mut candidate = candidate;
+        let mut key = self.context.fill_key(&incoming, admitted, &candidate);
+        for _ in 0..MAX_FOLLOWED {
+            let in_flight = self.context.isolate().borrow_mut().in_flight(&key, now, limit);
+            let Some(in_flight) = in_flight else { break };
             let waiting =
                 Follower { incoming: &incoming, admitted, candidate: &candidate, came: now };
             match self.follow(&waiting, &in_flight, limit).await {
@@ -54,7 +60,15 @@ impl<P: Platform> Server<P> {
                 FollowOutcome::OwnChange => {
                     return self.whole(incoming, admitted, &Whole::OwnChange).await;
                 }
-                FollowOutcome::FetchItself => {}
+                FollowOutcome::OtherVariant(names) => {
+                    candidate.vary = Some(names);
+                    let followed = key;
+                    key = self.context.fill_key(&incoming, admitted, &candidate);
+                    if key == followed {
+                        break;
+                    }
+                }
+                FollowOutcome::FetchItself => break,
             }
         }
         let fill_request = FillRequest {
