@@ -84,7 +84,7 @@ function shared(groups) {
 
 function finding(found) {
   const { url, vary, stored_at: stored, found_at: at, first_found_at: first, times } = found;
-  const again = times > 1 && ["Found", [`${count(times)} times, first `, moment(first)]];
+  const again = times > 1 && ["How often", [`${count(times)} times, first `, moment(first)]];
   return el(
     "li",
     {},
