@@ -188,8 +188,8 @@ class TestMenus:
         pages = shown()
         tags()
         Note.objects.get(pk=notes[0].pk).add_child(instance=Note(title="d", slug="d"))
-        # Where paths are no tags, rows that come are told to each listing.
-        assert bool(tags() & pages) is not BYTEWISE
+        # It is in no menu itself, on databases too where paths are no tags.
+        assert not tags() & pages
 
     def test_whether_there_is_anything_below(self, notes, tags):
         below = seen(lambda: Page.objects.get(pk=notes[0].pk).get_children().exists())
@@ -219,7 +219,12 @@ class TestColumnsWhoseReadersAreSeen:
             lambda page: Page.objects.defer("last_published_at").get(pk=page.pk).last_published_at,
             lambda page: list(Page.objects.order_by("-last_published_at")[:1]),
             lambda page: Page.objects.aggregate(latest=Max("last_published_at")),
-            lambda page: list(Page.objects.annotate(day=TruncDay("last_published_at"))),
+            # MariaDB needs tables of time zones for others than UTC, and where there is no time.
+            lambda page: list(
+                Page.objects.filter(pk=page.pk).annotate(
+                    day=TruncDay("last_published_at", tzinfo=datetime.timezone.utc)
+                )
+            ),
             lambda page: list(Page.objects.filter(last_published_at__year=2020)),
             lambda page: list(Page.objects.iterator()),
             lambda page: list(Page.objects.raw("SELECT * FROM wagtailcore_page")),
