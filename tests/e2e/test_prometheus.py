@@ -28,12 +28,18 @@ def families(edge):
 
 def samples(families):
     """The names that Prometheus keeps samples under."""
-    names = {"counter": "{}_total", "info": "{}_info", "gauge": "{}"}
-    return {names[family.type].format(name) for name, family in families.items()}
+    endings = {
+        "counter": ["_total"],
+        "info": ["_info"],
+        "gauge": [""],
+        "summary": ["_count", "_sum"],
+    }
+    return {name + ending for name, family in families.items() for ending in endings[family.type]}
 
 
 def test_the_metrics_are_open_metrics(families):
-    assert {family.type for family in families.values()} == {"counter", "gauge", "info"}
+    types = {family.type for family in families.values()}
+    assert types == {"counter", "gauge", "info", "summary"}
     assert all(family.documentation for family in families.values())
     hits = families["edge_isr_requests"].samples
     assert hits == [] or {"result"} == set(hits[0].labels)
