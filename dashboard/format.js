@@ -54,3 +54,11 @@ export function named({ named: names = {}, targets }) {
   const others = (targets ?? shown.length) - shown.length;
   return shown.join(", ") + (others > 0 ? ` and ${count(others)} more` : "");
 }
+
+/** What is known of each invalidation, whether it is done or waits: heads, and the cells of one. */
+export const INVALIDATION_HEADS = ["When", "By", "What", "Why", "How"];
+
+export function invalidationCells(row) {
+  const by = `${row.caller || "not known"} (${row.via})`;
+  return [moment(row.at), by, named(row), row.reason, row.mode];
+}

@@ -2,7 +2,15 @@
 
 import { ask } from "./api.js";
 import { el, field, problem, table } from "./dom.js";
-import { count, moment, named, selected, span } from "./format.js";
+import {
+  INVALIDATION_HEADS,
+  invalidationCells,
+  count,
+  moment,
+  named,
+  selected,
+  span,
+} from "./format.js";
 
 const NONE = "This worker keeps no history: it is of a version before.";
 
@@ -55,13 +63,9 @@ export function history(tag, follow, { signal, failed }) {
 function listed({ invalidations: rows, notes = [] }, follow) {
   const said = notes.map((note) => el("p", { class: "hint" }, note));
   if (rows.length === 0) return [...said, el("p", {}, "None.")];
-  const heads = ["When", "By", "What", "Why", "How", "Came of it"];
+  const heads = [...INVALIDATION_HEADS, "Came of it"];
   const cells = rows.map((row) => [
-    moment(row.at),
-    `${row.caller || "not known"} (${row.via})`,
-    named(row),
-    row.reason,
-    row.mode,
+    ...invalidationCells(row),
     [
       el("button", { type: "button", onclick: () => follow(row.id) }, row.id),
       el("p", {}, outcome(row.progress)),

@@ -2,10 +2,10 @@
 
 import { ask } from "./api.js";
 import { el, problem, table } from "./dom.js";
-import { moment, named } from "./format.js";
+import { INVALIDATION_HEADS, invalidationCells } from "./format.js";
 
 const NONE = "This worker knows no times: it is of a version before.";
-const HEADS = ["When", "By", "What", "Why", "How", "Take it back"];
+const HEADS = [...INVALIDATION_HEADS, "Take it back"];
 
 export function scheduled({ signal, failed }) {
   const list = el("div", { "aria-busy": "true" });
@@ -47,11 +47,7 @@ export function scheduled({ signal, failed }) {
 function listed(rows, cancel) {
   if (rows.length === 0) return el("p", {}, "Nothing waits.");
   const cells = rows.map((row) => [
-    moment(row.at),
-    `${row.caller || "not known"} (${row.via})`,
-    named(row),
-    row.reason,
-    row.mode,
+    ...invalidationCells(row),
     el(
       "button",
       { type: "button", "aria-label": `Cancel ${row.id}`, onclick: () => cancel(row.id) },
