@@ -333,10 +333,7 @@ fn who_changed_a_page_gets_what_is_stored_of_it_once_it_shows_that() {
     assert!(next.cache_status().contains("hit;ttl"), "{}", next.cache_status());
 }
 
-/// No shard knows the page yet, but it is being fetched since before the visitor changed it: that
-/// fetch is none for this visitor, and for others it is as old as if it had been stored by then.
-#[test]
-fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
+fn site_whose_first_render_is_slow() -> Site {
     let site = site();
     let renders = Rc::new(Cell::new(0));
     site.world.origin(move |reached: &Reached| {
@@ -348,6 +345,14 @@ fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
         let slow = if renders.get() == 1 { 1_500 } else { 1 };
         Ok(Script::new(200, &[("cache-control", FRESH)], &body).after(slow))
     });
+    site
+}
+
+/// No shard knows the page yet, but it is being fetched since before the visitor changed it: that
+/// fetch is none for this visitor, and for others it is as old as if it had been stored by then.
+#[test]
+fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
+    let site = site_whose_first_render_is_slow();
     site.world.shards_down.set(true);
     let asks = site.ams.clone();
     let first = site.world.start(async move { asks.ask(request("GET", PAGE, &[])).await });
@@ -369,17 +374,7 @@ fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
 /// The same where nobody has fetched it since: what is stored late is stale from the beginning.
 #[test]
 fn what_a_change_overtook_while_it_was_fetched_is_stored_as_stale() {
-    let site = site();
-    let renders = Rc::new(Cell::new(0));
-    site.world.origin(move |reached: &Reached| {
-        if reached.method != "GET" {
-            return Ok(Script::new(200, &[], "done"));
-        }
-        renders.set(renders.get() + 1);
-        let body = format!("render {}", renders.get());
-        let slow = if renders.get() == 1 { 1_500 } else { 1 };
-        Ok(Script::new(200, &[("cache-control", FRESH)], &body).after(slow))
-    });
+    let site = site_whose_first_render_is_slow();
     site.world.shards_down.set(true);
     let asks = site.ams.clone();
     site.world.start(async move { asks.ask(request("GET", PAGE, &[])).await });

@@ -5,6 +5,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::tree::rust_sources;
+
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
@@ -15,19 +17,8 @@ fn text(path: &str) -> String {
 
 /// Every Rust source below a folder, one after the other.
 fn sources(folder: &str) -> String {
-    let mut found = Vec::new();
-    let mut folders = vec![root().join(folder)];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(&folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push(fs::read_to_string(&path).expect("a source"));
-            }
-        }
-    }
-    found.join("\n")
+    let read = |path| fs::read_to_string(path).expect("a source");
+    rust_sources(&root().join(folder)).iter().map(read).collect::<Vec<_>>().join("\n")
 }
 
 /// The texts of a constant list: `const NAME: &[&str] = &["a", "b"];`.

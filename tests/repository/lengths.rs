@@ -2,10 +2,12 @@
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
+
+use crate::tree::rust_sources;
 
 const LINES_OF_FUNCTION: usize = 60;
 const LINES_OF_FILE: usize = 400;
@@ -51,22 +53,10 @@ fn too_long(path: &str, text: &str) -> Vec<String> {
     file.into_iter().chain(long.0.iter().map(|name| format!("{path}: {name}"))).collect()
 }
 
-fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            into.push(path);
-        }
-    }
-}
-
 #[test]
 fn no_function_and_no_file_is_too_long() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let mut files = Vec::new();
-    sources(&root.join("src"), &mut files);
+    let files = rust_sources(&root.join("src"));
     assert!(files.len() > 100);
     let mut found = Vec::new();
     for file in files {

@@ -5,5 +5,6 @@ mod docs;
 mod fuzz_bodies;
 mod lengths;
 mod simulation_rules;
+mod tree;
 mod type_names;
 mod walk_throughs;

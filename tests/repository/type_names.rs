@@ -4,9 +4,11 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use syn::visit::{self, Visit};
+
+use crate::tree::rust_sources;
 
 /// Names that stand twice, with the reason.
 const ALLOWED: &[(&str, &str)] = &[(
@@ -66,23 +68,10 @@ fn declared_twice<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<St
     twice.map(|(name, paths)| format!("{name}: {}", paths.join(", "))).collect()
 }
 
-fn sources(folder: &Path, into: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            sources(&path, into);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            into.push(path);
-        }
-    }
-}
-
 #[test]
 fn each_type_has_a_name_of_its_own() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut paths = Vec::new();
-    sources(&root, &mut paths);
-    paths.sort();
+    let paths = rust_sources(&root);
     let texts: Vec<(String, String)> = paths
         .iter()
         .map(|path| {
