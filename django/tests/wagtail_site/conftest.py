@@ -19,6 +19,13 @@ def notes(home):
     return [home.add_child(instance=_note(title=name, slug=name)) for name in ("a", "b", "c")]
 
 
+@pytest.fixture
+def tags(told):
+    """What was told since the last call."""
+    told()
+    return lambda: told(parts=True)
+
+
 def _note(**values):
     from .models import Note
 

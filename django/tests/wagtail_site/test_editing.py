@@ -1,17 +1,12 @@
 """Each row of docs/wagtail.md: what an editor's change tells, and what it does not."""
 
-import copy
 import datetime
-import pickle
 
 import pytest
 from django.contrib.auth.models import User
-from django.core import serializers
 from django.core.files.base import ContentFile
 from django.core.management import call_command
 from django.db import connection
-from django.db.models import Max
-from django.db.models.functions import TruncDay
 from django.utils import timezone
 from wagtail.actions.copy_for_translation import CopyPageForTranslationAction
 from wagtail.actions.create_alias import CreatePageAliasAction
@@ -22,14 +17,11 @@ from wagtail.images.tests.utils import get_test_image_file
 from wagtail.models import (
     GroupApprovalTask,
     Locale,
-    Page,
     PageViewRestriction,
     Site,
     Workflow,
     WorkflowTask,
 )
-
-from edge_isr.context import Recorder, recording
 
 from .conftest import published
 from .models import Brand, Contact, Note, Teaser
@@ -47,13 +39,6 @@ def named(tags):
 @pytest.fixture
 def editor():
     return User.objects.create_superuser("editor", password="x")
-
-
-@pytest.fixture
-def tags(told):
-    """What was told since the last call."""
-    told()
-    return lambda: told(parts=True)
 
 
 class TestNothingIsTold:
@@ -143,121 +128,6 @@ def test_publishing_without_a_difference(notes, tags):
             f"wagtailcore.page:@last_published_at={pk}"} <= found  # fmt: skip
     assert not {"wagtail_site.note:@text", "wagtailcore.page:@title",
                 f"wagtailcore.page:{pk}", f"wagtail_site.note:{pk}"} & found  # fmt: skip
-
-
-def seen(load):
-    """What a page that loads something is tagged with."""
-    recorder = Recorder()
-    with recording(recorder):
-        load()
-    return set(recorder.named())
-
-
-def menu(home):
-    return [(page.title, page.url) for page in home.get_children().live().in_menu()]
-
-
-class TestMenus:
-    @pytest.fixture
-    def shown(self, home, notes):
-        Page.objects.filter(pk__in=[note.pk for note in notes]).update(show_in_menus=True)
-        return lambda: seen(lambda: menu(Page.objects.get(pk=home.pk)))
-
-    def test_what_it_does_not_show(self, notes, tags, shown):
-        # The first time says when that was, by which pages are often ordered.
-        published(notes[0])
-        tags()
-        published(notes[0], text="new")
-        assert not tags() & shown()
-        published(notes[0])
-        assert not tags() & shown()
-
-    def test_what_it_shows(self, home, notes, tags, shown):
-        pages = shown()
-        tags()
-        published(notes[0], title="other")
-        assert tags() & pages
-        Note.objects.get(pk=notes[1].pk).unpublish()
-        assert tags() & pages
-        Page.objects.get(pk=notes[2].pk).delete()
-        assert tags() & pages
-        home.add_child(instance=Note(title="d", slug="d", show_in_menus=True))
-        assert tags() & pages
-
-    def test_a_page_below_one_of_its_pages(self, notes, tags, shown):
-        pages = shown()
-        tags()
-        Note.objects.get(pk=notes[0].pk).add_child(instance=Note(title="d", slug="d"))
-        # It is in no menu itself, on databases too where paths are no tags.
-        assert not tags() & pages
-
-    def test_whether_there_is_anything_below(self, notes, tags):
-        below = seen(lambda: Page.objects.get(pk=notes[0].pk).get_children().exists())
-        leaf = seen(lambda: Page.objects.get(pk=notes[0].pk).is_leaf())
-        tags()
-        child = Note.objects.get(pk=notes[0].pk).add_child(instance=Note(title="d", slug="d"))
-        told = tags()
-        assert told & below and told & leaf
-        below = seen(lambda: Page.objects.get(pk=notes[0].pk).get_children().exists())
-        leaf = seen(lambda: Page.objects.get(pk=notes[0].pk).is_leaf())
-        Page.objects.get(pk=child.pk).delete()
-        told = tags()
-        assert told & below and told & leaf
-
-
-class TestColumnsWhoseReadersAreSeen:
-    @pytest.mark.parametrize(
-        "load",
-        [
-            lambda page: page.last_published_at,
-            lambda page: page.specific.last_published_at,
-            lambda page: copy.copy(page).last_published_at,
-            lambda page: pickle.loads(pickle.dumps(page)).last_published_at,
-            lambda page: serializers.serialize("json", [page]),
-            lambda page: list(Page.objects.filter(pk=page.pk).values()),
-            lambda page: list(Page.objects.values_list("last_published_at")),
-            lambda page: Page.objects.defer("last_published_at").get(pk=page.pk).last_published_at,
-            lambda page: list(Page.objects.order_by("-last_published_at")[:1]),
-            lambda page: Page.objects.aggregate(latest=Max("last_published_at")),
-            # MariaDB needs tables of time zones for others than UTC, and where there is no time.
-            lambda page: list(
-                Page.objects.filter(pk=page.pk).annotate(
-                    day=TruncDay("last_published_at", tzinfo=datetime.timezone.utc)
-                )
-            ),
-            lambda page: list(Page.objects.filter(last_published_at__year=2020)),
-            lambda page: list(Page.objects.iterator()),
-            lambda page: list(Page.objects.raw("SELECT * FROM wagtailcore_page")),
-            lambda page: list(Page.objects.extra(where=["last_published_at IS NULL"])),
-        ],
-    )
-    def test_who_reads_one_is_told(self, notes, tags, load):
-        published(notes[0])
-        pages = seen(lambda: load(Page.objects.get(pk=notes[0].pk)))
-        tags()
-        published(notes[0])
-        assert tags() & pages
-
-    def test_who_reads_that_of_another_is_not(self, notes, tags):
-        pages = seen(lambda: Page.objects.get(pk=notes[1].pk).last_published_at)
-        assert f"wagtailcore.page:@last_published_at={notes[1].pk}" in pages
-        tags()
-        published(notes[0])
-        assert not tags() & pages
-
-    def test_saving_goes_on_as_before(self, notes):
-        page = Page.objects.get(pk=notes[0].pk)
-        assert page.get_deferred_fields() == set()
-        page.last_published_at = timezone.now()
-        page.save(update_fields=["last_published_at"])
-        again = Page.objects.get(pk=page.pk)
-        assert again.last_published_at == page.last_published_at
-        del again.last_published_at
-        assert again.get_deferred_fields() == {"last_published_at"}
-        assert again.last_published_at == page.last_published_at
-        del again.last_published_at
-        with pytest.raises(AttributeError):
-            del again.last_published_at
 
 
 def test_unpublishing(notes, tags):
