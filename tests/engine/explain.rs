@@ -45,11 +45,13 @@ const PLACES: [&str; 10] = [
 /// Pages of each place, by what the origin answers.
 const PAGES: [&str; 10] =
     ["long", "short", "swr", "sie", "nocache", "private", "nostore", "vary", "odd-vary", "error"];
+const DIRECTIVES: [&str; 5] =
+    ["no-cache", "only-if-cached", "max-stale=30", "no-store", "max-age=0"];
 const FIELDS: [(&str, &[&str]); 12] = [
     ("accept-language", &["de", "en;q=0.5, fr", ""]),
     ("accept-encoding", &["br", "gzip, br", "identity"]),
     ("cookie", &["lang=de", "sessionid=1", "_ga=2", "lang=en; _ga=1"]),
-    ("cache-control", &["no-cache", "only-if-cached", "max-stale=30", "no-store", "max-age=0"]),
+    ("cache-control", &DIRECTIVES),
     ("range", &["bytes=0-1", "bytes=-1", "bytes=9-", "lines=1-2"]),
     ("if-none-match", &["\"1\"", "*"]),
     ("authorization", &["Basic YTpi"]),
@@ -147,6 +149,9 @@ fn asks(rng: &mut Rng, (places, pages): (&[&str], &[&str])) -> Asks {
     let query = some(rng, &["", "", "", "?utm_source=x", "?a=1"]);
     let url = format!("https://example.com{place}{page}{query}");
     let mut fields = Vec::new();
+    if place == "/listens/" && rng.bool() {
+        fields.push(("cache-control", some(rng, &DIRECTIVES)));
+    }
     while rng.u8(0..4) == 0 {
         let (name, values) = some(rng, &FIELDS);
         if !fields.iter().any(|(known, _)| *known == name) {
@@ -183,8 +188,16 @@ fn agrees(told: &Value, seen: &Seen) -> bool {
         "hit" | "stale" | "only-if-cached" | "refuse" => said == did,
         "pass" | "whole" => same("fwd=") && same("detail="),
         "fetch" => {
-            // Another has it already, or what came is for others than who asked.
-            let elsewhere = ["global", "colo", "vary-not-forwarded", "bypass-cookie", "compose-"];
+            // Another has it already, what came is for others than who asked, or the copy that
+            // another has is from before this visitor's own change.
+            let elsewhere = [
+                "global",
+                "colo",
+                "vary-not-forwarded",
+                "bypass-cookie",
+                "compose-",
+                "hit-for-pass-own-change",
+            ];
             same("fwd=") || elsewhere.iter().any(|it| did.contains(&format!("detail={it}")))
         }
         "range" => same("fwd=") || did.contains("detail=vary-not-forwarded"),
@@ -196,8 +209,7 @@ fn agrees(told: &Value, seen: &Seen) -> bool {
 fn made_of(seen: &Seen) -> Value {
     let cache_control = seen.fields.get("cache-control").unwrap_or_default();
     match seen.text().as_str() {
-        // Where time stands still, each time-out is over at once: what is not stored does not come.
-        "/plain/long 1" | "" if !seen.fields.has("etag") => json!("includes"),
+        "/plain/long 1" if !seen.fields.has("etag") => json!("includes"),
         _ if cache_control.starts_with("private, no-") => json!("shell"),
         _ => Value::Null,
     }

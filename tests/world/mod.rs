@@ -118,7 +118,7 @@ pub struct World {
     pub most_at_origin: Cell<u32>,
     pub lines: RefCell<Vec<String>>,
     pub counts: RefCell<BTreeMap<&'static str, u64>>,
-    /// Whatever takes time takes none.
+    /// Calls take no time. Who waits by a timer of its own waits as ever.
     pub still: Cell<bool>,
     pub journal_down: Cell<bool>,
     /// How the next calls to objects fail, and whether they do what they were asked before.
@@ -355,7 +355,10 @@ impl World {
     }
 
     fn sleep(self: &Rc<Self>, millis: u64) -> Sleep {
-        let millis = if self.still.get() { 0 } else { millis };
+        self.wait(if self.still.get() { 0 } else { millis })
+    }
+
+    fn wait(self: &Rc<Self>, millis: u64) -> Sleep {
         Sleep { world: Rc::clone(self), at: self.now.get() + millis as i64, key: None }
     }
 
@@ -598,7 +601,7 @@ impl Platform for Node {
 
     async fn sleep(&self, span: Millis) {
         self.world.sleeps.set(self.world.sleeps.get() + 1);
-        self.world.sleep(span.0).await;
+        self.world.wait(span.0).await;
     }
 
     fn unique(&self) -> String {
