@@ -27,6 +27,8 @@ from .tags import condensed
 logger = logging.getLogger("edge_isr")
 
 Maker = Callable[[list[Any]], Invalidation]
+# Invalidations, the database of their changes, and whether its outbox has them.
+Commit = tuple[list[Invalidation], str, bool]
 
 # So much of what can wait is held at once.
 MAX_LATER = 1000
@@ -34,6 +36,10 @@ MAX_LATER = 1000
 _silenced: ContextVar[bool] = ContextVar("edge_isr_silenced", default=False)
 _batch: ContextVar[dict[str, list[Invalidation]] | None] = ContextVar(
     "edge_isr_batch", default=None
+)
+# What has committed inside `told_at_its_end`.
+_committed_inside: ContextVar[list[Commit] | None] = ContextVar(
+    "edge_isr_committed_inside", default=None
 )
 
 
@@ -197,8 +203,8 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
 
 
 def after_commit(connection: BaseDatabaseWrapper) -> None:
-    """Tells of the commit, before callbacks of the site: one that fails takes no later one along,
-    and this one comes first."""
+    """Fragments and versions are made out of date at once; the world is told at the end of
+    `told_at_its_end`."""
     ours = _callbacks(connection.run_on_commit)
     connection.run_on_commit = [
         entry
@@ -207,6 +213,30 @@ def after_commit(connection: BaseDatabaseWrapper) -> None:
     ]
     if ours:
         _committed(ours, connection.alias)
+
+
+@contextmanager
+def told_at_its_end() -> Iterator[None]:
+    """What commits inside is told when the outermost of these has ended, however it ends.
+
+    The site clears caches of its own after a write: in receivers of `post_save`, in callbacks after
+    the commit. A page that is refetched before that has the old value once more, and keeps it.
+    """
+    if _committed_inside.get() is not None:
+        yield
+        return
+    commits: list[Commit] = []
+    token = _committed_inside.set(commits)
+    try:
+        yield
+    finally:
+        _committed_inside.reset(token)
+        for invalidations, using, written in commits:
+            try:
+                committed(invalidations, using, get_settings(), written)
+            except Exception:
+                # Neither the site's change nor its own exception is lost for this.
+                logger.exception("what has changed on %s could not be told", using)
 
 
 def savepoint_set(connection: BaseDatabaseWrapper, sid: str | None) -> None:
@@ -264,7 +294,11 @@ def _publish(
     # A cache may keep them in a table: that this is written is no change to tell of.
     with silence():
         forget([one for one in invalidations if not one.at_ms], settings)
-    committed(invalidations, using, settings, written)
+    inside = _committed_inside.get()
+    if inside is None:
+        committed(invalidations, using, settings, written)
+    else:
+        inside.append((invalidations, using, written))
 
 
 def _submit(invalidation: Invalidation, using: str) -> None:

@@ -43,6 +43,9 @@ PACKAGES = {
     "johnny": ("keeps tables by a patch of its own", "Name the tags of cached views."),
 }
 
+# These clear what they keep of queries right after a write. Whoever is installed last wraps them.
+CLEARING = ("cachalot", "cacheops")
+
 Found = list[Any]
 
 
@@ -164,6 +167,15 @@ def check_packages(app_configs: Any = None, **kwargs: Any) -> Found:
     for name, (what, hint) in PACKAGES.items():
         if apps.is_installed(name):
             found.append(Warning(f"{name} {what}", hint=hint, id="edge_isr.W006"))
+    names = [config.name for config in apps.get_app_configs()]
+    if "edge_isr" in names:
+        found += [
+            Warning(f"edge_isr comes before {name} in INSTALLED_APPS: a page may be refetched "
+                    f"before {name} has forgotten the old rows, and show them once more",
+                    hint="Put edge_isr last.", id="edge_isr.W009")
+            for name in names[names.index("edge_isr") :]
+            if name in CLEARING
+        ]  # fmt: skip
     backend = str(getattr(django_settings, "CONSTANCE_BACKEND", ""))
     if apps.is_installed("constance") and "memory" in backend:
         found.append(

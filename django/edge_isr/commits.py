@@ -1,5 +1,5 @@
 """Commits, savepoints, and what runs after a commit: the outbox is written right before, and what
-has changed is told before the site's own callbacks are called."""
+has changed is told when the site's own receivers and callbacks have been called."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Model
+from django.db.transaction import Atomic
 
-from .batching import after_commit, before_commit, savepoint_rolled_back, savepoint_set
+from .batching import (
+    after_commit,
+    before_commit,
+    savepoint_rolled_back,
+    savepoint_set,
+    told_at_its_end,
+)
 from .patching import replace_method
 from .sqlite import has_ended
 
@@ -19,6 +27,9 @@ def install() -> None:
     replace_method(BaseDatabaseWrapper, "savepoint", _savepoint)
     replace_method(BaseDatabaseWrapper, "savepoint_rollback", _savepoint_rollback)
     replace_method(BaseDatabaseWrapper, "run_and_clear_commit_hooks", _run_commit_hooks)
+    # Packages that keep query results patch the first; the second sends `post_save`.
+    replace_method(Atomic, "__exit__", _to_its_end)
+    replace_method(Model, "save_base", _to_its_end)
 
 
 def _commit(original: Any) -> Any:
@@ -50,8 +61,19 @@ def _savepoint_rollback(original: Any) -> Any:
 def _run_commit_hooks(original: Callable[[Any], None]) -> Any:
     def run_and_clear_commit_hooks(self: Any) -> None:
         has_ended(self)
-        if self.run_on_commit:
+        if not self.run_on_commit:
+            original(self)
+            return
+        with told_at_its_end():
             after_commit(self)
-        original(self)
+            original(self)
 
     return run_and_clear_commit_hooks
+
+
+def _to_its_end(original: Callable[..., Any]) -> Any:
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        with told_at_its_end():
+            return original(self, *args, **kwargs)
+
+    return method

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 from io import StringIO
 
 import pytest
@@ -251,3 +252,15 @@ def test_packages_that_keep_things_to_themselves(settings, monkeypatch):
     found = [one.msg for one in checks.check_packages()]
     assert len(found) == 2
     assert found[0].startswith("cacheops keeps counts") and "memory" in found[1]
+
+
+@pytest.mark.parametrize("name", ["cachalot", "cacheops"])
+def test_packages_that_clear_their_caches_come_first(monkeypatch, name):
+    def found(*names):
+        configs = [types.SimpleNamespace(name=one) for one in names]
+        monkeypatch.setattr(checks.apps, "get_app_configs", lambda: configs)
+        return [one.msg for one in checks.check_packages() if one.id == "edge_isr.W009"]
+
+    assert found(name, "edge_isr") == [] == found(name)
+    (told,) = found("edge_isr", "other", name)
+    assert told.startswith(f"edge_isr comes before {name} in INSTALLED_APPS")

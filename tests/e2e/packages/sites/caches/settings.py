@@ -6,7 +6,13 @@ from base import *  # noqa: F403
 from base import APPS
 
 ROOT_URLCONF = "caches.urls"
-INSTALLED_APPS = [*APPS, os.environ["SITE_CACHE"], "caches"]
+# Last: a page is refetched when the package has cleared what it keeps.
+INSTALLED_APPS = [
+    *(app for app in APPS if app != "edge_isr"),
+    os.environ["SITE_CACHE"],
+    "caches",
+    "edge_isr",
+]
 CACHES = {
     "default": {
         "BACKEND": "django_redis.cache.RedisCache",
