@@ -98,6 +98,23 @@ impl CacheKey {
         Self(key)
     }
 
+    /// Whether the page's address and what the edge itself makes of a request are all that the key
+    /// has: values of cookies, of listed fields and of `CDN-Loop` can be invented by anyone.
+    #[must_use]
+    pub fn is_plain(&self, page: &Page) -> bool {
+        let address = Self::new(page, []);
+        let Some(mut rest) = self.0.strip_prefix(&address.0) else { return false };
+        let mut names = true;
+        while let Some((part, next)) = first_part(rest) {
+            let invented = ["cookie:", "field:"].iter().any(|kind| part.starts_with(kind));
+            if names && (invented || part == "cdn-loop") {
+                return false;
+            }
+            (names, rest) = (!names, next);
+        }
+        rest.is_empty()
+    }
+
     /// A key read back from storage.
     #[must_use]
     pub const fn from_stored(text: String) -> Self {
@@ -173,6 +190,12 @@ impl KeyDigest {
         let head = self.0.get(..8).and_then(|h| u32::from_str_radix(h, 16).ok()).unwrap_or(0);
         (head % u32::from(shards.max(1))) as u16
     }
+}
+
+/// The first part of a key's text, and what follows.
+fn first_part(text: &str) -> Option<(&str, &str)> {
+    let (length, rest) = text.split_once(':')?;
+    rest.split_at_checked(length.parse().ok()?)
 }
 
 fn push(key: &mut String, part: &str) {

@@ -128,7 +128,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         page: &PageRow,
         tags: &TagSet,
     ) -> Result<bool, SqlError> {
-        let plain = request.page.query.is_none() && !request.key.as_str().contains(":cookie:");
+        let plain = request.page.query.is_none() && request.key.is_plain(&request.page);
         if plain && request.status == 200 && !tags.is_empty() {
             if page.new {
                 return Ok(false);

@@ -56,6 +56,59 @@ fn invented_addresses_are_not_refetched() {
     }
 }
 
+/// The nth request of a kind: URL and fields.
+type Invention = fn(u32) -> (String, Vec<(&'static str, String)>);
+
+/// Other inventions: what is said beside the address, errors and redirects with a lifetime, HEAD.
+#[test]
+fn nothing_that_was_invented_once_is_refetched_nor_beyond_the_budget_stored_in_the_world() {
+    const PAGE: &str = "https://example.com/post/42/";
+    let kinds: [(&str, Invention); 7] = [
+        ("cookie", |n| (PAGE.into(), vec![("cookie", format!("language={n}"))])),
+        ("listed field", |n| (PAGE.into(), vec![("x-tenant", n.to_string())])),
+        ("CDN-Loop", |n| (PAGE.into(), vec![("cdn-loop", format!("cdn{n}"))])),
+        ("missing", |n| (format!("https://example.com/missing/{n}/"), vec![])),
+        ("redirect", |n| (format!("https://example.com/redirect/{n}/"), vec![])),
+        ("missing, query", |n| (format!("https://example.com/missing/?{n}"), vec![])),
+        ("HEAD", |n| (format!("{PAGE}?{n}"), vec![("", "HEAD".to_owned())])),
+    ];
+    let config = parse_config(
+        r#"{"shards": 2, "new_keys_per_second": 5,
+            "defaults": {"key_cookies": ["language"], "forward_headers": ["x-tenant"]}}"#,
+    )
+    .unwrap();
+    for (kind, invention) in kinds {
+        for pause in [250, 1] {
+            let world = World::new(&config);
+            world.origin(move |reached| {
+                let fields = [("cdn-cache-control", FRESH), ("surrogate-key", "posts")];
+                let mut script = Script::new(200, &fields, "page");
+                script.status = match reached.target.split('/').nth(1) {
+                    Some("missing") => 404,
+                    Some("redirect") => 301,
+                    _ => 200,
+                };
+                Ok(script)
+            });
+            let isolate = Isolate::new(&world, &config, "ams");
+            isolate.get("https://example.com/", &[]);
+            for n in 0..60 {
+                let (url, fields) = invention(n);
+                let head = fields.first().is_some_and(|(name, _)| name.is_empty());
+                let fields: Vec<(&str, &str)> =
+                    fields.iter().filter(|_| !head).map(|(n, v)| (*n, v.as_str())).collect();
+                isolate.send(if head { "HEAD" } else { "GET" }, &url, &fields);
+                world.pass(pause);
+            }
+            let stored = world.spent().get("l2_put").copied().unwrap_or_default();
+            assert!(pause > 1 || stored <= 12, "{kind}: {stored} in the world");
+            for _ in 0..2 {
+                assert_eq!(refetched(&world, "posts"), 1, "{kind}: the real page alone");
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_asked_for_again_is_refetched() {
     let (world, isolate) = site(false);

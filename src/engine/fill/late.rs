@@ -15,10 +15,11 @@ use crate::engine::port::Platform;
 use crate::http::{Fields, RequestHead};
 use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
 
-/// Whether the origin names the page: by tags, on a path without a query. Anyone can invent the
-/// others.
+/// Whether the origin names the page: by tags, on a path without a query, whoever asks. Anyone can
+/// invent the others.
 pub(super) fn is_named(entry: &Entry) -> bool {
-    entry.status == 200 && entry.page.query.is_none() && !entry.tags.is_empty()
+    let plain = entry.page.query.is_none() && entry.key.is_plain(&entry.page);
+    entry.status == 200 && plain && !entry.tags.is_empty()
 }
 
 /// Whether nothing is to be told of a page that is asked for once more.
@@ -81,7 +82,7 @@ impl<P: Platform> Filler<P> {
         let platform = &self.context.platform;
         let entry = &page.entry;
         let key = entry.key.variant(&entry.selection);
-        if is_known_to_shard(entry) || self.context.isolate().borrow().memory.hits(&key) != 1 {
+        if self.context.isolate().borrow().memory.hits(&key) != 1 || is_known_to_shard(entry) {
             return;
         }
         let (now, budget) = (platform.now(), self.context.config().new_keys_per_second);
