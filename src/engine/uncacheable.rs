@@ -3,8 +3,11 @@
 //!
 //! A *mark* is of one page. What is learned of addresses below one *prefix* holds for new ones
 //! there: once the answers for some of them could not be stored, and none could, the next is
-//! expected to be such a one. Neither ever decides what is stored, nor what a visitor gets: a wrong
-//! one costs a request more, and the first answer that looks as if it could be kept corrects it.
+//! expected to be such a one. Where pages are stored too it takes more of them, and each that is
+//! stored takes half away: addresses that strangers invent among pages cost one request each, and
+//! a directory of pages of both kinds is not taken for one of the others. Neither ever decides
+//! what is stored, nor what a visitor gets: a wrong one costs a request more, and the first answer
+//! that looks as if it could be kept corrects it.
 //!
 //! Both are bounded in number, and forgotten first of all.
 
@@ -28,6 +31,10 @@ const LONGEST_MARK: Millis = Millis(600_000);
 const MOST: usize = 2_048;
 /// How long a prefix counts as one with pages that are stored.
 const STORED_BELOW: Millis = Millis(600_000);
+/// So many addresses at least does it take there to tell of new ones.
+const AMONG_STORED: u32 = 8;
+/// What is counted of them at most: soon forgotten once pages are stored again.
+const MOST_REFUSED: u32 = 64;
 /// The most prefixes of one address that count.
 const MAX_PREFIXES: usize = 6;
 
@@ -49,7 +56,7 @@ struct Mark {
 
 /// What is known of the addresses below one prefix.
 struct Below {
-    /// Addresses in a row whose answers could not be stored.
+    /// Addresses whose answers could not be stored; half as many with each that is stored.
     refused: u32,
     /// The latest of them.
     latest: u64,
@@ -187,14 +194,11 @@ impl Uncacheable {
         for (prefix, _) in prefixes {
             let new = Below { refused: 0, latest: 0, until: now, stored_until: Timestamp::ZERO };
             let below = self.below.entry(*prefix).or_insert(new);
-            if now < below.stored_until {
-                continue;
-            }
             if now > below.until {
                 below.refused /= 2;
             }
             if below.latest != page {
-                below.refused = below.refused.saturating_add(1);
+                below.refused = (below.refused + 1).min(MOST_REFUSED);
                 below.latest = page;
             }
             let minutes = u64::from(below.refused.clamp(1, 10));
@@ -208,8 +212,10 @@ impl Uncacheable {
         make_room(&mut self.below, |below| now < below.until.max(below.stored_until));
         for (prefix, _) in prefixes {
             let stored_until = now.plus(STORED_BELOW);
-            let below = Below { refused: 0, latest: 0, until: now, stored_until };
-            self.below.insert(*prefix, below);
+            let new = Below { refused: 0, latest: 0, until: now, stored_until };
+            let below = self.below.entry(*prefix).or_insert(new);
+            let refused = if now < below.stored_until { below.refused / 2 } else { 0 };
+            *below = Below { refused, latest: 0, until: below.until, stored_until };
         }
     }
 
@@ -219,11 +225,13 @@ impl Uncacheable {
     pub fn is_expected(&self, prefixes: &[Prefix], now: Timestamp) -> bool {
         for (prefix, needed) in prefixes {
             let Some(below) = self.below.get(prefix) else { continue };
-            if now < below.stored_until {
-                return false;
-            }
-            if now < below.until && below.refused >= *needed {
+            let among_stored = now < below.stored_until;
+            let needed = if among_stored { AMONG_STORED.max(*needed) } else { *needed };
+            if now < below.until && below.refused >= needed {
                 return true;
+            }
+            if among_stored {
+                return false;
             }
         }
         false

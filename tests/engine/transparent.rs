@@ -145,6 +145,34 @@ fn unique_unstorable_addresses_cost_hardly_more_than_one_request_each() {
     }
 }
 
+/// Where there are pages too: invented addresses among them, and personal ones.
+#[test]
+fn unstorable_addresses_among_pages_cost_hardly_more_than_one_request_each() {
+    let kinds: [(&str, u16); 3] = [("/post/x", 404), ("/post/?x=", 403), ("/x", 200)];
+    for (prefix, status) in kinds {
+        // So many others, then a page that nobody has asked for: requests in all, at most.
+        for (others, most) in [(100, 110), (10, 135), (1, 200 - 45)] {
+            let (world, isolate) = site(move |reached| match reached.target.contains('x') {
+                true => Script::new(status, &[("cache-control", "private")], "no"),
+                false => Script::new(200, &[STORE], "page"),
+            });
+            let page = |number: u32| browser(&format!("/post/{number}"), &[]);
+            (0..10).for_each(|number| drop(ask(&world, &isolate, page(number))));
+            let visits = if others == 1 { 50 } else { 100 };
+            origin_requests(&world);
+            for number in 0..visits {
+                let missing = browser(&format!("{prefix}{number}"), &[]);
+                assert_eq!(ask(&world, &isolate, missing).status, status);
+                if number % others == others - 1 {
+                    assert_eq!(ask(&world, &isolate, page(1_000 + number)).text(), "page");
+                }
+            }
+            let requests = origin_requests(&world);
+            assert!(requests <= most, "{prefix}, {others}: {requests}");
+        }
+    }
+}
+
 /// What was learned of addresses below a prefix is corrected by the first page there that can be
 /// stored.
 #[test]
