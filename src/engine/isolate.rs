@@ -63,6 +63,8 @@ pub struct Isolate<P: Platform> {
     pub uncacheable: Uncacheable,
     /// What the journal last told of itself, and when it was asked.
     pub journal_status: Option<(Timestamp, JournalStatus)>,
+    /// When the journal was asked for that, if the answer is still to come.
+    pub status_asked: Option<Timestamp>,
     /// Counters for `/metrics`.
     pub metrics: Metrics,
     /// What is counted for the whole site's figures.
@@ -103,6 +105,7 @@ impl<P: Platform> Isolate<P> {
             changes: Changes::default(),
             uncacheable: Uncacheable::default(),
             journal_status: None,
+            status_asked: None,
             metrics: Metrics::default(),
             counting: Counting::default(),
             audits: Audits::default(),

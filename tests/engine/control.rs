@@ -51,6 +51,24 @@ fn strangers_learn_whether_the_edge_is_ready_and_nothing_else() {
     assert_eq!(ask(&[("authorization", "Bearer guessed")]).status, 401);
 }
 
+/// Anyone may ask for health: a hundred at once are one question to the journal, also while it is
+/// slow, or out of reach.
+#[test]
+fn those_who_ask_for_health_at_once_share_a_question() {
+    for down in [false, true] {
+        let (world, isolate) = site(200);
+        world.journal_down.set(down);
+        world.spent();
+        let secrets = Secrets::parse("", "").unwrap();
+        let head = || request("GET", "https://example.com/__isr/healthz", &[]);
+        let asked: Vec<_> = (0..100).map(|_| isolate.begin(head(), "", &secrets)).collect();
+        world.pass(900);
+        assert!(asked.iter().all(|slot| slot.borrow().is_some()));
+        let questions = world.spent().get("journal").copied().unwrap_or_default();
+        assert!(questions <= 2, "{questions}");
+    }
+}
+
 #[test]
 fn a_dry_run_is_a_200_and_changes_nothing() {
     let (_, isolate) = site(200);

@@ -869,10 +869,29 @@ impl Isolate {
 
     /// A request as the worker takes it: a call to the edge itself, or a visitor's.
     pub fn take(&self, head: RequestHead, body: &str, secrets: &Secrets) -> Seen {
+        self.world.run(self.taken(head, body, secrets))
+    }
+
+    /// The same without waiting for it.
+    pub fn begin(
+        &self,
+        head: RequestHead,
+        body: &str,
+        secrets: &Secrets,
+    ) -> Rc<RefCell<Option<Seen>>> {
+        self.world.start(self.taken(head, body, secrets))
+    }
+
+    fn taken(
+        &self,
+        head: RequestHead,
+        body: &str,
+        secrets: &Secrets,
+    ) -> impl Future<Output = Seen> + 'static {
         let (isolate, secrets) = (self.clone(), secrets.clone());
         let pieces = VecDeque::from([(0, body.as_bytes().to_vec())]);
         let body = (!body.is_empty()).then_some(Scripted { pieces, end: Ok(()) });
-        self.world.run(async move {
+        async move {
             let node = isolate.node();
             let guard = Guard { secrets: &secrets, problems: &[] };
             let context = isolate.engine.with(&node);
@@ -886,7 +905,7 @@ impl Isolate {
                 }
             };
             Self::read(&node, answer).await
-        })
+        }
     }
 
     /// A call to the edge itself, whose body arrives as it is told.

@@ -1,17 +1,25 @@
 //! What operators see of the edge: `healthz` and `metrics`.
 
+use crate::base::time::{Millis, Timestamp};
 use crate::control::healthz::{Health, HealthReason};
 use crate::control::metrics;
 use crate::control::metrics::Gauge;
 use crate::control::problem::Problem;
+use crate::engine::isolate::Isolate;
 use crate::engine::once_more;
 use crate::engine::operate::{Guard, answer};
 use crate::engine::parts::Operator;
+use crate::engine::platform_limits::next_look;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::journal::{FrontCacheState, JournalCall, JournalReply, JournalStatus};
+
+/// How long the journal's answer to another's question for its status is waited for.
+const STATUS_WAIT: Millis = Millis(1_000);
+/// A question that has had no answer for so long was ended.
+const STATUS_LAPSE: Millis = Millis(15_000);
 
 impl<P: Platform> Operator<P> {
     /// Strangers learn whether the edge is ready, and nothing else.
@@ -26,16 +34,29 @@ impl<P: Platform> Operator<P> {
         Ok(answer(health.status(), body))
     }
 
-    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health.
-    /// Nothing while it is out of reach, which is told otherwise.
+    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health, so those
+    /// who ask at once share a question. Nothing while it is out of reach, which is told otherwise.
     pub(super) async fn journal_status(&self) -> JournalStatus {
         let platform = &self.context.platform;
+        let began = platform.now();
+        let is_asked = |isolate: &Isolate<P>, now: Timestamp| {
+            isolate.status_asked.is_some_and(|at| now.since(at) < STATUS_LAPSE)
+        };
+        while is_asked(&self.context.isolate().borrow(), platform.now()) {
+            let waited = platform.now().since(began);
+            if waited >= STATUS_WAIT {
+                let latest = &self.context.isolate().borrow().journal_status;
+                return latest.as_ref().map(|(_, status)| status.clone()).unwrap_or_default();
+            }
+            platform.sleep(next_look(waited)).await;
+        }
         let now = platform.now();
         if let Some((at, status)) = &self.context.isolate().borrow().journal_status
             && now.since(*at) < self.context.config().sync_interval
         {
             return status.clone();
         }
+        self.context.isolate().borrow_mut().status_asked = Some(now);
         let status = match once_more::journal(&**platform, JournalCall::Status).await {
             Ok(JournalReply::Status(status)) => status,
             Ok(_) => JournalStatus::default(),
@@ -44,7 +65,9 @@ impl<P: Platform> Operator<P> {
                 JournalStatus::default()
             }
         };
-        self.context.isolate().borrow_mut().journal_status = Some((now, status.clone()));
+        let mut isolate = self.context.isolate().borrow_mut();
+        isolate.status_asked = None;
+        isolate.journal_status = Some((platform.now(), status.clone()));
         status
     }
 
