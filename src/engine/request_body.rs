@@ -1,6 +1,7 @@
 //! Reads the body of a request whole, within the budget and the time that such bodies have.
 
 use std::hash::Hasher as _;
+use std::net::IpAddr;
 
 use siphasher::sip::SipHasher13;
 
@@ -9,6 +10,9 @@ use crate::engine::bodies::{ARRIVAL_LIMIT, BodyId, Peer};
 use crate::engine::context::Context;
 use crate::engine::port::{OriginError, Platform};
 use crate::http::RequestHead;
+
+/// The part of an IPv6 address that names a network: /64.
+const NETWORK_BYTES: usize = 8;
 
 /// Why a body did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,10 +27,15 @@ pub(crate) enum NotArrived {
     Broken,
 }
 
-/// The sender of a request that proved nothing.
+/// The sender of a request that proved nothing: its address, of IPv6 the network that one customer
+/// has (RFC 6177).
 pub(crate) fn peer_of(request: &RequestHead) -> Peer {
     let mut hasher = SipHasher13::new();
-    hasher.write(request.client.as_deref().unwrap_or_default().as_bytes());
+    let address = request.client.as_deref().unwrap_or_default();
+    match address.parse().map(|address: IpAddr| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => hasher.write(&address.octets()[..NETWORK_BYTES]),
+        Ok(IpAddr::V4(_)) | Err(_) => hasher.write(address.as_bytes()),
+    }
     Peer::At(hasher.finish())
 }
 

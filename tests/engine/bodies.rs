@@ -205,13 +205,29 @@ fn bodies_of_strangers_put_no_true_call_out() {
         call(&isolate, &pairs(&signed(&world, "true", body)), slow()),
         call(&isolate, &token, slow()),
     );
+    // One that holds as much as theirs, from another address; and one of another cache's API.
+    let large = [body.as_slice(), &vec![b' '; MIB / 8]].concat();
+    let (begins, ends) = large.split_at(large.len() - 1);
+    let mut head = crate::world::request(
+        "POST",
+        &format!("{SITE}/__isr/v1/revalidate"),
+        &pairs(&signed(&world, "large", &large)),
+    );
+    head.client = Some("203.0.113.9".to_owned());
+    let (asks, whole) = (isolate.clone(), Scripted::pieces(&[(10, begins), (8_000, ends)]));
+    let large = world.start(async move { asks.call(head, whole, secrets()).await });
+    let zone = format!("{SITE}/__isr/cloudflare/client/v4/zones/z/purge_cache");
+    let (head, asks) = (crate::world::request("POST", &zone, &token), isolate.clone());
+    let padded = [begins, b" "].concat();
+    let slowly = Scripted::pieces(&[(10, &padded), (8_000, b" ")]);
+    let purge = world.start(async move { asks.call(head, slowly, secrets()).await });
     let forged = signed(&world, "forged", b"another body");
     for n in 0..200 {
-        // From one address, and from many.
+        // From one address, and from many of one network.
         let mut head =
             crate::world::request("POST", &format!("{SITE}/__isr/v1/revalidate"), &pairs(&forged));
         head.client =
-            Some(if n % 2 == 0 { "203.0.113.1".to_owned() } else { format!("2001:db8::{n}") });
+            Some(if n % 4 == 0 { "203.0.113.1".to_owned() } else { format!("2001:db8::{n:x}") });
         let asks = isolate.clone();
         let body = Scripted::idle(&vec![b' '; MIB / 8]);
         world.start(async move { asks.call(head, body, secrets()).await });
@@ -220,6 +236,7 @@ fn bodies_of_strangers_put_no_true_call_out() {
     }
     world.pass(12_000);
     assert_eq!((status(&webhook), status(&known)), (202, 202));
+    assert_eq!((status(&large), status(&purge)), (202, 200));
 }
 
 /// A body that drips has a limit as a whole, and its pieces count for more than their bytes.

@@ -58,13 +58,13 @@ pub trait PurgeApi: Sync {
         evidence.secrets.carried(&evidence.request.fields, TokenScope::Revalidate)
     }
 
-    /// Whether the head of a call can be anybody's who may make it; what depends on the body is
-    /// left to [`PurgeApi::authenticate`].
+    /// Whether the head of a call can be anybody's who may make it, and proves it: false if that
+    /// depends on the body too, and is left to [`PurgeApi::authenticate`].
     ///
     /// # Errors
     /// Says why it can't.
-    fn claim(&self, evidence: &Evidence<'_>) -> Result<(), AuthError> {
-        self.authenticate(evidence).map(drop)
+    fn claim(&self, evidence: &Evidence<'_>) -> Result<bool, AuthError> {
+        self.authenticate(evidence).map(|_| true)
     }
 
     /// What a call asks for. `rest` is the path below the API's root, without a slash before it;

@@ -73,8 +73,8 @@ impl PurgeApi for CloudfrontPurgeApi {
         sigv4::verify(evidence.request, evidence.body, evidence.secrets, evidence.now)
     }
 
-    fn claim(&self, evidence: &Evidence<'_>) -> Result<(), AuthError> {
-        sigv4::claimed(evidence.request, evidence.secrets, evidence.now)
+    fn claim(&self, evidence: &Evidence<'_>) -> Result<bool, AuthError> {
+        sigv4::claimed(evidence.request, evidence.secrets, evidence.now).map(|()| false)
     }
 
     fn status_of(&self, rest: &str, request: &RequestHead) -> Option<String> {

@@ -117,8 +117,8 @@ impl Call {
         self.api.authenticate(&Evidence { request, body, secrets, config, now })
     }
 
-    /// Whether the head of the call can be anybody's who may make it. What depends on the body is
-    /// left to [`Call::authenticate`].
+    /// Whether the head of the call can be anybody's who may make it, and proves it: false if that
+    /// depends on the body too, and is left to [`Call::authenticate`].
     ///
     /// # Errors
     /// Says why it can't.
@@ -128,7 +128,7 @@ impl Call {
         secrets: &Secrets,
         config: &Config,
         now: Timestamp,
-    ) -> Result<(), AuthError> {
+    ) -> Result<bool, AuthError> {
         self.api.claim(&Evidence { request, body: &[], secrets, config, now })
     }
 

@@ -10,6 +10,7 @@ use crate::control::carried::{carrier, trusted_or_carried};
 use crate::control::problem::Problem;
 use crate::control::purge_apis::{Call, PurgeCall, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
+use crate::engine::bodies::Peer;
 use crate::engine::context::Incoming;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::operate::Guard;
@@ -49,8 +50,9 @@ impl<P: Platform> Operator<P> {
         let head = Rc::clone(&incoming.head);
         let (head, config) = (&head, self.context.config());
         // Who can't prove anything is refused before the body is read.
-        call.claim(head, guard.secrets, config, platform.now())?;
-        let body = self.body(head, peer_of(head), incoming.body.take(), |_| {}).await?;
+        let proved = call.claim(head, guard.secrets, config, platform.now())?;
+        let peer = if proved { Peer::Known } else { peer_of(head) };
+        let body = self.body(head, peer, incoming.body.take(), |_| {}).await?;
         let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
             let job = self.job(&id).await?;
