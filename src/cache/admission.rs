@@ -23,6 +23,8 @@ pub const MAX_URI_BYTES: usize = 16 << 10;
 /// The most segments of a path whose page is stored: each prefix is a target, which every hit
 /// compares.
 pub const MAX_SEGMENTS: usize = 100;
+/// The longest host (RFC 1035 §2.3.4), with a port.
+pub const MAX_HOST_BYTES: usize = 253 + ":65535".len();
 /// The most bytes of fields.
 pub const MAX_FIELDS_BYTES: usize = 128 << 10;
 
@@ -114,7 +116,7 @@ impl PassReason {
 pub enum Refusal {
     /// It came through this edge before (RFC 8586).
     Loop,
-    /// The host is empty or has characters that no host has.
+    /// The host is empty, longer than any, or has characters that no host has.
     BadHost,
     /// The path does not start with `/`, or path or query have bytes that no URI has.
     BadUri,
@@ -297,7 +299,7 @@ fn refusal(request: &RequestHead) -> Option<Refusal> {
     let passed_on = request.fields.joined("cdn-loop").map_or(0, |value| value.len());
     if loop_guard::has_looped(&request.fields) {
         Some(Refusal::Loop)
-    } else if host.is_empty() || !host.iter().all(host_byte) {
+    } else if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.iter().all(host_byte) {
         Some(Refusal::BadHost)
     } else if request.path.len() + query.len() > MAX_URI_BYTES {
         Some(Refusal::UriTooLong)
