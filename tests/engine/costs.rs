@@ -18,6 +18,7 @@ const PAGE: &str = "https://example.com/post/1/";
 fn config() -> Config {
     parse_config(
         r#"{"shards": 8, "trusted_ips": ["10.0.0.0/8"], "new_keys_per_second": 50,
+            "routes": [{"path": "/language/*", "key_cookies": ["language"]}],
             "front_caches": [{"name": "front", "provider": "cloudfront", "distribution": "E1"}]}"#,
     )
     .unwrap()
@@ -34,7 +35,7 @@ fn site() -> (Rc<World>, Isolate) {
             "GET" | "HEAD" if path.starts_with("/private/") => {
                 Script::new(200, &[("cache-control", "private")], "yours")
             }
-            "GET" | "HEAD" if path.starts_with("/missing/") => Script::new(404, &[], "no"),
+            "GET" | "HEAD" if path.contains("missing") => Script::new(404, &[], "no"),
             "GET" | "HEAD" if path.starts_with("/broken/") => Script::new(500, &[], "oops"),
             "GET" | "HEAD" => {
                 let vary = ("vary", "accept-language");
@@ -78,17 +79,25 @@ const KINDS: &[(&str, RequestKind)] = &[
     ("a long invented query (16 KB)", |n| get(format!("{PAGE}?x={n}{}", "a".repeat(16_000)))),
     ("an invented path", |n| get(at(format!("/post/{n}00/")))),
     ("an invented path that is missing", |n| get(at(format!("/missing/{n}")))),
+    ("an invented path that is missing, among pages", |n| get(at(format!("/post/missing{n}/")))),
     ("an invented path that fails", |n| get(at(format!("/broken/{n}")))),
     ("an invented path that is private", |n| get(at(format!("/private/{n}")))),
     ("a path of 200 segments", |n| get(at(format!("{}{n}", "/a".repeat(200))))),
     ("an invented host", |n| get(format!("https://h{n}.example.com/"))),
     ("an invented session", |n| with("cookie", format!("sessionid={n}"))),
     ("an invented cookie that the key does not have", |n| with("cookie", format!("x={n}"))),
+    ("an invented cookie that the key has", |n| {
+        ("GET", at("/language/".into()), vec![("cookie", format!("language={n}"))], String::new())
+    }),
+    ("an invented CDN-Loop", |n| with("cdn-loop", format!("cdn{n}"))),
     ("an invented language", |n| {
         let letter = |n: u32| char::from(b'a' + u8::try_from(n % 26).unwrap());
         with("accept-language", format!("{}{}", letter(n / 26), letter(n)))
     }),
     ("an invented field", |n| with("x-invented", n.to_string())),
+    ("an invented query with an invented field", |n| {
+        ("GET", format!("{PAGE}?f={n}"), vec![("x-invented", n.to_string())], String::new())
+    }),
     ("an invented User-Agent", |n| with("user-agent", format!("bot/{n}"))),
     ("a range of a stored page", |n| with("range", format!("bytes={}-", n % 3))),
     ("a range of an invented query", |n| {
@@ -100,6 +109,9 @@ const KINDS: &[(&str, RequestKind)] = &[
     ("request directives", |_| with("cache-control", "no-cache".to_owned())),
     ("a HEAD of an invented query", |n| ("HEAD", format!("{PAGE}?h={n}"), Vec::new(), String::new())),
     ("a POST to a page that nobody stored", |n| ("POST", format!("{PAGE}?next={n}"), Vec::new(), "a=b".into())),
+    ("a POST to a page that nobody stored, whose key has cookies", |n| {
+        ("POST", at(format!("/language/{n}")), Vec::new(), "a=b".into())
+    }),
     ("a POST to a stored page", |_| ("POST", PAGE.to_owned(), Vec::new(), "a=b".into())),
     ("a DELETE of a stored page", |_| ("DELETE", PAGE.to_owned(), Vec::new(), String::new())),
     ("an unknown method", |n| ("BREW", format!("{PAGE}?b={n}"), Vec::new(), String::new())),
