@@ -19,7 +19,7 @@ The hooks cost a look at a context variable per query, and nothing per row, whil
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings as django_settings
@@ -30,8 +30,9 @@ from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 
 from . import explanation, hints, narrowing, reading, relations, statements
 from .context import Recorder, automatic
+from .instances import see
 from .patching import replace_method
-from .registry import is_automatic, labels_and_key, labels_by_table, labels_of, table_names
+from .registry import is_automatic, labels_by_table, labels_of, table_names
 
 Labels = tuple[str, ...]
 
@@ -76,32 +77,6 @@ def install() -> None:
     replace_method(SQLAggregateCompiler, "as_sql", _as_sql)
     replace_method(RawSQL, "as_sql", _as_raw_sql)
     replace_method(SQLCompiler, "get_from_clause", _get_from_clause)
-
-
-def see(recorder: Recorder, model: type[Model], rows: Iterable[Any], related: bool) -> None:
-    """Instances of a model were loaded; `related` if they brought along what they point at."""
-    labels, key = labels_and_key(model)
-    found: dict[str, set[Any]] = {}
-    if labels:
-        keys = set(map(key, rows))
-        found.update((label, keys) for label in labels)
-    if related:
-        found = {label: set(keys) for label, keys in found.items()}
-        visited: set[int] = set()
-        for row in rows:
-            _see_related(found, row, visited)
-    recorder.saw_instances(found)
-
-
-def _see_related(found: dict[str, set[Any]], row: Any, visited: set[int]) -> None:
-    for other in row._state.fields_cache.values():
-        # A row and what it points at may point at each other.
-        if isinstance(other, Model) and id(other) not in visited:
-            visited.add(id(other))
-            labels, key = labels_and_key(type(other))
-            for label in labels:
-                found.setdefault(label, set()).add(key(other))
-            _see_related(found, other, visited)
 
 
 def _fetch_all(original: Any) -> Any:

@@ -35,8 +35,8 @@ from django.templatetags.cache import CacheNode
 from . import kept
 from .conf import load
 from .context import Recorder, Span, current, recording
+from .instances import see_row
 from .patching import replace_method
-from .registry import labels_and_key
 from .versions import PREFIX
 
 logger = logging.getLogger("edge_isr")
@@ -147,8 +147,7 @@ def _get_current(original: Any) -> Any:
         site = original(self, *args, **kwargs)
         recorder = current.get()
         if recorder is not None:
-            labels, key = labels_and_key(type(site))
-            recorder.saw_instances({label: [key(site)] for label in labels})
+            see_row(recorder, site)
         return site
 
     return get_current

@@ -20,6 +20,7 @@ from django.http.response import HttpResponseBase
 
 from .conf import load
 from .context import Recorder, Span, recording
+from .instances import see_row
 from .pages import page_facts, restore_page
 from .registry import labels_and_key, labels_of
 from .tags import ANYTHING, with_every
@@ -142,10 +143,9 @@ def _saving(recorder: Recorder | None) -> Span | None:
     if not rows:
         return None
     for span in rows:
-        labels, key = labels_and_key(type(span.row))
-        rows[0].saw_models(labels)
-        if key(span.row) is not None:
-            rows[0].saw_instances({label: [key(span.row)] for label in labels})
+        rows[0].saw_models(labels_and_key(type(span.row))[0])
+        if span.row.pk is not None:
+            see_row(rows[0], span.row)
     return rows[0]
 
 
@@ -196,8 +196,7 @@ def _see_models(recorder: Recorder, value: Any) -> bool:
             len(value)
         return True
     if isinstance(value, Model):
-        labels, key = labels_and_key(type(value))
-        recorder.saw_instances({label: [key(value)] for label in labels})
+        see_row(recorder, value)
         _see_prefetched(recorder, value)
         return True
     items: Iterable[Any]

@@ -28,7 +28,7 @@ from .batching import is_silenced, record
 from .conf import get_settings
 from .differences import Parts
 from .invalidation import EPOCH, Invalidation
-from .registry import also_forget, entry_of, is_followed, key_of, of_instance, of_models
+from .registry import also_forget, entry_of, is_followed, key_of, of_instance, of_models, other_keys
 from .rows import unseen
 from .tags import concrete_label
 
@@ -101,7 +101,7 @@ def see(model: Any, using: str, keys: Iterable[Any], gone: bool = False) -> None
             approved = _approved(list(rows.values()), using) if is_drafted(model) else {}
             for key in part:
                 for field in fields:
-                    record(_of_row(rows.get(key), key, field, approved, using), using)
+                    record(_of_row(model, rows.get(key), key, field, approved, using), using)
 
 
 def follow_revisions() -> None:
@@ -120,10 +120,18 @@ def _revision_saved(instance: Any, created: bool, using: str, **kwargs: Any) -> 
 
 
 def _of_row(
-    row: Model | None, key: Any, field: Any, approved: Mapping[str, datetime], using: str
+    model: Any,
+    row: Model | None,
+    key: Any,
+    field: Any,
+    approved: Mapping[str, datetime],
+    using: str,
 ) -> Invalidation:
     """What is told at the time in a field of a row; if there is none, that nothing waits."""
     label = concrete_label(field.model)
+    if label in other_keys(model):
+        # The key is not that of the row that has the field.
+        label = concrete_label(model)
     name = short(f"{AUTOMATIC}{label}:{key}:{field.name}")
     at = None if row is None else _moment(row, field, approved)
     found = Invalidation()

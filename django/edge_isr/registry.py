@@ -234,10 +234,31 @@ def of_models(
     """The model as a whole, and some of its instances; or only these of its labels."""
     named = labels_of(model) if labels is None else tuple(labels)
     found = Invalidation(tags=set(named))
+    others = other_keys(model)
+    keyed = [label for label in named if label not in others] if others else named
     for pk in pks:
         key = key_of(model, pk)
-        found.tags.update(clean(f"{label}:{key}") for label in named)
+        found.tags.update(clean(f"{label}:{key}") for label in keyed)
+        # What their rows are is not asked for.
+        found.tags.update(every(label) for label in named if label in others)
     return found
+
+
+@cache
+def other_keys(model: type[Model]) -> dict[str, str]:
+    """The labels of what a model extends whose rows have another key than its own, each with the
+    attribute that holds it: where the link to a row above is not the key."""
+    chain, pk = {concrete_label(model)}, model._meta.pk
+    while pk is not None and getattr(pk.remote_field, "parent_link", False):
+        above = pk.remote_field.model
+        chain.add(concrete_label(above))
+        pk = above._meta.pk
+    parents = [one for one in model._meta.get_parent_list() if not one._meta.proxy]
+    return {
+        label: one._meta.pk.attname
+        for one in parents
+        if (label := concrete_label(one)) not in chain
+    }
 
 
 def key_of(model: type[Model], pk: Any) -> Any:

@@ -128,3 +128,11 @@ class Notice(models.Model):
 
     def __str__(self):
         return self.text
+
+
+class Poster(Notice):
+    """Has a key of its own, beside that of the row that it extends."""
+
+    number = models.IntegerField(primary_key=True)
+    notice = models.OneToOneField(Notice, on_delete=models.CASCADE, parent_link=True)
+    size = models.CharField(max_length=10, default="A1")
