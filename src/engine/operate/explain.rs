@@ -25,7 +25,7 @@ use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::{Operator, Server};
 use crate::engine::port::Platform;
-use crate::engine::serve::course::{Course, Weighed};
+use crate::engine::serve::decision::{Decided, Decision};
 use crate::engine::serve::lookup::Look;
 use crate::engine::serve::response::Answer;
 use crate::http::cache_status::CacheStatus;
@@ -61,50 +61,51 @@ impl<P: Platform> Operator<P> {
             }
             Admission::Serve(admitted) => {
                 told.rule = Some(config.rule_name(config.place_of(&admitted.route)));
-                let mut weighed = self.server.weigh(&incoming, &admitted, Look::Peek).await;
-                weighed.course = Server::course_of_shell(&incoming, &admitted, weighed.course);
-                self.tell(&mut told, &incoming, &admitted, &weighed).await;
+                let mut decided = self.server.decision(&incoming, &admitted, Look::Peek).await;
+                decided.decision =
+                    Server::decision_of_shell(&incoming, &admitted, decided.decision);
+                self.tell(&mut told, &incoming, &admitted, &decided).await;
             }
         }
         told.steps = steps(&told);
         told
     }
 
-    /// What was weighed, and what the index knows beside it.
+    /// What was decided, and what the index knows beside it.
     async fn tell(
         &self,
         told: &mut Explanation,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        weighed: &Weighed<P>,
+        decided: &Decided<P>,
     ) {
-        let status = weighed.course.cache_status();
-        told.at = weighed.now;
-        told.action = match &weighed.course {
-            Course::Fresh(..) | Course::FromColo(..) => ExplainedAction::Hit,
-            Course::Stale(..) => ExplainedAction::Stale,
-            Course::Whole(_) => ExplainedAction::Whole,
-            Course::Range(_) => ExplainedAction::Range,
-            Course::Fetch(_) => ExplainedAction::Fetch,
-            Course::OnlyIfCached => ExplainedAction::OnlyIfCached,
+        let status = decided.decision.cache_status();
+        told.at = decided.now;
+        told.action = match &decided.decision {
+            Decision::Fresh(..) | Decision::FromColo(..) => ExplainedAction::Hit,
+            Decision::Stale(..) => ExplainedAction::Stale,
+            Decision::Whole(_) => ExplainedAction::Whole,
+            Decision::Range(_) => ExplainedAction::Range,
+            Decision::Fetch(_) => ExplainedAction::Fetch,
+            Decision::OnlyIfCached => ExplainedAction::OnlyIfCached,
         };
         told.reason.clone_from(&status.detail);
         told.cache_status = status.to_string();
         told.page = Some(admitted.page.url());
         told.key = Some(admitted.key.as_str().to_owned());
-        told.journal = Some(health_name(weighed.health));
-        told.stored = weighed
+        told.journal = Some(health_name(decided.health));
+        told.stored = decided
             .stored
             .as_ref()
-            .map(|(page, validity)| stored_here(&page.entry, known(*validity), weighed.now));
-        told.made_of = made_of(admitted, &weighed.course);
+            .map(|(page, validity)| stored_here(&page.entry, known(*validity), decided.now));
+        told.made_of = made_of(admitted, &decided.decision);
         let pages = self.known_pages(admitted).await;
         let mut vary: Vec<String> = pages.iter().flat_map(|page| page.vary.clone()).collect();
         vary.sort();
         vary.dedup();
         told.dropped = self.dropped(incoming, admitted, &vary);
         for page in &pages {
-            told.variants.extend(self.known_variants(incoming, admitted, page, weighed));
+            told.variants.extend(self.known_variants(incoming, admitted, page, decided));
         }
     }
 
@@ -131,14 +132,14 @@ impl<P: Platform> Operator<P> {
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         page: &PageInfo,
-        weighed: &Weighed<P>,
+        decided: &Decided<P>,
     ) -> Vec<KnownVariant> {
         let targets = page.page.targets(&page.tags);
         let max_lag = self.invalidator.max_lag(admitted);
         let view = &self.context.isolate().borrow().view;
         let variants = page.variants.iter().filter(|variant| variant.fence > 0);
         let known = variants.map(|variant| {
-            let (health, now) = (weighed.health, weighed.now);
+            let (health, now) = (decided.health, decided.now);
             let verdict = view.validity(&targets, variant.stamp, health, now, max_lag);
             KnownVariant {
                 vary: variant.selection.0.clone(),
@@ -181,8 +182,8 @@ impl<P: Platform> Operator<P> {
 }
 
 /// What is made of a stored response before it leaves.
-fn made_of<P: Platform>(admitted: &Admitted<'_>, course: &Course<P>) -> Option<MadeOf> {
-    let (Course::Fresh(page, ..) | Course::Stale(page, ..)) = course else { return None };
+fn made_of<P: Platform>(admitted: &Admitted<'_>, decision: &Decision<P>) -> Option<MadeOf> {
+    let (Decision::Fresh(page, ..) | Decision::Stale(page, ..)) = decision else { return None };
     if is_stored_shell(&page.entry) {
         Some(MadeOf::Shell)
     } else if esi::applies(&admitted.route, &page.entry.fields) {

@@ -19,7 +19,7 @@ use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::{Places, StoredPage};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
-use crate::engine::serve::course::Course;
+use crate::engine::serve::decision::Decision;
 use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
 use crate::engine::serve::response::{Answer, Body, LARGE_BODY, Shell};
 use crate::engine::serve::shared::SharedParts;
@@ -76,20 +76,22 @@ impl<P: Platform> Server<P> {
         Answer { composed: true, ..Answer::raw_shell(cache_status) }
     }
 
-    /// What a course comes to where what is stored is a shell, as far as it is known before
+    /// What a decision comes to where what is stored is a shell, as far as it is known before
     /// anything is asked.
-    pub(crate) fn course_of_shell(
+    pub(crate) fn decision_of_shell(
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-        course: Course<P>,
-    ) -> Course<P> {
-        let (Course::Fresh(page, ..) | Course::Stale(page, ..)) = &course else { return course };
+        decision: Decision<P>,
+    ) -> Decision<P> {
+        let (Decision::Fresh(page, ..) | Decision::Stale(page, ..)) = &decision else {
+            return decision;
+        };
         if !is_stored_shell(&page.entry) {
-            return course;
+            return decision;
         }
         match Self::composable(incoming, admitted, page) {
-            Ok(_) => course,
-            Err(why) => Course::Whole(instead(why)),
+            Ok(_) => decision,
+            Err(why) => Decision::Whole(instead(why)),
         }
     }
 

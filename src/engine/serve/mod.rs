@@ -4,7 +4,7 @@ pub mod at_once;
 pub mod colo_answer;
 pub mod colo_look;
 pub(crate) mod compose;
-pub(crate) mod course;
+pub(crate) mod decision;
 mod follow;
 mod fragment;
 pub(crate) mod from_colo;
@@ -27,7 +27,7 @@ use crate::engine::audit::Answered;
 use crate::engine::context::Incoming;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
-use crate::engine::serve::course::{Course, Weighed};
+use crate::engine::serve::decision::{Decided, Decision};
 use crate::engine::serve::lookup::Look;
 use crate::engine::serve::response::{Answer, Asked, Body};
 use crate::http::Fields;
@@ -94,29 +94,29 @@ impl<P: Platform> Server<P> {
     }
 
     async fn look_up(&self, incoming: Incoming<P>, admitted: &Admitted<'_>) -> Answer<P> {
-        let Weighed { course, now, .. } = self.weigh(&incoming, admitted, Look::Use).await;
+        let Decided { decision, now, .. } = self.decision(&incoming, admitted, Look::Use).await;
         let asked = Asked::of(&incoming.head, admitted);
-        let cache_status = course.cache_status();
-        match course {
-            Course::Fresh(page, _) => {
+        let cache_status = decision.cache_status();
+        match decision {
+            Decision::Fresh(page, _) => {
                 let answered = Answered::Page(Rc::clone(&page));
                 self.auditor.consider(&incoming, admitted, answered);
                 self.filler.note_asked_again(&incoming, admitted, &page);
                 Answer::stored(&asked, &page, now, cache_status)
             }
-            Course::FromColo(page, _) => {
+            Decision::FromColo(page, _) => {
                 let answered = Answered::InColo(page.key.clone());
                 self.auditor.consider(&incoming, admitted, answered);
                 page.answer(cache_status)
             }
-            Course::Stale(page, _, _, candidate) => {
+            Decision::Stale(page, _, _, candidate) => {
                 self.filler.refresh(&incoming, admitted, candidate, now);
                 Answer::stored(&asked, &page, now, cache_status)
             }
-            Course::Whole(why) => self.whole(incoming, admitted, &why).await,
-            Course::Range(candidate) => self.fetch_range(incoming, admitted, candidate).await,
-            Course::Fetch(candidate) => self.fetch_for(incoming, admitted, candidate, now).await,
-            Course::OnlyIfCached => Self::only_if_cached(cache_status),
+            Decision::Whole(why) => self.whole(incoming, admitted, &why).await,
+            Decision::Range(candidate) => self.fetch_range(incoming, admitted, candidate).await,
+            Decision::Fetch(candidate) => self.fetch_for(incoming, admitted, candidate, now).await,
+            Decision::OnlyIfCached => Self::only_if_cached(cache_status),
         }
     }
 

@@ -21,7 +21,7 @@ use crate::journal::view::ViewHealth;
 
 /// What is done.
 #[allow(clippy::large_enum_variant, reason = "a box would cost each hit an allocation")]
-pub(crate) enum Course<P: Platform> {
+pub(crate) enum Decision<P: Platform> {
     /// What is stored answers, and is fresh: with seconds left.
     Fresh(Rc<StoredPage<P::Chunk>>, i64),
     /// The same out of L1, with its body as it is read.
@@ -38,7 +38,7 @@ pub(crate) enum Course<P: Platform> {
     OnlyIfCached,
 }
 
-impl<P: Platform> Course<P> {
+impl<P: Platform> Decision<P> {
     /// What Cache-Status says of it before anything is done.
     pub(crate) fn cache_status(&self) -> CacheStatus {
         match self {
@@ -54,9 +54,9 @@ impl<P: Platform> Course<P> {
     }
 }
 
-/// A course, and what it was decided by.
-pub(crate) struct Weighed<P: Platform> {
-    pub(crate) course: Course<P>,
+/// A decision, and what it was decided by.
+pub(crate) struct Decided<P: Platform> {
+    pub(crate) decision: Decision<P>,
     /// How far the view could be relied on.
     pub(crate) health: ViewHealth,
     /// What was stored here that the request selects, and how it stands.
@@ -67,12 +67,12 @@ pub(crate) struct Weighed<P: Platform> {
 
 impl<P: Platform> Server<P> {
     /// Decides what is done for a request.
-    pub(crate) async fn weigh(
+    pub(crate) async fn decision(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         look: Look,
-    ) -> Weighed<P> {
+    ) -> Decided<P> {
         let max_lag = self.invalidator.max_lag(admitted);
         let health = self.invalidator.ensure_recent(max_lag).await;
         let mut near = Vec::new();
@@ -88,91 +88,96 @@ impl<P: Platform> Server<P> {
         let now = self.context.platform.now();
         let found = match from_colo {
             Ok((answer, ttl)) => {
-                let course = Course::FromColo(answer, ttl);
-                return Weighed { course, health, stored: None, now };
+                let decision = Decision::FromColo(answer, ttl);
+                return Decided { decision, health, stored: None, now };
             }
             Err(found) => found,
         };
         let mut stored = None;
-        let course = match found {
-            LookUp::Pass(reason, key) => Course::Whole(Whole::Marked(reason, place(&key))),
-            LookUp::Foreign => Course::Whole(Whole::Vary),
+        let decision = match found {
+            LookUp::Pass(reason, key) => Decision::Whole(Whole::Marked(reason, place(&key))),
+            LookUp::Foreign => Decision::Whole(Whole::Vary),
             LookUp::Nothing(vary) => {
                 let (head, page) = (&incoming.head, &admitted.page);
                 match self.invalidator.own_change(head, page, None, Epoch::ZERO, now) {
                     OwnChange::None => {
-                        self.forth(incoming, admitted, Candidate::nothing(vary), now)
+                        self.decide_origin(incoming, admitted, Candidate::nothing(vary), now)
                     }
                     OwnChange::Need(need) => {
                         let candidate = Candidate { need, ..Candidate::nothing(vary) };
-                        self.forth(incoming, admitted, candidate, now)
+                        self.decide_origin(incoming, admitted, candidate, now)
                     }
-                    OwnChange::Pass => Course::Whole(Whole::OwnChange),
+                    OwnChange::Pass => Decision::Whole(Whole::OwnChange),
                 }
             }
-            LookUp::Page(page) if !self.is_for(admitted, &page) => Course::Whole(Whole::Known),
+            LookUp::Page(page) if !self.is_for(admitted, &page) => Decision::Whole(Whole::Known),
             LookUp::Page(page) => {
                 let (targets, stamp) = (&page.entry.targets, page.entry.stamp);
                 let validity = self.invalidator.validity(targets, stamp, (health, max_lag)).await;
-                let course = self.weigh_stored(incoming, admitted, &page, (validity, now));
+                let decision = self.decide_stored(incoming, admitted, &page, (validity, now));
                 stored = Some((page, validity));
-                course
+                decision
             }
         };
-        Weighed { course, health, stored, now }
+        Decided { decision, health, stored, now }
     }
 
     /// What to do with a stored response that the request selects.
-    fn weigh_stored(
+    fn decide_stored(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
         (validity, now): (Validity, Timestamp),
-    ) -> Course<P> {
+    ) -> Decision<P> {
         let entry = &page.entry;
         let need = validity.need();
         let mut directives = admitted.directives.clone();
         match self.invalidator.own_change(&incoming.head, &admitted.page, Some(entry), need, now) {
             OwnChange::None => {}
             OwnChange::Need(_) => directives.no_cache = true,
-            OwnChange::Pass => return Course::Whole(Whole::OwnChange),
+            OwnChange::Pass => return Decision::Whole(Whole::OwnChange),
         }
         match reuse(entry, validity, &directives, &admitted.route, now) {
-            Reuse::Fresh { ttl } => Course::Fresh(Rc::clone(page), ttl),
+            Reuse::Fresh { ttl } => Decision::Fresh(Rc::clone(page), ttl),
             Reuse::Stale { ttl, why } => {
                 let candidate = Candidate::of(page, false, true, need);
                 // What the origin said since is known here, if nowhere else.
                 match self.is_marked(incoming, admitted, &candidate, now) {
-                    Some(whole) => Course::Whole(whole),
-                    None => Course::Stale(Rc::clone(page), ttl, why, candidate),
+                    Some(whole) => Decision::Whole(whole),
+                    None => Decision::Stale(Rc::clone(page), ttl, why, candidate),
                 }
             }
             Reuse::Validate { why, conditional, on_error } => {
                 let forward = if need.0 > 0 { Forward::Stale } else { why.forward() };
                 let candidate = Candidate::of(page, conditional, on_error, need);
-                self.forth(incoming, admitted, candidate.because(forward, why.as_str()), now)
+                self.decide_origin(
+                    incoming,
+                    admitted,
+                    candidate.because(forward, why.as_str()),
+                    now,
+                )
             }
-            Reuse::Unsatisfiable => Course::OnlyIfCached,
+            Reuse::Unsatisfiable => Decision::OnlyIfCached,
         }
     }
 
     /// How the origin is asked, where nothing stored answers.
-    fn forth(
+    fn decide_origin(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: Candidate<P>,
         now: Timestamp,
-    ) -> Course<P> {
+    ) -> Decision<P> {
         if admitted.directives.only_if_cached {
-            Course::OnlyIfCached
+            Decision::OnlyIfCached
         } else if let Some(why) = self.goes_whole(incoming, admitted, &candidate, now) {
-            Course::Whole(why)
+            Decision::Whole(why)
         } else if admitted.range.is_some() {
-            Course::Range(candidate)
+            Decision::Range(candidate)
         } else {
-            Course::Fetch(candidate)
+            Decision::Fetch(candidate)
         }
     }
 }
