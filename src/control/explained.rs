@@ -53,7 +53,7 @@ pub enum ExplainedAction {
     /// What is stored answers, and is refreshed.
     Stale,
     /// The origin answers this very request, and nothing is stored.
-    Whole,
+    Bypass,
     /// A range is asked of the origin, and not stored.
     Range,
     /// The page is fetched, and stored if it may be.
@@ -199,7 +199,7 @@ impl ExplainedAction {
             Self::Pass => "It passes to the origin, and its answer is not stored",
             Self::Hit => "What is stored answers",
             Self::Stale => "What is stored answers, and is refreshed in the background",
-            Self::Whole => "The origin answers this very request, and nothing is stored of it",
+            Self::Bypass => "The origin answers this very request, and nothing is stored of it",
             Self::Range => "The range is asked of the origin, and not stored",
             Self::Fetch => {
                 "The page is fetched, and stored unless what the origin answers forbids it"

@@ -186,7 +186,7 @@ fn agrees(told: &Value, seen: &Seen) -> bool {
     let same = |name: &str| member(said, name) == member(&did, name);
     match told["action"].as_str().expect("a text") {
         "hit" | "stale" | "only-if-cached" | "refuse" => said == did,
-        "pass" | "whole" => same("fwd=") && same("detail="),
+        "bypass" | "pass" => same("fwd=") && same("detail="),
         "fetch" => {
             // Another has it already, what came is for others than who asked, or the copy that
             // another has is from before this visitor's own change.
@@ -283,7 +283,7 @@ fn what_is_explained_is_what_is_done() {
         history(seed, 100, &mut actions);
     }
     println!("{actions:?}");
-    for action in ["fetch", "hit", "only-if-cached", "pass", "range", "stale", "whole"] {
+    for action in ["bypass", "fetch", "hit", "only-if-cached", "pass", "range", "stale"] {
         assert!(actions.get(action).is_some_and(|n| *n > cases / 1_000), "{action}: {actions:?}");
     }
     for action in ["shell", "includes", "compose-cookie-scope"] {

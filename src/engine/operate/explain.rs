@@ -84,7 +84,7 @@ impl<P: Platform> Operator<P> {
         told.action = match &decided.decision {
             Decision::Fresh(..) | Decision::FromColo(..) => ExplainedAction::Hit,
             Decision::Stale(..) => ExplainedAction::Stale,
-            Decision::Whole(_) => ExplainedAction::Whole,
+            Decision::Bypass(_) => ExplainedAction::Bypass,
             Decision::Range(_) => ExplainedAction::Range,
             Decision::Fetch(_) => ExplainedAction::Fetch,
             Decision::OnlyIfCached => ExplainedAction::OnlyIfCached,

@@ -19,11 +19,11 @@ use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::{Places, StoredPage};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
+use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::decision::Decision;
 use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
 use crate::engine::serve::response::{Answer, Body, LARGE_BODY, Shell};
 use crate::engine::serve::shared::SharedParts;
-use crate::engine::serve::whole::Whole;
 use crate::http::Fields;
 
 impl<P: Platform> Server<P> {
@@ -45,7 +45,7 @@ impl<P: Platform> Server<P> {
     ) -> Answer<P> {
         let Answer { body: Body::Shell(Shell(page)), cache_status, .. } = answer else {
             if admitted.known && answer.shared {
-                return self.whole(incoming, admitted, &Whole::Known).await;
+                return self.bypass(incoming, admitted, &BypassReason::Known).await;
             }
             return answer;
         };
@@ -64,7 +64,7 @@ impl<P: Platform> Server<P> {
                     let url = admitted.page.url();
                     self.context.log(&Event::NotComposed { url: &url, reason: why.as_str() });
                 }
-                self.whole(incoming, admitted, &instead(why)).await
+                self.bypass(incoming, admitted, &instead(why)).await
             }
         }
     }
@@ -91,7 +91,7 @@ impl<P: Platform> Server<P> {
         }
         match Self::composable(incoming, admitted, page) {
             Ok(_) => decision,
-            Err(why) => Decision::Whole(instead(why)),
+            Err(why) => Decision::Bypass(instead(why)),
         }
     }
 
@@ -191,10 +191,10 @@ fn settled(
 }
 
 /// How the origin answers where a page is not composed.
-const fn instead(why: NotComposed) -> Whole {
+const fn instead(why: NotComposed) -> BypassReason {
     match why {
-        NotComposed::Audience => Whole::Known,
-        why => Whole::NotComposed(why),
+        NotComposed::Audience => BypassReason::Known,
+        why => BypassReason::NotComposed(why),
     }
 }
 

@@ -12,9 +12,9 @@ use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
+use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::from_colo::FromColo;
 use crate::engine::serve::lookup::{Look, LookUp};
-use crate::engine::serve::whole::Whole;
 use crate::engine::uncacheable::place;
 use crate::http::cache_status::{CacheStatus, Forward};
 use crate::journal::view::ViewHealth;
@@ -29,7 +29,7 @@ pub(crate) enum Decision<P: Platform> {
     /// What is stored answers, and is refreshed as this candidate.
     Stale(Rc<StoredPage<P::Chunk>>, i64, StaleWhy, Candidate<P>),
     /// The origin answers this very request.
-    Whole(Whole),
+    Bypass(BypassReason),
     /// A range is asked of the origin.
     Range(Candidate<P>),
     /// The page is fetched.
@@ -44,7 +44,7 @@ impl<P: Platform> Decision<P> {
         match self {
             Self::Fresh(_, ttl) | Self::FromColo(_, ttl) => CacheStatus::hit(*ttl),
             Self::Stale(_, ttl, why, _) => CacheStatus::hit(*ttl).detail(why.as_str()),
-            Self::Whole(why) => CacheStatus::forwarded(Forward::Bypass).detail(&why.detail()),
+            Self::Bypass(why) => CacheStatus::forwarded(Forward::Bypass).detail(&why.detail()),
             Self::Range(candidate) => CacheStatus::forwarded(candidate.forward).detail("range"),
             Self::Fetch(candidate) => {
                 CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why)
@@ -95,8 +95,10 @@ impl<P: Platform> Server<P> {
         };
         let mut stored = None;
         let decision = match found {
-            LookUp::Pass(reason, key) => Decision::Whole(Whole::Marked(reason, place(&key))),
-            LookUp::Foreign => Decision::Whole(Whole::Vary),
+            LookUp::Pass(reason, key) => {
+                Decision::Bypass(BypassReason::HitForPass(reason, place(&key)))
+            }
+            LookUp::Foreign => Decision::Bypass(BypassReason::Vary),
             LookUp::Nothing(vary) => {
                 let (head, page) = (&incoming.head, &admitted.page);
                 match self.invalidator.own_change(head, page, None, Epoch::ZERO, now) {
@@ -107,10 +109,12 @@ impl<P: Platform> Server<P> {
                         let candidate = Candidate { need, ..Candidate::nothing(vary) };
                         self.decide_origin(incoming, admitted, candidate, now)
                     }
-                    OwnChange::Pass => Decision::Whole(Whole::OwnChange),
+                    OwnChange::Pass => Decision::Bypass(BypassReason::OwnChange),
                 }
             }
-            LookUp::Page(page) if !self.is_for(admitted, &page) => Decision::Whole(Whole::Known),
+            LookUp::Page(page) if !self.is_for(admitted, &page) => {
+                Decision::Bypass(BypassReason::Known)
+            }
             LookUp::Page(page) => {
                 let (targets, stamp) = (&page.entry.targets, page.entry.stamp);
                 let validity = self.invalidator.validity(targets, stamp, (health, max_lag)).await;
@@ -136,7 +140,7 @@ impl<P: Platform> Server<P> {
         match self.invalidator.own_change(&incoming.head, &admitted.page, Some(entry), need, now) {
             OwnChange::None => {}
             OwnChange::Need(_) => directives.no_cache = true,
-            OwnChange::Pass => return Decision::Whole(Whole::OwnChange),
+            OwnChange::Pass => return Decision::Bypass(BypassReason::OwnChange),
         }
         match reuse(entry, validity, &directives, &admitted.route, now) {
             Reuse::Fresh { ttl } => Decision::Fresh(Rc::clone(page), ttl),
@@ -144,7 +148,7 @@ impl<P: Platform> Server<P> {
                 let candidate = Candidate::of(page, false, true, need);
                 // What the origin said since is known here, if nowhere else.
                 match self.is_marked(incoming, admitted, &candidate, now) {
-                    Some(whole) => Decision::Whole(whole),
+                    Some(why) => Decision::Bypass(why),
                     None => Decision::Stale(Rc::clone(page), ttl, why, candidate),
                 }
             }
@@ -172,8 +176,8 @@ impl<P: Platform> Server<P> {
     ) -> Decision<P> {
         if admitted.directives.only_if_cached {
             Decision::OnlyIfCached
-        } else if let Some(why) = self.goes_whole(incoming, admitted, &candidate, now) {
-            Decision::Whole(why)
+        } else if let Some(why) = self.bypass_reason(incoming, admitted, &candidate, now) {
+            Decision::Bypass(why)
         } else if admitted.range.is_some() {
             Decision::Range(candidate)
         } else {

@@ -20,9 +20,9 @@ use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
+use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::follow::{FollowOutcome, Follower};
 use crate::engine::serve::response::{Answer, Asked};
-use crate::engine::serve::whole::Whole;
 use crate::engine::uncacheable::place;
 use crate::http::cache_status::CacheStatus;
 use crate::journal::view::Verdict;
@@ -51,14 +51,14 @@ impl<P: Platform> Server<P> {
             match self.follow(&waiting, &in_flight, limit).await {
                 FollowOutcome::Answer(answer) => return *answer,
                 FollowOutcome::NotStored(reason) => {
-                    let why = Whole::Marked(reason.as_str().into(), place(&key));
-                    return self.whole(incoming, admitted, &why).await;
+                    let why = BypassReason::HitForPass(reason.as_str().into(), place(&key));
+                    return self.bypass(incoming, admitted, &why).await;
                 }
                 FollowOutcome::Foreign => {
-                    return self.whole(incoming, admitted, &Whole::Vary).await;
+                    return self.bypass(incoming, admitted, &BypassReason::Vary).await;
                 }
                 FollowOutcome::OwnChange => {
-                    return self.whole(incoming, admitted, &Whole::OwnChange).await;
+                    return self.bypass(incoming, admitted, &BypassReason::OwnChange).await;
                 }
                 FollowOutcome::OtherVariant(names) => {
                     candidate.vary = Some(names);
@@ -102,13 +102,13 @@ impl<P: Platform> Server<P> {
         if entry
             .is_some_and(|entry| self.context.is_of_another(&incoming, admitted, &entry.selection))
         {
-            return self.whole(incoming, admitted, &Whole::Vary).await;
+            return self.bypass(incoming, admitted, &BypassReason::Vary).await;
         }
         if wait_outcome
             .as_ref()
             .is_ok_and(|outcome| self.is_before_own_change(&incoming, admitted, candidate, outcome))
         {
-            return self.whole(incoming, admitted, &Whole::OwnChange).await;
+            return self.bypass(incoming, admitted, &BypassReason::OwnChange).await;
         }
         match wait_outcome {
             Ok(FillOutcome::Streaming(entry, note)) => {
@@ -126,7 +126,7 @@ impl<P: Platform> Server<P> {
                 if leader_only.borrow().fields.has("set-cookie")
                     && self.context.left_out(&incoming, admitted) > LeftOut::Usual =>
             {
-                self.whole(incoming, admitted, &Whole::Cookie).await
+                self.bypass(incoming, admitted, &BypassReason::Cookie).await
             }
             Ok(FillOutcome::Complete(page, source)) => {
                 let now = platform.now();
@@ -176,8 +176,8 @@ impl<P: Platform> Server<P> {
             Some(answer) => self.answer_not_stored(incoming, admitted, answer, cache_status).await,
             // Its body was read, and was no shell.
             None if admitted.route.compose => {
-                let why = Whole::Marked(reason.as_str().into(), place(&admitted.key));
-                self.whole(incoming, admitted, &why).await
+                let why = BypassReason::HitForPass(reason.as_str().into(), place(&admitted.key));
+                self.bypass(incoming, admitted, &why).await
             }
             None => Answer::origin_failed(OriginError::Broken, cache_status),
         }

@@ -1,6 +1,7 @@
 //! Answering a visitor: look up, judge what is stored, answer or have it fetched.
 
 pub mod at_once;
+pub(crate) mod bypass;
 pub mod colo_answer;
 pub mod colo_look;
 pub(crate) mod compose;
@@ -16,7 +17,6 @@ mod personal;
 mod ranges;
 pub mod response;
 mod shared;
-pub(crate) mod whole;
 
 use std::rc::Rc;
 
@@ -113,7 +113,7 @@ impl<P: Platform> Server<P> {
                 self.filler.refresh(&incoming, admitted, candidate, now);
                 Answer::stored(&asked, &page, now, cache_status)
             }
-            Decision::Whole(why) => self.whole(incoming, admitted, &why).await,
+            Decision::Bypass(why) => self.bypass(incoming, admitted, &why).await,
             Decision::Range(candidate) => self.fetch_range(incoming, admitted, candidate).await,
             Decision::Fetch(candidate) => self.fetch_for(incoming, admitted, candidate, now).await,
             Decision::OnlyIfCached => Self::only_if_cached(cache_status),

@@ -18,8 +18,8 @@ use crate::engine::fill::request::{Candidate, page_request};
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
+use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::response::Answer;
-use crate::engine::serve::whole::Whole;
 use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
 use crate::http::vary::{Vary, vary};
@@ -72,7 +72,7 @@ impl<P: Platform> Server<P> {
             let chosen = selection(&names, &incoming.head, admitted, &sent);
             if self.context.is_of_another(&incoming, admitted, &chosen) {
                 platform.cancel(response.body);
-                return self.whole(incoming, admitted, &Whole::Vary).await;
+                return self.bypass(incoming, admitted, &BypassReason::Vary).await;
             }
         }
         let decision = storage_of_range(&StorageInput {

@@ -1,5 +1,5 @@
-//! Requests that go to the origin whole, though they are for the cache: what may not be stored is
-//! answered as if the edge were not there.
+//! Requests that bypass the cache though they are for it: they go to the origin whole, with all their
+//! fields. What may not be stored is answered as if the edge were not there.
 //!
 //! Most requests for a page that is not here are asked without what no key has, because the answer
 //! may then be everyone's. Where it is known, or expected, that it may not be stored, that request
@@ -29,11 +29,11 @@ use crate::engine::uncacheable::{StoredSince, place, prefixes};
 use crate::http::ResponseHead;
 use crate::http::cache_status::{CacheStatus, Forward};
 
-/// Why a request goes whole.
+/// Why a request for the cache bypasses it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Whole {
-    /// The page's last answer could not be stored, for this reason; and the mark's place.
-    Marked(Rc<str>, u64),
+pub(crate) enum BypassReason {
+    /// The page's last answer could not be stored, for this reason; and the hash of its key.
+    HitForPass(Rc<str>, u64),
     /// Its visitor has changed the page.
     OwnChange,
     /// The answers for addresses like it could not be stored.
@@ -55,10 +55,10 @@ pub(crate) enum Whole {
     Vary,
 }
 
-impl Whole {
+impl BypassReason {
     pub(crate) fn detail(&self) -> String {
         match self {
-            Self::Marked(reason, _) => format!("hit-for-pass-{reason}"),
+            Self::HitForPass(reason, _) => format!("hit-for-pass-{reason}"),
             Self::OwnChange => "hit-for-pass-own-change".to_owned(),
             Self::Expected => "unstorable-so-far".to_owned(),
             Self::Fields => "request-fields".to_owned(),
@@ -75,7 +75,7 @@ impl Whole {
     const fn leads(&self) -> bool {
         match self {
             Self::Expected | Self::Fields => true,
-            Self::Marked(..)
+            Self::HitForPass(..)
             | Self::OwnChange
             | Self::NoStore
             | Self::Known
@@ -86,7 +86,7 @@ impl Whole {
     }
 }
 
-/// The place of a whole request on the list of fetches: those who come meanwhile wait until it is
+/// The place of such a request on the list of fetches: those who come meanwhile wait until it is
 /// known whether the page may be stored. If its visitor leaves, they go on by themselves.
 struct Lead<P: Platform> {
     context: Context<P>,
@@ -102,20 +102,20 @@ impl<P: Platform> Drop for Lead<P> {
 }
 
 impl<P: Platform> Server<P> {
-    /// Whether a request that nothing stored answers goes whole, and why.
-    pub(crate) fn goes_whole(
+    /// Why a request that nothing stored answers bypasses the cache; none if it does not.
+    pub(crate) fn bypass_reason(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         now: Timestamp,
-    ) -> Option<Whole> {
+    ) -> Option<BypassReason> {
         let left = self.context.left_out(incoming, admitted);
         if left == LeftOut::Nothing {
             return None;
         }
         if admitted.directives.no_store {
-            return Some(Whole::NoStore);
+            return Some(BypassReason::NoStore);
         }
         // A page that may stand in for the origin is asked for as one.
         let stands_in = candidate.page.is_some() && candidate.on_error;
@@ -130,10 +130,10 @@ impl<P: Platform> Server<P> {
             return None;
         }
         if left == LeftOut::Other {
-            Some(Whole::Fields)
+            Some(BypassReason::Fields)
         } else if !admitted.route.compose && uncacheable.is_expected(&prefixes(&admitted.page), now)
         {
-            Some(Whole::Expected)
+            Some(BypassReason::Expected)
         } else {
             None
         }
@@ -146,7 +146,7 @@ impl<P: Platform> Server<P> {
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         now: Timestamp,
-    ) -> Option<Whole> {
+    ) -> Option<BypassReason> {
         let page = place(&self.context.fill_key(incoming, admitted, candidate));
         let stored = candidate.page.as_ref().map(|page| StoredSince {
             asked: page.entry.request_time,
@@ -157,10 +157,10 @@ impl<P: Platform> Server<P> {
         }
         let left = self.context.left_out(incoming, admitted);
         let reason = self.context.isolate().borrow().uncacheable.marked(page, left, now)?;
-        Some(Whole::Marked(reason.into(), page))
+        Some(BypassReason::HitForPass(reason.into(), page))
     }
 
-    /// Whether the page is being fetched, or asked for by a request that goes whole and leads.
+    /// Whether the page is being fetched, or asked for by a request that bypasses the cache and leads.
     pub(crate) fn is_under_way(&self, key: &CacheKey, now: Timestamp) -> bool {
         let limit = Millis(self.context.config().origin_timeout.0 * 2);
         match self.context.isolate().borrow_mut().in_flight(key, now, limit) {
@@ -171,11 +171,11 @@ impl<P: Platform> Server<P> {
     }
 
     /// Sends a visitor's own request to the origin, whole, and looks at what comes.
-    pub(crate) async fn whole(
+    pub(crate) async fn bypass(
         &self,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        why: &Whole,
+        why: &BypassReason,
     ) -> Answer<P> {
         let platform = &self.context.platform;
         let cache_status = CacheStatus::forwarded(Forward::Bypass).detail(&why.detail());
@@ -209,7 +209,7 @@ impl<P: Platform> Server<P> {
     /// no key has.
     fn look_at(
         &self,
-        (asked, why): (Incoming<P>, &Whole),
+        (asked, why): (Incoming<P>, &BypassReason),
         admitted: &Admitted<'_>,
         response: &ResponseHead,
         began: Timestamp,
@@ -217,14 +217,14 @@ impl<P: Platform> Server<P> {
     ) {
         let now = self.context.platform.now();
         let page = match why {
-            Whole::Marked(_, page) => *page,
-            Whole::Expected | Whole::Fields => place(&admitted.key),
-            Whole::OwnChange
-            | Whole::NoStore
-            | Whole::Known
-            | Whole::NotComposed(_)
-            | Whole::Cookie
-            | Whole::Vary => return,
+            BypassReason::HitForPass(_, page) => *page,
+            BypassReason::Expected | BypassReason::Fields => place(&admitted.key),
+            BypassReason::OwnChange
+            | BypassReason::NoStore
+            | BypassReason::Known
+            | BypassReason::NotComposed(_)
+            | BypassReason::Cookie
+            | BypassReason::Vary => return,
         };
         // What the origin renders for one visitor does not tell whether it would give a shell.
         if admitted.route.compose {
@@ -253,7 +253,7 @@ impl<P: Platform> Server<P> {
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
                 // What another field brought tells of it alone.
-                if *why != Whole::Fields {
+                if *why != BypassReason::Fields {
                     self.filler.note_refused(admitted, now);
                 }
                 if let Some(lead) = lead {
