@@ -220,7 +220,7 @@ export function readerOfStream(stream) {
   return stream.getReader();
 }
 
-export async function readPiece(reader, timeout) {
+async function readPiece(reader, timeout) {
   let timer = null;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error("timeout")), timeout);
@@ -234,7 +234,7 @@ export async function readPiece(reader, timeout) {
 }
 
 // A gzip file begins with 1f 8b (RFC 1952 §2.3.1).
-export async function unpacked(response, timeout) {
+async function unpacked(response, timeout) {
   if (!response.body) return response;
   const reader = response.body.getReader();
   const first = await readPiece(reader, timeout);
@@ -261,11 +261,11 @@ export function giveUp(response, reader) {
   if (done) done.catch(() => {});
 }
 
-export function sleep(millis) {
+function sleep(millis) {
   return new Promise((resolve) => setTimeout(resolve, millis));
 }
 
-export function concat(pieces) {
+function concat(pieces) {
   if (pieces.length === 1) return pieces[0];
   let length = 0;
   for (const piece of pieces) length += piece.byteLength;
@@ -278,7 +278,7 @@ export function concat(pieces) {
   return whole;
 }
 
-export async function digest(bytes) {
+async function digest(bytes) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
 }
 
@@ -301,7 +301,7 @@ export function lookInColo(url, found) {
   );
 }
 
-export async function bytesOf(response) {
+async function bytesOf(response) {
   return new Uint8Array(await response.arrayBuffer());
 }
 
@@ -317,7 +317,7 @@ export function cachePut(url, record, head, body, seconds) {
 }
 
 // R2 buckets can upload in parts; KV namespaces can't.
-export function isBucket(binding) {
+function isBucket(binding) {
   return Boolean(binding) && typeof binding.createMultipartUpload === "function";
 }
 
@@ -437,7 +437,7 @@ export function binding(env, name) {
   return env[name];
 }
 
-export function randomBytes() {
+function randomBytes() {
   return crypto.getRandomValues(new Uint8Array(64));
 }
 
@@ -451,3 +451,16 @@ export async function purgeWorkersCache(verb, options) {
   const result = await workers.cache[verb](JSON.parse(options));
   return result?.success !== false;
 }
+
+// What takes and gives values as they are (glue.rs says why they are kept together).
+export const direct = {
+  readPiece,
+  sleep,
+  concat,
+  randomBytes,
+  requestBatcher,
+  digest,
+  bytesOf,
+  unpacked,
+  isBucket,
+};

@@ -70,10 +70,6 @@ extern "C" {
     pub(super) fn reader_of_stream(
         stream: &ReadableStream,
     ) -> Result<Option<ReadableStreamDefaultReader>, JsValue>;
-    #[wasm_bindgen(js_name = readPiece)]
-    fn read_piece_promise(reader: &ReadableStreamDefaultReader, timeout: f64) -> Promise;
-    #[wasm_bindgen(js_name = unpacked)]
-    fn unpacked_promise(response: &Response, timeout: f64) -> Promise;
     #[wasm_bindgen(catch, js_name = giveUp)]
     pub(super) fn give_up(
         response: &Response,
@@ -81,19 +77,12 @@ extern "C" {
     ) -> Result<(), JsValue>;
     #[wasm_bindgen(js_name = asset)]
     fn asset_promise(assets: &JsValue, name: &str, method: &str, etag: &str) -> Promise;
-    #[wasm_bindgen(js_name = sleep)]
-    fn sleep_promise(millis: f64) -> Promise;
-    pub(super) fn concat(pieces: &Array) -> Uint8Array;
-    #[wasm_bindgen(js_name = digest)]
-    fn digest_promise(bytes: &Uint8Array) -> Promise;
     #[wasm_bindgen(js_name = cacheGet)]
     fn cache_get_promise(url: &str) -> Promise;
     #[wasm_bindgen(js_name = cacheRecord)]
     pub(super) fn cache_record(response: &Response) -> Option<String>;
     #[wasm_bindgen(js_name = lookInColo)]
     pub(super) fn look_in_colo(url: &str, found: &Function) -> JsValue;
-    #[wasm_bindgen(js_name = bytesOf)]
-    fn bytes_of_promise(response: &Response) -> Promise;
     #[wasm_bindgen(js_name = cachePut)]
     fn cache_put_promise(
         url: &str,
@@ -126,20 +115,37 @@ extern "C" {
         statement: &str,
         parameters: &str,
     ) -> Result<Option<String>, JsValue>;
-    #[wasm_bindgen(js_name = requestBatcher)]
-    pub(super) fn request_batcher(answer: &JsValue, after: &JsValue) -> Function;
     pub(super) fn reply(status: u16, text: &str) -> Response;
     #[wasm_bindgen(js_name = settingText)]
     pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
     pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
-    #[wasm_bindgen(js_name = isBucket)]
-    pub(super) fn is_bucket(binding: &JsValue) -> bool;
     #[wasm_bindgen(js_name = objectId)]
     pub(super) fn object_id(namespace: &JsValue, name: &str) -> Option<String>;
-    #[wasm_bindgen(js_name = randomBytes)]
-    pub(super) fn random_bytes() -> js_sys::Uint8Array;
     #[wasm_bindgen(js_name = randomId)]
     pub(super) fn random_id() -> String;
+}
+
+// wasm-bindgen imports functions that need no conversion straight from their module, and names the
+// module once for each of them in one object: by a namespace it does not.
+#[wasm_bindgen(module = "/src/cloudflare/glue.js", js_namespace = direct)]
+extern "C" {
+    #[wasm_bindgen(js_name = readPiece)]
+    fn read_piece_promise(reader: &ReadableStreamDefaultReader, timeout: f64) -> Promise;
+    #[wasm_bindgen(js_name = unpacked)]
+    fn unpacked_promise(response: &Response, timeout: f64) -> Promise;
+    #[wasm_bindgen(js_name = sleep)]
+    fn sleep_promise(millis: f64) -> Promise;
+    pub(super) fn concat(pieces: &Array) -> Uint8Array;
+    #[wasm_bindgen(js_name = digest)]
+    fn digest_promise(bytes: &Uint8Array) -> Promise;
+    #[wasm_bindgen(js_name = bytesOf)]
+    fn bytes_of_promise(response: &Response) -> Promise;
+    #[wasm_bindgen(js_name = requestBatcher)]
+    pub(super) fn request_batcher(answer: &JsValue, after: &JsValue) -> Function;
+    #[wasm_bindgen(js_name = isBucket)]
+    pub(super) fn is_bucket(binding: &JsValue) -> bool;
+    #[wasm_bindgen(js_name = randomBytes)]
+    pub(super) fn random_bytes() -> js_sys::Uint8Array;
 }
 
 #[wasm_bindgen]
