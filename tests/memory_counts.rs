@@ -1,6 +1,6 @@
 //! What an isolate counts beside what an allocator counts, for arbitrary contents of each holder:
-//! L0 (long keys, many fields, many tags, marks), the view, what is remembered of answers that
-//! can't be stored, bodies of requests.
+//! L0 (long keys, many fields, many tags, hit-for-pass records), the view, what is remembered of
+//! answers that can't be stored, bodies of requests.
 #![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -15,7 +15,7 @@ use edge_isr::cache::left_out::LeftOut;
 use edge_isr::cache::tag::{Tag, TagSet, TargetHash};
 use edge_isr::engine::bodies::{Bodies, BodyId, Peer};
 use edge_isr::engine::memory::{Memory, StoredPage, StoredRecord};
-use edge_isr::engine::uncacheable::{MARK, NewMark, Uncacheable};
+use edge_isr::engine::uncacheable::{LIFETIME, NewHitForPass, Uncacheable};
 use edge_isr::http::Fields;
 use edge_isr::journal::delta::{Bucket, Delta, Found, TargetRow};
 use edge_isr::journal::view::View;
@@ -194,19 +194,19 @@ fn view_counts(steps: &[(u64, u16, u8)]) -> Result<(), TestCaseError> {
     counts(held_since(before), view.bytes())
 }
 
-/// Marks and prefixes, far more than there is room for.
-fn marks_count(pages: &[(u64, bool)]) -> Result<(), TestCaseError> {
+/// Entries and prefixes, far more than there is room for.
+fn hit_for_pass_counts(pages: &[(u64, bool)]) -> Result<(), TestCaseError> {
     let before = ALLOCATED.load(Ordering::Relaxed);
     let mut uncacheable = Uncacheable::default();
     for (page, refused) in pages {
-        let new = NewMark {
-            length: MARK,
-            of_the_moment: false,
+        let new = NewHitForPass {
+            lifetime: LIFETIME,
+            transient: false,
             least: LeftOut::Usual,
             reason: "private",
             may_pass_soon: true,
         };
-        uncacheable.mark(*page, &new, Timestamp::ZERO);
+        uncacheable.insert(*page, &new, Timestamp::ZERO);
         if *refused {
             let prefixes: Vec<(u64, u32)> = (0..4).map(|n| (page.wrapping_add(n), 2)).collect();
             uncacheable.refused(*page, &prefixes, Timestamp::ZERO);
@@ -242,8 +242,8 @@ fn every_other_holder_counts_what_it_holds() {
     let view = TestRunner::new(config()).run(&steps, |steps| view_counts(&steps));
     view.unwrap_or_else(|error| panic!("the view: {error}"));
     let pages = prop::collection::vec((any::<u64>(), any::<bool>()), 1..6_000);
-    let marks = TestRunner::new(config()).run(&pages, |pages| marks_count(&pages));
-    marks.unwrap_or_else(|error| panic!("marks: {error}"));
+    let hits_for_pass = TestRunner::new(config()).run(&pages, |pages| hit_for_pass_counts(&pages));
+    hits_for_pass.unwrap_or_else(|error| panic!("hits for pass: {error}"));
     let pieces = prop::collection::vec((any::<u8>(), any::<u16>()), 1..400);
     let bodies = TestRunner::new(config()).run(&pieces, |pieces| bodies_count(&pieces));
     bodies.unwrap_or_else(|error| panic!("bodies: {error}"));

@@ -12,7 +12,7 @@ pub enum Gauge {
     /// Bytes that the view takes.
     ViewBytes,
     /// Bytes of what is remembered of answers that can't be stored.
-    MarkBytes,
+    HitForPassBytes,
     /// Responses in isolate memory.
     MemoryEntries,
     /// Bytes of their bodies.
@@ -52,7 +52,11 @@ pub(super) const GAUGES: [(Gauge, Family, Unit); 15] = [
     (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),
     (Gauge::ViewTargets, ("edge_isr_view_targets", "gauge", "Targets the view holds."), Unit::One),
     (Gauge::ViewBytes, ("edge_isr_view_bytes", "gauge", "Bytes the view takes."), Unit::One),
-    (Gauge::MarkBytes, ("edge_isr_mark_bytes", "gauge", "Bytes of hit-for-pass marks."), Unit::One),
+    (
+        Gauge::HitForPassBytes,
+        ("edge_isr_hit_for_pass_bytes", "gauge", "Bytes of hit-for-pass entries."),
+        Unit::One,
+    ),
     (Gauge::MemoryEntries, ("edge_isr_memory_entries", "gauge", "Responses in memory."), Unit::One),
     (Gauge::MemoryBytes, ("edge_isr_memory_bytes", "gauge", "Bytes of their bodies."), Unit::One),
     (Gauge::Fills, ("edge_isr_fills", "gauge", "Fetches under way."), Unit::One),

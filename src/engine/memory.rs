@@ -1,8 +1,8 @@
 //! L0: what this isolate holds in memory, least recently used out first.
 //!
 //! The same records as in L1 under the same keys, so a look-up reads alike in both. The budget
-//! counts what is held: bodies, heads, keys, marks, and the tables themselves; a record larger than
-//! a quarter of the budget is not held.
+//! counts what is held: bodies, heads, keys, hit-for-pass records, and the tables themselves; a
+//! record larger than a quarter of the budget is not held.
 
 use std::cell::OnceCell;
 use std::collections::{HashMap, VecDeque};

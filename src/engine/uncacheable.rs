@@ -1,7 +1,7 @@
 //! What an isolate remembers of addresses whose answers can't be stored: requests for them go to
 //! the origin whole, at once, rather than first without what no key has.
 //!
-//! A *mark* is of one page. What is learned of addresses below one *prefix* holds for new ones
+//! A *hit-for-pass entry* is of one page. What is learned of addresses below one *prefix* holds for new ones
 //! there: once the answers for some of them could not be stored, and none could, the next is
 //! expected to be such a one. Where pages are stored too it takes more of them, and each that is
 //! stored takes half away: addresses that strangers invent among pages cost one request each, and
@@ -21,13 +21,13 @@ use crate::cache::entry::map_bytes;
 use crate::cache::key::{CacheKey, Page};
 use crate::cache::left_out::LeftOut;
 
-/// How long a mark holds at first.
-pub const MARK: Millis = Millis(60_000);
+/// How long an entry holds at first.
+pub const LIFETIME: Millis = Millis(60_000);
 /// How long one holds that tells of the moment.
-pub const MOMENT: Millis = Millis(5_000);
-/// How long a mark holds that was right again and again.
-const LONGEST_MARK: Millis = Millis(600_000);
-/// The most marks, and the most prefixes.
+pub const TRANSIENT_LIFETIME: Millis = Millis(5_000);
+/// How long an entry holds that was right again and again.
+const MAX_LIFETIME: Millis = Millis(600_000);
+/// The most entries, and the most prefixes.
 const MOST: usize = 2_048;
 /// How long a prefix counts as one with pages that are stored.
 const STORED_BELOW: Millis = Millis(600_000);
@@ -38,14 +38,14 @@ const MOST_REFUSED: u32 = 64;
 /// The most prefixes of one address that count.
 const MAX_PREFIXES: usize = 6;
 
-/// A mark: what goes whole, until when.
-struct Mark {
+/// A page whose requests go whole, and until when.
+struct HitForPass {
     /// When the answer arrived that it tells of.
     at: Timestamp,
     until: Timestamp,
-    length: Millis,
+    lifetime: Millis,
     /// Whether it tells of the moment alone.
-    of_the_moment: bool,
+    transient: bool,
     /// Who it is for: requests of which this much was left out.
     least: LeftOut,
     reason: &'static str,
@@ -68,16 +68,16 @@ struct Below {
 /// The memory.
 #[derive(Default)]
 pub struct Uncacheable {
-    marks: HashMap<u64, Mark>,
+    hits_for_pass: HashMap<u64, HitForPass>,
     below: HashMap<u64, Below>,
 }
 
-/// A mark to set.
-pub struct NewMark {
+/// An entry to insert.
+pub struct NewHitForPass {
     /// How long it holds at first.
-    pub length: Millis,
+    pub lifetime: Millis,
     /// Whether it tells of the moment alone.
-    pub of_the_moment: bool,
+    pub transient: bool,
     /// Requests that it is for: those of which at least this was left out.
     pub least: LeftOut,
     /// Why the answer could not be stored.
@@ -124,9 +124,9 @@ pub fn prefixes(page: &Page) -> Vec<Prefix> {
     all.enumerate().map(needed).take(MAX_PREFIXES).collect()
 }
 
-/// A page's place in the memory.
+/// What a page is found by in the memory: a hash of its key.
 #[must_use]
-pub fn place(key: &CacheKey) -> u64 {
+pub fn page_hash(key: &CacheKey) -> u64 {
     hash("", &[key.as_str()])
 }
 
@@ -141,50 +141,51 @@ fn hash(host: &str, parts: &[&str]) -> u64 {
 }
 
 impl Uncacheable {
-    /// Marks a page; returns until when. One that is right again after it lapsed holds twice as
-    /// long.
-    pub fn mark(&mut self, page: u64, new: &NewMark, now: Timestamp) -> Timestamp {
-        let again = self.marks.get(&page).filter(|old| now < old.until.plus(old.length));
-        let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.length.0 * 2));
-        let unexpired = again.filter(|old| now < old.until).map(|old| old.length);
-        let length = longer.or(unexpired).unwrap_or(new.length).max(new.length).min(LONGEST_MARK);
+    /// Notes that a page's requests go whole; returns until when. An entry that is right again after
+    /// it lapsed holds twice as long.
+    pub fn insert(&mut self, page: u64, new: &NewHitForPass, now: Timestamp) -> Timestamp {
+        let again = self.hits_for_pass.get(&page).filter(|old| now < old.until.plus(old.lifetime));
+        let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.lifetime.0 * 2));
+        let unexpired = again.filter(|old| now < old.until).map(|old| old.lifetime);
+        let lifetime =
+            longer.or(unexpired).unwrap_or(new.lifetime).max(new.lifetime).min(MAX_LIFETIME);
         let first = again.is_none();
-        make_room(&mut self.marks, |mark| now < mark.until.plus(mark.length));
-        let until = now.plus(length);
-        let try_at = if new.may_pass_soon && first { now } else { now.plus(length) };
-        let NewMark { of_the_moment, least, reason, .. } = *new;
-        let mark = Mark { at: now, until, length, of_the_moment, least, reason, try_at };
-        self.marks.insert(page, mark);
+        make_room(&mut self.hits_for_pass, |entry| now < entry.until.plus(entry.lifetime));
+        let until = now.plus(lifetime);
+        let try_at = if new.may_pass_soon && first { now } else { now.plus(lifetime) };
+        let NewHitForPass { transient, least, reason, .. } = *new;
+        let entry = HitForPass { at: now, until, lifetime, transient, least, reason, try_at };
+        self.hits_for_pass.insert(page, entry);
         until
     }
 
-    /// Why a request of which this much was left out goes whole, if the page is marked for it.
+    /// Why a request of which this much was left out goes whole, if the page has an entry for it.
     #[must_use]
-    pub fn marked(&self, page: u64, left: LeftOut, now: Timestamp) -> Option<&'static str> {
-        let mark = self.marks.get(&page)?;
-        (now < mark.until && left >= mark.least).then_some(mark.reason)
+    pub fn reason(&self, page: u64, left: LeftOut, now: Timestamp) -> Option<&'static str> {
+        let entry = self.hits_for_pass.get(&page)?;
+        (now < entry.until && left >= entry.least).then_some(entry.reason)
     }
 
-    /// Whether the page is marked for anyone, what is stored of it being this.
+    /// Whether the page has an entry for anyone, what is stored of it being this.
     #[must_use]
-    pub fn has_mark(&self, page: u64, stored: Option<&StoredSince>, now: Timestamp) -> bool {
-        let holds = |mark: &Mark| {
+    pub fn has(&self, page: u64, stored: Option<&StoredSince>, now: Timestamp) -> bool {
+        let holds = |entry: &HitForPass| {
             stored.is_none_or(|stored| {
-                let spared = mark.of_the_moment && stored.has_stale_if_error;
-                mark.at >= stored.asked && !spared
+                let spared = entry.transient && stored.has_stale_if_error;
+                entry.at >= stored.asked && !spared
             })
         };
-        self.marks.get(&page).is_some_and(|mark| now < mark.until && holds(mark))
+        self.hits_for_pass.get(&page).is_some_and(|entry| now < entry.until && holds(entry))
     }
 
-    /// Whether the page may be tried without what is left out: now, if it has no mark; once for
-    /// each mark.
+    /// Whether the page may be tried without what is left out: now, if it has no entry; once for
+    /// each entry.
     pub fn claim_try(&mut self, page: u64, now: Timestamp) -> bool {
-        let Some(mark) = self.marks.get_mut(&page) else { return true };
-        if now < mark.try_at {
+        let Some(entry) = self.hits_for_pass.get_mut(&page) else { return true };
+        if now < entry.try_at {
             return false;
         }
-        mark.try_at = now.plus(mark.length);
+        entry.try_at = now.plus(entry.lifetime);
         true
     }
 
@@ -202,13 +203,13 @@ impl Uncacheable {
                 below.latest = page;
             }
             let minutes = u64::from(below.refused.clamp(1, 10));
-            below.until = now.plus(Millis(MARK.0 * minutes));
+            below.until = now.plus(Millis(LIFETIME.0 * minutes));
         }
     }
 
     /// Notes that a page's answer was stored.
     pub fn stored(&mut self, page: u64, prefixes: &[Prefix], now: Timestamp) {
-        self.marks.remove(&page);
+        self.hits_for_pass.remove(&page);
         make_room(&mut self.below, |below| now < below.until.max(below.stored_until));
         for (prefix, _) in prefixes {
             let stored_until = now.plus(STORED_BELOW);
@@ -240,14 +241,14 @@ impl Uncacheable {
     /// Bytes that all of them take.
     #[must_use]
     pub fn bytes(&self) -> u64 {
-        let marks = map_bytes::<u64, Mark>(self.marks.capacity());
-        marks + map_bytes::<u64, Below>(self.below.capacity())
+        let hits_for_pass = map_bytes::<u64, HitForPass>(self.hits_for_pass.capacity());
+        hits_for_pass + map_bytes::<u64, Below>(self.below.capacity())
     }
 
-    /// How many marks and prefixes there are.
+    /// How many entries and prefixes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.marks.len() + self.below.len()
+        self.hits_for_pass.len() + self.below.len()
     }
 
     /// Whether nothing is remembered.

@@ -86,7 +86,7 @@ impl<P: Platform> Filler<P> {
             let (Some(proved), 304, Some(page)) =
                 (validate, response.head.status, &fill_request.candidate.page)
             else {
-                return self.store_or_mark(context, response, fetch, leader_only).await;
+                return self.store_or_pass(context, response, fetch, leader_only).await;
             };
             let head = response.head;
             platform.cancel(response.body);
@@ -180,7 +180,7 @@ impl<P: Platform> Filler<P> {
         self.queue_warm(fill_request).await;
     }
 
-    async fn store_or_mark(
+    async fn store_or_pass(
         &self,
         context: &FillContext<'_, P>,
         response: OriginResponse<P::Stream>,

@@ -1,9 +1,9 @@
 //! Hit-for-pass: what is kept of an answer that can't be stored, so that the next requests need not
 //! wait for it.
 //!
-//! A mark says that requests pass to the origin at once, whole. Where the reason lies in the page
+//! A hit-for-pass entry says that requests pass to the origin at once, whole. Where the reason lies in the page
 //! it takes the page's place in L0 and L1, for a minute at first. Where the reason may lie in one
-//! request or one moment, the mark is of this isolate alone and for requests that have something
+//! request or one moment, the entry is of this isolate alone and for requests that have something
 //! which no key has: for all others the page is as before.
 
 use crate::base::time::{Epoch, Millis, Timestamp};
@@ -14,13 +14,15 @@ use crate::cache::storage::NoStore;
 use crate::cache::variant::selection;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
-use crate::engine::uncacheable::{MARK, MOMENT, NewMark, place, prefixes};
+use crate::engine::uncacheable::{
+    LIFETIME, NewHitForPass, TRANSIENT_LIFETIME, page_hash, prefixes,
+};
 use crate::http::retry_after::retry_after;
 use crate::http::vary::{Vary, vary};
 use crate::http::{Fields, RequestHead, ResponseHead};
 
 /// The longest that a page is left to the origin because of an answer that tells of the moment.
-const LONGEST_MOMENT: Millis = Millis(60_000);
+const MAX_TRANSIENT_LIFETIME: Millis = Millis(60_000);
 
 /// An answer that can't be stored, and the request that brought it.
 pub(crate) struct Refused<'a> {
@@ -39,10 +41,10 @@ pub(crate) struct Refused<'a> {
 }
 
 impl<P: Platform> Filler<P> {
-    /// Marks a page hit-for-pass, if the reason is one that may hold for the next request too. A
-    /// page that varies is marked for the variant alone: one visitor's odd request must not send
-    /// all others to the origin.
-    pub(crate) async fn mark_hit_for_pass(
+    /// Keeps a hit-for-pass entry of a page, if the reason is one that may hold for the next request
+    /// too. Of a page that varies it is for the variant alone: one visitor's odd request must not
+    /// send all others to the origin.
+    pub(crate) async fn note_hit_for_pass(
         &self,
         request: &RequestHead,
         admitted: &Admitted<'_>,
@@ -55,9 +57,9 @@ impl<P: Platform> Filler<P> {
         }
         let of_the_page = reason.hit_for_pass() && is_page_specific(status);
         let moment = is_transient(status);
-        let new = NewMark {
-            length: if moment { MOMENT } else { MARK },
-            of_the_moment: moment,
+        let new = NewHitForPass {
+            lifetime: if moment { TRANSIENT_LIFETIME } else { LIFETIME },
+            transient: moment,
             least: if moment { LeftOut::Cookies } else { LeftOut::Usual },
             reason: reason.as_str(),
             may_pass_soon: !of_the_page,
@@ -68,8 +70,8 @@ impl<P: Platform> Filler<P> {
         } else {
             admitted.key.variant(&selection(&names, request, admitted, sent))
         };
-        let page = place(&key);
-        let marked = self.context.isolate().borrow_mut().uncacheable.mark(page, &new, arrived);
+        let page = page_hash(&key);
+        let noted = self.context.isolate().borrow_mut().uncacheable.insert(page, &new, arrived);
         if !moment && status < 500 {
             self.note_refused(admitted, arrived);
         }
@@ -78,10 +80,10 @@ impl<P: Platform> Filler<P> {
             return;
         }
         let until = if overrules {
-            let after = retry_after(&response.fields, arrived).unwrap_or(MOMENT);
-            arrived.plus(after.clamp(MOMENT, LONGEST_MOMENT))
+            let after = retry_after(&response.fields, arrived).unwrap_or(TRANSIENT_LIFETIME);
+            arrived.plus(after.clamp(TRANSIENT_LIFETIME, MAX_TRANSIENT_LIFETIME))
         } else {
-            marked
+            noted
         };
         if !names.is_empty() {
             self.stores.store_vary(&admitted.key, &names).await;
@@ -92,13 +94,13 @@ impl<P: Platform> Filler<P> {
 
     /// Notes that the answer for an address could not be stored.
     pub(crate) fn note_refused(&self, admitted: &Admitted<'_>, now: Timestamp) {
-        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
+        let (page, prefixes) = (page_hash(&admitted.key), prefixes(&admitted.page));
         self.context.isolate().borrow_mut().uncacheable.refused(page, &prefixes, now);
     }
 
     /// Notes that the answer for an address is stored.
     pub(crate) fn note_stored(&self, admitted: &Admitted<'_>, now: Timestamp) {
-        let (page, prefixes) = (place(&admitted.key), prefixes(&admitted.page));
+        let (page, prefixes) = (page_hash(&admitted.key), prefixes(&admitted.page));
         self.context.isolate().borrow_mut().uncacheable.stored(page, &prefixes, now);
     }
 }

@@ -43,7 +43,7 @@ impl<P: Platform> Filler<P> {
             return self.release(admitted, &fetch.terms).await;
         }
         let refused = refused(candidate, &fetch, &head, reason);
-        self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
+        self.note_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         let was_there = self.record_not_stored(context, &fetch, head.status, reason).await;
         if replaces_stored(head.status)
             && reason.is_of_the_origin()
@@ -68,7 +68,7 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         let candidate = &fill_request.candidate;
         let refused = refused(candidate, fetch, head, NoStore::BodyTooLarge);
-        self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
+        self.note_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         self.record_not_stored(context, fetch, head.status, NoStore::BodyTooLarge).await;
     }
 
@@ -128,7 +128,7 @@ enum Confirmed {
     Unknown,
 }
 
-/// What the marks of pages that are not stored need of an answer.
+/// What the hit-for-pass entry of a page that is not stored needs of an answer.
 fn refused<'a, P: Platform>(
     candidate: &Candidate<P>,
     fetch: &'a FetchContext,

@@ -88,7 +88,7 @@ impl<P: Platform> Filler<P> {
             stamp: fetch.stamp,
             arrived: fetch.arrived,
         };
-        self.mark_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
+        self.note_hit_for_pass(&fill_request.incoming.head, admitted, refused).await;
         let was_there = self.record_not_stored(context, fetch, head.status, reason).await;
         if reason.is_of_the_origin() && (stored.is_some() || was_there) {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);

@@ -87,7 +87,7 @@ impl<P: Platform> Operator<P> {
         let gauges = [
             (Gauge::ViewTargets, Some(targets)),
             (Gauge::ViewBytes, Some(isolate.view.bytes())),
-            (Gauge::MarkBytes, Some(isolate.uncacheable.bytes())),
+            (Gauge::HitForPassBytes, Some(isolate.uncacheable.bytes())),
             (Gauge::ViewEpoch, epoch.map(|epoch| epoch.0)),
             (Gauge::ViewAge, age),
             (Gauge::MemoryEntries, Some(entries)),

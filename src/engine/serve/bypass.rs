@@ -1,5 +1,5 @@
-//! Requests that bypass the cache though they are for it: they go to the origin whole, with all their
-//! fields. What may not be stored is answered as if the edge were not there.
+//! Requests that bypass the cache though they are for it: they go to the origin whole, with all
+//! their fields. What may not be stored is answered as if the edge were not there.
 //!
 //! Most requests for a page that is not here are asked without what no key has, because the answer
 //! may then be everyone's. Where it is known, or expected, that it may not be stored, that request
@@ -25,7 +25,7 @@ use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::Answer;
-use crate::engine::uncacheable::{StoredSince, place, prefixes};
+use crate::engine::uncacheable::{StoredSince, page_hash, prefixes};
 use crate::http::ResponseHead;
 use crate::http::cache_status::{CacheStatus, Forward};
 
@@ -119,7 +119,7 @@ impl<P: Platform> Server<P> {
         }
         // A page that may stand in for the origin is asked for as one.
         let stands_in = candidate.page.is_some() && candidate.on_error;
-        if !stands_in && let Some(why) = self.is_marked(incoming, admitted, candidate, now) {
+        if !stands_in && let Some(why) = self.hit_for_pass(incoming, admitted, candidate, now) {
             return Some(why);
         }
         let under_way =
@@ -139,28 +139,29 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    /// Whether a request is one of those that the page is marked for.
-    pub(crate) fn is_marked(
+    /// Why a request bypasses the cache by the page's hit-for-pass entry; none if it does not.
+    pub(crate) fn hit_for_pass(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         now: Timestamp,
     ) -> Option<BypassReason> {
-        let page = place(&self.context.fill_key(incoming, admitted, candidate));
+        let page = page_hash(&self.context.fill_key(incoming, admitted, candidate));
         let stored = candidate.page.as_ref().map(|page| StoredSince {
             asked: page.entry.request_time,
             has_stale_if_error: candidate.has_stale_if_error(),
         });
-        if !self.context.isolate().borrow().uncacheable.has_mark(page, stored.as_ref(), now) {
+        if !self.context.isolate().borrow().uncacheable.has(page, stored.as_ref(), now) {
             return None;
         }
         let left = self.context.left_out(incoming, admitted);
-        let reason = self.context.isolate().borrow().uncacheable.marked(page, left, now)?;
+        let reason = self.context.isolate().borrow().uncacheable.reason(page, left, now)?;
         Some(BypassReason::HitForPass(reason.into(), page))
     }
 
-    /// Whether the page is being fetched, or asked for by a request that bypasses the cache and leads.
+    /// Whether the page is being fetched, or asked for by a request that bypasses the cache and
+    /// leads.
     pub(crate) fn is_under_way(&self, key: &CacheKey, now: Timestamp) -> bool {
         let limit = Millis(self.context.config().origin_timeout.0 * 2);
         match self.context.isolate().borrow_mut().in_flight(key, now, limit) {
@@ -218,7 +219,7 @@ impl<P: Platform> Server<P> {
         let now = self.context.platform.now();
         let page = match why {
             BypassReason::HitForPass(_, page) => *page,
-            BypassReason::Expected | BypassReason::Fields => place(&admitted.key),
+            BypassReason::Expected | BypassReason::Fields => page_hash(&admitted.key),
             BypassReason::OwnChange
             | BypassReason::NoStore
             | BypassReason::Known

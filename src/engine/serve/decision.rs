@@ -15,7 +15,7 @@ use crate::engine::port::Platform;
 use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::from_colo::FromColo;
 use crate::engine::serve::lookup::{Look, LookUp};
-use crate::engine::uncacheable::place;
+use crate::engine::uncacheable::page_hash;
 use crate::http::cache_status::{CacheStatus, Forward};
 use crate::journal::view::ViewHealth;
 
@@ -96,7 +96,7 @@ impl<P: Platform> Server<P> {
         let mut stored = None;
         let decision = match found {
             LookUp::Pass(reason, key) => {
-                Decision::Bypass(BypassReason::HitForPass(reason, place(&key)))
+                Decision::Bypass(BypassReason::HitForPass(reason, page_hash(&key)))
             }
             LookUp::Foreign => Decision::Bypass(BypassReason::Vary),
             LookUp::Nothing(vary) => {
@@ -147,7 +147,7 @@ impl<P: Platform> Server<P> {
             Reuse::Stale { ttl, why } => {
                 let candidate = Candidate::of(page, false, true, need);
                 // What the origin said since is known here, if nowhere else.
-                match self.is_marked(incoming, admitted, &candidate, now) {
+                match self.hit_for_pass(incoming, admitted, &candidate, now) {
                     Some(why) => Decision::Bypass(why),
                     None => Decision::Stale(Rc::clone(page), ttl, why, candidate),
                 }

@@ -27,7 +27,7 @@ pub(crate) enum Looked<P: Platform> {
 pub(crate) enum LookUp<C> {
     /// A stored response that the request selects.
     Page(Rc<StoredPage<C>>),
-    /// Hit-for-pass, with the reason, and the key that is marked.
+    /// Hit-for-pass, with the reason, and the entry's key.
     Pass(Rc<str>, CacheKey),
     /// Variants, selected by a field of the request that the origin of a stored page does not get
     /// to see.

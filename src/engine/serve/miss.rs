@@ -23,7 +23,7 @@ use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::follow::{FollowOutcome, Follower};
 use crate::engine::serve::response::{Answer, Asked};
-use crate::engine::uncacheable::place;
+use crate::engine::uncacheable::page_hash;
 use crate::http::cache_status::CacheStatus;
 use crate::journal::view::Verdict;
 
@@ -51,7 +51,7 @@ impl<P: Platform> Server<P> {
             match self.follow(&waiting, &in_flight, limit).await {
                 FollowOutcome::Answer(answer) => return *answer,
                 FollowOutcome::NotStored(reason) => {
-                    let why = BypassReason::HitForPass(reason.as_str().into(), place(&key));
+                    let why = BypassReason::HitForPass(reason.as_str().into(), page_hash(&key));
                     return self.bypass(incoming, admitted, &why).await;
                 }
                 FollowOutcome::Foreign => {
@@ -176,7 +176,8 @@ impl<P: Platform> Server<P> {
             Some(answer) => self.answer_not_stored(incoming, admitted, answer, cache_status).await,
             // Its body was read, and was no shell.
             None if admitted.route.compose => {
-                let why = BypassReason::HitForPass(reason.as_str().into(), place(&admitted.key));
+                let why =
+                    BypassReason::HitForPass(reason.as_str().into(), page_hash(&admitted.key));
                 self.bypass(incoming, admitted, &why).await
             }
             None => Answer::origin_failed(OriginError::Broken, cache_status),

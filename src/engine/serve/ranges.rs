@@ -96,12 +96,12 @@ impl<P: Platform> Server<P> {
         if whole || is_transient(status) {
             return self.passed(Ok(response), &admitted.route, cache_status);
         }
-        // Asked for with all that was left out, and marked; no range says nothing of the page.
+        // Asked for with all that was left out, and noted; no range says nothing of the page.
         if status != 416 {
             let response = &response.head;
             let stamp = self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO);
             let refused = Refused { response, reason, vary, stored, sent: &sent, stamp, arrived };
-            self.filler.mark_hit_for_pass(&incoming.head, admitted, refused).await;
+            self.filler.note_hit_for_pass(&incoming.head, admitted, refused).await;
         }
         let answer = NotStoredAnswer { response, reason };
         self.answer_not_stored(incoming, admitted, answer, cache_status).await
