@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
 use edge_isr::cache::key::{CacheKey, Page, Selection};
-use edge_isr::cache::left_out::LeftOut;
+use edge_isr::cache::not_forwarded::NotForwarded;
 use edge_isr::cache::tag::{Tag, TagSet, TargetHash};
 use edge_isr::engine::bodies::{Bodies, BodyId, Peer};
 use edge_isr::engine::memory::{Memory, StoredPage, StoredRecord};
@@ -202,7 +202,7 @@ fn hit_for_pass_counts(pages: &[(u64, bool)]) -> Result<(), TestCaseError> {
         let new = NewHitForPass {
             lifetime: LIFETIME,
             transient: false,
-            least: LeftOut::Usual,
+            least: NotForwarded::Usual,
             reason: "private",
             may_pass_soon: true,
         };

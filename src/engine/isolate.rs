@@ -55,8 +55,8 @@ pub struct Isolate<P: Platform> {
     new_keys: HashMap<String, (i64, u32)>,
     /// Pages whose refresh was forced in the current second.
     forced: (i64, Vec<String>),
-    /// Pages that the budget of new keys left out of the index, and no shard was told of.
-    pub left_out: u32,
+    /// Pages that the budget of new keys kept out of the index, and no shard was told of.
+    pub unrecorded: u32,
     /// What visitors' unsafe requests changed.
     pub changes: Changes,
     /// Addresses whose answers can't be stored.
@@ -101,7 +101,7 @@ impl<P: Platform> Isolate<P> {
             origin: OriginLimit::new(config.origin_concurrency, config.origin_timeout),
             new_keys: HashMap::new(),
             forced: (0, Vec::new()),
-            left_out: 0,
+            unrecorded: 0,
             changes: Changes::default(),
             uncacheable: Uncacheable::default(),
             journal_status: None,

@@ -1,13 +1,13 @@
 //! What an isolate remembers of addresses whose answers can't be stored: requests for them go to
 //! the origin whole, at once, rather than first without what no key has.
 //!
-//! A *hit-for-pass entry* is of one page. What is learned of addresses below one *prefix* holds for new ones
-//! there: once the answers for some of them could not be stored, and none could, the next is
-//! expected to be such a one. Where pages are stored too it takes more of them, and each that is
-//! stored takes half away: addresses that strangers invent among pages cost one request each, and
-//! a directory of pages of both kinds is not taken for one of the others. Neither ever decides
-//! what is stored, nor what a visitor gets: a wrong one costs a request more, and the first answer
-//! that looks as if it could be kept corrects it.
+//! A *hit-for-pass entry* is of one page. What is learned of addresses below one *prefix* holds for
+//! new ones there: once the answers for some of them could not be stored, and none could, the next
+//! is expected to be such a one. Where pages are stored too it takes more of them, and each that is
+//! stored takes half away: addresses that strangers invent among pages cost one request each, and a
+//! directory of pages of both kinds is not taken for one of the others. Neither ever decides what is
+//! stored, nor what a visitor gets: a wrong one costs a request more, and the first answer that
+//! looks as if it could be kept corrects it.
 //!
 //! Both are bounded in number, and forgotten first of all.
 
@@ -19,7 +19,7 @@ use siphasher::sip::SipHasher13;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::entry::map_bytes;
 use crate::cache::key::{CacheKey, Page};
-use crate::cache::left_out::LeftOut;
+use crate::cache::not_forwarded::NotForwarded;
 
 /// How long an entry holds at first.
 pub const LIFETIME: Millis = Millis(60_000);
@@ -46,11 +46,11 @@ struct HitForPass {
     lifetime: Millis,
     /// Whether it tells of the moment alone.
     transient: bool,
-    /// Who it is for: requests of which this much was left out.
-    least: LeftOut,
+    /// Who it is for: requests of which this much is not forwarded.
+    least: NotForwarded,
     reason: &'static str,
-    /// When the page may be tried again without what is left out, if an answer looks as if it could
-    /// be kept.
+    /// When the page may be tried again without what is not forwarded, if an answer looks as if it
+    /// could be kept.
     try_at: Timestamp,
 }
 
@@ -78,8 +78,8 @@ pub struct NewHitForPass {
     pub lifetime: Millis,
     /// Whether it tells of the moment alone.
     pub transient: bool,
-    /// Requests that it is for: those of which at least this was left out.
-    pub least: LeftOut,
+    /// Requests that it is for: those of which at least this is not forwarded.
+    pub least: NotForwarded,
     /// Why the answer could not be stored.
     pub reason: &'static str,
     /// Whether the next answer that looks as if it could be kept is worth a try at once.
@@ -159,9 +159,10 @@ impl Uncacheable {
         until
     }
 
-    /// Why a request of which this much was left out goes whole, if the page has an entry for it.
+    /// Why a request of which this much is not forwarded goes whole, if the page has an entry for
+    /// it.
     #[must_use]
-    pub fn reason(&self, page: u64, left: LeftOut, now: Timestamp) -> Option<&'static str> {
+    pub fn reason(&self, page: u64, left: NotForwarded, now: Timestamp) -> Option<&'static str> {
         let entry = self.hits_for_pass.get(&page)?;
         (now < entry.until && left >= entry.least).then_some(entry.reason)
     }
@@ -178,8 +179,8 @@ impl Uncacheable {
         self.hits_for_pass.get(&page).is_some_and(|entry| now < entry.until && holds(entry))
     }
 
-    /// Whether the page may be tried without what is left out: now, if it has no entry; once for
-    /// each entry.
+    /// Whether the page may be tried without what is not forwarded: now, if it has no entry; once
+    /// for each entry.
     pub fn claim_try(&mut self, page: u64, now: Timestamp) -> bool {
         let Some(entry) = self.hits_for_pass.get_mut(&page) else { return true };
         if now < entry.try_at {

@@ -6,7 +6,7 @@ use crate::cache::forward::{
     EdgeFacts, SentAlone, add_selecting, cacheable_request_fields, pass_request_fields, sent_alone,
 };
 use crate::cache::key::{CacheKey, Selection};
-use crate::cache::left_out::{LeftOut, left_out, selects_by_more};
+use crate::cache::not_forwarded::{NotForwarded, not_forwarded, selects_by_more};
 use crate::cache::variant::{never_forwarded, selection_of};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::request::Candidate;
@@ -15,7 +15,7 @@ use crate::http::RequestHead;
 use crate::http::origin::origin;
 
 /// Whether a response with this selection can't be known to be the one for the request.
-pub(crate) fn selects_by_what_is_left_out(
+pub(crate) fn selects_by_unforwarded(
     head: &RequestHead,
     admitted: &Admitted<'_>,
     names: &[String],
@@ -48,23 +48,27 @@ pub(crate) fn select(
 
 impl<P: Platform> Context<P> {
     /// What of a request does not reach the origin of a page that may be stored.
-    pub(crate) fn left_out(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> LeftOut {
-        let facts = self.facts(incoming, false);
-        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
-        left_out(admitted, &sent, &pass_request_fields(&incoming.head, &facts))
-    }
-
-    /// The same of a request for a range, which reaches the origin with its range.
-    pub(crate) fn left_out_of_range(
+    pub(crate) fn not_forwarded(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
-    ) -> LeftOut {
+    ) -> NotForwarded {
+        let facts = self.facts(incoming, false);
+        let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        not_forwarded(admitted, &sent, &pass_request_fields(&incoming.head, &facts))
+    }
+
+    /// The same of a request for a range, which reaches the origin with its range.
+    pub(crate) fn not_forwarded_range(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+    ) -> NotForwarded {
         let facts = self.facts(incoming, false);
         let sent = cacheable_request_fields(&incoming.head, admitted, &facts);
         let mut whole = pass_request_fields(&incoming.head, &facts);
         whole.retain(|name, _| !matches!(name, "range" | "if-range"));
-        left_out(admitted, &sent, &whole)
+        not_forwarded(admitted, &sent, &whole)
     }
 
     /// Whether a response with this selection can't be known to be the one for the request.
@@ -74,7 +78,7 @@ impl<P: Platform> Context<P> {
         admitted: &Admitted<'_>,
         names: &[String],
     ) -> bool {
-        selects_by_what_is_left_out(&incoming.head, admitted, names)
+        selects_by_unforwarded(&incoming.head, admitted, names)
     }
 
     /// Whether a variant can't be known to be the one for the request.

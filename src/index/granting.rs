@@ -74,9 +74,9 @@ impl<S: Sql> ShardTransaction<'_, S> {
     /// that follow (`lease_seen`).
     fn note_lease(&mut self, request: &LeaseRequest) {
         self.state.seen = self.state.seen.max(request.seen);
-        if request.left_out > 0 {
-            self.state.left_out = self.unknown().saturating_add(u64::from(request.left_out));
-            self.state.left_out_at = self.now;
+        if request.unrecorded > 0 {
+            self.state.unrecorded = self.unknown().saturating_add(u64::from(request.unrecorded));
+            self.state.unrecorded_at = self.now;
         }
     }
 

@@ -19,8 +19,8 @@ const MAX_PAGES: u32 = 1_000;
 const MAX_PAGES_OF_URL: u64 = 100;
 /// What a count stops at: a scrape must not read all of a large shard.
 pub const MAX_COUNTED: u64 = 10_000;
-/// How long it counts that pages were left out: longer than most are kept.
-pub(super) const LEFT_OUT_KEPT: Millis = Millis(24 * 3_600_000);
+/// How long it counts that pages were not recorded: longer than most are kept.
+pub(super) const UNRECORDED_KEPT: Millis = Millis(24 * 3_600_000);
 /// Dead letters shown with a job.
 const FAILURES_SHOWN: i64 = 20;
 
@@ -69,8 +69,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
 
     /// Pages of this shard that may be stored in colos alone: what askers told in a day.
     pub(super) fn unknown(&self) -> u64 {
-        let recent = self.now.since(self.state.left_out_at) < LEFT_OUT_KEPT;
-        if recent { self.state.left_out } else { 0 }
+        let recent = self.now.since(self.state.unrecorded_at) < UNRECORDED_KEPT;
+        if recent { self.state.unrecorded } else { 0 }
     }
 
     /// What of a job has failed and will be tried again.

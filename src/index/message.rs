@@ -169,8 +169,8 @@ pub struct LeaseRequest {
     #[serde(default)]
     pub hits: u32,
     /// How many pages the asker has stored since in its colo alone, for want of new keys' budget.
-    #[serde(default, skip_serializing_if = "is_none_left_out")]
-    pub left_out: u32,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub unrecorded: u32,
 }
 
 /// What became of a fetch.
@@ -372,6 +372,6 @@ impl WarmResult {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
-const fn is_none_left_out(count: &u32) -> bool {
+const fn is_zero(count: &u32) -> bool {
     *count == 0
 }

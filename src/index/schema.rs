@@ -119,9 +119,9 @@ pub(super) struct ShardState {
     pub(super) segment: i64,
     /// When the walk goes on.
     pub(super) walk_at: Timestamp,
-    /// Pages that askers have left out of the index, and when they told so last.
-    pub(super) left_out: u64,
-    pub(super) left_out_at: Timestamp,
+    /// Pages that isolates have kept out of the index, and when they told so last.
+    pub(super) unrecorded: u64,
+    pub(super) unrecorded_at: Timestamp,
     /// When `fence` was last raised past another shard's.
     pub(super) raised_at: Timestamp,
 }
@@ -157,8 +157,8 @@ fn load<S: Sql>(sql: &S) -> Result<ShardState, SqlError> {
             "walk_again" => state.walk_again = row.flag(1)?,
             "segment" => state.segment = row.integer(1)?,
             "walk_at" => state.walk_at = row.timestamp(1)?,
-            "left_out" => state.left_out = row.unsigned(1)?,
-            "left_out_at" => state.left_out_at = row.timestamp(1)?,
+            "unrecorded" => state.unrecorded = row.unsigned(1)?,
+            "unrecorded_at" => state.unrecorded_at = row.timestamp(1)?,
             "raised_at" => state.raised_at = row.timestamp(1)?,
             // Names of a later version.
             _ => {}
@@ -189,8 +189,8 @@ pub(super) fn save<S: Sql>(
         ("walk_again", flag(before.walk_again), flag(state.walk_again)),
         ("segment", Value::Integer(before.segment), Value::Integer(state.segment)),
         ("walk_at", timestamp(before.walk_at), timestamp(state.walk_at)),
-        ("left_out", number(before.left_out), number(state.left_out)),
-        ("left_out_at", timestamp(before.left_out_at), timestamp(state.left_out_at)),
+        ("unrecorded", number(before.unrecorded), number(state.unrecorded)),
+        ("unrecorded_at", timestamp(before.unrecorded_at), timestamp(state.unrecorded_at)),
         ("raised_at", timestamp(before.raised_at), timestamp(state.raised_at)),
     ];
     for (name, before, value) in rows {

@@ -61,7 +61,7 @@ pub(crate) fn asks(path: &str, seen: u64) -> LeaseRequest {
         colo: "AMS".to_owned(),
         background: false,
         hits: 0,
-        left_out: 0,
+        unrecorded: 0,
     }
 }
 

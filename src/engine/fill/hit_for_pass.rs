@@ -8,7 +8,7 @@
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
-use crate::cache::left_out::LeftOut;
+use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::status::{is_page_specific, is_transient};
 use crate::cache::storage::NoStore;
 use crate::cache::variant::selection;
@@ -60,7 +60,7 @@ impl<P: Platform> Filler<P> {
         let new = NewHitForPass {
             lifetime: if moment { TRANSIENT_LIFETIME } else { LIFETIME },
             transient: moment,
-            least: if moment { LeftOut::Cookies } else { LeftOut::Usual },
+            least: if moment { NotForwarded::Cookies } else { NotForwarded::Usual },
             reason: reason.as_str(),
             may_pass_soon: !of_the_page,
         };

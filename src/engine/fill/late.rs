@@ -50,7 +50,7 @@ impl<P: Platform> Filler<P> {
             colo: platform.colo_name(),
             background: true,
             hits: 0,
-            left_out: 0,
+            unrecorded: 0,
         };
         let grant = match platform.shard(shard, ShardCall::Lease(lease)).await {
             Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => grant,

@@ -1,7 +1,7 @@
 //! What an answer that is not stored means for what is stored of its page, and for those who ask
 //! next.
 
-use crate::cache::left_out::impersonal_fields;
+use crate::cache::not_forwarded::impersonal_fields;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::fill::hit_for_pass::Refused;

@@ -142,7 +142,7 @@ impl<P: Platform> Filler<P> {
             colo: platform.colo_name(),
             background: fill_request.background,
             hits: std::mem::take(&mut asking.hits),
-            left_out: std::mem::take(&mut self.context.isolate().borrow_mut().left_out),
+            unrecorded: std::mem::take(&mut self.context.isolate().borrow_mut().unrecorded),
         };
         let shard = admitted.key.digest().shard(self.context.config().shards);
         match platform.shard(shard, ShardCall::Lease(request)).await {

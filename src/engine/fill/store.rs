@@ -168,7 +168,7 @@ impl<P: Platform> Filler<P> {
                 self.publish_late(admitted, request, page, &fetch.sent).await;
             }
             FetchTerms::Unleased(Unleased::KeyBudget, _) => {
-                self.context.isolate().borrow_mut().left_out += 1;
+                self.context.isolate().borrow_mut().unrecorded += 1;
             }
             FetchTerms::L2Lags(_) | FetchTerms::Unleased(..) => {}
         }

@@ -27,7 +27,7 @@ use crate::engine::port::{Platform, Unread};
 use crate::engine::ready::ReadyHead;
 use crate::engine::serve::colo_look::{ColoLook, Known, Place};
 use crate::engine::serve::response::{Asked, LARGE_BODY, entry_fields, has_no_content, shape};
-use crate::engine::variant::{select, selects_by_what_is_left_out};
+use crate::engine::variant::{select, selects_by_unforwarded};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::journal::view::{Verdict, ViewHealth};
@@ -223,7 +223,7 @@ impl<P: Platform> Engine<P> {
         } else {
             None
         };
-        if selects_by_what_is_left_out(head, admitted, names) {
+        if selects_by_unforwarded(head, admitted, names) {
             return None;
         }
         Some(select(head, admitted, &self.facts(codings.as_deref(), false), names))

@@ -14,8 +14,8 @@ use crate::cache::admission::{Admitted, PassReason};
 use crate::cache::compose::visitor::NotComposed;
 use crate::cache::forward::{cacheable_request_fields, pass_request_fields};
 use crate::cache::key::CacheKey;
-use crate::cache::left_out::LeftOut;
 use crate::cache::no_store::NoStore;
+use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
@@ -110,8 +110,8 @@ impl<P: Platform> Server<P> {
         candidate: &Candidate<P>,
         now: Timestamp,
     ) -> Option<BypassReason> {
-        let left = self.context.left_out(incoming, admitted);
-        if left == LeftOut::Nothing {
+        let left = self.context.not_forwarded(incoming, admitted);
+        if left == NotForwarded::Nothing {
             return None;
         }
         if admitted.directives.no_store {
@@ -129,7 +129,7 @@ impl<P: Platform> Server<P> {
         if under_way || candidate.page.is_some() || candidate.vary.is_some() {
             return None;
         }
-        if left == LeftOut::Other {
+        if left == NotForwarded::Other {
             Some(BypassReason::Fields)
         } else if !admitted.route.compose && uncacheable.is_expected(&prefixes(&admitted.page), now)
         {
@@ -155,7 +155,7 @@ impl<P: Platform> Server<P> {
         if !self.context.isolate().borrow().uncacheable.has(page, stored.as_ref(), now) {
             return None;
         }
-        let left = self.context.left_out(incoming, admitted);
+        let left = self.context.not_forwarded(incoming, admitted);
         let reason = self.context.isolate().borrow().uncacheable.reason(page, left, now)?;
         Some(BypassReason::HitForPass(reason.into(), page))
     }

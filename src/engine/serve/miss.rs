@@ -6,8 +6,8 @@ use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_shell;
 use crate::cache::entry::Entry;
 use crate::cache::forward::pass_request_fields;
-use crate::cache::left_out::LeftOut;
 use crate::cache::no_store::NoStore;
+use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
@@ -124,7 +124,7 @@ impl<P: Platform> Server<P> {
             }
             Ok(FillOutcome::Complete(_, PageSource::Validated))
                 if leader_only.borrow().fields.has("set-cookie")
-                    && self.context.left_out(&incoming, admitted) > LeftOut::Usual =>
+                    && self.context.not_forwarded(&incoming, admitted) > NotForwarded::Usual =>
             {
                 self.bypass(incoming, admitted, &BypassReason::Cookie).await
             }
@@ -257,7 +257,8 @@ impl<P: Platform> Server<P> {
         let cache_status = cache_status.detail(answer.reason.as_str());
         // A shell whose field was lost on its way says `private`, and is nobody's answer.
         let may_be_shell = admitted.route.compose && answer.response.head.status == 200;
-        let whole = self.context.left_out(&incoming, admitted) == LeftOut::Nothing && !may_be_shell;
+        let whole = self.context.not_forwarded(&incoming, admitted) == NotForwarded::Nothing
+            && !may_be_shell;
         let of_the_size = answer.reason.is_of_the_size() && !is_shell(&answer.response.head.fields);
         let enough = whole || of_the_size || is_transient(answer.response.head.status);
         // A page of nobody's is none for whom the site knows.

@@ -7,7 +7,7 @@
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
-use crate::cache::left_out::LeftOut;
+use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{Storage, StorageInput, storage_of_range};
 use crate::cache::variant::selection;
@@ -92,11 +92,11 @@ impl<P: Platform> Server<P> {
         if stored && replaces_stored(status) {
             self.filler.refresh(&incoming, admitted, candidate, arrived);
         }
-        let whole = self.context.left_out_of_range(&incoming, admitted) == LeftOut::Nothing;
+        let whole = self.context.not_forwarded_range(&incoming, admitted) == NotForwarded::Nothing;
         if whole || is_transient(status) {
             return self.passed(Ok(response), &admitted.route, cache_status);
         }
-        // Asked for with all that was left out, and noted; no range says nothing of the page.
+        // Asked for with all its fields, and noted: no range says nothing of the page.
         if status != 416 {
             let response = &response.head;
             let stamp = self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO);

@@ -7,7 +7,7 @@ use crate::cache::admission::{Admission, Admitted, admit};
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
-use crate::cache::left_out::impersonal_fields;
+use crate::cache::not_forwarded::impersonal_fields;
 use crate::cache::status::{is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::context::{USER_AGENT, own_request};

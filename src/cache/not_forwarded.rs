@@ -1,14 +1,14 @@
 //! What of a visitor's request does not reach the origin of a page that may be stored: the stored
 //! page is everyone's, but an answer that may not be stored must be the one to the whole request.
 //!
-//! | left out | such as | what it means |
+//! | not forwarded | such as | what it means |
 //! | --- | --- | --- |
 //! | nothing | | the answer is the one to the whole request |
 //! | what browsers send with everything | `User-Agent`, `Referer`, the client's address, conditions | the same page, most likely |
 //! | cookies outside the key | `_ga` | the same page, most likely, or one visitor's own |
 //! | other fields | `X-Api-Key`, `HX-Request`, `Prefer` | most likely another answer |
 //!
-//! With `forward_headers = "all"` what browsers send with everything counts as nothing left out.
+//! With `forward_headers = "all"` what browsers send with everything counts as nothing.
 
 use crate::config::ForwardHeaders;
 use crate::http::list::list_value;
@@ -18,9 +18,9 @@ use crate::http::{Fields, RequestHead, accept, cookie};
 use super::admitted::Admitted;
 use super::forward::{CONDITIONS, is_edge_own, is_in_key};
 
-/// What was left out of a request, by the most telling part of it.
+/// What of a request is not forwarded, by the most telling part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LeftOut {
+pub enum NotForwarded {
     /// Nothing.
     Nothing,
     /// What browsers send with every request.
@@ -60,29 +60,29 @@ const USUAL: &[&str] = &[
 
 /// What a whole request has that the one for a page that may be stored has not, or has otherwise.
 #[must_use]
-pub fn left_out(admitted: &Admitted<'_>, sent: &Fields, whole: &Fields) -> LeftOut {
+pub fn not_forwarded(admitted: &Admitted<'_>, sent: &Fields, whole: &Fields) -> NotForwarded {
     let key_cookies = &admitted.route.key_cookies;
     let of = |name: &str, value: &str| {
         if trim(value).is_empty() || is_same(name, sent, whole) {
-            LeftOut::Nothing
+            NotForwarded::Nothing
         } else if name == "cookie" {
             let more = cookie::has_other(whole, key_cookies);
-            if more { LeftOut::Cookies } else { LeftOut::Nothing }
+            if more { NotForwarded::Cookies } else { NotForwarded::Nothing }
         } else if USUAL.contains(&name) || CONDITIONS.contains(&name) || name.starts_with("sec-") {
-            LeftOut::Usual
+            NotForwarded::Usual
         } else {
-            LeftOut::Other
+            NotForwarded::Other
         }
     };
     let fields = whole.iter().filter(|(name, _)| !is_said_by_edge(name));
     // The edge speaks in its own name where a visitor has none.
     let added = sent.has("user-agent") && !whole.has("user-agent");
-    let least = if added { LeftOut::Usual } else { LeftOut::Nothing };
-    let most = fields.map(|(name, value)| of(name, value)).fold(least, LeftOut::max);
+    let least = if added { NotForwarded::Usual } else { NotForwarded::Nothing };
+    let most = fields.map(|(name, value)| of(name, value)).fold(least, NotForwarded::max);
     // A route that forwards all fields keeps back the client's address, conditions and the spelling
     // of what is negotiated: by its own word, no answer depends on those.
     let forwards_all = matches!(admitted.route.forward_headers, ForwardHeaders::All);
-    if forwards_all && most == LeftOut::Usual { LeftOut::Nothing } else { most }
+    if forwards_all && most == NotForwarded::Usual { NotForwarded::Nothing } else { most }
 }
 
 /// Whether the origin learns the same of a field from both.
