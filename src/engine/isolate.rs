@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::control::metrics::Metrics;
 use crate::engine::audit::turns::Audits;
 use crate::engine::bodies::Bodies;
-use crate::engine::colo_notes::ColoNotes;
+use crate::engine::colo_hints::ColoHints;
 use crate::engine::counting::Counting;
 use crate::engine::fill::buffer::{BodyBuffer, ReaderState, STALLED, WeakBuffer};
 use crate::engine::fill::in_flight::{InFlight, Probe};
@@ -32,7 +32,7 @@ pub struct Isolate<P: Platform> {
     /// L0.
     pub memory: Memory<P::Chunk, ReadyHead<P>>,
     /// What is remembered of what L1 has and L0 has not.
-    pub colo_notes: ColoNotes,
+    pub colo_hints: ColoHints,
     /// What is known of the journal.
     pub view: View,
     /// When the sync under way began, if one is.
@@ -89,7 +89,7 @@ impl<P: Platform> Isolate<P> {
     pub fn new(config: &Config) -> Self {
         Self {
             memory: Memory::new(config.memory),
-            colo_notes: ColoNotes::default(),
+            colo_hints: ColoHints::default(),
             view: View::new(config.journal_targets),
             syncing: None,
             synced: None,

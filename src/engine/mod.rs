@@ -36,7 +36,7 @@
 
 pub mod audit;
 pub mod bodies;
-pub mod colo_notes;
+pub mod colo_hints;
 pub mod compose;
 mod context;
 mod counting;

@@ -116,7 +116,7 @@ impl<P: Platform> Stores<P> {
         let held = StoredRecord::Vary(names.into());
         {
             let isolate = &mut *self.context.isolate().borrow_mut();
-            isolate.colo_notes.note_vary(key, &names.into());
+            isolate.colo_hints.note_vary(key, &names.into());
             isolate.memory.put(key, held);
         }
         let record = Record::Vary(names.to_vec());
@@ -128,7 +128,7 @@ impl<P: Platform> Stores<P> {
     pub(crate) fn store_in_memory(&self, page: &Rc<StoredPage<P::Chunk>>) -> bool {
         let key = page.entry.key.variant(&page.entry.selection);
         let isolate = &mut *self.context.isolate().borrow_mut();
-        isolate.colo_notes.forget_vary(&key);
+        isolate.colo_hints.forget_vary(&key);
         isolate.memory.put(&key, StoredRecord::Page(Rc::clone(page)))
     }
 
@@ -154,7 +154,7 @@ impl<P: Platform> Stores<P> {
         let held = StoredRecord::Pass(reason.into(), until, order);
         {
             let isolate = &mut *self.context.isolate().borrow_mut();
-            isolate.colo_notes.forget_vary(key);
+            isolate.colo_hints.forget_vary(key);
             if !isolate.memory.put(key, held) {
                 return;
             }

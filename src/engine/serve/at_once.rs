@@ -178,7 +178,7 @@ impl<P: Platform> Engine<P> {
         let mut place = Place { key: admitted.key.clone(), varies: None, selected: None };
         let mut found = isolate.memory.look(&place.key);
         let varies = match &found {
-            None => isolate.colo_notes.vary(&place.key),
+            None => isolate.colo_hints.vary(&place.key),
             Some(MemoryHit { record: StoredRecord::Vary(names), .. }) => {
                 place.varies = Some(admitted.key.clone());
                 Some(Rc::clone(names))

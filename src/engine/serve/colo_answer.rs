@@ -51,7 +51,7 @@ impl<P: Platform> Engine<P> {
         let shaped = shape(&Asked::of(&look.head, &look.admitted), &entry, now, true);
         let with_body = matches!(shaped.part, Part::Whole);
         self.note_uses(&entry, look.place.varies.iter());
-        self.isolate().borrow_mut().colo_notes.note_asked(&look.place.key);
+        self.isolate().borrow_mut().colo_hints.count_request(&look.place.key);
         let bytes = if with_body { told_length(&shaped.fields) } else { 0 };
         self.count_hit(look.rule, bytes, now);
         self.isolate().borrow_mut().audits.pass(look.admitted.route.audit);
@@ -67,7 +67,7 @@ impl<P: Platform> Engine<P> {
         let ColoLook { head, admitted, place, known, .. } = look;
         {
             let isolate = self.isolate().borrow();
-            let asked = isolate.colo_notes.asked(&place.key);
+            let asked = isolate.colo_hints.requests(&place.key);
             let takes = isolate.memory.takes(&place.key, entry);
             let who_changed = !known.visitor && !isolate.changes.is_empty();
             if who_changed || Keep::of(asked, takes, entry.body_length) != Keep::Not {

@@ -118,7 +118,7 @@ impl<P: Platform> Server<P> {
             return Keep::First;
         }
         let isolate = &mut *self.context.isolate().borrow_mut();
-        let before = isolate.colo_notes.note_asked(key);
+        let before = isolate.colo_hints.count_request(key);
         Keep::of(before, isolate.memory.takes(key, entry), entry.body_length)
     }
 
@@ -158,7 +158,7 @@ impl<P: Platform> Server<P> {
             let Some(StoredRecord::Page(page)) = stores.read_l1(&key).await else { return };
             if stores.store_in_memory(&page) {
                 let isolate = &mut *stores.context.isolate().borrow_mut();
-                isolate.colo_notes.take_asked(&key);
+                isolate.colo_hints.take_requests(&key);
                 isolate.memory.note_look(&key);
             }
         });

@@ -62,7 +62,7 @@ impl<P: Platform> Server<P> {
                 return found;
             }
             if look == Look::Use {
-                self.context.isolate().borrow_mut().colo_notes.forget_vary(&admitted.key);
+                self.context.isolate().borrow_mut().colo_hints.forget_vary(&admitted.key);
             }
         }
         let found = self.get(&admitted.key, look, near).await;
@@ -84,7 +84,7 @@ impl<P: Platform> Server<P> {
         if isolate.memory.look(&admitted.key).is_some() {
             return None;
         }
-        let names = isolate.colo_notes.vary(&admitted.key)?;
+        let names = isolate.colo_hints.vary(&admitted.key)?;
         (!self.context.selects_by_more(incoming, admitted, &names)).then_some(names)
     }
 
@@ -174,19 +174,19 @@ impl<P: Platform> Server<P> {
     /// Keeps in L0 what a look-up found in L1, and drops what has lapsed.
     pub(crate) fn remember(&self, near: Near<P::Chunk>) {
         let isolate = &mut *self.context.isolate().borrow_mut();
-        let (memory, notes) = (&mut isolate.memory, &mut isolate.colo_notes);
+        let (memory, hints) = (&mut isolate.memory, &mut isolate.colo_hints);
         for (key, record) in near {
             let Some(record) = record else {
                 memory.remove(&key);
                 continue;
             };
             match &record {
-                StoredRecord::Vary(names) => notes.note_vary(&key, names),
+                StoredRecord::Vary(names) => hints.note_vary(&key, names),
                 StoredRecord::Page(_) | StoredRecord::Pass(..) => {}
             }
             memory.put(&key, record);
             // Who asked before it was here asked for it, too.
-            if notes.take_asked(&key) > 1 {
+            if hints.take_requests(&key) > 1 {
                 memory.note_look(&key);
             }
         }

@@ -2,7 +2,7 @@
 //! varies on, so that its variant is found at the first look, and what was asked for, so that what
 //! is asked for again is kept near.
 //!
-//! Neither decides what is served: a wrong note costs a look-up more. Both are bounded in number
+//! Neither decides what is served: a wrong hint costs a look-up more. Both are bounded in number
 //! and in bytes, whatever `memory` is set to.
 
 use std::collections::HashMap;
@@ -13,35 +13,35 @@ use siphasher::sip::SipHasher13;
 
 use crate::cache::key::CacheKey;
 
-/// The most notes of each kind in a generation; two are kept.
+/// The most hints of each kind in a generation; two are kept.
 const MOST: usize = 512;
 /// Names of fields are remembered if they are no longer than that together.
 const MOST_NAMES: usize = 256;
 
-/// Notes by the hash of a key. Two pages of one hash share their note, which may then be wrong.
-struct Notes<V> {
+/// Hints by the hash of a key. Two pages of one hash share their hint, which may then be wrong.
+struct Hints<V> {
     young: HashMap<u64, V>,
     old: HashMap<u64, V>,
 }
 
-impl<V> Default for Notes<V> {
+impl<V> Default for Hints<V> {
     fn default() -> Self {
         Self { young: HashMap::new(), old: HashMap::new() }
     }
 }
 
-impl<V: Clone> Notes<V> {
+impl<V: Clone> Hints<V> {
     fn get(&self, hash: u64) -> Option<V> {
         self.young.get(&hash).or_else(|| self.old.get(&hash)).cloned()
     }
 
     /// What is used stays: it moves to the young ones.
-    fn put(&mut self, hash: u64, note: V) {
+    fn put(&mut self, hash: u64, hint: V) {
         self.old.remove(&hash);
         if self.young.len() >= MOST && !self.young.contains_key(&hash) {
             self.old = std::mem::take(&mut self.young);
         }
-        self.young.insert(hash, note);
+        self.young.insert(hash, hint);
     }
 
     fn take(&mut self, hash: u64) -> Option<V> {
@@ -52,9 +52,9 @@ impl<V: Clone> Notes<V> {
 
 /// What is remembered.
 #[derive(Default)]
-pub struct ColoNotes {
-    vary: Notes<Rc<[String]>>,
-    asked: Notes<u32>,
+pub struct ColoHints {
+    vary: Hints<Rc<[String]>>,
+    requests: Hints<u32>,
 }
 
 fn hash(key: &CacheKey) -> u64 {
@@ -63,7 +63,7 @@ fn hash(key: &CacheKey) -> u64 {
     hasher.finish()
 }
 
-impl ColoNotes {
+impl ColoHints {
     /// The fields that a page varied on when it was last looked up.
     #[must_use]
     pub fn vary(&self, key: &CacheKey) -> Option<Rc<[String]>> {
@@ -85,22 +85,22 @@ impl ColoNotes {
     }
 
     /// A stored response was asked for; how often it was before.
-    pub fn note_asked(&mut self, key: &CacheKey) -> u32 {
+    pub fn count_request(&mut self, key: &CacheKey) -> u32 {
         let hash = hash(key);
-        let before = self.asked.get(hash).unwrap_or(0);
-        self.asked.put(hash, before.saturating_add(1));
+        let before = self.requests.get(hash).unwrap_or(0);
+        self.requests.put(hash, before.saturating_add(1));
         before
     }
 
     /// How often a stored response was asked for.
     #[must_use]
-    pub fn asked(&self, key: &CacheKey) -> u32 {
-        self.asked.get(hash(key)).unwrap_or(0)
+    pub fn requests(&self, key: &CacheKey) -> u32 {
+        self.requests.get(hash(key)).unwrap_or(0)
     }
 
     /// A stored response comes into memory: how often it was asked for is counted there.
-    pub fn take_asked(&mut self, key: &CacheKey) -> u32 {
-        self.asked.take(hash(key)).unwrap_or(0)
+    pub fn take_requests(&mut self, key: &CacheKey) -> u32 {
+        self.requests.take(hash(key)).unwrap_or(0)
     }
 }
 
@@ -108,7 +108,7 @@ impl ColoNotes {
 mod tests {
     use std::rc::Rc;
 
-    use super::{ColoNotes, MOST, MOST_NAMES};
+    use super::{ColoHints, MOST, MOST_NAMES};
     use crate::cache::key::CacheKey;
 
     fn key(number: usize) -> CacheKey {
@@ -117,28 +117,28 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_again_is_known_as_long_as_not_too_much_else_was() {
-        let mut notes = ColoNotes::default();
-        assert_eq!(notes.note_asked(&key(0)), 0);
+        let mut hints = ColoHints::default();
+        assert_eq!(hints.count_request(&key(0)), 0);
         for other in 1..MOST {
-            notes.note_asked(&key(other));
+            hints.count_request(&key(other));
         }
-        assert_eq!(notes.note_asked(&key(0)), 1);
+        assert_eq!(hints.count_request(&key(0)), 1);
         for other in 1..=3 * MOST {
-            notes.note_asked(&key(other));
+            hints.count_request(&key(other));
         }
-        assert_eq!(notes.note_asked(&key(0)), 0, "it was forgotten");
-        assert!(notes.asked.young.len() + notes.asked.old.len() <= 2 * MOST);
-        assert_eq!(notes.take_asked(&key(0)), 1);
-        assert_eq!(notes.note_asked(&key(0)), 0, "memory counts it now");
+        assert_eq!(hints.count_request(&key(0)), 0, "it was forgotten");
+        assert!(hints.requests.young.len() + hints.requests.old.len() <= 2 * MOST);
+        assert_eq!(hints.take_requests(&key(0)), 1);
+        assert_eq!(hints.count_request(&key(0)), 0, "memory counts it now");
     }
 
     #[test]
     fn the_names_of_fields_are_bounded() {
-        let mut notes = ColoNotes::default();
+        let mut hints = ColoHints::default();
         let short: Rc<[String]> = ["accept-encoding".to_owned()].into();
-        notes.note_vary(&key(0), &short);
-        assert_eq!(notes.vary(&key(0)), Some(short));
-        notes.note_vary(&key(0), &["x".repeat(MOST_NAMES + 1)].into());
-        assert_eq!(notes.vary(&key(0)), None);
+        hints.note_vary(&key(0), &short);
+        assert_eq!(hints.vary(&key(0)), Some(short));
+        hints.note_vary(&key(0), &["x".repeat(MOST_NAMES + 1)].into());
+        assert_eq!(hints.vary(&key(0)), None);
     }
 }
