@@ -7,8 +7,8 @@
 //! | the journal is lost | never fresh: stale within lifetime and window, else validate |
 //! | the journal is lost for too long | validate |
 //! | soft | stale while the window lasts, counted both from the fetch's lifetime and from the invalidation |
-//! | softly dropped | as soft, invalidated when it was fetched: what the journal dropped may have been later, not sooner |
-//! | hard, dropped | refetch; never an answer again, not even on errors |
+//! | unprovable, softly | as soft, invalidated when it was fetched: what the journal forgot may have been later, not sooner |
+//! | hard, unprovable | refetch; never an answer again, not even on errors |
 //!
 //! An invalidated response is not validated by its own validators unless the route trusts them: an
 //! ETag computed after the change could stand on a body rendered before it.
@@ -91,7 +91,7 @@ pub enum ValidateWhy {
     /// It was invalidated hard.
     HardInvalidated,
     /// The journal can't say any more whether it is current.
-    Dropped,
+    Unprovable,
     /// The journal is out of reach, and no window is left.
     JournalLost,
     /// The journal has been out of reach for too long.
@@ -108,7 +108,7 @@ impl ValidateWhy {
             Self::Request => "request-directive",
             Self::SoftInvalidated => "invalidated",
             Self::HardInvalidated => "invalidated-hard",
-            Self::Dropped => "unprovable",
+            Self::Unprovable => "unprovable",
             Self::JournalLost | Self::JournalLostTooLong => "journal-unreachable",
         }
     }
@@ -122,7 +122,7 @@ impl ValidateWhy {
             | Self::NoCache
             | Self::SoftInvalidated
             | Self::HardInvalidated
-            | Self::Dropped
+            | Self::Unprovable
             | Self::JournalLost
             | Self::JournalLostTooLong => Forward::Stale,
         }
@@ -153,9 +153,9 @@ pub fn reuse(
             conditional: route.trust_validators,
             on_error: false,
         },
-        Validity::SoftlyDropped { .. } => facts.soft(directives, route, entry.request_time, now),
-        Validity::Dropped { .. } => {
-            Reuse::Validate { why: ValidateWhy::Dropped, conditional: false, on_error: false }
+        Validity::SoftUnprovable { .. } => facts.soft(directives, route, entry.request_time, now),
+        Validity::Unprovable { .. } => {
+            Reuse::Validate { why: ValidateWhy::Unprovable, conditional: false, on_error: false }
         }
     };
     match decision {
@@ -176,13 +176,13 @@ pub fn stands_in_for_want_of_room(entry: &Entry, validity: Validity, now: Timest
         Validity::Current
         | Validity::JournalLost
         | Validity::Soft { .. }
-        | Validity::SoftlyDropped { .. } => {
+        | Validity::SoftUnprovable { .. } => {
             let fresh = demand == Demand::WhenStale
                 && validity == Validity::Current
                 && Facts::of(entry, now).is_fresh();
             demand == Demand::Nothing || fresh
         }
-        Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Dropped { .. } => false,
+        Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Unprovable { .. } => false,
     }
 }
 

@@ -30,12 +30,12 @@ pub enum Validity {
     /// A bucket of dropped targets is newer than its stamp, and all that fell in since did so
     /// softly: it can't be proved current, and counts as invalidated softly, by anything since it
     /// was fetched.
-    SoftlyDropped {
+    SoftUnprovable {
         /// The newest invalidation of its targets, and of its buckets.
         epoch: Epoch,
     },
     /// A bucket is newer than its stamp that something hard fell into since: refetch.
-    Dropped {
+    Unprovable {
         /// The bucket's epoch.
         epoch: Epoch,
     },
@@ -49,8 +49,8 @@ impl Validity {
             Self::Current | Self::JournalLost | Self::JournalLostTooLong => Epoch::ZERO,
             Self::Soft { epoch, .. }
             | Self::Hard { epoch }
-            | Self::SoftlyDropped { epoch }
-            | Self::Dropped { epoch } => epoch,
+            | Self::SoftUnprovable { epoch }
+            | Self::Unprovable { epoch } => epoch,
         }
     }
 }

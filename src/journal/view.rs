@@ -252,12 +252,12 @@ impl View {
             let epoch = overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch));
             return Verdict::Known(Validity::Hard { epoch });
         }
-        if let Some(epoch) = overtaken.dropped {
+        if let Some(epoch) = overtaken.unprovable {
             let epoch = overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch));
-            return Verdict::Known(Validity::Dropped { epoch });
+            return Verdict::Known(Validity::Unprovable { epoch });
         }
-        let softly_dropped = overtaken
-            .softly_dropped
+        let soft_unprovable = overtaken
+            .soft_unprovable
             .map(|epoch| overtaken.soft.map_or(epoch, |(soft, _)| soft.max(epoch)));
         let otherwise = match health {
             ViewHealth::Recent { .. } => Validity::Current,
@@ -267,8 +267,8 @@ impl View {
                 // not validated either (no_304_restamp), so it stands as if the invalidation were
                 // hard.
                 let soft = overtaken.soft.map(|(epoch, _)| Validity::Hard { epoch });
-                let dropped = softly_dropped.map(|epoch| Validity::Dropped { epoch });
-                return Verdict::Known(dropped.or(soft).unwrap_or(Validity::JournalLostTooLong));
+                let unprovable = soft_unprovable.map(|epoch| Validity::Unprovable { epoch });
+                return Verdict::Known(unprovable.or(soft).unwrap_or(Validity::JournalLostTooLong));
             }
             ViewHealth::Cold | ViewHealth::Outdated => {
                 // partial_known, paged_known: every single target must have been looked up within
@@ -281,8 +281,8 @@ impl View {
             }
         };
         // Of those that fell into a bucket it is not known when the first was accepted.
-        if let Some(epoch) = softly_dropped {
-            return Verdict::Known(Validity::SoftlyDropped { epoch });
+        if let Some(epoch) = soft_unprovable {
+            return Verdict::Known(Validity::SoftUnprovable { epoch });
         }
         Verdict::Known(overtaken.soft.map_or(otherwise, |(epoch, at)| Validity::Soft { epoch, at }))
     }

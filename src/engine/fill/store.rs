@@ -176,15 +176,14 @@ impl<P: Platform> Filler<P> {
 
     pub(crate) fn is_hard_invalidated(&self, entry: &Entry) -> bool {
         match self.invalidator.validity_now(entry) {
-            Verdict::Known(Validity::Hard { .. } | Validity::Dropped { .. }) | Verdict::Unknown => {
-                true
-            }
+            Verdict::Known(Validity::Hard { .. } | Validity::Unprovable { .. })
+            | Verdict::Unknown => true,
             Verdict::Known(
                 Validity::Current
                 | Validity::JournalLost
                 | Validity::JournalLostTooLong
                 | Validity::Soft { .. }
-                | Validity::SoftlyDropped { .. },
+                | Validity::SoftUnprovable { .. },
             ) => false,
         }
     }

@@ -171,9 +171,9 @@ impl<P: Platform> Server<P> {
             Validity::Current => true,
             Validity::JournalLost | Validity::JournalLostTooLong => timely,
             Validity::Soft { .. }
-            | Validity::SoftlyDropped { .. }
+            | Validity::SoftUnprovable { .. }
             | Validity::Hard { .. }
-            | Validity::Dropped { .. } => false,
+            | Validity::Unprovable { .. } => false,
         };
         recent && entry.key == admitted.key
     }

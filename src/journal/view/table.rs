@@ -53,9 +53,9 @@ pub(super) struct Overtaken {
     /// The newest hard one.
     pub(super) hard: Option<Epoch>,
     /// The newest bucket that something hard fell into.
-    pub(super) dropped: Option<Epoch>,
+    pub(super) unprovable: Option<Epoch>,
     /// The newest that something fell into softly.
-    pub(super) softly_dropped: Option<Epoch>,
+    pub(super) soft_unprovable: Option<Epoch>,
 }
 
 #[derive(Debug)]
@@ -119,9 +119,9 @@ impl Table {
                 });
             }
         }
-        overtaken.softly_dropped = self.buckets.newest(targets, stamp);
+        overtaken.soft_unprovable = self.buckets.newest(targets, stamp);
         if self.hard_buckets.newest(targets, stamp).is_some() {
-            overtaken.dropped = overtaken.softly_dropped;
+            overtaken.unprovable = overtaken.soft_unprovable;
         }
         overtaken
     }
