@@ -75,7 +75,7 @@ function shown([title, asking], { failed }) {
 async function explanation(url, header) {
   const asked = new URLSearchParams([["url", url], ...header.map((line) => ["header", line])]);
   const it = await ask(`v1/explain?${asked}`);
-  const dropped = Object.entries(it.dropped).flatMap(([what, all]) =>
+  const notForwarded = Object.entries(it.not_forwarded).flatMap(([what, all]) =>
     all.map((name) => `${what}: ${name}`),
   );
   return [
@@ -90,7 +90,7 @@ async function explanation(url, header) {
       ["Rule", it.rule ?? "none"],
       ["Cache-Status", el("code", {}, it.cache_status)],
       ["Page", it.page ?? "none"],
-      ["Left out", dropped.length > 0 ? dropped.join(", ") : "nothing"],
+      ["Not forwarded", notForwarded.length > 0 ? notForwarded.join(", ") : "nothing"],
       ["Journal", it.journal ?? "not asked"],
       ["Made of", it.made_of],
     ]),

@@ -99,8 +99,8 @@ fn validity(number: u64) -> Validity {
         2 => Validity::JournalLostTooLong,
         3 => Validity::Soft { epoch, at: after(number / 7) },
         4 => Validity::Hard { epoch },
-        5 => Validity::SoftlyDropped { epoch },
-        _ => Validity::Dropped { epoch },
+        5 => Validity::SoftUnprovable { epoch },
+        _ => Validity::Unprovable { epoch },
     }
 }
 
@@ -305,10 +305,10 @@ fn check_reuse(
     let on_error = matches!(got, Reuse::Validate { on_error: true, .. });
     match validity {
         Validity::Current => {}
-        Validity::JournalLost | Validity::Soft { .. } | Validity::SoftlyDropped { .. } => {
+        Validity::JournalLost | Validity::Soft { .. } | Validity::SoftUnprovable { .. } => {
             assert!(!matches!(got, Reuse::Fresh { .. }))
         }
-        Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Dropped { .. } => {
+        Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Unprovable { .. } => {
             assert!(!answers && !on_error, "{got:?} for {request:?}");
         }
     }

@@ -26,7 +26,7 @@ pub struct Explanation {
     /// Its key.
     pub key: Option<String>,
     /// What of the request neither counts nor reaches the origin of a page that may be stored.
-    pub dropped: Dropped,
+    pub not_forwarded: WithheldNames,
     /// How far this isolate knows what was invalidated.
     pub journal: Option<&'static str>,
     /// What this isolate, or its colo, has stored that the request selects.
@@ -72,9 +72,9 @@ pub enum MadeOf {
     Includes,
 }
 
-/// What is dropped of a request: names alone.
+/// What of a request is not forwarded: names alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Dropped {
+pub struct WithheldNames {
     /// Parameters of the query.
     pub query: Vec<String>,
     /// Fields.
@@ -138,13 +138,13 @@ pub struct KnownValidity {
 
 /// An explanation in sentences.
 #[must_use]
-pub fn steps(told: &Explanation) -> Vec<String> {
+pub fn steps(explanation: &Explanation) -> Vec<String> {
     let mut steps = Vec::new();
-    match &told.rule {
+    match &explanation.rule {
         Some(rule) => steps.push(format!("The request comes under the rule {rule}.")),
         None => steps.push("The request is refused before any rule is looked at.".to_owned()),
     }
-    let Dropped { query, fields, cookies } = &told.dropped;
+    let WithheldNames { query, fields, cookies } = &explanation.not_forwarded;
     for (what, names) in [("parameters", query), ("fields", fields), ("cookies", cookies)] {
         if !names.is_empty() {
             steps.push(format!(
@@ -153,14 +153,14 @@ pub fn steps(told: &Explanation) -> Vec<String> {
             ));
         }
     }
-    if let Some(page) = &told.page {
+    if let Some(page) = &explanation.page {
         steps.push(format!("The page is {page}."));
     }
-    match told.journal {
+    match explanation.journal {
         None | Some("recent") => {}
         Some(how) => steps.push(format!("This isolate's view of the journal is {how}.")),
     }
-    if let Some(stored) = &told.stored {
+    if let Some(stored) = &explanation.stored {
         let (age, lifetime, validity) = (stored.age, stored.lifetime, stored.validity.is);
         let since = match stored.validity.epoch {
             Some(epoch) => format!(" (epoch {}, it has {})", epoch.0, stored.epoch.0),
@@ -169,16 +169,17 @@ pub fn steps(told: &Explanation) -> Vec<String> {
         steps.push(format!(
             "A response is stored here, {age} s old of {lifetime} s, and is {validity}{since}."
         ));
-    } else if told.journal.is_some() {
+    } else if explanation.journal.is_some() {
         steps.push("Nothing is stored here that the request selects.".to_owned());
     }
-    let elsewhere = told.variants.iter().filter(|variant| variant.selected && variant.l2).count();
-    if told.action == ExplainedAction::Fetch && elsewhere > 0 {
+    let elsewhere =
+        explanation.variants.iter().filter(|variant| variant.selected && variant.l2).count();
+    if explanation.action == ExplainedAction::Fetch && elsewhere > 0 {
         steps.push("The index knows a copy of it, which answers if it is new enough.".to_owned());
     }
-    let reason = told.reason.as_deref().map(|it| format!(" ({it})")).unwrap_or_default();
-    steps.push(format!("{}{reason}.", told.action.sentence()));
-    match told.made_of {
+    let reason = explanation.reason.as_deref().map(|it| format!(" ({it})")).unwrap_or_default();
+    steps.push(format!("{}{reason}.", explanation.action.sentence()));
+    match explanation.made_of {
         Some(MadeOf::Shell) => steps.push(
             "It is the shell of a composed page: this visitor's values and parts are put into it. \
              Where the parts are a gate and can't be had, the page is asked for whole."

@@ -331,7 +331,7 @@ test("a page is explained, and its tags lead to its pages", async (t) => {
   const asked = await edge.ask(`/__isr/v1/explain?url=${encodeURIComponent(url)}`);
   const told = await facts(page);
   assert.equal(told["What is done"], asked.action);
-  assert.equal(told["Left out"], "query: utm_source");
+  assert.equal(told["Not forwarded"], "query: utm_source");
   assert.deepEqual(await page.locator(".steps li").allInnerTexts(), asked.steps);
   await picture(page, "page", 900);
   // A tag that is markup is text, as a link, in the address, and in the list.

@@ -332,7 +332,7 @@ fn it_says_what_was_dropped_which_variants_there_are_and_what_decides() {
     assert_eq!(told["rule"], json!("/*"));
     assert_eq!(told["page"], json!("https://example.com/plain/vary"));
     assert_eq!(
-        told["dropped"],
+        told["not_forwarded"],
         json!({"query": ["utm_source"], "fields": ["x-odd"], "cookies": ["_ga"]})
     );
     assert!(!told.to_string().contains("secret"), "names alone: {told}");

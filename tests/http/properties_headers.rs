@@ -153,8 +153,8 @@ fn some_validity() -> impl Strategy<Value = Validity> {
         Just(Validity::JournalLostTooLong),
         (0..200u64).prop_map(|at| Validity::Soft { epoch: Epoch(2), at: after(at) }),
         Just(Validity::Hard { epoch: Epoch(2) }),
-        Just(Validity::SoftlyDropped { epoch: Epoch(2) }),
-        Just(Validity::Dropped { epoch: Epoch(2) }),
+        Just(Validity::SoftUnprovable { epoch: Epoch(2) }),
+        Just(Validity::Unprovable { epoch: Epoch(2) }),
     ]
 }
 
@@ -253,10 +253,10 @@ proptest! {
         let on_error = matches!(got, Reuse::Validate { on_error: true, .. });
         match validity {
             Validity::Current => {}
-            Validity::JournalLost | Validity::Soft { .. } | Validity::SoftlyDropped { .. } => {
+            Validity::JournalLost | Validity::Soft { .. } | Validity::SoftUnprovable { .. } => {
                 prop_assert!(!fresh);
             }
-            Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Dropped { .. } => {
+            Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Unprovable { .. } => {
                 prop_assert!(!answers && !on_error);
             }
         }

@@ -21,8 +21,8 @@ fn soft(at: u64) -> Validity {
 }
 
 const HARD: Validity = Validity::Hard { epoch: Epoch(9) };
-const SOFTLY_DROPPED: Validity = Validity::SoftlyDropped { epoch: Epoch(9) };
-const DROPPED: Validity = Validity::Dropped { epoch: Epoch(9) };
+const SOFTLY_DROPPED: Validity = Validity::SoftUnprovable { epoch: Epoch(9) };
+const DROPPED: Validity = Validity::Unprovable { epoch: Epoch(9) };
 
 struct Row {
     id: &'static str,
@@ -55,7 +55,7 @@ fn row(
 fn rows() -> Vec<Row> {
     use StaleWhy::{Invalidated, MaxStale, WhileRevalidate};
     use Validity::{JournalLost, Current, JournalLostTooLong};
-    use ValidateWhy::{Dropped, Expired, HardInvalidated, NoCache, Request, SoftInvalidated};
+    use ValidateWhy::{Unprovable, Expired, HardInvalidated, NoCache, Request, SoftInvalidated};
     vec![
         // Current: RFC 9111 alone.
         row("fresh", "§4.2", (60, 0, 0), Nothing, Current, "", 0, FRESH(60)),
@@ -126,7 +126,7 @@ fn rows() -> Vec<Row> {
         row("hard", "contract", (60, 30, 30), Nothing, HARD, "", 1, ASK(HardInvalidated, false, false)),
         row("hard-max-stale", "contract", (60, 30, 30), Nothing, HARD, "max-stale", 1, ASK(HardInvalidated, false, false)),
         row("hard-only-if-cached", "§5.2.1.7", (60, 30, 30), Nothing, HARD, "only-if-cached", 1, Reuse::Unsatisfiable),
-        row("dropped", "contract", (60, 30, 30), Nothing, DROPPED, "", 1, ASK(Dropped, false, false)),
+        row("dropped", "contract", (60, 30, 30), Nothing, DROPPED, "", 1, ASK(Unprovable, false, false)),
     ]
 }
 
@@ -216,7 +216,7 @@ fn reasons_have_names() {
         (ValidateWhy::Request, "request-directive"),
         (ValidateWhy::SoftInvalidated, "invalidated"),
         (ValidateWhy::HardInvalidated, "invalidated-hard"),
-        (ValidateWhy::Dropped, "unprovable"),
+        (ValidateWhy::Unprovable, "unprovable"),
         (ValidateWhy::JournalLost, "journal-unreachable"),
         (ValidateWhy::JournalLostTooLong, "journal-unreachable"),
     ];

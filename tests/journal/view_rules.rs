@@ -109,8 +109,8 @@ fn a_replacement_of_what_was_invalidated_is_at_least_as_new() {
         (Validity::JournalLostTooLong, Epoch::ZERO),
         (Validity::Soft { epoch, at: T0 }, epoch),
         (Validity::Hard { epoch }, epoch),
-        (Validity::SoftlyDropped { epoch }, epoch),
-        (Validity::Dropped { epoch }, epoch),
+        (Validity::SoftUnprovable { epoch }, epoch),
+        (Validity::Unprovable { epoch }, epoch),
     ];
     for (validity, want) in rows {
         assert_eq!(validity.need(), want, "{validity:?}");
@@ -122,7 +122,7 @@ fn buckets_of_dropped_targets() {
     let mut view = View::new(100);
     let buckets = vec![Bucket { bucket: A.bucket(), epoch: Epoch(6), hard: Epoch(6) }];
     view.apply(&Delta { buckets, ..delta(None, 10, vec![row(B, 8, 0, 1)]) }, at(0), true);
-    let dropped = |epoch| Verdict::Known(Validity::Dropped { epoch: Epoch(epoch) });
+    let dropped = |epoch| Verdict::Known(Validity::Unprovable { epoch: Epoch(epoch) });
     let rows: &[(&str, &[TargetHash], u64, Verdict)] = &[
         ("older than its bucket", &[A], 5, dropped(6)),
         ("as new as its bucket", &[A], 6, Verdict::Known(Validity::Current)),
@@ -138,10 +138,10 @@ fn buckets_of_dropped_targets() {
 #[test]
 fn a_bucket_is_as_hard_as_what_fell_into_it() {
     let rows: &[(&str, u64, u64, u64, Validity)] = &[
-        ("all of it softly", 6, 0, 5, Validity::SoftlyDropped { epoch: Epoch(6) }),
-        ("the hard one before", 6, 3, 5, Validity::SoftlyDropped { epoch: Epoch(6) }),
-        ("the hard one as new as the page", 6, 5, 5, Validity::SoftlyDropped { epoch: Epoch(6) }),
-        ("a hard one since", 9, 6, 5, Validity::Dropped { epoch: Epoch(9) }),
+        ("all of it softly", 6, 0, 5, Validity::SoftUnprovable { epoch: Epoch(6) }),
+        ("the hard one before", 6, 3, 5, Validity::SoftUnprovable { epoch: Epoch(6) }),
+        ("the hard one as new as the page", 6, 5, 5, Validity::SoftUnprovable { epoch: Epoch(6) }),
+        ("a hard one since", 9, 6, 5, Validity::Unprovable { epoch: Epoch(9) }),
         ("nothing since", 6, 6, 6, Validity::Current),
     ];
     for (name, epoch, hard, stamp, want) in rows {
@@ -149,9 +149,9 @@ fn a_bucket_is_as_hard_as_what_fell_into_it() {
         let bucket = Bucket { bucket: A.bucket(), epoch: Epoch(*epoch), hard: Epoch(*hard) };
         view.apply(&Delta { buckets: vec![bucket], ..delta(None, 10, vec![]) }, at(0), true);
         assert_eq!(stands(&view, &[A], *stamp, CLEAR), Verdict::Known(*want), "{name}");
-        if let Validity::SoftlyDropped { epoch } = want {
+        if let Validity::SoftUnprovable { epoch } = want {
             let dark = stands(&view, &[A], *stamp, ViewHealth::JournalLostTooLong);
-            assert_eq!(dark, Verdict::Known(Validity::Dropped { epoch: *epoch }), "{name}");
+            assert_eq!(dark, Verdict::Known(Validity::Unprovable { epoch: *epoch }), "{name}");
         }
     }
 }
@@ -347,7 +347,7 @@ fn folding_keeps_what_it_drops() {
         let stamp = row.soft.0 - 1;
         let got = stands(&view, &[row.hash], stamp, CLEAR);
         if row.soft.0 <= 12 {
-            assert_eq!(got, Verdict::Known(Validity::SoftlyDropped { epoch: row.soft }));
+            assert_eq!(got, Verdict::Known(Validity::SoftUnprovable { epoch: row.soft }));
         } else {
             assert_eq!(got, soft(row.soft.0, row.soft.0));
         }

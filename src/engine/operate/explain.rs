@@ -1,7 +1,7 @@
 //! What would be done for a request, and why: by the decisions that serve visitors, with nothing
 //! done.
 //!
-//! It speaks for the isolate that answers: what another colo has stored is told from the index. It
+//! It speaks for the isolate that answers: what another colo has stored is explanation from the index. It
 //! may ask the journal for news, as a visitor's request would. Nothing of the origin is asked, so
 //! what its answer would be, and whether that may be stored, it can't say.
 
@@ -15,7 +15,8 @@ use crate::cache::entry::Entry;
 use crate::cache::esi;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::control::explained::{
-    Dropped, ExplainedAction, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere, steps,
+    ExplainedAction, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere, WithheldNames,
+    steps,
 };
 use crate::control::looking::ExplainQuery;
 use crate::control::problem::{Problem, ProblemKind};
@@ -47,41 +48,41 @@ impl<P: Platform> Operator<P> {
     async fn explained(&self, head: RequestHead, url: &str) -> Explanation {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
         let config = self.context.config();
-        let mut told = Explanation {
+        let mut explanation = Explanation {
             method: incoming.head.method.clone(),
             url: url.to_owned(),
             at: self.context.platform.now(),
             ..Explanation::default()
         };
         match admit(&incoming.head, config) {
-            Admission::Refuse(refusal) => refused(&mut told, refusal),
+            Admission::Refuse(refusal) => refused(&mut explanation, refusal),
             Admission::Pass(pass) => {
-                told.rule = Some(config.rule_name(config.place_of(pass.route)));
-                passes(&mut told, &pass);
+                explanation.rule = Some(config.rule_name(config.place_of(pass.route)));
+                passes(&mut explanation, &pass);
             }
             Admission::Serve(admitted) => {
-                told.rule = Some(config.rule_name(config.place_of(&admitted.route)));
+                explanation.rule = Some(config.rule_name(config.place_of(&admitted.route)));
                 let mut decided = self.server.decision(&incoming, &admitted, Look::Peek).await;
                 decided.decision =
                     Server::decision_of_shell(&incoming, &admitted, decided.decision);
-                self.tell(&mut told, &incoming, &admitted, &decided).await;
+                self.explain_cached(&mut explanation, &incoming, &admitted, &decided).await;
             }
         }
-        told.steps = steps(&told);
-        told
+        explanation.steps = steps(&explanation);
+        explanation
     }
 
     /// What was decided, and what the index knows beside it.
-    async fn tell(
+    async fn explain_cached(
         &self,
-        told: &mut Explanation,
+        explanation: &mut Explanation,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         decided: &Decided<P>,
     ) {
         let status = decided.decision.cache_status();
-        told.at = decided.now;
-        told.action = match &decided.decision {
+        explanation.at = decided.now;
+        explanation.action = match &decided.decision {
             Decision::Fresh(..) | Decision::FromColo(..) => ExplainedAction::Hit,
             Decision::Stale(..) => ExplainedAction::Stale,
             Decision::Bypass(_) => ExplainedAction::Bypass,
@@ -89,27 +90,27 @@ impl<P: Platform> Operator<P> {
             Decision::Fetch(_) => ExplainedAction::Fetch,
             Decision::OnlyIfCached => ExplainedAction::OnlyIfCached,
         };
-        told.reason.clone_from(&status.detail);
-        told.cache_status = status.to_string();
-        told.page = Some(admitted.page.url());
-        told.key = Some(admitted.key.as_str().to_owned());
-        told.journal = Some(health_name(decided.health));
-        told.stored = decided
+        explanation.reason.clone_from(&status.detail);
+        explanation.cache_status = status.to_string();
+        explanation.page = Some(admitted.page.url());
+        explanation.key = Some(admitted.key.as_str().to_owned());
+        explanation.journal = Some(health_name(decided.health));
+        explanation.stored = decided
             .stored
             .as_ref()
             .map(|(page, validity)| stored_here(&page.entry, known(*validity), decided.now));
-        told.made_of = made_of(admitted, &decided.decision);
+        explanation.made_of = made_of(admitted, &decided.decision);
         let pages = self.known_pages(admitted).await;
         let mut vary: Vec<String> = pages.iter().flat_map(|page| page.vary.clone()).collect();
         vary.sort();
         vary.dedup();
-        told.dropped = self.dropped(incoming, admitted, &vary);
+        explanation.not_forwarded = self.not_forwarded(incoming, admitted, &vary);
         for page in &pages {
-            told.variants.extend(self.known_variants(incoming, admitted, page, decided));
+            explanation.variants.extend(self.known_variants(incoming, admitted, page, decided));
         }
     }
 
-    /// What the page's shard knows of the page; nothing while it is out of reach, which is told
+    /// What the page's shard knows of the page; nothing while it is out of reach, which is explanation
     /// otherwise.
     async fn known_pages(&self, admitted: &Admitted<'_>) -> Vec<PageInfo> {
         let shard = admitted.key.digest().shard(self.context.config().shards);
@@ -158,7 +159,12 @@ impl<P: Platform> Operator<P> {
         known.collect()
     }
 
-    fn dropped(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>, vary: &[String]) -> Dropped {
+    fn not_forwarded(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        vary: &[String],
+    ) -> WithheldNames {
         let head = &incoming.head;
         let facts = self.context.facts(incoming, false);
         let mut sent = cacheable_request_fields(head, admitted, &facts);
@@ -177,7 +183,7 @@ impl<P: Platform> Operator<P> {
         let counts = names(admitted.page.query.as_deref());
         let mut query = names(head.query.as_deref());
         query.retain(|name| !counts.contains(name));
-        Dropped { query, fields, cookies: cookies.filter(|it| !kept.contains(it)).collect() }
+        WithheldNames { query, fields, cookies: cookies.filter(|it| !kept.contains(it)).collect() }
     }
 }
 
@@ -193,18 +199,19 @@ fn made_of<P: Platform>(admitted: &Admitted<'_>, decision: &Decision<P>) -> Opti
     }
 }
 
-fn refused(told: &mut Explanation, refusal: Refusal) {
-    told.action = ExplainedAction::Refuse;
-    told.reason = Some(refusal.as_str().to_owned());
-    told.cache_status = CacheStatus::default().detail(refusal.as_str()).to_string();
+fn refused(explanation: &mut Explanation, refusal: Refusal) {
+    explanation.action = ExplainedAction::Refuse;
+    explanation.reason = Some(refusal.as_str().to_owned());
+    explanation.cache_status = CacheStatus::default().detail(refusal.as_str()).to_string();
 }
 
-fn passes(told: &mut Explanation, pass: &Pass<'_>) {
+fn passes(explanation: &mut Explanation, pass: &Pass<'_>) {
     let reason = pass.reason.as_str();
-    told.action = ExplainedAction::Pass;
-    told.reason = Some(reason.to_owned());
-    told.cache_status = CacheStatus::forwarded(pass.reason.forward()).detail(reason).to_string();
-    told.page = Some(pass.page.url());
+    explanation.action = ExplainedAction::Pass;
+    explanation.reason = Some(reason.to_owned());
+    explanation.cache_status =
+        CacheStatus::forwarded(pass.reason.forward()).detail(reason).to_string();
+    explanation.page = Some(pass.page.url());
 }
 
 /// The request that a query is about.
@@ -247,8 +254,8 @@ fn known(validity: Validity) -> KnownValidity {
         Validity::JournalLostTooLong => "journal-lost-too-long",
         Validity::Soft { .. } => "invalidated",
         Validity::Hard { .. } => "invalidated-hard",
-        Validity::SoftlyDropped { .. } => "unprovable-soft",
-        Validity::Dropped { .. } => "unprovable",
+        Validity::SoftUnprovable { .. } => "unprovable-soft",
+        Validity::Unprovable { .. } => "unprovable",
     };
     let epoch = Some(validity.need()).filter(|epoch| epoch.0 > 0);
     KnownValidity { is, epoch }
