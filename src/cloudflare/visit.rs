@@ -117,7 +117,7 @@ fn failed(error: &JsValue) -> Response {
 /// What comes of a request without any I/O.
 fn start(site: &Site, request: &Request) -> Start<Edge> {
     let Some(head) = start_of(site, request) else { return Start::Later };
-    site.engine.serve_at_once(head, &Rest(request), now())
+    site.engine.serve_at_once(head, &UnreadRequest(request), now())
 }
 
 /// As much of a request as every decision needs; none where it goes the longer way whatever is
@@ -143,9 +143,9 @@ fn at_once(answer: AtOnce<Edge>) -> Result<Response, JsValue> {
 }
 
 /// The rest of a request, on the runtime's side.
-struct Rest<'a>(&'a Request);
+struct UnreadRequest<'a>(&'a Request);
 
-impl Unread for Rest<'_> {
+impl Unread for UnreadRequest<'_> {
     fn fields(&self, names: &[&str]) -> Fields {
         fields(glue::request_fields(self.0, &names.join("\n")).split('\n'))
     }

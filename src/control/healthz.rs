@@ -119,8 +119,8 @@ pub struct Health {
 #[derive(Serialize)]
 struct HealthJson<'a> {
     ready: bool,
-    reasons: Vec<Row<'a>>,
-    notes: Vec<Row<'a>>,
+    reasons: Vec<ReasonRow<'a>>,
+    notes: Vec<ReasonRow<'a>>,
     version: &'static str,
     epoch: Option<Epoch>,
     view_age_ms: Option<u64>,
@@ -128,7 +128,7 @@ struct HealthJson<'a> {
 }
 
 #[derive(Serialize)]
-struct Row<'a> {
+struct ReasonRow<'a> {
     reason: &'a str,
     details: Vec<String>,
 }
@@ -163,7 +163,7 @@ impl Health {
     pub fn body(&self) -> Vec<u8> {
         let rows = |blocks: bool| {
             let those = self.reasons.iter().filter(|reason| reason.blocks() == blocks);
-            those.map(|r| Row { reason: r.as_str(), details: r.details() }).collect()
+            those.map(|r| ReasonRow { reason: r.as_str(), details: r.details() }).collect()
         };
         let document = HealthJson {
             ready: self.ready(),

@@ -31,7 +31,7 @@ pub(super) struct Alone<P: Platform> {
 }
 
 /// The rest of a body, for one reader.
-pub(super) struct Rest<P: Platform> {
+pub(super) struct RestOfBody<P: Platform> {
     body: P::Stream,
     /// Bytes that the reader has already.
     skip: u64,
@@ -62,7 +62,7 @@ impl<P: Platform> Alone<P> {
     }
 
     /// Asks for what follows a place of the body.
-    pub(super) async fn rest(self, platform: &P, at: u64) -> Result<Rest<P>, OriginError> {
+    pub(super) async fn rest(self, platform: &P, at: u64) -> Result<RestOfBody<P>, OriginError> {
         let mut fields = self.fields;
         fields.set("range", format!("bytes={at}-"));
         let request = OriginRequest {
@@ -85,11 +85,11 @@ impl<P: Platform> Alone<P> {
                 return Err(OriginError::Broken);
             }
         };
-        Ok(Rest { body: response.body, skip, end: self.length })
+        Ok(RestOfBody { body: response.body, skip, end: self.length })
     }
 }
 
-impl<P: Platform> Rest<P> {
+impl<P: Platform> RestOfBody<P> {
     /// The next piece for a reader that has all up to `at`; none at the end.
     pub(super) async fn next(
         &mut self,

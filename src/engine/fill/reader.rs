@@ -8,7 +8,7 @@
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::fill::alone::{Alone, Rest};
+use crate::engine::fill::alone::{Alone, RestOfBody};
 use crate::engine::fill::arriving::{NextPiece, piece_of};
 use crate::engine::fill::buffer::{BodyBuffer, BodySource, ReaderState, STALLED};
 use crate::engine::memory::StoredPage;
@@ -22,7 +22,7 @@ pub struct BodyReader<P: Platform> {
     /// How it goes on if it falls behind.
     alone: Option<Alone<P>>,
     /// What it reads alone.
-    rest: Option<Rest<P>>,
+    rest: Option<RestOfBody<P>>,
 }
 
 impl<P: Platform> BodyReader<P> {

@@ -65,13 +65,13 @@ pub enum Head<P: Platform> {
 /// What L0 has for a request.
 enum Near<P: Platform> {
     /// A stored response that the request selects.
-    Held(Held<P>, Place),
+    Hit(ReadyHit<P>, Place),
     /// Nothing.
     Nothing(Place),
 }
 
 /// A stored response in L0.
-struct Held<P: Platform> {
+struct ReadyHit<P: Platform> {
     page: Rc<StoredPage<P::Chunk>>,
     ready: Option<Rc<ReadyHead<P>>>,
     /// Whether it was asked for before.
@@ -123,9 +123,9 @@ impl<P: Platform> Engine<P> {
         let max_lag = max_lag(&admitted, self.config());
         let health = self.recent(now, max_lag)?;
         match self.near(&mut head, unread, &admitted)? {
-            Near::Held(held, place) => {
+            Near::Hit(hit, place) => {
                 let visit = Visit { admitted: &admitted, health, max_lag, now };
-                let ttl = self.fresh(&head, &visit, &held.page.entry)?;
+                let ttl = self.fresh(&head, &visit, &hit.page.entry)?;
                 // One that is audited has something to do beside its answer.
                 let share = admitted.route.audit;
                 if self.is_audited(share, now) {
@@ -133,7 +133,7 @@ impl<P: Platform> Engine<P> {
                 }
                 let rule = self.config().place_of(&admitted.route);
                 let asked = Asked::of(&head, &admitted);
-                let answer = self.answer_of(&asked, (held, &place), ttl, (rule, now))?;
+                let answer = self.answer_of(&asked, (hit, &place), ttl, (rule, now))?;
                 self.isolate().borrow_mut().audits.pass(share);
                 Some(Start::Answer(answer))
             }
@@ -199,8 +199,8 @@ impl<P: Platform> Engine<P> {
         if !told || !answers(&page.entry, admitted, place.selected.as_ref()) {
             return None;
         }
-        let held = Held { page: Rc::clone(page), ready: found.ready.cloned(), again };
-        Some(Near::Held(held, place))
+        let hit = ReadyHit { page: Rc::clone(page), ready: found.ready.cloned(), again };
+        Some(Near::Hit(hit, place))
     }
 
     /// The variant that the request selects, by what of it is read now; none where any field may
@@ -259,11 +259,11 @@ impl<P: Platform> Engine<P> {
     fn answer_of(
         &self,
         asked: &Asked<'_>,
-        (held, place): (Held<P>, &Place),
+        (hit, place): (ReadyHit<P>, &Place),
         ttl: i64,
         (rule, now): (usize, Timestamp),
     ) -> Option<AtOnce<P>> {
-        let entry = &held.page.entry;
+        let entry = &hit.page.entry;
         let not_modified = not_modified(asked.request, entry);
         let with_body = !(not_modified || asked.head_only || has_no_content(entry.status));
         if with_body && entry.body_length > LARGE_BODY {
@@ -272,17 +272,17 @@ impl<P: Platform> Engine<P> {
         self.note_uses(entry, place.varies.iter().chain([&place.key]));
         let cache_status = CacheStatus::hit(ttl);
         // What is asked for once is not worth what a head that is ready takes.
-        let (status, head) = if not_modified || !held.again {
+        let (status, head) = if not_modified || !hit.again {
             let mut shaped = shape(asked, entry, now, true);
             cache_status.append_to(&mut shaped.fields);
             (shaped.status, Head::Made(shaped.fields))
         } else {
             let head =
-                held.ready.clone().unwrap_or_else(|| self.make_ready(asked, entry, &place.key));
+                hit.ready.clone().unwrap_or_else(|| self.make_ready(asked, entry, &place.key));
             head.say(entry.age(now), ttl);
             (entry.status, Head::Ready(head))
         };
-        let body = with_body.then(|| held.page.body.clone());
+        let body = with_body.then(|| hit.page.body.clone());
         let bytes = body.as_ref().map_or(0, P::length) as u64;
         self.count_hit(rule, bytes, now);
         Some(AtOnce { status, head, body, cache_status })

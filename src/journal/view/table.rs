@@ -32,13 +32,13 @@ impl Hasher for Identity {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Held {
+struct TargetEpochs {
     soft: Epoch,
     hard: Epoch,
     soft_at: Timestamp,
 }
 
-impl Held {
+impl TargetEpochs {
     fn newest(&self) -> Epoch {
         self.soft.max(self.hard)
     }
@@ -60,7 +60,7 @@ pub(super) struct Overtaken {
 
 #[derive(Debug)]
 pub(super) struct Table {
-    rows: HashMap<TargetHash, Held, BuildHasherDefault<Identity>>,
+    rows: HashMap<TargetHash, TargetEpochs, BuildHasherDefault<Identity>>,
     /// Highest epochs per bucket, of anything and of what was hard.
     buckets: Buckets,
     hard_buckets: Buckets,
@@ -83,12 +83,12 @@ impl Table {
 
     pub(super) fn bytes(&self) -> u64 {
         let buckets = [&self.buckets, &self.hard_buckets].map(Buckets::bytes);
-        map_bytes::<TargetHash, Held>(self.rows.capacity()) + buckets.iter().sum::<u64>()
+        map_bytes::<TargetHash, TargetEpochs>(self.rows.capacity()) + buckets.iter().sum::<u64>()
     }
 
     pub(super) fn merge(&mut self, rows: &[TargetRow], buckets: &[Bucket]) {
         for row in rows {
-            let held = self.rows.entry(row.hash).or_insert(Held {
+            let held = self.rows.entry(row.hash).or_insert(TargetEpochs {
                 soft: Epoch::ZERO,
                 hard: Epoch::ZERO,
                 soft_at: Timestamp::ZERO,
@@ -149,7 +149,7 @@ impl Table {
     /// The lowest epoch that `count` rows are not past; by halving, so that nothing is sorted or
     /// copied.
     fn epoch_of(&self, count: usize) -> Epoch {
-        let highest = self.rows.values().map(Held::newest).max();
+        let highest = self.rows.values().map(TargetEpochs::newest).max();
         let (mut low, mut high) = (0, highest.unwrap_or(Epoch::ZERO).0);
         while low < high {
             let middle = low + (high - low) / 2;
