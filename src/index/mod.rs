@@ -179,23 +179,12 @@ impl<S: Sql> Shard<S> {
         expanded.and(recovered).and(swept)
     }
 
-    /// Takes up to `limit` warms that are due, and the lease of each.
+    /// Takes up to `limit` warms that are due, and the lease of each, while so many warms that are
+    /// slow run beside: they take no place.
     ///
     /// # Errors
     /// When the database fails; nothing was taken then.
     pub fn take_warms(
-        &mut self,
-        now: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<WarmTask>, ShardError> {
-        self.take_warms_beside(now, limit, 0)
-    }
-
-    /// The same while so many warms that are slow run beside: they take no place.
-    ///
-    /// # Errors
-    /// When the database fails; nothing was taken then.
-    pub fn take_warms_beside(
         &mut self,
         now: Timestamp,
         limit: usize,

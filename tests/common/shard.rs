@@ -203,7 +203,7 @@ impl Bench {
     }
 
     pub(crate) fn take(&mut self, millis: u64) -> Vec<WarmTask> {
-        self.shard.take_warms(at(millis), 10).unwrap()
+        self.shard.take_warms(at(millis), 10, 0).unwrap()
     }
 
     pub(crate) fn take_one(&mut self, millis: u64) -> WarmTask {

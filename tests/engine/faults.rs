@@ -81,7 +81,7 @@ fn a_damaged_row_holds_up_no_other() {
             for turn in 0..5 {
                 let now = 10 + turn * 20_000;
                 bench.shard.run_due(at(now)).unwrap_or_else(|e| panic!("{what}: {e}"));
-                let tasks = bench.shard.take_warms(at(now), 10);
+                let tasks = bench.shard.take_warms(at(now), 10, 0);
                 for task in tasks.unwrap_or_else(|e| panic!("{what}: {e}")) {
                     warmed.push(task.page.path.clone());
                     bench.warmed(&task, now + 1);
@@ -301,7 +301,7 @@ fn nothing_queued_is_lost_in_a_full_shard() {
     for turn in 0..100 {
         // What can't grow waits for room; what was fetched is noted as far as it fits.
         refused += usize::from(bench.shard.run_due(at(10 + turn)).is_err());
-        for task in bench.shard.take_warms(at(10 + turn), 3).unwrap_or_default() {
+        for task in bench.shard.take_warms(at(10 + turn), 3, 0).unwrap_or_default() {
             let result = WarmResult::Fetched(Box::new(result_of(&task)));
             noted += usize::from(bench.shard.finish_warm(&task, result, at(10 + turn)).is_ok());
         }
@@ -311,7 +311,7 @@ fn nothing_queued_is_lost_in_a_full_shard() {
     let mut now = 20_000;
     while bench.status().expanding > 0 || bench.status().warms > 0 {
         bench.shard.run_due(at(now)).unwrap();
-        for task in bench.shard.take_warms(at(now), 3).unwrap() {
+        for task in bench.shard.take_warms(at(now), 3, 0).unwrap() {
             bench.warmed(&task, now);
         }
         now += 100;

@@ -323,7 +323,7 @@ fn not_too_many_at_once() {
         bench.fill(&format!("/{n}"), 1, &["x"], 0);
     }
     bench.invalidate(fanout(2, &[tag("x")]), 1);
-    assert_eq!(bench.shard.take_warms(at(2), 2).unwrap().len(), 2);
+    assert_eq!(bench.shard.take_warms(at(2), 2, 0).unwrap().len(), 2);
     let third = bench.take_one(2);
     assert!(bench.take(2).is_empty());
     // With all slots taken, only a task's end makes room.
@@ -363,7 +363,7 @@ fn what_is_wanted_most_is_warmed_first() {
     let mut order = Vec::new();
     let mut bench = bench.restart();
     for turn in 0..6 {
-        let task = bench.shard.take_warms(at(3 * HOUR + 1), 1).unwrap().remove(0);
+        let task = bench.shard.take_warms(at(3 * HOUR + 1), 1, 0).unwrap().remove(0);
         order.push(task.page.path.clone());
         if turn == 1 {
             // One that failed waits for its time, and takes its place again then.
@@ -525,7 +525,7 @@ fn an_idle_shard_sleeps() {
     while let Some(wake) = bench.shard.next_wake().unwrap() {
         now = now.max(wake);
         bench.shard.run_due(now).unwrap();
-        assert!(bench.shard.take_warms(now, 10).unwrap().is_empty());
+        assert!(bench.shard.take_warms(now, 10, 0).unwrap().is_empty());
         wakes += 1;
         assert!(wakes < 10, "it wakes without need: {wake:?}");
     }

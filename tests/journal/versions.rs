@@ -295,7 +295,7 @@ impl Desk {
 
     /// One warm at a time, so that their order is no part of the story.
     fn warm(&mut self, millis: u64, fails: bool) {
-        let task = self.shard.take_warms(at(millis), 1).unwrap().remove(0);
+        let task = self.shard.take_warms(at(millis), 1, 0).unwrap().remove(0);
         let result = if fails {
             WarmResult::Failed { reason: "origin-timeout".to_owned(), after: None }
         } else {

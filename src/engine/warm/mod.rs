@@ -230,7 +230,7 @@ fn begin<'a, P: Platform, S: Sql>(
     // Beyond the platform's limit a fetch would wait for another's end, and its time would run.
     let room = CONNECTIONS.saturating_sub(jobs.len());
     let most = MAX_AT_ONCE.min(room).min(allowance.warms());
-    for task in shard_host.act(|shard| shard.take_warms_beside(now, most, slow))? {
+    for task in shard_host.act(|shard| shard.take_warms(now, most, slow))? {
         allowance.take(WARM_FETCHES, WARM_CALLS);
         let warm = Some(task.clone());
         let work = Box::pin(async move {
