@@ -147,12 +147,6 @@ pub struct Ready {
 pub struct Recorded {
     /// Whether the shard now names this fetch's copy; a newer one may stand.
     pub accepted: bool,
-    /// The variant's tags, inherited ones included.
-    #[serde(default)]
-    pub tags: TagSet,
-    /// Whether an invalidation had overtaken the fetch, so that the variant is warmed at once.
-    #[serde(default)]
-    pub overtaken: bool,
     /// Whether a stored variant was forgotten, because there is nothing to store any more.
     #[serde(default)]
     pub dropped: bool,

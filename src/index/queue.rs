@@ -145,9 +145,9 @@ impl<S: Sql> ShardTransaction<'_, S> {
         page: &Page,
         found: Epoch,
         tags: &TagSet,
-    ) -> Result<bool, ShardError> {
+    ) -> Result<(), ShardError> {
         if found >= self.state.fan_head {
-            return Ok(false);
+            return Ok(());
         }
         let mut newest = (Epoch::ZERO, String::new());
         if found < self.state.fan_floor {
@@ -167,10 +167,10 @@ impl<S: Sql> ShardTransaction<'_, S> {
             }
         }
         if newest.0 <= found || self.variant_by_id(variant)?.is_some_and(|variant| variant.once) {
-            return Ok(false);
+            return Ok(());
         }
         self.enqueue(variant, Want { epoch: newest.0, above_fence: 0 }, &newest.1)?;
-        Ok(true)
+        Ok(())
     }
 
     /// A lease was given back: the warm that waited for it looks again.

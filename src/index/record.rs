@@ -72,8 +72,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let names = union(&page.vary, &request.selection);
         if names.len() > request.selection.0.len() {
             // Nobody who knows the page's names would ever look under this selection.
-            let tags = self.tags_for(request, &page, None)?;
-            return Ok(Recorded { tags, ..Recorded::default() });
+            return Ok(Recorded::default());
         }
         if names.len() > page.vary.len() {
             self.vary_more(&page, &names)?;
@@ -81,10 +80,10 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let digest = request.key.variant(&request.selection).digest();
         let new = Version { stamp: request.stamp, fence: request.fence };
         let known = if page.new { None } else { self.variant(page.id, &digest)? };
-        let tags = self.tags_for(request, &page, known.as_ref())?;
         if !replaces(new, known.as_ref().and_then(VariantRow::stored)) {
-            return Ok(Recorded { tags, ..Recorded::default() });
+            return Ok(Recorded::default());
         }
+        let tags = self.tags_for(request, &page, known.as_ref())?;
         let before = known.as_ref().and_then(|known| known.content.as_ref());
         let refetch = refetch_of(before, request.content.as_ref());
         let once = known.is_none() && !warmed && self.is_once(request, &page, &tags)?;
@@ -102,8 +101,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 id
             }
         };
-        let overtaken = self.warm_if_overtaken(id, &request.page, found, &tags)?;
-        Ok(Recorded { accepted: true, tags, overtaken, dropped: false, refetch })
+        self.warm_if_overtaken(id, &request.page, found, &tags)?;
+        Ok(Recorded { accepted: true, dropped: false, refetch })
     }
 
     /// The response's tags; without any, the known ones (`inherit_tags`).

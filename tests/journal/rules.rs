@@ -249,7 +249,7 @@ fn epoch_cut() {
     }
 }
 
-/// Unprovable targets' buckets are cut into pages like rows (`floor_sent`), and a page ends where the
+/// Dropped targets' buckets are cut into pages like rows (`floor_sent`), and a page ends where the
 /// first of both does.
 #[test]
 fn a_page_has_as_many_buckets_as_rows() {
