@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`route`] | which call a request is |
 //! | [`auth`], [`auth_error`] | whether the caller may make it; why not |
-//! | [`carried`] | the same for clients of other APIs: where they carry a token |
+//! | [`client_tokens`] | the same for clients of other APIs: where their tokens are |
 //! | [`revalidate`], [`targets`] | what an invalidation names |
 //! | [`scheduled`] | what waits for its time |
 //! | [`warm`] | what a warm names |
@@ -34,7 +34,7 @@
 pub mod audit;
 pub mod auth;
 pub mod auth_error;
-pub mod carried;
+pub mod client_tokens;
 pub mod dashboard;
 pub mod explained;
 mod gauges;

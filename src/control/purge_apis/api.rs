@@ -55,7 +55,7 @@ pub trait PurgeApi: Sync {
     /// # Errors
     /// Says why they may not.
     fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
-        evidence.secrets.carried(&evidence.request.fields, TokenScope::Revalidate)
+        evidence.secrets.client_token(&evidence.request.fields, TokenScope::Revalidate)
     }
 
     /// Whether the head of a call can be anybody's who may make it, and proves it: false if that

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use crate::cache::tag_fields::TAG_FIELDS;
 use crate::config::Config;
 use crate::control::auth::{AuthError, Caller};
-use crate::control::carried::trusted_or_carried;
+use crate::control::client_tokens::trusted_or_token;
 use crate::control::problem::Problem;
 use crate::http::{Fields, RequestHead};
 use crate::journal::Mode;
@@ -53,7 +53,7 @@ impl PurgeApi for ByMethod {
     }
 
     fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
-        trusted_or_carried(evidence.request, evidence.secrets, evidence.config)
+        trusted_or_token(evidence.request, evidence.secrets, evidence.config)
     }
 
     fn read(

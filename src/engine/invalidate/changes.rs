@@ -1,4 +1,4 @@
-//! What visitors' unsafe requests change (RFC 9111 §4.4), carried into the journal at a bounded
+//! What visitors' unsafe requests change (RFC 9111 §4.4), appended to the journal at a bounded
 //! cost.
 //!
 //! Anyone can send such requests, so an isolate gathers what they name: the first goes at once,
@@ -41,9 +41,9 @@ pub(super) struct Change {
 #[derive(Default)]
 pub struct Changes {
     pages: Vec<Change>,
-    /// When something was carried last.
-    carried: Option<Timestamp>,
-    /// Since when a task waits to carry what is gathered.
+    /// When something was appended last.
+    appended: Option<Timestamp>,
+    /// Since when a task waits to append what is gathered.
     waiting: Option<Timestamp>,
     /// Who changed which page.
     bounds: HashMap<(u64, u64), Bound>,
@@ -66,7 +66,7 @@ impl Changes {
         self.bounds.is_empty()
     }
 
-    /// Gathers pages; those that are to be carried now, if it is time, and whether a task is to
+    /// Gathers pages; those that are to be appended now, if it is time, and whether a task is to
     /// wait.
     pub(super) fn gather(&mut self, pages: Vec<Change>, now: Timestamp) -> Gathered {
         let mut dropped = 0;
@@ -81,13 +81,13 @@ impl Changes {
             }
         }
         let waits = self.waiting.is_some_and(|since| now.since(since) < LAPSE);
-        let rested = self.carried.is_none_or(|at| now.since(at) >= INTERVAL);
+        let rested = self.appended.is_none_or(|at| now.since(at) >= INTERVAL);
         let next = match (waits, rested) {
             (true, _) => AppendStep::Nothing,
-            (false, true) => AppendStep::Carry(self.take(now)),
+            (false, true) => AppendStep::Append(self.take(now)),
             (false, false) => {
                 self.waiting = Some(now);
-                AppendStep::Wait(self.carried.map_or(INTERVAL, |at| at.plus(INTERVAL).since(now)))
+                AppendStep::Wait(self.appended.map_or(INTERVAL, |at| at.plus(INTERVAL).since(now)))
             }
         };
         Gathered { next, dropped }
@@ -104,7 +104,7 @@ impl Changes {
 
     pub(super) fn take(&mut self, now: Timestamp) -> Vec<Change> {
         self.waiting = None;
-        self.carried = Some(now);
+        self.appended = Some(now);
         std::mem::take(&mut self.pages)
     }
 
@@ -160,9 +160,9 @@ pub(super) struct Gathered {
 }
 
 pub(super) enum AppendStep {
-    /// Carry these.
-    Carry(Vec<Change>),
-    /// Wait so long, then carry what is there.
+    /// Append these.
+    Append(Vec<Change>),
+    /// Wait so long, then append what is there.
     Wait(Millis),
     /// Another waits.
     Nothing,

@@ -1,11 +1,11 @@
-//! The journal's side of an invalidation: append, then carry it to every shard.
+//! The journal's side of an invalidation: append, then deliver it to every shard.
 //!
 //! The outbox is durable: an append writes one row per shard in the same transaction, and a row
-//! goes when its shard has taken the invalidation. Each shard has one carrier at a time, which
+//! goes when its shard has taken the invalidation. Each shard has one delivery at a time, which
 //! takes all that is due to it in one message and goes on until nothing is: the first goes at once,
 //! what is appended while it is under way and in the moment after it goes together, so that a storm
 //! of webhooks is few messages. A shard that can't be reached holds up no other. An append begins
-//! to carry at once, so that its answer can tell how many pages are concerned, and never waits
+//! to deliver at once, so that its answer can tell how many pages are concerned, and never waits
 //! longer than [`COUNT_WAIT`] for that; the alarm goes on for as long as it takes.
 
 use std::future::poll_fn;
@@ -27,9 +27,9 @@ use super::{front_caches, reshard};
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);
-/// How long a carrier gathers what comes after its first message.
+/// How long a delivery gathers what comes after its first message.
 const GATHER: Millis = Millis(50);
-/// How often an alarm looks whether another carrier has ended.
+/// How often an alarm looks whether another delivery has ended.
 const LOOK: Millis = Millis(50);
 
 /// Answers a call.
@@ -60,12 +60,12 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     let left = due.len();
     let sum = Invalidated { complete: true, ..Invalidated::default() };
     journal_host.counts.borrow_mut().insert(epoch, Count { sum, left, waker: None });
-    for shard in due.into_iter().filter(|shard| !journal_host.is_carried(*shard, now)) {
-        journal_host.carried.borrow_mut().insert(shard, now);
+    for shard in due.into_iter().filter(|shard| !journal_host.is_delivering(*shard, now)) {
+        journal_host.delivering.borrow_mut().insert(shard, now);
         let (journal_host, on) = (Rc::clone(journal_host), Rc::clone(platform));
         platform.spawn(async move {
             // What fails here is due again: the alarm tells of it.
-            let _ = carry(&journal_host, &on, shard).await;
+            let _ = deliver(&journal_host, &on, shard).await;
         });
     }
     let counted = poll_fn(|context| match journal_host.counts.borrow_mut().get_mut(&epoch) {
@@ -102,19 +102,19 @@ pub async fn run_due<P: Platform, S: Sql + 'static>(
         .act(|journal| journal.run_due(now))
         .and(front_caches::start(journal_host, platform));
     let shards = journal_host.act(|journal| journal.due_shards(now))?;
-    let carried = shards.into_iter().map(|shard| async move {
+    let deliveries = shards.into_iter().map(|shard| async move {
         // Another's work: when it has ended there may be nothing left.
-        while journal_host.is_carried(shard, platform.now()) {
+        while journal_host.is_delivering(shard, platform.now()) {
             platform.sleep(LOOK).await;
         }
-        carry(journal_host, platform, shard).await
+        deliver(journal_host, platform, shard).await
     });
-    let done = join_all(carried).await.into_iter().fold(done, Result::and);
+    let done = join_all(deliveries).await.into_iter().fold(done, Result::and);
     done.and(reshard::announce_places(journal_host, platform).await)
 }
 
 /// Carries to one shard what is due to it, until nothing is.
-async fn carry<P: Platform, S: Sql>(
+async fn deliver<P: Platform, S: Sql>(
     journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     shard: u16,
@@ -123,10 +123,10 @@ async fn carry<P: Platform, S: Sql>(
         let now = platform.now();
         let batch = journal_host.act(|journal| journal.pending_fanouts(shard, now))?;
         if batch.is_empty() {
-            journal_host.carried.borrow_mut().remove(&shard);
+            journal_host.delivering.borrow_mut().remove(&shard);
             return Ok(());
         }
-        journal_host.carried.borrow_mut().insert(shard, now);
+        journal_host.delivering.borrow_mut().insert(shard, now);
         let is_full = batch.len() as u64 >= MAX_EPOCHS;
         let replies = hand_over(platform, shard, &batch).await;
         let now = platform.now();
@@ -141,7 +141,7 @@ async fn carry<P: Platform, S: Sql>(
             }
         });
         if noted.is_err() {
-            journal_host.carried.borrow_mut().remove(&shard);
+            journal_host.delivering.borrow_mut().remove(&shard);
             return noted;
         }
         if replies.is_empty() {

@@ -1,4 +1,4 @@
-//! Carries invalidations to the caches in front of the edge. Each front cache has one carrier at a
+//! Delivers invalidations to the caches in front of the edge. Each front cache has one delivery at a
 //! time, which takes all that is due and goes on until nothing is for a while; one that does not
 //! answer holds up no other, and no shard.
 //!
@@ -21,14 +21,14 @@ use crate::journal::{Delivery, JournalError};
 
 use super::journal_host::JournalHost;
 
-/// How long a call may take: shorter than a carrier counts as alive without a sign.
+/// How long a call may take: shorter than a delivery counts as alive without a sign.
 const TIMEOUT: Millis = Millis(10_000);
-/// How long a carrier waits for what is due next, rather than leave it to the alarm.
+/// How long a delivery waits for what is due next, rather than leave it to the alarm.
 const LINGER: Millis = Millis(5_000);
 /// How long a credential that is missing or wrong is left alone.
 const MEND: Millis = Millis(60_000);
 
-/// Begins to carry what is due.
+/// Begins to deliver what is due.
 ///
 /// # Errors
 /// The journal's.
@@ -47,7 +47,7 @@ pub(crate) fn start<P: Platform, S: Sql + 'static>(
         platform.spawn(async move {
             // What fails here is due again; the journal's own failures are told by the alarm.
             if let Some(access) = journal_host.front_caches.get(at) {
-                let _ = carry(&journal_host, &on, at, access).await;
+                let _ = deliver(&journal_host, &on, at, access).await;
             }
             journal_host.sign_front_cache(at, None);
         });
@@ -55,7 +55,7 @@ pub(crate) fn start<P: Platform, S: Sql + 'static>(
     Ok(())
 }
 
-async fn carry<P: Platform, S: Sql>(
+async fn deliver<P: Platform, S: Sql>(
     journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     at: usize,
@@ -125,7 +125,7 @@ async fn look_after<P: Platform, S: Sql>(
     platform: &Rc<P>,
     at: usize,
     access: &FrontCacheAccess,
-    (call, carried): (&str, usize),
+    (call, delivered): (&str, usize),
 ) -> Result<(), JournalError> {
     let name = &access.front_cache.name;
     let outcome = match progress_request(access, call, platform.now()) {
@@ -149,7 +149,7 @@ async fn look_after<P: Platform, S: Sql>(
         }
         Ok(DeliveryProgress::InProgress(_)) => None,
         Err(DeliveryError { failure, .. }) => {
-            failed(journal_host, platform, name, failure, carried);
+            failed(journal_host, platform, name, failure, delivered);
             Some(failure.as_str())
         }
     };

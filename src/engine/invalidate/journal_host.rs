@@ -1,4 +1,5 @@
-//! A journal in its object: who carries to which shard and front cache, and what the shards told.
+//! A journal in its object: what is being delivered to which shard and front cache, and what the
+//! shards answered.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -11,20 +12,20 @@ use crate::config::front_cache_access::FrontCacheAccess;
 use crate::index::Invalidated;
 use crate::journal::{Journal, JournalError};
 
-/// How long a carrier counts as alive without a sign: longer than a call to a shard may take.
+/// How long a delivery counts as alive without a sign: longer than a call to a shard may take.
 const LAPSE: Millis = Millis(15_000);
 
 /// A journal in its object.
 pub struct JournalHost<S: Sql> {
     journal: Result<RefCell<Journal<S>>, JournalError>,
-    /// The shards that somebody carries to, and the last sign of each carrier.
-    pub(super) carried: RefCell<HashMap<u16, Timestamp>>,
+    /// The shards that are being delivered to, and the last sign of each delivery.
+    pub(super) delivering: RefCell<HashMap<u16, Timestamp>>,
     /// What the shards told of the appends that wait for it.
     pub(super) counts: RefCell<HashMap<Epoch, Count>>,
     /// Caches in front of the edge.
     pub(crate) front_caches: Vec<FrontCacheAccess>,
-    /// The last sign of the carrier to each, while it has one.
-    carrier_signs: RefCell<Vec<Option<Timestamp>>>,
+    /// The last sign of the delivery to each, while there is one.
+    delivery_signs: RefCell<Vec<Option<Timestamp>>>,
     /// What is logged.
     pub(crate) log: LogLevel,
 }
@@ -43,10 +44,10 @@ impl<S: Sql> JournalHost<S> {
     pub fn new(journal: Result<Journal<S>, JournalError>) -> Self {
         Self {
             journal: journal.map(RefCell::new),
-            carried: RefCell::default(),
+            delivering: RefCell::default(),
             counts: RefCell::default(),
             front_caches: Vec::new(),
-            carrier_signs: RefCell::default(),
+            delivery_signs: RefCell::default(),
             log: LogLevel::Problems,
         }
     }
@@ -54,8 +55,8 @@ impl<S: Sql> JournalHost<S> {
     /// The same with caches in front of the edge to tell.
     #[must_use]
     pub fn with_front_caches(self, front_caches: Vec<FrontCacheAccess>, log: LogLevel) -> Self {
-        let carrier_signs = RefCell::new(vec![None; front_caches.len()]);
-        Self { front_caches, log, carrier_signs, ..self }
+        let delivery_signs = RefCell::new(vec![None; front_caches.len()]);
+        Self { front_caches, log, delivery_signs, ..self }
     }
 
     pub(crate) fn act<T>(
@@ -78,7 +79,7 @@ impl<S: Sql> JournalHost<S> {
     }
 
     /// When a front cache is to be asked next. One that is being told is looked after until its
-    /// carrier's sign lapses.
+    /// delivery's sign lapses.
     fn next_front_cache(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut next = None;
         for (at, access) in self.front_caches.iter().enumerate() {
@@ -91,7 +92,7 @@ impl<S: Sql> JournalHost<S> {
         Ok(next)
     }
 
-    /// Takes a front cache up, unless a carrier of it is alive.
+    /// Takes a front cache up, unless a delivery to it is alive.
     pub(crate) fn claim_front_cache(&self, at: usize, now: Timestamp) -> bool {
         let free = self.front_cache_sign(at).is_none_or(|lapse| lapse <= now);
         if free {
@@ -100,20 +101,20 @@ impl<S: Sql> JournalHost<S> {
         free
     }
 
-    /// A sign of a front cache's carrier; none: it has ended.
+    /// A sign of the delivery to a front cache; none: it has ended.
     pub(crate) fn sign_front_cache(&self, at: usize, sign: Option<Timestamp>) {
-        if let Some(slot) = self.carrier_signs.borrow_mut().get_mut(at) {
+        if let Some(slot) = self.delivery_signs.borrow_mut().get_mut(at) {
             *slot = sign;
         }
     }
 
-    /// Until when a front cache's carrier counts as alive, if it has one.
+    /// Until when the delivery to a front cache counts as alive, if there is one.
     pub(crate) fn front_cache_sign(&self, at: usize) -> Option<Timestamp> {
-        self.carrier_signs.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
+        self.delivery_signs.borrow().get(at).copied().flatten().map(|sign| sign.plus(LAPSE))
     }
 
-    pub(super) fn is_carried(&self, shard: u16, now: Timestamp) -> bool {
-        self.carried.borrow().get(&shard).is_some_and(|sign| now.since(*sign) < LAPSE)
+    pub(super) fn is_delivering(&self, shard: u16, now: Timestamp) -> bool {
+        self.delivering.borrow().get(&shard).is_some_and(|sign| now.since(*sign) < LAPSE)
     }
 
     /// What a shard told of an invalidation; none: it could not be asked.

@@ -1,4 +1,4 @@
-//! What visitors' unsafe requests change is carried to the journal; who sent one is not answered
+//! What visitors' unsafe requests change is appended to the journal; who sent one is not answered
 //! with what was before.
 
 use std::cell::Cell;
@@ -102,14 +102,14 @@ impl<P: Platform> Invalidator<P> {
                 platform.spawn(async move {
                     on.sleep(span).await;
                     let pages = invalidator.context.isolate().borrow_mut().changes.take(on.now());
-                    invalidator.carry_changes(pages).await;
+                    invalidator.append_changes(pages).await;
                 });
             }
-            AppendStep::Carry(pages) => {
+            AppendStep::Append(pages) => {
                 let done = Rc::new(Cell::new(false));
                 let (invalidator, done_too) = (self.clone(), Rc::clone(&done));
                 platform.spawn(async move {
-                    invalidator.carry_changes(pages).await;
+                    invalidator.append_changes(pages).await;
                     done_too.set(true);
                 });
                 while !done.get() && platform.now().since(now) < JOURNAL_WAIT {
@@ -131,7 +131,7 @@ impl<P: Platform> Invalidator<P> {
         own_change(&self.context.isolate().borrow().changes, request, page, stored, need, now)
     }
 
-    async fn carry_changes(&self, pages: Vec<Change>) {
+    async fn append_changes(&self, pages: Vec<Change>) {
         let platform = &self.context.platform;
         let asked = platform.now();
         let name = |change: &Change| number(&change.page.purge_name());

@@ -6,7 +6,7 @@ use crate::base::time::Epoch;
 use crate::cache::admission::{self, WARM_UP};
 use crate::cache::tag::Target;
 use crate::control::auth::TokenScope;
-use crate::control::carried::{carrier, trusted_or_carried};
+use crate::control::client_tokens::{token_field, trusted_or_token};
 use crate::control::problem::Problem;
 use crate::control::purge_apis::{Call, PurgeCall, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
@@ -95,7 +95,7 @@ impl<P: Platform> Operator<P> {
             return incoming;
         }
         let config = self.context.config();
-        let Ok(caller) = trusted_or_carried(head, guard.secrets, config) else { return incoming };
+        let Ok(caller) = trusted_or_token(head, guard.secrets, config) else { return incoming };
         let page = admission::page(head, config.route(&head.host, &head.path), config);
         let name = page.purge_name();
         if self.context.isolate().borrow_mut().claim_forced(&name, platform.now()) {
@@ -113,8 +113,8 @@ impl<P: Platform> Operator<P> {
         }
         // Credentials for the edge are none for the page.
         let mut head = (*incoming.head).clone();
-        if guard.secrets.carried(&head.fields, TokenScope::Revalidate).is_ok()
-            && let Some(name) = carrier(&head.fields)
+        if guard.secrets.client_token(&head.fields, TokenScope::Revalidate).is_ok()
+            && let Some(name) = token_field(&head.fields)
         {
             head.fields.remove(name);
         }

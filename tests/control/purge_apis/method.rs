@@ -1,7 +1,7 @@
 //! `PURGE` and `BAN`, as Varnish, nginx and Souin know them.
 
 use edge_isr::control::auth::{AuthError, Caller};
-use edge_isr::control::carried::trusted_or_carried;
+use edge_isr::control::client_tokens::trusted_or_token;
 use edge_isr::journal::Mode;
 use serde_json::json;
 
@@ -188,7 +188,7 @@ fn who_asks_has_a_token_or_a_trusted_address() {
     let from = |client: Option<&str>, fields: &[(&str, &str)]| {
         let mut head = request(line, fields);
         head.client = client.map(str::to_owned);
-        trusted_or_carried(&head, &secrets(), &config())
+        trusted_or_token(&head, &secrets(), &config())
     };
     let ci = Ok(Caller::Token { name: "ci".to_owned() });
     let trusted = Ok(Caller::Trusted { address: "10.1.2.3".to_owned() });

@@ -1,4 +1,4 @@
-//! Tokens as the clients of other caches' APIs carry them: the same tokens with the same scopes, in
+//! Tokens as the clients of other caches' APIs send them: the same tokens with the same scopes, in
 //! the field that the client has for its key, or as the key of a signature.
 //!
 //! Looked at are, in this order and the first that is there alone: `Authorization` (`Bearer`; or
@@ -11,13 +11,13 @@ use crate::http::{Fields, RequestHead};
 use super::auth::{AuthError, Caller, TokenScope, bearer, only};
 use super::secret::{Secrets, decode_base64};
 
-/// Fields that carry a token: the first within credentials, the others as it is.
-const CARRIERS: [&str; 3] = ["authorization", "x-auth-key", "fastly-key"];
+/// Fields that have a token: the first within credentials, the others as it is.
+const TOKEN_FIELDS: [&str; 3] = ["authorization", "x-auth-key", "fastly-key"];
 
-/// The field of a request that carries what could be a token.
+/// The field of a request that has what could be a token.
 #[must_use]
-pub fn carrier(fields: &Fields) -> Option<&'static str> {
-    CARRIERS.into_iter().find(|name| fields.has(name))
+pub fn token_field(fields: &Fields) -> Option<&'static str> {
+    TOKEN_FIELDS.into_iter().find(|name| fields.has(name))
 }
 
 /// Who asks by a method or a header that needs no credentials, but a token or a trusted address. A
@@ -25,7 +25,7 @@ pub fn carrier(fields: &Fields) -> Option<&'static str> {
 ///
 /// # Errors
 /// Says why nobody who may ask does.
-pub fn trusted_or_carried(
+pub fn trusted_or_token(
     request: &RequestHead,
     secrets: &Secrets,
     config: &Config,
@@ -36,20 +36,20 @@ pub fn trusted_or_carried(
         Some(address) if config.trusts(Some(address)) && !from_browser => {
             Ok(Caller::Trusted { address: address.clone() })
         }
-        Some(_) | None if carrier(fields).is_some() => {
-            secrets.carried(fields, TokenScope::Revalidate)
+        Some(_) | None if token_field(fields).is_some() => {
+            secrets.client_token(fields, TokenScope::Revalidate)
         }
         Some(_) | None => Err(AuthError::Missing),
     }
 }
 
 impl Secrets {
-    /// Who holds the token that another API's client carries.
+    /// Who holds the token that another API's client sends.
     ///
     /// # Errors
     /// Says which check failed first.
-    pub fn carried(&self, fields: &Fields, scope: TokenScope) -> Result<Caller, AuthError> {
-        let name = carrier(fields).ok_or(AuthError::Missing)?;
+    pub fn client_token(&self, fields: &Fields, scope: TokenScope) -> Result<Caller, AuthError> {
+        let name = token_field(fields).ok_or(AuthError::Missing)?;
         let value = only(fields, name).and_then(|value| match name {
             "authorization" => bearer(value).map(str::to_owned).or_else(|| basic(value)),
             _ => Some(value.to_owned()),
