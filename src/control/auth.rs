@@ -214,7 +214,7 @@ impl Secrets {
     ///
     /// # Errors
     /// Says which check failed first.
-    pub fn knows_if_asked(&self, fields: &Fields) -> Result<bool, AuthError> {
+    pub fn has_token(&self, fields: &Fields) -> Result<bool, AuthError> {
         if !fields.has("authorization") {
             return Ok(false);
         }

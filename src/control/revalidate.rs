@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::config::parse::nearest;
 use crate::http::date::internet_date;
 use crate::journal::Mode;
-use crate::journal::later::MAX_NAMES;
+use crate::journal::schedule_message::MAX_NAMES;
 
 use super::problem::{Problem, ProblemKind};
 use super::targets::{NormaliseQuery, host_target, plain_url_target, prefix_target, tag_target};

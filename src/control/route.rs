@@ -7,7 +7,7 @@ use crate::cache::tag::Tag;
 use crate::http::{Fields, RequestHead};
 use crate::journal::audit::AuditRequest;
 use crate::journal::history::HistoryRequest;
-use crate::journal::later::ScheduleRequest;
+use crate::journal::schedule_message::ScheduleRequest;
 
 use super::audit;
 use super::auth::{MAX_ID_BYTES, TokenScope};

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use crate::base::time::Timestamp;
 use crate::journal::Mode;
-use crate::journal::later::{ScheduleReply, ScheduleRequest, ScheduledRow};
+use crate::journal::schedule_message::{ScheduleReply, ScheduleRequest, ScheduledRow};
 
 use super::history::NamedTargets;
 use super::problem::{Problem, ProblemKind};
@@ -32,7 +32,7 @@ fn place(cursor: &str) -> Result<(Timestamp, String), Problem> {
 
 /// The answer to an invalidation at a time: 202.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct AcceptedLater {
+pub struct AcceptedSchedule {
     /// Its id: the webhook's, or one that was given. Its job has the same.
     pub id: String,
     /// When it will be done, in milliseconds since the Unix epoch.
@@ -63,8 +63,8 @@ pub struct Waiting {
     pub id: String,
     /// When it will be done, in milliseconds since the Unix epoch.
     pub at: Timestamp,
-    /// When it was asked for.
-    pub asked: Timestamp,
+    /// When it was requested.
+    pub requested: Timestamp,
     /// Who asked.
     pub caller: String,
     /// Through which API.
@@ -92,7 +92,7 @@ impl ScheduledAnswer {
             targets: row.targets.len(),
             id: row.id,
             at: row.at,
-            asked: row.asked,
+            requested: row.requested,
             caller: row.by.caller,
             via: row.by.via,
             reason: row.reason,

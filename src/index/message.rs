@@ -83,8 +83,8 @@ pub enum ShardCall {
         /// Their primary keys.
         keys: Vec<KeyDigest>,
     },
-    /// A variant was asked for again, where it is stored. Answered by [`super::ShardReply::Done`].
-    Asked {
+    /// A variant was requested again, where it is stored. Answered by [`super::ShardReply::Done`].
+    RequestedAgain {
         /// The page's primary key.
         key: CacheKey,
         /// The variant.

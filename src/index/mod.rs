@@ -147,8 +147,8 @@ impl<S: Sql> Shard<S> {
             ShardCall::Known { keys } => {
                 self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
             }
-            ShardCall::Asked { key, selection } => {
-                self.done(now, |work| work.asked_again(&key, &selection))
+            ShardCall::RequestedAgain { key, selection } => {
+                self.done(now, |work| work.requested_again(&key, &selection))
             }
             ShardCall::Status => self.transact(now, |work| work.status()).map(ShardReply::Status),
             ShardCall::Move(moved) => {

@@ -197,7 +197,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     }
 
     /// Somebody asked for a variant that is stored where they are.
-    pub(super) fn asked_again(
+    pub(super) fn requested_again(
         &self,
         key: &CacheKey,
         selection: &Selection,

@@ -6,7 +6,7 @@ use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
 
-use super::asked::{CalledBy, Mode, mode_from, mode_name};
+use super::invalidation::{CalledBy, Mode, mode_from, mode_name};
 use super::message::{Append, Appended};
 use super::state::{Journal, JournalError, JournalState, MAX_EPOCH, REPAIR_MARGIN};
 use super::{front_caches, history, outbox, schedule, schema};

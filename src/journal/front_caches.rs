@@ -11,7 +11,7 @@ use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::asked::{Mode, mode_from};
+use super::invalidation::{Mode, mode_from};
 use super::message::FrontCacheState;
 use super::outbox::{targets, tidy};
 use super::state::JournalError;

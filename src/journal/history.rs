@@ -12,7 +12,7 @@ use crate::base::sql::{Sql, SqlError};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::Target;
 
-use super::asked::{CalledBy, Mode, mode_from};
+use super::invalidation::{CalledBy, Mode, mode_from};
 use super::state::{JournalError, MAX_EPOCH};
 
 /// What is kept of the names of one invalidation, in bytes of JSON.

@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::{Target, TargetHash};
-use crate::journal::asked::{CalledBy, Mode};
 use crate::journal::audit::{AuditReply, AuditRequest, Finding};
 use crate::journal::delta::{Delta, Found, hashes};
 use crate::journal::history::{HistoryReply, HistoryRequest};
-use crate::journal::later::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled};
+use crate::journal::invalidation::{CalledBy, Mode};
 use crate::journal::report::{Report, StatsReply, StatsRequest};
+use crate::journal::schedule_message::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled};
 
 /// How a front cache stands.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +66,7 @@ pub enum JournalCall {
     /// What was invalidated? Answered by [`JournalReply::History`].
     History(HistoryRequest),
     /// Invalidate at a time. Answered by [`JournalReply::Scheduled`].
-    Schedule(Later),
+    Schedule(ScheduledAppend),
     /// Don't. Answered by [`JournalReply::Cancelled`].
     Cancel {
         /// The id of its [`Append`].
@@ -144,7 +144,7 @@ pub struct Append {
 
 /// An invalidation at a time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Later {
+pub struct ScheduledAppend {
     /// What is to be done.
     pub append: Append,
     /// When.

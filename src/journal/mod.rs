@@ -25,30 +25,30 @@ use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis, Timestamp};
 
 mod append;
-mod asked;
 pub mod audit;
 pub mod delta;
 mod front_caches;
 pub mod history;
 mod in_progress;
-pub mod later;
+mod invalidation;
 pub mod message;
 mod outbox;
 mod read;
 pub mod report;
 mod reshard;
 mod schedule;
+pub mod schedule_message;
 mod schema;
 mod state;
 pub mod stats;
 mod upkeep;
 pub mod view;
 
-pub use asked::{CalledBy, Mode};
 pub use front_caches::Delivery;
+pub use invalidation::{CalledBy, Mode};
 pub use message::{
     Append, Appended, Fanout, FrontCacheState, JobRecord, JournalCall, JournalReply, JournalStatus,
-    Later, LookupRequest, ShardPlace, SyncRequest,
+    LookupRequest, ScheduledAppend, ShardPlace, SyncRequest,
 };
 pub use outbox::MAX_EPOCHS;
 pub use state::{Journal, JournalConfig, JournalError, MAX_EPOCH, REPAIR_MARGIN};
@@ -140,7 +140,9 @@ impl<S: Sql> Journal<S> {
             JournalCall::Audit(request) => {
                 audit::read(&self.sql, &request).map(JournalReply::Audit)
             }
-            JournalCall::Schedule(later) => self.schedule(&later, now).map(JournalReply::Scheduled),
+            JournalCall::Schedule(append) => {
+                self.schedule(&append, now).map(JournalReply::Scheduled)
+            }
             JournalCall::Cancel { id } => self.cancel(&id, now).map(JournalReply::Cancelled),
             JournalCall::Waiting(request) => self.waiting(&request).map(JournalReply::Waiting),
             JournalCall::Lookup(request) => {

@@ -5,7 +5,7 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::asked::mode_from;
+use super::invalidation::mode_from;
 use super::message::{Fanout, JobRecord};
 use super::state::JournalError;
 

@@ -9,10 +9,10 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::asked::{CalledBy, mode_from, mode_name};
-use super::later::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled, ScheduledRow};
-use super::later::{MAX_NAMES, MAX_SCHEDULED};
-use super::message::{Append, Later};
+use super::invalidation::{CalledBy, mode_from, mode_name};
+use super::message::{Append, ScheduledAppend};
+use super::schedule_message::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled, ScheduledRow};
+use super::schedule_message::{MAX_NAMES, MAX_SCHEDULED};
 use super::state::{Journal, JournalError};
 
 /// Done in one call of `run_due`.
@@ -27,7 +27,7 @@ struct Known {
 }
 
 fn known<S: Sql>(sql: &S, id: &str) -> Result<Option<Known>, SqlError> {
-    let rows = sql.exec("SELECT digest, cancelled FROM later WHERE id = ?", &[text(id)])?;
+    let rows = sql.exec("SELECT digest, cancelled FROM scheduled WHERE id = ?", &[text(id)])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let row = Row(row);
     Ok(Some(Known { digest: row.text(0)?.to_owned(), cancelled: row.flag(1)? }))
@@ -42,7 +42,7 @@ pub(super) fn gives_way<S: Sql>(sql: &S, append: &Append) -> Result<bool, SqlErr
 
 /// Forgets one.
 pub(super) fn forget<S: Sql>(sql: &S, id: &str) -> Result<(), SqlError> {
-    sql.exec("DELETE FROM later WHERE id = ?", &[text(id)])?;
+    sql.exec("DELETE FROM scheduled WHERE id = ?", &[text(id)])?;
     Ok(())
 }
 
@@ -50,10 +50,10 @@ impl<S: Sql> Journal<S> {
     /// Puts an invalidation on the list, once per id.
     pub(super) fn schedule(
         &self,
-        later: &Later,
+        scheduled: &ScheduledAppend,
         now: Timestamp,
     ) -> Result<Scheduled, JournalError> {
-        let append = &later.append;
+        let append = &scheduled.append;
         Self::check(append)?;
         if append.targets.len() > MAX_NAMES {
             return Err(JournalError::TooManyNames);
@@ -69,17 +69,17 @@ impl<S: Sql> Journal<S> {
                 Known { cancelled: false, .. } => Scheduled::Waits { repeated: true },
             });
         }
-        let waiting = self.sql.exec("SELECT count(*) FROM later WHERE NOT cancelled", &[])?;
+        let waiting = self.sql.exec("SELECT count(*) FROM scheduled WHERE NOT cancelled", &[])?;
         if waiting.first().map_or(Ok(0), |row| Row(row).unsigned(0))? >= MAX_SCHEDULED {
             return Ok(Scheduled::Full);
         }
         self.sql.exec(
-            "INSERT INTO later (id, due, digest, mode, warm, settle, reason, caller, via, targets,
-                    asked, cancelled)
+            "INSERT INTO scheduled (id, due, digest, mode, warm, settle, reason, caller, via, targets,
+                    requested, cancelled)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             &[
                 text(&append.id),
-                timestamp(later.at),
+                timestamp(scheduled.at),
                 text(&append.body_digest),
                 text(mode_name(append.mode)),
                 flag(append.warm),
@@ -101,7 +101,7 @@ impl<S: Sql> Journal<S> {
             Some(Known { cancelled: true, .. }) => Ok(Cancelled::Cancelled { repeated: true }),
             Some(Known { cancelled: false, .. }) => {
                 self.sql.exec(
-                    "UPDATE later SET cancelled = 1, targets = '[]', due = ? WHERE id = ?",
+                    "UPDATE scheduled SET cancelled = 1, targets = '[]', due = ? WHERE id = ?",
                     &[timestamp(now.plus(self.config.receipt_ttl)), text(id)],
                 )?;
                 Ok(Cancelled::Cancelled { repeated: false })
@@ -119,7 +119,7 @@ impl<S: Sql> Journal<S> {
         let (at, id) = request.after.as_ref().unwrap_or(&none);
         let limit = u64::from(request.limit.clamp(1, MAX_ROWS));
         let rows = self.sql.exec(
-            "SELECT id, due, asked, mode, warm, targets, reason, caller, via FROM later
+            "SELECT id, due, requested, mode, warm, targets, reason, caller, via FROM scheduled
                 WHERE NOT cancelled AND (due, id) > (?, ?) ORDER BY due, id LIMIT 0 + ?",
             &[timestamp(*at), text(id), number(limit + 1)],
         )?;
@@ -129,7 +129,7 @@ impl<S: Sql> Journal<S> {
             Ok(ScheduledRow {
                 id: row.text(0)?.to_owned(),
                 at: row.timestamp(1)?,
-                asked: row.timestamp(2)?,
+                requested: row.timestamp(2)?,
                 mode: mode_from(row.text(3)?),
                 warm: row.flag(4)?,
                 // What can't be read may be anything, and is done so.
@@ -144,9 +144,9 @@ impl<S: Sql> Journal<S> {
 
     /// Does what is due, and forgets what was cancelled long ago.
     pub(super) fn do_scheduled(&mut self, now: Timestamp) -> Result<(), JournalError> {
-        self.sql.exec("DELETE FROM later WHERE cancelled AND due <= ?", &[timestamp(now)])?;
+        self.sql.exec("DELETE FROM scheduled WHERE cancelled AND due <= ?", &[timestamp(now)])?;
         let due = self.sql.exec(
-            "SELECT id, digest, mode, warm, settle, reason, caller, targets FROM later
+            "SELECT id, digest, mode, warm, settle, reason, caller, targets FROM scheduled
                 WHERE due <= ? ORDER BY due, id LIMIT 0 + ?",
             &[timestamp(now), Value::Integer(PER_CALL)],
         )?;

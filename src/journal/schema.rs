@@ -58,11 +58,11 @@ const TABLES: &[&str] = &[
         at INTEGER NOT NULL) WITHOUT ROWID",
     // Invalidations at a time, with all that they will be (super::schedule); cancelled: known until
     // `due`, and never done.
-    "CREATE TABLE IF NOT EXISTS later (id TEXT PRIMARY KEY, due INTEGER NOT NULL,
+    "CREATE TABLE IF NOT EXISTS scheduled (id TEXT PRIMARY KEY, due INTEGER NOT NULL,
         digest TEXT NOT NULL, mode TEXT NOT NULL, warm INTEGER NOT NULL, settle INTEGER NOT NULL,
         reason TEXT NOT NULL, caller TEXT NOT NULL, via TEXT NOT NULL, targets TEXT NOT NULL,
-        asked INTEGER NOT NULL, cancelled INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE INDEX IF NOT EXISTS later_due ON later (due, id)",
+        requested INTEGER NOT NULL, cancelled INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS scheduled_due ON scheduled (due, id)",
     // What audits have found, by page; the finding as JSON.
     "CREATE TABLE IF NOT EXISTS finding (page TEXT PRIMARY KEY, at INTEGER NOT NULL,
         first_at INTEGER NOT NULL, times INTEGER NOT NULL, finding TEXT NOT NULL) WITHOUT ROWID",

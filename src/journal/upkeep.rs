@@ -121,7 +121,7 @@ pub(super) fn next_wake<S: Sql>(
     let fanout = earliest("SELECT min(not_before) FROM outbox")?;
     let settle = earliest("SELECT min(due) FROM settle")?;
     let moving = earliest("SELECT min(not_before) FROM move")?;
-    let later = earliest("SELECT min(due) FROM later")?;
+    let later = earliest("SELECT min(due) FROM scheduled")?;
     // A job that still owes something is kept past its time, so only those count that don't.
     let oldest = sql.exec(
         "SELECT j.at, j.epoch FROM job j

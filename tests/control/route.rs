@@ -9,8 +9,8 @@ use edge_isr::control::route::{ControlCall, Paging, route};
 use edge_isr::control::{Problem, ProblemKind};
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::history::HistoryRequest;
-use edge_isr::journal::later::ScheduleRequest;
 use edge_isr::journal::report::By;
+use edge_isr::journal::schedule_message::ScheduleRequest;
 use proptest::prelude::*;
 
 fn request(method: &str, target: &str) -> RequestHead {

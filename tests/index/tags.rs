@@ -65,7 +65,7 @@ fn targets_name_the_pages_they_should() {
     for (path, query) in [("/q", "p=/blog/"), ("/blog/a", "n=1")] {
         let page = Page { query: Some(query.to_owned()), ..page(path) };
         let (key, selection) = (CacheKey::new(&page, []), Selection::default());
-        bench.call(ShardCall::Asked { key, selection }, 0);
+        bench.call(ShardCall::RequestedAgain { key, selection }, 0);
     }
     let other = |path| Page {
         host: "example.com.evil".to_owned(),

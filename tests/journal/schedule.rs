@@ -7,12 +7,12 @@ use edge_isr::base::sql::{Sql, Value};
 use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::journal::history::HistoryRequest;
-use edge_isr::journal::later::{
+use edge_isr::journal::schedule_message::{
     Cancelled, MAX_NAMES, MAX_SCHEDULED, ScheduleReply, ScheduleRequest, Scheduled,
 };
 use edge_isr::journal::{
     Append, Appended, CalledBy, Journal, JournalCall, JournalConfig, JournalError, JournalReply,
-    Later, Mode,
+    Mode, ScheduledAppend,
 };
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -54,7 +54,7 @@ fn call(journal: &mut Journal<Sqlite>, call: &JournalCall, millis: u64) -> Journ
 }
 
 fn plan(journal: &mut Journal<Sqlite>, append: Append, due: u64, now: u64) -> Scheduled {
-    let later = JournalCall::Schedule(Later { append, at: at(due) });
+    let later = JournalCall::Schedule(ScheduledAppend { append, at: at(due) });
     let JournalReply::Scheduled(it) = call(journal, &later, now) else { panic!() };
     it
 }
@@ -95,7 +95,7 @@ fn it_is_done_at_its_time_once_and_survives_restarts() {
     assert_eq!(journal.next_wake().unwrap(), Some(at(1_000)));
     let listed = waiting(&mut journal, &ScheduleRequest { after: None, limit: 10 });
     let row = &listed.rows[0];
-    assert_eq!((row.id.as_str(), row.at, row.asked), ("a", at(1_000), at(1)));
+    assert_eq!((row.id.as_str(), row.at, row.requested), ("a", at(1_000), at(1)));
     assert_eq!((row.mode, row.warm, row.targets.clone()), (Mode::Hard, true, vec![tag("y")]));
     assert_eq!((row.reason.as_str(), row.by.caller.as_str()), ("go live", "ops"));
     journal.run_due(at(999)).unwrap();
@@ -233,7 +233,7 @@ fn what_names_too_much_or_nothing_is_refused() {
         (append("settle:1", "x"), JournalError::ReservedId),
     ];
     for (append, want) in rows {
-        let later = JournalCall::Schedule(Later { append, at: at(1) });
+        let later = JournalCall::Schedule(ScheduledAppend { append, at: at(1) });
         assert_eq!(journal.handle(later, at(0)), Err(want));
     }
     assert_eq!(ids(&mut journal), Vec::<String>::new());
@@ -245,7 +245,7 @@ fn a_damaged_list_of_names_invalidates_everything() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
     plan(&mut journal, append("1", "x"), 10, 0);
-    sql.exec("UPDATE later SET targets = 'no JSON'", &[]).unwrap();
+    sql.exec("UPDATE scheduled SET targets = 'no JSON'", &[]).unwrap();
     journal.run_due(at(10)).unwrap();
     assert_eq!(journal.pending_fanouts(0, at(10)).unwrap()[0].targets, [Target::All]);
 }

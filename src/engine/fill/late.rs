@@ -73,7 +73,7 @@ impl<P: Platform> Filler<P> {
 
     /// Tells the shard of a page that is asked for once more where it is stored: what it has not
     /// heard of is published, what it thinks was asked for once is worth a refetch.
-    pub(crate) fn note_asked_again(
+    pub(crate) fn note_requested_again(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
@@ -100,7 +100,7 @@ impl<P: Platform> Filler<P> {
                 filler.publish_late(&admitted, &request, &page, &sent).await;
             }
             let shard = key.digest().shard(filler.context.config().shards);
-            let asked = ShardCall::Asked { key, selection };
+            let asked = ShardCall::RequestedAgain { key, selection };
             if let Err(error) = on.shard(shard, asked).await {
                 filler.context.shard_failed(shard, "asked", &error);
             }

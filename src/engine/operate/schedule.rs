@@ -4,15 +4,15 @@ use crate::base::time::Timestamp;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::{Accepted, json};
 use crate::control::revalidate::RevalidateCommand;
-use crate::control::scheduled::{AcceptedLater, ScheduledAnswer};
+use crate::control::scheduled::{AcceptedSchedule, ScheduledAnswer};
 use crate::engine::invalidate::append::{Requester, append_of};
 use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::Answer;
-use crate::journal::later::{Cancelled, MAX_SCHEDULED, ScheduleRequest, Scheduled};
-use crate::journal::{JournalCall, JournalReply, Later};
+use crate::journal::schedule_message::{Cancelled, MAX_SCHEDULED, ScheduleRequest, Scheduled};
+use crate::journal::{JournalCall, JournalReply, ScheduledAppend};
 
 impl<P: Platform> Operator<P> {
     /// Puts an invalidation on the list.
@@ -25,9 +25,9 @@ impl<P: Platform> Operator<P> {
     ) -> Result<Answer<P>, Problem> {
         let append = append_of(&command, id.clone(), body_digest, requester);
         let notes = command.notes;
-        let call = JournalCall::Schedule(Later { append, at });
+        let call = JournalCall::Schedule(ScheduledAppend { append, at });
         let (own, on) = (id.clone(), notes.clone());
-        let later = |state, repeated| AcceptedLater { id: own, at, state, repeated, notes: on };
+        let later = |state, repeated| AcceptedSchedule { id: own, at, state, repeated, notes: on };
         let body = match self.ask_schedule(call).await? {
             JournalReply::Scheduled(Scheduled::Waits { repeated }) => {
                 json(&later("scheduled", repeated))

@@ -2,9 +2,9 @@
 //! decision looks at.
 //!
 //! Every decision is the one that [`Server::serve`](super::Server::serve) takes, by the same
-//! functions. Where one of them might need I/O, or something has to be done beside the answer, there
-//! is no answer at once, and nothing has changed. Where memory has nothing, the colo's cache is
-//! looked up for what was decided here (`colo_answer.rs`).
+//! functions. Where one of them might need I/O, or something has to be done beside the answer,
+//! there is no answer at once, and nothing has changed. Where memory has nothing, the colo's cache
+//! is looked up for what was decided here (`colo_answer.rs`).
 
 use std::rc::Rc;
 

@@ -195,7 +195,7 @@ impl<P: Platform> Server<P> {
                 }
             }
         }
-        self.as_asked(admitted, self.passed(response, &admitted.route, cache_status))
+        self.without_body_for_head(admitted, self.passed(response, &admitted.route, cache_status))
     }
 
     fn lead(&self, admitted: &Admitted<'_>) -> Lead<P> {

@@ -265,12 +265,12 @@ impl<P: Platform> Server<P> {
         if enough && !admitted.known {
             // The origin was asked with GET; a HEAD has no body.
             let passed = self.passed(Ok(answer.response), &admitted.route, cache_status);
-            return self.as_asked(admitted, passed);
+            return self.without_body_for_head(admitted, passed);
         }
         platform.cancel(answer.response.body);
         let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
         let response = self.ask(incoming, fields).await;
-        self.as_asked(admitted, self.passed(response, &admitted.route, cache_status))
+        self.without_body_for_head(admitted, self.passed(response, &admitted.route, cache_status))
     }
 }
 

@@ -101,7 +101,7 @@ impl<P: Platform> Server<P> {
             Decision::Fresh(page, _) => {
                 let answered = Answered::Page(Rc::clone(&page));
                 self.auditor.consider(&incoming, admitted, answered);
-                self.filler.note_asked_again(&incoming, admitted, &page);
+                self.filler.note_requested_again(&incoming, admitted, &page);
                 Answer::stored(&asked, &page, now, cache_status)
             }
             Decision::FromColo(page, _) => {

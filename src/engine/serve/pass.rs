@@ -166,7 +166,11 @@ impl<P: Platform> Server<P> {
     }
 
     /// An answer without its body, if a HEAD asked for it.
-    pub(crate) fn as_asked(&self, admitted: &Admitted<'_>, mut answer: Answer<P>) -> Answer<P> {
+    pub(crate) fn without_body_for_head(
+        &self,
+        admitted: &Admitted<'_>,
+        mut answer: Answer<P>,
+    ) -> Answer<P> {
         if admitted.head_only
             && let Body::Origin(body) = std::mem::replace(&mut answer.body, Body::Empty)
         {

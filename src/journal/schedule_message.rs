@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::Target;
 
-use super::asked::{CalledBy, Mode};
+use super::invalidation::{CalledBy, Mode};
 
 /// How many may wait.
 pub const MAX_SCHEDULED: u64 = 1_000;
@@ -81,8 +81,8 @@ pub struct ScheduledRow {
     pub id: String,
     /// When it will be done.
     pub at: Timestamp,
-    /// When it was asked for.
-    pub asked: Timestamp,
+    /// When it was requested.
+    pub requested: Timestamp,
     /// Soft or hard.
     pub mode: Mode,
     /// Whether its pages will be refetched.
