@@ -245,8 +245,8 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
             ForwardHeaders::All => false,
             ForwardHeaders::Listed(_) => cookie::has_other(&request.fields, &route.key_cookies),
         },
-        // RFC 9110 §14.2: a range has a meaning for GET alone. A part of a body that is put together
-        // has none.
+        // RFC 9110 §14.2: a range has a meaning for GET alone. A part of a body that is put
+        // together has none.
         range: if request.method == "GET" && !route.esi && !route.compose {
             range(&request.fields)
         } else {

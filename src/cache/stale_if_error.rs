@@ -1,9 +1,9 @@
 //! stale-if-error (RFC 5861 §4): which failures of the origin a stored response may answer for, and
 //! for how long.
 //!
-//! 500, 502, 503 and 504 are failures by the RFC; 520 to 530 are how Cloudflare says that the way to
-//! the origin failed, and are never stored. A response stands in only if it has the window, be it
-//! fresh or stale, and never if it forbids stale use.
+//! 500, 502, 503 and 504 are failures by the RFC; 520 to 530 are how Cloudflare says that the way
+//! to the origin failed, and are never stored. A response stands in only if it has the window, be
+//! it fresh or stale, and never if it forbids stale use.
 //!
 //! What an invalidation makes of it is for [`reuse`](crate::cache::reuse): a hard one ends it, a
 //! soft one begins the window anew. An origin takes its time to fail, so that is asked once more

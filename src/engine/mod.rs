@@ -9,10 +9,10 @@
 //! | [`serve`] | answers visitors: what is stored, what passes, ranges |
 //! | [`compose`] | puts answers together while they are sent |
 //! | [`fill`] | fetches a page: who fetches and who waits, lease, L2 or origin, store, record |
-//! | [`invalidate`] | takes invalidations into the journal, and carries them to isolates, shards and front caches |
+//! | [`invalidate`] | an invalidation's way to the journal, isolates, shards and front caches |
 //! | [`warm`] | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`] | the control API and other caches' purge APIs |
-//! | [`isolate`], [`memory`], `ready`, [`uncacheable`], [`bodies`] | what an isolate keeps: L0, limits, claims that lapse by themselves |
+//! | [`isolate`], [`memory`], `ready`, [`uncacheable`], [`bodies`] | what an isolate keeps |
 //! | `context` | what all parts share: settings, the isolate's state, the world |
 //! | [`parts`] | `Server`, `Filler`, `Invalidator`, `Warmer`, `Operator`: who may call whom |
 //! | [`port`] | the traits that the engine needs of the world |

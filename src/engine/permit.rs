@@ -1,5 +1,5 @@
-//! Permission to send a request to the origin: waiting for it, holding it while the origin works, giving
-//! it back.
+//! Permission to send a request to the origin: waiting for it, holding it while the origin works,
+//! giving it back.
 
 use std::cell::Cell;
 use std::rc::Rc;

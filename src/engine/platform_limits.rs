@@ -28,8 +28,8 @@ pub const SUBREQUESTS: usize = 1_000;
 pub const CONNECTIONS: usize = 6;
 /// The largest value of KV, in bytes.
 pub const KV_VALUE: u64 = 25 << 20;
-/// How often a request looks for what another of its isolate does: one can't wake another, whose I/O
-/// is its own.
+/// How often a request looks for what another of its isolate does: one can't wake another, whose
+/// I/O is its own.
 pub const LOOK_INTERVAL: Millis = Millis(4);
 /// The longest between two such looks.
 pub const LONGEST_LOOK: Millis = Millis(50);

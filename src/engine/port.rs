@@ -103,7 +103,8 @@ impl OriginError {
     pub const fn detail(self) -> &'static str {
         match self {
             Self::Unreadable => {
-                "The origin's answer can't be read: its fields are above the platform's limit of 128 KB, or it is no HTTP."
+                "The origin's answer can't be read: its fields are above the platform's limit of \
+                 128 KB, or it is no HTTP."
             }
             Self::Unreachable
             | Self::Timeout

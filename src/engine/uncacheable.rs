@@ -141,8 +141,8 @@ fn hash(host: &str, parts: &[&str]) -> u64 {
 }
 
 impl Uncacheable {
-    /// Notes that a page's requests go whole; returns until when. An entry that is right again after
-    /// it lapsed holds twice as long.
+    /// Notes that a page's requests go whole; returns until when. An entry that is right again
+    /// after it lapsed holds twice as long.
     pub fn insert(&mut self, page: u64, new: &NewHitForPass, now: Timestamp) -> Timestamp {
         let again = self.hits_for_pass.get(&page).filter(|old| now < old.until.plus(old.lifetime));
         let longer = again.filter(|old| now >= old.until).map(|old| Millis(old.lifetime.0 * 2));

@@ -114,8 +114,9 @@ fn requests(
         let _ = write!(items, "<Path>{}</Path>", escape(path));
     }
     let body = format!(
-        "<InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/{VERSION}/\"><Paths><Quantity>{}</Quantity>\
-         <Items>{items}</Items></Paths><CallerReference>{}</CallerReference></InvalidationBatch>",
+        "<InvalidationBatch xmlns=\"http://cloudfront.amazonaws.com/doc/{VERSION}/\">\
+         <Paths><Quantity>{}</Quantity><Items>{items}</Items></Paths>\
+         <CallerReference>{}</CallerReference></InvalidationBatch>",
         paths.len(),
         id_of(front_cache, delivery, items.as_bytes()),
     );

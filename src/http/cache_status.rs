@@ -2,7 +2,8 @@
 //! list.
 //!
 //! ```text
-//! Cache-Status = sf-list of ( cache-name *( ";" hit / fwd / fwd-status / ttl / stored / collapsed / key / detail ) )
+//! Cache-Status = sf-list of ( cache-name *( ";" parameter ) )
+//! parameter    = hit / fwd / fwd-status / ttl / stored / collapsed / key / detail
 //! ```
 //!
 //! A member of another cache is nearer to the origin and stays before ours (§2). A field that came

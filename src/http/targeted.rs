@@ -1,5 +1,5 @@
-//! `Cloudflare-CDN-Cache-Control`, `CDN-Cache-Control` (RFC 9213) and `Surrogate-Control`: freshness
-//! for the edge alone, most specific first.
+//! `Cloudflare-CDN-Cache-Control`, `CDN-Cache-Control` (RFC 9213) and `Surrogate-Control`:
+//! freshness for the edge alone, most specific first.
 //!
 //! The first two are structured dictionaries (RFC 9651). One that is empty or can't be parsed
 //! counts as absent (RFC 9213 §2.1), so the next field decides; yet if such a field names

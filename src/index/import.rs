@@ -31,7 +31,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let (job, url) = (request.job.as_str(), request.page.url());
         self.ensure_job(job, self.state.seen)?;
         self.sql.exec(
-            "INSERT OR IGNORE INTO import (job, url, nested, state, attempts, not_before, reason, at)
+            "INSERT OR IGNORE
+                INTO import (job, url, nested, state, attempts, not_before, reason, at)
                 VALUES (?, ?, 0, 0, 0, ?, '', ?)",
             &[text(job), text(&url), timestamp(self.now), timestamp(self.now)],
         )?;
@@ -41,7 +42,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
     /// What is to be done for imports now.
     pub(super) fn take_import(&mut self) -> Result<Option<ImportTask>, ShardError> {
         let rows = self.sql.exec(
-            "SELECT id, job, url, nested, not_before FROM import WHERE state = 1 ORDER BY id LIMIT 1",
+            "SELECT id, job, url, nested, not_before
+                FROM import WHERE state = 1 ORDER BY id LIMIT 1",
             &[],
         )?;
         if let Some(row) = rows.first() {

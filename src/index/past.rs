@@ -1,8 +1,9 @@
-//! What was stored of a variant before what is: when, by which stamp, and whether a warm brought it.
+//! What was stored of a variant before what is: when, by which stamp, and whether a warm brought
+//! it.
 //!
 //! The row of a variant that is stored anew is written in any case, and holds what it takes the
-//! place of: [`KEPT`] of them, newest first, at a fixed width each. No row is written for it. A page
-//! that moves to another shard begins anew.
+//! place of: [`KEPT`] of them, newest first, at a fixed width each. No row is written for it. A
+//! page that moves to another shard begins anew.
 
 use crate::base::time::{Epoch, Timestamp};
 

@@ -208,8 +208,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
             &[timestamp(self.now), number(MAX_DUE)],
         )?;
         let due = self.sql.exec(
-            "SELECT w.epoch, w.above, w.job, w.attempts, lower(hex(v.digest)), v.selection, v.request,
-                    p.page, p.key, p.vary, w.variant
+            "SELECT w.epoch, w.above, w.job, w.attempts, lower(hex(v.digest)), v.selection,
+                    v.request, p.page, p.key, p.vary, w.variant
                 FROM warm w JOIN variant v ON v.id = w.variant JOIN page p ON p.id = v.page
                 WHERE w.state = 0 AND w.rank >= 0
                 ORDER BY w.rank DESC, w.epoch, w.variant LIMIT 0 + ?",

@@ -86,7 +86,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
             "DELETE FROM job WHERE id IN (SELECT id FROM job j WHERE at < ?
                 AND NOT EXISTS (SELECT 1 FROM warm WHERE job = j.id)
                 AND NOT EXISTS (SELECT 1 FROM expand WHERE job = j.id)
-                AND NOT EXISTS (SELECT 1 FROM import WHERE job = j.id AND state IN (0, 1)) LIMIT 0 + ?)
+                AND NOT EXISTS (SELECT 1 FROM import WHERE job = j.id AND state IN (0, 1))
+                LIMIT 0 + ?)
                 RETURNING id",
             &[timestamp(self.now.minus(JOBS_KEPT)), Value::Integer(MAX_ROWS)],
         )?;

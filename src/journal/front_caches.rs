@@ -104,7 +104,8 @@ pub(super) fn due<S: Sql>(
     now: Timestamp,
 ) -> Result<Option<Delivery>, JournalError> {
     let rows = sql.exec(
-        "SELECT u.epoch, u.whole, j.mode, j.at FROM front_cache u LEFT JOIN job j ON j.epoch = u.epoch
+        "SELECT u.epoch, u.whole, j.mode, j.at
+            FROM front_cache u LEFT JOIN job j ON j.epoch = u.epoch
             WHERE u.name = ? AND u.not_before <= ? AND NOT EXISTS (SELECT 1 FROM front_cache_sent s
                 WHERE s.name = u.name AND s.epoch = u.epoch) ORDER BY u.epoch",
         &[text(name), timestamp(now)],
@@ -183,8 +184,8 @@ pub(super) fn postpone<S: Sql>(
     let pause = FIRST_PAUSE.0.saturating_mul(1 << attempts.min(16)).min(LONGEST_PAUSE.0);
     let pause = pause.max(again.map_or(0, |again| again.0)).min(MAX_PAUSE.0);
     sql.exec(
-        "UPDATE front_cache SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3 WHERE name = ?4
-            AND epoch NOT IN (SELECT epoch FROM front_cache_sent WHERE name = ?4)",
+        "UPDATE front_cache SET attempts = ?1, not_before = max(not_before, ?2), failure = ?3
+            WHERE name = ?4 AND epoch NOT IN (SELECT epoch FROM front_cache_sent WHERE name = ?4)",
         &[
             number(attempts.saturating_add(1)),
             timestamp(now.plus(Millis(pause))),
@@ -237,8 +238,9 @@ pub(super) fn states<S: Sql>(
             None => "",
         };
         let query = format!(
-            "SELECT count(*), max(failure), count(CASE WHEN epoch IN (SELECT epoch FROM front_cache_sent
-                WHERE name = ?1) THEN 1 END) FROM front_cache WHERE name = ?1{those}"
+            "SELECT count(*), max(failure), count(CASE WHEN epoch IN
+                (SELECT epoch FROM front_cache_sent WHERE name = ?1) THEN 1 END)
+                FROM front_cache WHERE name = ?1{those}"
         );
         let rows = sql.exec(&query, &parameters)?;
         let Some(row) = rows.first() else { continue };

@@ -74,8 +74,8 @@ impl<S: Sql> Journal<S> {
             return Ok(Scheduled::Full);
         }
         self.sql.exec(
-            "INSERT INTO scheduled (id, due, digest, mode, warm, settle, reason, caller, via, targets,
-                    requested, cancelled)
+            "INSERT INTO scheduled (id, due, digest, mode, warm, settle, reason, caller, via,
+                    targets, requested, cancelled)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             &[
                 text(&append.id),

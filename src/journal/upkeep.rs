@@ -1,4 +1,5 @@
-//! Keeping the journal small: folding the oldest targets into buckets, forgetting old invalidations.
+//! Keeping the journal small: folding the oldest targets into buckets, forgetting old
+//! invalidations.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,10 @@
 //! A shell's body, cut at its places.
 //!
 //! A place is the render's marker, one letter and two digits: `t` a token of that number, `n00` the
-//! nonce, `p` a personal part and `s` a shared one by their numbers in the field, up to `e` with the
-//! same number; what stands between is the fallback. Nothing else is read in a shell, so that no
-//! text in a page can be a place: a marker is 128 random bits or more. Whatever does not fit to the
-//! field, and the body is no shell.
+//! nonce, `p` a personal part and `s` a shared one by their numbers in the field, up to `e` with
+//! the same number; what stands between is the fallback. Nothing else is read in a shell, so that
+//! no text in a page can be a place: a marker is 128 random bits or more. Whatever does not fit to
+//! the field, and the body is no shell.
 
 use std::ops::Range;
 

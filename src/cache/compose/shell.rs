@@ -1,8 +1,8 @@
 //! Whether an answer is a shell that may be kept: what its head must say beside the field.
 //!
-//! A shell says `private, no-store`, so that no cache on its way keeps it, and whoever does not know
-//! the field neither; its freshness stands in the field. It is a 200 without cookies, without a
-//! content coding, and its marker stands in no field but the policies, there as the nonce.
+//! A shell says `private, no-store`, so that no cache on its way keeps it, and whoever does not
+//! know the field neither; its freshness stands in the field. It is a 200 without cookies, without
+//! a content coding, and its marker stands in no field but the policies, there as the nonce.
 
 use crate::cache::entry::Entry;
 use crate::http::cache_control::{FieldScope, ResponseDirectives};

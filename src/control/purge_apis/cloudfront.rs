@@ -226,8 +226,8 @@ fn accepted(batch: &Batch, outcome: &PurgeOutcome<'_>, notes: &[String]) -> Repl
 fn error(status: u16, code: &str, message: &str) -> Reply {
     let side = if status < 500 { "Sender" } else { "Receiver" };
     let body = format!(
-        "<?xml version=\"1.0\"?>\n<ErrorResponse xmlns=\"{}\"><Error><Type>{side}</Type><Code>{code}\
-         </Code><Message>{}</Message></Error></ErrorResponse>",
+        "<?xml version=\"1.0\"?>\n<ErrorResponse xmlns=\"{}\"><Error>\
+         <Type>{side}</Type><Code>{code}</Code><Message>{}</Message></Error></ErrorResponse>",
         namespace(VERSION),
         escape(message),
     );

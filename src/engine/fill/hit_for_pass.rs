@@ -1,10 +1,10 @@
 //! Hit-for-pass: what is kept of an answer that can't be stored, so that the next requests need not
 //! wait for it.
 //!
-//! A hit-for-pass entry says that requests pass to the origin at once, whole. Where the reason lies in the page
-//! it takes the page's place in L0 and L1, for a minute at first. Where the reason may lie in one
-//! request or one moment, the entry is of this isolate alone and for requests that have something
-//! which no key has: for all others the page is as before.
+//! A hit-for-pass entry says that requests pass to the origin at once, whole. Where the reason lies
+//! in the page it takes the page's place in L0 and L1, for a minute at first. Where the reason may
+//! lie in one request or one moment, the entry is of this isolate alone and for requests that have
+//! something which no key has: for all others the page is as before.
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::admission::Admitted;
@@ -41,9 +41,9 @@ pub(crate) struct Refused<'a> {
 }
 
 impl<P: Platform> Filler<P> {
-    /// Keeps a hit-for-pass entry of a page, if the reason is one that may hold for the next request
-    /// too. Of a page that varies it is for the variant alone: one visitor's odd request must not
-    /// send all others to the origin.
+    /// Keeps a hit-for-pass entry of a page, if the reason is one that may hold for the next
+    /// request too. Of a page that varies it is for the variant alone: one visitor's odd request
+    /// must not send all others to the origin.
     pub(crate) async fn note_hit_for_pass(
         &self,
         request: &RequestHead,

@@ -1,4 +1,5 @@
-//! What is in flight for a key: those who ask for the same meanwhile wait for it, or leave it alone.
+//! What is in flight for a key: those who ask for the same meanwhile wait for it, or leave it
+//! alone.
 
 use std::cell::RefCell;
 use std::rc::Rc;

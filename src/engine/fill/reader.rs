@@ -26,7 +26,8 @@ pub struct BodyReader<P: Platform> {
 }
 
 impl<P: Platform> BodyReader<P> {
-    /// A reader of a body as it arrives, from its beginning; none once the window has let pieces go.
+    /// A reader of a body as it arrives, from its beginning; none once the window has let pieces
+    /// go.
     #[must_use]
     pub fn of_buffer(
         buffer: &BodyBuffer<P>,

@@ -1,5 +1,5 @@
-//! A composed page's shell on its way into the stores: nobody gets any of it before it is there as a
-//! whole, and is the one that its field tells of.
+//! A composed page's shell on its way into the stores: nobody gets any of it before it is there as
+//! a whole, and is the one that its field tells of.
 
 use std::rc::Rc;
 

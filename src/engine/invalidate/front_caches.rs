@@ -1,5 +1,5 @@
-//! Delivers invalidations to the caches in front of the edge. Each front cache has one delivery at a
-//! time, which takes all that is due and goes on until nothing is for a while; one that does not
+//! Delivers invalidations to the caches in front of the edge. Each front cache has one delivery at
+//! a time, which takes all that is due and goes on until nothing is for a while; one that does not
 //! answer holds up no other, and no shard.
 //!
 //! What stands in the journal stays there until it was taken: after a crash or a failure the alarm

@@ -43,8 +43,8 @@ pub(crate) enum OwnChange {
     Pass,
 }
 
-/// What a visitor may have of a page, given what is stored of it here, and whose replacement needs a
-/// stamp of `need`. Only what is fetched after their own change has an epoch shows it for sure:
+/// What a visitor may have of a page, given what is stored of it here, and whose replacement needs
+/// a stamp of `need`. Only what is fetched after their own change has an epoch shows it for sure:
 /// others may have fetched the page since an earlier invalidation, and before the change. A stamp
 /// says so without a clock; the time of a fetch may be another isolate's.
 pub(crate) fn own_change(

@@ -1,9 +1,9 @@
 //! What would be done for a request, and why: by the decisions that serve visitors, with nothing
 //! done.
 //!
-//! It speaks for the isolate that answers: what another colo has stored is explanation from the index. It
-//! may ask the journal for news, as a visitor's request would. Nothing of the origin is asked, so
-//! what its answer would be, and whether that may be stored, it can't say.
+//! It speaks for the isolate that answers: what another colo has stored is explanation from the
+//! index. It may ask the journal for news, as a visitor's request would. Nothing of the origin is
+//! asked, so what its answer would be, and whether that may be stored, it can't say.
 
 use std::rc::Rc;
 
@@ -110,8 +110,8 @@ impl<P: Platform> Operator<P> {
         }
     }
 
-    /// What the page's shard knows of the page; nothing while it is out of reach, which is explanation
-    /// otherwise.
+    /// What the page's shard knows of the page; nothing while it is out of reach, which is
+    /// explanation otherwise.
     async fn known_pages(&self, admitted: &Admitted<'_>) -> Vec<PageInfo> {
         let shard = admitted.key.digest().shard(self.context.config().shards);
         let call = ShardCall::PagesByUrl { url: admitted.page.purge_name() };

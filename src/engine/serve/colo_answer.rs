@@ -1,5 +1,5 @@
-//! A hit in the colo by a request of which no more was read than a decision looks at: the answer out
-//! of what the colo's cache was found to have.
+//! A hit in the colo by a request of which no more was read than a decision looks at: the answer
+//! out of what the colo's cache was found to have.
 //!
 //! What is found and can't answer goes on with the request on its longer way, which takes it for
 //! its own look-up: nothing is looked up twice.

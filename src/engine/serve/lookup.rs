@@ -1,5 +1,6 @@
 //! The look-up: L0, then L1; under the page's key first, then under the key of the variant that it
-//! names. What a page varied on when it was last looked up is tried first, so that L1 is asked once.
+//! names. What a page varied on when it was last looked up is tried first, so that L1 is asked
+//! once.
 
 use std::rc::Rc;
 
