@@ -26,7 +26,7 @@ struct Arguments {
 fn main() -> ExitCode {
     let arguments = match arguments(std::env::args().skip(1)) {
         Ok(Some(arguments)) => arguments,
-        Ok(None) => return tell(USAGE, ExitCode::SUCCESS),
+        Ok(None) => return print(USAGE, ExitCode::SUCCESS),
         Err(problem) => return complain(&format!("{problem}\n{USAGE}"), ExitCode::from(2)),
     };
     let text = match read(arguments.file.as_deref()) {
@@ -35,9 +35,9 @@ fn main() -> ExitCode {
     };
     let problems = check(&arguments, &text);
     if problems.is_empty() {
-        return tell("the configuration is right", ExitCode::SUCCESS);
+        return print("the configuration is right", ExitCode::SUCCESS);
     }
-    tell(&problems.join("\n"), ExitCode::FAILURE)
+    print(&problems.join("\n"), ExitCode::FAILURE)
 }
 
 fn arguments(words: impl Iterator<Item = String>) -> Result<Option<Arguments>, String> {
@@ -97,7 +97,7 @@ fn check(arguments: &Arguments, text: &str) -> Vec<String> {
 }
 
 /// What was asked for: the result. A closed pipe changes nothing.
-fn tell(text: &str, code: ExitCode) -> ExitCode {
+fn print(text: &str, code: ExitCode) -> ExitCode {
     let _ = writeln!(std::io::stdout(), "{text}");
     code
 }

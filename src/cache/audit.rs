@@ -29,9 +29,9 @@ pub const MAX_TEXT_BYTES: usize = 200;
 /// The text before and after a difference, in bytes.
 const CONTEXT_BYTES: usize = 60;
 /// The tags that are told of a page.
-pub const MAX_TAGS_TOLD: usize = 30;
+pub const MAX_TAGS: usize = 30;
 /// The longest tag that is told, in bytes.
-const MAX_TAG_TOLD_BYTES: usize = 100;
+const MAX_TAG_BYTES: usize = 100;
 /// What stands in the place of a composed page's marker.
 const MARKER: &str = "marker";
 
@@ -239,10 +239,10 @@ impl Shown {
     }
 }
 
-/// The names of tags, as many and as long as are told.
+/// The names of tags, as many and as long as are shown.
 #[must_use]
-pub fn told_tags(tags: &TagSet) -> Vec<String> {
-    tags.iter().take(MAX_TAGS_TOLD).map(|tag| head_of(tag.as_str(), MAX_TAG_TOLD_BYTES)).collect()
+pub fn tag_names(tags: &TagSet) -> Vec<String> {
+    tags.iter().take(MAX_TAGS).map(|tag| head_of(tag.as_str(), MAX_TAG_BYTES)).collect()
 }
 
 /// The beginning of a text, without control characters.

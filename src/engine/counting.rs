@@ -26,9 +26,9 @@ pub struct Counting {
     rows: usize,
     /// Requests to the origin, by the rule's place.
     origin: HashMap<usize, OriginSum>,
-    /// The counters as they were told.
-    told: Metrics,
-    /// Since when there is something to tell.
+    /// The counters as they were reported last.
+    reported: Metrics,
+    /// Since when there is something to report.
     since: Option<Timestamp>,
     /// When the latest report was made.
     last: Option<Timestamp>,
@@ -72,7 +72,7 @@ impl Counting {
     /// later request to wait for.
     pub fn hasten(&mut self, metrics: &Metrics, now: Timestamp) {
         let rested = self.last.is_none_or(|last| now.since(last) >= MINUTE);
-        if rested && !metrics.since(&self.told).is_empty() {
+        if rested && !metrics.since(&self.reported).is_empty() {
             self.since = Some(now.minus(MINUTE));
         }
     }
@@ -107,10 +107,10 @@ impl Counting {
             for (rule, sum) in self.origin.drain() {
                 counts.count_origin(config.rule_name(rule), sum);
             }
-            for (counter, by) in metrics.since(&self.told) {
+            for (counter, by) in metrics.since(&self.reported) {
                 counts.count_counter(counter, by);
             }
-            (self.told, self.since, self.rows) = (metrics.clone(), None, 0);
+            (self.reported, self.since, self.rows) = (metrics.clone(), None, 0);
             self.last = Some(now);
             self.number += 1;
             let isolate = self.name.get_or_insert_with(name).clone();

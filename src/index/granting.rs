@@ -23,7 +23,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let variant =
             page.as_ref().map(|page| self.variant(page.id, &digest)).transpose()?.flatten();
         if let Some(variant) = &variant {
-            self.note_asked(variant, request.hits)?;
+            self.note_request(variant, request.hits)?;
         }
         let ready = variant.as_ref().and_then(|variant| variant.ready(self.now));
         let holder = self.holder(&digest)?;

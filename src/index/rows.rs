@@ -203,11 +203,11 @@ impl<S: Sql> ShardTransaction<'_, S> {
         selection: &Selection,
     ) -> Result<(), ShardError> {
         let variant = self.variant_of(key, &key.variant(selection).digest())?;
-        variant.map_or(Ok(()), |variant| Ok(self.note_asked(&variant, 0)?))
+        variant.map_or(Ok(()), |variant| Ok(self.note_request(&variant, 0)?))
     }
 
     /// Somebody asked for a variant, after so many hits that nobody here heard of.
-    pub(super) fn note_asked(&self, variant: &VariantRow, hits: u32) -> Result<(), SqlError> {
+    pub(super) fn note_request(&self, variant: &VariantRow, hits: u32) -> Result<(), SqlError> {
         if variant.once {
             let id = [Value::Integer(variant.id)];
             self.sql.exec("UPDATE variant SET once = 0 WHERE id = ?", &id)?;

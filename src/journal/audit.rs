@@ -126,8 +126,8 @@ pub struct Group {
 
 /// Notes a finding.
 pub(super) fn note<S: Sql>(sql: &S, finding: &Finding, now: Timestamp) -> Result<(), JournalError> {
-    let told = json(finding)?;
-    let too_long = matches!(&told, crate::base::sql::Value::Text(text)
+    let row = json(finding)?;
+    let too_long = matches!(&row, crate::base::sql::Value::Text(text)
         if text.len() > MAX_FINDING_BYTES);
     if too_long || finding.page.is_empty() || finding.page.len() > MAX_PAGE_BYTES {
         return Ok(());
@@ -137,7 +137,7 @@ pub(super) fn note<S: Sql>(sql: &S, finding: &Finding, now: Timestamp) -> Result
             "INSERT INTO finding (page, at, first_at, times, finding) VALUES (?1, ?2, ?2, 1, ?3)
                 ON CONFLICT (page) DO UPDATE SET at = max(at, excluded.at),
                     times = times + 1, finding = excluded.finding",
-            &[text(&finding.page), timestamp(now), told.clone()],
+            &[text(&finding.page), timestamp(now), row.clone()],
         )?;
         sql.exec("DELETE FROM finding WHERE at < ?", &[timestamp(now.minus(KEPT))])?;
         sql.exec(

@@ -129,7 +129,7 @@ impl<S: Sql> Journal<S> {
                 Ok(JournalReply::Reported { number })
             }
             JournalCall::Stats(request) => {
-                stats::told(&self.sql, &request, now).map(JournalReply::Stats)
+                stats::counted(&self.sql, &request, now).map(JournalReply::Stats)
             }
             JournalCall::History(request) => {
                 history::read(&self.sql, &request).map(JournalReply::History)

@@ -150,7 +150,7 @@ fn between<S: Sql>(
 }
 
 /// What was counted in a time, and in all.
-pub(super) fn told<S: Sql>(
+pub(super) fn counted<S: Sql>(
     sql: &S,
     request: &StatsRequest,
     now: Timestamp,

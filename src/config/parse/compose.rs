@@ -16,38 +16,38 @@ pub(super) fn contradictions(section: &Section<'_>, route: &Route, problems: &mu
         return;
     }
     let own = |name: &&String| OWN.iter().any(|word| name.to_ascii_lowercase().contains(word));
-    let mut tell = |key: &str, holds: bool, why: &str| {
+    let mut refuse = |key: &str, holds: bool, why: &str| {
         let at = [key, "compose"].into_iter().find(|key| section.has(key));
         if let Some(at) = at.filter(|_| holds) {
             problems.add(section.at(at), why);
         }
     };
-    tell(
+    refuse(
         "action",
         route.action == Action::Bypass,
         "compose contradicts action \"bypass\": nothing is stored",
     );
-    tell(
+    refuse(
         "forward_headers",
         route.forward_headers == ForwardHeaders::All,
         "compose contradicts forward_headers \"all\": the shared page is rendered without cookies",
     );
-    tell(
+    refuse(
         "store_set_cookie",
         route.store_set_cookie,
         "compose contradicts store_set_cookie: everyone would get one visitor's cookie",
     );
-    tell(
+    refuse(
         "visitor_cache_control",
         route.visitor_cache_control.is_some(),
         "compose contradicts visitor_cache_control: a composed page is its visitor's alone",
     );
-    tell(
+    refuse(
         "key_cookies",
         route.key_cookies.iter().any(|name| own(&name)),
         "compose contradicts a session or CSRF cookie, or messages, in key_cookies",
     );
-    tell(
+    refuse(
         "key_cookies",
         route.key_cookies.iter().any(|name| matches(name, &route.bypass_cookies)),
         "compose contradicts one of bypass_cookies in key_cookies: the shared page is rendered \

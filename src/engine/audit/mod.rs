@@ -19,7 +19,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::Validity;
 use crate::cache::admission::Admitted;
 use crate::cache::audit::{
-    Difference, LikelyCause, MAX_BODY_BYTES, MAX_TEXT_BYTES, Shown, head_of, told_tags,
+    Difference, LikelyCause, MAX_BODY_BYTES, MAX_TEXT_BYTES, Shown, head_of, tag_names,
 };
 use crate::cache::entry::Entry;
 use crate::cache::key::CacheKey;
@@ -223,8 +223,8 @@ impl<P: Platform> Auditor<P> {
             found_at: self.context.platform.now(),
             colo: self.context.platform.colo_name(),
             cause: stored.cause(fresh),
-            tags: told_tags(stored.tags()),
-            fresh_tags: told_tags(fresh.tags()),
+            tags: tag_names(stored.tags()),
+            fresh_tags: tag_names(fresh.tags()),
             difference,
         }
     }

@@ -34,8 +34,8 @@ impl<P: Platform> Operator<P> {
             Some(sums) => (Vec::new(), sums),
             None => (vec![SHARDS_LACK], HashMap::new()),
         };
-        let told = HistoryAnswer::of(reply, notes, |id| sums.get(id).copied());
-        Ok(answer(200, json(&told)))
+        let history = HistoryAnswer::of(reply, notes, |id| sums.get(id).copied());
+        Ok(answer(200, json(&history)))
     }
 
     /// How far jobs are, by their ids; none where not every shard has told.
@@ -76,7 +76,7 @@ impl<P: Platform> Operator<P> {
     }
 
     /// What happened to pages, as far as is known.
-    pub(super) async fn tell_timelines(&self, told: &mut PagesReply, pages: &[PageInfo]) {
+    pub(super) async fn add_timelines(&self, reply: &mut PagesReply, pages: &[PageInfo]) {
         let names = |page: &PageInfo| page.page.named_targets(&page.tags);
         let mut naming: Vec<Target> = pages.iter().flat_map(names).collect();
         naming.sort();
@@ -89,11 +89,11 @@ impl<P: Platform> Operator<P> {
         let rows = match self.ask_for_history(request).await {
             Ok(reply) => reply.rows,
             Err(_) => {
-                told.notes.push(JOURNAL_LACKS);
+                reply.notes.push(JOURNAL_LACKS);
                 Vec::new()
             }
         };
-        for (row, page) in told.pages.iter_mut().zip(pages) {
+        for (row, page) in reply.pages.iter_mut().zip(pages) {
             let mut happenings: Vec<Happening> = fetches(page).collect();
             happenings.extend(invalidations(&names(page), &rows));
             row.timeline = Some(timeline(happenings));

@@ -60,9 +60,9 @@ impl<P: Platform> Operator<P> {
             }
         }
         let rows = pages.iter().map(page_row).collect();
-        let mut told = PagesReply { pages: rows, next: None, notes: Vec::new() };
-        self.tell_timelines(&mut told, &pages).await;
-        Ok(told)
+        let mut reply = PagesReply { pages: rows, next: None, notes: Vec::new() };
+        self.add_timelines(&mut reply, &pages).await;
+        Ok(reply)
     }
 
     /// An invalidation as the journal remembers it.
@@ -118,9 +118,9 @@ impl<P: Platform> Operator<P> {
         for part in parts {
             add_part(&mut sum, part);
         }
-        let untold =
+        let undelivered =
             sum.front_caches.iter().filter(|front_cache| front_cache.failure.is_some()).count();
-        let failed = sum.failed + untold as u64;
+        let failed = sum.failed + undelivered as u64;
         sum.state = JobReply::state_of(sum.queued, sum.running, sum.done, failed, sum.superseded);
         if sum.running == 0 && sum.retrying.as_ref().is_some_and(|again| again.pages >= sum.queued)
         {

@@ -195,8 +195,8 @@ impl<P: Platform> Engine<P> {
         let StoredRecord::Page(page) = found.record else { return None };
         // What is asked for the second time may be news to its shard.
         let again = found.hits > 0;
-        let told = again || is_known_to_shard(&page.entry);
-        if !told || !answers(&page.entry, admitted, place.selected.as_ref()) {
+        let known = again || is_known_to_shard(&page.entry);
+        if !known || !answers(&page.entry, admitted, place.selected.as_ref()) {
             return None;
         }
         let hit = ReadyHit { page: Rc::clone(page), ready: found.ready.cloned(), again };

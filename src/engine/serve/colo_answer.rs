@@ -13,7 +13,7 @@ use crate::engine::serve::at_once::{Visit, answers};
 use crate::engine::serve::colo_look::{ColoLook, Known};
 use crate::engine::serve::from_colo::Keep;
 use crate::engine::serve::response::{Asked, Part, shape};
-use crate::engine::serve::told_length;
+use crate::engine::serve::stated_body_bytes;
 use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
 
@@ -52,7 +52,7 @@ impl<P: Platform> Engine<P> {
         let with_body = matches!(shaped.part, Part::Whole);
         self.note_uses(&entry, look.place.varies.iter());
         self.isolate().borrow_mut().colo_hints.count_request(&look.place.key);
-        let bytes = if with_body { told_length(&shaped.fields) } else { 0 };
+        let bytes = if with_body { stated_body_bytes(&shaped.fields) } else { 0 };
         self.count_hit(look.rule, bytes, now);
         self.isolate().borrow_mut().audits.pass(look.admitted.route.audit);
         let (status, mut fields, cache_status) =

@@ -97,7 +97,7 @@ impl<P: Platform> Server<P> {
         let mut composed = Composed::new(includes.source(Rc::new(level), body));
         composed.begin().await;
         if includes.failed.get() {
-            tell(&mut answer, "fragment-failed");
+            add_detail(&mut answer, "fragment-failed");
         }
         answer.body = Body::Composed(composed);
         answer
@@ -117,7 +117,7 @@ fn keep_from_shared_caches(fields: &mut Fields) {
 }
 
 /// Says a reason in Cache-Status, where it says none yet.
-fn tell<P: Platform>(answer: &mut Answer<P>, reason: &str) {
+fn add_detail<P: Platform>(answer: &mut Answer<P>, reason: &str) {
     if answer.cache_status.detail.is_some() {
         return;
     }
@@ -164,7 +164,7 @@ impl<P: Platform> Includes<P> {
                 }
                 None => {
                     reader.end(&mut pieces);
-                    includes.told(&level, &reader);
+                    includes.log_fault(&level, &reader);
                     let nodes = includes.nodes(&level, pieces);
                     Ok(Some((nodes, (includes, level, reading, None))))
                 }
@@ -222,7 +222,7 @@ impl<P: Platform> Includes<P> {
                     let mut nodes = includes.read(&below, &mut reader, fragment.body, &mut pieces);
                     pieces.clear();
                     reader.end(&mut pieces);
-                    includes.told(&below, &reader);
+                    includes.log_fault(&below, &reader);
                     nodes.extend(includes.nodes(&below, pieces));
                     nodes
                 }
@@ -266,7 +266,7 @@ impl<P: Platform> Includes<P> {
         }
     }
 
-    fn told(&self, level: &Level, reader: &Reader) {
+    fn log_fault(&self, level: &Level, reader: &Reader) {
         if let Some(fault) = reader.fault() {
             self.context().esi_fault(&level.page.url(), fault.as_str());
         }

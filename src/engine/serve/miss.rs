@@ -130,7 +130,7 @@ impl<P: Platform> Server<P> {
             }
             Ok(FillOutcome::Complete(page, source)) => {
                 let now = platform.now();
-                let cache_status = told_of(&page.entry, source, cache_status, now);
+                let cache_status = source_status(&page.entry, source, cache_status, now);
                 Answer::stored(&asked, &page, now, cache_status).with(&leader_only.borrow().fields)
             }
             Ok(FillOutcome::NotStored(reason)) => {
@@ -275,7 +275,7 @@ impl<P: Platform> Server<P> {
 }
 
 /// What Cache-Status says of a page by where it came from.
-fn told_of(
+fn source_status(
     entry: &Entry,
     source: PageSource,
     forwarded: CacheStatus,

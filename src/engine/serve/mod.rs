@@ -43,7 +43,7 @@ enum Wants {
 }
 
 /// The bytes of a body that was not read, as far as its fields tell.
-fn told_length(fields: &Fields) -> u64 {
+fn stated_body_bytes(fields: &Fields) -> u64 {
     fields.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
@@ -140,7 +140,7 @@ impl<P: Platform> Server<P> {
         };
         let bytes = match (cache_status.hit, &answer.body) {
             (true, Body::Whole(body)) => P::length(body) as u64,
-            (true, Body::Fill(_) | Body::Origin(_)) => told_length(&answer.fields),
+            (true, Body::Fill(_) | Body::Origin(_)) => stated_body_bytes(&answer.fields),
             (true | false, _) => 0,
         };
         let now = self.context.platform.now();

@@ -140,7 +140,7 @@ pub async fn run_slice<P: Platform, S: Sql>(
     warmer: &Warmer<P>,
 ) -> Result<(), ShardError> {
     let worked = work(shard_host, warmer).await;
-    warmer.tell_counts().await;
+    warmer.report_counts().await;
     worked
 }
 
@@ -272,7 +272,7 @@ fn note<P: Platform, S: Sql>(
 impl<P: Platform> Warmer<P> {
     /// Tells the journal what this object's isolate has counted, if it is time. What is not taken
     /// now goes with the next.
-    async fn tell_counts(&self) {
+    async fn report_counts(&self) {
         let platform = &self.context.platform;
         {
             let isolate = &mut *self.context.isolate().borrow_mut();
