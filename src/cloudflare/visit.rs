@@ -11,7 +11,7 @@ use web_sys::{Request, Response};
 use crate::cache::key::CacheKey;
 use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
-use crate::engine::compose::body::Composed;
+use crate::engine::compose::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::{Guard, own_call};
 use crate::engine::parts::{Operator, Server};

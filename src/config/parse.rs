@@ -12,7 +12,6 @@ mod front_cache;
 mod names;
 mod reader;
 mod route;
-mod suggest;
 
 use serde_json::Value;
 
@@ -27,7 +26,7 @@ use crate::base::json::parse_json;
 use reader::{Problems, Section};
 
 pub use reader::ConfigError;
-pub(crate) use suggest::nearest;
+pub(crate) use reader::nearest;
 
 /// Parses the JSON text of `EDGE_ISR`. The front caches can be those of these providers.
 ///

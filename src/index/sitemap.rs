@@ -9,12 +9,11 @@
 //! is being read, memory holds one tag, one line or one address.
 
 mod document;
-mod entry;
 mod error;
 
 use crate::base::xml::MAX_TOKEN_BYTES;
 use document::Document;
-pub use entry::{SitemapEntry, SitemapKind};
+pub use document::{SitemapEntry, SitemapKind};
 pub use error::{MAX_BYTES, MAX_ENTRIES, MAX_LOC_BYTES, SitemapError};
 
 /// A file that is being read.

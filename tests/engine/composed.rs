@@ -10,7 +10,7 @@ use std::rc::Rc;
 use crate::world::{Node, World};
 use edge_isr::base::time::Millis;
 use edge_isr::config::Config;
-use edge_isr::engine::compose::body::{Composed, Node as Part, NodeStream};
+use edge_isr::engine::compose::{Composed, Node as Part, NodeStream};
 use edge_isr::engine::port::{OriginError, Platform as _};
 use futures_util::stream;
 

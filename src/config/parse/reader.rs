@@ -2,11 +2,10 @@
 //! noted with its path, and a key that nobody asked for is an error.
 
 use serde_json::{Map, Value};
+use strsim::levenshtein;
 
 use crate::base::json::write_value;
 use crate::base::time::{Millis, Seconds};
-
-use super::suggest::nearest;
 
 /// A wrong setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -256,3 +255,21 @@ pub(super) fn shown(value: &Value) -> String {
 
 /// The most characters of a wrong text that an error repeats.
 const MAX_SHOWN: usize = 40;
+
+/// The word at the smallest edit distance, if it is near enough to be what was meant: one edit in
+/// three characters.
+pub(crate) fn nearest<'w>(typed: &str, words: &[&'w str]) -> Option<&'w str> {
+    if typed.len() > MAX_LENGTH {
+        return None;
+    }
+    let typed = typed.to_ascii_lowercase().replace('-', "_");
+    words
+        .iter()
+        .map(|word| (levenshtein(&typed, word), *word))
+        .filter(|(edits, word)| *edits <= word.len().div_ceil(3).min(3))
+        .min()
+        .map(|(_, word)| word)
+}
+
+/// Longer texts are not typing errors, and the distance is quadratic.
+const MAX_LENGTH: usize = 64;

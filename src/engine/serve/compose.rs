@@ -13,7 +13,7 @@ use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::compose::visitor::{Minted, NotComposed, Visitor, fields_of_head};
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
-use crate::engine::compose::body::{Composed, Node};
+use crate::engine::compose::{Composed, Node};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::{Places, StoredPage};

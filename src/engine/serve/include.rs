@@ -17,7 +17,7 @@ use crate::cache::esi::{EsiPiece, Include, Reader};
 use crate::cache::key::Page;
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
-use crate::engine::compose::body::{Composed, Node, NodeStream};
+use crate::engine::compose::{Composed, Node, NodeStream};
 use crate::engine::context::Context;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;

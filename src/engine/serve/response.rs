@@ -18,7 +18,7 @@ use crate::http::accept::prefers_html;
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 
-use crate::engine::compose::body::Composed;
+use crate::engine::compose::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::StoredPage;
 

@@ -6,9 +6,20 @@
 //! read. The address of each entry is given out, with the document's own prefix if it has one;
 //! other elements, and those of extensions, are passed over.
 
-use super::entry::{SitemapEntry, SitemapKind};
 use super::error::{MAX_ENTRIES, MAX_LOC_BYTES, SitemapError};
 use crate::base::xml::{self, MAX_TOKEN_BYTES, TokenError, XmlToken};
+
+/// An entry's address, or what is wrong with the entry.
+pub type SitemapEntry = Result<String, SitemapError>;
+
+/// What a file lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SitemapKind {
+    /// Pages.
+    Pages,
+    /// Further files: `sitemapindex`.
+    Sitemaps,
+}
 
 /// How deep elements may stand in one another: the protocol's extensions need four.
 const MAX_DEPTH: usize = 32;

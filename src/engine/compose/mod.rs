@@ -1,3 +1,0 @@
-//! Answers that are put together at the edge, while they are sent.
-
-pub mod body;
