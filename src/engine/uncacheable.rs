@@ -5,8 +5,8 @@
 //! new ones there: once the answers for some of them could not be stored, and none could, the next
 //! is expected to be such a one. Where pages are stored too it takes more of them, and each that is
 //! stored takes half away: addresses that strangers invent among pages cost one request each, and a
-//! directory of pages of both kinds is not taken for one of the others. Neither ever decides what is
-//! stored, nor what a visitor gets: a wrong one costs a request more, and the first answer that
+//! directory of pages of both kinds is not taken for one of the others. Neither ever decides what
+//! is stored, nor what a visitor gets: a wrong one costs a request more, and the first answer that
 //! looks as if it could be kept corrects it.
 //!
 //! Both are bounded in number, and forgotten first of all.

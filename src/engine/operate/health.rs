@@ -34,8 +34,9 @@ impl<P: Platform> Operator<P> {
         Ok(answer(health.status(), body))
     }
 
-    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health, so those
-    /// who ask at once share a question. Nothing while it is out of reach, which is told otherwise.
+    /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health, so
+    /// those who ask at once share a question. Nothing while it is out of reach, which is told
+    /// otherwise.
     pub(super) async fn journal_status(&self) -> JournalStatus {
         let platform = &self.context.platform;
         let began = platform.now();
