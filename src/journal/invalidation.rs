@@ -1,4 +1,4 @@
-//! How an invalidation was asked for, and by whom.
+//! An invalidation's mode, and who called for it.
 
 use serde::{Deserialize, Serialize};
 
