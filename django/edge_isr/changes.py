@@ -175,8 +175,9 @@ class Change:
         if len(keys) > MAX_NAMED_ROWS or self._historical:
             self.name_every()
         else:
-            labels = None if self._entry is not None else self.parts.labels_of(fields)
-            named = keys if self.parts.shows or self._entry is not None else ()
+            says = self._entry is not None and self._entry.says
+            labels = None if says else self.parts.labels_of(fields)
+            named = keys if self.parts.shows or says else ()
             self.found.absorb(of_models(self.model, named, labels))
             self.found.tags.update(self._constant)
 

@@ -28,13 +28,9 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Field, Model
 
-from .registry import (
-    also_forget,
-    ignored_fields,
-    is_automatic,
-    labels_by_table,
-    noticed_fields,
-)
+from .finding import decides, rank_of
+from .noticed import noticed_fields
+from .registry import also_forget, ignored_fields, is_automatic, labels_by_table
 from .tags import concrete_label
 
 # Whether a row is there at all.
@@ -49,11 +45,6 @@ _NUMBERS = frozenset({
     models.UUIDField,
 })  # fmt: skip
 _TEXTS = frozenset({models.CharField, models.EmailField, models.SlugField})
-# Rows are found and ordered by them, whatever else they show.
-_DECIDING = (
-    models.BooleanField, models.DateField, models.DecimalField, models.DurationField,
-    models.FloatField, models.ForeignKey, models.IntegerField, models.TimeField, models.UUIDField,
-)  # fmt: skip
 # Texts that are their own percent-encoding.
 _PLAIN = re.compile(rf"[A-Za-z0-9_.~-]{{0,{MAX_VALUE_CHARS}}}")
 # Databases that compare texts byte by byte, unless a column says otherwise.
@@ -85,7 +76,7 @@ def named_fields(model: type[Model], vendor: str) -> tuple[Any, ...]:
         # Changes of these alone are not told.
         and field.name not in ignored_fields(model)
         and is_comparable(field, vendor)
-        and (rank := _rank(model, field)) is not None
+        and (rank := rank_of(model, field)) is not None
     ]
     return tuple(field for _, _, field in sorted(ranked, key=lambda one: one[:2])[:MAX_FIELDS])
 
@@ -102,60 +93,19 @@ def is_comparable(field: Any, vendor: str) -> bool:
     return plain and vendor in _BYTEWISE
 
 
-def _rank(model: type[Model], field: Any) -> int | None:
-    """How few rows a value of it finds; None if it is not named."""
-    if field.unique or field.attname in _generic_keys(model):
-        return 0
-    if isinstance(field, models.SlugField):
-        return 1
-    if field.is_relation:
-        return 2
-    if field.db_index or field.name in _indexed(model):
-        return 3
-    if field.choices:
-        return 4
-    return 5 if isinstance(field, models.BooleanField) else None
-
-
-@cache
-def _generic_keys(model: type[Model]) -> frozenset[str]:
-    # Generic foreign keys, without a need for the app that has them.
-    return frozenset(
-        field.fk_field for field in model._meta.private_fields if hasattr(field, "fk_field")
-    )
-
-
-@cache
-def _indexed(model: type[Model]) -> frozenset[str]:
-    meta = model._meta
-    named = {name for names in meta.unique_together for name in names}
-    for one in (*meta.indexes, *meta.constraints):
-        named.update(name.lstrip("-") for name in getattr(one, "fields", ()))
-    return frozenset(named)
-
-
 @cache
 def deciding_fields(model: type[Model]) -> frozenset[str]:
     """The columns of a model's own table, by their attributes, of which a change may change which
     rows have a value, or their order: all that are no texts, what is indexed, a slug, a choice, or
     ordered by. What changes with each save is left out: `auto_now`, and what readers are seen of.
     """
-    meta = model._meta
-    latest = meta.get_latest_by
-    ordered = [*meta.ordering, *([latest] if isinstance(latest, str) else latest or ())]
-    names = {name.lstrip("-") for name in ordered if isinstance(name, str)}
     return frozenset(
         field.attname
-        for field in meta.local_concrete_fields
+        for field in model._meta.local_concrete_fields
         if not field.primary_key
         and not getattr(field, "generated", False)
-        and not getattr(field, "auto_now", False)
         and field.attname not in noticed_fields(model)
-        and (
-            isinstance(field, _DECIDING)
-            or not names.isdisjoint((field.name, field.attname))
-            or _rank(model, field) is not None
-        )
+        and decides(model, field)
     )
 
 
@@ -167,11 +117,6 @@ def has_members(field: Any, part: str) -> bool:
 def of_members(part: str) -> str:
     """Which rows have a value, as the part of a tag, from that of the rows that have it."""
     return f"{part}{ROWS}"
-
-
-def of_cell(attname: str, key: Any) -> str:
-    """A column in one row, as the part of a tag behind the model's name."""
-    return f"{ROWS}{attname}={quote(str(key), safe='')}"
 
 
 def of_value(field: Any, value: Any) -> str:

@@ -21,8 +21,9 @@ from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.utils import timezone
 
+from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Policy, Why
-from .tags import ANYTHING, clean, clean_all
+from .tags import ANYTHING, clean, of_cells
 
 logger = logging.getLogger("edge_isr")
 
@@ -48,21 +49,24 @@ class Recorder:
     """What was seen: instances by model, models as a whole, and tags that were named."""
 
     __slots__ = (
-        "active", "automatic", "closed", "dates", "explained", "guard", "instances", "models",
-        "page", "parts", "querysets", "refetch", "remade", "spans", "tags", "unknown", "until",
+        "active", "automatic", "cells", "closed", "dates", "explained", "guard", "instances",
+        "models", "page", "parts", "querysets", "refetch", "remade", "spans", "tags", "unknown",
+        "until",
     )  # fmt: skip
 
     def __init__(self, automatic: bool = True, active: bool = True) -> None:
         # Whether a cached view or a fragment is being rendered. Until then only spans record.
         self.active = active
-        # The response is finished: what goes on is not heard any more.
+        # Whether the response is finished.
         self.closed = False
         # Whether the hooks of `autotags` record here; named tags are taken either way.
         self.automatic = automatic
         self.instances: dict[str, set[Any]] = {}
         self.models: set[str] = set()
-        # Of models that are not known as a whole: values of fields, and columns.
+        # Values of fields, and columns, where the model as a whole is not named.
         self.parts: dict[str, set[str]] = {}
+        # The columns that were read, where readers are seen, by label and key; "" for all of them.
+        self.cells: dict[str, dict[Any, set[str]]] = {}
         self.tags: dict[str, None] = {}
         # Querysets that were looked at; kept, so that no other one gets their id.
         self.querysets: dict[int, Any] = {}
@@ -107,6 +111,11 @@ class Recorder:
             for label, parts in found.items():
                 recorder.parts.setdefault(label, set()).update(parts)
 
+    def saw_cell(self, label: str, key: Any, attname: str) -> None:
+        """A column of a row was read whose readers are seen."""
+        for recorder in self._open():
+            recorder.cells.setdefault(label, {}).setdefault(key, set()).add(attname)
+
     def saw_unknown(self, reason: str) -> None:
         """Something was loaded, and what it depends on can't be told."""
         if self.active:
@@ -115,10 +124,7 @@ class Recorder:
             recorder.unknown[reason] = None
 
     def absorb(
-        self,
-        tags: Iterable[str],
-        unknown: Iterable[str] = (),
-        until: float | None = None,
+        self, tags: Iterable[str], unknown: Iterable[str] = (), until: float | None = None
     ) -> None:
         """What a part of the page depends on."""
         named, reasons = dict.fromkeys(tags), dict.fromkeys(unknown)
@@ -144,6 +150,10 @@ class Recorder:
         self.models.update(other.models)
         for label, parts in list(other.parts.items()):
             self.parts.setdefault(label, set()).update(list(parts))
+        for label, rows in list(other.cells.items()):
+            known = self.cells.setdefault(label, {})
+            for key, names in list(rows.items()):
+                known.setdefault(key, set()).update(list(names))
         self.absorb(list(other.tags), list(other.unknown), other.until)
 
     def begin_span(self, name: Any, span: Span) -> None:
@@ -162,7 +172,8 @@ class Recorder:
         for label in [label for label, keys in self.instances.items() if len(keys) > most]:
             del self.instances[label]
             self.models.add(label)
-        self.models.update(label for label, parts in self.parts.items() if len(parts) > most)
+        for seen in (self.parts, self.cells):
+            self.models.update(label for label, found in seen.items() if len(found) > most)
 
     def named(self) -> list[str]:
         """All as tags: those that were named, the models, the instances."""
@@ -172,6 +183,9 @@ class Recorder:
         found.update(dict.fromkeys(sorted(self.models | many)))
         for label in sorted(parts.keys() - many):
             found.update((f"{label}:{part}", None) for part in sorted(parts[label]))
+        for label in sorted(self.cells.keys() - self.models - many):
+            cells = of_cells(self.cells[label], MAX_PARTS)
+            found.update((f"{label}:{cell}", None) for cell in cells)
         for label in sorted(self.instances):
             keys = sorted(map(str, list(self.instances[label])))
             found.update((clean(f"{label}:{key}"), None) for key in keys)
@@ -180,7 +194,7 @@ class Recorder:
         return list(found)
 
     def close(self) -> None:
-        """The response is finished; what goes on is not heard any more."""
+        """What goes on is not heard any more."""
         self.active, self.closed = False, True
         self.page = None
         self.spans.clear()
@@ -285,7 +299,7 @@ class PageContext:
 
     def add_tags(self, tags: str | Iterable[str | None] | None) -> None:
         """Names data that the page depends on."""
-        named = clean_all(tags)
+        named = named_by_hand(tags)
         if named:
             self.explicit = True
             self.recorder.absorb(named)
@@ -383,4 +397,4 @@ def add_tags(tags: str | Iterable[str | None] | None) -> None:
     """Names data that whatever is being rendered depends on: a page, or a fragment in it."""
     recorder = current.get()
     if recorder is not None:
-        recorder.absorb(clean_all(tags))
+        recorder.absorb(named_by_hand(tags))

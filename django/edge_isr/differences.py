@@ -23,16 +23,16 @@ from .conditions import (
     has_members,
     is_narrowed,
     labels_that_change,
-    of_cell,
     of_column,
     of_members,
     parts_of_value,
     tables_of,
 )
 from .invalidation import Invalidation
-from .registry import ignored_fields, is_automatic, noticed_fields, of_every
+from .noticed import noticed_fields
+from .registry import ignored_fields, is_automatic, of_every, other_keys
 from .rows import locked, unseen
-from .tags import MAX_NAMED_PARTS, concrete_label
+from .tags import MAX_NAMED_PARTS, concrete_label, of_cell
 from .written import UNKNOWN, Written
 
 CHUNK = 200
@@ -177,7 +177,12 @@ class Parts:
         return label
 
     def _cells(self, label: str, field: Any, keys: Sequence[Any]) -> None:
+        if label in other_keys(self._model):
+            # The keys are those of the rows that extend these.
+            self.of_every()
+            return
         for key in keys:
+            self._add(f"{label}:{of_cell('', key)}")
             self._add(f"{label}:{of_cell(field.attname, key)}")
 
     def _generated(self, tables: Iterable[type[Model]]) -> None:

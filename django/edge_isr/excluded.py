@@ -81,3 +81,10 @@ NOTICED_FIELDS = (
     ("treebeard.", "MP_Node", ("numchild",)),
     ("wagtail.", "DraftStateMixin", ("last_published_at",)),
 )
+# Models derived from these are loaded for what few of their columns say: Wagtail loads a page as
+# its own type for its address, and the home page for each address; an image for its renditions. Of
+# all columns in their own tables by which no rows are found the readers are seen.
+NOTICED_TYPES = (
+    ("wagtail.", "Page"),
+    ("wagtail.", "AbstractImage"),
+)

@@ -13,6 +13,7 @@ from django.db.models import Model
 
 from .conditions import ROWS, deciding_fields
 from .context import Recorder, Span
+from .noticed import noticed_fields
 from .registry import ignored_fields
 from .tags import ANYTHING, PATH, TABLE
 
@@ -103,6 +104,9 @@ def _of_part(model: type[Model], name: str, part: str) -> str:
     if part == "@":
         return f"each {name} that comes or goes"
     attname, of_one, key = part.removeprefix(ROWS).partition("=")
+    if part.startswith(ROWS) and of_one and not attname:
+        columns = ", ".join(sorted(noticed_fields(model)))
+        return f"a change of {columns} in the {name} {key}"
     if part.startswith(ROWS) and of_one:
         return f"a change of {attname} in the {name} {key}"
     if part.startswith(ROWS):

@@ -32,8 +32,9 @@ from .conf import Settings, get_settings, is_dormant
 from .context import Recorder, current, recording
 from .decorators import Tags
 from .invalidation import Invalidation
+from .noticed import named_by_hand
 from .policy import SAFE_METHODS, UNKNOWN_SECONDS
-from .tags import ANYTHING, clean_all, condensed, path_tag, with_coarse, with_every
+from .tags import ANYTHING, condensed, path_tag, with_coarse, with_every
 from .versions import EVERYTHING, GUARD, PREFIX, are_current, ensure, replace_versions, version_key
 
 logger = logging.getLogger("edge_isr")
@@ -89,7 +90,7 @@ class Fragment:
         self._settings = get_settings()
         _warn_of_private_cache(self._settings.fragment_cache)
         self._cache = caches[self._settings.fragment_cache]
-        self._tags = clean_all(tags)
+        self._tags = named_by_hand(tags)
         self._ttl = DEFAULT_TTL_SECONDS if ttl is None else ttl
         self._request = request
         language = get_language() if django_settings.USE_I18N else None
@@ -203,7 +204,7 @@ def isr_fragment(
         def fragment(args: Any, kwargs: Any) -> Fragment:
             named: list[str] = []
             for source in sources:
-                named += clean_all(source(*args, **kwargs) if callable(source) else source)
+                named += named_by_hand(source(*args, **kwargs) if callable(source) else source)
             if vary is None:
                 parts: Iterable[Any] = [_text(a) for a in args] + [
                     f"{key}={_text(value)}" for key, value in sorted(kwargs.items())

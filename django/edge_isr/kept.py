@@ -10,17 +10,23 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterable
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
+from django.apps import apps
 from django.core.cache import caches
 from django.core.cache.backends.locmem import LocMemCache
 from django.db import connections, transaction
 from django.db.models import Model, QuerySet
 from django.http.response import HttpResponseBase
+from django.utils.safestring import SafeString
 
 from .conf import load
 from .context import Recorder, Span, recording
 from .instances import see_row
+from .noticed import noticed_fields
 from .pages import page_facts, restore_page
 from .registry import labels_and_key, labels_of
 from .tags import ANYTHING, with_every
@@ -32,6 +38,11 @@ logger = logging.getLogger("edge_isr")
 MAX_INSTANCES = 100
 # Values that are looked at for the models they consist of.
 MAX_ITEMS = 1000
+
+# No instance can be in them.
+_PLAIN = frozenset({
+    str, SafeString, bytes, int, float, bool, Decimal, UUID, date, datetime, time, timedelta,
+})  # fmt: skip
 
 Name = tuple[str, Any, Any]
 Facts = dict[str, Any]
@@ -119,6 +130,7 @@ def facts_of(recorder: Recorder | None, name: Name, value: Any) -> Facts | None:
     page = page_facts(recorder, value) if is_page and recorder is not None else None
     kept = Recorder()
     kept.merge(source)
+    _see_held(kept, value)
     kept.fold_lists(MAX_INSTANCES)
     begun = span.guard if span is not None else None
     versions = versions_of(load()[0].fragment_cache, with_every(kept.named()))
@@ -134,6 +146,31 @@ def facts_of(recorder: Recorder | None, name: Name, value: Any) -> Facts | None:
         "until": page["until"] if page else kept.until,
         "page": page,
     }
+
+
+def _see_held(recorder: Recorder, value: Any) -> None:
+    """What instances in a value hold may be read when it is taken out: it must be made anew when
+    any of that changes."""
+    if not _may_hold(value, [MAX_ITEMS]):
+        return
+    for label, keys in list(recorder.instances.items()):
+        if noticed_fields(apps.get_model(label)):
+            cells = recorder.cells.setdefault(label, {})
+            cells.update((key, {""}) for key in list(keys))
+
+
+def _may_hold(value: Any, left: list[int]) -> bool:
+    """Whether an instance may be in a value: in none of texts and numbers, and lists of them."""
+    left[0] -= 1
+    if value is None or type(value) in _PLAIN or isinstance(value, HttpResponseBase):
+        return False
+    if left[0] <= 0:
+        return True
+    if isinstance(value, dict):
+        return any(_may_hold(item, left) for pair in value.items() for item in pair)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_may_hold(item, left) for item in value)
+    return True
 
 
 def _saving(recorder: Recorder | None) -> Span | None:

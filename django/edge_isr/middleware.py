@@ -28,8 +28,9 @@ from .context import PageContext, page_of, recording
 from .decorators import keep_query
 from .delivery.courier import budget, full_budget
 from .explanation import as_field
+from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Why
-from .tags import ANYTHING, clean_all, fold, path_tag, with_every
+from .tags import ANYTHING, fold, path_tag, with_every
 
 logger = logging.getLogger("edge_isr")
 
@@ -294,7 +295,7 @@ def _all_tags(
     request: HttpRequest, response: HttpResponseBase, page: PageContext, settings: Settings
 ) -> list[str]:
     tags = page.tags
-    tags += clean_all(response.get(TAGS_HEADER, "").replace(",", " ").split())
+    tags += named_by_hand(response.get(TAGS_HEADER, "").replace(",", " ").split())
     if settings.path_tags:
         tags.append(path_tag(request.path))
     return with_every(tags)

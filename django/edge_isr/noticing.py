@@ -19,20 +19,26 @@ from django.db import connections, router
 from django.db.models import Model
 from django.db.models.query_utils import DeferredAttribute
 
-from .conditions import named_fields, of_cell, of_children, of_members, tree_step
+from .conditions import named_fields, of_children, of_column, of_members, tree_step
 from .context import automatic
+from .noticed import noticed_fields
 from .patching import replace_method
-from .registry import is_automatic, noticed_fields
+from .registry import also_forget
 from .rows import unseen
 from .tags import concrete_label
 
 
 class NoticedAttribute(DeferredAttribute):
-    """Django's attribute of a column, which tells the page that is being rendered who reads it."""
+    """The attribute of a column, which tells the page that is being rendered who reads it.
 
-    def __init__(self, field: Any) -> None:
+    Django's own attribute is asked only for what an instance does not hold. One that does more
+    (`StreamField`) does it still.
+    """
+
+    def __init__(self, field: Any, before: Any) -> None:
         super().__init__(field)
         self.edge_isr_field = field
+        self._before = None if type(before) is DeferredAttribute else before
         self._name: str = field.attname
         self._key: str = field.model._meta.pk.attname
         self._label = concrete_label(field.model)
@@ -44,12 +50,20 @@ class NoticedAttribute(DeferredAttribute):
         recorder = automatic()
         if recorder is not None:
             key = held.get(self._key)
-            if key is not None:
-                recorder.saw_parts({self._label: (of_cell(self._name, key),)})
+            if key is None:
+                # A copy, that has no key yet, of some row.
+                recorder.saw_parts({self._label: (of_column(self.edge_isr_field),)})
+            else:
+                recorder.saw_cell(self._label, key, self._name)
+        if self._before is not None:
+            return self._before.__get__(instance, cls)
         return held[self._name] if self._name in held else super().__get__(instance, cls)
 
     def __set__(self, instance: Any, value: Any) -> None:
-        vars(instance)[self._name] = value
+        if self._before is not None:
+            self._before.__set__(instance, value)
+        else:
+            vars(instance)[self._name] = value
 
     def __delete__(self, instance: Any) -> None:
         try:
@@ -59,17 +73,25 @@ class NoticedAttribute(DeferredAttribute):
 
 
 def install() -> None:
-    """Puts the attributes in place; again has no effect."""
-    for model in apps.get_models(include_auto_created=True):
-        if model._meta.proxy or not is_automatic(model):
-            continue
-        for field in model._meta.local_concrete_fields:
-            if field.attname in noticed_fields(model):
-                setattr(model, field.attname, NoticedAttribute(field))
+    """Puts the hooks in place; again has no effect."""
+    _put_attributes()
+    # Models may be registered later on.
+    also_forget(_put_attributes)
     for base in {base for model in apps.get_models() for base in model.__mro__}:
         if base.__name__ == "MP_Node" and base.__module__.startswith("treebeard."):
             replace_method(base, "is_leaf", _is_leaf)
             replace_method(base, "get_children", _get_children)
+
+
+def _put_attributes() -> None:
+    for model in apps.get_models(include_auto_created=True):
+        if model._meta.proxy:
+            continue
+        for field in model._meta.local_concrete_fields:
+            if field.attname in noticed_fields(model):
+                before = vars(model)[field.attname]
+                if not isinstance(before, NoticedAttribute):
+                    setattr(model, field.attname, NoticedAttribute(field, before))
 
 
 def _is_leaf(original: Any) -> Any:

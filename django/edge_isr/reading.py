@@ -28,7 +28,8 @@ from .conditions import (
     of_members,
 )
 from .narrowing import Narrowed, shown_columns
-from .registry import models_of_table, noticed_fields
+from .noticed import noticed_fields
+from .registry import also_forget, models_of_table
 from .statements import Statement
 
 # A query that reads more columns of a table than that depends on all of it.
@@ -188,3 +189,6 @@ def _noticed(table: str) -> dict[str, str]:
     fields = model._meta.local_concrete_fields
     names = noticed_fields(model)
     return {field.column.casefold(): of_column(field) for field in fields if field.attname in names}
+
+
+also_forget(_noticed.cache_clear)

@@ -17,10 +17,10 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.core.exceptions import ValidationError
 from django.db.models import DateField, Model
-from django.db.models.query_utils import DeferredAttribute
 
 from .conf import load
-from .excluded import EXCLUDED_BASES, IGNORED_FIELDS, NOTICED_FIELDS
+from .excluded import EXCLUDED_BASES, IGNORED_FIELDS
+from .finding import decides
 from .invalidation import Invalidation, clean_path
 from .tags import clean, clean_all, concrete_label, every
 
@@ -40,6 +40,12 @@ class Entry:
     only_if: Callable[[Any], bool] | None = None
     ignore_fields: frozenset[str] = frozenset()
     at: tuple[str, ...] | None = None
+    noticed_fields: frozenset[str] = frozenset()
+
+    @property
+    def says(self) -> bool:
+        """Whether rows have something to say otherwise than by automatic tags."""
+        return bool(self.tags) or self.needs_rows or not self.auto_tags
 
     @property
     def needs_old(self) -> bool:
@@ -67,6 +73,7 @@ def register(
     auto_tags: bool = True,
     only_if: Callable[[Any], bool] | None = None,
     ignore_fields: Iterable[str] = (),
+    noticed_fields: Iterable[str] = (),
     at: Iterable[str] | None = None,
 ) -> Any:
     """Changes of a model's instances invalidate their own tags, and these.
@@ -78,6 +85,9 @@ def register(
     `only_if`: a function of the instance: neither the old nor the new row counts, nothing is said.
     `ignore_fields`: a change of these alone (`update`, `bulk_update`, `save(update_fields=…)`) is
     not told: no page shows them.
+    `noticed_fields`: a change of these alone is told to pages that read them from an instance, as
+    an attribute, or in a query, and not to all that have loaded the row. For columns of the model's
+    own table by which no rows are found: no relation, nothing that is indexed or ordered by, texts.
     `auto_tags`: False, and the model is left out of automatic tags.
     `at`: fields with a date or a time. When it comes, what a change of the row would tell is told.
 
@@ -86,21 +96,35 @@ def register(
     if model is None:
         return lambda cls: register(
             cls, tags=tags, dependent_paths=dependent_paths, fields=fields, auto_tags=auto_tags,
-            only_if=only_if, ignore_fields=ignore_fields, at=at,
+            only_if=only_if, ignore_fields=ignore_fields, noticed_fields=noticed_fields, at=at,
         )  # fmt: skip
     if dependent_paths is None and callable(getattr(model, "dependent_paths", None)):
         dependent_paths = _own_paths
-    listed: Source | tuple[str, ...] = tags if callable(tags) else tuple(clean_all(tags))
+    listed_tags: Source | tuple[str, ...] = tags if callable(tags) else tuple(clean_all(tags))
     known = None if fields is None else tuple(fields)
-    ignored = frozenset(ignore_fields)
+    ignored, noticed = frozenset(ignore_fields), frozenset(noticed_fields)
     times = None if at is None else tuple(at)
-    for name in (*(known or ()), *ignored, *(times or ())):
+    for name in (*(known or ()), *ignored, *noticed, *(times or ())):
         field = model._meta.get_field(name)
+        if name in noticed and not is_only_shown(model, field):
+            raise TypeError(f"noticed_fields: {name} of {model.__name__} is not only shown")
         if name in (times or ()) and not isinstance(field, DateField):
             raise TypeError(f"at: {name} of {model.__name__} has neither a date nor a time")
-    _entries[model] = Entry(listed, dependent_paths, known, auto_tags, only_if, ignored, times)
+    _entries[model] = Entry(
+        listed_tags, dependent_paths, known, auto_tags, only_if, ignored, times, noticed
+    )
     forget_models()
     return model
+
+
+def is_only_shown(model: type[Model], field: Any) -> bool:
+    """Whether a column of the model's own table is one by which no rows are found."""
+    return not (
+        field not in model._meta.local_concrete_fields
+        or field.primary_key
+        or field.is_relation
+        or decides(model, field)
+    )
 
 
 def unregister(model: type[Model]) -> None:
@@ -111,15 +135,16 @@ def unregister(model: type[Model]) -> None:
 
 
 def also_forget(forget: Callable[[], None]) -> None:
-    """What another module remembers of models is to be forgotten with the rest."""
-    _forgetting.append(forget)
+    """What another module remembers of models is to be forgotten with the rest; again has no
+    effect."""
+    if forget not in _forgetting:
+        _forgetting.append(forget)
 
 
 def forget_models() -> None:
     """What is remembered of models is asked again: settings or the registry have changed."""
     entry_of.cache_clear()
     ignored_fields.cache_clear()
-    noticed_fields.cache_clear()
     is_automatic.cache_clear()
     is_followed.cache_clear()
     plain_labels.cache_clear()
@@ -148,31 +173,13 @@ def ignored_fields(model: type[Model]) -> frozenset[str]:
     """The fields, also by their columns, whose changes alone are on no page."""
     entry = entry_of(model)
     names = set() if entry is None else set(entry.ignore_fields)
-    names |= _listed(model, IGNORED_FIELDS)
+    names |= listed(model, IGNORED_FIELDS)
     concrete = model._meta.concrete_fields
     return frozenset(names | {field.attname for field in concrete if field.name in names})
 
 
-@cache
-def noticed_fields(model: type[Model]) -> frozenset[str]:
-    """The columns of a model's own table, by their attributes, whose readers are seen: those of
-    packages whose attributes are still Django's own."""
-    names = _listed(model, NOTICED_FIELDS) - ignored_fields(model)
-    if any(getattr(field, "generated", False) for field in model._meta.local_concrete_fields):
-        # The database may make other columns of them.
-        return frozenset()
-    return frozenset(
-        field.attname
-        for field in model._meta.local_concrete_fields
-        if field.name in names and _is_noticeable(vars(model).get(field.attname))
-    )
-
-
-def _is_noticeable(attribute: Any) -> bool:
-    return type(attribute) is DeferredAttribute or hasattr(attribute, "edge_isr_field")
-
-
-def _listed(model: type[Model], table: Iterable[tuple[str, str, Iterable[str]]]) -> set[str]:
+def listed(model: type[Model], table: Iterable[tuple[str, str, Iterable[str]]]) -> set[str]:
+    """The fields that a table of `excluded` has for a model."""
     return {
         field
         for base in model.__mro__
@@ -225,7 +232,8 @@ def labels_of(model: type[Model]) -> tuple[str, ...]:
 @cache
 def plain_labels(model: type[Model]) -> tuple[str, ...]:
     """The labels of a model whose rows have nothing to say but their keys; none of any other."""
-    return () if entry_of(model) is not None else labels_of(model)
+    entry = entry_of(model)
+    return () if entry is not None and entry.says else labels_of(model)
 
 
 def of_models(

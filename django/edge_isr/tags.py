@@ -13,7 +13,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -61,6 +61,21 @@ def concrete_label(model: type[Model]) -> str:
     """`app.model`, of the model that a proxy stands for."""
     label: str = model._meta.concrete_model._meta.label_lower
     return label
+
+
+def of_cell(attname: str, key: Any) -> str:
+    """A column in one row, as the part of a tag behind the model's name; without a name all columns
+    whose readers are seen."""
+    return f"@{attname}={quote(str(key), safe='')}"
+
+
+def of_cells(cells: Mapping[Any, Iterable[str]], most: int) -> list[str]:
+    """The same of the columns that were read, by the rows' keys; of more than `most`, of the rows:
+    one for each, as many as rows have themselves."""
+    read = {key: {""} if "" in names else set(names) for key, names in list(cells.items())}
+    if sum(map(len, read.values())) > most:
+        read = {key: {""} for key in read}
+    return sorted(of_cell(name, key) for key, names in read.items() for name in names)
 
 
 def every(label: str) -> str:

@@ -26,12 +26,12 @@ from .conditions import (
     deciding_fields,
     is_narrowed,
     named_fields,
-    of_cell,
     of_column,
 )
-from .registry import also_forget, ignored_fields, key_of, noticed_fields
+from .noticed import noticed_fields
+from .registry import also_forget, ignored_fields, key_of
 from .rows import row_of
-from .tags import concrete_label
+from .tags import concrete_label, of_cell
 
 logger = logging.getLogger("edge_isr")
 
@@ -117,9 +117,9 @@ class Columns:
 
     def name_cells(self, changed: Sequence[str], key: Any, into: set[str]) -> None:
         """Adds the tags of the columns in this row whose readers are seen."""
-        for tag in changed:
-            if tag in self.noticed:
-                into.add(f"{self.label}:{of_cell(self.noticed[tag], key)}")
+        names = [self.noticed[tag] for tag in changed if tag in self.noticed]
+        if names:
+            into.update(f"{self.label}:{of_cell(name, key)}" for name in ("", *names))
 
     def name_values(self, before: Row | None, after: Row, into: set[str], decides: bool) -> None:
         """Adds the tags of the values that a row had and has; and, where the change `decides` which

@@ -29,8 +29,8 @@ from django.utils.html import conditional_escape
 
 from ..conf import get_settings
 from ..context import current, page_of, recording
+from ..noticed import named_by_hand
 from ..policy import SAFE_METHODS, Policy, policy_from
-from ..tags import clean_all
 from .composition import Composition
 from .markers import is_signed, signature
 from .personal import PartError, kept_for_others
@@ -72,7 +72,7 @@ class SharedPart:
         recorder = current.get()
         if recorder is not None:
             for source in self.sources:
-                recorder.absorb(clean_all(source(*arguments) if callable(source) else source))
+                recorder.absorb(named_by_hand(source(*arguments) if callable(source) else source))
         # Neither the visitor's time zone nor their language, but the page's.
         with kept_for_others(), timezone.override(None), _language(language):
             made = self.function(*arguments)

@@ -4,7 +4,9 @@ from django.db import models
 from modelcluster.contrib.taggit import ClusterTaggableManager
 from modelcluster.fields import ParentalKey
 from taggit.models import TaggedItemBase
+from wagtail.blocks import CharBlock
 from wagtail.contrib.settings.models import BaseGenericSetting, BaseSiteSetting, register_setting
+from wagtail.fields import StreamField
 from wagtail.models import DraftStateMixin, LockableMixin, Page, RevisionMixin, WorkflowMixin
 from wagtail.snippets.models import register_snippet
 
@@ -15,6 +17,7 @@ class PageTag(TaggedItemBase):
 
 class Note(Page):
     text = models.CharField(max_length=80, blank=True)
+    body = StreamField([("words", CharBlock())], blank=True)
     tags = ClusterTaggableManager(through=PageTag, blank=True)
 
 
