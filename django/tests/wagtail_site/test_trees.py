@@ -1,0 +1,126 @@
+"""Trees of pages that are copied for another language, aliased and moved."""
+
+import pytest
+from wagtail.actions.convert_alias import ConvertAliasPageAction
+from wagtail.actions.copy_for_translation import CopyPageForTranslationAction
+from wagtail.actions.create_alias import CreatePageAliasAction
+from wagtail.models import Locale, Page
+
+from .conftest import published
+from .models import Note
+from .test_readers import seen
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def below(notes):
+    return [notes[0].add_child(instance=Note(title=name, slug=name)) for name in ("d", "e")]
+
+
+@pytest.fixture
+def german():
+    return Locale.objects.create(language_code="de")
+
+
+def is_untold(pages, told):
+    """Where paths are no tags, lists depend on all pages."""
+    return told & pages <= {"wagtailcore.page"}
+
+
+def fresh(page):
+    return Page.objects.get(pk=page.pk)
+
+
+def children(page):
+    return lambda: [(one.title, one.url) for one in fresh(page).get_children()]
+
+
+def translations(page):
+    return lambda: [one.title for one in fresh(page).get_translations(inclusive=True)]
+
+
+class TestTranslations:
+    def test_of_a_page_and_then_of_those_below(self, home, notes, below, german, tags):
+        shows = {page.pk: seen(translations(page)) for page in (home, notes[0], notes[1], below[0])}
+        roots = seen(children(Page.get_first_root_node()))
+        tags()
+        CopyPageForTranslationAction(home, german).execute(skip_permission_checks=True)
+        told = tags()
+        assert told & shows[home.pk] and told & roots
+        CopyPageForTranslationAction(notes[0], german, include_subtree=True).execute(
+            skip_permission_checks=True
+        )
+        told = tags()
+        assert told & shows[notes[0].pk] and told & shows[below[0].pk]
+        assert not told & seen(lambda: fresh(notes[1]).title)
+
+    def test_of_a_page_whose_parents_are_aliased_for_it(self, home, notes, below, german, tags):
+        tags()
+        made = CopyPageForTranslationAction(below[0], german, copy_parents=True).execute(
+            skip_permission_checks=True
+        )
+        alias = Page.objects.get(pk=made.get_parent().pk)
+        assert alias.alias_of_id == notes[0].pk
+        assert {f"wagtailcore.page:{one.pk}" for one in (made, alias)} <= tags()
+        shows = seen(lambda: fresh(alias).title)
+        # What was aliased for it follows its source, until it is translated itself.
+        published(notes[0], title="renamed")
+        assert fresh(alias).title == "renamed" and tags() & shows
+        follows = seen(lambda: fresh(alias).alias_of_id)
+        ConvertAliasPageAction(fresh(alias).specific, user=None).execute(
+            skip_permission_checks=True
+        )
+        assert fresh(alias).alias_of_id is None and tags() & follows
+        published(notes[0], title="again")
+        assert fresh(alias).title == "renamed" and is_untold(shows, tags())
+
+
+class TestAliases:
+    @pytest.fixture
+    def alias(self, home, notes, below):
+        return CreatePageAliasAction(
+            notes[0], recursive=True, parent=notes[2], update_slug="alias", user=None
+        ).execute(skip_permission_checks=True)
+
+    def test_the_source_is_moved(self, notes, below, alias, tags):
+        lists = {name: seen(children(page)) for name, page in (
+            ("source", notes[0]), ("alias", alias), ("from", notes[0].get_parent()),
+            ("to", notes[1]),
+        )}  # fmt: skip
+        of_alias = seen(lambda: [(one.title, one.url) for one in [fresh(alias)]])
+        tags()
+        fresh(notes[0]).move(notes[1], "last-child")
+        told = tags()
+        assert told & lists["source"] and told & lists["from"] and told & lists["to"]
+        # Where its aliases are is as it was, and so is what they show.
+        assert is_untold(of_alias, told) and is_untold(lists["alias"], told)
+        # They follow it from its new place.
+        published(notes[0], title="renamed")
+        assert tags() & of_alias
+        published(below[0], title="renamed")
+        assert tags() & lists["alias"]
+
+    def test_the_alias_is_moved(self, notes, below, alias, tags):
+        of_alias, of_source = seen(children(alias)), seen(children(notes[0]))
+        to = seen(children(notes[1]))
+        tags()
+        fresh(alias).move(notes[1], "first-child")
+        told = tags()
+        assert told & of_alias and told & to and is_untold(of_source, told)
+        published(below[1], title="renamed")
+        told = tags()
+        assert told & of_source and told & seen(children(alias))
+
+    def test_a_slug_above_it_changes_its_address(self, notes, below, alias, tags):
+        of_alias, of_source = seen(children(alias)), seen(children(notes[0]))
+        tags()
+        published(notes[2], slug="other")
+        told = tags()
+        assert told & of_alias and is_untold(of_source, told)
+
+    def test_its_source_goes(self, notes, below, alias, tags):
+        of_alias = seen(lambda: fresh(alias).alias_of_id)
+        tags()
+        fresh(notes[0]).delete()
+        assert fresh(alias).alias_of_id is None and tags() & of_alias
