@@ -125,6 +125,30 @@ fn with_languages_each_visitor_has_one_of_them() {
 }
 
 #[test]
+fn a_language_is_refused_with_its_regions_but_those_that_are_named() {
+    let route = Route {
+        languages: ["en-GB", "de", "de-AT"].map(str::to_owned).into(),
+        vary_on: vec![VaryOn::Language],
+        ..Route::default()
+    };
+    for (accepted, want) in [
+        ("en;q=0", "de"),
+        ("en;q=0, *;q=0.5", "de"),
+        ("en-gb, en;q=0", "en-gb"),
+        ("de;q=0, en;q=0, de-AT;q=0.1", "de-at"),
+        ("de-AT;q=0, de", "de"),
+        ("de;q=0", "en-gb"),
+        ("d;q=0, de", "de"),
+        ("de, de;q=0", "de"),
+        ("en;q=0, de;q=0", "en-gb"),
+    ] {
+        let lines = format!("Accept-Language: {accepted}");
+        let got = select(&route, &["accept-language"], &lines, &EDGE);
+        assert_eq!(got, Selection(vec![("accept-language".into(), want.into())]), "{accepted}");
+    }
+}
+
+#[test]
 fn selecting_by_a_selections_own_values_changes_nothing() {
     let route = Route { languages: vec!["de".into(), "en-GB".into()], ..open_route() };
     let names = ["accept-encoding", "accept-language", "foo"];
