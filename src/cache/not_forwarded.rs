@@ -13,7 +13,7 @@
 use crate::config::ForwardHeaders;
 use crate::http::list::list_value;
 use crate::http::list::trim;
-use crate::http::{Fields, RequestHead, accept, cookie};
+use crate::http::{Fields, RequestHead, accept, cookie, origin};
 
 use super::admitted::Admitted;
 use super::forward::{CONDITIONS, is_edge_own, is_in_key};
@@ -110,6 +110,23 @@ fn is_said_by_edge(name: &str) -> bool {
 pub fn selects_by_more(unsent: &[&str], request: &RequestHead) -> bool {
     let has = |name: &str| request.fields.all(name).any(|value| !trim(value).is_empty());
     unsent.iter().any(|name| !matches!(*name, "cookie" | "user-agent") && has(name))
+}
+
+/// Whether the origin of a stored page does not get to see all of a request's field that it may
+/// negotiate by: what can't be read of it may be what selects.
+#[must_use]
+pub fn is_cut(name: &str, request: &RequestHead, admitted: &Admitted<'_>) -> bool {
+    let listed = matches!(admitted.route.forward_headers, ForwardHeaders::Listed(_));
+    let readable: fn(&str) -> bool = match name {
+        "origin" => |value| origin::origin(value).is_some(),
+        "accept" if listed => accept::is_readable,
+        // Where the route has languages the origin sees one of them.
+        "accept-language" if listed && admitted.route.languages.is_empty() => {
+            accept::is_language_readable
+        }
+        _ => return false,
+    };
+    request.fields.joined(name).is_some_and(|value| !readable(&value))
 }
 
 /// The fields of an origin request that say nothing of its visitor but what selects the variant:

@@ -6,13 +6,12 @@ use crate::cache::forward::{
     EdgeFacts, SentAlone, add_selecting, cacheable_request_fields, pass_request_fields, sent_alone,
 };
 use crate::cache::key::{CacheKey, Selection};
-use crate::cache::not_forwarded::{NotForwarded, not_forwarded, selects_by_more};
+use crate::cache::not_forwarded::{NotForwarded, is_cut, not_forwarded, selects_by_more};
 use crate::cache::variant::{never_forwarded, selection_of};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::request::Candidate;
 use crate::engine::port::Platform;
 use crate::http::RequestHead;
-use crate::http::origin::origin;
 
 /// Whether a response with this selection can't be known to be the one for the request.
 pub(crate) fn selects_by_unforwarded(
@@ -20,9 +19,8 @@ pub(crate) fn selects_by_unforwarded(
     admitted: &Admitted<'_>,
     names: &[String],
 ) -> bool {
-    let odd = || head.fields.joined("origin").is_some_and(|o| origin(&o).is_none());
     selects_by_more(&never_forwarded(names, admitted), head)
-        || (names.iter().any(|name| name == "origin") && odd())
+        || names.iter().any(|name| is_cut(name, head, admitted))
 }
 
 /// The request's values for the fields that a page varies on.

@@ -52,6 +52,12 @@ pub fn is_readable(value: &str) -> bool {
         && split(value, b',').parts.into_iter().all(|member| media_range(member).is_some())
 }
 
+/// Whether [`accept_language`] takes every member of the value.
+#[must_use]
+pub fn is_language_readable(value: &str) -> bool {
+    value.len() <= MAX_BYTES && split(value, b',').parts.into_iter().all(is_weighted_range)
+}
+
 /// The readable part of `Accept-Language`; none if nothing is left.
 #[must_use]
 pub fn accept_language(value: &str) -> Option<String> {

@@ -739,6 +739,50 @@ fn a_field_that_vary_names_and_the_origin_does_not_see_is_asked_for_whole() {
     assert_eq!(other.get(&url("/v"), &[]).text(), "FULL");
 }
 
+/// What the grammar does not take of `Accept` and `Accept-Language` may be what selects: it is not
+/// answered by what was made for the rest of the field.
+#[test]
+fn negotiation_that_can_not_be_read_whole_is_asked_for_whole() {
+    let long = format!("application/json;profile=\"{}\"", "a".repeat(1_100));
+    let rows: [(&str, &[&str]); 2] = [
+        (
+            "accept",
+            &[
+                "text/html;q=0.5, application/json;odata",
+                "text/html;q=0.5, application/json;profile=\"(draft)\"",
+                "text/html;q=0.1, application/json; charset = utf-8",
+                "text/html;q=0.1, application/json;v=\"open",
+                "text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2",
+                "json, text/html;q=0.1",
+                "application/j\u{f6}son, text/html;q=0.1",
+                &long,
+            ],
+        ),
+        (
+            "accept-language",
+            &["de_DE, en;q=0.5", "*-CH, en;q=0.1", "de;q=.5, en;q=.1", "de q=0.5, en"],
+        ),
+    ];
+    for (name, values) in rows {
+        let (world, isolate) = site(move |reached| {
+            let text = reached.fields.joined(name).unwrap_or_default();
+            Script::new(200, &[STORE, ("vary", name)], &text)
+        });
+        let fresh = Isolate::new(&world, &config(), "fra");
+        let page = url("/n");
+        isolate.get(&page, &[]);
+        world.pass(300);
+        for value in values {
+            for isolate in [&fresh, &isolate] {
+                assert_eq!(isolate.get(&page, &[(name, value)]).text(), *value, "{name}");
+                world.pass(300);
+            }
+        }
+        let seen = isolate.get(&page, &[]);
+        assert!(seen.text().is_empty() && seen.cache_status().contains("hit"), "{name}");
+    }
+}
+
 /// A listed field is part of the key, whatever the origin's `Vary` says.
 #[test]
 fn a_listed_field_selects_by_itself() {
