@@ -116,7 +116,7 @@ impl PassReason {
 pub enum Refusal {
     /// It came through this edge before (RFC 8586).
     Loop,
-    /// The host is empty, longer than any, or has characters that no host has.
+    /// The host is empty, longer than any, or has an empty label or characters that no host has.
     BadHost,
     /// The path does not start with `/`, or path or query have bytes that no URI has.
     BadUri,
@@ -150,6 +150,11 @@ impl Refusal {
         }
     }
 }
+
+/// The methods that are safe by their definition (RFC 9110 §9.2.1, the registry of methods). Any
+/// other may change things (RFC 9111 §4.4).
+const SAFE_METHODS: &[&str] =
+    &["GET", "HEAD", "OPTIONS", "TRACE", "PRI", "PROPFIND", "QUERY", "REPORT", "SEARCH"];
 
 /// The field of a request that asks for a page to be refreshed.
 pub const WARM_UP: &str = "x-edge-isr-warmup";
@@ -209,8 +214,7 @@ pub fn admit<'c>(request: &RequestHead, config: &'c Config) -> Admission<'c> {
     let route = config.route(&request.host, &request.path);
     let page = page(request, route, config);
     if let Some(reason) = pass_reason(request, route) {
-        let unsafe_method =
-            !matches!(request.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
+        let unsafe_method = !SAFE_METHODS.contains(&request.method.as_str());
         return Admission::Pass(Pass { page, route, reason, unsafe_method });
     }
     Admission::Serve(admitted(request, route, page))
@@ -299,7 +303,11 @@ fn refusal(request: &RequestHead) -> Option<Refusal> {
     let passed_on = request.fields.joined("cdn-loop").map_or(0, |value| value.len());
     if loop_guard::has_looped(&request.fields) {
         Some(Refusal::Loop)
-    } else if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.iter().all(host_byte) {
+    } else if host.is_empty()
+        || host.len() > MAX_HOST_BYTES
+        || !host.iter().all(host_byte)
+        || request.host.contains("..")
+    {
         Some(Refusal::BadHost)
     } else if request.path.len() + query.len() > MAX_URI_BYTES {
         Some(Refusal::UriTooLong)

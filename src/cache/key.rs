@@ -45,6 +45,15 @@ impl Page {
         target_name(&self.purge_host, &self.path, self.query.as_deref())
     }
 
+    /// The same page without escapes that say nothing (RFC 3986 §6.2.2): under another key, if it
+    /// has any.
+    #[must_use]
+    pub fn unescaped(&self) -> Self {
+        let query = self.query.as_deref();
+        let query = query.map(|query| target_name("", "", Some(query)).split_off(1));
+        Self { path: target_name("", &self.path, None), query, ..self.clone() }
+    }
+
     /// Path and query as in a request line.
     #[must_use]
     pub fn path_and_query(&self) -> String {

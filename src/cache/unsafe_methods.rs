@@ -2,16 +2,18 @@
 //! `Content-Location` name on the same host. Only an answer that is no error does; another host's
 //! pages are out of its reach.
 //!
-//! Anyone can send such requests, so a redirect that only corrects the address (a slash, the
-//! scheme, an alias of the host) invalidates nothing: nothing was done. What else is invalidated is
-//! so softly, unless the origin says in its answer, by `X-Edge-ISR`, `invalidate=hard` or
-//! `invalidate=none`.
+//! Anyone can send such requests, so a redirect that only corrects the address (slashes, the
+//! scheme, another name of the host, the language's prefix) invalidates nothing: nothing was done.
+//! Nor was anything where a 301, 307 or 308 leads (RFC 9110 §15.4): only the request's own URL is
+//! invalidated then. What else is invalidated is so softly, unless the origin says in its answer,
+//! by `X-Edge-ISR`, `invalidate=hard` or `invalidate=none`.
 
 use url::Url;
 
 use crate::cache::key::Page;
 use crate::cache::tag::{target_name, url_name};
 use crate::config::Config;
+use crate::http::vary::{Vary, vary};
 use crate::http::{RequestHead, ResponseHead};
 
 use super::admission::{page, page_of_url};
@@ -43,7 +45,10 @@ pub fn invalidation(response: &ResponseHead) -> Invalidation {
 /// The pages that an unsafe request with this answer may have changed, each once.
 #[must_use]
 pub fn changed_by(request: &RequestHead, response: &ResponseHead, config: &Config) -> Vec<Page> {
-    if !(200..400).contains(&response.status) || !request.path.starts_with('/') {
+    let status = response.status;
+    // A 304 says that nothing has changed.
+    let no_error = (200..400).contains(&status) && status != 304;
+    if !no_error || !request.path.starts_with('/') {
         return Vec::new();
     }
     let own = page(request, config.route(&request.host, &request.path), config);
@@ -58,11 +63,13 @@ pub fn changed_by(request: &RequestHead, response: &ResponseHead, config: &Confi
     for name in ["location", "content-location"] {
         let named = response.fields.get(name).and_then(|value| base.join(value.trim()).ok());
         let Some(named) = named.and_then(|url| page_of_url(url.as_str(), config)) else { continue };
-        if named.purge_host != own.purge_host {
-            continue;
-        }
-        if name == "location" && response.status >= 300 && corrects(&own, &named) {
+        // The request was not carried out, but is to be sent elsewhere.
+        let moved = matches!(status, 301 | 307 | 308);
+        if name == "location" && status >= 300 && corrects(&own, &named, response, moved) {
             return Vec::new();
+        }
+        if named.purge_host != own.purge_host || (name == "location" && moved) {
+            continue;
         }
         if pages.iter().all(|page| page.purge_name() != named.purge_name()) {
             pages.push(named);
@@ -71,12 +78,40 @@ pub fn changed_by(request: &RequestHead, response: &ResponseHead, config: &Confi
     pages
 }
 
-/// Whether a redirect leads to the same resource in another spelling.
-fn corrects(own: &Page, named: &Page) -> bool {
-    let bare = |page: &Page| {
-        let path = target_name("", &page.path, None);
-        path.trim_end_matches('/').to_owned()
-    };
+/// Whether a redirect leads to the same resource in another spelling. What leads to the very
+/// address that was asked for says that something was done there, unless it says that it is
+/// elsewhere.
+fn corrects(own: &Page, named: &Page, response: &ResponseHead, moved: bool) -> bool {
     let query = |page: &Page| page.query.as_deref().map(|query| target_name("", "", Some(query)));
-    bare(own) == bare(named) && query(own) == query(named) && own.url() != named.url()
+    let (from, to) = (bare_path(own), bare_path(named));
+    let same = from == to || (is_language(to.strip_suffix(&from)) && varies_by_language(response));
+    same && query(own) == query(named) && (moved || own.url() != named.url())
+}
+
+/// A path without empty segments and escapes that say nothing.
+fn bare_path(page: &Page) -> String {
+    let path = target_name("", &page.path, None);
+    path.split('/')
+        .filter(|segment| !segment.is_empty())
+        .fold(String::new(), |path, segment| path + "/" + segment)
+}
+
+/// Whether a path's beginning is the prefix of a language, as `i18n_patterns` has it: `/de`,
+/// `/pt-br`.
+fn is_language(prefix: Option<&str>) -> bool {
+    let Some(tag) = prefix.and_then(|prefix| prefix.strip_prefix('/')) else { return false };
+    let mut subtags = tag.split('-');
+    let primary = subtags.next().unwrap_or_default();
+    let letters = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let subtag = |text: &str| {
+        (1..=8).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    (2..=3).contains(&primary.len()) && letters(primary) && subtags.all(subtag)
+}
+
+fn varies_by_language(response: &ResponseHead) -> bool {
+    match vary(&response.fields) {
+        Vary::Names(names) => names.iter().any(|name| name == "accept-language"),
+        Vary::Any => true,
+    }
 }

@@ -96,17 +96,74 @@ fn a_redirect_that_corrects_the_address_invalidates_nothing() {
         ("https://example.com/post/1/", 301, "https://www.example.com/post/1/"),
         ("https://example.com/post/%31/", 307, "/post/1/"),
         ("https://example.com:80/post/1/", 301, PAGE),
+        // Another name of the host that is no alias: PREPEND_WWW, SECURE_SSL_HOST.
+        ("https://example.com/post/1/", 301, "https://m.example.com/post/1/"),
+        ("https://example.com/post/1/", 302, "https://example.com:8443/post/1/"),
+        ("https://example.com//post/1/", 302, "/post/1/"),
+        ("https://example.com/post//1", 301, "/post/1/"),
+        ("https://example.com/post/1/?utm_source=x", 301, "/post/1/"),
+        ("https://example.com/post/1?a=1", 301, "/post/1/?a=1"),
+        // What the request was for is elsewhere.
+        ("https://example.com/Post/1/", 301, "/post/1/"),
+        ("https://example.com/p/1", 307, "/post/1/"),
+        ("https://example.com/post/1/index.html", 308, "/post/1/"),
+        // LocaleMiddleware.
+        ("https://example.com/1/", 302, "/de/1/"),
+        ("https://example.com/", 302, "/pt-br/"),
+        ("https://example.com/post/1/", 304, "/post/1/"),
     ];
     for (url, status, location) in rows {
         let site = site();
         site.ams.get(PAGE, &[]);
+        for language in ["https://example.com/de/1/", "https://example.com/pt-br/"] {
+            site.ams.get(language, &[]);
+        }
         site.world.pass(100);
-        site.says(status, &[("location", location)]);
+        site.says(status, &[("location", location), ("vary", "Cookie, Accept-Language")]);
         assert_eq!(site.from("192.0.2.1", "POST", url).status, status);
         site.world.pass(3_000);
         assert_eq!(site.head(), 0, "{url} {location}");
         let after = site.ams.get(PAGE, &[]);
         assert!(after.cache_status().contains("hit") && after.text() == "render 1", "{url}");
+    }
+}
+
+/// What was done is done: the address that was asked for, and where it can be seen.
+#[test]
+fn a_redirect_after_a_change_invalidates_both() {
+    let rows = [
+        ("https://example.com/post/1/edit/", 302, "/post/1/"),
+        ("https://example.com/post/1/edit/", 303, "/post/%31/#comment-7"),
+        ("https://example.com/post/1/edit/", 201, "/post/1/"),
+        ("https://example.com/post/1/", 302, "/post/1/"),
+        ("https://example.com/post/1/", 307, "/elsewhere/"),
+        ("https://example.com/de/", 302, "/de/post/"),
+        ("https://example.com/post/%31/", 303, "/de/"),
+    ];
+    for (url, status, location) in rows {
+        let site = site();
+        site.ams.get(PAGE, &[]);
+        site.ams.get("https://example.com/de/", &[]);
+        site.world.pass(100);
+        site.says(status, &[("location", location), ("vary", "Accept-Language")]);
+        site.from("192.0.2.1", "POST", url);
+        site.world.pass(3_000);
+        assert_eq!(site.head(), 1, "{url} {status} {location}");
+    }
+}
+
+#[test]
+fn a_safe_method_changes_nothing() {
+    let safe = ["OPTIONS", "TRACE", "PROPFIND", "REPORT", "SEARCH", "QUERY"];
+    let others = ["POST", "PUT", "PATCH", "DELETE", "MKCOL", "PROPPATCH", "LOCK", "UNKNOWN"];
+    for (method, epochs) in safe.map(|method| (method, 0)).into_iter().chain(others.map(|m| (m, 1)))
+    {
+        let site = site();
+        site.ams.get(PAGE, &[]);
+        site.world.pass(100);
+        site.from("192.0.2.1", method, PAGE);
+        site.world.pass(3_000);
+        assert_eq!(site.head(), epochs, "{method}");
     }
 }
 

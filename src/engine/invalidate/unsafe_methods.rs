@@ -30,7 +30,7 @@ const JOURNAL_WAIT: Millis = Millis(300);
 
 /// Addresses that a page can have, for the question whether it is stored; with more it counts as
 /// stored.
-const MAX_ADDRESSES: usize = 8;
+const MAX_ADDRESSES: usize = 16;
 
 /// What a visitor who changed a page gets of what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,11 +229,13 @@ impl<P: Platform> Invalidator<P> {
         let hosts = aliases.map(|(alias, _)| alias).chain([&page.host, &page.purge_host]);
         let mut addresses: Vec<Page> = Vec::new();
         for host in hosts {
-            for scheme in ["https", "http"] {
-                let address =
-                    Page { scheme: scheme.to_owned(), host: host.clone(), ..page.clone() };
-                if !addresses.contains(&address) {
-                    addresses.push(address);
+            for spelled in [page, &page.unescaped()] {
+                for scheme in ["https", "http"] {
+                    let address =
+                        Page { scheme: scheme.to_owned(), host: host.clone(), ..spelled.clone() };
+                    if !addresses.contains(&address) {
+                        addresses.push(address);
+                    }
                 }
             }
         }
