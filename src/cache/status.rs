@@ -24,6 +24,13 @@ pub const fn may_depend_on_request(status: u16) -> bool {
     matches!(status, 400 | 403 | 405..=407 | 409 | 411..=417 | 421..=424 | 426 | 428 | 431 | 451)
 }
 
+/// Whether an answer that may be stored says that what is stored is no page any more: it has moved,
+/// or is gone, in each variant.
+#[must_use]
+pub const fn ends_page(stored: Option<u16>, now: u16) -> bool {
+    matches!(stored, Some(200..=299)) && matches!(now, 300..=499)
+}
+
 /// Whether a full answer of this status takes the place of what is stored (RFC 9111 §4.3.3): not
 /// those that tell of the moment, and not those of a server that fails.
 #[must_use]

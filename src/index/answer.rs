@@ -127,6 +127,9 @@ pub struct Grant {
     /// Whether something is stored of the variant.
     #[serde(default)]
     pub stored: bool,
+    /// The status of that; none where nothing is stored, or the shard is of the version before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stored_status: Option<u16>,
 }
 
 /// Where L2 has a variant.

@@ -62,6 +62,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             vary: known_vary.to_vec(),
             first: page.is_none() && holder.is_none(),
             stored: variant.as_ref().is_some_and(|variant| variant.stored().is_some()),
+            stored_status: variant.as_ref().and_then(|variant| variant.stored_status()),
         };
         Ok(if decision == LeaseDecision::Ticket {
             LeaseReply::Ticket(grant)

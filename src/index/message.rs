@@ -318,6 +318,8 @@ pub struct WarmRequest {
 pub struct WarmTask {
     /// The stamp of what is stored of the variant; none if nothing is.
     pub stored: Option<Epoch>,
+    /// The status of that.
+    pub stored_status: Option<u16>,
     /// The variant's key digest.
     pub variant: KeyDigest,
     /// The page.

@@ -254,6 +254,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 )?;
                 return Ok(Some(WarmTask {
                     stored: variant.stored().map(|stored| stored.stamp),
+                    stored_status: variant.stored_status(),
                     variant: digest,
                     page: row.json(7)?,
                     key: crate::cache::key::CacheKey::from_stored(row.text(8)?.to_owned()),

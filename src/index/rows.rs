@@ -35,6 +35,7 @@ pub(super) struct VariantRow {
     segment: i64,
     heat: Heat,
     version: Version,
+    status: u16,
 }
 
 impl VariantRow {
@@ -46,6 +47,11 @@ impl VariantRow {
     /// What is stored; none if it never was.
     pub(super) fn stored(&self) -> Option<Version> {
         (self.version.fence > 0).then_some(self.version)
+    }
+
+    /// The status of what is stored.
+    pub(super) fn stored_status(&self) -> Option<u16> {
+        self.stored().map(|_| self.status)
     }
 
     /// The stored copy's place in L2, if it has one that still counts.
@@ -102,7 +108,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     ) -> Result<Vec<VariantRow>, SqlError> {
         let query = format!(
             "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags,
-                    segment, once, lower(hex(content))
+                    segment, once, lower(hex(content)), status
                 FROM variant WHERE {condition}"
         );
         let rows = self.sql.exec(&query, by)?;
@@ -124,6 +130,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                         .maybe_text(11)?
                         .filter(|hex| !hex.is_empty())
                         .map(|hex| ContentDigest::from_stored(hex.to_owned())),
+                    status: row.small(12)?,
                 })
             })
             .collect()
@@ -193,6 +200,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             segment: self.state.segment,
             heat,
             version: Version { stamp: Epoch::ZERO, fence: 0 },
+            status: 0,
         })
     }
 

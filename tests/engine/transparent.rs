@@ -264,6 +264,10 @@ fn a_page_that_is_gone_or_private_now_is_gone_everywhere() {
                 (200, vec![STORE, SET_COOKIE]),
                 (200, vec![STORE, ("x-edge-isr", "bypass")]),
                 (200, vec![]),
+                // Though what is said of it may be stored.
+                (404, vec![STORE]),
+                (410, vec![("cache-control", "s-maxage=30"), ("vary", "Accept-Language")]),
+                (301, vec![STORE, ("location", "/elsewhere/")]),
             ])
             .collect();
     for (status, fields) in answers {
@@ -314,6 +318,40 @@ fn a_page_that_is_gone_or_private_now_is_gone_everywhere() {
                 }
             }
         }
+    }
+}
+
+/// That a page is gone is told once: from then on the answer that says so is a page as any other.
+#[test]
+fn what_is_said_of_a_page_that_is_gone_is_stored() {
+    for how in ["refresh", "warm"] {
+        let gone = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&gone);
+        let (world, isolate) = site(move |_| {
+            let (status, text) = if flag.get() { (404, "gone") } else { (200, "page") };
+            Script::new(status, &[STORE, ("xkey", "post")], text)
+        });
+        isolate.get(&url("/p"), &[]);
+        world.pass(300);
+        gone.set(true);
+        let mut epochs = Vec::new();
+        for _ in 0..3 {
+            world.invalidate("post", Mode::Soft);
+            world.pass(2_100);
+            match how {
+                "warm" => world.alarms(),
+                _ => drop(isolate.get(&url("/p"), &[])),
+            }
+            world.pass(3_000);
+            for _ in 0..2 {
+                assert_eq!(isolate.get(&url("/p"), &[]).text(), "gone", "{how}");
+                world.pass(300);
+            }
+            assert!(isolate.get(&url("/p"), &[]).cache_status().contains("hit"), "{how}");
+            let told = isolate.operate("GET", "/v1/invalidations", "").text();
+            epochs.push(told.matches("in the place of a page").count());
+        }
+        assert_eq!(epochs, [1, 1, 1], "{how}");
     }
 }
 

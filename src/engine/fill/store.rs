@@ -8,6 +8,7 @@ use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::forward::warm_fields;
 use crate::cache::key::CacheKey;
+use crate::cache::status::ends_page;
 use crate::cache::storage::{NoStore, Storable};
 use crate::cache::variant::never_forwarded;
 use crate::control::metrics::Counter;
@@ -17,6 +18,7 @@ use crate::engine::fill::outcome::{FillOutcome, StorageNote};
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::stored::{is_beyond_l2, stated_length};
 use crate::engine::fill::terms::{FetchTerms, Unleased};
+use crate::engine::invalidate::gone::{ENDED, Gone};
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _};
@@ -171,6 +173,20 @@ impl<P: Platform> Filler<P> {
                 self.context.isolate().borrow_mut().unrecorded += 1;
             }
             FetchTerms::L2Lags(_) | FetchTerms::Unleased(..) => {}
+        }
+        self.end_page(context, entry, fetch).await;
+    }
+
+    /// A page that has moved or is gone is so in each variant and in every isolate, though what the
+    /// origin says of that may be stored: it is, once it was asked for again.
+    async fn end_page(&self, context: &FillContext<'_, P>, entry: &Entry, fetch: &FetchContext) {
+        let stored = context.fill_request.candidate.page.as_ref();
+        let before = stored.map(|page| page.entry.status).or(fetch.terms.stored_status());
+        if ends_page(before, entry.status) {
+            let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
+            let gone = Gone { status: entry.status, reason: ENDED, stamp, via: "refresh" };
+            // An error is told; each isolate learns it by its own refresh then.
+            let _ = self.invalidator.invalidate_gone(&context.fill_request.admitted, gone).await;
         }
     }
 

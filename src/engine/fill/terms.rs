@@ -31,6 +31,8 @@ pub(crate) struct Lease {
     pub(crate) first: bool,
     /// Whether the shard knows of something that is stored of the variant.
     pub(crate) stored: bool,
+    /// The status of that.
+    pub(crate) stored_status: Option<u16>,
     /// The variant that was leased.
     pub(crate) variant: Selection,
 }
@@ -70,6 +72,7 @@ impl Lease {
             vary: grant.vary,
             first: grant.first,
             stored: grant.stored,
+            stored_status: grant.stored_status,
             variant,
         }
     }
@@ -83,6 +86,7 @@ impl Lease {
             vary: task.vary.clone(),
             first: false,
             stored: task.stored.is_some(),
+            stored_status: task.stored_status,
             variant: task.selection.clone(),
         }
     }
@@ -139,6 +143,15 @@ impl FetchTerms {
             Self::Leased(lease) => &lease.vary,
             Self::L2Lags(grant) => &grant.vary,
             Self::Unleased(..) => &[],
+        }
+    }
+
+    /// The status of what the shard knows to be stored of the variant.
+    pub(crate) const fn stored_status(&self) -> Option<u16> {
+        match self {
+            Self::Leased(lease) => lease.stored_status,
+            Self::L2Lags(grant) => grant.stored_status,
+            Self::Unleased(..) => None,
         }
     }
 

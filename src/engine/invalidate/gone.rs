@@ -14,6 +14,9 @@ use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
 use crate::journal::{Append, Appended, CalledBy, Mode};
 
+/// The reason where what the origin says of a page that has moved or is gone may be stored.
+pub(crate) const ENDED: &str = "in the place of a page";
+
 /// How a stored page came to be no answer any more.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Gone<'a> {

@@ -8,14 +8,14 @@ use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{EdgeFacts, add_selecting, cacheable_request_fields, warm_fields};
 use crate::cache::not_forwarded::impersonal_fields;
-use crate::cache::status::{is_transient, replaces_stored};
+use crate::cache::status::{ends_page, is_transient, replaces_stored};
 use crate::cache::storage::{NoStore, Storage, storage};
 use crate::engine::context::{USER_AGENT, own_request};
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::request::{FetchContext, page_request};
 use crate::engine::fill::stored::{content_of, stated_length};
 use crate::engine::fill::terms::{FetchTerms, Lease};
-use crate::engine::invalidate::gone::Gone;
+use crate::engine::invalidate::gone::{ENDED, Gone};
 use crate::engine::memory::StoredPage;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Warmer;
@@ -170,6 +170,15 @@ impl<P: Platform> Warmer<P> {
             return WarmResult::Failed { reason: "l2-failed".to_owned(), after: None };
         };
         self.stores.store_in_colo(&page).await;
+        if ends_page(task.stored_status, status)
+            && let Some(stamp) = task.stored
+        {
+            let gone = Gone { status, reason: ENDED, stamp, via: "warm" };
+            if self.invalidator.invalidate_gone(admitted, gone).await.is_err() {
+                let reason = "journal-unreachable".to_owned();
+                return WarmResult::Failed { reason, after: None };
+            }
+        }
         WarmResult::Fetched(Box::new(RecordRequest {
             l2_key,
             content: content_of(platform, &page).await,
