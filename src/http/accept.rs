@@ -32,17 +32,17 @@ pub fn accept(value: &str) -> Option<String> {
     (!kept.is_empty()).then(|| kept.join(","))
 }
 
-/// Whether a visitor would rather have HTML than JSON: `text/html` by its name, with no lower
-/// weight. `*/*` is what programs send.
+/// Whether a visitor would rather have HTML than JSON of any kind (RFC 6839 §3.1): `text/html` by
+/// its name, with no lower weight. `*/*` is what programs send.
 #[must_use]
 pub fn prefers_html(value: &str) -> bool {
     let ranges = weighted(value);
-    let weight = |names: &[&str]| {
-        let named = ranges.iter().filter(|(range, _)| names.contains(&range.as_str()));
+    let weight = |is: fn(&str) -> bool| {
+        let named = ranges.iter().filter(|(range, _)| is(range));
         named.map(|(_, weight)| *weight).max().unwrap_or(0)
     };
-    let html = weight(&["text/html", "application/xhtml+xml"]);
-    html > 0 && html >= weight(&["application/json", "application/problem+json"])
+    let html = weight(|range| matches!(range, "text/html" | "application/xhtml+xml"));
+    html > 0 && html >= weight(|range| range.ends_with("/json") || range.ends_with("+json"))
 }
 
 /// Whether [`accept`] takes every member of the value.

@@ -6,9 +6,7 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
-use super::answer::{
-    JobProgress, PageInfo, Retrying, ShardReply, ShardStatus, VariantInfo, WarmFailure,
-};
+use super::answer::{JobProgress, PageInfo, Retrying, ShardStatus, VariantInfo, WarmFailure};
 use super::past;
 use super::tags::{TagPlace, tag_number};
 use super::transaction::{ShardError, ShardTransaction};
@@ -59,12 +57,12 @@ impl<S: Sql> ShardTransaction<'_, S> {
     }
 
     /// The same of those of the jobs that are known here.
-    pub(super) fn jobs(&self, ids: &[String]) -> Result<ShardReply, ShardError> {
+    pub(super) fn jobs(&self, ids: &[String]) -> Result<Vec<(String, JobProgress)>, ShardError> {
         let mut known = Vec::with_capacity(ids.len());
         for id in ids {
             known.extend(self.progress(id)?.map(|progress| (id.clone(), progress)));
         }
-        Ok(ShardReply::Jobs(known))
+        Ok(known)
     }
 
     /// Pages of this shard that may be stored in colos alone: what askers told in a day.

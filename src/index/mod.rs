@@ -126,10 +126,8 @@ impl<S: Sql> Shard<S> {
                 let counted = self.transact(now, |work| work.count(&targets));
                 counted.map(|(pages, complete)| ShardReply::Counted { pages, complete })
             }
-            ShardCall::Job { id } => self
-                .transact(now, |work| work.progress(&id))
-                .map(|progress| ShardReply::Job { progress }),
-            ShardCall::Jobs { ids } => self.transact(now, |work| work.jobs(&ids)),
+            ShardCall::Job { id } => self.job(&id, now),
+            ShardCall::Jobs { ids } => self.jobs(&ids, now),
             ShardCall::Replay { job } => self
                 .transact(now, |work| work.replay(&job))
                 .map(|count| ShardReply::Replayed { count }),
@@ -155,6 +153,25 @@ impl<S: Sql> Shard<S> {
                 self.transact(now, |work| work.moved(&moved)).map(|done| ShardReply::Moved { done })
             }
         }
+    }
+
+    fn job(&mut self, id: &str, now: Timestamp) -> Result<ShardReply, ShardError> {
+        let progress = self.transact(now, |work| work.progress(id))?;
+        Ok(ShardReply::Job { progress: progress.map(|progress| self.paced(progress)) })
+    }
+
+    fn jobs(&mut self, ids: &[String], now: Timestamp) -> Result<ShardReply, ShardError> {
+        let known = self.transact(now, |work| work.jobs(ids))?;
+        let paced = known.into_iter().map(|(id, progress)| (id, self.paced(progress)));
+        Ok(ShardReply::Jobs(paced.collect()))
+    }
+
+    /// No next try is before the origin is asked for anything again.
+    fn paced(&self, mut progress: JobProgress) -> JobProgress {
+        if let Some(retrying) = &mut progress.retrying {
+            retrying.next_try = retrying.next_try.max(self.pace.not_before());
+        }
+        progress
     }
 
     /// A call that has nothing to answer.

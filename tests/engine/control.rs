@@ -134,6 +134,19 @@ fn a_job_that_fails_says_why_how_often_and_when_it_is_tried_next() {
     assert_eq!((&job["state"], &job["retrying"]), (&Value::from("failed"), &Value::Null), "{job}");
 }
 
+/// An origin that says when to come again is not asked before.
+#[test]
+fn the_next_try_of_a_job_is_not_before_the_origin_is_asked_again() {
+    let (world, isolate) = site(429);
+    let seen = isolate.operate("POST", "/v1/revalidate", r#"{"tags": ["post:1"]}"#);
+    let path = format!("/v1/jobs/{}", json(&seen)["id"].as_str().unwrap());
+    world.origin(|_| Ok(Script::new(429, &[("retry-after", "7")], "")));
+    world.alarms();
+    let job = json(&isolate.operate("GET", &path, ""));
+    let next = job["retrying"]["next_try"].as_i64().unwrap();
+    assert!(next - world.now().as_millis() > 6_000, "{job}");
+}
+
 #[test]
 fn a_stream_of_progress_ends_with_a_reason_before_its_requests_are_spent() {
     let (world, isolate) = site(500);

@@ -256,6 +256,28 @@ fn tags_and_patterns_in_fields_that_are_not_read_are_refused() {
     }
 }
 
+/// These APIs know no trial: a call that is meant as one does nothing.
+#[test]
+fn a_dry_run_is_refused_where_there_is_none() {
+    let page = "https://www.example.com/blog/1";
+    let calls = [
+        ("POST", "fastly/service/s/purge/a", ""),
+        ("POST", "fastly/service/s/purge", r#"{"surrogate_keys":["a"]}"#),
+        ("POST", "fastly/service/s/purge_all", ""),
+        ("POST", "cloudflare/zones/z/purge_cache", r#"{"tags":["a"]}"#),
+        ("DELETE", "keycdn/zones/purgetag/1.json", r#"{"tags":["a"]}"#),
+        ("GET", "keycdn/zones/purge/1.json", ""),
+        ("POST", "v1/revalidate", r#"{"tags":["a"]}"#),
+    ];
+    for (method, path, body) in calls {
+        for query in ["dry_run", "dry_run=1", "a=b&dry-run=true", "dryRun=1"] {
+            let url = format!("{API}/{path}?{query}");
+            let seen = purges(page, "a", &sent(method, url, &[], body.to_owned()));
+            assert!(seen.is_err(), "{path} {query}");
+        }
+    }
+}
+
 #[test]
 fn empty_lists_and_wrong_types_are_refused() {
     let page = "https://www.example.com/blog/1";

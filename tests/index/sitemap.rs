@@ -48,6 +48,13 @@ fn what_is_read() {
             &["http://www.example.com/"],
         ),
         (
+            "UTF-8 under another name",
+            "<?xml version='1.0' encoding='utf8'?><urlset><url><loc>https://a/1</loc></url></urlset>"
+                .to_owned(),
+            SitemapKind::Pages,
+            &["https://a/1"],
+        ),
+        (
             "an index",
             format!(
                 "{HEAD}<sitemapindex><sitemap><loc>https://a/1.xml.gz</loc></sitemap>\
@@ -241,6 +248,7 @@ fn what_is_refused() {
             Error::DocumentType,
         ),
         ("<?xml version='1.0' encoding='ISO-8859-1'?><urlset/>", Error::Encoding),
+        ("<?xml version='1.0' encoding='utf-16'?><urlset/>", Error::Encoding),
         ("<rdf:RDF></rdf:RDF>", Error::OtherRoot("rdf:RDF".to_owned())),
         ("<html><body>Not found</body></html>", Error::OtherRoot("html".to_owned())),
         ("<s:urlsets/>", Error::OtherRoot("s:urlsets".to_owned())),

@@ -21,7 +21,7 @@ use crate::http::RequestHead;
 use crate::journal::Mode;
 
 use super::api::{PurgeApi, PurgeCall, is_name, method_must_be};
-use super::named::{Named, too_many};
+use super::named::{Named, no_dry_run, too_many};
 use super::reply::{PurgeRefusal, Reply};
 
 const FIELDS: &[&str] = &["files", "tags", "hosts", "prefixes", "purge_everything"];
@@ -60,6 +60,7 @@ impl PurgeApi for CloudflarePurgeApi {
             _ => return Err(Problem::not_found("route")),
         };
         method_must_be(request, methods)?;
+        no_dry_run(request)?;
         let value = parse_json(body).map_err(|error| {
             Problem::new(
                 ProblemKind::MalformedBody,

@@ -32,7 +32,7 @@ use crate::journal::{JobRecord, Mode};
 
 use super::api::{Evidence, PurgeApi, PurgeCall, is_name, method_must_be};
 use super::method::site_host;
-use super::named::{Named, invalid};
+use super::named::{Named, invalid, no_dry_run};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 use super::sigv4::{self, rfc3339};
 use super::xml::leaves;
@@ -100,6 +100,7 @@ impl PurgeApi for CloudfrontPurgeApi {
             return Err(Problem::not_found("distribution"));
         }
         method_must_be(request, "POST")?;
+        no_dry_run(request)?;
         let host = if distribution.contains('.') { distribution } else { &request.host };
         let host = site_host(&host.to_ascii_lowercase(), config)?;
         let (paths, reference) = batch(body)?;

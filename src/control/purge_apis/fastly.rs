@@ -22,7 +22,7 @@ use crate::http::RequestHead;
 use crate::journal::Mode;
 
 use super::api::{PurgeApi, PurgeCall, is_name, json_of, method_must_be};
-use super::named::{Named, invalid, no_other_field, too_many};
+use super::named::{Named, invalid, no_dry_run, no_other_field, too_many};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Keys in one call.
@@ -55,6 +55,7 @@ impl PurgeApi for FastlyPurgeApi {
             named.url("url", &url_name("", url, request.query.as_deref()))?;
             Form::One
         } else {
+            no_dry_run(request)?;
             let (_, action) = rest
                 .strip_prefix("service/")
                 .and_then(|rest| rest.split_once('/'))

@@ -16,7 +16,7 @@ use crate::http::RequestHead;
 use crate::journal::Mode;
 
 use super::api::{PurgeApi, PurgeCall, is_name, json_of, method_must_be};
-use super::named::{Named, no_other_field};
+use super::named::{Named, no_dry_run, no_other_field};
 use super::reply::{PurgeRefusal, Reply};
 
 /// KeyCDN's.
@@ -44,6 +44,7 @@ impl PurgeApi for Keycdn {
             .and_then(|rest| rest.split_once('/'))
             .filter(|(_, zone)| is_name(zone))
             .ok_or_else(|| Problem::not_found("call"))?;
+        no_dry_run(request)?;
         let mut named = Named::new(config);
         let what = match action {
             "purge" => {

@@ -10,6 +10,7 @@ use crate::control::targets::{
     host_target, page_query, plain_url_target, prefix_target, tag_target, url_target,
     widened_prefix,
 };
+use crate::http::RequestHead;
 use crate::journal::Mode;
 
 /// The targets of a call so far.
@@ -127,6 +128,19 @@ pub(super) fn no_other_field(body: &Value, field: &str) -> Result<(), Problem> {
     let shown: String = other.chars().take(64).collect();
     let detail = format!("{shown} is not a field of this call.");
     Err(Problem::new(ProblemKind::UnknownField, detail).at(shown))
+}
+
+/// Refuses a call that is meant as a trial: these APIs have none, and would do it.
+pub(super) fn no_dry_run(request: &RequestHead) -> Result<(), Problem> {
+    let pairs = request.query.as_deref().unwrap_or_default().split('&');
+    let mut names = pairs.map(|pair| pair.split('=').next().unwrap_or_default());
+    let trial = names.find(|name| {
+        let letters = name.replace(['_', '-'], "");
+        letters.eq_ignore_ascii_case("dryrun")
+    });
+    let Some(name) = trial else { return Ok(()) };
+    let detail = format!("{name} is not a parameter of this call: nothing was done.");
+    Err(Problem::new(ProblemKind::UnknownField, detail).at(name))
 }
 
 fn absolute(text: &str) -> String {

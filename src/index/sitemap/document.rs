@@ -326,7 +326,8 @@ const OUTSIDE: &str = "text outside the root element";
 fn other_encoding(aside: &[u8]) -> Result<(), SitemapError> {
     let lower = aside.to_ascii_lowercase();
     let names = |what: &[u8]| xml::find(&lower, what).is_some();
-    let other = names(b"encoding") && !names(b"utf-8") && !names(b"us-ascii");
+    let utf8 = names(b"utf-8") || names(b"utf8") || names(b"us-ascii");
+    let other = names(b"encoding") && !utf8;
     if aside.starts_with(b"<?xml ") && other { Err(SitemapError::Encoding) } else { Ok(()) }
 }
 
