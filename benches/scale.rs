@@ -319,14 +319,7 @@ fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
 
 /// A page's record, after a lease.
 fn bound(page: u64, pages: u64, rng: &mut fastrand::Rng) -> RecordRequest {
-    let grant = Grant {
-        fence: page + 1,
-        stamp: Epoch(1),
-        tags: TagSet::default(),
-        vary: Vec::new(),
-        first: true,
-        stored: false,
-    };
+    let grant = Grant { fence: page + 1, stamp: Epoch(1), first: true, ..Grant::default() };
     let path = format!("/section-{}/article-{page}", page % 100);
     RecordRequest { tags: tags_of(page, pages, rng), ..stored(&path, &grant, &[]) }
 }
