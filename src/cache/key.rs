@@ -169,6 +169,12 @@ impl Selection {
     pub fn names(&self) -> Vec<String> {
         self.0.iter().map(|(name, _)| name.clone()).collect()
     }
+
+    /// The same of some of the fields.
+    #[must_use]
+    pub fn restricted_to(&self, names: &[String]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| names.contains(name)).cloned().collect())
+    }
 }
 
 /// SHA-256 of a key, as 64 lower-case hexadecimal digits.

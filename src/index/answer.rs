@@ -109,7 +109,7 @@ pub enum LeaseReply {
 }
 
 /// The right to fetch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grant {
     /// The fencing number, higher than any before.
     pub fence: u64,

@@ -9,6 +9,7 @@ use crate::index::lease::{LeaseDecision, LeaseQuery, Version, decide};
 
 use super::answer::{Grant, LeaseReply, Ready};
 use super::message::LeaseRequest;
+use super::rows::{PageRow, VariantRow};
 use super::transaction::{ShardError, ShardTransaction};
 
 impl<S: Sql> ShardTransaction<'_, S> {
@@ -54,20 +55,42 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 self.grant(&digest)?
             }
         };
-        let tags = page.as_ref().map(|page| self.known_tags(page.id, variant.as_ref()));
-        let grant = Grant {
-            fence,
-            stamp,
-            tags: tags.transpose()?.unwrap_or_default(),
-            vary: known_vary.to_vec(),
-            first: page.is_none() && holder.is_none(),
-            stored: variant.as_ref().is_some_and(|variant| variant.stored().is_some()),
-            stored_status: variant.as_ref().and_then(|variant| variant.stored_status()),
-        };
+        let grant = self.grant_of(request, (page, variant), (fence, stamp), holder.is_none())?;
         Ok(if decision == LeaseDecision::Ticket {
             LeaseReply::Ticket(grant)
         } else {
             LeaseReply::Grant(grant)
+        })
+    }
+
+    /// What is granted with a fencing number and a stamp.
+    fn grant_of(
+        &self,
+        request: &LeaseRequest,
+        (page, variant): (Option<PageRow>, Option<VariantRow>),
+        (fence, stamp): (u64, Epoch),
+        unclaimed: bool,
+    ) -> Result<Grant, SqlError> {
+        let Some(page) = page else {
+            return Ok(Grant { fence, stamp, first: unclaimed, ..Grant::default() });
+        };
+        let stored = match variant {
+            Some(variant) => Some(variant),
+            // Who asks may know of more names than are recorded: an answer that was not stored has
+            // them in its `Vary`.
+            None => {
+                let selected = request.selection.restricted_to(&page.vary);
+                self.variant(page.id, &request.key.variant(&selected).digest())?
+            }
+        };
+        Ok(Grant {
+            fence,
+            stamp,
+            tags: self.known_tags(page.id, stored.as_ref())?,
+            stored: stored.as_ref().is_some_and(|variant| variant.stored().is_some()),
+            stored_status: stored.as_ref().and_then(VariantRow::stored_status),
+            vary: page.vary,
+            first: false,
         })
     }
 

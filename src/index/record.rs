@@ -228,10 +228,13 @@ impl<S: Sql> ShardTransaction<'_, S> {
     fn record_nothing(&mut self, request: &RecordRequest) -> Result<bool, ShardError> {
         let mut dropped = false;
         let new = Version { stamp: request.stamp, fence: request.fence };
+        let Some(page) = self.page(&request.key.digest())? else { return Ok(false) };
         let leased = request.key.variant(&request.leased).digest();
         let selected = request.key.variant(&request.selection).digest();
-        for digest in [leased, selected] {
-            if let Some(variant) = self.variant_of(&request.key, &digest)?
+        // Who fetched may know of more names than a stored response has in its `Vary`.
+        let recorded = request.key.variant(&request.leased.restricted_to(&page.vary)).digest();
+        for digest in [leased, selected, recorded] {
+            if let Some(variant) = self.variant(page.id, &digest)?
                 && replaces(new, variant.stored())
                 && !self.is_wanted_past(variant.id, new)?
             {

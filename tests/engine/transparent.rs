@@ -462,6 +462,34 @@ fn a_page_that_is_gone_is_gone_by_whoever_learns_it() {
     }
 }
 
+/// Whoever learns it may know of more fields than the stored page varies on: those of an answer that
+/// was not stored.
+#[test]
+fn a_page_that_is_gone_is_gone_where_the_new_answer_varies_on_more() {
+    for more in ["origin, prefer", "accept, prefer", "accept-language, origin"] {
+        let gone = Rc::new(Cell::new(false));
+        let flag = Rc::clone(&gone);
+        let (world, isolate) = site(move |_| match flag.get() {
+            true => Script::new(404, &[PRIVATE, ("vary", more)], "now"),
+            false => {
+                Script::new(200, &[STORE, ("xkey", "post"), ("vary", "accept-language")], "page")
+            }
+        });
+        let french = [("accept-language", "fr")];
+        ask(&world, &isolate, browser("/p", &french));
+        world.pass(500);
+        gone.set(true);
+        let cold = Isolate::new(&world, &config(), "fra");
+        for language in ["de", "en", "fr"] {
+            let language = [("accept-language", language)];
+            assert_eq!(ask(&world, &cold, browser("/p", &language)).text(), "now");
+            world.pass(5_000);
+        }
+        let seen = ask(&world, &isolate, browser("/p", &french));
+        assert_eq!((seen.status, seen.text().as_str()), (404, "now"), "{more}");
+    }
+}
+
 /// A page that has grown beyond what is stored, and does not say so: the old one is not served for
 /// the whole of its window, nor is the new one read again and again.
 #[test]
