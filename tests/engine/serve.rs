@@ -1,11 +1,11 @@
 //! The engine in a world of virtual time: what visitors get, and what it costs. The invariants'
 //! numbers are those of docs/architecture.md.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::world::{Isolate, Reached, Script, World};
+use crate::world::{Isolate, Reached, Script, Seen, World, request};
 use edge_isr::base::time::Millis;
 use edge_isr::cache::admission::page_of_url;
 use edge_isr::cache::key::CacheKey;
@@ -234,6 +234,45 @@ fn stale_if_error_stands_in_for_a_failing_origin_but_never_after_a_hard_invalida
     world.pass(2_100);
     let refused = isolate.get(PAGE, &[]);
     assert_eq!((refused.status, refused.text().as_str()), (503, "down"));
+}
+
+/// Who leads a fetch may have had nothing stored when it began: those who wait have what came since.
+#[test]
+fn stale_if_error_stands_in_for_those_who_waited_for_one_that_had_nothing() {
+    let world = World::new(&config());
+    let requests = Rc::new(Cell::new(0));
+    let count = Rc::clone(&requests);
+    world.origin(move |_| {
+        count.set(count.get() + 1);
+        let fields =
+            [("cdn-cache-control", "max-age=300, stale-if-error=3600"), ("xkey", "post:1")];
+        match count.get() {
+            1 => Ok(Script::new(200, &fields, "up").after(2_000)),
+            _ => Ok(Script::new(503, &[], "down").after(1_000)),
+        }
+    });
+    let (first, second) =
+        (Isolate::new(&world, &config(), "ams"), Isolate::new(&world, &config(), "ams"));
+    let begin = |isolate: &Isolate| {
+        let isolate = isolate.clone();
+        world.start(async move { isolate.ask(request("GET", PAGE, &[])).await })
+    };
+    let first = begin(&first);
+    world.pass(100);
+    let leader = begin(&second);
+    world.pass(1_000);
+    world.invalidate("post:1", Mode::Soft);
+    while requests.get() < 2 {
+        world.pass(10);
+    }
+    let waiting: Vec<_> = (0..3).map(|_| begin(&second)).collect();
+    world.pass(60_000);
+    let text = |slot: &Rc<RefCell<Option<Seen>>>| slot.borrow().as_ref().unwrap().text();
+    assert_eq!((text(&first), text(&leader)), ("up".to_owned(), "down".to_owned()));
+    for slot in &waiting {
+        assert_eq!(text(slot), "up");
+    }
+    assert_eq!(requests.get(), 3, "those who waited are one request");
 }
 
 #[test]

@@ -209,8 +209,10 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
         let answer = respond(&engine, &node, incoming).await;
         let as_of = engine.isolate().borrow().view.as_of();
-        let blind = as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();
+        // A composed page waits for its parts after it was decided.
+        let decided_blind = !sees && told.contains("detail=journal-unreachable");
+        let blind = decided_blind || as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let (label, age) = (label(&told), answer.fields.get("age").and_then(|a| a.parse().ok()));
         let sets = answer.fields.get("set-cookie").map(str::to_owned);
         let mut whole = Vec::new();

@@ -43,6 +43,7 @@ impl<P: Platform> Server<P> {
         let limit = self.fill_limit();
         let mut candidate = candidate;
         let mut key = self.context.fill_key(&incoming, admitted, &candidate);
+        let mut stands_in = candidate.page.is_some() && candidate.on_error;
         for _ in 0..MAX_FOLLOWED {
             let in_flight = self.context.isolate().borrow_mut().in_flight(&key, now, limit);
             let Some(in_flight) = in_flight else { break };
@@ -50,6 +51,9 @@ impl<P: Platform> Server<P> {
                 Follower { incoming: &incoming, admitted, candidate: &candidate, came: now };
             match self.follow(&waiting, &in_flight, limit).await {
                 FollowOutcome::Answer(answer) => return *answer,
+                // A page that may stand in for the origin is asked for as one: who led may have had
+                // none.
+                FollowOutcome::NotStored(_) if stands_in => stands_in = false,
                 FollowOutcome::NotStored(reason) => {
                     let why = BypassReason::HitForPass(reason.as_str().into(), page_hash(&key));
                     return self.bypass(incoming, admitted, &why).await;
