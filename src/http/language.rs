@@ -3,8 +3,9 @@
 //! Ranges are tried from the greatest weight down, each shortened from its end until a language of
 //! the list fits. Among ranges of equal weight the list's own order decides: the order within the
 //! field has no meaning that could be relied on. `*` and no match give the list's first language. A
-//! weight of 0 excludes a language and its regions, but those that a longer range names. A field of more than [`MAX_BYTES`] counts as absent, because every range
-//! is compared with every language for every weight.
+//! weight of 0 excludes a language and its regions, but those that a longer range names. A field of
+//! more than [`MAX_BYTES`] counts as absent, because every range is compared with every language
+//! for every weight.
 
 use super::accept::MAX_BYTES;
 use super::list::weighted;
