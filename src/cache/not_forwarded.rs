@@ -126,7 +126,12 @@ pub fn is_cut(name: &str, request: &RequestHead, admitted: &Admitted<'_>) -> boo
         }
         _ => return false,
     };
-    request.fields.joined(name).is_some_and(|value| !readable(&value))
+    let mut rows = request.fields.all(name);
+    match (rows.next(), rows.next()) {
+        (None, _) => false,
+        (Some(value), None) => !readable(value),
+        (Some(_), Some(_)) => request.fields.joined(name).is_some_and(|value| !readable(&value)),
+    }
 }
 
 /// The fields of an origin request that say nothing of its visitor but what selects the variant:

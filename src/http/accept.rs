@@ -55,22 +55,27 @@ pub fn is_readable(value: &str) -> bool {
 /// Whether [`accept_language`] takes every member of the value.
 #[must_use]
 pub fn is_language_readable(value: &str) -> bool {
-    value.len() <= MAX_BYTES && split(value, b',').parts.into_iter().all(is_weighted_range)
+    value.len() <= MAX_BYTES && language_members(value).all(is_weighted_range)
 }
 
 /// The readable part of `Accept-Language`; none if nothing is left.
 #[must_use]
 pub fn accept_language(value: &str) -> Option<String> {
+    if is_language_readable(value) {
+        return language_members(value).next().map(|_| trim(value).to_owned());
+    }
     if value.len() > MAX_BYTES {
         return None;
     }
     let members = split(value, b',').parts;
-    if members.iter().all(|member| is_weighted_range(member)) {
-        return (!members.is_empty()).then(|| trim(value).to_owned());
-    }
     // Without spaces, so that it is no longer than what came: a warm sends it through here again.
     let kept: Vec<&str> = members.into_iter().filter(|member| is_weighted_range(member)).collect();
     (!kept.is_empty()).then(|| kept.join(","))
+}
+
+/// What stands between commas: where all of it is readable nothing is quoted.
+fn language_members(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(trim).filter(|member| !member.is_empty())
 }
 
 /// A media range with its parameters and weight, in its one form; none if it is none.
