@@ -236,6 +236,44 @@ fn stale_if_error_stands_in_for_a_failing_origin_but_never_after_a_hard_invalida
     assert_eq!((refused.status, refused.text().as_str()), (503, "down"));
 }
 
+/// What a refresh in the background was told is lost with its answer: who waited for it, and has
+/// nothing that stands in, gets the origin's own answer, and no page of the edge's.
+#[test]
+fn who_waits_for_a_refresh_that_fails_gets_the_origins_own_answer() {
+    let world = World::new(&config());
+    let requests = Rc::new(Cell::new(0));
+    let count = Rc::clone(&requests);
+    world.origin(move |_| {
+        count.set(count.get() + 1);
+        let fields =
+            [("cdn-cache-control", "max-age=1, stale-while-revalidate=20"), ("xkey", "post:1")];
+        match count.get() {
+            1 => Ok(Script::new(200, &fields, "up")),
+            _ => Ok(Script::new(500, &[], "the site's own words").after(3_000)),
+        }
+    });
+    let isolate = Isolate::new(&world, &config(), "ams");
+    isolate.get(PAGE, &[]);
+    world.pass(19_000);
+    assert_eq!(isolate.get(PAGE, &[]).text(), "up");
+    while requests.get() < 2 {
+        world.pass(10);
+    }
+    world.pass(2_500);
+    let waiting: Vec<_> = (0..3)
+        .map(|_| {
+            let isolate = isolate.clone();
+            world.start(async move { isolate.ask(request("GET", PAGE, &[])).await })
+        })
+        .collect();
+    assert_eq!(requests.get(), 2, "they wait for the refresh");
+    world.pass(60_000);
+    for slot in &waiting {
+        let seen = slot.borrow_mut().take().unwrap();
+        assert_eq!((seen.status, seen.text().as_str()), (500, "the site's own words"));
+    }
+}
+
 /// Who leads a fetch may have had nothing stored when it began: those who wait have what came since.
 #[test]
 fn stale_if_error_stands_in_for_those_who_waited_for_one_that_had_nothing() {

@@ -46,6 +46,8 @@ pub(crate) enum FollowOutcome<P: Platform> {
     /// The fill brought another variant, selected by these fields: wait for who fetches this
     /// request's own, or fetch it.
     OtherVariant(Rc<[String]>),
+    /// The origin answered with an error, and its words are gone: wait for who asks it next, or ask.
+    LostError,
     /// The fill brought nothing for it: fetch.
     FetchItself,
 }
@@ -84,6 +86,9 @@ impl<P: Platform> Server<P> {
 
     fn follow_failed(&self, waiting: &Follower<'_, P>, error: OriginError) -> FollowOutcome<P> {
         let Follower { incoming, admitted, candidate, .. } = *waiting;
+        if matches!(error, OriginError::Status(_)) && !self.has_stand_in(admitted, candidate) {
+            return FollowOutcome::LostError;
+        }
         let asked = Asked::of(&incoming.head, admitted);
         let answer = self.failed(&asked, admitted, candidate, error, collapsed(candidate));
         FollowOutcome::answered(answer)

@@ -54,6 +54,7 @@ impl<P: Platform> Server<P> {
                 // A page that may stand in for the origin is asked for as one: who led may have had
                 // none.
                 FollowOutcome::NotStored(_) if stands_in => stands_in = false,
+                FollowOutcome::LostError => {}
                 FollowOutcome::NotStored(reason) => {
                     let why = BypassReason::HitForPass(reason.as_str().into(), page_hash(&key));
                     return self.bypass(incoming, admitted, &why).await;
@@ -214,12 +215,18 @@ impl<P: Platform> Server<P> {
         }
         let cache_status = cache_status.fwd_status(error.status());
         match &candidate.page {
-            Some(page) if candidate.on_error && self.stands_in(admitted, page) => {
+            Some(page) if self.has_stand_in(admitted, candidate) => {
                 let cache_status = cache_status.detail("stale-if-error");
                 Answer::stored(asked, page, platform.now(), cache_status)
             }
             Some(_) | None => Answer::origin_failed(error, cache_status.detail(error.as_str())),
         }
+    }
+
+    /// Whether what is stored may stand in for an origin that fails.
+    pub(crate) fn has_stand_in(&self, admitted: &Admitted<'_>, candidate: &Candidate<P>) -> bool {
+        let page = candidate.page.as_ref();
+        candidate.on_error && page.is_some_and(|page| self.stands_in(admitted, page))
     }
 
     fn stands_in_for_want_of_room(&self, page: &StoredPage<P::Chunk>) -> bool {
