@@ -46,7 +46,7 @@ pub(crate) enum FollowOutcome<P: Platform> {
     /// The fill brought another variant, selected by these fields: wait for who fetches this
     /// request's own, or fetch it.
     OtherVariant(Rc<[String]>),
-    /// The origin answered with an error, and its words are gone: wait for who asks it next, or ask.
+    /// The origin answered with an error, whose words are gone: wait for who asks it next, or ask.
     LostError,
     /// The fill brought nothing for it: fetch.
     FetchItself,
