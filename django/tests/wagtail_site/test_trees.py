@@ -1,6 +1,7 @@
 """Trees of pages that are copied for another language, aliased and moved."""
 
 import pytest
+from django.db import connection
 from wagtail.actions.convert_alias import ConvertAliasPageAction
 from wagtail.actions.copy_for_translation import CopyPageForTranslationAction
 from wagtail.actions.create_alias import CreatePageAliasAction
@@ -24,8 +25,10 @@ def german():
 
 
 def is_untold(pages, told):
-    """Where paths are no tags, lists depend on all pages."""
-    return told & pages <= {"wagtailcore.page"}
+    """Where texts are no tags, lists depend on where any page is."""
+    bytewise = connection.vendor in ("postgresql", "sqlite")
+    anywhere = {"wagtailcore.page:@path", "wagtailcore.page:@depth"}
+    return told & pages <= (set() if bytewise else anywhere)
 
 
 def fresh(page):
