@@ -59,8 +59,9 @@ KINDS = {
     "an invented query": lambda n: get(f"{PAGE}?x={n}"),
     "a long invented query (8 KB)": lambda n: get(f"{PAGE}?x={n}{'a' * 8_000}"),
     "an invented path": lambda n: get(f"/post/{n}00/"),
-    "an invented path that is missing": lambda n: get(f"/missing/{n}"),
+    # Before those that teach the edge which addresses can't be stored.
     "an invented path that fails": lambda n: get(f"/broken/{n}"),
+    "an invented path that is missing": lambda n: get(f"/missing/{n}"),
     "an invented path that is private": lambda n: get(f"/private/{n}"),
     "a path of 200 segments": lambda n: get(f"{'/a' * 200}{n}"),
     "an invented host": lambda n: get("/", host=f"h{n}.example.com"),
