@@ -8,7 +8,7 @@ use edge_isr::base::time::{Epoch, Millis, Timestamp};
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::key::Selection;
 use edge_isr::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets};
-use edge_isr::engine::memory::StoredRecord;
+use edge_isr::engine::memory::{StoredPage, StoredRecord};
 use edge_isr::engine::port::Platform as _;
 use edge_isr::engine::serve::response::Body;
 use edge_isr::engine::{Engine, Incoming};
@@ -268,25 +268,27 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     // Who changed the page is answered as if the edge were not there.
     let others = client.is_none();
     let passes = world.plan.composed.as_ref().is_some_and(|plan| plan.may_pass(page));
-    if let Some((_, fetched)) =
+    if let Some(had) =
         had.filter(|_| seen.status >= 500 && !seen.blind && sees && others && !passes)
     {
-        kept(world, &who, page, fetched);
+        kept(world, &who, page, had.entry.request_time);
     }
     in_memory(world, isolate, page, german);
     Some(seen)
 }
 
 /// Nobody gets an error who could have had a stored page, where nothing was ever invalidated hard.
-fn kept(world: &World, who: &str, page: usize, fetched: Timestamp) {
+///
+/// The age of a page begins with the request for it (RFC 9111 §4.2.3).
+fn kept(world: &World, who: &str, page: usize, requested: Timestamp) {
     let plan = &world.plan;
     let window = (plan.lifetime + plan.sie) as i64 * 1_000 - Plan::SKEW;
-    let open = fetched.as_millis() + window > world.sched.now();
+    let open = requested.as_millis() + window > world.sched.now();
     let soft = plan.softly && !world.hard.get() && !world.watch.borrow().restored;
     if open && soft && !(plan.goes && page == 2) && plan.memory >= 1 << 20 {
         world.violate(
             Property::Kept,
-            format!("{who} gets an error, and a copy of {fetched:?} was there"),
+            format!("{who} gets an error, and a copy of {requested:?} was there"),
         );
     }
 }
@@ -368,7 +370,8 @@ fn in_memory(world: &Rc<World>, isolate: usize, page: usize, german: bool) {
         return;
     }
     let engine = world.isolates.borrow()[isolate].clone();
-    let Some(now) = held_in(&engine, page, german) else { return };
+    let Some(held) = held_in(&engine, page, german) else { return };
+    let now = (held.entry.stamp, held.entry.response_time);
     let before = world.held.borrow_mut().insert((isolate, page, german), now);
     if before.is_some_and(|before| before > now) {
         let what = format!("isolate {isolate} holds {now:?} of page {page} after {before:?}");
@@ -376,8 +379,8 @@ fn in_memory(world: &Rc<World>, isolate: usize, page: usize, german: bool) {
     }
 }
 
-/// Stamp and time of what an isolate holds in memory of a page.
-fn held_in(engine: &Engine<Node>, page: usize, german: bool) -> Option<(Epoch, Timestamp)> {
+/// What an isolate holds in memory of a page.
+fn held_in(engine: &Engine<Node>, page: usize, german: bool) -> Option<Rc<StoredPage<Rc<[u8]>>>> {
     let head = head(page, german, "");
     let Admission::Serve(admitted) = admit(&head, engine.config()) else { return None };
     let memory = &mut engine.isolate().borrow_mut().memory;
@@ -390,7 +393,7 @@ fn held_in(engine: &Engine<Node>, page: usize, german: bool) -> Option<(Epoch, T
         held => held,
     };
     match held {
-        Some(StoredRecord::Page(held)) => Some((held.entry.stamp, held.entry.response_time)),
+        Some(StoredRecord::Page(held)) => Some(held),
         _ => None,
     }
 }
