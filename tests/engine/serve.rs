@@ -36,6 +36,23 @@ fn counting(world: &Rc<World>) -> Rc<Cell<u32>> {
     renders
 }
 
+/// A site that answers once, and fails from then on; how often it was asked.
+fn once(world: &Rc<World>, first: Script, then: Script) -> Rc<Cell<u32>> {
+    let requests = Rc::new(Cell::new(0));
+    let count = Rc::clone(&requests);
+    world.origin(move |_| {
+        count.set(count.get() + 1);
+        Ok(if count.get() == 1 { first.clone() } else { then.clone() })
+    });
+    requests
+}
+
+/// Begins a visitor's request for the page.
+fn begin(world: &Rc<World>, isolate: &Isolate) -> Rc<RefCell<Option<Seen>>> {
+    let isolate = isolate.clone();
+    world.start(async move { isolate.ask(request("GET", PAGE, &[])).await })
+}
+
 fn objects(spent: &BTreeMap<&'static str, u64>) -> u64 {
     ["journal", "shard", "l2_get", "l2_put"].iter().filter_map(|what| spent.get(what)).sum()
 }
@@ -241,17 +258,10 @@ fn stale_if_error_stands_in_for_a_failing_origin_but_never_after_a_hard_invalida
 #[test]
 fn who_waits_for_a_refresh_that_fails_gets_the_origins_own_answer() {
     let world = World::new(&config());
-    let requests = Rc::new(Cell::new(0));
-    let count = Rc::clone(&requests);
-    world.origin(move |_| {
-        count.set(count.get() + 1);
-        let fields =
-            [("cdn-cache-control", "max-age=1, stale-while-revalidate=20"), ("xkey", "post:1")];
-        match count.get() {
-            1 => Ok(Script::new(200, &fields, "up")),
-            _ => Ok(Script::new(500, &[], "the site's own words").after(3_000)),
-        }
-    });
+    let broken = Script::new(500, &[], "the site's own words").after(3_000);
+    let fields =
+        [("cdn-cache-control", "max-age=1, stale-while-revalidate=20"), ("xkey", "post:1")];
+    let requests = once(&world, Script::new(200, &fields, "up"), broken);
     let isolate = Isolate::new(&world, &config(), "ams");
     isolate.get(PAGE, &[]);
     world.pass(19_000);
@@ -260,12 +270,7 @@ fn who_waits_for_a_refresh_that_fails_gets_the_origins_own_answer() {
         world.pass(10);
     }
     world.pass(2_500);
-    let waiting: Vec<_> = (0..3)
-        .map(|_| {
-            let isolate = isolate.clone();
-            world.start(async move { isolate.ask(request("GET", PAGE, &[])).await })
-        })
-        .collect();
+    let waiting = [(); 3].map(|()| begin(&world, &isolate));
     assert_eq!(requests.get(), 2, "they wait for the refresh");
     world.pass(60_000);
     for slot in &waiting {
@@ -278,32 +283,20 @@ fn who_waits_for_a_refresh_that_fails_gets_the_origins_own_answer() {
 #[test]
 fn stale_if_error_stands_in_for_those_who_waited_for_one_that_had_nothing() {
     let world = World::new(&config());
-    let requests = Rc::new(Cell::new(0));
-    let count = Rc::clone(&requests);
-    world.origin(move |_| {
-        count.set(count.get() + 1);
-        let fields =
-            [("cdn-cache-control", "max-age=300, stale-if-error=3600"), ("xkey", "post:1")];
-        match count.get() {
-            1 => Ok(Script::new(200, &fields, "up").after(2_000)),
-            _ => Ok(Script::new(503, &[], "down").after(1_000)),
-        }
-    });
+    let broken = Script::new(503, &[], "down").after(1_000);
+    let fields = [("cdn-cache-control", "max-age=300, stale-if-error=3600"), ("xkey", "post:1")];
+    let requests = once(&world, Script::new(200, &fields, "up").after(2_000), broken);
     let (first, second) =
         (Isolate::new(&world, &config(), "ams"), Isolate::new(&world, &config(), "ams"));
-    let begin = |isolate: &Isolate| {
-        let isolate = isolate.clone();
-        world.start(async move { isolate.ask(request("GET", PAGE, &[])).await })
-    };
-    let first = begin(&first);
+    let first = begin(&world, &first);
     world.pass(100);
-    let leader = begin(&second);
+    let leader = begin(&world, &second);
     world.pass(1_000);
     world.invalidate("post:1", Mode::Soft);
     while requests.get() < 2 {
         world.pass(10);
     }
-    let waiting: Vec<_> = (0..3).map(|_| begin(&second)).collect();
+    let waiting = [(); 3].map(|()| begin(&world, &second));
     world.pass(60_000);
     let text = |slot: &Rc<RefCell<Option<Seen>>>| slot.borrow().as_ref().unwrap().text();
     assert_eq!((text(&first), text(&leader)), ("up".to_owned(), "down".to_owned()));
@@ -327,13 +320,7 @@ fn inv4_two_colos_send_the_origin_one_refresh() {
     world.pass(100);
     world.invalidate("post:1", Mode::Hard);
     world.pass(2_100);
-    let asked: Vec<_> = [&ams, &fra]
-        .into_iter()
-        .map(|isolate| {
-            let (isolate, head) = (isolate.clone(), crate::world::request("GET", PAGE, &[]));
-            world.start(async move { isolate.ask(head).await })
-        })
-        .collect();
+    let asked = [&ams, &fra].map(|isolate| begin(&world, isolate));
     world.pass(5_000);
     for answer in asked {
         assert_eq!(answer.take().expect("answered").text(), "render 2");

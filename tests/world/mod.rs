@@ -52,6 +52,7 @@ type Envelope = (Vec<u8>, Rc<[u8]>, i64);
 type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 /// What the origin answers.
+#[derive(Clone)]
 pub struct Script {
     pub status: u16,
     pub fields: Fields,
