@@ -118,8 +118,9 @@ impl<P: Platform> Server<P> {
             return Some(BypassReason::NoStore);
         }
         // A page that may stand in for the origin is asked for as one.
-        let stands_in = candidate.page.is_some() && candidate.on_error;
-        if !stands_in && let Some(why) = self.hit_for_pass(incoming, admitted, candidate, now) {
+        if !candidate.on_error
+            && let Some(why) = self.hit_for_pass(incoming, admitted, candidate, now)
+        {
             return Some(why);
         }
         let under_way =

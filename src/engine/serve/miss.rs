@@ -43,7 +43,7 @@ impl<P: Platform> Server<P> {
         let limit = self.fill_limit();
         let mut candidate = candidate;
         let mut key = self.context.fill_key(&incoming, admitted, &candidate);
-        let mut stands_in = candidate.page.is_some() && candidate.on_error;
+        let mut stands_in = candidate.on_error;
         for _ in 0..MAX_FOLLOWED {
             let in_flight = self.context.isolate().borrow_mut().in_flight(&key, now, limit);
             let Some(in_flight) = in_flight else { break };
