@@ -279,7 +279,7 @@ fn who_waits_for_a_refresh_that_fails_gets_the_origins_own_answer() {
     }
 }
 
-/// Who leads a fetch may have had nothing stored when it began: those who wait have what came since.
+/// Who leads a fetch may have had nothing stored when it began: who waits has what came since.
 #[test]
 fn stale_if_error_stands_in_for_those_who_waited_for_one_that_had_nothing() {
     let world = World::new(&config());
