@@ -116,8 +116,8 @@ pub(crate) struct Watch {
     pub(crate) restored: bool,
     /// A restored journal that has not continued past what others know.
     pub(crate) unrepaired: bool,
-    /// A shard had taken what the restore lost.
-    pub(crate) witnessed: bool,
+    /// The last epoch that a shard had taken of those that the restore lost.
+    pub(crate) witnessed: Option<u64>,
     pub(crate) counts: BTreeMap<&'static str, u64>,
 }
 

@@ -381,7 +381,7 @@ impl World {
         }
         let fanned = "SELECT value FROM meta WHERE name = 'fanned'";
         let taken = (1..=usize::from(MAX_SHARDS)).flat_map(|shard| query(&self.sql(shard), fanned));
-        let witnessed = taken.map(|epoch| integer(&epoch) as u64).any(|epoch| epoch > head);
+        let witnessed = taken.map(|epoch| integer(&epoch) as u64).max().filter(|e| *e > head);
         {
             let mut watch = self.watch.borrow_mut();
             watch.restored = true;
