@@ -13,7 +13,7 @@ use edge_isr::cache::tag::TargetHash;
 use edge_isr::config::Config;
 use edge_isr::engine::memory::StoredRecord;
 use edge_isr::engine::port::{Platform as _, Unread};
-use edge_isr::engine::serve::at_once::{Head, Start};
+use edge_isr::engine::serve::at_once::{AnswerHead, Start};
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::delta::{Delta, TargetRow};
 use edge_isr::journal::view::Applied;
@@ -100,7 +100,7 @@ fn cost(isolate: &Isolate, url: &str) -> (u64, u64) {
         let start = isolate.engine.serve_at_once(head, &asked, now);
         let after = COUNTED.get();
         let Start::Answer(answer) = start else { panic!("no hit") };
-        assert!(matches!(answer.head, Head::Ready(_)), "its fields are ready");
+        assert!(matches!(answer.head, AnswerHead::Ready(_)), "its fields are ready");
         (after.0 - before.0, after.1 - before.1)
     };
     let costs: Vec<_> = (0..9).map(|_| hit()).collect();

@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use edge_isr::cache::admission::{Admission, admit};
 use edge_isr::cache::esi::address::address;
-use edge_isr::cache::esi::{EsiPiece, Fault, MAX_TAG_BYTES, Reader};
+use edge_isr::cache::esi::{EsiFault, EsiPiece, EsiReader, MAX_TAG_BYTES};
 use edge_isr::config::parse::parse;
 use edge_isr::config::{Action, Config};
 use edge_isr::http::{Fields, RequestHead};
@@ -48,8 +48,8 @@ fn text_bytes(piece: &EsiPiece) -> usize {
     }
 }
 
-fn read<'a>(cut: impl IntoIterator<Item = &'a [u8]>) -> (Vec<EsiPiece>, Option<Fault>) {
-    let (mut reader, mut found) = (Reader::default(), Vec::new());
+fn read<'a>(cut: impl IntoIterator<Item = &'a [u8]>) -> (Vec<EsiPiece>, Option<EsiFault>) {
+    let (mut reader, mut found) = (EsiReader::default(), Vec::new());
     for bytes in cut {
         reader.push(bytes, &mut found);
     }

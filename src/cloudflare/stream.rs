@@ -12,16 +12,16 @@ use super::glue;
 /// How long the first piece of a body that may be packed can take.
 const FIRST_PIECE: Millis = Millis(10_000);
 
-type Reader = Option<ReadableStreamDefaultReader>;
+type StreamReader = Option<ReadableStreamDefaultReader>;
 
 /// A body on the runtime's side.
 pub(super) enum EdgeStream {
     /// A visitor's request body.
-    Request(ReadableStream, Reader),
+    Request(ReadableStream, StreamReader),
     /// An answer of the origin, its body unread or being read.
-    Response(Response, Reader),
+    Response(Response, StreamReader),
     /// What the colo's cache holds, unread or being read; and how much of it is to come.
-    Stored(Response, Reader, u64),
+    Stored(Response, StreamReader, u64),
     /// What was read together with its head.
     Bytes(Uint8Array),
 }

@@ -16,7 +16,7 @@ use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::{Guard, own_call};
 use crate::engine::parts::{Operator, Server};
 use crate::engine::port::{FoundInColo, Unread};
-use crate::engine::serve::at_once::{AtOnce, Head, Start};
+use crate::engine::serve::at_once::{AnswerHead, AtOnce, Start};
 use crate::engine::serve::colo_answer::ColoAnswer;
 use crate::engine::serve::colo_look::ColoLook;
 use crate::engine::serve::response::{Answer, Body};
@@ -44,10 +44,15 @@ fn sent(response: Result<Response, JsValue>) -> JsValue {
 }
 
 /// What the colo's cache was found to have under a key.
-type Looked = (CacheKey, FoundInColo<Edge>);
+type ColoLookUp = (CacheKey, FoundInColo<Edge>);
 
 /// A promise of the answer, by the longer way.
-fn later(site: Rc<Site>, request: Request, context: JsValue, looked: Option<Looked>) -> JsValue {
+fn later(
+    site: Rc<Site>,
+    request: Request,
+    context: JsValue,
+    looked: Option<ColoLookUp>,
+) -> JsValue {
     let context = worker::Context::new(context.unchecked_into());
     future_to_promise(async move { Ok(sent(answer_later(&site, &request, context, looked).await)) })
         .into()
@@ -137,8 +142,8 @@ fn at_once(answer: AtOnce<Edge>) -> Result<Response, JsValue> {
     let AtOnce { status, head, body, .. } = answer;
     let body = body.map_or(JsValue::NULL, JsValue::from);
     match head {
-        Head::Ready(ready) => glue::respond_ready(&ready.head, &body),
-        Head::Made(fields) => glue::respond(status, &lines(&fields), &body),
+        AnswerHead::Ready(ready) => glue::respond_ready(&ready.head, &body),
+        AnswerHead::Made(fields) => glue::respond(status, &lines(&fields), &body),
     }
 }
 
@@ -163,7 +168,7 @@ async fn answer_later(
     site: &Site,
     request: &Request,
     context: worker::Context,
-    looked: Option<Looked>,
+    looked: Option<ColoLookUp>,
 ) -> Result<Response, JsValue> {
     let Some(read) = read(request) else {
         return glue::respond(400, "", &JsValue::from_str("bad request\n"));
@@ -189,7 +194,7 @@ fn is_own_host(site: &Site, head: &RequestHead) -> bool {
 
 async fn respond_to(
     site: &Site,
-    (platform, looked): (&Rc<Edge>, Option<Looked>),
+    (platform, looked): (&Rc<Edge>, Option<ColoLookUp>),
     incoming: Incoming<Edge>,
 ) -> Answer<Edge> {
     let context = match looked {

@@ -51,14 +51,14 @@ pub struct AcceptedSchedule {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ScheduledAnswer {
     /// What waits, the next first.
-    pub scheduled: Vec<Waiting>,
+    pub scheduled: Vec<ScheduledInvalidation>,
     /// What to give as `cursor` for the next part; none at the end.
     pub next: Option<String>,
 }
 
 /// An invalidation that waits for its time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Waiting {
+pub struct ScheduledInvalidation {
     /// Its id.
     pub id: String,
     /// When it will be done, in milliseconds since the Unix epoch.
@@ -87,7 +87,7 @@ impl ScheduledAnswer {
     pub fn of(reply: ScheduleReply) -> Self {
         let last = reply.rows.last().filter(|_| reply.more);
         let next = last.map(|row| format!("{}.{}", row.at.as_millis(), row.id));
-        let one = |row: ScheduledRow| Waiting {
+        let one = |row: ScheduledRow| ScheduledInvalidation {
             named: NamedTargets::of(&row.targets),
             targets: row.targets.len(),
             id: row.id,

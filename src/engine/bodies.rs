@@ -30,7 +30,7 @@ pub enum Peer {
     At(u64),
 }
 
-struct Arriving<C> {
+struct IncomingBody<C> {
     id: BodyId,
     peer: Peer,
     began: Timestamp,
@@ -41,7 +41,7 @@ struct Arriving<C> {
 /// The bodies that arrive in one isolate, oldest first.
 pub struct Bodies<C> {
     most: u64,
-    arriving: Vec<Arriving<C>>,
+    arriving: Vec<IncomingBody<C>>,
     next: u64,
 }
 
@@ -59,7 +59,7 @@ impl<C> Bodies<C> {
         self.next += 1;
         let id = BodyId(self.next);
         let (pieces, counted) = (Vec::new(), REQUEST_BYTES);
-        self.arriving.push(Arriving { id, peer, began: now, pieces, counted });
+        self.arriving.push(IncomingBody { id, peer, began: now, pieces, counted });
         self.make_room();
         id
     }
@@ -101,7 +101,7 @@ impl<C> Bodies<C> {
             }
         }
         let most = held.values().max();
-        let first = |body: &Arriving<C>| match body.peer {
+        let first = |body: &IncomingBody<C>| match body.peer {
             Peer::Known => most.is_none(),
             Peer::At(address) => held.get(&address) == most,
         };

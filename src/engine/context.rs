@@ -50,7 +50,7 @@ struct Inner<P: Platform> {
 }
 
 /// What the colo's cache was found to have under a key, before the request went the longer way.
-type Looked<P> = Rc<RefCell<Option<(CacheKey, FoundInColo<P>)>>>;
+type KeptColoLookUp<P> = Rc<RefCell<Option<(CacheKey, FoundInColo<P>)>>>;
 
 impl<P: Platform> Clone for Engine<P> {
     fn clone(&self) -> Self {
@@ -123,7 +123,7 @@ impl<P: Platform> Engine<P> {
 pub struct Context<P: Platform> {
     engine: Engine<P>,
     pub(super) platform: Rc<P>,
-    looked: Looked<P>,
+    looked: KeptColoLookUp<P>,
 }
 
 impl<P: Platform> Clone for Context<P> {

@@ -84,19 +84,19 @@ impl Request {
     }
 }
 
-struct Waiting {
+struct QueuedRequest {
     place: QueuePlace,
     /// What its head holds.
     head: u64,
-    /// When its owner last asked.
-    asked: Timestamp,
+    /// When its owner last polled.
+    polled: Timestamp,
 }
 
 /// The origin requests of one isolate.
 pub struct OriginLimit {
     lapse: Millis,
     requests: Vec<Request>,
-    waiting: VecDeque<Waiting>,
+    waiting: VecDeque<QueuedRequest>,
     next: u64,
     /// When lapsed ones were last forgotten.
     checked: Timestamp,
@@ -126,7 +126,7 @@ impl OriginLimit {
             return None;
         }
         let place = QueuePlace(self.number());
-        self.waiting.push_back(Waiting { place, head, asked: now });
+        self.waiting.push_back(QueuedRequest { place, head, polled: now });
         Some(place)
     }
 
@@ -137,11 +137,11 @@ impl OriginLimit {
             Ok(at) => at,
             // It lapsed, and its owner asks again all the same.
             Err(at) => {
-                self.waiting.insert(at, Waiting { place, head: ORDINARY_HEAD, asked: now });
+                self.waiting.insert(at, QueuedRequest { place, head: ORDINARY_HEAD, polled: now });
                 at
             }
         };
-        self.waiting[at].asked = now;
+        self.waiting[at].polled = now;
         if at >= self.free() as usize {
             return None;
         }
@@ -257,7 +257,7 @@ impl OriginLimit {
             let lapse = if request.uploading.is_some() { UPLOAD_LAPSE } else { lapse };
             now.since(request.began) < lapse
         });
-        self.waiting.retain(|waiting| now.since(waiting.asked) < WAIT_LAPSE);
+        self.waiting.retain(|waiting| now.since(waiting.polled) < WAIT_LAPSE);
     }
 }
 
@@ -351,7 +351,7 @@ mod tests {
         let mut limit = limit(1);
         let places: Vec<_> = (0..3).filter_map(|_| limit.queue(HEAD, NOW)).collect();
         assert_eq!(places.len(), 3);
-        assert_eq!(limit.begin_at(places[1], NOW), None, "the first has not asked yet");
+        assert_eq!(limit.begin_at(places[1], NOW), None, "the first has not polled yet");
         let first = limit.begin_at(places[0], NOW);
         assert_eq!(limit.begin_at(places[2], NOW), None);
         assert_eq!(limit.begin_at(places[1], NOW), None, "there is no room");

@@ -40,9 +40,9 @@ pub(crate) fn peer_of(request: &RequestHead) -> Peer {
 }
 
 /// A body's place in the budget. Dropping it gives the body up.
-struct Arriving<'a, P: Platform>(&'a Context<P>, BodyId);
+struct ReservedBody<'a, P: Platform>(&'a Context<P>, BodyId);
 
-impl<P: Platform> Drop for Arriving<'_, P> {
+impl<P: Platform> Drop for ReservedBody<'_, P> {
     fn drop(&mut self) {
         self.0.isolate().borrow_mut().bodies.take(self.1);
     }
@@ -60,7 +60,7 @@ impl<P: Platform> Context<P> {
         let platform = &self.platform;
         let began = platform.now();
         let id = self.isolate().borrow_mut().bodies.begin(peer, began);
-        let held = Arriving(self, id);
+        let reserved = ReservedBody(self, id);
         let mut length = 0;
         loop {
             let left = Millis(ARRIVAL_LIMIT.0.saturating_sub(platform.now().since(began).0));
@@ -93,7 +93,7 @@ impl<P: Platform> Context<P> {
             }
         }
         let pieces = self.isolate().borrow_mut().bodies.take(id).ok_or(NotArrived::GivenUp)?;
-        drop(held);
+        drop(reserved);
         Ok(P::concat(&pieces))
     }
 }

@@ -22,14 +22,14 @@ pub struct SitemapReader {
     /// What has arrived and is not read yet: the beginning of a token or of a line.
     rest: Vec<u8>,
     bytes: u64,
-    form: Form,
+    format: SitemapFormat,
     /// Nothing of what follows is looked at.
     over: bool,
 }
 
 /// What the file turned out to be.
 #[derive(Debug)]
-enum Form {
+enum SitemapFormat {
     /// Nothing but white space has arrived.
     Unknown,
     Document(Box<Document>),
@@ -47,7 +47,7 @@ struct Lines {
 
 impl Default for SitemapReader {
     fn default() -> Self {
-        Self { rest: Vec::new(), bytes: 0, form: Form::Unknown, over: false }
+        Self { rest: Vec::new(), bytes: 0, format: SitemapFormat::Unknown, over: false }
     }
 }
 
@@ -71,10 +71,10 @@ impl SitemapReader {
         self.rest.extend_from_slice(piece);
         self.begin(false)?;
         let input = std::mem::take(&mut self.rest);
-        let (read, cut) = match &mut self.form {
-            Form::Unknown => (0, None),
-            Form::Document(document) => document.read(&input, found)?,
-            Form::Lines(lines) => lines.read(&input, found),
+        let (read, cut) = match &mut self.format {
+            SitemapFormat::Unknown => (0, None),
+            SitemapFormat::Document(document) => document.read(&input, found)?,
+            SitemapFormat::Lines(lines) => lines.read(&input, found),
         };
         self.rest = input;
         self.rest.drain(..read);
@@ -90,10 +90,10 @@ impl SitemapReader {
             self.begin(true)?;
         }
         let blank = self.rest.iter().all(u8::is_ascii_whitespace);
-        match self.form {
-            Form::Unknown => Err(SitemapError::Empty),
-            Form::Document(document) => document.end(blank, self.over, found),
-            Form::Lines(mut lines) => {
+        match self.format {
+            SitemapFormat::Unknown => Err(SitemapError::Empty),
+            SitemapFormat::Document(document) => document.end(blank, self.over, found),
+            SitemapFormat::Lines(mut lines) => {
                 if !self.over
                     && let Err(why) = lines.entry(&self.rest, found)
                 {
@@ -107,10 +107,10 @@ impl SitemapReader {
     /// What the file lists, once that is known.
     #[must_use]
     pub fn kind(&self) -> Option<SitemapKind> {
-        match &self.form {
-            Form::Unknown => None,
-            Form::Document(document) => document.kind(),
-            Form::Lines(_) => Some(SitemapKind::Pages),
+        match &self.format {
+            SitemapFormat::Unknown => None,
+            SitemapFormat::Document(document) => document.kind(),
+            SitemapFormat::Lines(_) => Some(SitemapKind::Pages),
         }
     }
 
@@ -137,7 +137,7 @@ impl SitemapReader {
 
     /// Decides by its first characters what the file is; none may follow if it is `whole`.
     fn begin(&mut self, whole: bool) -> Result<(), SitemapError> {
-        if !matches!(self.form, Form::Unknown) || (self.rest.len() < 4 && !whole) {
+        if !matches!(self.format, SitemapFormat::Unknown) || (self.rest.len() < 4 && !whole) {
             return Ok(());
         }
         let at = byte_order(&self.rest)?;
@@ -145,8 +145,8 @@ impl SitemapReader {
         match text.iter().find(|byte| !byte.is_ascii_whitespace()) {
             None if text.len() > MAX_TOKEN_BYTES => return Err(SitemapError::OtherFormat),
             None => return Ok(()),
-            Some(b'<') => self.form = Form::Document(Box::default()),
-            Some(_) => self.form = Form::Lines(Lines::default()),
+            Some(b'<') => self.format = SitemapFormat::Document(Box::default()),
+            Some(_) => self.format = SitemapFormat::Lines(Lines::default()),
         }
         self.rest.drain(..at);
         Ok(())

@@ -20,24 +20,24 @@ const PER_CALL: i64 = 20;
 /// Rows in one answer.
 const MAX_ROWS: u32 = 1_000;
 
-/// What is known of an id.
-struct Known {
+/// What is known of an id that is on the list.
+struct ScheduledId {
     digest: String,
     cancelled: bool,
 }
 
-fn known<S: Sql>(sql: &S, id: &str) -> Result<Option<Known>, SqlError> {
+fn scheduled_id<S: Sql>(sql: &S, id: &str) -> Result<Option<ScheduledId>, SqlError> {
     let rows = sql.exec("SELECT digest, cancelled FROM scheduled WHERE id = ?", &[text(id)])?;
     let Some(row) = rows.first() else { return Ok(None) };
     let row = Row(row);
-    Ok(Some(Known { digest: row.text(0)?.to_owned(), cancelled: row.flag(1)? }))
+    Ok(Some(ScheduledId { digest: row.text(0)?.to_owned(), cancelled: row.flag(1)? }))
 }
 
 /// Takes an id off the list, because it is done now; whether it may be: not where it came with
 /// another body, or was cancelled.
 pub(super) fn gives_way<S: Sql>(sql: &S, append: &Append) -> Result<bool, SqlError> {
-    Ok(known(sql, &append.id)?
-        .is_none_or(|known| known.digest == append.body_digest && !known.cancelled))
+    Ok(scheduled_id(sql, &append.id)?
+        .is_none_or(|scheduled| scheduled.digest == append.body_digest && !scheduled.cancelled))
 }
 
 /// Forgets one.
@@ -62,11 +62,11 @@ impl<S: Sql> Journal<S> {
             let same = digest.as_deref() == Some(append.body_digest.as_str());
             return Ok(if same { Scheduled::Done { epoch } } else { Scheduled::Conflict });
         }
-        if let Some(known) = known(&self.sql, &append.id)? {
+        if let Some(known) = scheduled_id(&self.sql, &append.id)? {
             return Ok(match known {
-                Known { digest, .. } if digest != append.body_digest => Scheduled::Conflict,
-                Known { cancelled: true, .. } => Scheduled::Cancelled,
-                Known { cancelled: false, .. } => Scheduled::Waits { repeated: true },
+                ScheduledId { digest, .. } if digest != append.body_digest => Scheduled::Conflict,
+                ScheduledId { cancelled: true, .. } => Scheduled::Cancelled,
+                ScheduledId { cancelled: false, .. } => Scheduled::Waits { repeated: true },
             });
         }
         let waiting = self.sql.exec("SELECT count(*) FROM scheduled WHERE NOT cancelled", &[])?;
@@ -97,9 +97,11 @@ impl<S: Sql> Journal<S> {
     /// Takes one off the list. Its id stays for as long as receipts do, so that a late repetition
     /// does not bring it back.
     pub(super) fn cancel(&self, id: &str, now: Timestamp) -> Result<Cancelled, JournalError> {
-        match known(&self.sql, id)? {
-            Some(Known { cancelled: true, .. }) => Ok(Cancelled::Cancelled { repeated: true }),
-            Some(Known { cancelled: false, .. }) => {
+        match scheduled_id(&self.sql, id)? {
+            Some(ScheduledId { cancelled: true, .. }) => {
+                Ok(Cancelled::Cancelled { repeated: true })
+            }
+            Some(ScheduledId { cancelled: false, .. }) => {
                 self.sql.exec(
                     "UPDATE scheduled SET cancelled = 1, targets = '[]', due = ? WHERE id = ?",
                     &[timestamp(now.plus(self.config.receipt_ttl)), text(id)],

@@ -7,7 +7,7 @@ use edge_isr::cache::admission::looked_at;
 use edge_isr::engine::operate::own_call;
 use edge_isr::engine::parts::Server;
 use edge_isr::engine::port::{Platform, Store as _, Unread};
-use edge_isr::engine::serve::at_once::{AtOnce, Head, Start};
+use edge_isr::engine::serve::at_once::{AnswerHead, AtOnce, Start};
 use edge_isr::engine::serve::colo_answer::ColoAnswer;
 use edge_isr::engine::serve::response::{Answer, Body};
 use edge_isr::engine::{Engine, Incoming};
@@ -75,8 +75,8 @@ pub(crate) fn start<P: Platform<Head = ReadyFields>>(
 fn at_once<P: Platform<Head = ReadyFields>>(answer: AtOnce<P>) -> Answer<P> {
     let AtOnce { status, head, body, cache_status } = answer;
     let fields = match head {
-        Head::Ready(ready) => ready.head.borrow().clone(),
-        Head::Made(fields) => fields,
+        AnswerHead::Ready(ready) => ready.head.borrow().clone(),
+        AnswerHead::Made(fields) => fields,
     };
     let body = body.map_or(Body::Empty, Body::Whole);
     shared(status, fields, body, cache_status)

@@ -3,7 +3,7 @@
 
 use crate::http_support::{fields, request};
 use edge_isr::cache::esi::address::{AddressError, address};
-use edge_isr::cache::esi::{EsiPiece, Fault, MAX_TAG_BYTES, Reader};
+use edge_isr::cache::esi::{EsiFault, EsiPiece, EsiReader, MAX_TAG_BYTES};
 use edge_isr::config::{Config, parse};
 use edge_isr::http::targeted::asks_for_esi;
 use proptest::prelude::*;
@@ -11,8 +11,8 @@ use proptest::test_runner::RngSeed;
 
 /// What the reader makes of a body: text, and each include as `{src}`, or `{src?}` where it may
 /// fail.
-fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<Fault>) {
-    let (mut reader, mut found) = (Reader::default(), Vec::new());
+fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<EsiFault>) {
+    let (mut reader, mut found) = (EsiReader::default(), Vec::new());
     for piece in pieces {
         reader.push(piece, &mut found);
     }
@@ -33,12 +33,12 @@ fn read<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> (Vec<u8>, Option<Faul
     (shown, reader.fault())
 }
 
-const MALFORMED: Option<Fault> = Some(Fault::Malformed);
-const UNKNOWN: Option<Fault> = Some(Fault::Unknown);
-const UNCLOSED: Option<Fault> = Some(Fault::Unclosed);
+const MALFORMED: Option<EsiFault> = Some(EsiFault::Malformed);
+const UNKNOWN: Option<EsiFault> = Some(EsiFault::Unknown);
+const UNCLOSED: Option<EsiFault> = Some(EsiFault::Unclosed);
 
 /// A body, what is made of it, and what is wrong with it.
-const ROWS: &[(&str, &str, Option<Fault>)] = &[
+const ROWS: &[(&str, &str, Option<EsiFault>)] = &[
     ("", "", None),
     ("<p>nothing of it</p>", "<p>nothing of it</p>", None),
     // esi:include
@@ -181,7 +181,7 @@ fn a_tag_is_held_up_to_its_longest_and_no_longer() {
         assert_eq!(read(body.as_bytes().chunks(size)).0, b"ad", "{size}");
     }
     // What is no tag is not held.
-    let (mut reader, mut found) = (Reader::default(), Vec::new());
+    let (mut reader, mut found) = (EsiReader::default(), Vec::new());
     reader.push(b"a<b>\xe6\x97", &mut found);
     assert_eq!(found, [EsiPiece::Text(b"a<b>\xe6\x97".to_vec())]);
 }

@@ -1,4 +1,4 @@
-//! No two types of the sources that more than one file can name have the same name: whoever reads
+//! No two types of the sources have the same name, those of one file alone neither: whoever reads
 //! `Entry` need not look up which one it is.
 #![allow(clippy::expect_used, clippy::panic)]
 
@@ -11,44 +11,33 @@ use syn::visit::{self, Visit};
 use crate::tree::rust_sources;
 
 /// Names that stand twice, with the reason.
-const ALLOWED: &[(&str, &str)] = &[(
-    "Journal",
-    "the Durable Object's class is named so in wrangler.toml, and holds the journal",
-)];
+const ALLOWED: &[(&str, &str)] = &[
+    ("Inner", "what the clones of a handle share, as everywhere in Rust"),
+    ("Journal", "the Durable Object's class is named so in wrangler.toml, and holds the journal"),
+];
 
-/// The types that a file declares for others.
+/// The types that a file declares.
 #[derive(Default)]
 struct Types(Vec<String>);
 
-impl Types {
-    fn note(&mut self, visibility: &syn::Visibility, name: &syn::Ident) {
-        match visibility {
-            syn::Visibility::Public(_) | syn::Visibility::Restricted(_) => {
-                self.0.push(name.to_string());
-            }
-            syn::Visibility::Inherited => {}
-        }
-    }
-}
-
 impl<'ast> Visit<'ast> for Types {
     fn visit_item_struct(&mut self, item: &'ast syn::ItemStruct) {
-        self.note(&item.vis, &item.ident);
+        self.0.push(item.ident.to_string());
         visit::visit_item_struct(self, item);
     }
 
     fn visit_item_enum(&mut self, item: &'ast syn::ItemEnum) {
-        self.note(&item.vis, &item.ident);
+        self.0.push(item.ident.to_string());
         visit::visit_item_enum(self, item);
     }
 
     fn visit_item_trait(&mut self, item: &'ast syn::ItemTrait) {
-        self.note(&item.vis, &item.ident);
+        self.0.push(item.ident.to_string());
         visit::visit_item_trait(self, item);
     }
 
     fn visit_item_type(&mut self, item: &'ast syn::ItemType) {
-        self.note(&item.vis, &item.ident);
+        self.0.push(item.ident.to_string());
         visit::visit_item_type(self, item);
     }
 }
@@ -94,10 +83,10 @@ fn each_type_has_a_name_of_its_own() {
 #[test]
 fn a_name_that_stands_twice_is_found() {
     let files = [
-        ("a.rs", "pub struct Entry; struct Private; mod inside { pub(super) enum Kind {} }"),
-        ("b.rs", "pub(crate) type Entry = u8; struct Private; pub trait Kind {}"),
+        ("a.rs", "pub struct Entry; struct Part; mod inside { pub(super) enum Kind {} }"),
+        ("b.rs", "pub(crate) type Entry = u8; struct Part; pub trait Kind {}"),
         ("c.rs", "pub struct Other; fn entry() {}"),
     ];
-    let want = ["Entry: a.rs, b.rs", "Kind: a.rs, b.rs"];
+    let want = ["Entry: a.rs, b.rs", "Kind: a.rs, b.rs", "Part: a.rs, b.rs"];
     assert_eq!(declared_twice(files.into_iter()), want);
 }

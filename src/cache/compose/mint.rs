@@ -16,43 +16,43 @@ const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXY
 /// The bytes that give each letter equally often.
 const FAIR: u8 = 248;
 
-/// Places in the alphabet, one for each letter of a value.
-type Places = [u8; LENGTH];
+/// Indices in the alphabet, one for each letter of a value.
+type Indices = [u8; LENGTH];
 
-fn places(random: &Random) -> Option<Places> {
+fn indices(random: &Random) -> Option<Indices> {
     let mut fair = random.iter().filter(|byte| **byte < FAIR).map(|byte| byte % 62);
-    let mut places = [0; LENGTH];
-    for place in &mut places {
-        *place = fair.next()?;
+    let mut indices = [0; LENGTH];
+    for index in &mut indices {
+        *index = fair.next()?;
     }
-    Some(places)
+    Some(indices)
 }
 
-fn text(places: &Places) -> String {
-    places.iter().map(|place| char::from(LETTERS[usize::from(place % 62)])).collect()
+fn text(indices: &Indices) -> String {
+    indices.iter().map(|index| char::from(LETTERS[usize::from(index % 62)])).collect()
 }
 
-fn read(text: &str) -> Option<Places> {
-    let mut places = [0; LENGTH];
+fn read(text: &str) -> Option<Indices> {
+    let mut indices = [0; LENGTH];
     if text.len() != LENGTH {
         return None;
     }
-    for (place, byte) in places.iter_mut().zip(text.bytes()) {
-        *place = u8::try_from(LETTERS.iter().position(|letter| *letter == byte)?).ok()?;
+    for (index, byte) in indices.iter_mut().zip(text.bytes()) {
+        *index = u8::try_from(LETTERS.iter().position(|letter| *letter == byte)?).ok()?;
     }
-    Some(places)
+    Some(indices)
 }
 
 /// A value of 32 letters and digits: a nonce, an id. None if the bytes are none that a generator
 /// gives.
 #[must_use]
 pub fn letters(random: &Random) -> Option<String> {
-    places(random).map(|places| text(&places))
+    indices(random).map(|indices| text(&indices))
 }
 
 /// A CSRF secret.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(Places);
+pub struct Secret(Indices);
 
 impl std::fmt::Debug for Secret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -64,7 +64,7 @@ impl Secret {
     /// A new one.
     #[must_use]
     pub fn new(random: &Random) -> Option<Self> {
-        places(random).map(Self)
+        indices(random).map(Self)
     }
 
     /// The secret that a cookie holds, as Django reads it: 32 letters and digits, or a token of 64
@@ -77,8 +77,8 @@ impl Secret {
             return Some(Self(first));
         }
         let mut secret = read(cipher)?;
-        for (place, mask) in secret.iter_mut().zip(first) {
-            *place = (*place + 62 - mask) % 62;
+        for (index, mask) in secret.iter_mut().zip(first) {
+            *index = (*index + 62 - mask) % 62;
         }
         Some(Self(secret))
     }
@@ -92,10 +92,10 @@ impl Secret {
     /// A token of it, masked anew: the mask, and the secret shifted by it.
     #[must_use]
     pub fn token(&self, random: &Random) -> Option<String> {
-        let mask = places(random)?;
+        let mask = indices(random)?;
         let mut cipher = self.0;
-        for (place, mask) in cipher.iter_mut().zip(mask) {
-            *place = (*place + mask) % 62;
+        for (index, mask) in cipher.iter_mut().zip(mask) {
+            *index = (*index + mask) % 62;
         }
         Some(text(&mask) + &text(&cipher))
     }

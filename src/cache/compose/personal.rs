@@ -137,7 +137,7 @@ pub fn check_head(head: &ResponseHead) -> Result<(), PersonalError> {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Body {
+struct PersonalBody {
     id: String,
     parts: HashMap<String, String>,
 }
@@ -154,7 +154,7 @@ pub fn parts(
     if body.len() > MAX_BYTES {
         return Err(PersonalError::TooLarge);
     }
-    let mut body: Body = read_json(body).map_err(|_| PersonalError::Malformed)?;
+    let mut body: PersonalBody = read_json(body).map_err(|_| PersonalError::Malformed)?;
     if body.id != id {
         return Err(PersonalError::Foreign);
     }

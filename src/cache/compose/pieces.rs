@@ -95,10 +95,10 @@ struct Cut<'f> {
     field: &'f ComposeField,
     pieces: Vec<Piece>,
     /// The part that has begun.
-    open: Option<Open>,
+    open: Option<OpenPart>,
 }
 
-struct Open {
+struct OpenPart {
     personal: bool,
     part: u8,
     fallback: Vec<Leaf>,
@@ -137,12 +137,12 @@ impl Cut<'_> {
         if self.open.is_some() || usize::from(number) >= parts {
             return None;
         }
-        self.open = Some(Open { personal: letter == b'p', part: number, fallback: Vec::new() });
+        self.open = Some(OpenPart { personal: letter == b'p', part: number, fallback: Vec::new() });
         Some(())
     }
 
     fn close(&mut self, number: u8) -> Option<()> {
-        let Open { personal, part, fallback } = self.open.take()?;
+        let OpenPart { personal, part, fallback } = self.open.take()?;
         if part != number {
             return None;
         }

@@ -1,16 +1,16 @@
 //! The cookie-less half of Edge Side Includes (ESI Language Specification 1.0): what stands in a
 //! body that its origin marked with `Surrogate-Control: content="ESI/1.0"`.
 //!
-//! [`Reader`] turns bytes into pieces as they arrive, [`address`] says where an include leads.
+//! [`EsiReader`] turns bytes into pieces as they arrive, [`address`] says where an include leads.
 //! Known are `<esi:include src onerror>`, `<esi:remove>`, `<esi:comment>` and `<!--esi … -->`.
 //! Whatever is not one of them in its right form is text, byte for byte: elements that are not
 //! known, tags that can't be read, all that stands in comments of HTML and in CDATA. There are no
 //! variables, no `alt` and no code: an include says one address, and nothing of a visitor.
 //!
 //! ```
-//! use edge_isr::cache::esi::{EsiPiece, Reader};
+//! use edge_isr::cache::esi::{EsiPiece, EsiReader};
 //!
-//! let (mut reader, mut pieces) = (Reader::default(), Vec::new());
+//! let (mut reader, mut pieces) = (EsiReader::default(), Vec::new());
 //! reader.push(b"<p>a<esi:remove>b</esi:re", &mut pieces);
 //! reader.push(b"move>c", &mut pieces);
 //! reader.end(&mut pieces);
@@ -33,8 +33,8 @@ mod piece;
 mod reader;
 mod tag;
 
-pub use piece::{EsiPiece, Fault, Include, MAX_TAG_BYTES};
-pub use reader::Reader;
+pub use piece::{EsiFault, EsiPiece, Include, MAX_TAG_BYTES};
+pub use reader::EsiReader;
 
 /// Whether Edge Side Includes of a response are processed: its route allows it, and it asks for it.
 #[must_use]

@@ -23,7 +23,7 @@ pub enum EsiPiece {
 
 /// What is wrong with a body. It is served all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub enum EsiFault {
     /// A tag of ESI that can't be read: it is text.
     Malformed,
     /// An element of ESI that is not known, or a closing tag of what is not open: it is text.
@@ -33,7 +33,7 @@ pub enum Fault {
     Unclosed,
 }
 
-impl Fault {
+impl EsiFault {
     /// The reason's name in logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -6,7 +6,7 @@
 
 use crate::base::xml::find;
 
-use super::piece::{EsiPiece, Fault, MAX_TAG_BYTES};
+use super::piece::{EsiFault, EsiPiece, MAX_TAG_BYTES};
 use super::tag::{EsiTag, TagEnd, end, tag};
 
 const COMMENT: &[u8] = b"<!--";
@@ -34,16 +34,16 @@ enum Within {
 
 /// Reads one body.
 #[derive(Clone, Debug, Default)]
-pub struct Reader {
+pub struct EsiReader {
     /// What may be the beginning of something.
     held: Vec<u8>,
     within: Within,
     /// How many `<!--esi` are open.
     open: usize,
-    fault: Option<Fault>,
+    fault: Option<EsiFault>,
 }
 
-impl Reader {
+impl EsiReader {
     /// Reads the next bytes.
     pub fn push(&mut self, bytes: &[u8], into: &mut Vec<EsiPiece>) {
         let mut held = std::mem::take(&mut self.held);
@@ -63,17 +63,17 @@ impl Reader {
         let held = std::mem::take(&mut self.held);
         self.read(&held, true, into);
         if self.within == Within::Remove || self.open > 0 {
-            self.note(Fault::Unclosed);
+            self.note(EsiFault::Unclosed);
         }
     }
 
     /// What was found wrong first, if anything was.
     #[must_use]
-    pub const fn fault(&self) -> Option<Fault> {
+    pub const fn fault(&self) -> Option<EsiFault> {
         self.fault
     }
 
-    fn note(&mut self, fault: Fault) {
+    fn note(&mut self, fault: EsiFault) {
         self.fault.get_or_insert(fault);
     }
 
@@ -143,7 +143,7 @@ impl Reader {
             TagEnd::At(length) => length,
             TagEnd::More if !last => return 0,
             TagEnd::More | TagEnd::Never => {
-                self.note(Fault::Malformed);
+                self.note(EsiFault::Malformed);
                 return give(rest, 1, into);
             }
         };

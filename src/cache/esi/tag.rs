@@ -4,7 +4,7 @@
 //! may have the five entities of XML; another `&` stands for itself, as in the addresses that most
 //! pages have.
 
-use super::piece::{Fault, Include, MAX_TAG_BYTES};
+use super::piece::{EsiFault, Include, MAX_TAG_BYTES};
 
 /// What a tag says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +44,12 @@ pub(super) fn end(input: &[u8]) -> TagEnd {
 }
 
 /// Reads a tag, its brackets included.
-pub(super) fn tag(tag: &[u8]) -> Result<EsiTag, Fault> {
+pub(super) fn tag(tag: &[u8]) -> Result<EsiTag, EsiFault> {
     let inside = tag.get(1..tag.len().saturating_sub(1)).unwrap_or_default();
     if let Some(name) = inside.strip_prefix(b"/esi:") {
         return match name.trim_ascii_end() {
             b"include" | b"comment" => Ok(EsiTag::Nothing),
-            _ => Err(Fault::Unknown),
+            _ => Err(EsiFault::Unknown),
         };
     }
     let (inside, is_empty) = match inside.strip_suffix(b"/") {
@@ -60,11 +60,11 @@ pub(super) fn tag(tag: &[u8]) -> Result<EsiTag, Fault> {
     let name = inside.iter().position(u8::is_ascii_whitespace).unwrap_or(inside.len());
     let (name, attributes) = inside.split_at_checked(name).unwrap_or_default();
     match name {
-        b"include" => Ok(EsiTag::Include(include(attributes).ok_or(Fault::Malformed)?)),
+        b"include" => Ok(EsiTag::Include(include(attributes).ok_or(EsiFault::Malformed)?)),
         b"remove" if is_empty => Ok(EsiTag::Nothing),
         b"remove" => Ok(EsiTag::Remove),
         b"comment" => Ok(EsiTag::Nothing),
-        _ => Err(Fault::Unknown),
+        _ => Err(EsiFault::Unknown),
     }
 }
 

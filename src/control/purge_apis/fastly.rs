@@ -53,7 +53,7 @@ impl PurgeApi for FastlyPurgeApi {
             if request.fields.has("fastly-soft-purge") { Mode::Soft } else { Mode::Hard };
         let form = if let Some(url) = rest.strip_prefix("purge/") {
             named.url("url", &url_name("", url, request.query.as_deref()))?;
-            Form::One
+            PurgedKeys::One
         } else {
             no_dry_run(request)?;
             let (_, action) = rest
@@ -64,13 +64,13 @@ impl PurgeApi for FastlyPurgeApi {
             if action == "purge_all" {
                 mode = Mode::Hard;
                 named.all(None);
-                Form::All
+                PurgedKeys::All
             } else if action == "purge" {
                 let keys = keys(request, body)?;
                 for key in &keys {
                     named.tag("surrogate_keys", key)?;
                 }
-                Form::Keys(keys)
+                PurgedKeys::Keys(keys)
             } else {
                 let key = action.strip_prefix("purge/").ok_or_else(not_found)?;
                 // Some clients encode the key and some don't: what is no encoding is the key
@@ -79,7 +79,7 @@ impl PurgeApi for FastlyPurgeApi {
                     "surrogate_key",
                     &percent_decoded(key).unwrap_or_else(|| key.to_owned()),
                 )?;
-                Form::One
+                PurgedKeys::One
             }
         };
         method_must_be(request, "POST")?;
@@ -89,9 +89,9 @@ impl PurgeApi for FastlyPurgeApi {
             return Err(invalid("fastly-purge-environment", "there is the production alone"));
         }
         Ok(PurgeCall::new(named.command(mode)?, move |outcome, _| match &form {
-            Form::One => accepted_one(outcome),
-            Form::Keys(keys) => accepted_keys(keys, outcome),
-            Form::All => accepted_all(),
+            PurgedKeys::One => accepted_one(outcome),
+            PurgedKeys::Keys(keys) => accepted_keys(keys, outcome),
+            PurgedKeys::All => accepted_all(),
         }))
     }
 
@@ -114,7 +114,7 @@ impl PurgeApi for FastlyPurgeApi {
 }
 
 /// What an answer repeats of its call.
-enum Form {
+enum PurgedKeys {
     /// One purge.
     One,
     /// A purge for each key.

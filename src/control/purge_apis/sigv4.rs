@@ -26,7 +26,7 @@ const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 const TERMINATOR: &str = "aws4_request";
 
 /// What `Authorization` says.
-struct Claim<'a> {
+struct Authorization<'a> {
     /// The access key's id.
     id: &'a str,
     scope: KeyScope<'a>,
@@ -82,15 +82,15 @@ pub fn verify(
     let fields = &request.fields;
     let mut given = fields.all("authorization");
     let field = given.next().ok_or(AuthError::Missing)?;
-    let claim = claim(field).filter(|_| given.next().is_none());
-    let claim = claim.ok_or(AuthError::MalformedToken)?;
+    let authorization = read_authorization(field).filter(|_| given.next().is_none());
+    let authorization = authorization.ok_or(AuthError::MalformedToken)?;
     let value = |name: &str| match name {
         // The runtime may keep Host out of the fields.
         "host" => Some(fields.joined(name).unwrap_or_else(|| request.host.clone())),
         _ => fields.joined(name),
     };
     let mut signed = Vec::new();
-    for name in claim.signed.split(';') {
+    for name in authorization.signed.split(';') {
         signed.push((name, value(name).ok_or(AuthError::Malformed("authorization"))?));
     }
     let covers = |wanted: &str| signed.iter().any(|(name, _)| *name == wanted);
@@ -98,7 +98,7 @@ pub fn verify(
         return Err(AuthError::Malformed("authorization"));
     }
     let at = fields.get("x-amz-date").unwrap_or_default();
-    let sent = parse_compact(at).filter(|_| at.starts_with(claim.scope.day));
+    let sent = parse_compact(at).filter(|_| at.starts_with(authorization.scope.day));
     let sent = sent.ok_or(AuthError::Malformed("x-amz-date"))?;
     let digest = hex(&Sha256::digest(body));
     if fields.get("x-amz-content-sha256").is_some_and(|said| said != digest) {
@@ -113,10 +113,10 @@ pub fn verify(
         at,
     };
     let made = |secret: &str| {
-        let made = signature(secret, &claim.scope, &request);
-        bool::from(made.as_bytes().ct_eq(claim.signature.as_bytes()))
+        let made = signature(secret, &authorization.scope, &request);
+        bool::from(made.as_bytes().ct_eq(authorization.signature.as_bytes()))
     };
-    let caller = secrets.signed(claim.id, TokenScope::Revalidate, made)?;
+    let caller = secrets.signed(authorization.id, TokenScope::Revalidate, made)?;
     if now.since(sent) > TOLERANCE {
         return Err(AuthError::TooOld);
     }
@@ -132,10 +132,10 @@ pub fn verify(
 /// Says why it can't be signed by anybody who may make it.
 pub fn claimed(request: &RequestHead, secrets: &Secrets, now: Timestamp) -> Result<(), AuthError> {
     let fields = &request.fields;
-    let claim = claim(fields.get("authorization").ok_or(AuthError::Missing)?);
-    let claim = claim.ok_or(AuthError::MalformedToken)?;
+    let authorization = read_authorization(fields.get("authorization").ok_or(AuthError::Missing)?);
+    let authorization = authorization.ok_or(AuthError::MalformedToken)?;
     // The signature is not looked at yet: it is the body's too.
-    match secrets.signed(claim.id, TokenScope::Revalidate, |_| true) {
+    match secrets.signed(authorization.id, TokenScope::Revalidate, |_| true) {
         Ok(_) | Err(AuthError::ScopeMissing(_)) => {}
         Err(error) => return Err(error),
     }
@@ -150,7 +150,7 @@ pub fn claimed(request: &RequestHead, secrets: &Secrets, now: Timestamp) -> Resu
     Ok(())
 }
 
-fn claim(field: &str) -> Option<Claim<'_>> {
+fn read_authorization(field: &str) -> Option<Authorization<'_>> {
     let rest = field.trim().strip_prefix(ALGORITHM)?.strip_prefix(' ')?;
     let (mut credential, mut signed, mut signature) = (None, None, None);
     for part in rest.split(',') {
@@ -170,7 +170,7 @@ fn claim(field: &str) -> Option<Claim<'_>> {
     let scope = KeyScope { day, region: parts.next()?, service: parts.next()? };
     let ends = parts.next() == Some(TERMINATOR) && parts.next().is_none();
     let holds = ends && scope.service == "cloudfront" && day.len() == 8;
-    holds.then_some(Claim { id, scope, signed: signed?, signature: signature? })
+    holds.then_some(Authorization { id, scope, signed: signed?, signature: signature? })
 }
 
 /// The signature of a request under a secret key, in hexadecimal.

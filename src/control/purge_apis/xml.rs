@@ -9,7 +9,7 @@ use crate::base::xml::{TokenError, XmlToken, inside, name, resolve, token};
 const MAX_DEPTH: usize = 16;
 
 /// An element that is open.
-struct Open {
+struct OpenElement {
     /// Its name as the end tag has it.
     name: String,
     /// Its path of local names.
@@ -23,7 +23,7 @@ struct Open {
 pub(super) fn leaves(body: &[u8]) -> Result<Vec<(String, String)>, &'static str> {
     let mut rest = body;
     let mut found = Vec::new();
-    let mut open: Vec<Open> = Vec::new();
+    let mut open: Vec<OpenElement> = Vec::new();
     let mut begun = false;
     while !rest.is_empty() {
         let Some((length, kind)) = token(rest).map_err(words)? else { break };
@@ -63,7 +63,7 @@ pub(super) fn leaves(body: &[u8]) -> Result<Vec<(String, String)>, &'static str>
 }
 
 /// The element that a tag begins within those that are open.
-fn element(tag: &str, open: &mut [Open]) -> Result<Open, &'static str> {
+fn element(tag: &str, open: &mut [OpenElement]) -> Result<OpenElement, &'static str> {
     if open.len() >= MAX_DEPTH {
         return Err("it nests too deep");
     }
@@ -76,7 +76,7 @@ fn element(tag: &str, open: &mut [Open]) -> Result<Open, &'static str> {
         }
         None => local.to_owned(),
     };
-    Ok(Open { name: name.to_owned(), path, text: String::new(), parent: false })
+    Ok(OpenElement { name: name.to_owned(), path, text: String::new(), parent: false })
 }
 
 const fn words(error: TokenError) -> &'static str {

@@ -34,7 +34,7 @@ const SHORTEST_WAIT: Millis = Millis(5_000);
 
 /// What is known of a variant while its shard is asked for it.
 #[derive(Default)]
-struct Asking {
+struct LeaseAttempt {
     selected: Selection,
     /// What a fetch without tags inherits.
     tags: TagSet,
@@ -47,7 +47,7 @@ struct Asking {
     hits: u32,
 }
 
-impl Asking {
+impl LeaseAttempt {
     /// What is fetched without a lease stays in this colo.
     fn unleased(self, why: Unleased) -> FetchTerms {
         FetchTerms::Unleased(why, self.tags)
@@ -71,9 +71,9 @@ impl<P: Platform> Filler<P> {
     ) -> FillPermission<P> {
         let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
-        let mut asking = self.asking(fill_request);
+        let mut attempt = self.lease_attempt(fill_request);
         let has_page = fill_request.candidate.page.is_some();
-        if has_page && let Some(page) = self.fresh_in_colo(admitted, &asking.selected).await {
+        if has_page && let Some(page) = self.fresh_in_colo(admitted, &attempt.selected).await {
             return self.take_from_colo(page);
         }
         let began = platform.now();
@@ -85,17 +85,17 @@ impl<P: Platform> Filler<P> {
                 budget,
             )
         {
-            return FillPermission::Fetch(asking.unleased(Unleased::KeyBudget));
+            return FillPermission::Fetch(attempt.unleased(Unleased::KeyBudget));
         }
-        asking.hits =
-            self.context.isolate().borrow_mut().memory.take_hits(&admitted.key, &asking.selected);
+        attempt.hits =
+            self.context.isolate().borrow_mut().memory.take_hits(&admitted.key, &attempt.selected);
         while platform.now().since(began) < self.lease_wait() {
             fill.touch(platform.now());
-            let reply = match self.ask_shard(fill_request, &mut asking).await {
+            let reply = match self.ask_shard(fill_request, &mut attempt).await {
                 Ok(reply) => reply,
                 Err(terms) => return FillPermission::Fetch(terms),
             };
-            let permission = self.permission(fill_request, &mut asking, reply).await;
+            let permission = self.permission(fill_request, &mut attempt, reply).await;
             if let Some(permission) = permission {
                 return permission;
             }
@@ -103,10 +103,10 @@ impl<P: Platform> Filler<P> {
         if fill_request.background {
             return FillPermission::InProgressElsewhere;
         }
-        FillPermission::Fetch(asking.unleased(Unleased::LeaseTimeout))
+        FillPermission::Fetch(attempt.unleased(Unleased::LeaseTimeout))
     }
 
-    fn asking(&self, fill_request: &FillRequest<P>) -> Asking {
+    fn lease_attempt(&self, fill_request: &FillRequest<P>) -> LeaseAttempt {
         let admitted = &fill_request.admitted;
         let candidate = &fill_request.candidate;
         let selected = match &candidate.vary {
@@ -114,12 +114,12 @@ impl<P: Platform> Filler<P> {
             None => Selection::default(),
         };
         let entry = candidate.page.as_ref().map(|page| &page.entry);
-        Asking {
+        LeaseAttempt {
             selected,
             tags: entry.map_or_else(TagSet::default, |entry| entry.tags.clone()),
             need: candidate.need,
             have_fence: entry.map_or(0, |entry| entry.fence),
-            ..Asking::default()
+            ..LeaseAttempt::default()
         }
     }
 
@@ -127,21 +127,21 @@ impl<P: Platform> Filler<P> {
     async fn ask_shard(
         &self,
         fill_request: &FillRequest<P>,
-        asking: &mut Asking,
+        attempt: &mut LeaseAttempt,
     ) -> Result<LeaseReply, FetchTerms> {
         let admitted = &fill_request.admitted;
         let platform = &self.context.platform;
         let request = LeaseRequest {
             page: admitted.page.clone(),
             key: admitted.key.clone(),
-            selection: asking.selected.clone(),
-            need: asking.need,
-            have_fence: asking.have_fence,
+            selection: attempt.selected.clone(),
+            need: attempt.need,
+            have_fence: attempt.have_fence,
             seen: self.invalidator.ensure_stamp().await,
-            lagged: asking.lagged,
+            lagged: attempt.lagged,
             colo: platform.colo_name(),
             background: fill_request.background,
-            hits: std::mem::take(&mut asking.hits),
+            hits: std::mem::take(&mut attempt.hits),
             unrecorded: std::mem::take(&mut self.context.isolate().borrow_mut().unrecorded),
         };
         let shard = admitted.key.digest().shard(self.context.config().shards);
@@ -150,11 +150,11 @@ impl<P: Platform> Filler<P> {
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
                 self.context.shard_failed(shard, "lease", &error);
-                Err(std::mem::take(asking).unleased(Unleased::IndexFailed))
+                Err(std::mem::take(attempt).unleased(Unleased::IndexFailed))
             }
             Err(error) => {
                 self.context.shard_failed(shard, "lease", &error);
-                Err(std::mem::take(asking).unleased(Unleased::IndexUnreachable))
+                Err(std::mem::take(attempt).unleased(Unleased::IndexUnreachable))
             }
         }
     }
@@ -163,35 +163,35 @@ impl<P: Platform> Filler<P> {
     async fn permission(
         &self,
         fill_request: &FillRequest<P>,
-        asking: &mut Asking,
+        attempt: &mut LeaseAttempt,
         reply: LeaseReply,
     ) -> Option<FillPermission<P>> {
         let admitted = &fill_request.admitted;
         match reply {
             LeaseReply::Grant(grant) => {
                 self.context.isolate().borrow_mut().view.observe_epoch(grant.stamp);
-                return Some(FillPermission::Fetch(FetchTerms::Leased(asking.lease(grant))));
+                return Some(FillPermission::Fetch(FetchTerms::Leased(attempt.lease(grant))));
             }
             LeaseReply::Ticket(grant) => {
                 return Some(FillPermission::Fetch(FetchTerms::L2Lags(grant)));
             }
             LeaseReply::Vary { names } => {
-                asking.selected = self.context.select(&fill_request.incoming, admitted, &names);
+                attempt.selected = self.context.select(&fill_request.incoming, admitted, &names);
                 self.stores.store_vary(&admitted.key, &names).await;
             }
             LeaseReply::Ready(ready) => {
-                return self.copy_in_l2(fill_request, asking, ready).await;
+                return self.copy_in_l2(fill_request, attempt, ready).await;
             }
             // Whoever holds it refreshes the page for all.
             LeaseReply::Wait { .. } if fill_request.background => {
                 return Some(FillPermission::InProgressElsewhere);
             }
             LeaseReply::Wait { retry, latest_fence } => {
-                asking.first_fence.get_or_insert(latest_fence);
+                attempt.first_fence.get_or_insert(latest_fence);
                 self.context.platform.sleep(retry.max(Millis(20))).await;
             }
         }
-        let page = self.fresh_in_colo(admitted, &asking.selected).await?;
+        let page = self.fresh_in_colo(admitted, &attempt.selected).await?;
         Some(self.take_from_colo(page))
     }
 
@@ -200,18 +200,18 @@ impl<P: Platform> Filler<P> {
     async fn copy_in_l2(
         &self,
         fill_request: &FillRequest<P>,
-        asking: &mut Asking,
+        attempt: &mut LeaseAttempt,
         ready: Ready,
     ) -> Option<FillPermission<P>> {
         let admitted = &fill_request.admitted;
-        let after = *asking.first_fence.get_or_insert(ready.latest_fence);
+        let after = *attempt.first_fence.get_or_insert(ready.latest_fence);
         let page = self.stores.read_l2(&ready.l2_key).await;
         let Some(page) = page.filter(|page| self.is_variant(page, fill_request)) else {
-            asking.lagged = true;
+            attempt.lagged = true;
             return None;
         };
         if !page.entry.tags.is_empty() {
-            asking.tags = page.entry.tags.clone();
+            attempt.tags = page.entry.tags.clone();
         }
         let (fresh, validity) = self.judge(admitted, &page).await;
         // A fetch that began after this request asked can't be older than what it waits for.
@@ -220,8 +220,8 @@ impl<P: Platform> Filler<P> {
             self.stores.store_in_colo(&page).await;
             return Some(FillPermission::Stored(page, PageSource::Global));
         }
-        asking.need = asking.need.max(validity.need());
-        asking.have_fence = asking.have_fence.max(page.entry.fence).max(ready.fence);
+        attempt.need = attempt.need.max(validity.need());
+        attempt.have_fence = attempt.have_fence.max(page.entry.fence).max(ready.fence);
         None
     }
 

@@ -25,7 +25,7 @@ use crate::engine::invalidate::unsafe_methods::{OwnChange, own_change};
 use crate::engine::memory::{MemoryHit, StoredPage, StoredRecord};
 use crate::engine::port::{Platform, Unread};
 use crate::engine::ready::ReadyHead;
-use crate::engine::serve::colo_look::{ColoLook, Known, Place};
+use crate::engine::serve::colo_look::{ColoLook, LookUpFacts, Place};
 use crate::engine::serve::response::{Asked, LARGE_BODY, entry_fields, has_no_content, shape};
 use crate::engine::variant::{select, selects_by_unforwarded};
 use crate::http::cache_status::CacheStatus;
@@ -47,7 +47,7 @@ pub struct AtOnce<P: Platform> {
     /// The status code.
     pub status: u16,
     /// The fields.
-    pub head: Head<P>,
+    pub head: AnswerHead<P>,
     /// The body, if any is sent.
     pub body: Option<P::Chunk>,
     /// What Cache-Status, logs and metrics say.
@@ -55,7 +55,7 @@ pub struct AtOnce<P: Platform> {
 }
 
 /// The fields of an answer that is there at once.
-pub enum Head<P: Platform> {
+pub enum AnswerHead<P: Platform> {
     /// As the platform has them ready.
     Ready(Rc<ReadyHead<P>>),
     /// Made for this answer.
@@ -63,7 +63,7 @@ pub enum Head<P: Platform> {
 }
 
 /// What L0 has for a request.
-enum Near<P: Platform> {
+enum InMemory<P: Platform> {
     /// A stored response that the request selects.
     Hit(ReadyHit<P>, Place),
     /// Nothing.
@@ -122,8 +122,8 @@ impl<P: Platform> Engine<P> {
         }
         let max_lag = max_lag(&admitted, self.config());
         let health = self.recent(now, max_lag)?;
-        match self.near(&mut head, unread, &admitted)? {
-            Near::Hit(hit, place) => {
+        match self.in_memory(&mut head, unread, &admitted)? {
+            InMemory::Hit(hit, place) => {
                 let visit = Visit { admitted: &admitted, health, max_lag, now };
                 let ttl = self.fresh(&head, &visit, &hit.page.entry)?;
                 // One that is audited has something to do beside its answer.
@@ -137,10 +137,10 @@ impl<P: Platform> Engine<P> {
                 self.isolate().borrow_mut().audits.pass(share);
                 Some(Start::Answer(answer))
             }
-            Near::Nothing(place) => {
+            InMemory::Nothing(place) => {
                 let (admitted, rule) = self.own(admitted);
-                let known = Known { health, max_lag, visitor: knows_visitor };
-                let look = ColoLook::new(head, (admitted, rule), place, known);
+                let facts = LookUpFacts { health, max_lag, visitor: knows_visitor };
+                let look = ColoLook::new(head, (admitted, rule), place, facts);
                 Some(Start::Colo(Box::new(look)))
             }
         }
@@ -168,12 +168,12 @@ impl<P: Platform> Engine<P> {
 
     /// What L0 has for the request; none where that is no stored response, or one of which a shard
     /// has to be told.
-    fn near(
+    fn in_memory(
         &self,
         head: &mut RequestHead,
         unread: &impl Unread,
         admitted: &Admitted<'_>,
-    ) -> Option<Near<P>> {
+    ) -> Option<InMemory<P>> {
         let isolate = self.isolate().borrow();
         let mut place = Place { key: admitted.key.clone(), varies: None, selected: None };
         let mut found = isolate.memory.look(&place.key);
@@ -191,7 +191,7 @@ impl<P: Platform> Engine<P> {
             place.selected = Some(selection);
             found = isolate.memory.look(&place.key);
         }
-        let Some(found) = found else { return Some(Near::Nothing(place)) };
+        let Some(found) = found else { return Some(InMemory::Nothing(place)) };
         let StoredRecord::Page(page) = found.record else { return None };
         // What is asked for the second time may be news to its shard.
         let again = found.hits > 0;
@@ -200,7 +200,7 @@ impl<P: Platform> Engine<P> {
             return None;
         }
         let hit = ReadyHit { page: Rc::clone(page), ready: found.ready.cloned(), again };
-        Some(Near::Hit(hit, place))
+        Some(InMemory::Hit(hit, place))
     }
 
     /// The variant that the request selects, by what of it is read now; none where any field may
@@ -275,12 +275,12 @@ impl<P: Platform> Engine<P> {
         let (status, head) = if not_modified || !hit.again {
             let mut shaped = shape(asked, entry, now, true);
             cache_status.append_to(&mut shaped.fields);
-            (shaped.status, Head::Made(shaped.fields))
+            (shaped.status, AnswerHead::Made(shaped.fields))
         } else {
             let head =
                 hit.ready.clone().unwrap_or_else(|| self.make_ready(asked, entry, &place.key));
             head.say(entry.age(now), ttl);
-            (entry.status, Head::Ready(head))
+            (entry.status, AnswerHead::Ready(head))
         };
         let body = with_body.then(|| hit.page.body.clone());
         let bytes = body.as_ref().map_or(0, P::length) as u64;

@@ -10,7 +10,7 @@ use crate::cache::envelope::Record;
 use crate::engine::context::Engine;
 use crate::engine::port::{FoundInColo, Platform, Stored};
 use crate::engine::serve::at_once::{Visit, answers};
-use crate::engine::serve::colo_look::{ColoLook, Known};
+use crate::engine::serve::colo_look::{ColoLook, LookUpFacts};
 use crate::engine::serve::from_colo::Keep;
 use crate::engine::serve::response::{Asked, Part, shape};
 use crate::engine::serve::stated_body_bytes;
@@ -64,12 +64,12 @@ impl<P: Platform> Engine<P> {
     /// Seconds of freshness that a stored response has left, if it answers as it is, and memory
     /// gets nothing of it.
     fn answers_unread(&self, look: &ColoLook, entry: &Entry, now: Timestamp) -> Option<i64> {
-        let ColoLook { head, admitted, place, known, .. } = look;
+        let ColoLook { head, admitted, place, facts, .. } = look;
         {
             let isolate = self.isolate().borrow();
             let asked = isolate.colo_hints.requests(&place.key);
             let takes = isolate.memory.takes(&place.key, entry);
-            let who_changed = !known.visitor && !isolate.changes.is_empty();
+            let who_changed = !facts.visitor && !isolate.changes.is_empty();
             if who_changed || Keep::of(asked, takes, entry.body_length) != Keep::Not {
                 return None;
             }
@@ -80,7 +80,7 @@ impl<P: Platform> Engine<P> {
         {
             return None;
         }
-        let Known { health, max_lag, .. } = *known;
+        let LookUpFacts { health, max_lag, .. } = *facts;
         self.fresh(head, &Visit { admitted, health, max_lag, now }, entry)
     }
 }

@@ -13,7 +13,7 @@ pub struct ColoLook {
     /// The place of its rule.
     pub(super) rule: usize,
     pub(super) place: Place,
-    pub(super) known: Known,
+    pub(super) facts: LookUpFacts,
 }
 
 /// Under which key the response to a request stands.
@@ -26,7 +26,7 @@ pub(super) struct Place {
 }
 
 /// What was known when the look-up was decided on.
-pub(super) struct Known {
+pub(super) struct LookUpFacts {
     pub(super) health: ViewHealth,
     pub(super) max_lag: Millis,
     /// Whether the head tells who the visitor is.
@@ -38,9 +38,9 @@ impl ColoLook {
         head: RequestHead,
         (admitted, rule): (Admitted<'static>, usize),
         place: Place,
-        known: Known,
+        facts: LookUpFacts,
     ) -> Self {
-        Self { head, admitted, rule, place, known }
+        Self { head, admitted, rule, place, facts }
     }
 
     /// Where it looks.

@@ -75,13 +75,13 @@ impl<P: Platform> Server<P> {
     ) -> Decided<P> {
         let max_lag = self.invalidator.max_lag(admitted);
         let health = self.invalidator.ensure_recent(max_lag).await;
-        let mut near = Vec::new();
-        let found = self.find(incoming, admitted, look, &mut near).await;
+        let mut l0_updates = Vec::new();
+        let found = self.find(incoming, admitted, look, &mut l0_updates).await;
         self.context.forget_look();
         let how = (look, health, max_lag);
-        let from_colo = self.colo_answer((incoming, admitted), found, how, &mut near).await;
+        let from_colo = self.colo_answer((incoming, admitted), found, how, &mut l0_updates).await;
         match look {
-            Look::Use => self.remember(near),
+            Look::Use => self.remember(l0_updates),
             Look::Peek => {}
         }
         // The clock is read after the first I/O: within a request it stands still before.

@@ -16,7 +16,7 @@ use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredRecord;
 use crate::engine::parts::{Server, Stores};
 use crate::engine::port::Platform;
-use crate::engine::serve::lookup::{Look, LookUp, Looked, Near};
+use crate::engine::serve::lookup::{L0Updates, Look, LookUp, LookUpResult};
 use crate::engine::serve::response::{Answer, Asked, Body, LARGE_BODY, Part, Shaped, shape};
 use crate::engine::stores::UnreadPage;
 use crate::http::cache_status::CacheStatus;
@@ -70,13 +70,13 @@ impl<P: Platform> Server<P> {
     pub(super) async fn colo_answer(
         &self,
         (incoming, admitted): (&Incoming<P>, &Admitted<'_>),
-        found: Looked<P>,
+        found: LookUpResult<P>,
         (look, health, max_lag): (Look, ViewHealth, Millis),
-        near: &mut Near<P::Chunk>,
+        l0_updates: &mut L0Updates<P::Chunk>,
     ) -> Result<(FromColo<P>, i64), LookUp<P::Chunk>> {
         let (page, key) = match found {
-            Looked::Unread(page, key) => (page, key),
-            Looked::Found(found) => return Err(found),
+            LookUpResult::Unread(page, key) => (page, key),
+            LookUpResult::Found(found) => return Err(found),
         };
         let keep = self.keep(look, &page.entry, &key);
         if keep != Keep::First
@@ -97,7 +97,7 @@ impl<P: Platform> Server<P> {
         let Some(page) = self.stores.whole(page).await else {
             return Err(LookUp::Nothing(None));
         };
-        near.push((key, Some(StoredRecord::Page(page.clone()))));
+        l0_updates.push((key, Some(StoredRecord::Page(page.clone()))));
         Err(LookUp::Page(page))
     }
 

@@ -13,7 +13,7 @@ use futures_util::stream;
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::page;
 use crate::cache::esi::address::address;
-use crate::cache::esi::{EsiPiece, Include, Reader};
+use crate::cache::esi::{EsiPiece, EsiReader, Include};
 use crate::cache::key::Page;
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
@@ -151,7 +151,7 @@ impl<P: Platform> Includes<P> {
     /// A body as nodes, as it arrives.
     fn source(self: &Rc<Self>, level: Rc<Level>, body: Body<P>) -> NodeStream<P> {
         let reading = Reading { platform: Rc::clone(&self.context().platform), body };
-        let state = (Rc::clone(self), level, reading, Some(Reader::default()));
+        let state = (Rc::clone(self), level, reading, Some(EsiReader::default()));
         Box::pin(stream::try_unfold(state, |(includes, level, mut reading, reader)| async move {
             let Some(mut reader) = reader else { return Ok(None) };
             let limit = includes.context().config().origin_timeout;
@@ -176,7 +176,7 @@ impl<P: Platform> Includes<P> {
     fn read(
         self: &Rc<Self>,
         level: &Rc<Level>,
-        reader: &mut Reader,
+        reader: &mut EsiReader,
         piece: P::Chunk,
         pieces: &mut Vec<EsiPiece>,
     ) -> Vec<Node<P>> {
@@ -218,7 +218,7 @@ impl<P: Platform> Includes<P> {
                     if !fragment.esi {
                         return vec![Node::Ready(fragment.body)];
                     }
-                    let (mut reader, mut pieces) = (Reader::default(), Vec::new());
+                    let (mut reader, mut pieces) = (EsiReader::default(), Vec::new());
                     let mut nodes = includes.read(&below, &mut reader, fragment.body, &mut pieces);
                     pieces.clear();
                     reader.end(&mut pieces);
@@ -266,7 +266,7 @@ impl<P: Platform> Includes<P> {
         }
     }
 
-    fn log_fault(&self, level: &Level, reader: &Reader) {
+    fn log_fault(&self, level: &Level, reader: &EsiReader) {
         if let Some(fault) = reader.fault() {
             self.context().esi_fault(&level.page.url(), fault.as_str());
         }

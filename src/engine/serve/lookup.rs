@@ -14,10 +14,10 @@ use crate::engine::port::Platform;
 use crate::engine::stores::{ColoRecord, UnreadPage};
 
 /// What L1 has and L0 has not; nothing: what L0 has and is to drop.
-pub(crate) type Near<C> = Vec<(CacheKey, Option<StoredRecord<C>>)>;
+pub(crate) type L0Updates<C> = Vec<(CacheKey, Option<StoredRecord<C>>)>;
 
 /// What a look-up finds.
-pub(crate) enum Looked<P: Platform> {
+pub(crate) enum LookUpResult<P: Platform> {
     /// A stored response that the request selects, out of L1, its body unread; and its key.
     Unread(UnreadPage<P>, CacheKey),
     /// Anything else.
@@ -47,35 +47,35 @@ pub(crate) enum Look {
 }
 
 impl<P: Platform> Server<P> {
-    /// Looks a request up in L0, then in L1. What L1 alone had is added to `near`, to be kept in
+    /// Looks a request up in L0, then in L1. What L1 alone had is added to `l0_updates`, to be kept in
     /// L0; and what has lapsed, to be dropped.
     pub(crate) async fn find(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         look: Look,
-        near: &mut Near<P::Chunk>,
-    ) -> Looked<P> {
+        l0_updates: &mut L0Updates<P::Chunk>,
+    ) -> LookUpResult<P> {
         let tried = self.noted_vary(incoming, admitted);
         if let Some(names) = &tried {
-            let found = self.find_variant((incoming, admitted), look, names, near).await;
-            if !matches!(found, Looked::Found(LookUp::Nothing(_))) {
+            let found = self.find_variant((incoming, admitted), look, names, l0_updates).await;
+            if !matches!(found, LookUpResult::Found(LookUp::Nothing(_))) {
                 return found;
             }
             if look == Look::Use {
                 self.context.isolate().borrow_mut().colo_hints.forget_vary(&admitted.key);
             }
         }
-        let found = self.get(&admitted.key, look, near).await;
-        match self.judge(found, admitted, (&admitted.key, None), near) {
+        let found = self.get(&admitted.key, look, l0_updates).await;
+        match self.judge(found, admitted, (&admitted.key, None), l0_updates) {
             Ok(found) => found,
             Err(names) if self.context.selects_by_more(incoming, admitted, &names) => {
-                Looked::Found(LookUp::Foreign)
+                LookUpResult::Found(LookUp::Foreign)
             }
             Err(names) if tried.as_ref() == Some(&names) => {
-                Looked::Found(LookUp::Nothing(Some(names)))
+                LookUpResult::Found(LookUp::Nothing(Some(names)))
             }
-            Err(names) => self.find_variant((incoming, admitted), look, &names, near).await,
+            Err(names) => self.find_variant((incoming, admitted), look, &names, l0_updates).await,
         }
     }
 
@@ -95,14 +95,14 @@ impl<P: Platform> Server<P> {
         (incoming, admitted): (&Incoming<P>, &Admitted<'_>),
         look: Look,
         names: &Rc<[String]>,
-        near: &mut Near<P::Chunk>,
-    ) -> Looked<P> {
+        l0_updates: &mut L0Updates<P::Chunk>,
+    ) -> LookUpResult<P> {
         let selected = self.context.select(incoming, admitted, names);
         let key = admitted.key.variant(&selected);
-        let found = self.get(&key, look, near).await;
-        match self.judge(found, admitted, (&key, Some(&selected)), near) {
-            Ok(Looked::Found(LookUp::Nothing(_))) | Err(_) => {
-                Looked::Found(LookUp::Nothing(Some(Rc::clone(names))))
+        let found = self.get(&key, look, l0_updates).await;
+        match self.judge(found, admitted, (&key, Some(&selected)), l0_updates) {
+            Ok(LookUpResult::Found(LookUp::Nothing(_))) | Err(_) => {
+                LookUpResult::Found(LookUp::Nothing(Some(Rc::clone(names))))
             }
             Ok(found) => found,
         }
@@ -115,27 +115,27 @@ impl<P: Platform> Server<P> {
         found: Option<ColoRecord<P>>,
         admitted: &Admitted<'_>,
         (key, selected): (&CacheKey, Option<&Selection>),
-        near: &mut Near<P::Chunk>,
-    ) -> Result<Looked<P>, Rc<[String]>> {
+        l0_updates: &mut L0Updates<P::Chunk>,
+    ) -> Result<LookUpResult<P>, Rc<[String]>> {
         let is_it = |entry: &Entry| {
             entry.key == admitted.key
                 && selected.is_none_or(|selected| entry.selection == *selected)
         };
         let now = self.context.platform.now();
-        Ok(Looked::Found(match found {
+        Ok(LookUpResult::Found(match found {
             Some(ColoRecord::Record(StoredRecord::Vary(names))) => return Err(names),
             Some(ColoRecord::Record(StoredRecord::Page(page))) if is_it(&page.entry) => {
                 LookUp::Page(page)
             }
             Some(ColoRecord::Unread(page)) if is_it(&page.entry) => {
-                return Ok(Looked::Unread(page, key.clone()));
+                return Ok(LookUpResult::Unread(page, key.clone()));
             }
             Some(ColoRecord::Record(StoredRecord::Pass(reason, until, _))) if until > now => {
                 LookUp::Pass(reason, key.clone())
             }
             // It has lapsed, and must not stand before what is older.
             Some(ColoRecord::Record(StoredRecord::Pass(..))) => {
-                near.push((key.clone(), None));
+                l0_updates.push((key.clone(), None));
                 LookUp::Nothing(None)
             }
             Some(ColoRecord::Unread(page)) => {
@@ -150,7 +150,7 @@ impl<P: Platform> Server<P> {
         &self,
         key: &CacheKey,
         look: Look,
-        near: &mut Near<P::Chunk>,
+        l0_updates: &mut L0Updates<P::Chunk>,
     ) -> Option<ColoRecord<P>> {
         let held = match look {
             Look::Use => self.context.isolate().borrow_mut().memory.get(key),
@@ -167,16 +167,16 @@ impl<P: Platform> Server<P> {
             None => self.stores.open_l1(key).await?,
         };
         if let ColoRecord::Record(record) = &found {
-            near.push((key.clone(), Some(record.clone())));
+            l0_updates.push((key.clone(), Some(record.clone())));
         }
         Some(found)
     }
 
     /// Keeps in L0 what a look-up found in L1, and drops what has lapsed.
-    pub(crate) fn remember(&self, near: Near<P::Chunk>) {
+    pub(crate) fn remember(&self, l0_updates: L0Updates<P::Chunk>) {
         let isolate = &mut *self.context.isolate().borrow_mut();
         let (memory, hints) = (&mut isolate.memory, &mut isolate.colo_hints);
-        for (key, record) in near {
+        for (key, record) in l0_updates {
             let Some(record) = record else {
                 memory.remove(&key);
                 continue;

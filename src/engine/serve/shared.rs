@@ -22,15 +22,15 @@ use crate::engine::serve::personal::Once;
 use crate::http::{Fields, RequestHead};
 
 /// A part that is asked for; none where its fallback stands.
-type Part<P> = Rc<Once<Option<<P as Platform>::Chunk>>>;
+type SharedPart<P> = Rc<Once<Option<<P as Platform>::Chunk>>>;
 
 /// The shared parts of one answer. Each is asked for once, however often it stands there.
 pub(super) struct SharedParts<P: Platform> {
-    asking: Rc<Asking<P>>,
-    begun: RefCell<HashMap<usize, Part<P>>>,
+    fetcher: Rc<SharedPartFetcher<P>>,
+    begun: RefCell<HashMap<usize, SharedPart<P>>>,
 }
 
-struct Asking<P: Platform> {
+struct SharedPartFetcher<P: Platform> {
     server: Server<P>,
     visitor: Rc<RequestHead>,
     places: Rc<Places>,
@@ -51,7 +51,7 @@ impl<P: Platform> SharedParts<P> {
         fields: &Fields,
     ) -> Self {
         let context = &server.context;
-        let asking = Asking {
+        let fetcher = SharedPartFetcher {
             server: Server::new(context),
             visitor: Rc::clone(visitor),
             places: Rc::clone(places),
@@ -60,24 +60,24 @@ impl<P: Platform> SharedParts<P> {
             end: context.platform.now().plus(context.config().compose_timeout),
             failed: Cell::new(false),
         };
-        Self { asking: Rc::new(asking), begun: RefCell::default() }
+        Self { fetcher: Rc::new(fetcher), begun: RefCell::default() }
     }
 
     /// The part of this number. It is asked for when somebody waits.
-    pub(super) fn of(&self, part: usize) -> Part<P> {
-        let asking = Rc::clone(&self.asking);
-        let once = || Once::new(async move { asking.ask(part).await });
+    pub(super) fn of(&self, part: usize) -> SharedPart<P> {
+        let fetcher = Rc::clone(&self.fetcher);
+        let once = || Once::new(async move { fetcher.fetch_part(part).await });
         Rc::clone(self.begun.borrow_mut().entry(part).or_insert_with(once))
     }
 
     /// Whether the page goes without one, as far as is known.
     pub(super) fn failed(&self) -> bool {
-        self.asking.failed.get()
+        self.fetcher.failed.get()
     }
 }
 
-impl<P: Platform> Asking<P> {
-    async fn ask(&self, part: usize) -> Option<P::Chunk> {
+impl<P: Platform> SharedPartFetcher<P> {
+    async fn fetch_part(&self, part: usize) -> Option<P::Chunk> {
         let src = self.places.field.shared.get(part)?;
         let context = &self.server.context;
         match self.fetch(src).await {

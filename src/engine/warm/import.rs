@@ -30,7 +30,7 @@ const READ_LIMIT: Millis = Millis(40_000);
 const NOTED: usize = 1_000;
 
 /// Why a file could not be read, and whether another try may succeed.
-type Fault = (String, bool);
+type SitemapFailure = (String, bool);
 
 /// Bad entries of one file that are shown; all are counted.
 const SHOWN: usize = 20;
@@ -64,13 +64,13 @@ impl Listing {
     }
 }
 
-fn fault(error: &SitemapError) -> Fault {
+fn sitemap_failure(error: &SitemapError) -> SitemapFailure {
     // A body that broke off looks like these two.
     let again = matches!(error, SitemapError::Truncated | SitemapError::Empty);
     (error.to_string(), again)
 }
 
-fn no_answer(error: OriginError) -> Fault {
+fn no_answer(error: OriginError) -> SitemapFailure {
     (error.as_str().to_owned(), true)
 }
 
@@ -105,12 +105,12 @@ impl<P: Platform> Warmer<P> {
         &self,
         shard_host: &ShardHost<S>,
         file: &SitemapFile,
-    ) -> Result<Result<(SitemapKind, BadEntries), Fault>, ShardError> {
+    ) -> Result<Result<(SitemapKind, BadEntries), SitemapFailure>, ShardError> {
         let platform = &self.context.platform;
         let began = platform.now();
         let mut body = match self.ask_for_sitemap(file).await {
             Ok(body) => body,
-            Err(fault) => return Ok(Err(fault)),
+            Err(sitemap_failure) => return Ok(Err(sitemap_failure)),
         };
         let (mut reader, mut listing) = (SitemapReader::default(), Listing::default());
         loop {
@@ -123,7 +123,7 @@ impl<P: Platform> Warmer<P> {
             };
             if let Err(error) = reader.feed(&piece, &mut listing.found) {
                 platform.cancel(body);
-                return Ok(Err(fault(&error)));
+                return Ok(Err(sitemap_failure(&error)));
             }
             if reader.is_over() {
                 platform.cancel(body);
@@ -142,10 +142,10 @@ impl<P: Platform> Warmer<P> {
         let ended = reader.end(&mut listing.found);
         let news = ImportNews::Lists(listing.addresses());
         shard_host.act(|shard| shard.note_import(file, &news, platform.now()))?;
-        Ok(ended.map(|kind| (kind, listing.bad)).map_err(|error| fault(&error)))
+        Ok(ended.map(|kind| (kind, listing.bad)).map_err(|error| sitemap_failure(&error)))
     }
 
-    async fn ask_for_sitemap(&self, file: &SitemapFile) -> Result<P::Stream, Fault> {
+    async fn ask_for_sitemap(&self, file: &SitemapFile) -> Result<P::Stream, SitemapFailure> {
         let platform = &self.context.platform;
         let page = page_of_url(&file.url, self.context.config())
             .ok_or_else(|| ("not-a-url".to_owned(), false))?;
