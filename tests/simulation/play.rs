@@ -268,8 +268,10 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     // Who changed the page is answered as if the edge were not there.
     let others = client.is_none();
     let passes = world.plan.composed.as_ref().is_some_and(|plan| plan.may_pass(page));
+    // An answer that is no shell ends what is stored, before the page is asked for whole.
+    let ended = composed::ends_stored(&seen.told);
     if let Some(had) =
-        had.filter(|_| seen.status >= 500 && !seen.blind && sees && others && !passes)
+        had.filter(|_| seen.status >= 500 && !seen.blind && sees && others && !passes && !ended)
     {
         kept(world, &who, page, had.entry.request_time);
     }
