@@ -263,7 +263,7 @@ enum By {
 
 fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
     let mut rng = fastrand::Rng::with_seed(1);
-    let own = |variants| Move { shards: 1, own: 0, at: T0, variants, ..Move::default() };
+    let own = |variants| Move { shards: 1, shard: 0, at: T0, variants, ..Move::default() };
     // The first raises the shard's fencing numbers past the other's; it takes pages from a lease's
     // time later on.
     let last = RecordRequest { fence: pages, ..bound(pages, pages, &mut rng) };

@@ -228,8 +228,8 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
         .filter_map(|n| Some((format!("cookie:{n}"), cookie::values(&request.fields, n)?)));
     let listed = listed_fields(request, route);
     let listed = listed.into_iter().map(|(name, value)| (format!("field:{name}"), value));
-    let own: Vec<(String, String)> = cookies.chain(listed).collect();
-    let extra = own.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let listed: Vec<(String, String)> = cookies.chain(listed).collect();
+    let extra = listed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let extra = extra.chain(facts.iter().map(|(name, value)| (*name, value.as_str())));
     // What is stored for a route that composes is found by none that does not.
     let extra = extra.chain(route.compose.then_some(("compose", "1")));

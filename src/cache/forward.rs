@@ -319,14 +319,14 @@ pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -
         ) => {}
         (Some(_), FreshnessSource::None) => {}
         (
-            Some(own),
+            Some(value),
             FreshnessSource::Targeted
             | FreshnessSource::SMaxAge
             | FreshnessSource::MaxAge
             | FreshnessSource::Expires
             | FreshnessSource::Heuristic
             | FreshnessSource::Route,
-        ) => sent.set("cache-control", own),
+        ) => sent.set("cache-control", value),
         (None, FreshnessSource::Targeted | FreshnessSource::SMaxAge | FreshnessSource::Route) => {
             derive_cache_control(&mut sent)
         }

@@ -43,12 +43,12 @@ pub fn range_answer(request: &RequestHead, entry: &Entry) -> RangeAnswer {
     if request.method != "GET" || entry.status != 200 {
         return RangeAnswer::Whole;
     }
-    let Some(asked) = range(&request.fields).filter(|_| if_range_holds(request, entry)) else {
+    let Some(range) = range(&request.fields).filter(|_| if_range_holds(request, entry)) else {
         return RangeAnswer::Whole;
     };
     let length = entry.body_length;
     let found: Vec<(u64, u64)> =
-        asked.specs.into_iter().filter_map(|spec| spec.within(length)).collect();
+        range.specs.into_iter().filter_map(|spec| spec.within(length)).collect();
     match found.as_slice() {
         [] => RangeAnswer::Unsatisfiable,
         [(from, to)] => RangeAnswer::Partial { from: *from, to: *to },
@@ -65,8 +65,8 @@ fn if_range_holds(request: &RequestHead, entry: &Entry) -> bool {
     if values.next().is_some() {
         return false;
     }
-    if let Some(asked) = EntityTag::parse(value) {
-        return etag(&entry.fields).is_some_and(|stored| stored.strong_eq(&asked));
+    if let Some(condition) = EntityTag::parse(value) {
+        return etag(&entry.fields).is_some_and(|stored| stored.strong_eq(&condition));
     }
     strong_date(&entry.fields).is_some_and(|changed| parse(value) == Some(changed))
 }

@@ -51,8 +51,8 @@ pub fn changed_by(request: &RequestHead, response: &ResponseHead, config: &Confi
     if !no_error || !request.path.starts_with('/') {
         return Vec::new();
     }
-    let own = page(request, config.route(&request.host, &request.path), config);
-    let mut pages = vec![own.clone()];
+    let target = page(request, config.route(&request.host, &request.path), config);
+    let mut pages = vec![target.clone()];
     let Ok(base) = Url::parse(&format!(
         "{}://{}",
         request.scheme,
@@ -65,10 +65,10 @@ pub fn changed_by(request: &RequestHead, response: &ResponseHead, config: &Confi
         let Some(named) = named.and_then(|url| page_of_url(url.as_str(), config)) else { continue };
         // The request was not carried out, but is to be sent elsewhere.
         let moved = matches!(status, 301 | 307 | 308);
-        if name == "location" && status >= 300 && corrects(&own, &named, response, moved) {
+        if name == "location" && status >= 300 && corrects(&target, &named, response, moved) {
             return Vec::new();
         }
-        if named.purge_host != own.purge_host || (name == "location" && moved) {
+        if named.purge_host != target.purge_host || (name == "location" && moved) {
             continue;
         }
         if pages.iter().all(|page| page.purge_name() != named.purge_name()) {
@@ -81,11 +81,11 @@ pub fn changed_by(request: &RequestHead, response: &ResponseHead, config: &Confi
 /// Whether a redirect leads to the same resource in another spelling. What leads to the very
 /// address that was asked for says that something was done there, unless it says that it is
 /// elsewhere.
-fn corrects(own: &Page, named: &Page, response: &ResponseHead, moved: bool) -> bool {
+fn corrects(target: &Page, named: &Page, response: &ResponseHead, moved: bool) -> bool {
     let query = |page: &Page| page.query.as_deref().map(|query| target_name("", "", Some(query)));
-    let (from, to) = (bare_path(own), bare_path(named));
+    let (from, to) = (bare_path(target), bare_path(named));
     let same = from == to || (is_language(to.strip_suffix(&from)) && varies_by_language(response));
-    same && query(own) == query(named) && (moved || own.url() != named.url())
+    same && query(target) == query(named) && (moved || target.url() != named.url())
 }
 
 /// A path without empty segments and escapes that say nothing.

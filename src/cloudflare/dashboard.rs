@@ -25,8 +25,11 @@ pub(super) async fn answer(site: &Site, head: &RequestHead) -> Option<Result<Res
             match glue::asset(&site.assets, name, &head.method, etag).await {
                 Ok(file) => {
                     let file = file?;
-                    let own = response_head(&file)?;
-                    Some(glue::respond_from(&file, &lines(&dashboard::fields(&own.fields))))
+                    let head_of_file = response_head(&file)?;
+                    Some(glue::respond_from(
+                        &file,
+                        &lines(&dashboard::fields(&head_of_file.fields)),
+                    ))
                 }
                 Err(error) => Some(Err(error)),
             }

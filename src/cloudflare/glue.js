@@ -189,10 +189,10 @@ export async function upload(url, method, fields, body, length, limit, timeout, 
   }
 }
 
-// `own`: to this worker's default entrypoint, without a way over the network; 501 where the runtime
+// `toSelf`: to this worker's default entrypoint, without a way over the network; 501 where the runtime
 // has none.
-export async function ask(own, url, method, fields, body, timeout) {
-  const to = own ? workers.exports?.default : globalThis;
+export async function ask(toSelf, url, method, fields, body, timeout) {
+  const to = toSelf ? workers.exports?.default : globalThis;
   if (typeof to?.fetch !== "function") return new Response(null, { status: 501 });
   const controller = new AbortController();
   const timer =

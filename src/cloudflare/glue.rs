@@ -42,7 +42,7 @@ extern "C" {
     pub(super) fn sized(stream: &ReadableStream, length: f64) -> Result<ReadableStream, JsValue>;
     #[wasm_bindgen(js_name = ask)]
     fn ask_promise(
-        own: bool,
+        to_self: bool,
         url: &str,
         method: &str,
         fields: &str,
@@ -185,14 +185,14 @@ pub(super) fn words(error: &JsValue) -> String {
 
 /// Asks the origin, another cache, or this worker's own entrypoint.
 pub(super) async fn ask(
-    own: bool,
+    to_self: bool,
     url: &str,
     method: &str,
     fields: &str,
     body: Option<ReadableStream>,
     timeout: f64,
 ) -> Result<Response, JsValue> {
-    JsFuture::from(ask_promise(own, url, method, fields, body, timeout))
+    JsFuture::from(ask_promise(to_self, url, method, fields, body, timeout))
         .await
         .map(JsCast::unchecked_into)
 }

@@ -40,10 +40,10 @@ impl Journal {
         let journal_host =
             Rc::new(journal_host.with_front_caches(objects.front_caches(), objects.log_level()));
         let inner = Rc::new(Inner { objects, journal_host });
-        let own = Rc::clone(&inner);
+        let this = Rc::clone(&inner);
         let answer = Closure::<dyn Fn(String) -> Promise>::new(move |text: String| {
-            let own = Rc::clone(&own);
-            future_to_promise(async move { own.answer(&text).await.map(JsValue::from) })
+            let this = Rc::clone(&this);
+            future_to_promise(async move { this.answer(&text).await.map(JsValue::from) })
         });
         let batcher = glue::request_batcher(&answer.into_js_value(), &JsValue::UNDEFINED);
         Self { inner, batcher }
@@ -59,8 +59,8 @@ impl Journal {
 
     /// Works on what is due.
     pub fn alarm(&self) -> Promise {
-        let own = Rc::clone(&self.inner);
-        future_to_promise(async move { own.work().await.map(|()| JsValue::UNDEFINED) })
+        let this = Rc::clone(&self.inner);
+        future_to_promise(async move { this.work().await.map(|()| JsValue::UNDEFINED) })
     }
 }
 

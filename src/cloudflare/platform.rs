@@ -233,8 +233,8 @@ impl Platform for Edge {
         let end = now().plus(timeout);
         let millis = timeout.0 as f64;
         let (url, method) = (&request.url, request.method);
-        let own = url.starts_with(OWN_URL);
-        let response = glue::ask(own, url, method, &fields, body, millis).await;
+        let to_self = url.starts_with(OWN_URL);
+        let response = glue::ask(to_self, url, method, &fields, body, millis).await;
         let response = response.map_err(|error| origin_error(&error))?;
         let head = response_head(&response);
         let (mut stream, mut body) = (EdgeStream::Response(response, None), Vec::new());

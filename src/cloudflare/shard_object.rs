@@ -40,11 +40,11 @@ impl IndexShard {
         let objects = Objects::new(state, env);
         let shard_host = ShardHost::new(Shard::open(objects.sql(), objects.shard_config()));
         let inner = Rc::new(Inner { objects, shard_host });
-        let own = Rc::clone(&inner);
+        let this = Rc::clone(&inner);
         let answer =
-            Closure::<dyn Fn(String) -> Response>::new(move |text: String| own.answer(&text));
-        let own = Rc::clone(&inner);
-        let after = Closure::<dyn Fn() -> Option<Promise>>::new(move || Inner::wake(&own));
+            Closure::<dyn Fn(String) -> Response>::new(move |text: String| this.answer(&text));
+        let this = Rc::clone(&inner);
+        let after = Closure::<dyn Fn() -> Option<Promise>>::new(move || Inner::wake(&this));
         let batcher = glue::request_batcher(&answer.into_js_value(), &after.into_js_value());
         Self { inner, batcher }
     }
@@ -59,8 +59,8 @@ impl IndexShard {
 
     /// Works on what is due.
     pub fn alarm(&self) -> Promise {
-        let own = Rc::clone(&self.inner);
-        future_to_promise(async move { own.work().await.map(|()| JsValue::UNDEFINED) })
+        let this = Rc::clone(&self.inner);
+        future_to_promise(async move { this.work().await.map(|()| JsValue::UNDEFINED) })
     }
 }
 
@@ -74,14 +74,14 @@ impl Inner {
 
     /// Sets the alarm after calls, in the turn that wrote for them: one commit holds both. Nothing
     /// to wait for where it need not be set.
-    fn wake(own: &Rc<Self>) -> Option<Promise> {
-        let next = own.shard_host.next_wake().ok()?;
-        own.objects.alarm().missing(next)?;
-        let own = Rc::clone(own);
+    fn wake(this: &Rc<Self>) -> Option<Promise> {
+        let next = this.shard_host.next_wake().ok()?;
+        this.objects.alarm().missing(next)?;
+        let this = Rc::clone(this);
         Some(future_to_promise(async move {
             // Asked again: work that ended since may have set it for something earlier.
-            let next = own.shard_host.next_wake().unwrap_or(next);
-            own.objects.alarm().wake_at(next).await.map(|()| JsValue::UNDEFINED)
+            let next = this.shard_host.next_wake().unwrap_or(next);
+            this.objects.alarm().wake_at(next).await.map(|()| JsValue::UNDEFINED)
         }))
     }
 

@@ -333,11 +333,11 @@ impl Config {
     pub fn is_reserved(&self, path: &str) -> bool {
         let prefixes = [&self.control_prefix, RESERVED_PREFIX].map(str::to_ascii_lowercase);
         // An origin may not tell letters' case either.
-        let own = |path: &str| {
+        let is_reserved = |path: &str| {
             let path = path.to_ascii_lowercase();
             prefixes.iter().any(|prefix| is_below(&path, prefix))
         };
-        own(path) || reading::readings(path).iter().any(|reading| own(reading))
+        is_reserved(path) || reading::readings(path).iter().any(|reading| is_reserved(reading))
     }
 
     /// Whether Edge Side Includes are processed for a path of a host.

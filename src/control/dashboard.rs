@@ -51,9 +51,9 @@ pub fn dashboard<'a>(request: &'a RequestHead, prefix: &str) -> Option<Dashboard
 
 /// The fields of an answer with a file: its own, as far as they describe it, and the policies.
 #[must_use]
-pub fn fields(own: &Fields) -> Fields {
+pub fn fields(file: &Fields) -> Fields {
     let described = ["content-type", "etag"].into_iter();
-    let described = described.filter_map(|name| Some((name, own.get(name)?)));
+    let described = described.filter_map(|name| Some((name, file.get(name)?)));
     described.chain(FIELDS).collect()
 }
 

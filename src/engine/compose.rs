@@ -32,7 +32,7 @@ pub enum Node<P: Platform> {
     Place(Task<P>),
     /// A place that one request fills for several: it begins at once, and they are one of those
     /// that are under way.
-    Own(Task<P>),
+    Personal(Task<P>),
 }
 
 /// What is next in the body.
@@ -56,7 +56,7 @@ pub struct Composed<P: Platform> {
     waiting: VecDeque<Numbered<P>>,
     running: FuturesUnordered<Numbered<P>>,
     /// What waits for the one request of several places.
-    own: FuturesUnordered<Numbered<P>>,
+    personal: FuturesUnordered<Numbered<P>>,
 }
 
 impl<P: Platform> Composed<P> {
@@ -71,7 +71,7 @@ impl<P: Platform> Composed<P> {
             places: 0,
             waiting: VecDeque::new(),
             running: FuturesUnordered::new(),
-            own: FuturesUnordered::new(),
+            personal: FuturesUnordered::new(),
         }
     }
 
@@ -145,10 +145,10 @@ impl<P: Platform> Composed<P> {
     /// Begins what has its turn, and puts what is done in its place.
     fn run(&mut self, context: &mut Context<'_>) {
         loop {
-            while let Poll::Ready(Some((place, nodes))) = self.own.poll_next_unpin(context) {
+            while let Poll::Ready(Some((place, nodes))) = self.personal.poll_next_unpin(context) {
                 self.fill(place, nodes);
             }
-            let most = AT_ONCE - usize::from(!self.own.is_empty());
+            let most = AT_ONCE - usize::from(!self.personal.is_empty());
             while self.running.len() < most
                 && let Some(task) = self.waiting.pop_front()
             {
@@ -195,9 +195,9 @@ impl<P: Platform> Composed<P> {
                     tasks.push_back(Box::pin(async move { (place, task.await) }));
                     taken.push(NextNode::Place(place));
                 }
-                Node::Own(task) => {
+                Node::Personal(task) => {
                     let place = self.number();
-                    self.own.push(Box::pin(async move { (place, task.await) }));
+                    self.personal.push(Box::pin(async move { (place, task.await) }));
                     taken.push(NextNode::Place(place));
                 }
             }

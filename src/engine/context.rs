@@ -91,14 +91,14 @@ impl<P: Platform> Engine<P> {
     }
 
     /// What was admitted, for a task of its own; and the place of its rule.
-    pub(super) fn own(&self, admitted: Admitted<'_>) -> (Admitted<'static>, usize) {
+    pub(super) fn owned(&self, admitted: Admitted<'_>) -> (Admitted<'static>, usize) {
         let place = self.config().place_of(&admitted.route);
         let route = match &admitted.route {
             AppliedRoute::Owned(route) => Rc::clone(route),
             AppliedRoute::Borrowed(route) => {
                 let made = || Rc::new((*route).clone());
-                let own = self.0.routes.get(place);
-                own.map_or_else(made, |own| Rc::clone(own.get_or_init(made)))
+                let kept = self.0.routes.get(place);
+                kept.map_or_else(made, |route| Rc::clone(route.get_or_init(made)))
             }
         };
         (admitted.under(route), place)

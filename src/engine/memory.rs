@@ -296,14 +296,14 @@ fn page_bytes(entry: &Entry) -> u64 {
 
 /// Bytes that a record takes in memory, with its key.
 fn record_bytes<C>(key: &CacheKey, held: &StoredRecord<C>) -> u64 {
-    let own = match held {
+    let bytes = match held {
         StoredRecord::Page(page) => page_bytes(&page.entry),
         StoredRecord::Vary(names) => {
             names.iter().map(|name| TEXT_BYTES + text_bytes(name)).sum::<u64>()
         }
         StoredRecord::Pass(reason, ..) => text_bytes(reason),
     };
-    own + text_bytes(key.as_str()) + 4 * ALLOCATION
+    bytes + text_bytes(key.as_str()) + 4 * ALLOCATION
 }
 
 /// A text's place in a list.

@@ -90,7 +90,7 @@ pub struct NewHitForPass {
 /// does not hold for it.
 pub struct StoredSince {
     /// When the origin was asked for it.
-    pub asked: Timestamp,
+    pub request_time: Timestamp,
     /// Whether it has a window for errors.
     pub has_stale_if_error: bool,
 }
@@ -173,7 +173,7 @@ impl Uncacheable {
         let holds = |entry: &HitForPass| {
             stored.is_none_or(|stored| {
                 let spared = entry.transient && stored.has_stale_if_error;
-                entry.at >= stored.asked && !spared
+                entry.at >= stored.request_time && !spared
             })
         };
         self.hits_for_pass.get(&page).is_some_and(|entry| now < entry.until && holds(entry))

@@ -28,10 +28,10 @@ impl RequestHead {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         const FIELD: usize = 96;
-        let own = [&self.method, &self.scheme, &self.host, &self.path];
-        let own = own.into_iter().chain(&self.query).chain(&self.client).map(String::len);
+        let texts = [&self.method, &self.scheme, &self.host, &self.path];
+        let texts = texts.into_iter().chain(&self.query).chain(&self.client).map(String::len);
         let fields = self.fields.iter().map(|(name, value)| name.len() + value.len() + FIELD);
-        (size_of::<Self>() + own.chain(fields).sum::<usize>()) as u64
+        (size_of::<Self>() + texts.chain(fields).sum::<usize>()) as u64
     }
 }
 

@@ -120,7 +120,7 @@ fn scope(item: Option<&BareItem>) -> FieldScope {
 /// Parses `Surrogate-Control`; none if it says nothing about storing or freshness to this edge.
 #[must_use]
 pub fn surrogate_control(fields: &Fields) -> Option<ResponseDirectives> {
-    let mut own = Surrogate::default();
+    let mut for_us = Surrogate::default();
     let mut general = Surrogate::default();
     let mut refused = false;
     for line in fields.all("surrogate-control") {
@@ -131,7 +131,7 @@ pub fn surrogate_control(fields: &Fields) -> Option<ResponseDirectives> {
             let directive = pieces.next().unwrap_or_default();
             match pieces.next() {
                 None => general.member(directive),
-                Some(target) if target.eq_ignore_ascii_case(SURROGATE) => own.member(directive),
+                Some(target) if target.eq_ignore_ascii_case(SURROGATE) => for_us.member(directive),
                 // Two directives with the wrong sign between them: no target has such a name.
                 Some(target) => {
                     refused |= forbids(target) || target.contains('=') && forbids(member)
@@ -140,7 +140,7 @@ pub fn surrogate_control(fields: &Fields) -> Option<ResponseDirectives> {
         }
     }
     // What is said to this edge by name comes before what is said to all.
-    let mut chosen = if own.says { own } else { general };
+    let mut chosen = if for_us.says { for_us } else { general };
     chosen.directives.no_store |= refused;
     (chosen.says || refused).then_some(chosen.directives)
 }
@@ -156,7 +156,7 @@ fn forbids(text: &str) -> bool {
 /// `content="ESI/1.0"` (Edge Architecture Specification §2.2.1.2).
 #[must_use]
 pub fn asks_for_esi(fields: &Fields) -> bool {
-    let (mut own, mut general) = (None, None);
+    let (mut for_us, mut general) = (None, None);
     for line in fields.all("surrogate-control") {
         for member in split(line, b',').parts {
             let mut pieces = split(member, b';').parts.into_iter();
@@ -169,12 +169,12 @@ pub fn asks_for_esi(fields: &Fields) -> bool {
                 .is_some_and(|value| value.split(' ').any(|kind| kind == "ESI/1.0"));
             match pieces.next().map(trim) {
                 None => general = Some(asks),
-                Some(target) if target.eq_ignore_ascii_case(SURROGATE) => own = Some(asks),
+                Some(target) if target.eq_ignore_ascii_case(SURROGATE) => for_us = Some(asks),
                 Some(_) => {}
             }
         }
     }
-    own.or(general).unwrap_or(false)
+    for_us.or(general).unwrap_or(false)
 }
 
 #[derive(Default)]

@@ -105,7 +105,7 @@ pub struct Move {
     /// How many shards the site has.
     pub shards: u16,
     /// The number of the shard that this goes to.
-    pub own: u16,
+    pub shard: u16,
     /// When the journal noticed the change: a later one counts.
     pub at: Timestamp,
     /// The highest epoch that the other shard ever heard of, or the journal has given.
@@ -127,13 +127,13 @@ impl Move {
     /// To a shard, its place.
     #[must_use]
     pub const fn to(place: ShardPlace) -> Self {
-        let ShardPlace { shards, own, at } = place;
-        Self { shards, own, at, seen: Epoch::ZERO, found: Epoch::ZERO, variants: Vec::new() }
+        let ShardPlace { shards, shard, at } = place;
+        Self { shards, shard, at, seen: Epoch::ZERO, found: Epoch::ZERO, variants: Vec::new() }
     }
 
     /// The place of who gets this.
     pub(super) const fn place(&self) -> ShardPlace {
-        ShardPlace { shards: self.shards, own: self.own, at: self.at }
+        ShardPlace { shards: self.shards, shard: self.shard, at: self.at }
     }
 }
 

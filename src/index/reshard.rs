@@ -101,7 +101,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     /// A page is new here: another's is handed over soon.
     pub(super) fn note_stray(&mut self, page: &KeyDigest) {
         let place = self.state.place;
-        if place.at > Timestamp::ZERO && page.shard(place.shards) != place.own {
+        if place.at > Timestamp::ZERO && page.shard(place.shards) != place.shard {
             if !self.state.is_walking() {
                 self.state.walk_at = self.now.plus(PAUSE);
             }
@@ -147,7 +147,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             },
             pages: Vec::new(),
         };
-        let own = self.state.place.own;
+        let this_shard = self.state.place.shard;
         let mut bytes = 0;
         for row in rows {
             let page = Row(row).integer(0)?;
@@ -157,12 +157,12 @@ impl<S: Sql> ShardTransaction<'_, S> {
             if begun && (task.pages.len() == MAX_PAGES || bytes >= MAX_BYTES) {
                 break;
             }
-            if shard != own && (!begun || shard == task.message.own) {
+            if shard != this_shard && (!begun || shard == task.message.shard) {
                 let gathered = self.gather(page);
                 let id = [Value::Integer(page)];
                 match self.heal(gathered, |work| work.drop_damaged_page(&id))? {
                     Some(mut variants) => {
-                        task.message.own = shard;
+                        task.message.shard = shard;
                         task.pages.push((page, variants.len()));
                         bytes += variants.iter().map(String::len).sum::<usize>();
                         task.message.variants.append(&mut variants);
@@ -198,9 +198,9 @@ impl<S: Sql> ShardTransaction<'_, S> {
         self.state.walk_at = if taken { self.now } else { self.now.plus(PAUSE) };
         let mut sent = task.message.variants.as_slice();
         for (page, count) in task.pages.iter().filter(|_| taken) {
-            let (own, rest) = sent.split_at_checked(*count).unwrap_or_default();
+            let (moved, rest) = sent.split_at_checked(*count).unwrap_or_default();
             sent = rest;
-            if self.gather(*page).is_ok_and(|now| now.as_deref() == Some(own)) {
+            if self.gather(*page).is_ok_and(|now| now.as_deref() == Some(moved)) {
                 let left = self.leave(*page);
                 let id = [Value::Integer(*page)];
                 self.heal(left, |work| work.drop_damaged_page(&id))?;

@@ -64,7 +64,7 @@ impl<S: Sql> Journal<S> {
         if append.targets.is_empty() {
             return Err(JournalError::NoTargets);
         }
-        if [SETTLE_ID, REPAIR_ID].iter().any(|own| append.id.starts_with(own)) {
+        if [SETTLE_ID, REPAIR_ID].iter().any(|reserved| append.id.starts_with(reserved)) {
             return Err(JournalError::ReservedId);
         }
         Ok(())
@@ -112,7 +112,7 @@ impl<S: Sql> Journal<S> {
         }
         let id = format!("{REPAIR_ID}{}", next.0);
         let reason = format!("the journal ended at {}, {} was seen", self.state.head.0, seen.0);
-        let own = CalledBy { caller: "journal".to_owned(), via: "repair".to_owned() };
+        let by_repair = CalledBy { caller: "journal".to_owned(), via: "repair".to_owned() };
         self.commit(next, now, 1, |_| {
             Ok(JournalEntry {
                 id: &id,
@@ -123,7 +123,7 @@ impl<S: Sql> Journal<S> {
                 settle: Millis::ZERO,
                 reason: &reason,
                 unsafe_method: false,
-                by: &own,
+                by: &by_repair,
             })
         })
     }

@@ -62,7 +62,7 @@ pub struct Found {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedDelta {
     /// When the asker sent its request, by the asker's clock.
-    pub asked: Timestamp,
+    pub request_time: Timestamp,
     /// What it got.
     pub delta: Delta,
 }

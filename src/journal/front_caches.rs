@@ -212,7 +212,7 @@ pub(super) fn forget<S: Sql>(sql: &S, names: &[String]) -> Result<(), SqlError> 
 /// When something is due to a front cache, or a call is to be asked after.
 pub(super) fn next_due<S: Sql>(sql: &S, name: &str) -> Result<Option<Timestamp>, JournalError> {
     let rows = sql.exec(
-        "SELECT min(coalesce(s.ask_at, u.not_before)) FROM front_cache u
+        "SELECT min(coalesce(s.poll_at, u.not_before)) FROM front_cache u
             LEFT JOIN front_cache_sent s ON s.name = u.name AND s.epoch = u.epoch WHERE u.name = ?",
         &[text(name)],
     )?;

@@ -27,11 +27,11 @@ impl<S: Sql> Journal<S> {
     ) -> Result<(), JournalError> {
         for invalidation in epochs {
             // One that a purge of everything has taken over meanwhile is no longer there.
-            let ask_at = timestamp(now.plus(FIRST_PAUSE));
+            let poll_at = timestamp(now.plus(FIRST_PAUSE));
             self.sql.exec(
-                "INSERT OR REPLACE INTO front_cache_sent (name, epoch, call, asked, ask_at)
+                "INSERT OR REPLACE INTO front_cache_sent (name, epoch, call, polls, poll_at)
                     SELECT name, epoch, ?, 0, ? FROM front_cache WHERE name = ? AND epoch = ?",
-                &[text(call), ask_at, text(name), epoch(*invalidation)],
+                &[text(call), poll_at, text(name), epoch(*invalidation)],
             )?;
         }
         Ok(well(&self.sql, name)?)
@@ -48,8 +48,8 @@ impl<S: Sql> Journal<S> {
         now: Timestamp,
     ) -> Result<Option<(String, usize)>, JournalError> {
         let rows = self.sql.exec(
-            "SELECT call, count(*) FROM front_cache_sent WHERE name = ? AND ask_at <= ?
-                GROUP BY call ORDER BY min(ask_at) LIMIT 1",
+            "SELECT call, count(*) FROM front_cache_sent WHERE name = ? AND poll_at <= ?
+                GROUP BY call ORDER BY min(poll_at) LIMIT 1",
             &[text(name), timestamp(now)],
         )?;
         let Some(row) = rows.first().map(|row| Row(row)) else { return Ok(None) };
@@ -96,12 +96,12 @@ impl<S: Sql> Journal<S> {
         now: Timestamp,
     ) -> Result<(), JournalError> {
         let of = [text(name), text(call)];
-        let asked = self
+        let polls = self
             .sql
-            .exec("SELECT max(asked) FROM front_cache_sent WHERE name = ? AND call = ?", &of)?;
-        let asked = asked.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
-        let asked = u64::try_from(asked.unwrap_or(0)).unwrap_or(0).saturating_add(1);
-        let pause = FIRST_PAUSE.0.saturating_mul(1 << asked.min(16)).min(LONGEST_PAUSE.0);
+            .exec("SELECT max(polls) FROM front_cache_sent WHERE name = ? AND call = ?", &of)?;
+        let polls = polls.first().map_or(Ok(None), |row| Row(row).maybe_integer(0))?;
+        let polls = u64::try_from(polls.unwrap_or(0)).unwrap_or(0).saturating_add(1);
+        let pause = FIRST_PAUSE.0.saturating_mul(1 << polls.min(16)).min(LONGEST_PAUSE.0);
         let [name, call] = of;
         self.sql.exec(
             "UPDATE front_cache SET failure = ?1 WHERE name = ?2 AND epoch IN (
@@ -109,8 +109,8 @@ impl<S: Sql> Journal<S> {
             &[maybe_text(failure), name.clone(), call.clone()],
         )?;
         self.sql.exec(
-            "UPDATE front_cache_sent SET asked = ?, ask_at = ? WHERE name = ? AND call = ?",
-            &[number(asked), timestamp(now.plus(Millis(pause))), name, call],
+            "UPDATE front_cache_sent SET polls = ?, poll_at = ? WHERE name = ? AND call = ?",
+            &[number(polls), timestamp(now.plus(Millis(pause))), name, call],
         )?;
         Ok(())
     }

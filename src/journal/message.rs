@@ -317,7 +317,7 @@ pub struct ShardPlace {
     /// How many shards the site has.
     pub shards: u16,
     /// The shard's number.
-    pub own: u16,
+    pub shard: u16,
     /// When the journal noticed the change: a later one counts.
     pub at: Timestamp,
 }

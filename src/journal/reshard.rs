@@ -74,8 +74,8 @@ pub(super) fn due<S: Sql>(
 ) -> Result<Vec<ShardPlace>, JournalError> {
     let due = sql.exec("SELECT shard FROM move WHERE not_before <= ?", &[timestamp(now)])?;
     let place = |row: &Vec<Value>| {
-        let own = Row(row).small(0)?;
-        Ok(ShardPlace { shards: state.shards, own, at: state.changed_at })
+        let shard = Row(row).small(0)?;
+        Ok(ShardPlace { shards: state.shards, shard, at: state.changed_at })
     };
     due.iter().map(place).collect()
 }
@@ -91,7 +91,7 @@ pub(super) fn moved<S: Sql>(
     if place.at != state.changed_at {
         return Ok(());
     }
-    let shard = number(place.own.into());
+    let shard = number(place.shard.into());
     if done {
         sql.exec("DELETE FROM move WHERE shard = ?", &[shard])?;
     } else {

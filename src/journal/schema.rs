@@ -46,7 +46,7 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS front_cache_of ON front_cache (epoch)",
     // What of that it was told, as which call, and when to ask how far that is.
     "CREATE TABLE IF NOT EXISTS front_cache_sent (name TEXT NOT NULL, epoch INTEGER NOT NULL,
-        call TEXT NOT NULL, asked INTEGER NOT NULL, ask_at INTEGER NOT NULL,
+        call TEXT NOT NULL, polls INTEGER NOT NULL, poll_at INTEGER NOT NULL,
         PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     // Shards that have still to be told their places, or to hand over pages of others.
     "CREATE TABLE IF NOT EXISTS move (shard INTEGER PRIMARY KEY, not_before INTEGER NOT NULL)",

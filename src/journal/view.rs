@@ -161,10 +161,10 @@ impl View {
         LookupRequest { targets: targets.to_vec(), seen: self.highest_seen() }
     }
 
-    /// Takes a delta in. `asked` is when the asker sent its request, by the asker's clock; `own` is
-    /// whether this isolate was the asker, rather than another of its colo.
-    pub fn apply(&mut self, delta: &Delta, asked: Timestamp, own: bool) -> Applied {
-        let have = if own { self.since.max(self.page) } else { self.since };
+    /// Takes a delta in. `request_time` is when the asker sent its request, by the asker's clock;
+    /// `by_us` is whether this isolate was the asker, rather than another of its colo.
+    pub fn apply(&mut self, delta: &Delta, request_time: Timestamp, by_us: bool) -> Applied {
+        let have = if by_us { self.since.max(self.page) } else { self.since };
         // since_check: what lies between the view's end and the delta's base would be missed.
         if delta.since.unwrap_or(Epoch::ZERO) > have.unwrap_or(Epoch::ZERO) {
             return Applied::Ahead;
@@ -177,7 +177,7 @@ impl View {
         self.observe_epoch(delta.head);
         if delta.more {
             // page_cursor: a page moves neither the base nor the age.
-            if own {
+            if by_us {
                 self.page = self.page.max(Some(delta.to));
             }
             return Applied::Page;
@@ -185,7 +185,7 @@ impl View {
         self.since = self.since.max(Some(delta.to));
         self.page = None;
         // asker_time, skew_margin
-        let as_of = if own { asked } else { asked.minus(SKEW_MARGIN) };
+        let as_of = if by_us { request_time } else { request_time.minus(SKEW_MARGIN) };
         self.as_of = self.as_of.max(Some(as_of));
         self.known.clear();
         self.table.fold();
@@ -194,15 +194,15 @@ impl View {
 
     /// Takes the answer to a look-up of these targets in. It never moves the view's base
     /// (`overlay_since`).
-    pub fn apply_lookup(&mut self, targets: &[TargetHash], found: &Found, asked: Timestamp) {
+    pub fn apply_lookup(&mut self, targets: &[TargetHash], found: &Found, request_time: Timestamp) {
         self.table.merge(&found.rows, &found.buckets);
         self.confirm_epoch(found.head);
         if self.known.len() + targets.len() > MAX_KNOWN {
             self.known.clear();
         }
         for target in targets {
-            let known = self.known.entry(*target).or_insert(asked);
-            *known = asked.max(*known);
+            let known = self.known.entry(*target).or_insert(request_time);
+            *known = request_time.max(*known);
         }
     }
 
@@ -288,11 +288,7 @@ impl View {
     }
 
     fn knows(&self, target: TargetHash, now: Timestamp, max_lag: Millis) -> bool {
-        self.known
-            .get(&target)
-            .copied()
-            .max(self.as_of)
-            .is_some_and(|asked| within(asked, now, max_lag))
+        self.known.get(&target).copied().max(self.as_of).is_some_and(|at| within(at, now, max_lag))
     }
 
     fn confirm_epoch(&mut self, epoch: Epoch) {

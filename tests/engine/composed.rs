@@ -127,7 +127,7 @@ fn places_of_one_request_come_first_and_count_as_one() {
         let Part::Place(task) = place(&node, &seen, (name, 300), move || vec![text(name)]) else {
             panic!("it is one")
         };
-        parts.push(Part::Own(task));
+        parts.push(Part::Personal(task));
     }
     let began = world.now();
     let mut body = Composed::new(source(vec![Ok(parts)]));

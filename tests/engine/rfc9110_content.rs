@@ -5,14 +5,14 @@ use crate::http_support::{NOW, config, entry, open_route, request, serve};
 use crate::world::{Isolate, Script, World};
 use edge_isr::cache::entry::{Demand, Entry};
 use edge_isr::config::{Config, Route};
-use edge_isr::engine::serve::response::{Asked, Part, shape};
+use edge_isr::engine::serve::response::{Part, VisitorRequest, shape};
 
 fn sends_body(method: &str, status: u16, whole_body: bool) -> bool {
     let config = config(Route::default());
     let asked = request(&format!("{method} /page"), "");
     let admitted = serve(&asked, &config);
     let stored = Entry { status, ..entry("A: 1", (60, 0, 0), Demand::Nothing) };
-    let shaped = shape(&Asked::of(&asked, &admitted), &stored, NOW, whole_body);
+    let shaped = shape(&VisitorRequest::of(&asked, &admitted), &stored, NOW, whole_body);
     assert_eq!(shaped.status, status);
     !matches!(shaped.part, Part::None)
 }

@@ -165,7 +165,7 @@ impl Site {
         let now = self.now;
         self.journal.run_due(at(now)).unwrap();
         for place in self.journal.due_moves(at(now)).unwrap() {
-            let reply = self.bench(place.own).call(ShardCall::Move(Move::to(place)), now);
+            let reply = self.bench(place.shard).call(ShardCall::Move(Move::to(place)), now);
             let ShardReply::Moved { done } = reply else { panic!("{reply:?}") };
             self.journal.moved(place, done, at(now)).unwrap();
         }
@@ -180,7 +180,7 @@ impl Site {
 
     fn adopt(&mut self, adopt: &Move) -> bool {
         let now = self.now;
-        match self.bench(adopt.own).call(ShardCall::Move(adopt.clone()), now) {
+        match self.bench(adopt.shard).call(ShardCall::Move(adopt.clone()), now) {
             ShardReply::Moved { done } => done,
             other => panic!("{other:?}"),
         }
@@ -194,7 +194,7 @@ impl Site {
     /// One handover of a shard, if it has one; whether it had.
     fn hand_over(&mut self, shard: u16, fault: Fault) -> bool {
         let Some(task) = self.take_move(shard) else { return false };
-        let to = task.message.own;
+        let to = task.message.shard;
         assert_ne!(to, shard);
         match fault {
             Fault::None => {
@@ -685,7 +685,7 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
 #[test]
 fn a_place_of_before_is_not_believed() {
     let mut bench = Bench::new();
-    let place = |shards, own, millis| ShardPlace { shards, own, at: at(millis) };
+    let place = |shards, shard, millis| ShardPlace { shards, shard, at: at(millis) };
     let told = |bench: &mut Bench, place| match bench.call(ShardCall::Move(Move::to(place)), 10) {
         ShardReply::Moved { done } => done,
         other => panic!("{other:?}"),

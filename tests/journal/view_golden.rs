@@ -7,7 +7,7 @@ use edge_isr::journal::delta::{Bucket, Delta, SharedDelta, TargetRow};
 #[test]
 fn version_1() {
     let shared = SharedDelta {
-        asked: Timestamp::from_millis(1_700_000_000_123),
+        request_time: Timestamp::from_millis(1_700_000_000_123),
         delta: Delta {
             since: Some(Epoch(3)),
             to: Epoch(300),
@@ -31,7 +31,7 @@ fn version_1() {
             reported: None,
         },
     };
-    let golden = r#"{"asked":1700000000123,"delta":{"since":3,"to":300,"more":false,"rows":"AQIBAgMEBQYHCKwCAICgq/75Yv//////////AAQB//8DBQ"}}"#;
+    let golden = r#"{"request_time":1700000000123,"delta":{"since":3,"to":300,"more":false,"rows":"AQIBAgMEBQYHCKwCAICgq/75Yv//////////AAQB//8DBQ"}}"#;
     assert_eq!(serde_json::to_string(&shared).unwrap(), golden);
     assert_eq!(serde_json::from_str::<SharedDelta>(golden).unwrap(), shared);
     // What fell into a bucket softly is told beside: a version before knows nothing of it.

@@ -165,8 +165,9 @@ pub fn parts(
 /// The cookies that an answer sets, but for the CSRF cookie, which is the edge's to set.
 #[must_use]
 pub fn cookies_set(head: &ResponseHead, field: &ComposeField) -> Vec<String> {
-    let own = field.csrf.as_ref().map(|cookie| cookie.name.as_str());
+    let csrf_cookie = field.csrf.as_ref().map(|cookie| cookie.name.as_str());
     let name = |line: &str| trim(line.split(['=', ';']).next().unwrap_or_default()).to_owned();
-    let lines = head.fields.all("set-cookie").filter(|line| Some(name(line).as_str()) != own);
+    let lines =
+        head.fields.all("set-cookie").filter(|line| Some(name(line).as_str()) != csrf_cookie);
     lines.map(str::to_owned).collect()
 }

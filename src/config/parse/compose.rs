@@ -8,14 +8,15 @@ use crate::http::cookie::matches;
 use super::reader::{Problems, Section};
 
 /// Cookies that say who a visitor is, as Django names them; others are known by these words.
-const OWN: &[&str] = &["session", "csrf", "messages"];
+const IDENTIFYING: &[&str] = &["session", "csrf", "messages"];
 
 /// What is told where it was set.
 pub(super) fn contradictions(section: &Section<'_>, route: &Route, problems: &mut Problems) {
     if !route.compose {
         return;
     }
-    let own = |name: &&String| OWN.iter().any(|word| name.to_ascii_lowercase().contains(word));
+    let tells_who =
+        |name: &&String| IDENTIFYING.iter().any(|word| name.to_ascii_lowercase().contains(word));
     let mut refuse = |key: &str, holds: bool, why: &str| {
         let at = [key, "compose"].into_iter().find(|key| section.has(key));
         if let Some(at) = at.filter(|_| holds) {
@@ -44,7 +45,7 @@ pub(super) fn contradictions(section: &Section<'_>, route: &Route, problems: &mu
     );
     refuse(
         "key_cookies",
-        route.key_cookies.iter().any(|name| own(&name)),
+        route.key_cookies.iter().any(|name| tells_who(&name)),
         "compose contradicts a session or CSRF cookie, or messages, in key_cookies",
     );
     refuse(

@@ -86,9 +86,9 @@ impl Reply {
 
     /// The same with what a refusal's status asks for: a challenge, methods, when to come again.
     pub(super) fn refusing(mut self, refusal: &PurgeRefusal) -> Self {
-        let asked = refusal.problem().fields();
+        let fields = refusal.problem().fields();
         for name in ["allow", "retry-after", "www-authenticate"] {
-            if let Some(value) = asked.get(name) {
+            if let Some(value) = fields.get(name) {
                 self.fields.set(name, value);
             }
         }

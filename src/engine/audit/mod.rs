@@ -167,12 +167,12 @@ impl<P: Platform> Auditor<P> {
             }
         }
         let platform = &self.context.platform;
-        let asked = platform.now();
+        let request_time = platform.now();
         let lookup = self.context.isolate().borrow().view.lookup_request(&entry.targets);
         match once_more::journal(&**platform, JournalCall::Lookup(lookup)).await {
             Ok(JournalReply::Found(found)) => {
                 let view = &mut self.context.isolate().borrow_mut().view;
-                view.apply_lookup(&entry.targets, &found, asked);
+                view.apply_lookup(&entry.targets, &found, request_time);
             }
             Ok(other) => {
                 let error = crate::engine::port::CallError::Unknown(other.name().into());

@@ -64,12 +64,12 @@ impl<P: Platform> Filler<P> {
         if fill_request.background {
             return self.context.background_permit().map(Ok);
         }
-        let asked = platform.now();
+        let request_time = platform.now();
         let permit = self
             .context
             .permit(Sender::Visitor, Some(&fill_request.incoming.head), Some(fill))
             .await;
-        if platform.now().since(asked) > RENEW_AFTER
+        if platform.now().since(request_time) > RENEW_AFTER
             && let Some(lease) = terms.lease()
         {
             let request = ReleaseRequest {

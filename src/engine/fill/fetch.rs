@@ -100,8 +100,8 @@ impl<P: Platform> Filler<P> {
             }
             // It is about another representation: fetch without conditions.
             validate = None;
-            let asked = fill_request.incoming.head.as_ref();
-            permit = self.context.permit(Sender::Visitor, Some(asked), Some(fill)).await;
+            let head = fill_request.incoming.head.as_ref();
+            permit = self.context.permit(Sender::Visitor, Some(head), Some(fill)).await;
         }
     }
 
@@ -306,12 +306,12 @@ fn limited(response: &ResponseHead, said: &Fields) -> Fields {
 /// The fields of a 304 that are for the request which it answered alone: a cookie that is not
 /// stored is, too.
 fn of_304(head: &ResponseHead, renewed: &Entry) -> Fields {
-    let mut own = limited(head, &renewed.fields);
+    let mut fields = limited(head, &renewed.fields);
     let name = "set-cookie";
     if !renewed.fields.all(name).eq(head.fields.all(name)) {
         for cookie in head.fields.all(name) {
-            own.append(name, cookie);
+            fields.append(name, cookie);
         }
     }
-    own
+    fields
 }

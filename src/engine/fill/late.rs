@@ -100,8 +100,8 @@ impl<P: Platform> Filler<P> {
                 filler.publish_late(&admitted, &request, &page, &sent).await;
             }
             let shard = key.digest().shard(filler.context.config().shards);
-            let asked = ShardCall::RequestedAgain { key, selection };
-            if let Err(error) = on.shard(shard, asked).await {
+            let call = ShardCall::RequestedAgain { key, selection };
+            if let Err(error) = on.shard(shard, call).await {
                 filler.context.shard_failed(shard, "asked", &error);
             }
         });

@@ -121,7 +121,7 @@ impl<P: Platform> Invalidator<P> {
     /// Appends to the journal; this isolate's view sees it at once.
     pub(crate) async fn append(&self, append: Append) -> Result<Appended, CallError> {
         let platform = &self.context.platform;
-        let asked = platform.now();
+        let request_time = platform.now();
         let targets: Vec<TargetHash> = append.targets.iter().map(Target::hash).collect();
         let mode = append.mode;
         let (reply, again) = once_more::append(&**platform, append).await?;
@@ -136,7 +136,7 @@ impl<P: Platform> Invalidator<P> {
         if let Appended::New { epoch, .. } = appended {
             let row = |hash: &TargetHash| match mode {
                 Mode::Soft => {
-                    TargetRow { hash: *hash, soft: epoch, hard: Epoch::ZERO, soft_at: asked }
+                    TargetRow { hash: *hash, soft: epoch, hard: Epoch::ZERO, soft_at: request_time }
                 }
                 Mode::Hard => TargetRow {
                     hash: *hash,
@@ -147,7 +147,7 @@ impl<P: Platform> Invalidator<P> {
             };
             let rows = targets.iter().map(row).collect();
             let found = Found { head: epoch, rows, buckets: Vec::new() };
-            self.context.isolate().borrow_mut().view.apply_lookup(&targets, &found, asked);
+            self.context.isolate().borrow_mut().view.apply_lookup(&targets, &found, request_time);
         }
         Ok(appended)
     }

@@ -124,7 +124,7 @@ impl Changes {
     }
 
     /// A visitor's own change of a page, while it holds.
-    pub(super) fn own(
+    pub(super) fn change_by(
         &self,
         who: impl FnOnce() -> u64,
         page: &Page,

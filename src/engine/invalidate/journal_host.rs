@@ -74,8 +74,8 @@ impl<S: Sql> JournalHost<S> {
     /// # Errors
     /// The journal's.
     pub fn next_wake(&self) -> Result<Option<Timestamp>, JournalError> {
-        let own = self.act(|journal| journal.next_wake())?;
-        Ok([own, self.next_front_cache()?].into_iter().flatten().min())
+        let next = self.act(|journal| journal.next_wake())?;
+        Ok([next, self.next_front_cache()?].into_iter().flatten().min())
     }
 
     /// When a front cache is to be asked next. One that is being told is looked after until its

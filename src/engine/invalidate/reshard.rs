@@ -23,7 +23,7 @@ pub(crate) async fn announce_places<P: Platform, S: Sql>(
     let seen = journal_host.act(|journal| Ok(journal.head()))?;
     for place in places {
         let call = ShardCall::Move(Move { seen, ..Move::to(place) });
-        let reply = platform.shard(place.own, call).await;
+        let reply = platform.shard(place.shard, call).await;
         // One of the version before does not understand it: it is told again.
         let done = matches!(reply, Ok(ShardReply::Moved { done: true }));
         journal_host.act(|journal| journal.moved(place, done, platform.now()))?;

@@ -154,17 +154,17 @@ impl<P: Platform> Invalidator<P> {
         }
         for _ in 0..MAX_PAGES {
             // A view's age counts from before its sync was sent.
-            let asked = platform.now();
+            let request_time = platform.now();
             let mut request = self.context.isolate().borrow().view.request();
             request.report = report.take();
             match platform.journal(JournalCall::Sync(request)).await {
                 Ok(JournalReply::Delta(mut delta)) => {
                     self.context.reported(delta.reported.take());
                     let applied =
-                        self.context.isolate().borrow_mut().view.apply(&delta, asked, true);
+                        self.context.isolate().borrow_mut().view.apply(&delta, request_time, true);
                     match applied {
                         Applied::Whole => {
-                            self.share(asked, delta).await;
+                            self.share(request_time, delta).await;
                             return true;
                         }
                         Applied::Page => {}
@@ -209,17 +209,19 @@ impl<P: Platform> Invalidator<P> {
                 return false;
             }
         };
-        let applied =
-            self.context.isolate().borrow_mut().view.apply(&shared.delta, shared.asked, false);
+        let applied = {
+            let view = &mut self.context.isolate().borrow_mut().view;
+            view.apply(&shared.delta, shared.request_time, false)
+        };
         applied == Applied::Whole && self.is_clear(max_lag)
     }
 
     /// Shares news that came whole.
-    async fn share(&self, asked: Timestamp, delta: Delta) {
+    async fn share(&self, request_time: Timestamp, delta: Delta) {
         if delta.rows.len() > MAX_SHARED_ROWS {
             return;
         }
-        let shared = SharedDelta { asked, delta };
+        let shared = SharedDelta { request_time, delta };
         if let Err(error) =
             self.context.platform.share_delta(&shared, self.context.config().sync_interval).await
         {
@@ -278,15 +280,19 @@ impl<P: Platform> Invalidator<P> {
 
     async fn look_up_targets(&self, targets: &[TargetHash]) {
         let platform = &self.context.platform;
-        let asked = platform.now();
+        let request_time = platform.now();
         let failed = self.context.isolate().borrow().sync_failed;
-        if failed.is_some_and(|at| asked.since(at) < self.context.config().sync_interval) {
+        if failed.is_some_and(|at| request_time.since(at) < self.context.config().sync_interval) {
             return;
         }
         let request = self.context.isolate().borrow().view.lookup_request(targets);
         match platform.journal(JournalCall::Lookup(request)).await {
             Ok(JournalReply::Found(found)) => {
-                self.context.isolate().borrow_mut().view.apply_lookup(targets, &found, asked);
+                self.context.isolate().borrow_mut().view.apply_lookup(
+                    targets,
+                    &found,
+                    request_time,
+                );
             }
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());

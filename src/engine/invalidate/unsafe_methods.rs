@@ -55,7 +55,7 @@ pub(crate) fn own_change(
     need: Epoch,
     now: Timestamp,
 ) -> OwnChange {
-    let Some(bound) = changes.own(|| who(request), page, now) else { return OwnChange::None };
+    let Some(bound) = changes.change_by(|| who(request), page, now) else { return OwnChange::None };
     let shows = |entry: &Entry| {
         bound.epoch.is_some_and(|epoch| entry.stamp >= epoch)
             || entry.request_time > bound.at.plus(SKEW_MARGIN)
@@ -133,13 +133,13 @@ impl<P: Platform> Invalidator<P> {
 
     async fn append_changes(&self, pages: Vec<Change>) {
         let platform = &self.context.platform;
-        let asked = platform.now();
+        let request_time = platform.now();
         let name = |change: &Change| number(&change.page.purge_name());
         let mut unknown: Vec<u64> = pages.iter().map(name).collect();
         let pages = self.stored_ones(pages).await;
         let known: Vec<u64> = pages.iter().map(name).collect();
         unknown.retain(|name| !known.contains(name));
-        self.context.isolate().borrow_mut().changes.note_unknown(&unknown, asked);
+        self.context.isolate().borrow_mut().changes.note_unknown(&unknown, request_time);
         self.context.count_many(Counter::UnsafeUnknown, unknown.len() as u64);
         for mode in [Mode::Soft, Mode::Hard] {
             let those = pages.iter().filter(|change| change.mode == mode);
@@ -182,7 +182,7 @@ impl<P: Platform> Invalidator<P> {
     /// know. Where it can't be said they count as stored.
     async fn stored_ones(&self, pages: Vec<Change>) -> Vec<Change> {
         let shards = self.context.config().shards;
-        let mut asked: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
+        let mut lookups: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
         let mut stored = vec![false; pages.len()];
         for (at, change) in pages.iter().enumerate() {
             let keys = self.keys_of(change);
@@ -195,12 +195,12 @@ impl<P: Platform> Invalidator<P> {
                 None => stored[at] = true,
                 Some(keys) => {
                     for digest in keys.iter().map(CacheKey::digest) {
-                        asked[usize::from(digest.shard(shards))].push((at, digest));
+                        lookups[usize::from(digest.shard(shards))].push((at, digest));
                     }
                 }
             }
         }
-        let calls = (0..shards).zip(asked).filter(|(_, those)| !those.is_empty()).map(
+        let calls = (0..shards).zip(lookups).filter(|(_, those)| !those.is_empty()).map(
             |(shard, those)| async move {
                 let keys = those.iter().map(|(_, digest)| digest.clone()).collect();
                 let known =

@@ -45,9 +45,9 @@ impl<P: Platform> Operator<P> {
         }
         let platform = &self.context.platform;
         let (shards, call) = (self.shards().await, ShardCall::Jobs { ids });
-        let asked = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
+        let calls = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
         let mut sums: HashMap<String, Refetches> = HashMap::new();
-        for (shard, reply) in (0..shards).zip(join_all(asked).await) {
+        for (shard, reply) in (0..shards).zip(join_all(calls).await) {
             match reply {
                 Ok(ShardReply::Jobs(parts)) => {
                     for (id, part) in parts {

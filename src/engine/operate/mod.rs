@@ -331,8 +331,8 @@ impl<P: Platform> Operator<P> {
     pub(crate) async fn ask_all(&self, call: &ShardCall) -> Result<Vec<ShardReply>, Problem> {
         let platform = &self.context.platform;
         let shards = self.shards().await;
-        let asked = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
-        let replies = (0..shards).zip(join_all(asked).await).map(|(shard, reply)| {
+        let calls = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
+        let replies = (0..shards).zip(join_all(calls).await).map(|(shard, reply)| {
             reply.map_err(|error| {
                 self.context.shard_failed(shard, "ask-all", &error);
                 Problem::not_recorded("index-unreachable")

@@ -76,8 +76,8 @@ impl<P: Platform> Operator<P> {
     ) -> Result<Epoch, Problem> {
         let command = &purge.command;
         // The body may differ in its form where it asks for the same.
-        let asked = serde_json::to_vec(&(&command.targets, command.mode)).unwrap_or_default();
-        let digest = body_digest(&asked);
+        let canonical = serde_json::to_vec(&(&command.targets, command.mode)).unwrap_or_default();
+        let digest = body_digest(&canonical);
         let recorded =
             self.invalidator.invalidate(command, id.to_owned(), digest, requester).await?;
         let (InvalidationReceipt::New { epoch, .. } | InvalidationReceipt::Repeated { epoch }) =

@@ -26,8 +26,9 @@ impl<P: Platform> Operator<P> {
         let append = append_of(&command, id.clone(), body_digest, requester);
         let notes = command.notes;
         let call = JournalCall::Schedule(ScheduledAppend { append, at });
-        let (own, on) = (id.clone(), notes.clone());
-        let later = |state, repeated| AcceptedSchedule { id: own, at, state, repeated, notes: on };
+        let (scheduled, noted) = (id.clone(), notes.clone());
+        let later =
+            |state, repeated| AcceptedSchedule { id: scheduled, at, state, repeated, notes: noted };
         let body = match self.ask_schedule(call).await? {
             JournalReply::Scheduled(Scheduled::Waits { repeated }) => {
                 json(&later("scheduled", repeated))

@@ -26,7 +26,9 @@ use crate::engine::memory::{MemoryHit, StoredPage, StoredRecord};
 use crate::engine::port::{Platform, Unread};
 use crate::engine::ready::ReadyHead;
 use crate::engine::serve::colo_look::{ColoLook, LookUpFacts, Place};
-use crate::engine::serve::response::{Asked, LARGE_BODY, entry_fields, has_no_content, shape};
+use crate::engine::serve::response::{
+    LARGE_BODY, VisitorRequest, entry_fields, has_no_content, shape,
+};
 use crate::engine::variant::{select, selects_by_unforwarded};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
@@ -132,13 +134,13 @@ impl<P: Platform> Engine<P> {
                     return None;
                 }
                 let rule = self.config().place_of(&admitted.route);
-                let asked = Asked::of(&head, &admitted);
-                let answer = self.answer_of(&asked, (hit, &place), ttl, (rule, now))?;
+                let visitor = VisitorRequest::of(&head, &admitted);
+                let answer = self.answer_of(&visitor, (hit, &place), ttl, (rule, now))?;
                 self.isolate().borrow_mut().audits.pass(share);
                 Some(Start::Answer(answer))
             }
             InMemory::Nothing(place) => {
-                let (admitted, rule) = self.own(admitted);
+                let (admitted, rule) = self.owned(admitted);
                 let facts = LookUpFacts { health, max_lag, visitor: knows_visitor };
                 let look = ColoLook::new(head, (admitted, rule), place, facts);
                 Some(Start::Colo(Box::new(look)))
@@ -258,14 +260,14 @@ impl<P: Platform> Engine<P> {
     /// pieces.
     fn answer_of(
         &self,
-        asked: &Asked<'_>,
+        visitor: &VisitorRequest<'_>,
         (hit, place): (ReadyHit<P>, &Place),
         ttl: i64,
         (rule, now): (usize, Timestamp),
     ) -> Option<AtOnce<P>> {
         let entry = &hit.page.entry;
-        let not_modified = not_modified(asked.request, entry);
-        let with_body = !(not_modified || asked.head_only || has_no_content(entry.status));
+        let not_modified = not_modified(visitor.head, entry);
+        let with_body = !(not_modified || visitor.head_only || has_no_content(entry.status));
         if with_body && entry.body_length > LARGE_BODY {
             return None;
         }
@@ -273,12 +275,12 @@ impl<P: Platform> Engine<P> {
         let cache_status = CacheStatus::hit(ttl);
         // What is asked for once is not worth what a head that is ready takes.
         let (status, head) = if not_modified || !hit.again {
-            let mut shaped = shape(asked, entry, now, true);
+            let mut shaped = shape(visitor, entry, now, true);
             cache_status.append_to(&mut shaped.fields);
             (shaped.status, AnswerHead::Made(shaped.fields))
         } else {
             let head =
-                hit.ready.clone().unwrap_or_else(|| self.make_ready(asked, entry, &place.key));
+                hit.ready.clone().unwrap_or_else(|| self.make_ready(visitor, entry, &place.key));
             head.say(entry.age(now), ttl);
             (entry.status, AnswerHead::Ready(head))
         };
@@ -296,8 +298,13 @@ impl<P: Platform> Engine<P> {
         isolate.counting.count((Some(rule), Metrics::name(Counter::Hit), ""), bytes, now);
     }
 
-    fn make_ready(&self, asked: &Asked<'_>, entry: &Entry, key: &CacheKey) -> Rc<ReadyHead<P>> {
-        let (head, bytes) = ReadyHead::new(entry.status, &entry_fields(asked, entry));
+    fn make_ready(
+        &self,
+        visitor: &VisitorRequest<'_>,
+        entry: &Entry,
+        key: &CacheKey,
+    ) -> Rc<ReadyHead<P>> {
+        let (head, bytes) = ReadyHead::new(entry.status, &entry_fields(visitor, entry));
         let head = Rc::new(head);
         self.isolate().borrow_mut().memory.keep_ready(key, Rc::clone(&head), bytes);
         head

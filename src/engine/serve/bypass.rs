@@ -150,7 +150,7 @@ impl<P: Platform> Server<P> {
     ) -> Option<BypassReason> {
         let page = page_hash(&self.context.fill_key(incoming, admitted, candidate));
         let stored = candidate.page.as_ref().map(|page| StoredSince {
-            asked: page.entry.request_time,
+            request_time: page.entry.request_time,
             has_stale_if_error: candidate.has_stale_if_error(),
         });
         if !self.context.isolate().borrow().uncacheable.has(page, stored.as_ref(), now) {
@@ -183,12 +183,12 @@ impl<P: Platform> Server<P> {
         let cache_status = CacheStatus::forwarded(Forward::Bypass).detail(&why.detail());
         let lead = why.leads().then(|| self.lead(admitted));
         let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
-        let asked = incoming.share();
+        let request = incoming.share();
         let began = platform.now();
         let response = self.ask(incoming, fields).await;
         match &response {
             Ok(response) => {
-                self.look_at((asked, why), admitted, &response.head, began, lead);
+                self.look_at((request, why), admitted, &response.head, began, lead);
             }
             Err(error) => {
                 if let Some(lead) = lead {
@@ -211,7 +211,7 @@ impl<P: Platform> Server<P> {
     /// no key has.
     fn look_at(
         &self,
-        (asked, why): (Incoming<P>, &BypassReason),
+        (request, why): (Incoming<P>, &BypassReason),
         admitted: &Admitted<'_>,
         response: &ResponseHead,
         began: Timestamp,
@@ -237,9 +237,9 @@ impl<P: Platform> Server<P> {
             return;
         }
         let sent =
-            cacheable_request_fields(&asked.head, admitted, &self.context.facts(&asked, false));
+            cacheable_request_fields(&request.head, admitted, &self.context.facts(&request, false));
         let decision = storage(&StorageInput {
-            request: &asked.head,
+            request: &request.head,
             admitted,
             sent: &sent,
             response,
@@ -250,7 +250,7 @@ impl<P: Platform> Server<P> {
         match self.filler.fits(length, decision) {
             Storage::Store(_) => {
                 if self.context.isolate().borrow_mut().uncacheable.claim_try(page, now) {
-                    self.try_to_store(asked, admitted, lead, now);
+                    self.try_to_store(request, admitted, lead, now);
                 }
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {

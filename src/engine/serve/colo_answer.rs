@@ -12,7 +12,7 @@ use crate::engine::port::{FoundInColo, Platform, Stored};
 use crate::engine::serve::at_once::{Visit, answers};
 use crate::engine::serve::colo_look::{ColoLook, LookUpFacts};
 use crate::engine::serve::from_colo::Keep;
-use crate::engine::serve::response::{Asked, Part, shape};
+use crate::engine::serve::response::{Part, VisitorRequest, shape};
 use crate::engine::serve::stated_body_bytes;
 use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
@@ -48,7 +48,7 @@ impl<P: Platform> Engine<P> {
         let Some(ttl) = self.answers_unread(look, &entry, now) else {
             return Err(Ok(Some(Stored { record: Record::Entry(entry), body })));
         };
-        let shaped = shape(&Asked::of(&look.head, &look.admitted), &entry, now, true);
+        let shaped = shape(&VisitorRequest::of(&look.head, &look.admitted), &entry, now, true);
         let with_body = matches!(shaped.part, Part::Whole);
         self.note_uses(&entry, look.place.varies.iter());
         self.isolate().borrow_mut().colo_hints.count_request(&look.place.key);
@@ -67,10 +67,10 @@ impl<P: Platform> Engine<P> {
         let ColoLook { head, admitted, place, facts, .. } = look;
         {
             let isolate = self.isolate().borrow();
-            let asked = isolate.colo_hints.requests(&place.key);
+            let requests = isolate.colo_hints.requests(&place.key);
             let takes = isolate.memory.takes(&place.key, entry);
             let who_changed = !facts.visitor && !isolate.changes.is_empty();
-            if who_changed || Keep::of(asked, takes, entry.body_length) != Keep::Not {
+            if who_changed || Keep::of(requests, takes, entry.body_length) != Keep::Not {
                 return None;
             }
         }

@@ -106,12 +106,12 @@ impl<P: Platform> Server<P> {
         let field = &places.field;
         let visitor = Visitor { request: &incoming.head, known: admitted.known };
         visitor.may_have(field)?;
-        let own = visitor.has_parts(field);
+        let has_parts = visitor.has_parts(field);
         // The checks' answer comes with the parts, which a HEAD does not ask for.
-        if admitted.head_only && own && field.gate {
+        if admitted.head_only && has_parts && field.gate {
             return Err(NotComposed::Gate);
         }
-        Ok((places, own))
+        Ok((places, has_parts))
     }
 
     async fn compose(
@@ -121,44 +121,45 @@ impl<P: Platform> Server<P> {
         page: &Rc<StoredPage<P::Chunk>>,
     ) -> Result<Made<P>, NotComposed> {
         let request = &incoming.head;
-        let (places, own) = Self::composable(incoming, admitted, page)?;
+        let (places, has_parts) = Self::composable(incoming, admitted, page)?;
         let (field, route, stored) = (&places.field, &admitted.route, &page.entry.fields);
         let visitor = Visitor { request, known: admitted.known };
         if admitted.head_only {
-            let fields = fields_of_head(stored, field, route, own);
+            let fields = fields_of_head(stored, field, route, has_parts);
             return Ok(Made { fields, body: Body::Empty, detail: None });
         }
         let mut random = || self.context.platform.random();
-        let minted = Minted::new(field, &request.fields, own, &mut random);
+        let minted = Minted::new(field, &request.fields, has_parts, &mut random);
         let minted = minted.ok_or(NotComposed::Random)?;
-        let fields = minted.fields(stored, field, route, own);
+        let fields = minted.fields(stored, field, route, has_parts);
         let fields = fields.ok_or(NotComposed::Unreadable)?;
         let url = admitted.page.url();
         let mut filling = Filling { context: &self.context, page, minted };
-        let waits = own && visitor.waits(field);
-        let own = if own {
-            let (target, asked) = (admitted.page.path_and_query(), (&places, &filling.minted));
+        let waits = has_parts && visitor.waits(field);
+        let personal = if has_parts {
+            let (target, filled) = (admitted.page.path_and_query(), (&places, &filling.minted));
             let page = (url.clone(), target.as_str());
-            let asked = PersonalRequest::new(&self.context, incoming, page, asked, !waits);
-            Some(Once::new(asked.ok_or(NotComposed::Unreadable)?.send()))
+            let request = PersonalRequest::new(&self.context, incoming, page, filled, !waits);
+            Some(Once::new(request.ok_or(NotComposed::Unreadable)?.send()))
         } else {
             None
         };
-        if field.shared.is_empty() && (waits || own.is_none()) {
-            let (fields, detail, own) = match own {
-                Some(own) => settled(field, fields, own.wait().await)?,
+        if field.shared.is_empty() && (waits || personal.is_none()) {
+            let (fields, detail, personal) = match personal {
+                Some(personal) => settled(field, fields, personal.wait().await)?,
                 None => (fields, None, None),
             };
-            let own = own.as_deref().and_then(|own| own.as_ref().ok());
-            let made = filling.whole(&places.pieces, fields, own).ok_or(NotComposed::Random)?;
+            let personal = personal.as_deref().and_then(|parts| parts.as_ref().ok());
+            let made =
+                filling.whole(&places.pieces, fields, personal).ok_or(NotComposed::Random)?;
             return Ok(Made { detail, ..made });
         }
         let shared = SharedParts::new(self, request, &places, url, &fields);
-        let body = filling.streamed(&places.pieces, own.as_ref(), &shared);
+        let body = filling.streamed(&places.pieces, personal.as_ref(), &shared);
         let mut body = body.ok_or(NotComposed::Random)?;
         body.begin().await;
-        let (fields, detail, _) = match own.filter(|_| waits) {
-            Some(own) => settled(field, fields, body.meanwhile(own.wait()).await)?,
+        let (fields, detail, _) = match personal.filter(|_| waits) {
+            Some(personal) => settled(field, fields, body.meanwhile(personal.wait()).await)?,
             None => (fields, None, None),
         };
         let detail = detail.or_else(|| shared.failed().then_some(FAILED));
@@ -175,11 +176,11 @@ type Settled = (Fields, Option<&'static str>, Option<Rc<Result<OwnParts, Persona
 fn settled(
     field: &ComposeField,
     mut fields: Fields,
-    own: Rc<Result<OwnParts, PersonalError>>,
+    personal: Rc<Result<OwnParts, PersonalError>>,
 ) -> Result<Settled, NotComposed> {
-    let detail = match own.as_ref() {
-        Ok(own) => {
-            for line in &own.cookies {
+    let detail = match personal.as_ref() {
+        Ok(parts) => {
+            for line in &parts.cookies {
                 fields.append("set-cookie", line.as_str());
             }
             None
@@ -187,7 +188,7 @@ fn settled(
         Err(_) if field.gate => return Err(NotComposed::Gate),
         Err(_) => Some(FAILED),
     };
-    Ok((fields, detail, Some(own)))
+    Ok((fields, detail, Some(personal)))
 }
 
 /// How the origin answers where a page is not composed.
@@ -218,16 +219,18 @@ impl<P: Platform> Filling<'_, P> {
         &mut self,
         pieces: &[Piece],
         mut fields: Fields,
-        own: Option<&OwnParts>,
+        personal: Option<&OwnParts>,
     ) -> Option<Made<P>> {
         let mut chunks = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match piece {
                 Piece::Leaf(leaf) => chunks.push(self.leaf(leaf)?),
-                Piece::Personal { part, fallback } => match own.and_then(|own| own.of(*part)) {
-                    Some(text) => chunks.push(P::chunk(text.as_bytes())),
-                    None => chunks.push(self.leaves(fallback)?),
-                },
+                Piece::Personal { part, fallback } => {
+                    match personal.and_then(|parts| parts.of(*part)) {
+                        Some(text) => chunks.push(P::chunk(text.as_bytes())),
+                        None => chunks.push(self.leaves(fallback)?),
+                    }
+                }
                 Piece::Shared { fallback, .. } => chunks.push(self.leaves(fallback)?),
             }
         }
@@ -246,7 +249,7 @@ impl<P: Platform> Filling<'_, P> {
     fn streamed(
         &mut self,
         pieces: &[Piece],
-        own: Option<&Rc<Once<Result<OwnParts, PersonalError>>>>,
+        personal: Option<&Rc<Once<Result<OwnParts, PersonalError>>>>,
         shared: &SharedParts<P>,
     ) -> Option<Composed<P>> {
         let mut nodes = Vec::with_capacity(pieces.len());
@@ -262,11 +265,12 @@ impl<P: Platform> Filling<'_, P> {
                 }
                 Piece::Personal { part, fallback } => {
                     let (part, fallback) = (*part, self.leaves(fallback)?);
-                    match own.map(Rc::clone) {
+                    match personal.map(Rc::clone) {
                         None => Node::Ready(fallback),
-                        Some(once) => Node::Own(Box::pin(async move {
-                            let own = once.wait().await;
-                            let text = own.as_ref().as_ref().ok().and_then(|own| own.of(part));
+                        Some(once) => Node::Personal(Box::pin(async move {
+                            let personal = once.wait().await;
+                            let text =
+                                personal.as_ref().as_ref().ok().and_then(|parts| parts.of(part));
                             vec![Node::Ready(match text {
                                 Some(text) => P::chunk(text.as_bytes()),
                                 None => fallback,

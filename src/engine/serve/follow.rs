@@ -21,7 +21,7 @@ use crate::engine::fill::shared::SharedFill;
 use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
-use crate::engine::serve::response::{Answer, Asked};
+use crate::engine::serve::response::{Answer, VisitorRequest};
 use crate::http::cache_status::CacheStatus;
 
 /// A request that waits for another's fill.
@@ -89,8 +89,8 @@ impl<P: Platform> Server<P> {
         if matches!(error, OriginError::Status(_)) && !self.has_stand_in(admitted, candidate) {
             return FollowOutcome::LostError;
         }
-        let asked = Asked::of(&incoming.head, admitted);
-        let answer = self.failed(&asked, admitted, candidate, error, collapsed(candidate));
+        let visitor = VisitorRequest::of(&incoming.head, admitted);
+        let answer = self.failed(&visitor, admitted, candidate, error, collapsed(candidate));
         FollowOutcome::answered(answer)
     }
 
@@ -111,7 +111,7 @@ impl<P: Platform> Server<P> {
             OwnChange::Need(_) => return FollowOutcome::FetchItself,
             OwnChange::Pass => return FollowOutcome::OwnChange,
         }
-        let asked = Asked::of(&incoming.head, admitted);
+        let visitor = VisitorRequest::of(&incoming.head, admitted);
         let max_lag = self.invalidator.max_lag(admitted);
         let cache_status = collapsed(candidate);
         let entry = outcome.entry();
@@ -135,7 +135,7 @@ impl<P: Platform> Server<P> {
                         let reader = self.filler.may_go_on(reader, incoming, admitted, &entry);
                         let status = note.apply_to(cache_status.fwd_status(entry.status));
                         let now = platform.now();
-                        let answer = Answer::streaming(&asked, &entry, reader, now, status);
+                        let answer = Answer::streaming(&visitor, &entry, reader, now, status);
                         FollowOutcome::answered(answer)
                     }
                     None => FollowOutcome::FetchItself,
@@ -144,7 +144,7 @@ impl<P: Platform> Server<P> {
             FillOutcome::Complete(page, _) => {
                 if self.may_follow(admitted, &page.entry, false).await {
                     let now = platform.now();
-                    FollowOutcome::answered(Answer::stored(&asked, &page, now, cache_status))
+                    FollowOutcome::answered(Answer::stored(&visitor, &page, now, cache_status))
                 } else {
                     FollowOutcome::FetchItself
                 }

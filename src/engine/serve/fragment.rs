@@ -122,9 +122,9 @@ impl<P: Platform> Server<P> {
         if limit == Millis(0) {
             return Err(FragmentError::Timeout);
         }
-        let asked = Box::pin(self.ask_for_fragment(head, charset));
+        let fragment = Box::pin(self.ask_for_fragment(head, charset));
         let late = Box::pin(self.context.platform.sleep(limit));
-        match select(asked, late).await {
+        match select(fragment, late).await {
             Either::Left((fragment, _)) => fragment,
             Either::Right(((), _)) => Err(FragmentError::Timeout),
         }
@@ -184,7 +184,7 @@ fn check(fields: &Fields, charset: Option<&str>) -> Result<(), FragmentError> {
         return Err(FragmentError::MediaType);
     }
     match (charset_of(fields), charset) {
-        (Some(own), Some(page)) if own != page => Err(FragmentError::Charset),
+        (Some(fragment), Some(page)) if fragment != page => Err(FragmentError::Charset),
         (Some(_) | None, Some(_) | None) => Ok(()),
     }
 }

@@ -17,7 +17,9 @@ use crate::engine::memory::StoredRecord;
 use crate::engine::parts::{Server, Stores};
 use crate::engine::port::Platform;
 use crate::engine::serve::lookup::{L0Updates, Look, LookUp, LookUpResult};
-use crate::engine::serve::response::{Answer, Asked, Body, LARGE_BODY, Part, Shaped, shape};
+use crate::engine::serve::response::{
+    Answer, Body, LARGE_BODY, Part, Shaped, VisitorRequest, shape,
+};
 use crate::engine::stores::UnreadPage;
 use crate::http::cache_status::CacheStatus;
 use crate::journal::view::ViewHealth;
@@ -83,7 +85,8 @@ impl<P: Platform> Server<P> {
             && let Some(ttl) = self.fresh(incoming, admitted, &page.entry, (health, max_lag)).await
         {
             let now = self.context.platform.now();
-            let shaped = shape(&Asked::of(&incoming.head, admitted), &page.entry, now, true);
+            let shaped =
+                shape(&VisitorRequest::of(&incoming.head, admitted), &page.entry, now, true);
             match shaped.part {
                 Part::None | Part::Whole => {
                     if keep == Keep::Beside {

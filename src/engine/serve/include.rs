@@ -121,10 +121,10 @@ fn add_detail<P: Platform>(answer: &mut Answer<P>, reason: &str) {
     if answer.cache_status.detail.is_some() {
         return;
     }
-    let own = answer.cache_status.to_string();
+    let member = answer.cache_status.to_string();
     let with_reason = answer.cache_status.clone().detail(reason);
     if let Some(value) = answer.fields.joined("cache-status")
-        && let Some(came) = value.strip_suffix(&own)
+        && let Some(came) = value.strip_suffix(&member)
     {
         answer.fields.set("cache-status", format!("{came}{with_reason}"));
         answer.cache_status = with_reason;

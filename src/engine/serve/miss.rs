@@ -22,7 +22,7 @@ use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::follow::{FollowOutcome, Follower};
-use crate::engine::serve::response::{Answer, Asked};
+use crate::engine::serve::response::{Answer, VisitorRequest};
 use crate::engine::uncacheable::page_hash;
 use crate::http::cache_status::CacheStatus;
 use crate::journal::view::Verdict;
@@ -101,12 +101,12 @@ impl<P: Platform> Server<P> {
         let platform = &self.context.platform;
         let limit = self.fill_limit();
         let cache_status = CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why);
-        let asked = Asked::of(&incoming.head, admitted);
+        let visitor = VisitorRequest::of(&incoming.head, admitted);
         let wait_outcome = fill.wait_outcome(&**platform, true, limit).await;
         let entry = wait_outcome.as_ref().ok().and_then(FillOutcome::entry);
-        if entry
-            .is_some_and(|entry| self.context.is_of_another(&incoming, admitted, &entry.selection))
-        {
+        let is_of_another =
+            |entry: &Entry| self.context.is_of_another(&incoming, admitted, &entry.selection);
+        if entry.is_some_and(is_of_another) {
             return self.bypass(incoming, admitted, &BypassReason::Vary).await;
         }
         if wait_outcome
@@ -121,7 +121,7 @@ impl<P: Platform> Server<P> {
                 match BodyReader::of_buffer(fill.body(), true, limit, platform.now()) {
                     Some(reader) => {
                         let reader = self.filler.may_go_on(reader, &incoming, admitted, &entry);
-                        Answer::streaming(&asked, &entry, reader, platform.now(), cache_status)
+                        Answer::streaming(&visitor, &entry, reader, platform.now(), cache_status)
                             .with(&leader_only.borrow().fields)
                     }
                     None => Answer::origin_failed(OriginError::Broken, cache_status),
@@ -135,8 +135,8 @@ impl<P: Platform> Server<P> {
             }
             Ok(FillOutcome::Complete(page, source)) => {
                 let now = platform.now();
-                let cache_status = source_status(&page.entry, source, cache_status, now);
-                Answer::stored(&asked, &page, now, cache_status).with(&leader_only.borrow().fields)
+                let status = source_status(&page.entry, source, cache_status, now);
+                Answer::stored(&visitor, &page, now, status).with(&leader_only.borrow().fields)
             }
             Ok(FillOutcome::NotStored(reason)) => {
                 let answer = leader_only.borrow_mut().answer.take();
@@ -144,10 +144,10 @@ impl<P: Platform> Server<P> {
             }
             // Only a background refresh leaves it to others.
             Ok(FillOutcome::InProgressElsewhere) => {
-                self.failed(&asked, admitted, candidate, OriginError::Busy, cache_status)
+                self.failed(&visitor, admitted, candidate, OriginError::Busy, cache_status)
             }
             Ok(FillOutcome::Failed(error)) | Err(error) => {
-                self.failed(&asked, admitted, candidate, error, cache_status)
+                self.failed(&visitor, admitted, candidate, error, cache_status)
             }
         }
     }
@@ -197,7 +197,7 @@ impl<P: Platform> Server<P> {
     /// The answer when the origin failed: what is stored, if it may stand in (RFC 5861 §4).
     pub(crate) fn failed(
         &self,
-        asked: &Asked<'_>,
+        visitor: &VisitorRequest<'_>,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         error: OriginError,
@@ -211,13 +211,13 @@ impl<P: Platform> Server<P> {
         {
             let now = platform.now();
             let cache_status = CacheStatus::hit(ttl(&page.entry, now)).detail(error.as_str());
-            return Answer::stored(asked, page, now, cache_status);
+            return Answer::stored(visitor, page, now, cache_status);
         }
         let cache_status = cache_status.fwd_status(error.status());
         match &candidate.page {
             Some(page) if self.has_stand_in(admitted, candidate) => {
                 let cache_status = cache_status.detail("stale-if-error");
-                Answer::stored(asked, page, platform.now(), cache_status)
+                Answer::stored(visitor, page, platform.now(), cache_status)
             }
             Some(_) | None => Answer::origin_failed(error, cache_status.detail(error.as_str())),
         }

@@ -29,7 +29,7 @@ use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::decision::{Decided, Decision};
 use crate::engine::serve::lookup::Look;
-use crate::engine::serve::response::{Answer, Asked, Body};
+use crate::engine::serve::response::{Answer, Body, VisitorRequest};
 use crate::http::Fields;
 use crate::http::cache_status::{CacheStatus, Forward};
 
@@ -78,10 +78,10 @@ impl<P: Platform> Server<P> {
                 (answer, Some(config.place_of(pass.route)))
             }
             Admission::Serve(admitted) if admitted.route.compose => {
-                let asked = incoming.share();
+                let request = incoming.share();
                 let answer = self.look_up(incoming, &admitted).await;
                 let answer = match wants {
-                    Wants::Page => self.composed(asked, &admitted, answer).await,
+                    Wants::Page => self.composed(request, &admitted, answer).await,
                     Wants::Fragment => Self::not_composed(answer),
                 };
                 (answer, Some(config.place_of(&admitted.route)))
@@ -95,14 +95,14 @@ impl<P: Platform> Server<P> {
 
     async fn look_up(&self, incoming: Incoming<P>, admitted: &Admitted<'_>) -> Answer<P> {
         let Decided { decision, now, .. } = self.decision(&incoming, admitted, Look::Use).await;
-        let asked = Asked::of(&incoming.head, admitted);
+        let visitor = VisitorRequest::of(&incoming.head, admitted);
         let cache_status = decision.cache_status();
         match decision {
             Decision::Fresh(page, _) => {
                 let answered = Answered::Page(Rc::clone(&page));
                 self.auditor.consider(&incoming, admitted, answered);
                 self.filler.note_requested_again(&incoming, admitted, &page);
-                Answer::stored(&asked, &page, now, cache_status)
+                Answer::stored(&visitor, &page, now, cache_status)
             }
             Decision::FromColo(page, _) => {
                 let answered = Answered::InColo(page.key.clone());
@@ -111,7 +111,7 @@ impl<P: Platform> Server<P> {
             }
             Decision::Stale(page, _, _, candidate) => {
                 self.filler.refresh(&incoming, admitted, candidate, now);
-                Answer::stored(&asked, &page, now, cache_status)
+                Answer::stored(&visitor, &page, now, cache_status)
             }
             Decision::Bypass(why) => self.bypass(incoming, admitted, &why).await,
             Decision::Range(candidate) => self.fetch_range(incoming, admitted, candidate).await,

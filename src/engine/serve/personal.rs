@@ -81,9 +81,9 @@ impl<P: Platform> PersonalRequest<P> {
     /// Asks. A failure is told here.
     pub(super) async fn send(self) -> Result<OwnParts, PersonalError> {
         let Self { context, incoming, places, request, id, url, limit } = self;
-        let asked = ask(&context, &incoming, &places, request, &id);
+        let answer = ask(&context, &incoming, &places, request, &id);
         let late = context.platform.sleep(limit);
-        let outcome = match select(Box::pin(asked), Box::pin(late)).await {
+        let outcome = match select(Box::pin(answer), Box::pin(late)).await {
             Either::Left((outcome, _)) => outcome,
             Either::Right(((), _)) => Err(PersonalError::Timeout),
         };

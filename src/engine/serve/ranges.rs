@@ -61,7 +61,7 @@ impl<P: Platform> Server<P> {
         );
         add_selecting(&mut sent, &incoming.head, candidate.vary.as_deref().unwrap_or_default());
         let (response, began) = match self.ask_for_range(&incoming, admitted, &sent).await {
-            Ok(asked) => asked,
+            Ok(answered) => answered,
             Err(error) => {
                 self.context.origin_failed(&admitted.page.url(), error);
                 return self.passed(Err(error), &admitted.route, cache_status);

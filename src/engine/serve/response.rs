@@ -65,20 +65,20 @@ pub enum Body<P: Platform> {
 pub struct Shell<P: Platform>(pub(super) Rc<StoredPage<P::Chunk>>);
 
 /// What a visitor asked for, as far as it shapes an answer out of a stored response.
-pub struct Asked<'a> {
-    /// The request.
-    pub request: &'a RequestHead,
+pub struct VisitorRequest<'a> {
+    /// The head of the request.
+    pub head: &'a RequestHead,
     /// HEAD: no body.
     pub head_only: bool,
     /// The route.
     pub route: &'a Route,
 }
 
-impl<'a> Asked<'a> {
+impl<'a> VisitorRequest<'a> {
     /// What a request that was admitted asked for.
     #[must_use]
-    pub fn of(request: &'a RequestHead, admitted: &'a Admitted<'_>) -> Self {
-        Self { request, head_only: admitted.head_only, route: &admitted.route }
+    pub fn of(head: &'a RequestHead, admitted: &'a Admitted<'_>) -> Self {
+        Self { head, head_only: admitted.head_only, route: &admitted.route }
     }
 }
 
@@ -107,35 +107,40 @@ pub enum Part {
 /// Shapes the answer that a stored response gives to a request (RFC 9110 §13, §14). `whole_body` is
 /// whether the body is there as a whole, so that ranges can be cut from it.
 #[must_use]
-pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool) -> Shaped {
-    let mut fields = entry_fields(asked, entry);
+pub fn shape(
+    visitor: &VisitorRequest<'_>,
+    entry: &Entry,
+    now: Timestamp,
+    whole_body: bool,
+) -> Shaped {
+    let mut fields = entry_fields(visitor, entry);
     // RFC 9111 §5.1: a response that has not been stored yet has the age that the origin gave it.
     if whole_body {
         fields.set("age", entry.age(now).0.to_string());
     }
-    let empty = asked.head_only || has_no_content(entry.status);
+    let empty = visitor.head_only || has_no_content(entry.status);
     let whole = if empty { Part::None } else { Part::Whole };
     // Neither validators nor ranges are those of what is put together of it.
-    if esi::applies(asked.route, &entry.fields) {
+    if esi::applies(visitor.route, &entry.fields) {
         return Shaped { status: entry.status, fields, part: whole };
     }
-    if not_modified(asked.request, entry) {
+    if not_modified(visitor.head, entry) {
         return Shaped { status: 304, fields: not_modified_fields(&fields), part: Part::None };
     }
     if whole_body && entry.status == 200 {
-        match range_answer(asked.request, entry) {
+        match range_answer(visitor.head, entry) {
             RangeAnswer::Whole => {}
             RangeAnswer::Partial { from, to } => {
                 fields
                     .set("content-range", format!("bytes {from}-{}/{}", to - 1, entry.body_length));
                 fields.set("content-length", (to - from).to_string());
-                let part = if asked.head_only { Part::None } else { Part::Slice(from, to) };
+                let part = if visitor.head_only { Part::None } else { Part::Slice(from, to) };
                 return Shaped { status: 206, fields, part };
             }
             RangeAnswer::Multiple { content_type, parts, closing } => {
                 fields.set("content-type", content_type);
                 fields.remove("content-length");
-                let part = if asked.head_only { Part::None } else { Part::Multi(parts, closing) };
+                let part = if visitor.head_only { Part::None } else { Part::Multi(parts, closing) };
                 return Shaped { status: 206, fields, part };
             }
             RangeAnswer::Unsatisfiable => {
@@ -149,14 +154,14 @@ pub fn shape(asked: &Asked<'_>, entry: &Entry, now: Timestamp, whole_body: bool)
 }
 
 /// The fields of a stored response as visitors get them.
-pub(super) fn entry_fields(asked: &Asked<'_>, entry: &Entry) -> Fields {
-    let mut fields = visitor_fields(&entry.fields, asked.route, entry.freshness.source);
+pub(super) fn entry_fields(visitor: &VisitorRequest<'_>, entry: &Entry) -> Fields {
+    let mut fields = visitor_fields(&entry.fields, visitor.route, entry.freshness.source);
     // What was stored when the route still said so is not handed out any more.
-    if !asked.route.store_set_cookie {
+    if !visitor.route.store_set_cookie {
         fields.remove("set-cookie");
     }
     // Its own may be inherited: the origin need not have sent them.
-    pass_tags(&mut fields, asked.route, Some(&entry.tags));
+    pass_tags(&mut fields, visitor.route, Some(&entry.tags));
     fields
 }
 
@@ -187,7 +192,7 @@ impl<P: Platform> Answer<P> {
     /// An answer out of a complete stored response.
     #[must_use]
     pub fn stored(
-        asked: &Asked<'_>,
+        visitor: &VisitorRequest<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
         now: Timestamp,
         cache_status: CacheStatus,
@@ -200,7 +205,7 @@ impl<P: Platform> Answer<P> {
                 cache_status,
             );
         }
-        let shaped = shape(asked, &page.entry, now, true);
+        let shaped = shape(visitor, &page.entry, now, true);
         let body = match shaped.part {
             Part::None => Body::Empty,
             Part::Whole => stored_body(page, (0, page.entry.body_length), now),
@@ -220,7 +225,7 @@ impl<P: Platform> Answer<P> {
                 }
             }
         };
-        let esi = esi::applies(asked.route, &page.entry.fields);
+        let esi = esi::applies(visitor.route, &page.entry.fields);
         let answer = Self::new(shaped.status, shaped.fields, body, cache_status);
         Self { esi, shared: true, ..answer }
     }
@@ -228,7 +233,7 @@ impl<P: Platform> Answer<P> {
     /// An answer out of a response whose body still arrives.
     #[must_use]
     pub fn streaming(
-        asked: &Asked<'_>,
+        visitor: &VisitorRequest<'_>,
         entry: &Entry,
         reader: BodyReader<P>,
         now: Timestamp,
@@ -237,12 +242,12 @@ impl<P: Platform> Answer<P> {
         if is_stored_shell(entry) {
             return Self::raw_shell(cache_status);
         }
-        let shaped = shape(asked, entry, now, false);
+        let shaped = shape(visitor, entry, now, false);
         let body = match shaped.part {
             Part::Whole => Body::Fill(reader),
             Part::None | Part::Slice(..) | Part::Multi(..) => Body::Empty,
         };
-        let esi = esi::applies(asked.route, &entry.fields);
+        let esi = esi::applies(visitor.route, &entry.fields);
         let answer = Self::new(shaped.status, shaped.fields, body, cache_status);
         Self { esi, shared: true, ..answer }
     }
@@ -257,9 +262,9 @@ impl<P: Platform> Answer<P> {
 
     /// The same with these fields besides, in the place of those of the same name.
     #[must_use]
-    pub fn with(mut self, own: &Fields) -> Self {
-        self.fields.retain(|name, _| !own.has(name));
-        for (name, value) in own.iter() {
+    pub fn with(mut self, fields: &Fields) -> Self {
+        self.fields.retain(|name, _| !fields.has(name));
+        for (name, value) in fields.iter() {
             self.fields.append(name, value);
         }
         self

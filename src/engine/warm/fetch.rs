@@ -53,9 +53,9 @@ impl<P: Platform> Warmer<P> {
         let mut sent = cacheable_request_fields(&request, &admitted, &facts);
         add_selecting(&mut sent, &request, &task.vary);
         let end = platform.now().plus(self.warm_limit());
-        let asked = self.ask_for_warm(&request, &admitted, (task, sent), end).await;
-        let (mut response, mut fetch, mut decision) = match asked {
-            Ok(asked) => asked,
+        let fetched = self.ask_for_warm(&request, &admitted, (task, sent), end).await;
+        let (mut response, mut fetch, mut decision) = match fetched {
+            Ok(fetched) => fetched,
             Err(failure) => return failure,
         };
         if let Storage::Refuse(reason) = decision
@@ -68,9 +68,9 @@ impl<P: Platform> Warmer<P> {
             let sent = impersonal_fields(&fetch.sent, &admitted, &task.vary);
             if sent != fetch.sent {
                 platform.cancel(response.body);
-                let asked = self.ask_for_warm(&request, &admitted, (task, sent), end).await;
-                (response, fetch, decision) = match asked {
-                    Ok(asked) => asked,
+                let fetched = self.ask_for_warm(&request, &admitted, (task, sent), end).await;
+                (response, fetch, decision) = match fetched {
+                    Ok(fetched) => fetched,
                     Err(failure) => return failure,
                 };
             }

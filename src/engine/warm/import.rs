@@ -179,10 +179,10 @@ impl<P: Platform> Warmer<P> {
 
     /// Hands addresses to the shards of their pages.
     async fn hand_out(&self, file: &SitemapFile, pages: Vec<Listed>) -> ImportNews {
-        let own = page_of_url(&file.url, self.context.config()).map(|page| page.purge_host);
+        let host = page_of_url(&file.url, self.context.config()).map(|page| page.purge_host);
         let (mut refused, mut orders) = (Vec::new(), Vec::with_capacity(pages.len()));
         for listed in pages {
-            match warmable(&listed.url, own.as_deref(), &file.job, self.context.config()) {
+            match warmable(&listed.url, host.as_deref(), &file.job, self.context.config()) {
                 Ok(order) => orders.push((listed.id, order)),
                 Err(reason) => refused.push((listed, reason)),
             }
@@ -222,12 +222,12 @@ impl<P: Platform> Warmer<P> {
 /// What is asked of its shard for an address, or why nothing is.
 fn warmable(
     url: &str,
-    own: Option<&str>,
+    host: Option<&str>,
     job: &str,
     config: &Config,
 ) -> Result<WarmRequest, &'static str> {
     let page = page_of_url(url, config).ok_or("not-a-url")?;
-    if own != Some(page.purge_host.as_str()) {
+    if host != Some(page.purge_host.as_str()) {
         return Err("other-host");
     }
     warm_request_of(&page, job, config).ok_or("not-cached")

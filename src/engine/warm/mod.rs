@@ -293,7 +293,7 @@ impl<P: Platform> Warmer<P> {
         task: MoveTask,
     ) -> Result<(), ShardError> {
         let platform = &self.context.platform;
-        let (shard, call) = (task.message.own, ShardCall::Move(task.message.clone()));
+        let (shard, call) = (task.message.shard, ShardCall::Move(task.message.clone()));
         let failed = |error: &CallError| {
             self.context.shard_failed(shard, "move", error);
             false
