@@ -168,7 +168,7 @@ const REASONS = {
   ],
   "compose-field": ["the field of a composed page is not as the origin wrote it", COMPOSED],
   "compose-answer": ["the head is none that a composed page can have", COMPOSED],
-  "compose-body": ["the places in the composed page are not those that were told", COMPOSED],
+  "compose-body": ["the placeholders in the composed page are not those that were told", COMPOSED],
   "media-type": [
     "the page has the name of a file of another kind",
     "Let the origin say public, if it may be kept.",

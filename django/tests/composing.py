@@ -1,4 +1,4 @@
-"""The edge of the tests: asks for shells, and fills their places as the worker does."""
+"""The edge of the tests: asks for shells, and fills their placeholders as the worker does."""
 
 import json
 import re
@@ -54,13 +54,13 @@ def token_of(secret, mask=MASK):
 
 
 def fill(response, secret="s" * 32, nonce="N" * 32, parts=None, shared=None):
-    """The page that the edge makes of a shell: places filled, or left to their fallback. Shared
-    parts are what a function says of their addresses."""
+    """The page that the edge makes of a shell: placeholders filled, or left to their fallback.
+    Shared parts are what a function says of their addresses."""
     said = members(response)
     marker, body = said["marker"], response.content.decode()
     assert response["Cache-Control"] == "private, no-store"
     assert len(response.content) == said["length"] == int(response["Content-Length"])
-    assert body.count(marker) == said["places"]
+    assert body.count(marker) == said["placeholders"]
     assert not response.cookies
     whole = re.compile(re.escape(marker) + r"([ps])(\d\d)(.*?)" + re.escape(marker) + r"e\2", re.S)
 

@@ -48,5 +48,5 @@ def test_where_a_part_can_not_stand(site, where, ada):
 def test_where_a_part_can_stand(site, around):
     source = around.replace("{}", '{% personal "menu" %}out{% endpersonal %}')
     response = shell(site(page_of("{% load edge_isr %}" + source)))
-    assert members(response)["places"] == 2
+    assert members(response)["placeholders"] == 2
     assert fill(response, parts={"menu": "IN"}) == around.replace("{}", "IN")

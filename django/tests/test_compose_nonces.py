@@ -1,4 +1,4 @@
-"""CSP nonces as places: Django's own middleware, and django-csp's."""
+"""CSP nonces as placeholders: Django's own middleware, and django-csp's."""
 
 import pytest
 from composing import (
@@ -47,7 +47,7 @@ if VERSION >= (6, 0):
     def test_nonces_are_places_in_body_and_fields(site, csp):
         response = ask(site(page_with(NONCE_PAGE)))
         said = members(response)
-        assert said["nonce"] is True and said["places"] == 2
+        assert said["nonce"] is True and said["placeholders"] == 2
         for name in ("Content-Security-Policy", "Content-Security-Policy-Report-Only"):
             assert f"'nonce-{said['marker']}n00'" in response[name]
         assert 'nonce="' + "N" * 32 + '"' in fill(response)
@@ -104,7 +104,7 @@ def test_django_csp(site, settings):
     settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.LikeDjangoCsp"]
     response = ask(site(page_with('<script nonce="{{ request.csp_nonce }}"></script>')))
     said = members(response)
-    assert said["nonce"] is True and said["places"] == 1
+    assert said["nonce"] is True and said["placeholders"] == 1
     assert response["Content-Security-Policy"] == f"script-src 'nonce-{said['marker']}n00'"
     # A middleware of which nothing is known may refuse somebody.
     assert said["gate"] is True

@@ -1,4 +1,4 @@
-"""Personal parts: in the page, as places for the edge, and in the answer that fills them."""
+"""Personal parts: in the page, as placeholders for the edge, and in the answer that fills them."""
 
 from unittest import mock
 
@@ -42,7 +42,7 @@ def test_a_place_with_its_fallback(site):
     assert response.content.decode() == (
         f'<nav>{marker}p00<a href="/in/">Log in</a>{marker}e00</nav>'
     )
-    assert said["places"] == 2 and said["personal"] == ["menu"]
+    assert said["placeholders"] == 2 and said["personal"] == ["menu"]
     assert said["cookies"] == ["sessionid", "messages"] and said["csrf-personal"] is True
     assert said["csrf"] == ["csrftoken", "Max-Age=31449600; Path=/; SameSite=Lax"]
     assert said["audience"] == "all"
@@ -249,7 +249,7 @@ def test_a_place_that_was_changed(site, change):
         "{% load edge_isr %}{% filter " + change + " %}" + '{% personal "menu" %}{% endpersonal %}'
     )
     response = shell(site(page_of(source + "{% endfilter %}")))
-    assert members(response) is None or members(response)["places"] == 0
+    assert members(response) is None or members(response)["placeholders"] == 0
 
 
 def test_a_token_in_a_fallback(site):
@@ -259,7 +259,7 @@ def test_a_token_in_a_fallback(site):
     )
     response = shell(site(page_of(source)))
     said = members(response)
-    assert said["places"] == 3 and "csrf-personal" not in said
+    assert said["placeholders"] == 3 and "csrf-personal" not in said
     assert token_of("s" * 32) in fill(response)
     assert "csrfmiddlewaretoken" not in fill(response, parts={"menu": "hello"})
 

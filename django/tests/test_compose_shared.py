@@ -49,7 +49,7 @@ def test_a_place_and_an_address(site, ada):
     said = members(response)
     marker = said["marker"]
     assert response.content.decode() == f"<p>{marker}s00none{marker}e00</p>"
-    assert said["places"] == 2 and said["audience"] == "all"
+    assert said["placeholders"] == 2 and said["audience"] == "all"
     assert not {"cookies", "personal", "csrf"} & set(said)
     [where] = said["shared"]
     assert where.startswith("/_edge_isr/f/groups/") and "?" not in where
@@ -226,7 +226,7 @@ def test_where_there_are_no_places_it_is_made(site, ada):
 
 
 def test_a_page_that_is_not_composed_has_it(site):
-    """… and says what it depends on; it has no place left."""
+    """… and says what it depends on; it has no placeholder left."""
     rows = {
         "<title>{}</title>": Problem.NOT_IN_HTML,
         "{} {{% csrf_token %}}<!-- {{{{ csrf_token|slice:'2' }}}} -->": Problem.TOKEN_LOST,

@@ -1,4 +1,4 @@
-"""Pages whose CSRF tokens and nonces the edge makes: where their places are, and when not."""
+"""Pages whose CSRF tokens and nonces the edge makes: where their placeholders are, and when not."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ def test_a_form_is_a_place(site):
     marker = said.pop("marker")
     assert re.fullmatch("[A-Za-z0-9]{43}", marker)
     assert said == {
-        "v": 1, "max-age": 300, "swr": 60, "sie": 86400, "places": 1,
+        "v": 1, "max-age": 300, "swr": 60, "sie": 86400, "placeholders": 1,
         "length": len(response.content), "audience": "all", "gate": False,
         "csrf": ["csrftoken", "Max-Age=31449600; Path=/; SameSite=Lax"],
     }  # fmt: skip
@@ -129,7 +129,7 @@ def test_where_a_token_is_a_place(site, source):
 
 def test_each_printed_token_has_a_number(site):
     said = members(ask(site(page_with(FORM * 3))))
-    assert said["places"] == 3
+    assert said["placeholders"] == 3
 
 
 def test_jinja_and_the_view_itself(site):
@@ -139,7 +139,7 @@ def test_jinja_and_the_view_itself(site):
         return HttpResponse(f"<script>const x = {token}</script>")
 
     response = ask(site(view))
-    assert members(response)["places"] == 1 and "t00" in response.content.decode()
+    assert members(response)["placeholders"] == 1 and "t00" in response.content.decode()
 
 
 def test_template_responses_and_classes(site):
@@ -150,7 +150,7 @@ def test_template_responses_and_classes(site):
         def get(self, request, *args, **kwargs):
             return TemplateResponse(request, engines["django"].from_string(FORM))
 
-    assert members(ask(site(View.as_view())))["places"] == 1
+    assert members(ask(site(View.as_view())))["placeholders"] == 1
 
 
 def test_async(async_site):
@@ -162,7 +162,7 @@ def test_async(async_site):
 
     client = async_site(view)
     response = aget(client, "/page/", headers={"X-Edge-ISR-Compose": "v=1"})
-    assert members(response)["places"] == 1
+    assert members(response)["placeholders"] == 1
 
 
 def in_field(request):
@@ -232,7 +232,7 @@ def test_what_is_not_composed(site, made, problem):
     ],
 )
 def test_text_is_text(site, text):
-    """What somebody types that looks like a place, a token, or markup of other caches."""
+    """What somebody types that looks like a placeholder, a token, or markup of other caches."""
     client = site(page_with(FORM + "<p>{{ text }}</p>", text=text))
     assert escape(text) in fill(ask(client))
 
@@ -283,7 +283,7 @@ def test_a_page_with_a_token_in_djangos_page_cache(site):
 def test_the_cookie_alone(site):
     client = site(isr(compose=True, csrf_cookie=True)(lambda request: HttpResponse("x")))
     said = members(ask(client))
-    assert said["places"] == 0 and said["csrf"][0] == "csrftoken"
+    assert said["placeholders"] == 0 and said["csrf"][0] == "csrftoken"
     assert client.get("/page/").cookies["csrftoken"].value
 
 
@@ -294,7 +294,7 @@ def test_ensure_csrf_cookie(site):
 
 def test_a_page_without_places(site):
     said = members(ask(site(page_with("<p>plain</p>"))))
-    assert said["places"] == 0 and said["audience"] == "all" and "csrf" not in said
+    assert said["placeholders"] == 0 and said["audience"] == "all" and "csrf" not in said
 
 
 def test_the_cookie_as_django_would_set_it(site, settings):
@@ -336,7 +336,7 @@ def test_compression_is_asked_of_nobody(site, settings):
     settings.MIDDLEWARE = [gzip, *settings.MIDDLEWARE, gzip]
     client = site(page_with(FORM + "x" * 500))
     response = ask(client, HTTP_ACCEPT_ENCODING="gzip")
-    assert not response.has_header("Content-Encoding") and members(response)["places"] == 1
+    assert not response.has_header("Content-Encoding") and members(response)["placeholders"] == 1
     assert client.get("/page/", HTTP_ACCEPT_ENCODING="gzip").has_header("Content-Encoding")
 
 
@@ -374,7 +374,7 @@ def test_tags_and_lifetimes_are_in_the_field(site):
 def test_rules_compose_too(site, edge):
     edge(RULES=[{"path": "^/page/", "s_maxage": 60, "compose": True, "csrf_cookie": True}])
     client = site(lambda request: HttpResponse("<p>" + get_token(request)))
-    assert members(ask(client))["places"] == 1
+    assert members(ask(client))["placeholders"] == 1
     assert client.get("/page/").cookies["csrftoken"].value
 
 

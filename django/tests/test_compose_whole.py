@@ -1,4 +1,4 @@
-"""A shell with its places filled is the page that the visitor would have got, byte for byte."""
+"""A shell, its placeholders filled, is the page that the visitor would have got, byte for byte."""
 
 import json
 import random

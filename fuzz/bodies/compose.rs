@@ -1,6 +1,6 @@
-//! Composed pages: the field, the shell's places, cookies and personal answers.
+//! Composed pages: the field, the shell's placeholders, cookies and personal answers.
 
-use edge_isr::cache::compose::field::{ComposeField, MAX_PARTS, MAX_PLACES, read};
+use edge_isr::cache::compose::field::{ComposeField, MAX_PARTS, MAX_PLACEHOLDERS, read};
 use edge_isr::cache::compose::mint::Random;
 use edge_isr::cache::compose::pieces::{Leaf, Piece, pieces};
 use edge_isr::cache::compose::visitor::Minted;
@@ -11,7 +11,7 @@ use edge_isr::http::{Fields, ResponseHead};
 use super::{latin1, lines_of};
 
 const FIELD: &str = "v=1, max-age=300, marker=\"eIsRh2KQ0aZrT5mVw8YdBn1XcUo7LpEf3sJgGiHkMqR\", \
-                     places=PLACES, length=LENGTH, audience=all, nonce, csrf=(\"csrftoken\" \
+                     placeholders=PLACEHOLDERS, length=LENGTH, audience=all, nonce, csrf=(\"csrftoken\" \
                      \"Path=/\"), cookies=(\"sessionid\"), personal=(\"a\"), shared=(\"/b\")";
 const MARKER: &str = "eIsRh2KQ0aZrT5mVw8YdBn1XcUo7LpEf3sJgGiHkMqR";
 
@@ -23,7 +23,7 @@ pub(crate) fn compose(data: &[u8]) {
     let cookies = lines_of("cookie", lines.next().unwrap_or_default());
     let rest = lines.next().unwrap_or_default();
     if let Some(field) = read(&line) {
-        assert!(field.places <= MAX_PLACES);
+        assert!(field.placeholders <= MAX_PLACEHOLDERS);
         assert!(field.personal.len() + field.shared.len() <= MAX_PARTS);
         made(&field, &cookies);
         covers(&field, rest);
@@ -32,10 +32,10 @@ pub(crate) fn compose(data: &[u8]) {
         .iter()
         .flat_map(|byte| if *byte == b'@' { MARKER.as_bytes().to_vec() } else { vec![*byte] })
         .collect();
-    let places = rest.iter().filter(|byte| **byte == b'@').count();
-    let text = FIELD.replace("PLACES", &places.to_string());
+    let placeholders = rest.iter().filter(|byte| **byte == b'@').count();
+    let text = FIELD.replace("PLACEHOLDERS", &placeholders.to_string());
     let known = read(&text.replace("LENGTH", &body.len().to_string()));
-    assert!(places > MAX_PLACES || known.is_some());
+    assert!(placeholders > MAX_PLACEHOLDERS || known.is_some());
     if let Some(field) = known {
         made(&field, &cookies);
         covers(&field, &body);
@@ -70,7 +70,7 @@ fn covers(field: &ComposeField, body: &[u8]) {
             (at, text) = (range.end, text + range.len());
         }
     }
-    assert_eq!(text + field.places * (field.marker.len() + 3), body.len());
+    assert_eq!(text + field.placeholders * (field.marker.len() + 3), body.len());
 }
 
 /// What is made for a visitor: a line that can be sent, with nothing that came in it.

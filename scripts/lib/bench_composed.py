@@ -64,13 +64,13 @@ class Origin(BaseHTTPRequestHandler):
             body = json.dumps({"id": asked, "parts": {"menu": "<b>Ada</b>"}})
             fields = {"Content-Type": "application/json", "Cache-Control": "private, no-store"}
         elif path in PAGES and path != "/plain":
-            places, said = PAGES[path]
-            body = f"<!doctype html><title>x</title>{places}{FILL}"
+            placeholders, said = PAGES[path]
+            body = f"<!doctype html><title>x</title>{placeholders}{FILL}"
             fields = {
                 "Content-Type": "text/html; charset=utf-8",
                 "Cache-Control": "private, no-store",
                 "X-Edge-ISR-Compose": f'v=1, max-age=3600, marker="{MARKER}", '
-                f"places={body.count(MARKER)}, length={len(body)}, audience=all, {said}",
+                f"placeholders={body.count(MARKER)}, length={len(body)}, audience=all, {said}",
             }
         else:
             body = "<nav>menu</nav>" if path != "/plain" else f"<!doctype html>{FILL}"

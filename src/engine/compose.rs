@@ -1,9 +1,10 @@
 //! The body of an answer that is put together while it is sent: what is there goes at once, in its
-//! order, and what stands behind a place waits until that place is filled.
+//! order, and what stands behind a placeholder waits until that placeholder is filled.
 //!
-//! Places are filled by tasks, of which few are under way at once; they move whenever somebody
-//! takes from the body. A task always ends, and gives what stands in its place: whatever can fail
-//! or last too long is for the task itself to bound. What it gives may have places of its own.
+//! Placeholders are filled by tasks, of which few are under way at once; they move whenever
+//! somebody takes from the body. A task always ends, and gives what stands in its place: whatever
+//! can fail or last too long is for the task itself to bound. What it gives may have placeholders
+//! of its own.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -16,10 +17,11 @@ use crate::engine::port::{OriginError, Platform};
 
 /// Tasks under way at once for one answer.
 const AT_ONCE: usize = 4;
-/// Bytes that are read ahead of a place that is not filled yet, so that those behind it are known.
+/// Bytes that are read ahead of a placeholder that is not filled yet, so that those behind it are
+/// known.
 const READ_AHEAD: usize = 256 << 10;
 
-/// What fills a place.
+/// What fills a placeholder.
 pub type Task<P> = Pin<Box<dyn Future<Output = Vec<Node<P>>>>>;
 /// What the body is made of, as it arrives.
 pub type NodeStream<P> = Pin<Box<dyn Stream<Item = Result<Vec<Node<P>>, OriginError>>>>;
@@ -28,17 +30,17 @@ pub type NodeStream<P> = Pin<Box<dyn Stream<Item = Result<Vec<Node<P>>, OriginEr
 pub enum Node<P: Platform> {
     /// Bytes.
     Ready(P::Chunk),
-    /// A place, with what fills it. It does not begin before it has its turn.
-    Place(Task<P>),
-    /// A place that one request fills for several: it begins at once, and they are one of those
-    /// that are under way.
+    /// A placeholder, with what fills it. It does not begin before it has its turn.
+    Placeholder(Task<P>),
+    /// A placeholder that one request fills for several: it begins at once, and they are one of
+    /// those that are under way.
     Personal(Task<P>),
 }
 
 /// What is next in the body.
 enum NextNode<P: Platform> {
     Ready(P::Chunk),
-    Place(u64),
+    Placeholder(u64),
 }
 
 type Numbered<P> = Pin<Box<dyn Future<Output = (u64, Vec<Node<P>>)>>>;
@@ -52,10 +54,10 @@ pub struct Composed<P: Platform> {
     queue: VecDeque<NextNode<P>>,
     /// Bytes in the queue.
     queued: usize,
-    places: u64,
+    placeholders: u64,
     waiting: VecDeque<Numbered<P>>,
     running: FuturesUnordered<Numbered<P>>,
-    /// What waits for the one request of several places.
+    /// What waits for the one request of several placeholders.
     personal: FuturesUnordered<Numbered<P>>,
 }
 
@@ -68,7 +70,7 @@ impl<P: Platform> Composed<P> {
             broken: None,
             queue: VecDeque::new(),
             queued: 0,
-            places: 0,
+            placeholders: 0,
             waiting: VecDeque::new(),
             running: FuturesUnordered::new(),
             personal: FuturesUnordered::new(),
@@ -106,8 +108,8 @@ impl<P: Platform> Composed<P> {
                     self.queued -= P::length(&chunk);
                     Poll::Ready(Ok(Some(chunk)))
                 }
-                Some(place @ NextNode::Place(_)) => {
-                    self.queue.push_front(place);
+                Some(placeholder @ NextNode::Placeholder(_)) => {
+                    self.queue.push_front(placeholder);
                     Poll::Pending
                 }
                 None if self.source.is_some() => Poll::Pending,
@@ -145,8 +147,10 @@ impl<P: Platform> Composed<P> {
     /// Begins what has its turn, and puts what is done in its place.
     fn run(&mut self, context: &mut Context<'_>) {
         loop {
-            while let Poll::Ready(Some((place, nodes))) = self.personal.poll_next_unpin(context) {
-                self.fill(place, nodes);
+            while let Poll::Ready(Some((placeholder, nodes))) =
+                self.personal.poll_next_unpin(context)
+            {
+                self.fill(placeholder, nodes);
             }
             let most = AT_ONCE - usize::from(!self.personal.is_empty());
             while self.running.len() < most
@@ -154,32 +158,34 @@ impl<P: Platform> Composed<P> {
             {
                 self.running.push(task);
             }
-            let Poll::Ready(Some((place, nodes))) = self.running.poll_next_unpin(context) else {
+            let Poll::Ready(Some((placeholder, nodes))) = self.running.poll_next_unpin(context)
+            else {
                 return;
             };
-            self.fill(place, nodes);
+            self.fill(placeholder, nodes);
         }
     }
 
-    fn fill(&mut self, place: u64, nodes: Vec<Node<P>>) {
-        let is_it =
-            |next: &NextNode<P>| matches!(next, NextNode::Place(number) if *number == place);
-        let Some(at) = self.queue.iter().position(is_it) else { return };
+    fn fill(&mut self, placeholder: u64, nodes: Vec<Node<P>>) {
+        let at = self.queue.iter().position(
+            |next| matches!(next, NextNode::Placeholder(number) if *number == placeholder),
+        );
+        let Some(at) = at else { return };
         let (next, mut tasks) = self.take(nodes);
         let behind = self.queue.split_off(at);
         self.queue.extend(next);
         self.queue.extend(behind.into_iter().skip(1));
-        // Its own places stand before those that were found behind it.
+        // Its own placeholders stand before those that were found behind it.
         tasks.append(&mut self.waiting);
         self.waiting = tasks;
     }
 
     const fn number(&mut self) -> u64 {
-        self.places += 1;
-        self.places
+        self.placeholders += 1;
+        self.placeholders
     }
 
-    /// Numbers the places.
+    /// Numbers the placeholders.
     fn take(&mut self, nodes: Vec<Node<P>>) -> (Vec<NextNode<P>>, VecDeque<Numbered<P>>) {
         let mut tasks: VecDeque<Numbered<P>> = VecDeque::new();
         let mut taken = Vec::with_capacity(nodes.len());
@@ -190,15 +196,15 @@ impl<P: Platform> Composed<P> {
                     self.queued += P::length(&chunk);
                     taken.push(NextNode::Ready(chunk));
                 }
-                Node::Place(task) => {
-                    let place = self.number();
-                    tasks.push_back(Box::pin(async move { (place, task.await) }));
-                    taken.push(NextNode::Place(place));
+                Node::Placeholder(task) => {
+                    let placeholder = self.number();
+                    tasks.push_back(Box::pin(async move { (placeholder, task.await) }));
+                    taken.push(NextNode::Placeholder(placeholder));
                 }
                 Node::Personal(task) => {
-                    let place = self.number();
-                    self.personal.push(Box::pin(async move { (place, task.await) }));
-                    taken.push(NextNode::Place(place));
+                    let placeholder = self.number();
+                    self.personal.push(Box::pin(async move { (placeholder, task.await) }));
+                    taken.push(NextNode::Placeholder(placeholder));
                 }
             }
         }

@@ -20,12 +20,12 @@ pub struct StoredPage<C> {
     pub entry: Entry,
     /// The body as stored.
     pub body: C,
-    /// Its places, if it is a composed page's shell: read once.
-    places: OnceCell<Option<Rc<Places>>>,
+    /// Its pieces, if it is a composed page's shell: read once.
+    shell: OnceCell<Option<Rc<ShellPieces>>>,
 }
 
-/// A shell's field, and its body cut at its places.
-pub struct Places {
+/// A shell's field, and its body cut at its placeholders.
+pub struct ShellPieces {
     /// What the origin says of them.
     pub field: ComposeField,
     /// The pieces.
@@ -36,26 +36,27 @@ impl<C> StoredPage<C> {
     /// A stored response.
     #[must_use]
     pub const fn new(entry: Entry, body: C) -> Self {
-        Self { entry, body, places: OnceCell::new() }
+        Self { entry, body, shell: OnceCell::new() }
     }
 
-    /// The places of a shell; none if it is none that can be read. `bytes` gives the body's.
-    pub fn places(&self, bytes: impl FnOnce(&C) -> Vec<u8>) -> Option<Rc<Places>> {
+    /// The pieces of a shell; none if it is none that can be read. `bytes` gives the body's.
+    pub fn shell_pieces(&self, bytes: impl FnOnce(&C) -> Vec<u8>) -> Option<Rc<ShellPieces>> {
         let read = || {
             let field = compose_field(&self.entry.fields)?.ok()?;
             let pieces = pieces(&field, &bytes(&self.body))?;
-            Some(Rc::new(Places { field, pieces }))
+            Some(Rc::new(ShellPieces { field, pieces }))
         };
-        self.places.get_or_init(read).clone()
+        self.shell.get_or_init(read).clone()
     }
 }
 
-/// What the places of a shell take in memory, at most.
-fn places_bytes(entry: &Entry) -> u64 {
+/// What the pieces of a shell take in memory, at most.
+fn shell_bytes(entry: &Entry) -> u64 {
     let Some(Ok(field)) = compose_field(&entry.fields) else { return 0 };
     let text = entry.fields.get(COMPOSE).map_or(0, text_bytes);
-    // Each place is a piece, and the text before it another; lists grow to twice their length.
-    4 * field.places as u64 * size_of::<Piece>() as u64 + 4 * text + 512
+    // Each placeholder is a piece, and the text before it another; lists grow to twice their
+    // length.
+    4 * field.placeholders as u64 * size_of::<Piece>() as u64 + 4 * text + 512
 }
 
 /// What a look-up finds under one key.
@@ -291,7 +292,7 @@ impl<C, R> Memory<C, R> {
 
 /// Bytes that a stored response takes in memory.
 fn page_bytes(entry: &Entry) -> u64 {
-    entry.body_length + BODY_BYTES + entry.head_bytes() + places_bytes(entry)
+    entry.body_length + BODY_BYTES + entry.head_bytes() + shell_bytes(entry)
 }
 
 /// Bytes that a record takes in memory, with its key.

@@ -10,14 +10,14 @@ use super::{CSRF, MARKER, MENU, field, fields, value};
 #[test]
 fn every_key_is_read() {
     let text = format!(
-        "v=1, max-age=300, swr=3600, sie=86400, marker=\"{MARKER}\", places=4, length=18231, \
+        "v=1, max-age=300, swr=3600, sie=86400, marker=\"{MARKER}\", placeholders=4, length=18231, \
          audience=anonymous, gate, wait, lang=\"de\", nonce, {CSRF}, csrf-personal, {MENU}, \
          shared=(\"/_edge_isr/f/menu?s=abc\")"
     );
     let field = read(&text).expect("a field");
     assert_eq!((field.max_age, field.swr, field.sie).0, Seconds(300));
     assert_eq!((field.swr, field.sie), (Some(Seconds(3600)), Some(Seconds(86400))));
-    assert_eq!((field.places, field.length), (4, 18231));
+    assert_eq!((field.placeholders, field.length), (4, 18231));
     assert_eq!(field.audience, Audience::Anonymous);
     assert!(field.gate && field.wait && field.nonce && field.csrf_personal);
     assert_eq!(field.lang.as_deref(), Some("de"));
@@ -38,18 +38,18 @@ fn what_is_not_the_origins_own_writing_is_refused() {
         ("cut after a member", good.rsplit_once(", ").expect("members").0.to_owned()),
         ("rewritten", good.replace(", ", ",")),
         ("white space", format!(" {good}")),
-        ("a parameter", good.replace("places=0", "places=0;x")),
+        ("a parameter", good.replace("placeholders=0", "placeholders=0;x")),
         ("an unknown key", format!("{good}, vary=(\"x\")")),
         ("another version", good.replace("v=1", "v=2")),
         ("no version", good.replace("v=1, ", "")),
         ("a short marker", good.replace("eIsR", "")),
         ("a marker with a sign", good.replace("eIsR", "eI-R")),
-        ("places of another type", good.replace("places=0", "places=\"0\"")),
-        ("negative", good.replace("places=0", "places=-1")),
-        ("too many places", good.replace("places=0", "places=1001")),
+        ("placeholders of another type", good.replace("placeholders=0", "placeholders=\"0\"")),
+        ("negative", good.replace("placeholders=0", "placeholders=-1")),
+        ("too many placeholders", good.replace("placeholders=0", "placeholders=1001")),
         ("an unknown audience", good.replace("audience=all", "audience=staff")),
         ("an audience as a string", good.replace("audience=all", "audience=\"all\"")),
-        ("a list for a number", good.replace("places=0", "places=(0)")),
+        ("a list for a number", good.replace("placeholders=0", "placeholders=(0)")),
         ("personal without cookies", format!("{good}, personal=(\"menu\")")),
         ("cookies without personal", format!("{good}, cookies=(\"sessionid\")")),
         ("a name twice", value(0, 10, "cookies=(\"a\"), personal=(\"menu\" \"menu\")")),

@@ -1,4 +1,4 @@
-//! Composed pages: the field, the shell's places, what is minted, and who gets what.
+//! Composed pages: the field, the shell's placeholders, what is minted, and who gets what.
 #![allow(clippy::expect_used, clippy::panic)]
 
 mod csrf;
@@ -13,15 +13,16 @@ use edge_isr::http::Fields;
 pub(crate) const MARKER: &str = "eIsRh2KQ0aZrT5mVw8YdBn1XcUo7LpEf3sJgGiHkMqR";
 
 /// A field with what every one has, and `more`.
-pub(crate) fn value(places: usize, length: usize, more: &str) -> String {
+pub(crate) fn value(placeholders: usize, length: usize, more: &str) -> String {
     let more = if more.is_empty() { String::new() } else { format!(", {more}") };
     format!(
-        "v=1, max-age=300, marker=\"{MARKER}\", places={places}, length={length}, audience=all{more}"
+        "v=1, max-age=300, marker=\"{MARKER}\", placeholders={placeholders}, length={length}, \
+         audience=all{more}"
     )
 }
 
-pub(crate) fn field(places: usize, length: usize, more: &str) -> ComposeField {
-    read(&value(places, length, more)).expect("a field")
+pub(crate) fn field(placeholders: usize, length: usize, more: &str) -> ComposeField {
+    read(&value(placeholders, length, more)).expect("a field")
 }
 
 pub(crate) const CSRF: &str = "csrf=(\"csrftoken\" \"Path=/; SameSite=Lax\")";

@@ -1,4 +1,4 @@
-//! A shell's body and its places.
+//! A shell's body and its placeholders.
 
 use edge_isr::cache::compose::field::{ComposeField, read};
 use edge_isr::cache::compose::pieces::{Leaf, Piece, pieces};
@@ -12,9 +12,9 @@ fn all() -> String {
 
 /// Pieces of a body in which `@` is the marker.
 fn cut(body: &str, more: &str) -> Option<Vec<Piece>> {
-    let places = body.matches('@').count();
+    let placeholders = body.matches('@').count();
     let body = body.replace('@', MARKER);
-    pieces(&field(places, body.len(), more), body.as_bytes())
+    pieces(&field(placeholders, body.len(), more), body.as_bytes())
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn what_does_not_fit_is_no_shell() {
     for (what, body, more) in [
         ("an unknown letter", "@x00".to_owned(), String::new()),
         ("no number", "@tXX".to_owned(), CSRF.to_owned()),
-        ("cut in a place", "@t0".to_owned(), CSRF.to_owned()),
+        ("cut in a placeholder", "@t0".to_owned(), CSRF.to_owned()),
         ("a second nonce", "@n01".to_owned(), "nonce".to_owned()),
         ("a nonce that is not told of", "@n00".to_owned(), CSRF.to_owned()),
         ("a token without a cookie", "@t00".to_owned(), "nonce".to_owned()),
@@ -47,7 +47,7 @@ fn what_does_not_fit_is_no_shell() {
         ("an end without a beginning", format!("@e00{rest}"), both.clone()),
         ("an end of another", "@p00@e01@p01@e00".to_owned(), both.clone()),
         ("a part in a part", "@p00@p01@e01@e00".to_owned(), both.clone()),
-        ("a part without a place", "@p00@e00".to_owned(), both),
+        ("a part without a placeholder", "@p00@e00".to_owned(), both),
         (
             "a token beside a cookie that is for parts alone",
             format!("@t00{rest}"),
@@ -116,11 +116,11 @@ fn page() -> impl Strategy<Value = Vec<Part>> {
     )
 }
 
-/// As an origin writes a page: with a marker for each place; and as a visitor gets it, where each
-/// place is what `fill` says.
-fn write(parts: &[Part], shell: &mut Vec<u8>, filled: &mut Vec<u8>, places: &mut usize) {
-    let mark = |shell: &mut Vec<u8>, place: String| {
-        shell.extend(MARKER.bytes().chain(place.bytes()));
+/// As an origin writes a page: with a marker for each placeholder; and as a visitor gets it, where
+/// each placeholder is what `fill` says.
+fn write(parts: &[Part], shell: &mut Vec<u8>, filled: &mut Vec<u8>, placeholders: &mut usize) {
+    let mark = |shell: &mut Vec<u8>, placeholder: String| {
+        shell.extend(MARKER.bytes().chain(placeholder.bytes()));
         1
     };
     for part in parts {
@@ -130,20 +130,20 @@ fn write(parts: &[Part], shell: &mut Vec<u8>, filled: &mut Vec<u8>, places: &mut
                 filled.extend(text);
             }
             Part::Token(number) => {
-                *places += mark(shell, format!("t{number:02}"));
+                *placeholders += mark(shell, format!("t{number:02}"));
                 filled.extend(format!("<token {number}>").bytes());
             }
             Part::Nonce => {
-                *places += mark(shell, "n00".to_owned());
+                *placeholders += mark(shell, "n00".to_owned());
                 filled.extend(b"<nonce>");
             }
             Part::Personal(number, within) | Part::Shared(number, within) => {
                 let personal = matches!(part, Part::Personal(..));
                 let letter = if personal { 'p' } else { 's' };
-                *places += mark(shell, format!("{letter}{number:02}"));
+                *placeholders += mark(shell, format!("{letter}{number:02}"));
                 let mut fallback = Vec::new();
-                write(within, shell, &mut fallback, places);
-                *places += mark(shell, format!("e{number:02}"));
+                write(within, shell, &mut fallback, placeholders);
+                *placeholders += mark(shell, format!("e{number:02}"));
                 filled.extend(if personal {
                     format!("<personal {number}>").into_bytes()
                 } else {
@@ -176,27 +176,29 @@ fn filled(field: &ComposeField, body: &[u8], pieces: &[Piece]) -> Vec<u8> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// What is stored of a page, with its places filled, is what the origin renders for a visitor.
+    /// What is stored of a page, with its placeholders filled, is what the origin renders for a
+    /// visitor.
     #[test]
     fn a_shell_with_its_places_filled_is_the_page(mut parts in page()) {
-        // Each part that is told of has a place.
+        // Each part that is told of has a placeholder.
         for number in 0..2 {
             parts.push(Part::Personal(number, Vec::new()));
             parts.push(Part::Shared(number, Vec::new()));
         }
-        let (mut shell, mut page, mut places) = (Vec::new(), Vec::new(), 0);
-        write(&parts, &mut shell, &mut page, &mut places);
-        let field = read(&value(places, shell.len(), &all())).expect("a field");
+        let (mut shell, mut page, mut placeholders) = (Vec::new(), Vec::new(), 0);
+        write(&parts, &mut shell, &mut page, &mut placeholders);
+        let field = read(&value(placeholders, shell.len(), &all())).expect("a field");
         let cut = pieces(&field, &shell).expect("a shell");
         prop_assert_eq!(filled(&field, &shell, &cut), page);
     }
 
-    /// A body that lost or won a byte, or has another in a place, is none or fills otherwise.
+    /// A body that lost or won a byte, or has another in a placeholder, is none or fills otherwise.
     #[test]
     fn a_body_that_is_cut_is_no_shell(parts in page(), to in any::<prop::sample::Index>()) {
-        let (mut shell, mut page, mut places) = (Vec::new(), Vec::new(), 0);
-        write(&parts, &mut shell, &mut page, &mut places);
-        let field = read(&value(places, shell.len(), &format!("nonce, {CSRF}"))).expect("a field");
+        let (mut shell, mut page, mut placeholders) = (Vec::new(), Vec::new(), 0);
+        write(&parts, &mut shell, &mut page, &mut placeholders);
+        let more = format!("nonce, {CSRF}");
+        let field = read(&value(placeholders, shell.len(), &more)).expect("a field");
         if !shell.is_empty() {
             prop_assert_eq!(pieces(&field, &shell[..to.index(shell.len())]), None);
         }

@@ -49,7 +49,8 @@ def shell(body, more="", change=None):
         marker = f"{MARKER}{next(_renders):039}"
         text = body.format(m=marker).encode()
         field = (
-            f'v=1, max-age=300, swr=600, marker="{marker}", places={text.count(marker.encode())}, '
+            f'v=1, max-age=300, swr=600, marker="{marker}", '
+            f"placeholders={text.count(marker.encode())}, "
             f'length={len(text)}, audience=all, csrf=("csrftoken" "Path=/")' + more
         )
         fields = [
@@ -204,7 +205,7 @@ CHANGED = {
     "compressed": coded,
     "minified": lambda reply: Reply(reply.body.replace(b"</p>", b""), reply.fields),
     "longer": lambda reply: Reply(reply.body + b" ", reply.fields),
-    "another place": lambda reply: Reply(reply.body.replace(b"t00", b"x00"), reply.fields),
+    "another placeholder": lambda reply: Reply(reply.body.replace(b"t00", b"x00"), reply.fields),
     "another status": lambda reply: Reply(reply.body, reply.fields, 203),
 }
 

@@ -1,5 +1,5 @@
-//! A body that is put together while it is sent: order, how many places are filled at once, who
-//! waits for whom.
+//! A body that is put together while it is sent: order, how many placeholders are filled at once,
+//! who waits for whom.
 
 #![allow(clippy::expect_used, reason = "a test")]
 
@@ -28,15 +28,15 @@ struct Seen {
     began: RefCell<Vec<&'static str>>,
 }
 
-/// A place that is filled after so many milliseconds.
-fn place(
+/// A placeholder that is filled after so many milliseconds.
+fn placeholder(
     node: &Rc<Node>,
     seen: &Rc<Seen>,
     (name, millis): (&'static str, u64),
     parts: impl FnOnce() -> Parts + 'static,
 ) -> Part<Node> {
     let (node, seen) = (Rc::clone(node), Rc::clone(seen));
-    Part::Place(Box::pin(async move {
+    Part::Placeholder(Box::pin(async move {
         seen.began.borrow_mut().push(name);
         seen.now.set(seen.now.get() + 1);
         seen.most.set(seen.most.get().max(seen.now.get()));
@@ -79,11 +79,11 @@ fn a_slow_place_delays_only_what_stands_behind_it() {
     let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
     let parts = vec![
         text("a"),
-        place(&node, &seen, ("quick", 10), || vec![text("b")]),
+        placeholder(&node, &seen, ("quick", 10), || vec![text("b")]),
         text("c"),
-        place(&node, &seen, ("slow", 500), || vec![text("d")]),
+        placeholder(&node, &seen, ("slow", 500), || vec![text("d")]),
         text("e"),
-        place(&node, &seen, ("quick too", 10), Vec::new),
+        placeholder(&node, &seen, ("quick too", 10), Vec::new),
         text("f"),
     ];
     let (pieces, end) = read(&world, Composed::new(source(vec![Ok(parts)])));
@@ -100,12 +100,12 @@ fn four_places_are_filled_at_once_and_a_place_s_own_come_before_those_behind_it(
     let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
     let mut parts = Vec::new();
     let inner = (Rc::clone(&node), Rc::clone(&seen));
-    parts.push(place(&node, &seen, ("outer", 10), move || {
+    parts.push(placeholder(&node, &seen, ("outer", 10), move || {
         let (node, seen) = inner;
-        vec![text("["), place(&node, &seen, ("inner", 10), || vec![text("x")]), text("]")]
+        vec![text("["), placeholder(&node, &seen, ("inner", 10), || vec![text("x")]), text("]")]
     }));
     for name in ["1", "2", "3", "4", "5", "6", "7", "8"] {
-        parts.push(place(&node, &seen, (name, 100), move || vec![text(name)]));
+        parts.push(placeholder(&node, &seen, (name, 100), move || vec![text(name)]));
     }
     let (pieces, end) = read(&world, Composed::new(source(vec![Ok(parts)])));
     assert_eq!((joined(&pieces).as_str(), end), ("[x]12345678", Ok(())));
@@ -122,9 +122,11 @@ fn places_of_one_request_come_first_and_count_as_one() {
     let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
     let counted = Rc::new(Seen::default());
     let mut parts: Parts =
-        (0..6).map(|_| place(&node, &counted, ("other", 100), || vec![text("o")])).collect();
+        (0..6).map(|_| placeholder(&node, &counted, ("other", 100), || vec![text("o")])).collect();
     for name in ["a", "b", "c"] {
-        let Part::Place(task) = place(&node, &seen, (name, 300), move || vec![text(name)]) else {
+        let Part::Placeholder(task) =
+            placeholder(&node, &seen, (name, 300), move || vec![text(name)])
+        else {
             panic!("it is one")
         };
         parts.push(Part::Personal(task));
@@ -151,7 +153,8 @@ fn places_of_one_request_come_first_and_count_as_one() {
 fn what_breaks_the_source_is_told_behind_what_came_before() {
     let world = World::new(&Config::default());
     let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
-    let parts = vec![text("a"), place(&node, &seen, ("slow", 50), || vec![text("b")]), text("c")];
+    let parts =
+        vec![text("a"), placeholder(&node, &seen, ("slow", 50), || vec![text("b")]), text("c")];
     let items = vec![Ok(parts), Err(OriginError::Broken), Ok(vec![text("never")])];
     let (pieces, end) = read(&world, Composed::new(source(items)));
     assert_eq!((joined(&pieces).as_str(), end), ("abc", Err(OriginError::Broken)));
@@ -168,7 +171,7 @@ fn no_more_is_read_ahead_of_a_place_than_there_is_room_for() {
         count.set(count.get() + 1);
         Ok(vec![Part::Ready(Rc::clone(&piece))])
     });
-    let first = Ok(vec![place(&node, &seen, ("slow", 50), Vec::new)]);
+    let first = Ok(vec![placeholder(&node, &seen, ("slow", 50), Vec::new)]);
     let mut body = Composed::new(Box::pin(stream::iter([first].into_iter().chain(pieces))));
     let (clock, counted) = (Rc::clone(&world), Rc::clone(&taken));
     world.run(async move {
@@ -188,7 +191,7 @@ fn no_more_is_read_ahead_of_a_place_than_there_is_room_for() {
 fn what_can_begin_does_before_anything_is_taken() {
     let world = World::new(&Config::default());
     let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
-    let parts = vec![place(&node, &seen, ("slow", 50), || vec![text("a")]), text("b")];
+    let parts = vec![placeholder(&node, &seen, ("slow", 50), || vec![text("a")]), text("b")];
     let mut body = Composed::new(source(vec![Ok(parts)]));
     let (clock, seen) = (Rc::clone(&world), Rc::clone(&seen));
     world.run(async move {

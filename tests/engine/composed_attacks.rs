@@ -159,8 +159,8 @@ fn a_marker_in_a_field_is_no_shell() {
                 return;
             };
             let marker = value.split('"').nth(1).unwrap_or_default();
-            let place = if nonce { "n00" } else { "t00" };
-            script.fields.append(name, format!("'nonce-{marker}{place}'"));
+            let placeholder = if nonce { "n00" } else { "t00" };
+            script.fields.append(name, format!("'nonce-{marker}{placeholder}'"));
         });
         let isolate = origin.isolate("ams");
         for method in ["GET", "HEAD", "GET"] {

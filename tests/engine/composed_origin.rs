@@ -175,11 +175,11 @@ impl Origin {
                 (0..shared).map(|part| format!("\"{}\"", address(part))).collect();
             more += &format!(", shared=({})", all.join(" "));
         }
-        let (places, length) = (body.matches(&marker).count(), body.len());
+        let (placeholders, length) = (body.matches(&marker).count(), body.len());
         let audience = self.audience.get();
         let value = format!(
-            "v=1, max-age=300, swr=600, marker=\"{marker}\", places={places}, length={length}, \
-             audience={audience}{more}"
+            "v=1, max-age=300, swr=600, marker=\"{marker}\", placeholders={placeholders}, \
+             length={length}, audience={audience}{more}"
         );
         let policy = format!("script-src 'nonce-{marker}n00'");
         let mut fields = vec![

@@ -25,7 +25,7 @@ fn token(seen: &Seen) -> String {
     let body = seen.text();
     assert!(!body.contains("eIsR"), "a marker: {body}");
     let token = body.strip_prefix("<form>").and_then(|rest| rest.get(..64)).expect("a token");
-    assert_eq!(body, format!("<form>{token}é</form>{token}."), "each place has the same");
+    assert_eq!(body, format!("<form>{token}é</form>{token}."), "each placeholder has the same");
     let line = seen.fields.get("set-cookie").expect("a cookie");
     let value = line.strip_prefix("csrftoken=").and_then(|rest| rest.split(';').next());
     assert_eq!(Secret::of_cookie(token), Secret::of_cookie(value.expect("a value")), "{line}");
@@ -145,7 +145,7 @@ fn a_shell_that_was_changed_on_its_way_is_not_stored_and_the_page_comes_inline()
         ("a cookie", "compose-answer", |s| s.fields.append("set-cookie", "a=b")),
         ("out of a cache", "compose-answer", |s| s.fields.set("age", "1")),
         ("another count", "compose-body", |s| {
-            change_field(s, |v| v.replace("places=2", "places=1"));
+            change_field(s, |v| v.replace("placeholders=2", "placeholders=1"));
         }),
         ("a byte more", "compose-body", |s| s.pieces.push((0, b" ".to_vec()))),
         ("minified", "compose-body", |s| {
@@ -627,7 +627,7 @@ fn head_asks_for_no_parts() {
     assert_eq!(origin.reached(), []);
 }
 
-/// What one page shows, in pieces: text that looks like places, tokens, nonces, parts.
+/// What one page shows, in pieces: text that looks like placeholders, tokens, nonces, parts.
 fn bit() -> impl Strategy<Value = Bit> {
     let leaf = || {
         prop_oneof![

@@ -270,7 +270,7 @@ fn parts_have_no_parts() {
     assert!(origin.world.lines.borrow().join("\n").contains("fragment-nested"));
 }
 
-/// What looks like ESI, or a place, in a part is text.
+/// What looks like ESI, or a placeholder, in a part is text.
 #[test]
 fn nothing_is_read_in_a_part() {
     let origin = with_menu();

@@ -76,10 +76,10 @@ fn shell(page: &str, generation: u64) -> Option<Script> {
         "sie" => ("all", 60, own, format!("<nav>{marker}p00none{marker}e00</nav>")),
         _ => return None,
     };
-    let (places, length) = (body.matches(&marker).count(), body.len());
+    let (placeholders, length) = (body.matches(&marker).count(), body.len());
     let value = format!(
-        "v=1, max-age={fresh}, swr=20, marker=\"{marker}\", places={places}, length={length}, \
-         audience={audience}{more}"
+        "v=1, max-age={fresh}, swr=20, marker=\"{marker}\", placeholders={placeholders}, \
+         length={length}, audience={audience}{more}"
     );
     let fields = [
         ("cache-control", "private, no-store"),

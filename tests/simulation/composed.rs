@@ -1,5 +1,5 @@
-//! Composed pages: shells with places for a token, a visitor's own part and a shared one; and what
-//! a visitor may get of them.
+//! Composed pages: shells with placeholders for a token, a visitor's own part and a shared one; and
+//! what a visitor may get of them.
 //!
 //! The origin renders pages 0 to 2 as shells where it is asked for one, and inline for whoever asks
 //! otherwise; a shared part is a page of its own. What goes wrong on the way is drawn: fields that
@@ -95,17 +95,17 @@ fn own(page: usize, session: &str) -> String {
 /// A page as the edge keeps it: its body, and the field that tells of it.
 pub(crate) fn shell(plan: &Composed, page: usize, body: &str, render: u64) -> (String, Fields) {
     let marker = format!("{MARKER}{render:039}");
-    let at = |place: &str| format!("{marker}{place}");
+    let at = |placeholder: &str| format!("{marker}{placeholder}");
     let (token, own, shared, end) = (at("t00"), at("p00"), at("s00"), at("e00"));
     let body = format!("{body}#{token}#{own}{NOBODY}{end}#{shared}{NONE}{end}");
-    let places = body.matches(&marker).count();
+    let placeholders = body.matches(&marker).count();
     let audience = if page == ANONYMOUS && plan.anonymous { "anonymous" } else { "all" };
     let (gate, wait) =
         (if plan.gate { ", gate" } else { "" }, if plan.wait { ", wait" } else { "" });
     let value = format!(
-        "marker=\"{marker}\", places={places}, length={}, audience={audience}{gate}{wait}, \
-         csrf=(\"csrftoken\" \"Path=/\"), cookies=(\"sessionid\"), personal=(\"who\"), \
-         shared=(\"{}\")",
+        "marker=\"{marker}\", placeholders={placeholders}, length={}, \
+         audience={audience}{gate}{wait}, csrf=(\"csrftoken\" \"Path=/\"), \
+         cookies=(\"sessionid\"), personal=(\"who\"), shared=(\"{}\")",
         body.len(),
         SITE[SHARED].path
     );
@@ -158,22 +158,22 @@ pub(crate) struct Told<'a> {
     pub(crate) blind: bool,
 }
 
-/// What a page says of itself, but for its places.
+/// What a page says of itself, but for its placeholders.
 pub(crate) fn read(body: &str) -> Option<origin::Read> {
     origin::read(body.split_once('#').map_or(body, |(main, _)| main))
 }
 
 /// What stands in a stored body: none if it is one that no store may hold.
 pub(crate) fn stored(text: &str) -> Option<origin::Read> {
-    let (main, places) = text.split_once('#').unwrap_or((text, ""));
+    let (main, placeholders) = text.split_once('#').unwrap_or((text, ""));
     let read = origin::read(main)?;
-    let personal = places.contains(" on /") || places.contains(INLINE);
-    (!personal && (places.is_empty() || places.contains(MARKER))).then_some(read)
+    let personal = placeholders.contains(" on /") || placeholders.contains(INLINE);
+    (!personal && (placeholders.is_empty() || placeholders.contains(MARKER))).then_some(read)
 }
 
 /// A page without what stands in its places; those are judged: whose they are, and how old.
 pub(crate) fn judge<'b>(world: &World, plan: &Composed, told: &Told<'_>, body: &'b str) -> &'b str {
-    let (main, places) = body.split_once('#').unwrap_or((body, ""));
+    let (main, placeholders) = body.split_once('#').unwrap_or((body, ""));
     let wrong = |property, what: &str| {
         world.violate(property, format!("{}: {what}: {body}", told.who));
     };
@@ -188,8 +188,8 @@ pub(crate) fn judge<'b>(world: &World, plan: &Composed, told: &Told<'_>, body: &
     if !is_shell(told.page) {
         return main;
     }
-    let [token, part, shared] = places.split('#').collect::<Vec<_>>()[..] else {
-        wrong(Property::Shell, "places are missing");
+    let [token, part, shared] = placeholders.split('#').collect::<Vec<_>>()[..] else {
+        wrong(Property::Shell, "placeholders are missing");
         return main;
     };
     if token == INLINE {

@@ -28,7 +28,7 @@ from .watch import Watch, is_unasked
 
 NONCE_LETTERS = 32
 
-# The renders that are at work, by their secrets: whoever masks one of these makes a place.
+# The renders that are at work, by their secrets: whoever masks one of these makes a placeholder.
 _renders: dict[str, Composition] = {}
 
 
@@ -71,7 +71,7 @@ class Composition:
         self.keep_out()
 
     def keep_out(self) -> None:
-        """The page is of no use to Django's own page cache: its places are this render's."""
+        """The page is of no use to Django's own page cache: its placeholders are this render's."""
         self.kept_out = True
         self.request._cache_update_cache = False
 
@@ -84,15 +84,15 @@ class Composition:
         finally:
             self._unprinted -= 1
 
-    def place(self, name: str, fallback: str) -> str:
-        """A personal part's place, with what stands there for visitors without one."""
+    def placeholder(self, name: str, fallback: str) -> str:
+        """A personal part's placeholder, with what stands there for visitors without one."""
         number = self.personal.setdefault(name, len(self.personal))
         self.languages.add(get_language())
         self.keep_out()
         return f"{self.marker}p{number:02}{fallback}{self.marker}e{number:02}"
 
     def shared_place(self, address: str, fallback: str) -> str:
-        """A shared part's place, with what stands there if it fails."""
+        """A shared part's placeholder, with what stands there if it fails."""
         number = self.shared.setdefault(address, len(self.shared))
         self.keep_out()
         return f"{self.marker}s{number:02}{fallback}{self.marker}e{number:02}"

@@ -153,23 +153,23 @@ def _script_end(page: bytes, at: int) -> int:
     return len(page) + 1
 
 
-def outside_of_html(page: bytes, places: Iterable[int]) -> list[int]:
+def outside_of_html(page: bytes, offsets: Iterable[int]) -> list[int]:
     """Which of these offsets, given in order, do not stand where HTML does."""
-    return _not_within(page, places, b"")
+    return _not_within(page, offsets, b"")
 
 
-def _not_within(page: bytes, places: Iterable[int], name: bytes) -> list[int]:
+def _not_within(page: bytes, offsets: Iterable[int], name: bytes) -> list[int]:
     known = [span for span in spans(page) if span.name == name]
     outside, at = [], 0
-    for place in places:
-        while at < len(known) and known[at].end < place:
+    for offset in offsets:
+        while at < len(known) and known[at].end < offset:
             at += 1
-        if at == len(known) or not known[at].start <= place <= known[at].end:
-            outside.append(place)
+        if at == len(known) or not known[at].start <= offset <= known[at].end:
+            outside.append(offset)
     return outside
 
 
-def within_scripts(page: bytes, places: Iterable[int]) -> bool:
+def within_scripts(page: bytes, offsets: Iterable[int]) -> bool:
     """Whether one of these offsets stands in the text of a script or a style."""
     texts = [span for span in spans(page) if span.name]
-    return any(span.start <= place < span.end for span in texts for place in places)
+    return any(span.start <= offset < span.end for span in texts for offset in offsets)

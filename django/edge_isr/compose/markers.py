@@ -1,8 +1,8 @@
 """Markers and secrets that nobody else can make, and that are known again in a finished page.
 
-A marker stands in front of every place of one render. It is random, so what a visitor types is
-never a place, and carries a MAC, so that one of another render (kept in somebody's cache of parts)
-is recognised. The secret of a render's CSRF tokens is made in the same way.
+A marker stands in front of every placeholder of one render. It is random, so what a visitor types
+is never a placeholder, and carries a MAC, so that one of another render (kept in somebody's cache
+of parts) is recognised. The secret of a render's CSRF tokens is made in the same way.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def genuine_markers(body: bytes) -> Iterator[tuple[int, str]]:
 
 
 def without_places(body: bytes) -> bytes:
-    """A page without places: what stood in them for those without parts of their own stays."""
+    """A page without placeholders: what stood in them for those without parts stays."""
     found = list(genuine_markers(body)) if START.encode() in body else []
     parts, end = [], 0
     for start, _ in found:

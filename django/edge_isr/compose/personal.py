@@ -1,4 +1,4 @@
-"""Personal parts: who makes them, how a template names their place, where the edge asks for them.
+"""Personal parts: who makes them, how a template names one, where the edge asks for them.
 
 The same function makes a part in every case: in the page itself for visitors who ask the site, and
 in `/_edge_isr/personal` for the edge. Visitors without any personal cookie get the fallback from
@@ -114,7 +114,7 @@ def _is_somebody(request: HttpRequest, settings: Settings) -> bool:
 
 
 def render(request: Any, name: str, fallback: Callable[[], Any]) -> str:
-    """A part in a page: its place for the edge, or the part itself."""
+    """A part in a page: its placeholder for the edge, or the part itself."""
     problem = _problem(request, name)
     if problem is not None:
         if django_settings.DEBUG:
@@ -123,7 +123,7 @@ def render(request: Any, name: str, fallback: Callable[[], Any]) -> str:
         return str(fallback())
     page = page_of(request)
     if page.composition is not None and page.policy is not None and page.policy.compose:
-        return str(page.composition.place(name, str(fallback())))
+        return str(page.composition.placeholder(name, str(fallback())))
     if not _is_somebody(request, get_settings()):
         return str(fallback())
     page.has_personal_parts = True
@@ -134,7 +134,7 @@ def render(request: Any, name: str, fallback: Callable[[], Any]) -> str:
 
 
 def is_leaf() -> bool:
-    """Whether what is rendered now has no place for parts: a part, or what is kept for all."""
+    """Whether what is rendered now has no room for parts: a part, or what is kept for all."""
     return bool(_making.get()) or keeping.get()
 
 

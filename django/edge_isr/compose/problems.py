@@ -23,10 +23,10 @@ class Problem(str, Enum):
     OLD_MARKER = "old-marker"
     NOT_IN_HTML = "part-not-in-html"
     NESTED = "parts-nested"
-    DAMAGED = "place-damaged"
+    DAMAGED = "placeholder-damaged"
     LANGUAGES = "several-languages"
     HASHED_SCRIPT = "token-in-hashed-script"
-    TOO_MANY = "too-many-places"
+    TOO_MANY = "too-many-placeholders"
     TOO_LONG = "field-too-long"
 
 
@@ -47,11 +47,11 @@ ADVICE = {
     Problem.TOKEN_OF_OTHERS: "a CSRF token is in the page that this request did not make: it is "
     "kept in a cache of the site ({% cache %}, cache_page)",
     Problem.NONCE_IN_FIELD: "its CSP nonce stands in another field than those of CSP",
-    Problem.OLD_MARKER: "a place of an earlier page is kept in a cache of the site",
+    Problem.OLD_MARKER: "a placeholder of an earlier page is kept in a cache of the site",
     Problem.NOT_IN_HTML: "a personal part stands in an attribute, a script, a style, a title or a "
     "comment",
     Problem.NESTED: "a part stands in another part",
-    Problem.DAMAGED: "something has changed a place (a filter, a minifier)",
+    Problem.DAMAGED: "something has changed a placeholder (a filter, a minifier)",
     Problem.LANGUAGES: "its personal parts are in several languages",
     Problem.HASHED_SCRIPT: "a script with a CSRF token can't be allowed by its hash",
     Problem.TOO_MANY: "it has more than 32 parts, or more than 100 CSRF tokens",

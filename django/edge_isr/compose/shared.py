@@ -163,7 +163,7 @@ def is_asked_for(request: HttpRequest) -> bool:
 
 
 def render(request: Any, name: str, arguments: tuple[Any, ...], fallback: Callable[[], Any]) -> str:
-    """A part in a page: its place for the edge, or the part itself."""
+    """A part in a page: its placeholder for the edge, or the part itself."""
     part = _parts.get(name)
     if part is None or not all(type(each) in _PLAIN for each in arguments):
         odd = "arguments other than texts, numbers, True, False and None"
@@ -192,7 +192,7 @@ def _failed(problem: str, fallback: Callable[[], Any]) -> str:
 
 
 def _composing(request: Any) -> Composition | None:
-    """The render for the edge in which a place can stand now."""
+    """The render for the edge in which a placeholder can stand now."""
     from .personal import is_leaf
 
     if not isinstance(request, HttpRequest) or is_leaf():
@@ -203,10 +203,10 @@ def _composing(request: Any) -> Composition | None:
 
 
 def in_place(body: bytes, composition: Composition) -> bytes:
-    """A page that is not composed, with its shared parts in it instead of their places."""
+    """A page that is not composed, with its shared parts in it instead of their placeholders."""
     addresses = {number: address for address, number in composition.shared.items()}
     marker = re.escape(composition.marker.encode())
-    places = re.compile(marker + rb"s([0-9]{2})(.*?)" + marker + rb"e\1", re.DOTALL)
+    placeholders = re.compile(marker + rb"s([0-9]{2})(.*?)" + marker + rb"e\1", re.DOTALL)
 
     def made(found: re.Match[bytes]) -> bytes:
         known = read(addresses.get(int(found[1]), "").removeprefix(get_script_prefix().rstrip("/")))
@@ -219,7 +219,7 @@ def in_place(body: bytes, composition: Composition) -> bytes:
             logger.exception("the shared part %s failed", part.name)
             return found[2]
 
-    return places.sub(made, body) if addresses else body
+    return placeholders.sub(made, body) if addresses else body
 
 
 def view(request: HttpRequest, address: str) -> HttpResponse:

@@ -1,4 +1,5 @@
-"""From a finished page to its shell: every place found and checked, or the page is not composed.
+"""From a finished page to its shell: every placeholder found and checked, or the page is not
+composed.
 
 It is the last step of a render for the edge. What it can't account for makes the page one that is
 not composed, which is served as it is: the fallbacks of its personal parts in it, with its real
@@ -74,7 +75,7 @@ def shell_of(
     _check_hashes(body, response, composition)
     members = {
         "marker": composition.marker,
-        "places": body.count(composition.marker.encode()),
+        "placeholders": body.count(composition.marker.encode()),
         "length": len(body),
         **_said(request, composition, policy, personal, settings),
     }
@@ -150,21 +151,21 @@ def _place_nonce(
     nonce = composition.nonce
     if not nonce:
         return body, {}
-    place = f"{composition.marker}n00"
+    placeholder = f"{composition.marker}n00"
     headers = {}
     for name, value in response.items():
         if nonce not in value:
             continue
         if name.lower() not in {field.lower() for field in CSP_FIELDS}:
             raise NotComposedError(Problem.NONCE_IN_FIELD)
-        headers[name] = value.replace(nonce, place)
-    return body.replace(nonce.encode(), place.encode()), headers
+        headers[name] = value.replace(nonce, placeholder)
+    return body.replace(nonce.encode(), placeholder.encode()), headers
 
 
 def _parts(body: bytes, composition: Composition) -> tuple[bytes, list[str], list[str]]:
     """The page, and the personal and shared parts whose places are in it, numbered as they come."""
     marker = composition.marker.encode()
-    places = re.compile(re.escape(marker) + rb"(?:([tnpse])([0-9]{2}))?")
+    placeholders = re.compile(re.escape(marker) + rb"(?:([tnpse])([0-9]{2}))?")
     known = {b"p": composition.personal, b"s": composition.shared}
     names = {
         (kind, number): name for kind, all_of in known.items() for name, number in all_of.items()
@@ -174,7 +175,7 @@ def _parts(body: bytes, composition: Composition) -> tuple[bytes, list[str], lis
     stand: list[int] = []
     opened: tuple[bytes, int] | None = None
     renumbered, end = [], 0
-    for found in places.finditer(body):
+    for found in placeholders.finditer(body):
         kind, number = found[1], int(found[2] or 0)
         if kind in known and opened is not None:
             raise NotComposedError(Problem.NESTED)
@@ -208,8 +209,8 @@ def _check_hashes(body: bytes, response: Any, composition: Composition) -> None:
     if not _HASHED.search(said):
         return
     marker = re.escape(composition.marker.encode())
-    places = [found.start() for found in re.finditer(marker, body)]
-    if html.within_scripts(body, places):
+    offsets = [found.start() for found in re.finditer(marker, body)]
+    if html.within_scripts(body, offsets):
         raise NotComposedError(Problem.HASHED_SCRIPT)
 
 

@@ -1,4 +1,4 @@
-"""Whether every CSRF token in a finished page is a place, and no other one is in it.
+"""Whether every CSRF token in a finished page is a placeholder, and no other one is in it.
 
 A token of this site's shells is known by its secret wherever it stands. Any other is a text of its
 form, near a word that says what it is, in an attribute or a script: what people write is neither.
@@ -28,7 +28,7 @@ _HEX = re.compile(rb"[0-9a-f]+|[0-9A-F]+")
 
 
 def place_tokens(body: bytes, tokens: Iterable[str], secret: str, marker: str) -> bytes:
-    """The page with a place for each token. NotComposedError if that isn't all of it."""
+    """The page with a placeholder for each token. NotComposedError if that isn't all of it."""
     known = [token.encode() for token in tokens]
     if len(known) > MAX_TOKENS:
         raise NotComposedError(Problem.TOO_MANY)

@@ -2,7 +2,7 @@
 //! fields (RFC 9651).
 //!
 //! ```text
-//! v=1, max-age=300, swr=3600, marker="…", places=5, length=18231, audience=all, nonce,
+//! v=1, max-age=300, swr=3600, marker="…", placeholders=5, length=18231, audience=all, nonce,
 //! csrf=("csrftoken" "Path=/; SameSite=Lax"), cookies=("sessionid"), personal=("user_menu")
 //! ```
 //!
@@ -24,7 +24,7 @@ pub const ASKS: &str = "v=1";
 /// The longest value.
 pub const MAX_BYTES: usize = 16 << 10;
 /// The most marks in a body, closings counted.
-pub const MAX_PLACES: usize = 1_000;
+pub const MAX_PLACEHOLDERS: usize = 1_000;
 /// The most parts of a page, personal and shared together.
 pub const MAX_PARTS: usize = 32;
 /// How long a marker is: letters and digits.
@@ -48,10 +48,10 @@ pub struct ComposeField {
     pub swr: Option<Seconds>,
     /// `stale-if-error`, if it says one.
     pub sie: Option<Seconds>,
-    /// What each place begins with: letters and digits, new for each render.
+    /// What each placeholder begins with: letters and digits, new for each render.
     pub marker: String,
     /// How often the marker stands in the body.
-    pub places: usize,
+    pub placeholders: usize,
     /// Bytes of the body.
     pub length: u64,
     /// For whom it is good.
@@ -116,7 +116,7 @@ struct Draft {
     swr: Option<u64>,
     sie: Option<u64>,
     marker: Option<String>,
-    places: Option<u64>,
+    placeholders: Option<u64>,
     length: Option<u64>,
     audience: Option<Audience>,
     gate: bool,
@@ -139,7 +139,7 @@ impl Draft {
             "swr" => self.swr = Some(number(member)?),
             "sie" => self.sie = Some(number(member)?),
             "marker" => self.marker = Some(text(bare(member)?)?.to_owned()),
-            "places" => self.places = Some(number(member)?),
+            "placeholders" => self.placeholders = Some(number(member)?),
             "length" => self.length = Some(number(member)?),
             "audience" => self.audience = Some(audience(member)?),
             "gate" => self.gate = switch(member)?,
@@ -162,7 +162,9 @@ impl Draft {
     fn finish(self) -> Option<ComposeField> {
         let marker = self.marker?;
         let letters = marker.bytes().all(|b| b.is_ascii_alphanumeric());
-        let places = usize::try_from(self.places?).ok().filter(|places| *places <= MAX_PLACES)?;
+        let placeholders = usize::try_from(self.placeholders?)
+            .ok()
+            .filter(|placeholders| *placeholders <= MAX_PLACEHOLDERS)?;
         let names = self.personal.iter().all(|name| is_part_name(name));
         let addresses = self.shared.iter().all(|address| is_address(address));
         let once = is_distinct(&self.personal) && is_distinct(&self.shared);
@@ -189,7 +191,7 @@ impl Draft {
             swr: self.swr.map(seconds),
             sie: self.sie.map(seconds),
             marker,
-            places,
+            placeholders,
             length: self.length?,
             audience: self.audience?,
             gate: self.gate,

@@ -66,7 +66,7 @@ impl PersonalError {
 pub struct PartsRequest<'a> {
     /// The visitor's request.
     pub request: &'a RequestHead,
-    /// What the page's origin says of its places.
+    /// What the page's origin says of its placeholders.
     pub field: &'a ComposeField,
     /// What was made for this answer.
     pub minted: &'a Minted,

@@ -1,10 +1,10 @@
-//! A shell's body, cut at its places.
+//! A shell's body, cut at its placeholders.
 //!
-//! A place is the render's marker, one letter and two digits: `t` a token of that number, `n00` the
-//! nonce, `p` a personal part and `s` a shared one by their numbers in the field, up to `e` with
-//! the same number; what stands between is the fallback. Nothing else is read in a shell, so that
-//! no text in a page can be a place: a marker is 128 random bits or more. Whatever does not fit to
-//! the field, and the body is no shell.
+//! A placeholder is the render's marker, one letter and two digits: `t` a token of that number,
+//! `n00` the nonce, `p` a personal part and `s` a shared one by their numbers in the field, up to
+//! `e` with the same number; what stands between is the fallback. Nothing else is read in a shell,
+//! so that no text in a page can be a placeholder: a marker is 128 random bits or more. Whatever
+//! does not fit to the field, and the body is no shell.
 
 use std::ops::Range;
 
@@ -42,7 +42,7 @@ pub enum Piece {
     },
 }
 
-/// Cuts a body at its places; none if it is not the one that the field tells of.
+/// Cuts a body at its placeholders; none if it is not the one that the field tells of.
 #[must_use]
 pub fn pieces(field: &ComposeField, body: &[u8]) -> Option<Vec<Piece>> {
     if body.len() as u64 != field.length {
@@ -50,20 +50,20 @@ pub fn pieces(field: &ComposeField, body: &[u8]) -> Option<Vec<Piece>> {
     }
     let marker = field.marker.as_bytes();
     let mut cut = Cut { field, pieces: Vec::new(), open: None };
-    let (mut from, mut places) = (0, 0);
+    let (mut from, mut placeholders) = (0, 0);
     while let Some(at) = find(marker, body, from) {
-        places += 1;
+        placeholders += 1;
         let after = at + marker.len();
         let [letter, tens, ones] = *body.get(after..)?.first_chunk::<3>()?;
-        if places > field.places || !tens.is_ascii_digit() || !ones.is_ascii_digit() {
+        if placeholders > field.placeholders || !tens.is_ascii_digit() || !ones.is_ascii_digit() {
             return None;
         }
         cut.text(from..at);
-        cut.place(letter, (tens - b'0') * 10 + (ones - b'0'))?;
+        cut.placeholder(letter, (tens - b'0') * 10 + (ones - b'0'))?;
         from = after + 3;
     }
     cut.text(from..body.len());
-    cut.finish().filter(|pieces| places == field.places && names_all(field, pieces))
+    cut.finish().filter(|pieces| placeholders == field.placeholders && names_all(field, pieces))
 }
 
 /// Where the marker stands, from a byte on.
@@ -79,7 +79,7 @@ fn find(marker: &[u8], body: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Whether each part that the field names has a place.
+/// Whether each part that the field names has a placeholder.
 fn names_all(field: &ComposeField, pieces: &[Piece]) -> bool {
     let personal = |number: usize| {
         pieces.iter().any(|piece| matches!(piece, Piece::Personal { part, .. } if *part == number))
@@ -118,8 +118,8 @@ impl Cut<'_> {
         }
     }
 
-    /// Takes a place; none if it can't stand here.
-    fn place(&mut self, letter: u8, number: u8) -> Option<()> {
+    /// Takes a placeholder; none if it can't stand here.
+    fn placeholder(&mut self, letter: u8, number: u8) -> Option<()> {
         let parts = match letter {
             b't' if self.field.csrf.is_some() && !self.field.csrf_personal => {
                 self.leaf(Leaf::Token(number));

@@ -46,9 +46,9 @@ pub fn is_stored_shell(entry: &Entry) -> bool {
     is_shell(&entry.fields)
 }
 
-/// What the nonce's place in a policy looks like.
+/// What the nonce's placeholder in a policy looks like.
 #[must_use]
-pub fn nonce_place(field: &ComposeField) -> String {
+pub fn nonce_placeholder(field: &ComposeField) -> String {
     format!("{}n00", field.marker)
 }
 
@@ -99,7 +99,7 @@ fn may_hold_marker(name: &str, value: &str, field: &ComposeField) -> bool {
         return true;
     }
     let without = if field.nonce && POLICIES.contains(&name) {
-        value.replace(&nonce_place(field), "")
+        value.replace(&nonce_placeholder(field), "")
     } else {
         value.to_owned()
     };

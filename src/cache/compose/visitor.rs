@@ -13,7 +13,7 @@ use crate::http::{Fields, RequestHead};
 use super::csrf::has_cookie;
 use super::field::{Audience, ComposeField};
 use super::mint::{Random, Secret, letters};
-use super::shell::{KEEPING, POLICIES, nonce_place};
+use super::shell::{KEEPING, POLICIES, nonce_placeholder};
 
 /// Why a page is not composed for a visitor, but passed to the origin whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,7 +132,7 @@ impl Minted {
         Some(Self { secret: Some(secret), set_cookie, nonce, tokens: Vec::new() })
     }
 
-    /// The token of a number: the same for each place of it, masked anew in each page.
+    /// The token of a number: the same for each placeholder of it, masked anew in each page.
     pub fn token(&mut self, number: u8, random: &mut impl FnMut() -> Random) -> Option<&str> {
         if !self.tokens.iter().any(|(known, _)| *known == number) {
             let token = self.secret.as_ref()?.token(&random())?;
@@ -164,13 +164,13 @@ impl Minted {
         personal: bool,
     ) -> Option<Fields> {
         let mut fields = head_fields(stored, route, personal);
-        let place = nonce_place(field);
+        let placeholder = nonce_placeholder(field);
         for name in POLICIES {
             let policies: Vec<String> = fields.all(name).map(str::to_owned).collect();
             fields.remove(name);
             for policy in policies {
                 let policy = match &self.nonce {
-                    Some(nonce) => policy.replace(&place, nonce),
+                    Some(nonce) => policy.replace(&placeholder, nonce),
                     None => policy,
                 };
                 fields.append(*name, policy);

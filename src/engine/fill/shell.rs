@@ -58,7 +58,7 @@ impl<P: Platform> Filler<P> {
         };
         entry.body_length = held.total();
         let page = Rc::new(StoredPage::new(entry, body));
-        if page.places(P::bytes).is_none() {
+        if page.shell_pieces(P::bytes).is_none() {
             return self.refuse_shell(context, (NoStore::ComposeBody, &head), fetch).await;
         }
         fill.resolve(FillOutcome::Complete(Rc::clone(&page), PageSource::Origin), now);

@@ -16,7 +16,7 @@ use crate::control::metrics::Counter;
 use crate::engine::compose::{Composed, Node};
 use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::reader::BodyReader;
-use crate::engine::memory::{Places, StoredPage};
+use crate::engine::memory::{ShellPieces, StoredPage};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::bypass::BypassReason;
@@ -32,8 +32,8 @@ impl<P: Platform> Server<P> {
         !admitted.known
             || (is_stored_shell(&page.entry)
                 && page
-                    .places(P::bytes)
-                    .is_none_or(|places| places.field.audience == Audience::All))
+                    .shell_pieces(P::bytes)
+                    .is_none_or(|shell| shell.field.audience == Audience::All))
     }
 
     /// What a visitor gets of an answer that may be a shell, or may be for others.
@@ -95,15 +95,15 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    /// The places of a page that can be composed for a visitor, and whether they have parts of
+    /// The pieces of a page that can be composed for a visitor, and whether they have parts of
     /// their own in it.
     fn composable(
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         page: &StoredPage<P::Chunk>,
-    ) -> Result<(Rc<Places>, bool), NotComposed> {
-        let places = page.places(P::bytes).ok_or(NotComposed::Unreadable)?;
-        let field = &places.field;
+    ) -> Result<(Rc<ShellPieces>, bool), NotComposed> {
+        let shell = page.shell_pieces(P::bytes).ok_or(NotComposed::Unreadable)?;
+        let field = &shell.field;
         let visitor = Visitor { request: &incoming.head, known: admitted.known };
         visitor.may_have(field)?;
         let has_parts = visitor.has_parts(field);
@@ -111,7 +111,7 @@ impl<P: Platform> Server<P> {
         if admitted.head_only && has_parts && field.gate {
             return Err(NotComposed::Gate);
         }
-        Ok((places, has_parts))
+        Ok((shell, has_parts))
     }
 
     async fn compose(
@@ -121,8 +121,8 @@ impl<P: Platform> Server<P> {
         page: &Rc<StoredPage<P::Chunk>>,
     ) -> Result<Made<P>, NotComposed> {
         let request = &incoming.head;
-        let (places, has_parts) = Self::composable(incoming, admitted, page)?;
-        let (field, route, stored) = (&places.field, &admitted.route, &page.entry.fields);
+        let (shell, has_parts) = Self::composable(incoming, admitted, page)?;
+        let (field, route, stored) = (&shell.field, &admitted.route, &page.entry.fields);
         let visitor = Visitor { request, known: admitted.known };
         if admitted.head_only {
             let fields = fields_of_head(stored, field, route, has_parts);
@@ -137,7 +137,7 @@ impl<P: Platform> Server<P> {
         let mut filling = Filling { context: &self.context, page, minted };
         let waits = has_parts && visitor.waits(field);
         let personal = if has_parts {
-            let (target, filled) = (admitted.page.path_and_query(), (&places, &filling.minted));
+            let (target, filled) = (admitted.page.path_and_query(), (&shell, &filling.minted));
             let page = (url.clone(), target.as_str());
             let request = PersonalRequest::new(&self.context, incoming, page, filled, !waits);
             Some(Once::new(request.ok_or(NotComposed::Unreadable)?.send()))
@@ -150,12 +150,11 @@ impl<P: Platform> Server<P> {
                 None => (fields, None, None),
             };
             let personal = personal.as_deref().and_then(|parts| parts.as_ref().ok());
-            let made =
-                filling.whole(&places.pieces, fields, personal).ok_or(NotComposed::Random)?;
+            let made = filling.whole(&shell.pieces, fields, personal).ok_or(NotComposed::Random)?;
             return Ok(Made { detail, ..made });
         }
-        let shared = SharedParts::new(self, request, &places, url, &fields);
-        let body = filling.streamed(&places.pieces, personal.as_ref(), &shared);
+        let shared = SharedParts::new(self, request, &shell, url, &fields);
+        let body = filling.streamed(&shell.pieces, personal.as_ref(), &shared);
         let mut body = body.ok_or(NotComposed::Random)?;
         body.begin().await;
         let (fields, detail, _) = match personal.filter(|_| waits) {
@@ -206,7 +205,7 @@ struct Made<P: Platform> {
     detail: Option<&'static str>,
 }
 
-/// A page whose places are filled for one visitor.
+/// A page whose placeholders are filled for one visitor.
 struct Filling<'a, P: Platform> {
     context: &'a Context<P>,
     page: &'a StoredPage<P::Chunk>,
@@ -258,7 +257,7 @@ impl<P: Platform> Filling<'_, P> {
                 Piece::Leaf(leaf) => Node::Ready(self.leaf(leaf)?),
                 Piece::Shared { part, fallback } => {
                     let (once, fallback) = (shared.of(*part), self.leaves(fallback)?);
-                    Node::Place(Box::pin(async move {
+                    Node::Placeholder(Box::pin(async move {
                         let made = once.wait().await;
                         vec![Node::Ready(made.as_ref().clone().unwrap_or(fallback))]
                     }))

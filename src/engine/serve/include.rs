@@ -191,13 +191,13 @@ impl<P: Platform> Includes<P> {
     fn nodes(self: &Rc<Self>, level: &Rc<Level>, pieces: Vec<EsiPiece>) -> Vec<Node<P>> {
         let node = |piece| match piece {
             EsiPiece::Text(text) => Some(Node::Ready(P::chunk(&text))),
-            EsiPiece::Include(include) => self.place(level, include),
+            EsiPiece::Include(include) => self.placeholder(level, include),
         };
         pieces.into_iter().filter_map(node).collect()
     }
 
-    /// The place of a fragment; none if there is nothing to wait for.
-    fn place(self: &Rc<Self>, level: &Rc<Level>, include: Include) -> Option<Node<P>> {
+    /// The placeholder of a fragment; none if there is nothing to wait for.
+    fn placeholder(self: &Rc<Self>, level: &Rc<Level>, include: Include) -> Option<Node<P>> {
         let below = match self.below(level, &include) {
             Ok(below) => Rc::new(below),
             Err(error) => {
@@ -209,7 +209,7 @@ impl<P: Platform> Includes<P> {
         // From now on, not from when it has its turn: a visitor waits no longer, however many there
         // are.
         let end = self.now().plus(self.context().config().compose_timeout);
-        Some(Node::Place(Box::pin(async move {
+        Some(Node::Placeholder(Box::pin(async move {
             let (head, charset) = (below.head.clone(), includes.charset.as_deref());
             let limit = Millis(end.since(includes.now()).0);
             match includes.server.fragment(head, charset, limit).await {

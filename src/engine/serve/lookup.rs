@@ -47,8 +47,8 @@ pub(crate) enum Look {
 }
 
 impl<P: Platform> Server<P> {
-    /// Looks a request up in L0, then in L1. What L1 alone had is added to `l0_updates`, to be kept in
-    /// L0; and what has lapsed, to be dropped.
+    /// Looks a request up in L0, then in L1. What L1 alone had is added to `l0_updates`, to be kept
+    /// in L0; and what has lapsed, to be dropped.
     pub(crate) async fn find(
         &self,
         incoming: &Incoming<P>,

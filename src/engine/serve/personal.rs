@@ -22,7 +22,7 @@ use crate::cache::compose::visitor::Minted;
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::engine::context::{Context, Incoming};
-use crate::engine::memory::Places;
+use crate::engine::memory::ShellPieces;
 use crate::engine::origin_limit::Sender;
 use crate::engine::port::{Content, OriginError, OriginRequest, Platform};
 use crate::engine::unread_body::UnreadBody;
@@ -45,7 +45,7 @@ impl OwnParts {
 pub(super) struct PersonalRequest<P: Platform> {
     context: Context<P>,
     incoming: Incoming<P>,
-    places: Rc<Places>,
+    shell: Rc<ShellPieces>,
     request: OriginRequest<P::Stream, P::Chunk>,
     id: String,
     url: String,
@@ -58,11 +58,11 @@ impl<P: Platform> PersonalRequest<P> {
         context: &Context<P>,
         incoming: &Incoming<P>,
         (url, page): (String, &str),
-        (places, minted): (&Rc<Places>, &Minted),
+        (shell, minted): (&Rc<ShellPieces>, &Minted),
         late: bool,
     ) -> Option<Self> {
         let id = letters(&context.platform.random())?;
-        let field = &places.field;
+        let field = &shell.field;
         let request = &incoming.head;
         let ask = PartsRequest { request, field, minted, id: &id, page, late };
         let fields = request_fields(&ask, &context.facts(incoming, false))?;
@@ -74,14 +74,14 @@ impl<P: Platform> PersonalRequest<P> {
             content: Content::None,
             timeout: limit,
         };
-        let (incoming, places) = (incoming.share(), Rc::clone(places));
-        Some(Self { context: context.clone(), incoming, places, request, id, url, limit })
+        let (incoming, shell) = (incoming.share(), Rc::clone(shell));
+        Some(Self { context: context.clone(), incoming, shell, request, id, url, limit })
     }
 
     /// Asks. A failure is told here.
     pub(super) async fn send(self) -> Result<OwnParts, PersonalError> {
-        let Self { context, incoming, places, request, id, url, limit } = self;
-        let answer = ask(&context, &incoming, &places, request, &id);
+        let Self { context, incoming, shell, request, id, url, limit } = self;
+        let answer = ask(&context, &incoming, &shell, request, &id);
         let late = context.platform.sleep(limit);
         let outcome = match select(Box::pin(answer), Box::pin(late)).await {
             Either::Left((outcome, _)) => outcome,
@@ -102,7 +102,7 @@ impl<P: Platform> PersonalRequest<P> {
 async fn ask<P: Platform>(
     context: &Context<P>,
     incoming: &Incoming<P>,
-    places: &Places,
+    shell: &ShellPieces,
     request: OriginRequest<P::Stream, P::Chunk>,
     id: &str,
 ) -> Result<OwnParts, PersonalError> {
@@ -125,8 +125,8 @@ async fn ask<P: Platform>(
         }
         bytes.extend(P::bytes(&piece));
     }
-    let parts = parts(id, &places.field, &bytes)?;
-    Ok(OwnParts { parts, cookies: cookies_set(&response.head, &places.field) })
+    let parts = parts(id, &shell.field, &bytes)?;
+    Ok(OwnParts { parts, cookies: cookies_set(&response.head, &shell.field) })
 }
 
 fn why(error: OriginError) -> PersonalError {
@@ -141,7 +141,7 @@ fn why(error: OriginError) -> PersonalError {
     }
 }
 
-/// One task that several places of one answer wait for.
+/// One task that several placeholders of one answer wait for.
 pub(super) struct Once<T>(RefCell<OnceState<T>>);
 
 enum OnceState<T> {

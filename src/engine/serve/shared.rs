@@ -14,7 +14,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::esi::address::address;
 use crate::control::log::Event;
 use crate::control::metrics::Counter;
-use crate::engine::memory::Places;
+use crate::engine::memory::ShellPieces;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::fragment::{FragmentError, charset_of};
@@ -33,7 +33,7 @@ pub(super) struct SharedParts<P: Platform> {
 struct SharedPartFetcher<P: Platform> {
     server: Server<P>,
     visitor: Rc<RequestHead>,
-    places: Rc<Places>,
+    shell: Rc<ShellPieces>,
     url: String,
     charset: Option<String>,
     /// A visitor waits no longer, however many there are.
@@ -46,7 +46,7 @@ impl<P: Platform> SharedParts<P> {
     pub(super) fn new(
         server: &Server<P>,
         visitor: &Rc<RequestHead>,
-        places: &Rc<Places>,
+        shell: &Rc<ShellPieces>,
         url: String,
         fields: &Fields,
     ) -> Self {
@@ -54,7 +54,7 @@ impl<P: Platform> SharedParts<P> {
         let fetcher = SharedPartFetcher {
             server: Server::new(context),
             visitor: Rc::clone(visitor),
-            places: Rc::clone(places),
+            shell: Rc::clone(shell),
             url,
             charset: charset_of(fields),
             end: context.platform.now().plus(context.config().compose_timeout),
@@ -78,7 +78,7 @@ impl<P: Platform> SharedParts<P> {
 
 impl<P: Platform> SharedPartFetcher<P> {
     async fn fetch_part(&self, part: usize) -> Option<P::Chunk> {
-        let src = self.places.field.shared.get(part)?;
+        let src = self.shell.field.shared.get(part)?;
         let context = &self.server.context;
         match self.fetch(src).await {
             Ok(body) => {

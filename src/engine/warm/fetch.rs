@@ -163,7 +163,7 @@ impl<P: Platform> Warmer<P> {
         entry.body_length = P::length(&body) as u64;
         let page = Rc::new(StoredPage::new(entry, body));
         let entry = &page.entry;
-        if is_stored_shell(entry) && page.places(P::bytes).is_none() {
+        if is_stored_shell(entry) && page.shell_pieces(P::bytes).is_none() {
             return self.warm_not_stored(task, admitted, status, NoStore::ComposeBody).await;
         }
         let Ok(l2_key) = self.stores.store_in_l2(&page).await else {
