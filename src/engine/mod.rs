@@ -18,7 +18,7 @@
 //! | [`port`] | the traits that the engine needs of the world |
 //! | [`platform_limits`] | the platform's own limits |
 //! | `observe` | failures are counted and logged |
-//! | [`origin_limit`], `permit` | how many origin requests are under way, and who waits |
+//! | [`origin_limit`], `adaptive_limit`, `permit` | how many origin requests are under way, and who waits |
 //! | `request_body` | reads the body of a request whole |
 //! | `stores`, `variant` | reads and writes L0 and L1; which variant a request selects |
 //! | `once_more` | a second try of calls to objects |
@@ -34,6 +34,7 @@
 //! assert_eq!(missing(None, Some(due), now), Some(due));
 //! ```
 
+mod adaptive_limit;
 pub mod audit;
 pub mod bodies;
 pub mod colo_hints;

@@ -5,10 +5,7 @@
 //! moment the origin has it whole until the head of the answer: an upload that is still on its way
 //! counts as nothing, because its sender may take forever.
 //!
-//! The limit adapts to the origin. After as many answers as the limit (ten at least) it is lowered
-//! by a quarter if more than half of them were failures, by an eighth if they took more than twice
-//! as long as usual, and raised by an eighth if it was reached. It is never above the setting, nor
-//! below a tenth of it.
+//! The limit adapts to the origin (`adaptive_limit.rs`).
 //!
 //! The runtime may end a request's tasks without a word. So a place in the queue lapses when its
 //! owner has not asked for a while, and a request under way lapses when it is older than any answer
@@ -19,6 +16,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
+use crate::engine::adaptive_limit::AdaptiveLimit;
 
 /// A waiting request that has not asked for so long is gone.
 pub const WAIT_LAPSE: Millis = Millis(2_000);
@@ -34,10 +32,6 @@ pub const ORDINARY_HEAD: u64 = 8 << 10;
 pub const LARGE_HEADS: u64 = 4 << 20;
 /// As many uploads may be under way.
 pub const MAX_UPLOADS: usize = 1_000;
-/// Answers that are judged together, at least.
-const FEWEST_ANSWERS: u32 = 10;
-/// Answers this much slower than twice the usual count as slow.
-const SLOW_MARGIN: Millis = Millis(100);
 
 /// Who sends a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,8 +185,8 @@ impl OriginLimit {
         let used = self.under_way().saturating_add(self.waiting.len() as u32);
         let Some(at) = self.requests.iter().position(|request| request.id == id) else { return };
         let request = self.requests.swap_remove(at);
-        if request.uploading.is_none() {
-            self.adaptive.note(request.began, now, ended, used);
+        if request.uploading.is_none() && ended != Ended::GivenUp {
+            self.adaptive.note(request.began, now, ended == Ended::Failed, used);
         }
     }
 
@@ -211,17 +205,17 @@ impl OriginLimit {
     /// How many may be under way at present.
     #[must_use]
     pub const fn limit(&self) -> u32 {
-        self.adaptive.limit
+        self.adaptive.limit()
     }
 
     /// How many of them may be background requests.
     #[must_use]
     pub fn background_share(&self) -> usize {
-        (self.adaptive.limit as usize / 4).max(1)
+        (self.adaptive.limit() as usize / 4).max(1)
     }
 
     fn free(&self) -> u32 {
-        self.adaptive.limit.saturating_sub(self.under_way())
+        self.adaptive.limit().saturating_sub(self.under_way())
     }
 
     /// What large heads hold.
@@ -258,74 +252,6 @@ impl OriginLimit {
             now.since(request.began) < lapse
         });
         self.waiting.retain(|waiting| now.since(waiting.polled) < WAIT_LAPSE);
-    }
-}
-
-/// How many requests the origin can take, by what it makes of them.
-struct AdaptiveLimit {
-    most: u32,
-    limit: u32,
-    /// Answers since the limit was last looked at.
-    answers: u32,
-    failures: u32,
-    took: u64,
-    /// The most that were under way or waiting meanwhile.
-    peak: u32,
-    /// How long answers take as a rule: falls quickly, rises slowly.
-    usual: Option<u64>,
-    /// What began before the last decrease says nothing of the lower limit.
-    lowered: Timestamp,
-}
-
-impl AdaptiveLimit {
-    const fn new(most: u32) -> Self {
-        Self {
-            most,
-            limit: most,
-            answers: 0,
-            failures: 0,
-            took: 0,
-            peak: 0,
-            usual: None,
-            lowered: Timestamp::ZERO,
-        }
-    }
-
-    fn note(&mut self, began: Timestamp, now: Timestamp, ended: Ended, used: u32) {
-        match ended {
-            Ended::GivenUp => return,
-            Ended::Answered => {}
-            Ended::Failed => self.failures += 1,
-        }
-        if began < self.lowered {
-            self.failures -= u32::from(ended == Ended::Failed);
-            return;
-        }
-        self.answers += 1;
-        self.took = self.took.saturating_add(now.since(began).0);
-        self.peak = self.peak.max(used);
-        if self.answers < self.limit.max(FEWEST_ANSWERS) {
-            return;
-        }
-        let average = self.took / u64::from(self.answers);
-        let usual = self.usual.unwrap_or(average);
-        let failing = self.failures * 2 > self.answers;
-        let slow = average > 2 * usual + SLOW_MARGIN.0 && self.peak * 2 >= self.limit;
-        let least = (self.most / 10).max(1);
-        if failing || slow {
-            let part = if failing { 4 } else { 8 };
-            self.limit = (self.limit - self.limit.div_ceil(part)).max(least);
-            self.lowered = now;
-        } else if self.peak >= self.limit {
-            self.limit = (self.limit + (self.limit / 8).max(1)).min(self.most);
-        }
-        let nearer = if average < usual {
-            usual - (usual - average) / 4
-        } else {
-            usual + (average - usual) / 16
-        };
-        self.usual = Some(nearer);
-        (self.answers, self.failures, self.took, self.peak) = (0, 0, 0, 0);
     }
 }
 
@@ -433,50 +359,13 @@ mod tests {
         assert_eq!(limit.under_way(), 0);
     }
 
-    /// Answers that take `millis` each, `at_once` under way at a time.
-    fn answers(limit: &mut OriginLimit, count: u32, millis: u64, ended: Ended) {
-        static CLOCK: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
-        for _ in 0..count {
-            let step = std::sync::atomic::Ordering::Relaxed;
-            let began = NOW.plus(Millis(CLOCK.fetch_add(60_000, step).cast_unsigned()));
-            let mut ids = Vec::new();
-            while let Some(id) =
-                limit.queue(HEAD, began).and_then(|place| limit.begin_at(place, began))
-            {
-                ids.push(id);
-            }
-            for id in ids {
-                limit.end(id, began.plus(Millis(millis)), ended);
-            }
-        }
-    }
-
     #[test]
-    fn the_limit_follows_what_the_origin_can_do() {
-        let mut limit = limit(100);
-        answers(&mut limit, 5, 50, Ended::Answered);
-        assert_eq!(limit.limit(), 100, "never above the setting");
-        answers(&mut limit, 3, 1_000, Ended::Answered);
-        assert!(limit.limit() < 90, "slow answers lower it: {}", limit.limit());
-        answers(&mut limit, 60, 50, Ended::Answered);
-        assert_eq!(limit.limit(), 100, "and quick ones raise it");
-        answers(&mut limit, 40, 10, Ended::Failed);
-        assert_eq!(limit.limit(), 10, "failures lower it to a tenth");
-        answers(&mut limit, 40, 50, Ended::Answered);
-        assert_eq!(limit.limit(), 100);
-        answers(&mut limit, 40, 20_000, Ended::GivenUp);
-        assert_eq!(limit.limit(), 100, "what was given up says nothing of the origin");
-    }
-
-    #[test]
-    fn few_failures_among_many_answers_lower_nothing() {
+    fn what_was_given_up_says_nothing_of_the_origin() {
         let mut limit = limit(20);
-        for n in 0..1_000_u32 {
-            let now = NOW.plus(Millis(u64::from(n) * 100));
-            let id = limit.queue(HEAD, now).and_then(|place| limit.begin_at(place, now));
-            let ended = if n.is_multiple_of(10) { Ended::Failed } else { Ended::Answered };
+        for _ in 0..100 {
+            let id = limit.queue(HEAD, NOW).and_then(|place| limit.begin_at(place, NOW));
             if let Some(id) = id {
-                limit.end(id, now.plus(Millis(50)), ended);
+                limit.end(id, NOW.plus(Millis(19_000)), Ended::GivenUp);
             }
         }
         assert_eq!(limit.limit(), 20);
