@@ -4,7 +4,9 @@
 `home.page:path>0001` those right below a row of a tree, `path>>0001` with all below, and
 `blog.entry:@title` is this column in any row; `blog.entry:@` is whether a row is there at all.
 `blog.entry:category=7@` is which rows have the value, and in which order: rows that come or go, and
-changes of the columns by which a model's rows are usually found and ordered. Of columns whose
+changes of the columns by which a model's rows are usually found and ordered. Of a model with a flag
+(its first boolean) these are the rows for which it is set, and `category=7@-` the others, so that a
+draft is not told to who asks for what is published. Of columns whose
 readers are seen `blog.entry:@views=42` is the column in one row.
 What a page is tagged with (`narrowing`) and what a write tells (`changes`) are both said here, by
 the same functions, so that they can't differ.
@@ -35,6 +37,10 @@ from .tags import concrete_label
 
 # Whether a row is there at all.
 ROWS = "@"
+# Which rows have a value: those that have their model's flag set, or all of a model that has none;
+# those that have it not.
+SET = ROWS
+UNSET = f"{ROWS}-"
 # Of one table; each costs a tag for the row as it was and one for the row as it is.
 MAX_FIELDS = 12
 MAX_VALUE_CHARS = 120
@@ -109,14 +115,39 @@ def deciding_fields(model: type[Model]) -> frozenset[str]:
     )
 
 
+@cache
+def flag_of(model: type[Model], vendor: str) -> Any:
+    """The boolean of a model's own table that most of its queries are expected to ask for, whether
+    a row is live or active: the first; None if it has none."""
+    named = named_fields(model, vendor)
+    for field in model._meta.local_concrete_fields:
+        if type(field) is models.BooleanField and not field.null and field in named:
+            return field
+    return None
+
+
+def members_with(flag: Any, value: Any) -> str:
+    """What stands behind a value of rows with this value in their flag; what is not known to be one
+    raises UnnamedValueError."""
+    if value is True or flag is None:
+        return SET
+    if value is False:
+        return UNSET
+    try:
+        return SET if flag.to_python(value) else UNSET
+    except ValidationError as error:
+        raise UnnamedValueError(str(error)) from error
+
+
 def has_members(field: Any, part: str) -> bool:
     """Whether which rows have a value is named by itself: not of a value that one row has."""
     return not (field.unique and part.startswith(f"{field.name}="))
 
 
-def of_members(part: str) -> str:
-    """Which rows have a value, as the part of a tag, from that of the rows that have it."""
-    return f"{part}{ROWS}"
+def of_members(part: str, behind: str) -> str:
+    """Which rows have a value, as the part of a tag, from that of the rows that have it: those that
+    have their flag set, or those that have not."""
+    return f"{part}{behind}"
 
 
 def of_value(field: Any, value: Any) -> str:
@@ -166,11 +197,11 @@ class Namer:
             return (f"{self._prefix}{value}",)
         return [f"{self._label}:{part}" for part in parts_of_value(self._field, value)]
 
-    def members(self, named: Iterable[str]) -> list[str]:
+    def members(self, named: Iterable[str], behind: str) -> list[str]:
         """Of which rows have the values that were named."""
-        field = self._field
-        unique = self._prefix if field.unique else None
-        return [of_members(tag) for tag in named if unique is None or not tag.startswith(unique)]
+        if not self._field.unique:
+            return [tag + behind for tag in named]
+        return [tag + behind for tag in named if not tag.startswith(self._prefix)]
 
 
 @cache
@@ -255,3 +286,4 @@ also_forget(is_narrowed.cache_clear)
 also_forget(named_fields.cache_clear)
 also_forget(fields_of_rows.cache_clear)
 also_forget(deciding_fields.cache_clear)
+also_forget(flag_of.cache_clear)

@@ -23,7 +23,7 @@ from django.utils import timezone
 
 from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Policy, Why
-from .tags import ANYTHING, clean, of_cells
+from .tags import ANYTHING, clean, count_of, of_cells
 
 logger = logging.getLogger("edge_isr")
 
@@ -179,7 +179,7 @@ class Recorder:
         """All as tags: those that were named, the models, the instances."""
         found = dict(self.tags)
         parts = {label: parts for label, parts in self.parts.items() if label not in self.models}
-        many = {label for label, named in parts.items() if len(named) > MAX_PARTS}
+        many = {label for label, named in parts.items() if count_of(named) > MAX_PARTS}
         found.update(dict.fromkeys(sorted(self.models | many)))
         for label in sorted(parts.keys() - many):
             found.update((f"{label}:{part}", None) for part in sorted(parts[label]))

@@ -17,12 +17,16 @@ from django.db.models import Model
 
 from .conditions import (
     ROWS,
+    SET,
+    UNSET,
     UnnamedValueError,
     deciding_fields,
     fields_of_rows,
+    flag_of,
     has_members,
     is_narrowed,
     labels_that_change,
+    members_with,
     of_column,
     of_members,
     parts_of_value,
@@ -44,13 +48,23 @@ class Parts:
     def __init__(self, model: type[Model], using: str) -> None:
         self._model = model
         self._using = using
-        self._fields = fields_of_rows(model, connections[using].vendor)
+        vendor = connections[using].vendor
+        self._fields = fields_of_rows(model, vendor)
+        # Where in a row the flag of each of its tables stands, by the table's label.
+        self._flags = {
+            label: (at, field)
+            for at, (label, field) in enumerate(self._fields)
+            if field is flag_of(field.model, vendor)
+        }
+        # What of them is known of the rows that were seen.
+        self._behind: dict[str, set[str]] = {}
         self._found: dict[str, None] = {}
         # Whether parts change that can't be named.
         self._every = False
-        # Whether it may change which rows have a value, and whether it changes the rows to whoever
-        # has them.
+        # Whether it may change which rows have a value, whether it may set flags or take them back,
+        # and whether it changes the rows to whoever has them.
         self._decides = True
+        self._turns = False
         self.shows = True
 
     @property
@@ -80,6 +94,7 @@ class Parts:
             field.primary_key or field.attname in deciding or getattr(field, "generated", False)
             for field in shown
         )  # fmt: skip
+        self._turns = any(flag in shown for _, flag in self._flags.values())
         self.shows = not shown or any(field.attname not in noticed for field in shown)
 
     def of_every(self) -> None:
@@ -89,15 +104,13 @@ class Parts:
     def of_rows(self, rows: Iterable[Sequence[Any]]) -> None:
         """Rows as they were or are: the values of `names`."""
         for values in rows if self.shows else ():
-            for (label, field), value in zip(self._fields, values, strict=True):
-                self._value(label, field, value)
+            self._row(values)
 
     def of_instances(self, instances: Iterable[Model]) -> None:
         """The same of instances that hold what stands in the database."""
         for one in instances:
-            for label, field in self._fields:
-                # Of what was not loaded nobody knows what it was.
-                self._value(label, field, vars(one).get(field.attname, UNKNOWN))
+            # Of what was not loaded nobody knows what it was.
+            self._row([vars(one).get(field.attname, UNKNOWN) for _, field in self._fields])
 
     def of_keys(self, keys: Sequence[Any]) -> None:
         """The same of the rows with these keys, asked of the database."""
@@ -138,7 +151,7 @@ class Parts:
             if hasattr(value, "resolve_expression"):
                 again = True
             else:
-                self._value(label, field, value)
+                self._value(label, field, value, self._behind)
         self._generated(field.model for field in fields)
         if again:
             self.of_keys(keys)
@@ -193,12 +206,26 @@ class Parts:
                     # Its value is the database's.
                     self._every = self._every or field in (one for _, one in self._fields)
 
-    def _value(self, label: str, field: Any, value: Any) -> None:
+    def _row(self, values: Sequence[Any]) -> None:
+        behind: dict[str, set[str]] = {}
+        try:
+            for label, (at, flag) in self._flags.items() if not self._turns else ():
+                behind[label] = {members_with(flag, values[at])}
+                self._behind.setdefault(label, set()).update(behind[label])
+        except UnnamedValueError:
+            self.of_every()
+        for (label, field), value in zip(self._fields, values, strict=True):
+            self._value(label, field, value, behind)
+
+    def _value(self, label: str, field: Any, value: Any, flags: Mapping[str, set[str]]) -> None:
+        """`flags`: what is known of those of the rows."""
+        behind = flags.get(label) or ({SET, UNSET} if label in self._flags else {SET})
         try:
             for part in parts_of_value(field, value):
                 self._add(f"{label}:{part}")
                 if self._decides and has_members(field, part):
-                    self._add(f"{label}:{of_members(part)}")
+                    for one in behind:
+                        self._add(f"{label}:{of_members(part, one)}")
         except UnnamedValueError:
             self.of_every()
 

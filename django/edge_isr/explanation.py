@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from django.apps import apps
+from django.db import connections, router
 from django.db.models import Model
 
-from .conditions import ROWS, deciding_fields
+from .conditions import ROWS, SET, UNSET, deciding_fields, flag_of
 from .context import Recorder, Span
 from .noticed import noticed_fields
 from .registry import ignored_fields
@@ -95,10 +96,14 @@ def writes_that_tell(tag: str) -> str:
 
 
 def _of_part(model: type[Model], name: str, part: str) -> str:
-    if part.endswith(ROWS) and not part.startswith(ROWS):
-        columns = ", ".join(sorted(deciding_fields(model)))
-        rows = _of_part(model, name, part.removesuffix(ROWS)).removeprefix("each change of a ")
-        return f"each {rows} that comes or goes, or changes in {columns}"
+    for behind, state in ((UNSET, " not"), (SET, "")):
+        if part.endswith(behind) and not part.startswith(ROWS):
+            columns = ", ".join(sorted(deciding_fields(model)))
+            rows = _of_part(model, name, part.removesuffix(behind))
+            flag = flag_of(model, connections[router.db_for_read(model)].vendor)
+            having = "" if flag is None else f", with {flag.name}{state} set,"
+            rows = rows.removeprefix("each change of a ") + having
+            return f"each {rows} that comes or goes, or changes in {columns}"
     if part == "*":
         return f"changes of {name} rows that are not known: raw SQL, more than 1,000 at once"
     if part == "@":

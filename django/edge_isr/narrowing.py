@@ -13,17 +13,20 @@ narrow it, and leaves the table as it is.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any
 
-from django.db.models import BooleanField, SlugField
+from django.db.models import BooleanField, Model, SlugField
 from django.db.models.expressions import Col
 from django.db.models.sql.where import AND
 
 from .conditions import (
     ROWS,
+    SET,
+    UNSET,
     UnnamedValueError,
+    flag_of,
     is_comparable,
     named_fields,
     of_children,
@@ -48,8 +51,10 @@ class Narrowed:
     parts: frozenset[str] | None = None
     # Whether at most one row is found.
     unique: bool = False
-    # Whether which rows are in these parts is named by itself.
+    # Whether which rows are in these parts is named by itself, and by what: by whether the rows
+    # must have their flag set, or must not.
     has_members: bool = True
+    behind: tuple[str, ...] = (SET,)
 
 
 def lookups(query: Any) -> Iterator[Any]:
@@ -70,7 +75,7 @@ def narrowed(query: Any, vendor: str) -> dict[str, Narrowed]:
         return {}
     found: dict[str, tuple[float, Narrowed]] = {}
     conditions = list(lookups(query))
-    depths = _depths(conditions)
+    depths, flags = _depths(conditions), _flags(conditions, vendor)
     for lookup in conditions:
         column: Any = getattr(lookup, "lhs", None)
         join = query.alias_map.get(column.alias) if isinstance(column, Col) else None
@@ -79,8 +84,26 @@ def narrowed(query: Any, vendor: str) -> dict[str, Narrowed]:
         ranked = _of_lookup(lookup, column.target, join, vendor)
         ranked = ranked or _of_path(lookup, column.target, depths.get(column.alias), vendor)
         if ranked is not None and ranked[0] < found.get(column.alias, (99.0, None))[0]:
-            found[column.alias] = ranked
+            behind = flags.get(column.alias) or _behind(column.target.model, vendor)
+            found[column.alias] = ranked[0], replace(ranked[1], behind=behind)
     return {alias: one for alias, (_, one) in found.items()}
+
+
+def _behind(model: type[Model], vendor: str) -> tuple[str, ...]:
+    return (SET,) if flag_of(model, vendor) is None else (SET, UNSET)
+
+
+def _flags(conditions: list[Any], vendor: str) -> dict[str, tuple[str, ...]]:
+    """Which of its rows each alias can find, where that is said by their model's flag."""
+    return {
+        lookup.lhs.alias: (SET if lookup.rhs else UNSET,)
+        for lookup in conditions
+        if isinstance(getattr(lookup, "lhs", None), Col)
+        and type(lookup).__module__.startswith(_DJANGOS)
+        and lookup.lookup_name == "exact"
+        and isinstance(lookup.rhs, bool)
+        and lookup.lhs.target == flag_of(lookup.lhs.target.model, vendor)
+    }
 
 
 def _depths(conditions: list[Any]) -> dict[str, Any]:

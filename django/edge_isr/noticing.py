@@ -19,7 +19,16 @@ from django.db import connections, router
 from django.db.models import Model
 from django.db.models.query_utils import DeferredAttribute
 
-from .conditions import named_fields, of_children, of_column, of_members, tree_step
+from .conditions import (
+    SET,
+    UNSET,
+    flag_of,
+    named_fields,
+    of_children,
+    of_column,
+    of_members,
+    tree_step,
+)
 from .context import automatic
 from .noticed import noticed_fields
 from .patching import replace_method
@@ -129,6 +138,9 @@ def _sees_below(node: Any) -> bool:
     field = _tree_of(type(node)) if recorder is not None else None
     if recorder is None or field is None or not vars(node).get("path"):
         return False
-    part = of_members(of_children(field, node.path))
-    recorder.saw_parts({concrete_label(field.model): (part,)})
+    part = of_children(field, node.path)
+    vendor = connections[router.db_for_read(type(node))].vendor
+    behind = (SET,) if flag_of(field.model, vendor) is None else (SET, UNSET)
+    parts = [of_members(part, one) for one in behind]
+    recorder.saw_parts({concrete_label(field.model): parts})
     return True

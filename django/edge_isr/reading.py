@@ -121,7 +121,7 @@ def parts(
     )
     if others and not cut:
         return named
-    return others.union(map(of_members, named))
+    return others.union(of_members(part, one_of) for part in named for one_of in one.behind)
 
 
 def parts_of_columns(

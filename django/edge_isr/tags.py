@@ -78,6 +78,11 @@ def of_cells(cells: Mapping[Any, Iterable[str]], most: int) -> list[str]:
     return sorted(of_cell(name, key) for key, names in read.items() for name in names)
 
 
+def count_of(parts: Iterable[str]) -> int:
+    """How many values and columns these parts are: rows with and without a flag count once."""
+    return len({part.removesuffix("-") for part in parts})
+
+
 def every(label: str) -> str:
     """The tag of pages that show instances of a model: what changes too many to name, names it."""
     return f"{label}:*"

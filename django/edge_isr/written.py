@@ -21,10 +21,13 @@ from django.db.models.fields.files import FieldFile
 
 from .conditions import (
     ROWS,
+    SET,
     Namer,
     UnnamedValueError,
     deciding_fields,
+    flag_of,
     is_narrowed,
+    members_with,
     named_fields,
     of_column,
 )
@@ -75,6 +78,9 @@ class Columns:
         self.names = tuple(
             dict.fromkeys([*(one.attname for one in named), *(one.attname for one in fields)])
         )
+        # The flag, and where its value stands; the first of the row without one.
+        self._flag = flag_of(table, vendor)
+        self._flag_at = 0 if self._flag is None else named.index(self._flag)
         self.kept = tuple(at for at, name in enumerate(self.names) if name not in self.written)
         # Without those whose changes are on no page: the place, and the tag.
         self.shown = tuple(
@@ -124,13 +130,24 @@ class Columns:
     def name_values(self, before: Row | None, after: Row, into: set[str], decides: bool) -> None:
         """Adds the tags of the values that a row had and has; and, where the change `decides` which
         rows have them, of those."""
+        was = now = SET
+        if decides and self._flag is not None:
+            was = now = members_with(self._flag, after[self._flag_at])
+            if before is not None:
+                was = members_with(self._flag, before[self._flag_at])
         for at, namer in enumerate(self.namers):
             named = namer(after[at])
-            if before is not None and before[at] != after[at]:
-                named = [*named, *namer(before[at])]
             into.update(named)
-            if decides and not namer.is_of_one:
-                into.update(namer.members(named))
+            decided = decides and not namer.is_of_one
+            if decided:
+                into.update(namer.members(named, now))
+            if before is not None and before[at] != after[at]:
+                named = namer(before[at])
+                into.update(named)
+                if decided:
+                    into.update(namer.members(named, was))
+            elif decided and was is not now:
+                into.update(namer.members(named, was))
 
 
 @lru_cache(maxsize=4096)

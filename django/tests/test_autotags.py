@@ -79,7 +79,8 @@ ROWS = {
     ),
     "reverse foreign key": (
         lambda: list(Category.objects.get(pk=2).products.all()),
-        {"shop.category:2", "shop.product:category=2@", "shop.product:13"},
+        {"shop.category:2", "shop.product:category=2@", "shop.product:category=2@-",
+         "shop.product:13"},
     ),
     "one to one": (
         lambda: Manual.objects.get(pk=31).product, {"shop.manual:31", "shop.product:13"},
@@ -97,7 +98,7 @@ ROWS = {
     ),
     "select_related, list": (
         lambda: list(Product.objects.select_related("category").filter(active=False)),
-        {"shop.product:active=False@", "shop.product:12", "shop.category:1"},
+        {"shop.product:active=False@-", "shop.product:12", "shop.category:1"},
     ),
     "select_related, two steps": (
         lambda: Review.objects.select_related("product__category").get(pk=21),
@@ -112,11 +113,11 @@ ROWS = {
     ),
     "order by a relation": (
         lambda: list(Product.objects.filter(active=False).order_by("category__name")),
-        {"shop.product:12", "shop.category:@", "shop.category:@name", "shop.product:active=False@"},
+        {"shop.product:12", "shop.product:active=False@-", *NAMES},
     ),
     "order by a relation's order": (
         lambda: list(Product.objects.filter(active=False).order_by("category")),
-        {"shop.product:12", "shop.category:@", "shop.category:@name", "shop.product:active=False@"},
+        {"shop.product:12", "shop.product:active=False@-", *NAMES},
     ),
     "filter by a relation": (
         lambda: list(Product.objects.filter(category__name="Shoes")),
@@ -129,7 +130,8 @@ ROWS = {
     "prefetch_related": (
         lambda: list(Category.objects.filter(pk=2).prefetch_related("products__labels")),
         {"shop.category:2", "shop.product:13", "shop.label:41",
-         "shop.product:category=2@", "shop.product_labels:product=13"},
+         "shop.product:category=2@", "shop.product:category=2@-",
+         "shop.product_labels:product=13"},
     ),
     "prefetch to a list": (
         lambda: list(Category.objects.filter(pk=2).prefetch_related(

@@ -1,7 +1,10 @@
 """Which rows a query finds, and in which order, as a page is tagged with it; and what equal is."""
 
+from contextlib import nullcontext
+
 import pytest
-from django.db.models import Count, Sum, Window
+from django.db import transaction
+from django.db.models import Count, Q, Sum, Window
 from django.db.models.functions import Lower, Rank
 from shop.models import Category, Product
 from test_exact import seen
@@ -12,9 +15,9 @@ pytestmark = pytest.mark.django_db
 def test_what_a_condition_is_of():
     """Which rows have the value, where no more than that can change the result; else whatever
     those rows say."""
-    few = Product.objects.filter(category=1)
+    few = Product.objects.filter(category=1, active=True)
     for load, wanted in (
-        (lambda: few.filter(active=True, price__gt=2).count(), {"category=1@"}),
+        (lambda: few.filter(price__gt=2).count(), {"category=1@"}),
         (lambda: few.exists(), {"category=1@"}),
         (lambda: few.aggregate(total=Sum("price")), {"category=1@"}),
         (lambda: list(few.values("price")), {"category=1@"}),
@@ -47,6 +50,82 @@ def test_rows_that_are_shown_are_known_by_themselves(fez):
     assert "shop.product" in seen(lambda: list(rows.extra(where=["name > ''"])))
     ranked = rows.annotate(at=Window(Rank(), order_by="name"))
     assert seen(lambda: list(ranked)) == {*fewest, "shop.product:@name"}
+
+
+class TestFlags:
+    """A draft is not told to who asks for what is published."""
+
+    @pytest.fixture
+    def lists(self, fez, shoes):
+        few = Product.objects.filter(category=1)
+        return {
+            "shown": lambda: list(few.filter(active=True).values_list("pk", "slug")),
+            "hidden": lambda: list(few.filter(active=False).values_list("pk", "slug")),
+            "all": lambda: list(few.values_list("pk", "slug", "active")),
+        }
+
+    @pytest.mark.parametrize(
+        ("write", "wanted"),
+        [
+            (lambda fez: Product.objects.create(category_id=1, slug="a", price=1), "shown all"),
+            (
+                lambda fez: Product.objects.create(
+                    category_id=1, slug="a", price=1, active=False
+                ),
+                "hidden all",
+            ),
+            (lambda fez: fez.delete(), "shown all"),
+            (lambda fez: Product.objects.filter(pk=11).delete(), "shown all"),
+            (lambda fez: Product.objects.filter(pk=11).update(price=7), "shown all"),
+            (lambda fez: Product.objects.filter(pk=11).update(category=2), "shown all"),
+            (lambda fez: Product.objects.filter(pk=11).update(active=False), "shown hidden all"),
+            (lambda fez: Product.objects.filter(pk=11).update(active=Q(price__lt=0)),
+             "shown hidden all"),
+            (
+                lambda fez: Product.objects.bulk_create(
+                    [Product(category_id=1, slug="a", price=1, active=False)]
+                ),
+                "hidden all",
+            ),
+            (lambda fez: _save(fez, active=False), "shown hidden all"),
+            (lambda fez: _save(fez, active=0, category_id=2), "shown all"),
+            (lambda fez: _save(fez, active="f"), "shown hidden all"),
+            (lambda fez: _save(fez, price=3), "shown all"),
+            (lambda fez: _save(fez, active=Q(price__lt=0)), "shown hidden all"),
+            (lambda fez: Product(pk=11, category_id=1, slug="fez", price=1, active=False).save(),
+             "shown hidden all"),
+        ],
+    )  # fmt: skip
+    @pytest.mark.parametrize("atomic", [False, True])
+    def test_who_is_told(self, told, fez, lists, write, wanted, atomic):
+        pages = {name: seen(load) for name, load in lists.items()}
+        told()
+        with transaction.atomic() if atomic else nullcontext():
+            write(fez)
+        tags = told(parts=True)
+        assert {name for name, page in pages.items() if page & tags} == set(wanted.split())
+
+    def test_what_an_instance_does_not_know_of_its_flag(self, told, fez, lists):
+        Product.objects.filter(pk=11).update(active=False)
+        pages = {name: seen(load) for name, load in lists.items()}
+        old = fez
+        told()
+        # It was loaded while it was active.
+        old.price = 9
+        old.save(update_fields=["price"])
+        tags = told(parts=True)
+        assert pages["hidden"] & tags and not pages["shown"] & tags
+        rest = Product.objects.defer("active").get(pk=11)
+        rest.slug = "other"
+        rest.save()
+        tags = told(parts=True)
+        assert pages["hidden"] & tags and not pages["shown"] & tags
+
+
+def _save(row, **values):
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.save()
 
 
 @pytest.mark.parametrize(

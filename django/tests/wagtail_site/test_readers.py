@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 from django.core import serializers
+from django.db import connection
 from django.db.models import Max
 from django.db.models.functions import TruncDay
 from django.utils import timezone
@@ -77,6 +78,45 @@ class TestMenus:
         Page.objects.get(pk=child.pk).delete()
         told = tags()
         assert told & below and told & leaf
+
+
+class TestDrafts:
+    @pytest.fixture
+    def shown(self, home):
+        pages = {
+            "live": lambda: list(Page.objects.child_of(home).live().values_list("pk")),
+            "drafts": lambda: list(Page.objects.child_of(home).not_live().values_list("pk")),
+            "all": lambda: list(Page.objects.child_of(home).values_list("pk")),
+        }
+        return lambda: {name: seen(load) for name, load in pages.items()}
+
+    @pytest.fixture
+    def who(self, shown, tags):
+        """The lists that were told of a change."""
+
+        def who(change):
+            pages = shown()
+            tags()
+            change()
+            told = tags()
+            return {name for name, page in pages.items() if page & told}
+
+        return who
+
+    def test_which_lists_are_told(self, home, notes, who):
+        draft = Note(title="d", slug="d", live=False)
+        assert who(lambda: home.add_child(instance=draft)) == {"drafts", "all"}
+        assert who(lambda: published(draft)) >= {"live", "drafts"}
+        assert who(lambda: Note.objects.get(pk=draft.pk).unpublish()) >= {"live", "drafts"}
+        fresh = Page.objects.get(pk=draft.pk)
+        where = notes[0] if connection.vendor in ("postgresql", "sqlite") else None
+        if where is not None:
+            assert who(lambda: fresh.move(where, "first-child")) == {"drafts", "all"}
+            assert who(lambda: Page.objects.get(pk=draft.pk).delete()) == set()
+        else:
+            # Where paths are no tags, whoever looks at them is told of each.
+            assert who(lambda: fresh.delete()) >= {"drafts", "all"}
+        assert who(lambda: Page.objects.get(pk=notes[1].pk).delete()) >= {"live", "all"}
 
 
 class TestColumnsWhoseReadersAreSeen:
