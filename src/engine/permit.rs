@@ -40,7 +40,10 @@ impl<P: Platform> Permit<P> {
         let config = self.context.config();
         let rule = config.place_of(config.route(host, path));
         let began = self.context.platform.now();
-        let response = self.context.platform.fetch(request).await;
+        let mut response = self.context.platform.fetch(request).await;
+        if let Ok(response) = &mut response {
+            response.head.drop_void_length();
+        }
         let now = self.context.platform.now();
         self.context.isolate().borrow_mut().counting.count_origin(rule, now.since(began), now);
         self.end(&response);

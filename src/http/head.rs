@@ -43,3 +43,22 @@ pub struct ResponseHead {
     /// The fields.
     pub fields: Fields,
 }
+
+impl ResponseHead {
+    /// Takes `Content-Length` out where it says nothing of the content: beside a transfer coding,
+    /// which ends the body (RFC 9112 §6.3), and of 204 and 205, which have none (RFC 9110 §15.3.5,
+    /// §15.3.6). Whoever believed it would take a whole body for one that was cut.
+    pub fn drop_void_length(&mut self) {
+        if matches!(self.status, 204 | 205) || self.fields.has("transfer-encoding") {
+            self.fields.remove("content-length");
+        }
+    }
+}
+
+/// The length of the content that a head states (RFC 9110 §8.6); none if it states none that can be
+/// read.
+#[must_use]
+pub fn stated_length(fields: &Fields) -> Option<u64> {
+    let text = fields.get("content-length").filter(|text| !text.starts_with('+'))?;
+    text.parse().ok()
+}

@@ -83,6 +83,34 @@ def test_an_answer_without_content_is_stored_and_served(edge, origin, path, stat
 
 
 @pytest.mark.parametrize(
+    ("status", "fields", "sent", "body"),
+    [
+        (200, [("Transfer-Encoding", "chunked")], b"5\r\nfive!\r\n0\r\n\r\n", b"five!"),
+        (204, [], b"abc", b""),
+        (205, [], b"abc", b""),
+    ],
+)
+def test_a_length_that_says_nothing_breaks_no_answer(
+    edge, origin, path, status, fields, sent, body
+):
+    """Beside a coding, or of a status without content (RFC 9112 §6.3)."""
+
+    def lying(connection, request):
+        fresh = [("Cache-Control", "max-age=300"), ("Content-Length", "3")]
+        connection.head(status, [*fresh, *fields])
+        if request.method != "HEAD":
+            connection.send(sent)
+
+    origin.on(path, lying)
+    miss = edge.get(path)
+    assert (miss.status, miss.body) == (status, body)
+    hit = edge.until_hit(path)
+    assert (hit.status, hit.body) == (status, body)
+    assert edge.request("HEAD", path).headers.get("content-length") in (None, str(len(body)))
+    assert origin.count(path) == 1
+
+
+@pytest.mark.parametrize(
     "head",
     [
         OK

@@ -58,3 +58,29 @@ fn what_the_origin_says_without_an_age_has_none_until_it_is_stored() {
     assert_eq!(isolate.get("https://example.com/new", &[]).fields.get("age"), None);
     assert_eq!(isolate.get("https://example.com/new", &[]).fields.get("age"), Some("0"));
 }
+
+/// What says nothing of the body takes nothing away from it (RFC 9112 §6.3, RFC 9110 §15.3.5).
+#[test]
+fn a_length_that_says_nothing_breaks_no_answer() {
+    for (status, coded, body) in
+        [(200, true, "five!"), (200, true, ""), (204, false, ""), (205, false, "")]
+    {
+        let config = Config { defaults: open_route(), ..Config::default() };
+        let world = World::new(&config);
+        world.origin(move |_| {
+            let mut fields = vec![("cache-control", "max-age=3600"), ("content-length", "3")];
+            if coded {
+                fields.push(("transfer-encoding", "chunked"));
+            }
+            Ok(Script::new(status, &fields, body))
+        });
+        let isolate = Isolate::new(&world, &config, "ams");
+        for hit in [false, true] {
+            let answer = isolate.get("https://example.com/page", &[]);
+            let row = format!("{status} {coded} {hit}: {}", answer.cache_status());
+            assert_eq!((answer.status, answer.text().as_str()), (status, body), "{row}");
+            assert_ne!(answer.fields.get("content-length"), Some("3"), "{row}");
+            assert_eq!(answer.cache_status().contains("hit"), hit, "{row}");
+        }
+    }
+}

@@ -10,11 +10,11 @@ use crate::cache::variant::selection;
 use crate::engine::context::{USER_AGENT, own_request};
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::request::page_request;
-use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Auditor;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::http::RequestHead;
+use crate::http::head::stated_length;
 
 use super::{Audit, AuditOutcome};
 

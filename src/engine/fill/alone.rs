@@ -7,8 +7,7 @@ use crate::base::time::Millis;
 use crate::cache::entry::Entry;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::Fields;
-
-use super::stored::stated_length;
+use crate::http::head::stated_length;
 
 /// Sends a request to the origin in its visitor's turn, as any other of theirs.
 pub(super) type SendRequest<P> = Box<

@@ -9,12 +9,12 @@ use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::outcome::{FillOutcome, PageSource};
 use crate::engine::fill::request::{FetchContext, FillContext};
-use crate::engine::fill::stored::stated_length;
 use crate::engine::invalidate::gone::Gone;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
 use crate::http::ResponseHead;
+use crate::http::head::stated_length;
 
 impl<P: Platform> Filler<P> {
     /// Takes a shell in: read, looked at, stored, and only then told to those who wait.

@@ -9,7 +9,6 @@ use crate::cache::envelope;
 use crate::cache::envelope::Record;
 use crate::engine::memory::StoredPage;
 use crate::engine::port::Platform;
-use crate::http::Fields;
 
 /// The name of a response in L2. Never used twice: it has the fill's time beside its fencing
 /// number, because a page that was forgotten and comes back counts from one again.
@@ -31,11 +30,6 @@ pub(crate) async fn content_of<P: Platform>(
     }
     let body = platform.digest(&page.body).await?;
     Some(ContentDigest::of(page.entry.status, &page.entry.fields, &body))
-}
-
-/// The length that a response states.
-pub(crate) fn stated_length(fields: &Fields) -> Option<u64> {
-    fields.get("content-length")?.parse().ok()
 }
 
 /// Whether a response with a body of that length is more than L2 takes as one value (25 MiB in KV).

@@ -31,7 +31,6 @@ use crate::engine::bodies::Peer;
 use crate::engine::context::Incoming;
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::reader::BodyReader;
-use crate::engine::fill::stored::stated_length;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::once_more;
 use crate::engine::operate::progress::Questions;
@@ -41,6 +40,7 @@ use crate::engine::request_body::{NotArrived, peer_of};
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::RequestHead;
 use crate::http::cache_status::CacheStatus;
+use crate::http::head::stated_length;
 use crate::index::{ShardCall, ShardReply};
 
 /// What the control API goes by beside the settings.

@@ -21,13 +21,13 @@ use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
-use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::response::Answer;
 use crate::engine::uncacheable::{StoredSince, page_hash, prefixes};
 use crate::http::ResponseHead;
 use crate::http::cache_status::{CacheStatus, Forward};
+use crate::http::head::stated_length;
 
 /// Why a request for the cache bypasses it.
 #[derive(Clone, Debug, PartialEq, Eq)]

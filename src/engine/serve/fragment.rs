@@ -9,11 +9,11 @@ use crate::base::time::Millis;
 use crate::cache::esi::address::AddressError;
 use crate::cache::forward::is_in_key;
 use crate::engine::context::Incoming;
-use crate::engine::fill::stored::stated_length;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::Wants;
 use crate::engine::serve::response::Body;
+use crate::http::head::stated_length;
 use crate::http::list::{split, trim, unquote};
 use crate::http::{Fields, RequestHead};
 

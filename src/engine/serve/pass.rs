@@ -16,7 +16,6 @@ use crate::control::log::Event;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::engine::bodies::ARRIVAL_LIMIT;
 use crate::engine::context::Incoming;
-use crate::engine::fill::stored::stated_length;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Server;
 use crate::engine::permit::Permit;
@@ -24,6 +23,7 @@ use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, P
 use crate::engine::request_body::{NotArrived, peer_of};
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::{CacheStatus, Forward};
+use crate::http::head::stated_length;
 use crate::http::{Fields, RequestHead};
 
 /// A body of at most this length is read before the origin is asked: forms, API calls.
