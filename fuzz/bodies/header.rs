@@ -174,6 +174,10 @@ pub(crate) fn range(data: &[u8]) {
             }
         }
     }
+    let part = lines_of("content-range", data);
+    for from in [0, 1, 10] {
+        assert!(range::reaches_the_end(&part, from).is_none_or(|complete| from < complete));
+    }
 }
 
 /// Tags are tags, and reading them again gives the same.

@@ -48,6 +48,21 @@ pub struct RangeRequest {
     pub specs: Vec<RangeSpec>,
 }
 
+/// The complete length that `Content-Range` states of a part that begins at this byte and reaches
+/// to the end; none if it is another part, or the length is not known (RFC 9110 §14.4).
+#[must_use]
+pub fn reaches_the_end(fields: &Fields, from: u64) -> Option<u64> {
+    let (unit, range) = trim(fields.get("content-range")?).split_once(' ')?;
+    let (bytes, complete) = range.split_once('/')?;
+    let (first, last) = bytes.split_once('-')?;
+    let complete: u64 = complete.parse().ok()?;
+    let is_that = unit.eq_ignore_ascii_case("bytes")
+        && from < complete
+        && first.parse() == Ok(from)
+        && last.parse::<u64>().ok()?.checked_add(1) == Some(complete);
+    is_that.then_some(complete)
+}
+
 /// Reads `Range`; none if it is absent or to be ignored.
 #[must_use]
 pub fn range(fields: &Fields) -> Option<RangeRequest> {

@@ -303,6 +303,42 @@ fn who_falls_behind_goes_on_alone() {
     }
 }
 
+/// An origin may send less than was asked for (RFC 9110 §15.3.7): what ends before the body does is
+/// not taken for the end.
+#[test]
+fn who_goes_on_alone_takes_no_part_for_the_rest() {
+    let whole = 16 * MIB;
+    for (last, complete, gets) in [
+        (whole - 1, whole.to_string(), true),
+        (whole - MIB - 1, whole.to_string(), false),
+        (whole - 1, "*".to_owned(), false),
+        (whole - 1, (whole + 1).to_string(), false),
+    ] {
+        let world = World::new(&config());
+        let range = format!("-{last}/{complete}");
+        world.origin(move |reached| {
+            let from = reached
+                .fields
+                .get("range")
+                .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());
+            let mut script = body(from.map_or(whole, |at: usize| last + 1 - at), false);
+            script.fields.set("etag", "\"1\"");
+            if let Some(at) = from {
+                script.status = 206;
+                script.fields.set("content-range", format!("bytes {at}{range}"));
+            }
+            Ok(script)
+        });
+        let isolate = Isolate::new(&world, &config(), "ams");
+        let _quick = reader(&isolate, "/large", 1);
+        let slow = reader(&isolate, "/large", 100);
+        world.pass(200_000);
+        let expected = if gets { Ok(()) } else { Err(OriginError::Broken) };
+        assert_eq!(end(&slow), Some(expected), "{last} {complete}");
+        assert_eq!(held(&isolate), 0);
+    }
+}
+
 /// Who goes on alone asks the origin as any visitor: within the limit of requests under way, in
 /// turn.
 #[test]

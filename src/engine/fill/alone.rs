@@ -8,6 +8,7 @@ use crate::cache::entry::Entry;
 use crate::engine::port::{Content, OriginError, OriginRequest, OriginResponse, Platform};
 use crate::http::Fields;
 use crate::http::head::stated_length;
+use crate::http::range::reaches_the_end;
 
 /// Sends a request to the origin in its visitor's turn, as any other of theirs.
 pub(super) type SendRequest<P> = Box<
@@ -74,17 +75,19 @@ impl<P: Platform> Alone<P> {
         let response = (self.ask)(request).await?;
         let said = &response.head.fields;
         let same = said.get("etag").is_some_and(|etag| etag.trim() == self.etag);
-        let begins = format!("bytes {at}-");
-        let part = said.get("content-range").is_some_and(|range| range.starts_with(&begins));
-        let skip = match response.head.status {
-            206 if same && part => 0,
-            200 if same => at,
+        // A part that ends earlier would leave the answer without its end (RFC 9110 §15.3.7).
+        let complete = reaches_the_end(said, at);
+        let (skip, end) = match (response.head.status, complete) {
+            (206, Some(complete)) if same && self.length.is_none_or(|it| it == complete) => {
+                (0, Some(complete))
+            }
+            (200, _) if same => (at, self.length.or(stated_length(said))),
             _ => {
                 platform.cancel(response.body);
                 return Err(OriginError::Broken);
             }
         };
-        Ok(RestOfBody { body: response.body, skip, end: self.length })
+        Ok(RestOfBody { body: response.body, skip, end })
     }
 }
 
