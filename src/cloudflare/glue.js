@@ -152,9 +152,13 @@ export function sized(stream, length) {
   return fixed.readable;
 }
 
+// How often an upload looks whether it gives way to others.
+const UPLOAD_LOOK_MILLIS = 1000;
+
 // A visitor's body on its way to the origin. The upload has a limit, and after it the answer has
-// one; `sent` is called between. A stream of known length goes on with Content-Length.
-export async function upload(url, method, fields, body, length, limit, timeout, sent) {
+// one; `progress` is told between that it was sent, and says whether it may go on. A stream of
+// known length goes on with Content-Length.
+export async function upload(url, method, fields, body, length, limit, timeout, progress) {
   const controller = new AbortController();
   let timer = null;
   const within = (millis) => {
@@ -166,13 +170,16 @@ export async function upload(url, method, fields, body, length, limit, timeout, 
     length === undefined ? new IdentityTransformStream() : new FixedLengthStream(length);
   body.pipeTo(through.writable).then(
     () => {
-      sent();
+      progress(true);
       if (!ended) within(timeout);
     },
     // The request fails by itself.
     () => {},
   );
   within(limit);
+  const looks = setInterval(() => {
+    if (!progress(false)) controller.abort(new Error("gave way"));
+  }, UPLOAD_LOOK_MILLIS);
   try {
     return await globalThis.fetch(url, {
       method,
@@ -185,6 +192,7 @@ export async function upload(url, method, fields, body, length, limit, timeout, 
     });
   } finally {
     ended = true;
+    clearInterval(looks);
     clearTimeout(timer);
   }
 }

@@ -58,7 +58,7 @@ extern "C" {
         length: Option<f64>,
         limit: f64,
         timeout: f64,
-        sent: &Function,
+        progress: &Function,
     ) -> Promise;
     #[wasm_bindgen(js_name = purgeWorkersCache)]
     fn purge_workers_cache_promise(verb: &str, options: &str) -> Promise;
@@ -197,7 +197,8 @@ pub(super) async fn ask(
         .map(JsCast::unchecked_into)
 }
 
-/// Sends a visitor's body to the origin. `sent` is called once it was sent whole.
+/// Sends a visitor's body to the origin. `progress` is told once it was sent whole, and says whether
+/// it may go on.
 #[allow(clippy::too_many_arguments, reason = "the arguments of a function of glue.js")]
 pub(super) async fn upload(
     url: &str,
@@ -207,9 +208,9 @@ pub(super) async fn upload(
     length: Option<f64>,
     limit: f64,
     timeout: f64,
-    sent: &Function,
+    progress: &Function,
 ) -> Result<Response, JsValue> {
-    JsFuture::from(upload_promise(url, method, fields, body, length, limit, timeout, sent))
+    JsFuture::from(upload_promise(url, method, fields, body, length, limit, timeout, progress))
         .await
         .map(JsCast::unchecked_into)
 }

@@ -18,7 +18,7 @@ use crate::config::OriginUrl;
 use crate::config::front_cache::OWN_URL;
 use crate::engine::port::{
     CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError,
-    StoreError, Upload,
+    StoreError, Upload, UploadState,
 };
 use crate::front_caches;
 use crate::http::Fields;
@@ -87,18 +87,25 @@ impl Edge {
         timeout: f64,
         upload: Upload<EdgeStream>,
     ) -> Result<OriginResponse<EdgeStream>, OriginError> {
-        let Upload { body, length, under_way, limit } = upload;
+        let Upload { body, length, state, limit } = upload;
         let EdgeStream::Request(stream, None) = body else { return Err(OriginError::Broken) };
-        let sent = Rc::clone(&under_way);
-        let sent = Closure::once_into_js(move || sent.set(false)).unchecked_into();
+        let seen = Rc::clone(&state);
+        let progress = Closure::<dyn Fn(bool) -> bool>::new(move |sent: bool| {
+            if sent {
+                seen.set(UploadState::Sent);
+            }
+            seen.get() != UploadState::GivenUp
+        });
+        // It may be sent whole after the answer.
+        let progress = progress.into_js_value().unchecked_into();
         let length = length.map(|length| length as f64);
         let limit = limit.0 as f64;
-        let response = glue::upload(url, method, fields, &stream, length, limit, timeout, &sent);
-        let late =
-            |_: JsValue| if under_way.get() { OriginError::Upload } else { OriginError::Timeout };
-        let failed = |error: JsValue| match origin_error(&error) {
-            OriginError::Timeout => late(error),
-            other => other,
+        let response =
+            glue::upload(url, method, fields, &stream, length, limit, timeout, &progress);
+        let failed = |error: JsValue| match (origin_error(&error), state.get()) {
+            (_, UploadState::GivenUp) => OriginError::Busy,
+            (OriginError::Timeout, UploadState::UnderWay) => OriginError::Upload,
+            (other, _) => other,
         };
         answered(response.await.map_err(failed)?)
     }

@@ -1,5 +1,5 @@
 //! Bodies of requests that are read before anything is done with them: calls to the edge itself,
-//! and small uploads.
+//! and small uploads; and who gives way where there is no room for all.
 //!
 //! All of an isolate share one budget. When it is exceeded, the oldest body of that sender is given
 //! up whose bodies hold most: who holds many, or large ones, gives way before who holds a small
@@ -87,26 +87,28 @@ impl<C> Bodies<C> {
 
     fn make_room(&mut self) {
         while self.arriving.len() > 1 && self.bytes() > self.most {
-            let Some(at) = self.gives_way() else { break };
+            let held = self.arriving.iter().map(|body| (body.peer, body.counted));
+            let Some(at) = gives_way(held) else { break };
             self.arriving.remove(at);
         }
     }
+}
 
-    /// The body that is given up first: the oldest of the sender who holds most.
-    fn gives_way(&self) -> Option<usize> {
-        let mut held: HashMap<u64, u64> = HashMap::new();
-        for body in &self.arriving {
-            if let Peer::At(address) = body.peer {
-                *held.entry(address).or_default() += body.counted;
-            }
+/// Which is given up first of what senders hold, oldest first: the oldest of the sender who holds
+/// most.
+pub(super) fn gives_way(held: impl Iterator<Item = (Peer, u64)> + Clone) -> Option<usize> {
+    let mut by_address: HashMap<u64, u64> = HashMap::new();
+    for (peer, amount) in held.clone() {
+        if let Peer::At(address) = peer {
+            *by_address.entry(address).or_default() += amount;
         }
-        let most = held.values().max();
-        let first = |body: &IncomingBody<C>| match body.peer {
-            Peer::Known => most.is_none(),
-            Peer::At(address) => held.get(&address) == most,
-        };
-        self.arriving.iter().position(first)
     }
+    let most = by_address.values().max();
+    let mut held = held;
+    held.position(|(peer, _)| match peer {
+        Peer::Known => most.is_none(),
+        Peer::At(address) => by_address.get(&address) == most,
+    })
 }
 
 #[cfg(test)]

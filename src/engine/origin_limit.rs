@@ -3,7 +3,8 @@
 //! Visitors wait in the order in which they came. Background requests have a share of the limit,
 //! and give way: none begins while a visitor waits, but for the first. A request counts from the
 //! moment the origin has it whole until the head of the answer: an upload that is still on its way
-//! counts as nothing, because its sender may take forever.
+//! counts as nothing, because its sender may take forever. Uploads have a number of their own;
+//! where it is exceeded, the oldest of that sender is given up who has most.
 //!
 //! The limit adapts to the origin (`adaptive_limit.rs`).
 //!
@@ -17,6 +18,8 @@ use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::adaptive_limit::AdaptiveLimit;
+use crate::engine::bodies::{Peer, gives_way};
+use crate::engine::port::UploadState;
 
 /// A waiting request that has not asked for so long is gone.
 pub const WAIT_LAPSE: Millis = Millis(2_000);
@@ -54,7 +57,7 @@ pub enum Ended {
 }
 
 /// A request that may be under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RequestId(u64);
 
 /// A place in the queue.
@@ -68,13 +71,18 @@ struct Request {
     began: Timestamp,
     /// What its head holds.
     head: u64,
-    /// Whether its body is still being sent.
-    uploading: Option<Rc<Cell<bool>>>,
+    /// Who sends its body, and how far that is.
+    upload: Option<(Peer, Rc<Cell<UploadState>>)>,
 }
 
 impl Request {
     fn is_upload(&self) -> bool {
-        self.uploading.as_ref().is_some_and(|uploading| uploading.get())
+        let state = self.upload.as_ref().map(|(_, state)| state.get());
+        state == Some(UploadState::UnderWay)
+    }
+
+    const fn has_large_head(&self) -> bool {
+        self.head > ORDINARY_HEAD
     }
 }
 
@@ -112,12 +120,17 @@ impl OriginLimit {
     }
 
     /// A place at the end of the queue for a request whose head holds so many bytes; none if too
-    /// many wait already, or its head is large and others hold what there is for such.
+    /// many wait already, or its head is large and others hold what there is for such. Uploads give
+    /// what their heads hold up for it.
     pub fn queue(&mut self, head: u64, now: Timestamp) -> Option<QueuePlace> {
         self.forget_lapsed(now);
-        let large = head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS;
-        if self.waiting.len() >= MAX_WAITING || large {
+        if self.waiting.len() >= MAX_WAITING || head > LARGE_HEADS {
             return None;
+        }
+        while head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS {
+            if !self.give_up_upload(Request::has_large_head, |request| request.head) {
+                return None;
+            }
         }
         let place = QueuePlace(self.number());
         self.waiting.push_back(QueuedRequest { place, head, polled: now });
@@ -165,17 +178,16 @@ impl OriginLimit {
         may.then(|| self.begin(Sender::Background, 0, now))
     }
 
-    /// A request that has begun is an upload: it counts once `uploading` is false. False if too
-    /// many are under way.
-    pub fn upload(&mut self, id: RequestId, uploading: Rc<Cell<bool>>) -> bool {
-        let uploads = self.requests.iter().filter(|request| request.is_upload()).count();
-        let request = self.requests.iter_mut().find(|request| request.id == id);
-        match request {
-            Some(request) if uploads < MAX_UPLOADS => {
-                request.uploading = Some(uploading);
-                true
+    /// A request that has begun is an upload: it counts once `state` says that it was sent. If too
+    /// many are under way, one is given up.
+    pub fn upload(&mut self, id: RequestId, peer: Peer, state: Rc<Cell<UploadState>>) {
+        if let Some(request) = self.requests.iter_mut().find(|request| request.id == id) {
+            request.upload = Some((peer, state));
+        }
+        while self.requests.iter().filter(|request| request.is_upload()).count() > MAX_UPLOADS {
+            if !self.give_up_upload(|_| true, |_| 1) {
+                break;
             }
-            Some(_) | None => false,
         }
     }
 
@@ -185,7 +197,7 @@ impl OriginLimit {
         let used = self.under_way().saturating_add(self.waiting.len() as u32);
         let Some(at) = self.requests.iter().position(|request| request.id == id) else { return };
         let request = self.requests.swap_remove(at);
-        if request.uploading.is_none() && ended != Ended::GivenUp {
+        if request.upload.is_none() && ended != Ended::GivenUp {
             self.adaptive.note(request.began, now, ended == Ended::Failed, used);
         }
     }
@@ -227,8 +239,33 @@ impl OriginLimit {
 
     fn begin(&mut self, sender: Sender, head: u64, now: Timestamp) -> RequestId {
         let id = RequestId(self.number());
-        self.requests.push(Request { id, sender, began: now, head, uploading: None });
+        self.requests.push(Request { id, sender, began: now, head, upload: None });
         id
+    }
+
+    /// Gives up one of these uploads: the oldest of the sender who holds most. False if there is
+    /// none.
+    fn give_up_upload(
+        &mut self,
+        of: impl Fn(&Request) -> bool,
+        holds: impl Fn(&Request) -> u64,
+    ) -> bool {
+        let mut uploads: Vec<(RequestId, Peer, u64)> = Vec::new();
+        for request in self.requests.iter().filter(|request| request.is_upload() && of(request)) {
+            if let Some((peer, _)) = &request.upload {
+                uploads.push((request.id, *peer, holds(request)));
+            }
+        }
+        uploads.sort_unstable_by_key(|(id, _, _)| *id);
+        let first = gives_way(uploads.iter().map(|(_, peer, held)| (*peer, *held)));
+        let id = first.and_then(|at| uploads.get(at)).map(|(id, _, _)| *id);
+        let Some(at) = self.requests.iter().position(|request| Some(request.id) == id) else {
+            return false;
+        };
+        if let Some((_, state)) = self.requests.swap_remove(at).upload {
+            state.set(UploadState::GivenUp);
+        }
+        true
     }
 
     const fn number(&mut self) -> u64 {
@@ -242,13 +279,13 @@ impl OriginLimit {
         }
         self.checked = now;
         for request in &mut self.requests {
-            if request.uploading.is_some() && !request.is_upload() {
-                (request.uploading, request.began) = (None, now);
+            if request.upload.is_some() && !request.is_upload() {
+                (request.upload, request.began) = (None, now);
             }
         }
         let lapse = self.lapse;
         self.requests.retain(|request| {
-            let lapse = if request.uploading.is_some() { UPLOAD_LAPSE } else { lapse };
+            let lapse = if request.upload.is_some() { UPLOAD_LAPSE } else { lapse };
             now.since(request.began) < lapse
         });
         self.waiting.retain(|waiting| now.since(waiting.polled) < WAIT_LAPSE);
@@ -261,9 +298,12 @@ mod tests {
     use std::rc::Rc;
 
     use super::{
-        CHECK_INTERVAL, Ended, LARGE_HEADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit, WAIT_LAPSE,
+        CHECK_INTERVAL, Ended, LARGE_HEADS, MAX_UPLOADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit,
+        WAIT_LAPSE,
     };
     use crate::base::time::{Millis, Timestamp};
+    use crate::engine::bodies::Peer;
+    use crate::engine::port::UploadState;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
     const HEAD: u64 = 1_000;
@@ -336,20 +376,64 @@ mod tests {
         assert!(place.and_then(|place| limit.begin_at(place, NOW)).is_some());
     }
 
+    fn under_way() -> Rc<Cell<UploadState>> {
+        Rc::new(Cell::new(UploadState::UnderWay))
+    }
+
+    /// An upload of somebody at this address, with such a head.
+    fn upload(limit: &mut OriginLimit, address: u64, head: u64) -> Option<Rc<Cell<UploadState>>> {
+        let id = limit.queue(head, NOW).and_then(|place| limit.begin_at(place, NOW))?;
+        let state = under_way();
+        limit.upload(id, Peer::At(address), Rc::clone(&state));
+        Some(state)
+    }
+
+    #[test]
+    fn the_oldest_upload_of_who_has_most_gives_way() {
+        let mut limit = limit(1);
+        let other = upload(&mut limit, 1, HEAD);
+        let many: Vec<_> =
+            (0..2 * MAX_UPLOADS).map(|n| upload(&mut limit, n as u64 % 2 + 2, HEAD)).collect();
+        let another = upload(&mut limit, 4, HEAD);
+        let state = |upload: &Option<Rc<Cell<UploadState>>>| upload.as_ref().map(|s| s.get());
+        for one in [&other, &another] {
+            assert_eq!(state(one), Some(UploadState::UnderWay));
+        }
+        let left = many.iter().filter(|one| state(one) == Some(UploadState::UnderWay)).count();
+        assert_eq!(left, MAX_UPLOADS - 2);
+        assert_eq!(state(&many[0]), Some(UploadState::GivenUp), "the oldest");
+    }
+
+    #[test]
+    fn uploads_with_large_heads_give_way_to_others_with_such() {
+        let mut limit = limit(1);
+        let large = 100 << 10;
+        let other = upload(&mut limit, 1, large);
+        for _ in 0..100 {
+            assert!(upload(&mut limit, 2, large).is_some());
+        }
+        assert!(limit.queue(large, NOW).is_some(), "a visitor who sends none");
+        assert_eq!(other.map(|state| state.get()), Some(UploadState::UnderWay));
+        assert_eq!(limit.queue(LARGE_HEADS + 1, NOW), None);
+        assert!(limit.large_heads() > LARGE_HEADS - 2 * large, "none is given up for that");
+    }
+
     #[test]
     fn an_upload_counts_once_it_was_sent() {
         let mut limit = limit(1);
-        let uploading: Vec<_> = (0..100).map(|_| Rc::new(Cell::new(true))).collect();
+        let uploading: Vec<_> = (0..100).map(|_| under_way()).collect();
         let mut ids = Vec::new();
         for body in &uploading {
             let id = limit.queue(HEAD, NOW).and_then(|place| limit.begin_at(place, NOW));
-            assert!(id.is_some_and(|id| limit.upload(id, Rc::clone(body))));
-            ids.extend(id);
+            if let Some(id) = id {
+                limit.upload(id, Peer::At(0), Rc::clone(body));
+                ids.push(id);
+            }
         }
         let place = limit.queue(HEAD, NOW);
         let visitor = place.and_then(|place| limit.begin_at(place, NOW));
         assert!(visitor.is_some(), "a hundred idle uploads hold nothing");
-        uploading[0].set(false);
+        uploading[0].set(UploadState::Sent);
         if let Some(id) = visitor {
             limit.end(id, NOW, Ended::Answered);
         }

@@ -7,11 +7,12 @@ use std::rc::Rc;
 use crate::base::time::Millis;
 use crate::cache::stale_if_error::is_origin_failure;
 use crate::control::metrics::Counter;
+use crate::engine::bodies::Peer;
 use crate::engine::context::Context;
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::origin_limit::{Ended, QueuePlace, RequestId, Sender};
 use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
-use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform};
+use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform, UploadState};
 use crate::http::RequestHead;
 
 /// So many before in the queue make looking this much rarer: a request's place moves slowly.
@@ -68,12 +69,12 @@ impl<P: Platform> Permit<P> {
         self.release(ended);
     }
 
-    /// The request is an upload: it counts once its body was sent, which makes this false. None if
-    /// too many uploads are under way.
-    pub(super) fn upload(&self) -> Option<Rc<Cell<bool>>> {
-        let under_way = Rc::new(Cell::new(true));
+    /// The request is an upload: it counts once its body was sent, as this will say.
+    pub(super) fn upload(&self, peer: Peer) -> Rc<Cell<UploadState>> {
+        let state = Rc::new(Cell::new(UploadState::UnderWay));
         let origin = &mut self.context.isolate().borrow_mut().origin;
-        origin.upload(self.id, Rc::clone(&under_way)).then_some(under_way)
+        origin.upload(self.id, peer, Rc::clone(&state));
+        state
     }
 
     fn release(&mut self, ended: Ended) {

@@ -19,15 +19,26 @@ use crate::index::{ShardCall, ShardReply};
 use crate::journal::delta::SharedDelta;
 use crate::journal::{JournalCall, JournalReply};
 
+/// How far a visitor's body is on its way to the origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UploadState {
+    /// Its sender may take forever.
+    UnderWay,
+    /// The origin has it whole.
+    Sent,
+    /// It gives way to others: the platform ends it as [`OriginError::Busy`].
+    GivenUp,
+}
+
 /// A visitor's body on its way to the origin.
 pub struct Upload<S> {
     /// The body.
     pub body: S,
     /// Its length, if that is stated.
     pub length: Option<u64>,
-    /// Set to false once it was sent whole: from then on the answer has the time limit of the
-    /// request.
-    pub under_way: Rc<Cell<bool>>,
+    /// Set to [`UploadState::Sent`] once it was sent whole: from then on the answer has the time
+    /// limit of the request.
+    pub state: Rc<Cell<UploadState>>,
     /// How long it may take.
     pub limit: Millis,
 }

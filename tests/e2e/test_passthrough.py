@@ -164,3 +164,24 @@ def test_idle_uploads_hold_nothing_that_others_need(edge, origin, path):
     finally:
         for upload in idle:
             upload.close()
+
+
+def test_idle_uploads_of_few_give_way_to_those_of_others(edge, origin, path):
+    """As many as there may be, of two addresses; what gave way ends."""
+    origin.on(path, Reply(b"done"))
+    url = urllib.parse.urlsplit(edge.url)
+    idle = []
+    try:
+        for number in range(1_010):
+            head = f"POST {path} HTTP/1.1\r\nHost: a\r\nCF-Connecting-IP: 203.0.113.{number % 2}"
+            upload = socket.create_connection((url.hostname, url.port), timeout=20)
+            upload.sendall(head.encode() + b"\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n")
+            idle.append(upload)
+        fields = {"cf-connecting-ip": "203.0.113.9", "transfer-encoding": "chunked"}
+        answer = edge.request("POST", path, fields, content=iter([b"hello"]))
+        assert answer.status == 200 and answer.text == "done"
+        gave_way = idle[0].recv(1 << 16)
+        assert gave_way.startswith(b"HTTP/1.1 503 ") and b"origin-busy" in gave_way
+    finally:
+        for upload in idle:
+            upload.close()

@@ -105,6 +105,34 @@ fn an_upload_counts_once_it_was_sent() {
     assert_eq!(world.most_at_origin.get(), 1, "one after the other");
 }
 
+/// As many idle uploads as there may be, of two addresses: those of others begin and end all the
+/// same, and what gives way is told so.
+#[test]
+fn idle_uploads_of_few_give_way_to_those_of_others() {
+    let (world, isolate) = site(&Config::default());
+    let begin = |address: &str, body: Scripted| {
+        let mut head = post(&[]);
+        head.client = Some(address.to_owned());
+        start(&isolate, head, Some(body))
+    };
+    let slow = begin("203.0.113.9", Scripted::pieces(&[(0, b"a"), (8_000, b"b")]));
+    world.pass(10);
+    let idle: Vec<_> = (0..1_200)
+        .map(|n| {
+            let upload = begin(["203.0.113.1", "203.0.113.2"][n % 2], Scripted::idle(b"x"));
+            world.pass(1);
+            upload
+        })
+        .collect();
+    let other = begin("203.0.113.7", Scripted::pieces(&[(10, b"hello")]));
+    world.pass(1_500);
+    assert_eq!(status(&other), 200);
+    let gave_way = idle.iter().filter(|upload| status(upload) == 503).count();
+    assert!((200..=202).contains(&gave_way), "{gave_way}");
+    world.pass(8_000);
+    assert_eq!(status(&slow), 200, "who has one does not give way to who has many");
+}
+
 fn secrets() -> Secrets {
     Secrets::parse(SECRET, "ops:revalidate:operators-own-token").expect("secrets")
 }

@@ -10,10 +10,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
+
+use futures_util::future::{Either, select};
 
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::cache::compose::mint::Random;
@@ -28,7 +30,7 @@ use edge_isr::engine::operate::{Guard, own_call};
 use edge_isr::engine::parts::{Operator, Server, Warmer};
 use edge_isr::engine::port::{
     CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store,
-    StoreError, Stored,
+    StoreError, Stored, Upload, UploadState,
 };
 use edge_isr::engine::serve::response::{Answer, Body};
 use edge_isr::engine::warm::{self, ShardHost};
@@ -194,6 +196,28 @@ impl Scripted {
     /// A body that is there at once.
     pub fn whole(bytes: &[u8]) -> Self {
         Self { pieces: VecDeque::from([(0, bytes.to_vec())]), end: Ok(()) }
+    }
+}
+
+impl Node {
+    /// Reads a visitor's body whole.
+    async fn upload(&self, mut upload: Upload<Scripted>) -> Result<(), OriginError> {
+        let end = self.now().plus(upload.limit);
+        loop {
+            match self.read(&mut upload.body, end.since(self.now())).await {
+                Ok(Some(_)) => {}
+                Ok(None) => return Ok(()),
+                Err(OriginError::Timeout) => return Err(OriginError::Upload),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Looks, as the runtime does, whether an upload gives way.
+    async fn given_up(&self, state: &Cell<UploadState>) {
+        while state.get() != UploadState::GivenUp {
+            self.world.sleep(1_000).await;
+        }
     }
 }
 
@@ -659,17 +683,13 @@ impl Platform for Node {
         request: OriginRequest<Scripted, Rc<[u8]>>,
     ) -> Result<OriginResponse<Scripted>, OriginError> {
         self.world.count("origin");
-        if let Content::Upload(mut upload) = request.content {
-            let end = self.now().plus(upload.limit);
-            loop {
-                match self.read(&mut upload.body, end.since(self.now())).await {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break,
-                    Err(OriginError::Timeout) => return Err(OriginError::Upload),
-                    Err(error) => return Err(error),
-                }
+        if let Content::Upload(upload) = request.content {
+            let state = Rc::clone(&upload.state);
+            match select(pin!(self.upload(upload)), pin!(self.given_up(&state))).await {
+                Either::Left((sent, _)) => sent?,
+                Either::Right(_) => return Err(OriginError::Busy),
             }
-            upload.under_way.set(false);
+            state.set(UploadState::Sent);
         }
         let reached =
             Reached { method: request.method, target: request.target, fields: request.fields };

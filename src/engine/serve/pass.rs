@@ -146,8 +146,8 @@ impl<P: Platform> Server<P> {
             ));
         };
         let length = stated_length(&incoming.head.fields);
+        let peer = peer_of(&incoming.head);
         if length.is_some_and(|length| length <= SMALL_UPLOAD as u64) {
-            let peer = peer_of(&incoming.head);
             let whole = self.context.read_request_body(peer, body, SMALL_UPLOAD, |_| {}).await;
             let whole = whole.map_err(|why| match why {
                 NotArrived::Late => OriginError::Upload,
@@ -158,11 +158,11 @@ impl<P: Platform> Server<P> {
             return Ok((permit, Content::Whole(whole)));
         }
         let permit = self.context.permit(Sender::Visitor, Some(&incoming.head), None).await?;
-        let under_way = permit.upload().ok_or(OriginError::Busy)?;
+        let state = permit.upload(peer);
         let limit = length.map_or(LONGEST_UPLOAD, |length| {
             Millis(ARRIVAL_LIMIT.0.saturating_add(length / SLOWEST_UPLOAD))
         });
-        Ok((permit, Content::Upload(Upload { body, length, under_way, limit })))
+        Ok((permit, Content::Upload(Upload { body, length, state, limit })))
     }
 
     /// An answer without its body, if a HEAD asked for it.
