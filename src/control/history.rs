@@ -188,19 +188,20 @@ impl HistoryAnswer {
         refetches: impl Fn(&str) -> Option<Refetches>,
     ) -> Self {
         let one = |row: HistoryRow| {
-            let progress = refetches(&row.id).map(|sum| sum.since(row.at));
+            let HistoryRow { invalidation, named, by } = row;
+            let progress = refetches(&invalidation.id).map(|sum| sum.since(invalidation.at));
             PastInvalidation {
-                named: NamedTargets::of(&row.named),
-                id: row.id,
-                epoch: row.epoch,
-                at: row.at,
-                caller: row.by.caller,
-                via: row.by.via,
-                reason: row.reason,
-                mode: row.mode,
-                warm: row.warm,
-                targets: row.targets,
-                settled_by: row.settled_by,
+                named: NamedTargets::of(&named),
+                id: invalidation.id,
+                epoch: invalidation.epoch,
+                at: invalidation.at,
+                caller: by.caller,
+                via: by.via,
+                reason: invalidation.reason,
+                mode: invalidation.mode,
+                warm: invalidation.warm,
+                targets: invalidation.targets,
+                settled_by: invalidation.settled_by,
                 progress,
             }
         };

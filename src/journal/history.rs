@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::base::sql::row::{Row, epoch, json, number, text};
 use crate::base::sql::{Sql, SqlError};
-use crate::base::time::{Epoch, Timestamp};
+use crate::base::time::Epoch;
 use crate::cache::tag::Target;
 
-use super::invalidation::{CalledBy, Mode, mode_from};
+use super::invalidation::{CalledBy, RecordedInvalidation, mode_from};
 use super::state::{JournalError, MAX_EPOCH};
 
 /// What is kept of the names of one invalidation, in bytes of JSON.
@@ -53,30 +53,15 @@ pub struct HistoryReply {
 /// An invalidation that was.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryRow {
-    /// Its id.
-    pub id: String,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// When it was accepted.
-    pub at: Timestamp,
-    /// Soft or hard.
-    pub mode: Mode,
-    /// Whether its pages are refetched.
-    pub warm: bool,
-    /// How many targets it named.
-    pub targets: u32,
-    /// The first of them.
+    /// The invalidation.
+    #[serde(flatten)]
+    pub invalidation: RecordedInvalidation,
+    /// The first targets that it named.
     #[serde(default)]
     pub named: Vec<Target>,
-    /// The caller's words.
-    #[serde(default)]
-    pub reason: String,
     /// Who asked.
     #[serde(default)]
     pub by: CalledBy,
-    /// The id of its second epoch, once `settle` has passed.
-    #[serde(default)]
-    pub settled_by: Option<String>,
 }
 
 /// The first targets of an invalidation, as many as are kept.
@@ -150,14 +135,16 @@ fn looked_up_to<S: Sql>(
 
 fn shown(row: Row<'_>) -> Result<HistoryRow, SqlError> {
     Ok(HistoryRow {
-        epoch: row.epoch(0)?,
-        id: row.text(1)?.to_owned(),
-        mode: mode_from(row.text(2)?),
-        warm: row.flag(3)?,
-        targets: row.small(4)?,
-        reason: row.text(5)?.to_owned(),
-        at: row.timestamp(6)?,
-        settled_by: row.maybe_text(7)?.map(str::to_owned),
+        invalidation: RecordedInvalidation {
+            epoch: row.epoch(0)?,
+            id: row.text(1)?.to_owned(),
+            mode: mode_from(row.text(2)?),
+            warm: row.flag(3)?,
+            targets: row.small(4)?,
+            reason: row.text(5)?.to_owned(),
+            at: row.timestamp(6)?,
+            settled_by: row.maybe_text(7)?.map(str::to_owned),
+        },
         by: CalledBy { caller: row.text(8)?.to_owned(), via: row.text(9)?.to_owned() },
         named: row.json(10)?,
     })

@@ -1,6 +1,8 @@
-//! An invalidation's mode, and who called for it.
+//! An invalidation as the journal keeps it, its mode, and who called for it.
 
 use serde::{Deserialize, Serialize};
+
+use crate::base::time::{Epoch, Timestamp};
 
 /// What becomes of the entries of an invalidated target.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -23,6 +25,30 @@ pub(super) const fn mode_name(mode: Mode) -> &'static str {
 /// The mode of a stored name; what is not known is the stricter one.
 pub(super) fn mode_from(name: &str) -> Mode {
     if name == "soft" { Mode::Soft } else { Mode::Hard }
+}
+
+/// An invalidation as the journal keeps it. In messages its fields stand beside those of what it is
+/// part of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordedInvalidation {
+    /// Its id.
+    pub id: String,
+    /// Its epoch.
+    pub epoch: Epoch,
+    /// When it was accepted.
+    pub at: Timestamp,
+    /// Soft or hard.
+    pub mode: Mode,
+    /// Whether its pages are refetched.
+    pub warm: bool,
+    /// How many targets it named.
+    pub targets: u32,
+    /// The id of its second epoch, once `settle` has passed.
+    #[serde(default)]
+    pub settled_by: Option<String>,
+    /// The caller's words.
+    #[serde(default)]
+    pub reason: String,
 }
 
 /// Who asked for an invalidation.

@@ -13,7 +13,7 @@ use crate::cache::tag::{Target, TargetHash};
 use crate::journal::audit::{AuditReply, AuditRequest, Finding};
 use crate::journal::delta::{Delta, Found, hashes};
 use crate::journal::history::{HistoryReply, HistoryRequest};
-use crate::journal::invalidation::{CalledBy, Mode};
+use crate::journal::invalidation::{CalledBy, Mode, RecordedInvalidation};
 use crate::journal::report::{Report, StatsReply, StatsRequest};
 use crate::journal::schedule_message::{Cancelled, ScheduleReply, ScheduleRequest, Scheduled};
 
@@ -251,30 +251,15 @@ impl Appended {
 /// An invalidation as the journal remembers it. Progress of its warms is the shards' to tell.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
-    /// Its id.
-    pub id: String,
-    /// Its epoch.
-    pub epoch: Epoch,
-    /// When it was accepted.
-    pub at: Timestamp,
-    /// Soft or hard.
-    pub mode: Mode,
-    /// Whether its pages are refetched.
-    pub warm: bool,
-    /// How many targets it named.
-    pub targets: u32,
+    /// The invalidation.
+    #[serde(flatten)]
+    pub invalidation: RecordedInvalidation,
     /// How many shards have still to take it.
     #[serde(default)]
     pub shards_pending: u16,
-    /// The id of its second epoch, once `settle` has passed.
-    #[serde(default)]
-    pub settled_by: Option<String>,
     /// When its second epoch is due, until then.
     #[serde(default)]
     pub settles_at: Option<Timestamp>,
-    /// The caller's words.
-    #[serde(default)]
-    pub reason: String,
     /// Caches in front of the edge, and how each stands to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front_caches: Vec<FrontCacheState>,

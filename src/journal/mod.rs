@@ -45,7 +45,7 @@ mod upkeep;
 pub mod view;
 
 pub use front_caches::Delivery;
-pub use invalidation::{CalledBy, Mode};
+pub use invalidation::{CalledBy, Mode, RecordedInvalidation};
 pub use message::{
     Append, Appended, Fanout, FrontCacheState, JobRecord, JournalCall, JournalReply, JournalStatus,
     LookupRequest, ScheduledAppend, ShardPlace, SyncRequest,
@@ -154,7 +154,7 @@ impl<S: Sql> Journal<S> {
             JournalCall::Job { id } => {
                 let mut job = outbox::job(&self.sql, &id)?;
                 if let Some(job) = &mut job {
-                    job.front_caches = self.front_cache_states(Some(job.epoch))?;
+                    job.front_caches = self.front_cache_states(Some(job.invalidation.epoch))?;
                 }
                 Ok(JournalReply::Job { job })
             }

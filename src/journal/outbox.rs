@@ -5,7 +5,7 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::tag::Target;
 
-use super::invalidation::mode_from;
+use super::invalidation::{RecordedInvalidation, mode_from};
 use super::message::{Fanout, JobRecord};
 use super::state::JournalError;
 
@@ -183,16 +183,18 @@ pub(super) fn job<S: Sql>(sql: &S, id: &str) -> Result<Option<JobRecord>, Journa
     let Some(row) = found.first() else { return Ok(None) };
     let row = Row(row);
     Ok(Some(JobRecord {
-        id: id.to_owned(),
-        epoch: row.epoch(0)?,
-        at: row.timestamp(1)?,
-        mode: mode_from(row.text(2)?),
-        warm: row.flag(3)?,
-        targets: row.small(4)?,
+        invalidation: RecordedInvalidation {
+            id: id.to_owned(),
+            epoch: row.epoch(0)?,
+            at: row.timestamp(1)?,
+            mode: mode_from(row.text(2)?),
+            warm: row.flag(3)?,
+            targets: row.small(4)?,
+            settled_by: row.maybe_text(5)?.map(str::to_owned),
+            reason: row.text(6)?.to_owned(),
+        },
         shards_pending: row.small(8)?,
-        settled_by: row.maybe_text(5)?.map(str::to_owned),
         settles_at: row.maybe_integer(7)?.map(Timestamp::from_millis),
-        reason: row.text(6)?.to_owned(),
         front_caches: Vec::new(),
     }))
 }

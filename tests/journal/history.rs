@@ -10,7 +10,8 @@ use edge_isr::journal::history::{
     HistoryReply, HistoryRequest, HistoryRow, LOOKED_AT, MAX_NAMED_BYTES,
 };
 use edge_isr::journal::{
-    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
+    Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode,
+    RecordedInvalidation, SyncRequest,
 };
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -78,7 +79,7 @@ fn all(journal: &mut Journal<Sqlite>) -> Vec<String> {
 }
 
 fn ids(reply: &HistoryReply) -> Vec<String> {
-    reply.rows.iter().map(|row| row.id.clone()).collect()
+    reply.rows.iter().map(|row| row.invalidation.id.clone()).collect()
 }
 
 fn written(sql: &Sqlite) -> u64 {
@@ -107,38 +108,39 @@ fn an_invalidation_is_told_as_it_was_asked_for_and_survives_a_restart() {
     journal.handle(JournalCall::Sync(seen), at(2_000)).unwrap();
     drop(journal);
     let told = ask(&mut open(&sql), HistoryRequest { limit: 10, ..HistoryRequest::default() });
-    let row = |id: &str, epoch, millis, by, named: &[Target]| HistoryRow {
-        id: id.to_owned(),
-        epoch: Epoch(epoch),
-        at: at(millis),
-        mode: Mode::Soft,
-        warm: true,
-        targets: named.len() as u32,
-        named: named.to_vec(),
-        reason: format!("why {id}"),
-        by,
-        settled_by: None,
-    };
     let all = [Target::All];
+    let row = |id: &str, epoch, millis, by, named: &[Target]| HistoryRow {
+        invalidation: RecordedInvalidation {
+            id: id.to_owned(),
+            epoch: Epoch(epoch),
+            at: at(millis),
+            mode: Mode::Soft,
+            warm: true,
+            targets: named.len() as u32,
+            reason: format!("why {id}"),
+            settled_by: None,
+        },
+        named: named.to_vec(),
+        by,
+    };
+    let hard = |row: HistoryRow, reason: &str| HistoryRow {
+        invalidation: RecordedInvalidation {
+            mode: Mode::Hard,
+            warm: false,
+            reason: reason.to_owned(),
+            ..row.invalidation
+        },
+        ..row
+    };
+    let mut settled = hard(row("two", 2, 7, by("webhook", "control"), &all), "why two");
+    settled.invalidation.settled_by = Some("settle:3".to_owned());
     let want = [
-        HistoryRow {
-            mode: Mode::Hard,
-            warm: false,
-            reason: "the journal ended at 3, 900 was seen".to_owned(),
-            ..row("repair:1900", 1_900, 2_000, by("journal", "repair"), &all)
-        },
-        HistoryRow {
-            mode: Mode::Hard,
-            warm: false,
-            reason: "why two".to_owned(),
-            ..row("settle:3", 3, 1_007, by("webhook", "settle"), &all)
-        },
-        HistoryRow {
-            mode: Mode::Hard,
-            warm: false,
-            settled_by: Some("settle:3".to_owned()),
-            ..row("two", 2, 7, by("webhook", "control"), &all)
-        },
+        hard(
+            row("repair:1900", 1_900, 2_000, by("journal", "repair"), &all),
+            "the journal ended at 3, 900 was seen",
+        ),
+        hard(row("settle:3", 3, 1_007, by("webhook", "settle"), &all), "why two"),
+        settled,
         row("one", 1, 5, by("ops", "control"), &targets),
     ];
     assert_eq!(told.rows, want);
@@ -225,7 +227,7 @@ fn of_a_call_with_many_names_the_first_are_kept_and_all_are_counted() {
     add(&mut journal, append("huge", huge, "ops"), 2);
     let told = ask(&mut journal, HistoryRequest { limit: 10, ..HistoryRequest::default() });
     let named: Vec<(u32, usize)> =
-        told.rows.iter().map(|row| (row.targets, row.named.len())).collect();
+        told.rows.iter().map(|row| (row.invalidation.targets, row.named.len())).collect();
     assert_eq!(named, [(2, 0), (9, 3), (1_000, MAX_NAMED_BYTES / (9 + 16))]);
     assert_eq!(told.rows[1].named, long[..3]);
     assert_eq!(told.rows[2].named, names[..MAX_NAMED_BYTES / 25]);

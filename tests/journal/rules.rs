@@ -478,8 +478,8 @@ fn settle_epoch() {
     else {
         panic!("no job")
     };
-    assert_eq!(job.settled_by.as_deref(), Some(fanouts[0].job.as_str()));
-    assert_eq!((job.settles_at, job.shards_pending, job.targets), (None, 0, 2));
+    assert_eq!(job.invalidation.settled_by.as_deref(), Some(fanouts[0].job.as_str()));
+    assert_eq!((job.settles_at, job.shards_pending, job.invalidation.targets), (None, 0, 2));
     // Once.
     journal.run_due(at(99_000)).unwrap();
     assert_eq!(journal.head(), Epoch(2));

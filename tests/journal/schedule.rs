@@ -120,7 +120,7 @@ fn it_is_done_at_its_time_once_and_survives_restarts() {
     let told: Vec<(&str, &str, &str)> = told
         .rows
         .iter()
-        .map(|row| (row.id.as_str(), row.by.caller.as_str(), row.by.via.as_str()))
+        .map(|row| (row.invalidation.id.as_str(), row.by.caller.as_str(), row.by.via.as_str()))
         .collect();
     let want = [("settle:3", "ops", "settle"), ("b", "ops", "schedule"), ("a", "ops", "schedule")];
     assert_eq!(told, want);

@@ -189,13 +189,13 @@ fn status(job: Option<&JobRecord>, now: Timestamp, bound: Millis) -> Reply {
     let Some(job) = job else {
         return error(404, "NoSuchInvalidation", "The specified invalidation does not exist.");
     };
-    let status = if now.since(job.at) > bound { "Completed" } else { "InProgress" };
+    let status = if now.since(job.invalidation.at) > bound { "Completed" } else { "InProgress" };
     let body = format!(
         "<?xml version=\"1.0\"?>\n<Invalidation xmlns=\"{}\"><Id>{}</Id><Status>{status}</Status>\
          <CreateTime>{}</CreateTime></Invalidation>",
         namespace(VERSION),
-        escape(&job.id),
-        rfc3339(job.at),
+        escape(&job.invalidation.id),
+        rfc3339(job.invalidation.at),
     );
     xml(200, body)
 }

@@ -29,7 +29,7 @@ impl<P: Platform> Operator<P> {
     /// What was invalidated.
     pub(super) async fn history(&self, request: HistoryRequest) -> Result<Answer<P>, Problem> {
         let reply = self.ask_for_history(request).await?;
-        let ids = reply.rows.iter().map(|row| row.id.clone()).collect();
+        let ids = reply.rows.iter().map(|row| row.invalidation.id.clone()).collect();
         let (notes, sums) = match self.refetches(ids).await {
             Some(sums) => (Vec::new(), sums),
             None => (vec![SHARDS_LACK], HashMap::new()),
@@ -123,13 +123,13 @@ fn invalidations(names: &[Target], rows: &[HistoryRow]) -> impl Iterator<Item = 
     rows.iter().filter_map(|row| {
         let named: Vec<&Target> = row.named.iter().filter(|one| names.contains(one)).collect();
         (!named.is_empty()).then(|| Happening::Invalidated {
-            at: row.at,
-            epoch: row.epoch,
-            id: row.id.clone(),
+            at: row.invalidation.at,
+            epoch: row.invalidation.epoch,
+            id: row.invalidation.id.clone(),
             caller: row.by.caller.clone(),
             via: row.by.via.clone(),
-            mode: row.mode,
-            reason: row.reason.clone(),
+            mode: row.invalidation.mode,
+            reason: row.invalidation.reason.clone(),
             named: NamedTargets::of(named),
         })
     })

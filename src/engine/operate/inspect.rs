@@ -90,7 +90,7 @@ impl<P: Platform> Operator<P> {
             .collect();
         // A shard that has a job's pages from another may not know its epoch.
         let epoch = match (&job, parts.iter().map(|part| part.epoch).max()) {
-            (Some(job), _) => job.epoch,
+            (Some(job), _) => job.invalidation.epoch,
             (None, Some(epoch)) => epoch,
             (None, None) => return Err(Problem::not_found("job")),
         };

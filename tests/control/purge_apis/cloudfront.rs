@@ -8,7 +8,7 @@ use edge_isr::control::purge_apis::sigv4::{
 };
 use edge_isr::control::purge_apis::{PurgeRefusal, Reply};
 use edge_isr::http::RequestHead;
-use edge_isr::journal::{JobRecord, Mode};
+use edge_isr::journal::{JobRecord, Mode, RecordedInvalidation};
 
 use super::{NOW, accepted, call, config, named, not_recorded, read, refusal, request, secrets};
 
@@ -304,16 +304,18 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
     assert_eq!(asked(&get.replace("2020-05-31", "v1")), None);
     let bound = config().max_lag;
     let job = JobRecord {
-        id: "job<1".to_owned(),
-        epoch: Epoch(7),
-        at: NOW,
-        mode: Mode::Hard,
-        warm: true,
-        targets: 1,
+        invalidation: RecordedInvalidation {
+            id: "job<1".to_owned(),
+            epoch: Epoch(7),
+            at: NOW,
+            mode: Mode::Hard,
+            warm: true,
+            targets: 1,
+            settled_by: None,
+            reason: String::new(),
+        },
         shards_pending: 0,
-        settled_by: None,
         settles_at: None,
-        reason: String::new(),
         front_caches: Vec::new(),
     };
     let told = |job, passed: Millis| call(&get).status(job, NOW.plus(passed), bound);
