@@ -18,7 +18,7 @@
 //! | [`port`] | the traits that the engine needs of the world |
 //! | [`platform_limits`] | the platform's own limits |
 //! | `observe` | failures are counted and logged |
-//! | [`origin_limit`], `adaptive_limit`, `permit` | how many origin requests are under way, and who waits |
+//! | [`origin_limit`], `under_way`, `adaptive_limit`, `permit` | how many origin requests are under way, and who waits |
 //! | `request_body` | reads the body of a request whole |
 //! | `stores`, `variant` | reads and writes L0 and L1; which variant a request selects |
 //! | `once_more` | a second try of calls to objects |
@@ -58,6 +58,7 @@ mod request_body;
 pub mod serve;
 mod stores;
 pub mod uncacheable;
+mod under_way;
 mod unread_body;
 mod variant;
 pub mod wake;

@@ -3,8 +3,7 @@
 //! Visitors wait in the order in which they came. Background requests have a share of the limit,
 //! and give way: none begins while a visitor waits, but for the first. A request counts from the
 //! moment the origin has it whole until the head of the answer: an upload that is still on its way
-//! counts as nothing, because its sender may take forever. Uploads have a number of their own;
-//! where it is exceeded, the oldest of that sender is given up who has most.
+//! counts as nothing, because its sender may take forever (`under_way.rs`).
 //!
 //! The limit adapts to the origin (`adaptive_limit.rs`).
 //!
@@ -18,13 +17,13 @@ use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::adaptive_limit::AdaptiveLimit;
-use crate::engine::bodies::{Peer, gives_way};
+use crate::engine::bodies::Peer;
 use crate::engine::port::UploadState;
+use crate::engine::under_way::{Request, UnderWay};
+pub use crate::engine::under_way::{RequestId, Sender};
 
 /// A waiting request that has not asked for so long is gone.
 pub const WAIT_LAPSE: Millis = Millis(2_000);
-/// An upload that has not ended for so long is gone.
-const UPLOAD_LAPSE: Millis = Millis(3_600_000);
 /// How often it is looked for what has lapsed.
 const CHECK_INTERVAL: Millis = Millis(100);
 /// As many requests may wait: each holds its head in memory.
@@ -33,17 +32,6 @@ pub const MAX_WAITING: usize = 1_000;
 pub const ORDINARY_HEAD: u64 = 8 << 10;
 /// What all larger heads together may hold, of requests that wait or are under way.
 pub const LARGE_HEADS: u64 = 4 << 20;
-/// As many uploads may be under way.
-pub const MAX_UPLOADS: usize = 1_000;
-
-/// Who sends a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sender {
-    /// A visitor waits for its answer.
-    Visitor,
-    /// Nobody waits: a refresh or a warm.
-    Background,
-}
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,35 +44,9 @@ pub enum Ended {
     GivenUp,
 }
 
-/// A request that may be under way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct RequestId(u64);
-
 /// A place in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct QueuePlace(u64);
-
-struct Request {
-    id: RequestId,
-    sender: Sender,
-    /// When it began, or when its body had been sent.
-    began: Timestamp,
-    /// What its head holds.
-    head: u64,
-    /// Who sends its body, and how far that is.
-    upload: Option<(Peer, Rc<Cell<UploadState>>)>,
-}
-
-impl Request {
-    fn is_upload(&self) -> bool {
-        let state = self.upload.as_ref().map(|(_, state)| state.get());
-        state == Some(UploadState::UnderWay)
-    }
-
-    const fn has_large_head(&self) -> bool {
-        self.head > ORDINARY_HEAD
-    }
-}
 
 struct QueuedRequest {
     place: QueuePlace,
@@ -97,7 +59,7 @@ struct QueuedRequest {
 /// The origin requests of one isolate.
 pub struct OriginLimit {
     lapse: Millis,
-    requests: Vec<Request>,
+    requests: UnderWay,
     waiting: VecDeque<QueuedRequest>,
     next: u64,
     /// When lapsed ones were last forgotten.
@@ -111,7 +73,7 @@ impl OriginLimit {
     pub fn new(most: u32, timeout: Millis) -> Self {
         Self {
             lapse: Millis(timeout.0.saturating_mul(2)),
-            requests: Vec::new(),
+            requests: UnderWay::default(),
             waiting: VecDeque::new(),
             next: 0,
             checked: Timestamp::ZERO,
@@ -128,7 +90,8 @@ impl OriginLimit {
             return None;
         }
         while head > ORDINARY_HEAD && self.large_heads().saturating_add(head) > LARGE_HEADS {
-            if !self.give_up_upload(Request::has_large_head, |request| request.head) {
+            let large = |request: &Request| Some(request.head).filter(|it| *it > ORDINARY_HEAD);
+            if !self.requests.give_up_upload(large) {
                 return None;
             }
         }
@@ -170,8 +133,7 @@ impl OriginLimit {
     /// Begins a background request, if there is room for one.
     pub fn begin_background(&mut self, now: Timestamp) -> Option<RequestId> {
         self.forget_lapsed(now);
-        let background = |request: &&Request| request.sender == Sender::Background;
-        let under_way = self.requests.iter().filter(background).count();
+        let under_way = self.requests.background();
         // The first one may be quicker than a visitor who waits: the background goes on, if slowly.
         let gives_way = under_way > 0 && !self.waiting.is_empty();
         let may = self.free() > 0 && under_way < self.background_share() && !gives_way;
@@ -181,23 +143,15 @@ impl OriginLimit {
     /// A request that has begun is an upload: it counts once `state` says that it was sent. If too
     /// many are under way, one is given up.
     pub fn upload(&mut self, id: RequestId, peer: Peer, state: Rc<Cell<UploadState>>) {
-        if let Some(request) = self.requests.iter_mut().find(|request| request.id == id) {
-            request.upload = Some((peer, state));
-        }
-        while self.requests.iter().filter(|request| request.is_upload()).count() > MAX_UPLOADS {
-            if !self.give_up_upload(|_| true, |_| 1) {
-                break;
-            }
-        }
+        self.requests.upload(id, peer, state);
     }
 
     /// Ends a request.
     pub fn end(&mut self, id: RequestId, now: Timestamp, ended: Ended) {
         self.forget_lapsed(now);
         let used = self.under_way().saturating_add(self.waiting.len() as u32);
-        let Some(at) = self.requests.iter().position(|request| request.id == id) else { return };
-        let request = self.requests.swap_remove(at);
-        if request.upload.is_none() && ended != Ended::GivenUp {
+        let Some(request) = self.requests.take(id) else { return };
+        if !request.was_upload() && ended != Ended::GivenUp {
             self.adaptive.note(request.began, now, ended == Ended::Failed, used);
         }
     }
@@ -205,7 +159,7 @@ impl OriginLimit {
     /// Requests that the origin is busy with.
     #[must_use]
     pub fn under_way(&self) -> u32 {
-        self.requests.iter().filter(|request| !request.is_upload()).count() as u32
+        self.requests.count() as u32
     }
 
     /// Requests that wait.
@@ -232,40 +186,14 @@ impl OriginLimit {
 
     /// What large heads hold.
     fn large_heads(&self) -> u64 {
-        let under_way = self.requests.iter().map(|request| request.head);
-        let all = self.waiting.iter().map(|waiting| waiting.head).chain(under_way);
+        let all = self.waiting.iter().map(|waiting| waiting.head).chain(self.requests.heads());
         all.filter(|head| *head > ORDINARY_HEAD).sum()
     }
 
     fn begin(&mut self, sender: Sender, head: u64, now: Timestamp) -> RequestId {
         let id = RequestId(self.number());
-        self.requests.push(Request { id, sender, began: now, head, upload: None });
+        self.requests.begin(id, sender, head, now);
         id
-    }
-
-    /// Gives up one of these uploads: the oldest of the sender who holds most. False if there is
-    /// none.
-    fn give_up_upload(
-        &mut self,
-        of: impl Fn(&Request) -> bool,
-        holds: impl Fn(&Request) -> u64,
-    ) -> bool {
-        let mut uploads: Vec<(RequestId, Peer, u64)> = Vec::new();
-        for request in self.requests.iter().filter(|request| request.is_upload() && of(request)) {
-            if let Some((peer, _)) = &request.upload {
-                uploads.push((request.id, *peer, holds(request)));
-            }
-        }
-        uploads.sort_unstable_by_key(|(id, _, _)| *id);
-        let first = gives_way(uploads.iter().map(|(_, peer, held)| (*peer, *held)));
-        let id = first.and_then(|at| uploads.get(at)).map(|(id, _, _)| *id);
-        let Some(at) = self.requests.iter().position(|request| Some(request.id) == id) else {
-            return false;
-        };
-        if let Some((_, state)) = self.requests.swap_remove(at).upload {
-            state.set(UploadState::GivenUp);
-        }
-        true
     }
 
     const fn number(&mut self) -> u64 {
@@ -278,16 +206,7 @@ impl OriginLimit {
             return;
         }
         self.checked = now;
-        for request in &mut self.requests {
-            if request.upload.is_some() && !request.is_upload() {
-                (request.upload, request.began) = (None, now);
-            }
-        }
-        let lapse = self.lapse;
-        self.requests.retain(|request| {
-            let lapse = if request.upload.is_some() { UPLOAD_LAPSE } else { lapse };
-            now.since(request.began) < lapse
-        });
+        self.requests.forget_lapsed(self.lapse, now);
         self.waiting.retain(|waiting| now.since(waiting.polled) < WAIT_LAPSE);
     }
 }
@@ -298,12 +217,12 @@ mod tests {
     use std::rc::Rc;
 
     use super::{
-        CHECK_INTERVAL, Ended, LARGE_HEADS, MAX_UPLOADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit,
-        WAIT_LAPSE,
+        CHECK_INTERVAL, Ended, LARGE_HEADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit, WAIT_LAPSE,
     };
     use crate::base::time::{Millis, Timestamp};
     use crate::engine::bodies::Peer;
     use crate::engine::port::UploadState;
+    use crate::engine::under_way::MAX_UPLOADS;
 
     const NOW: Timestamp = Timestamp::from_millis(1_000_000);
     const HEAD: u64 = 1_000;
