@@ -197,8 +197,8 @@ pub(super) async fn ask(
         .map(JsCast::unchecked_into)
 }
 
-/// Sends a visitor's body to the origin. `progress` is told once it was sent whole, and says whether
-/// it may go on.
+/// Sends a visitor's body to the origin. `progress` is told once it was sent whole, and says
+/// whether it may go on.
 #[allow(clippy::too_many_arguments, reason = "the arguments of a function of glue.js")]
 pub(super) async fn upload(
     url: &str,

@@ -1,8 +1,8 @@
 //! How many requests the origin can take at once, by what it makes of them.
 //!
-//! After as many answers as the limit (ten at least) it is lowered by a quarter if more than half of
-//! them were failures, by an eighth if they took more than twice as long as usual, and raised by an
-//! eighth if it was reached. It is never above the setting, nor below a tenth of it.
+//! After as many answers as the limit (ten at least) it is lowered by a quarter if more than half
+//! of them were failures, by an eighth if they took more than twice as long as usual, and raised by
+//! an eighth if it was reached. It is never above the setting, nor below a tenth of it.
 
 use crate::base::time::{Millis, Timestamp};
 

@@ -15,10 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::base::time::{Epoch, Timestamp};
 
 mod codec;
-mod row;
 
-pub use codec::DeltaError;
-pub use row::{Bucket, TargetRow};
+pub use codec::{Bucket, DeltaError, TargetRow};
 
 /// What was invalidated after a base.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -17,7 +17,6 @@ mod go_on;
 pub(crate) mod hit_for_pass;
 pub mod in_flight;
 pub(crate) mod late;
-pub(crate) mod leader_only;
 mod not_stored;
 pub mod outcome;
 pub(crate) mod permission;

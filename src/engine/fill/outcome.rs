@@ -1,11 +1,15 @@
-//! What a fill turned out to bring, and what its task is at.
+//! What a fill turned out to bring: for all who wait, and for the request that began it alone, an
+//! answer that may not be stored and the fields of a stored one that are not stored with it. And
+//! what its task is at.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::cache::entry::Entry;
 use crate::cache::storage::NoStore;
 use crate::engine::memory::StoredPage;
-use crate::engine::port::{OriginError, Platform};
+use crate::engine::port::{OriginError, OriginResponse, Platform};
+use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
 
 /// What a fill turned out to bring.
@@ -88,5 +92,28 @@ impl StorageNote {
             Some(detail) => cache_status.detail(detail),
             None => cache_status,
         }
+    }
+}
+
+/// What only the request which began the fill may have.
+pub(crate) struct LeaderOnly<P: Platform> {
+    /// The answer, if it is not stored.
+    pub(crate) answer: Option<NotStoredAnswer<P>>,
+    /// The fields that the stored answer lacks.
+    pub(crate) fields: Fields,
+}
+
+/// An answer that is not stored, with the reason.
+pub(crate) struct NotStoredAnswer<P: Platform> {
+    pub(crate) response: OriginResponse<P::Stream>,
+    pub(crate) reason: NoStore,
+}
+
+/// Where the fill's task leaves it.
+pub(crate) type LeaderOnlySlot<P> = Rc<RefCell<LeaderOnly<P>>>;
+
+impl<P: Platform> Default for LeaderOnly<P> {
+    fn default() -> Self {
+        Self { answer: None, fields: Fields::new() }
     }
 }

@@ -11,8 +11,9 @@ use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
 use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
-use crate::engine::fill::leader_only::{LeaderOnlySlot, NotStoredAnswer};
-use crate::engine::fill::outcome::{FillOutcome, FillWork, PageSource};
+use crate::engine::fill::outcome::{
+    FillOutcome, FillWork, LeaderOnlySlot, NotStoredAnswer, PageSource,
+};
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::SharedFill;

@@ -13,7 +13,7 @@ use crate::cache::storage::{Storage, StorageInput, storage_of_range};
 use crate::cache::variant::selection;
 use crate::engine::context::Incoming;
 use crate::engine::fill::hit_for_pass::Refused;
-use crate::engine::fill::leader_only::NotStoredAnswer;
+use crate::engine::fill::outcome::NotStoredAnswer;
 use crate::engine::fill::request::{Candidate, page_request};
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Server;

@@ -1,4 +1,4 @@
-//! The rows and buckets of a delta as bytes.
+//! The rows and buckets of a delta, and how they are written as bytes.
 //!
 //! ```text
 //! version:u8 = 1   count  row*   count  bucket*      integers are LEB128 varints
@@ -13,11 +13,41 @@
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::tag::TargetHash;
 
-use super::row::{Bucket, TargetRow};
-
 const VERSION: u8 = 1;
 const SMALLEST_ROW_BYTES: usize = 10;
 const SMALLEST_BUCKET_BYTES: usize = 2;
+
+/// One target's latest invalidations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TargetRow {
+    /// The target.
+    pub hash: TargetHash,
+    /// Its latest soft invalidation; [`Epoch::ZERO`] if there is none.
+    pub soft: Epoch,
+    /// Its latest hard invalidation; [`Epoch::ZERO`] if there is none.
+    pub hard: Epoch,
+    /// When the journal accepted the soft one.
+    pub soft_at: Timestamp,
+}
+
+impl TargetRow {
+    /// The later of both.
+    #[must_use]
+    pub fn epoch(&self) -> Epoch {
+        self.soft.max(self.hard)
+    }
+}
+
+/// A bucket of dropped targets: the highest epochs that any of them had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its number: [`TargetHash::bucket`].
+    pub bucket: u16,
+    /// The highest epoch.
+    pub epoch: Epoch,
+    /// The highest of a hard invalidation; what is past it fell in softly.
+    pub hard: Epoch,
+}
 
 /// Why bytes are not the rows of a delta.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
