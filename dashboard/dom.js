@@ -1,5 +1,5 @@
-// Elements. What comes from the site (addresses, tags, reasons) becomes text and nothing else: there
-// is no way to markup here, and the page's policy allows none.
+// Elements. What comes from the site (addresses, tags, reasons) becomes text and nothing else:
+// there is no way to markup here, and the page's policy allows none.
 
 /** An element; children are elements and texts, properties that are undefined are left out. */
 export function el(name, properties = {}, ...children) {

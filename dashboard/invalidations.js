@@ -1,5 +1,5 @@
-// Invalidations: to count what one would invalidate, to do it, to follow what comes of it; what waits
-// for its time; and what was invalidated before.
+// Invalidations: to count what one would invalidate, to do it, to follow what comes of it; what
+// waits for its time; and what was invalidated before.
 
 import { ask, events } from "./api.js";
 import { el, facts, field, table } from "./dom.js";

@@ -43,7 +43,7 @@ function told(settled, show, failed) {
   return [failed(settled.reason)].filter(Boolean);
 }
 
-/** Whether the edge is ready: what healthz says of the isolate that answered, and of the journal. */
+/** Is the edge ready? What healthz says of the isolate that answered, and of the journal. */
 function readiness({ ready, reasons, notes, version, epoch, view_age_ms: age }) {
   const rows = [...(reasons ?? []), ...(notes ?? [])].map(({ reason, details }) =>
     el("li", {}, el("strong", {}, reason), ` ${[...details, STATUS[reason] ?? ""].join(". ")}`),
@@ -100,7 +100,8 @@ function counted(stats, queue, signal) {
       ["Bytes from the origin", body("origin")],
       [
         "Warms",
-        `${count(warms("done"))} done, ${count(warms("failed"))} failed, ${count(warms("dead"))} given up`,
+        `${count(warms("done"))} done, ${count(warms("failed"))} failed, ` +
+          `${count(warms("dead"))} given up`,
       ],
       ["Warms that wait", queue],
       ["Isolates", `${count(stats.isolates)} told something in the last two minutes`],
@@ -110,7 +111,7 @@ function counted(stats, queue, signal) {
   ];
 }
 
-/** How many the origin got, whoever asked, and how long they took. A version before says neither. */
+/** How many the origin got, whoever asked, and how long they took. Older versions say neither. */
 function took(origin) {
   if (origin === undefined) return "not known: this worker is of a version before";
   const sums = Object.values(origin);

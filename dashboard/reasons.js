@@ -43,7 +43,8 @@ const REASONS = {
   ],
   "bypass-cookie": [
     "the visitor has a cookie of bypass_cookies",
-    "See who sets it: a session for every visitor, or a message never shown, keeps the cache empty. Or compose the page.",
+    "See who sets it: a session for every visitor, or a message never shown, keeps the cache " +
+      "empty. Or compose the page.",
   ],
   route: [
     "the settings say that this route passes",

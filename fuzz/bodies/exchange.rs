@@ -7,10 +7,10 @@
 //! GET /path?query            the first visitor's request, then its fields
 //! Name: value
 //!                            an empty line
-//! 200 12                     status, and the seconds that the answer took; then the answer's fields
+//! 200 12                     status, and the seconds that it took; then the answer's fields
 //! Name: value
 //!
-//! 0 1 60 304                 route, standing, age in seconds, the status of a validation; then its fields
+//! 0 1 60 304                 route, standing, age, the status of a validation; then its fields
 //! ```
 //!
 //! The last fields are also what a second visitor of the page sends beside those of the first.

@@ -1,6 +1,6 @@
-// Hits with and without the table `[assets]` of wrangler.toml, which is what the dashboard's files are
-// asked for by: the same release worker twice in one workerd, in turns. Prints the ratio of answers a
-// second, with over without, and writes nothing. Needs wrk.
+// Hits with and without the table `[assets]` of wrangler.toml, which is what the dashboard's files
+// are asked for by: the same release worker twice in one workerd, in turns. Prints the ratio of
+// answers a second, with over without, and writes nothing. Needs wrk.
 //
 //     bench_assets.mjs [--quick]
 

@@ -1,6 +1,8 @@
-"""Names the lines of documents, and of comments in src/, that are longer than 100 columns.
+"""Names the lines that are longer than 100 columns: of documents, of comments in src/, of tests,
+scripts and the dashboard.
 
-Rows of tables, code and what can't be broken (an address, a name in code) may be longer.
+Rows of tables, code in documents and what can't be broken (an address, a name in code) may be
+longer; so may, in Rust, a row of a table and a line with nothing but a text.
 """
 
 import re
@@ -8,6 +10,10 @@ import subprocess
 import sys
 
 WIDTH = 100
+CODE = re.compile(r"(tests|benches|fuzz|scripts|dashboard|\.ci)/")
+# A row of a table, and what is nothing but a text: written, or a line of one that has several.
+ROW = re.compile(r'\s*(row\(|\(\s*"|json!\(|b?r?#*"|[<{|]|let golden = |const \w+: &\S+ = b?")')
+NO_CODE = re.compile(r".*(\.md|\.json|\.txt|\.css|\.svg|\.html|\.lock)$|fuzz/corpus/|tests/golden/")
 
 
 def long_lines(text):
@@ -26,6 +32,14 @@ def long_lines(text):
             yield number
 
 
+def long_code(text, rows):
+    """The numbers of the lines of code that are too long; rows of tables may be, and texts."""
+    for number, line in enumerate(text.split("\n"), 1):
+        text_alone = rows and (ROW.match(line) or line.endswith("\\"))
+        if len(line) > WIDTH and not text_alone:
+            yield number
+
+
 def comments(source):
     """The comments of Rust as text, each on the line where it stands and as long as that is."""
     for line in source.split("\n"):
@@ -34,17 +48,29 @@ def comments(source):
         yield line if text and not text.startswith(("|", "```")) else text
 
 
+def found_in(path, text):
+    """The numbers of the lines of a file that are too long."""
+    if path.endswith(".md"):
+        return long_lines(text)
+    if path.startswith("src/"):
+        return long_lines("\n".join(comments(text))) if path.endswith(".rs") else []
+    if CODE.match(path) and not NO_CODE.match(path):
+        return long_code(text, path.endswith(".rs"))
+    return []
+
+
 def main():
-    listed = subprocess.run(
-        ["git", "ls-files", "*.md", "src/*.rs"], capture_output=True, text=True, check=True
-    )
+    listed = subprocess.run(["git", "ls-files", "-z"], capture_output=True, text=True, check=True)
     found = 0
-    for path in listed.stdout.split():
-        with open(path, encoding="utf-8") as document:
-            text = document.read()
-            for number in long_lines("\n".join(comments(text)) if path.endswith(".rs") else text):
-                print(f"{path}:{number}: longer than {WIDTH} columns")
-                found += 1
+    for path in filter(None, listed.stdout.split("\0")):
+        try:
+            with open(path, encoding="utf-8") as document:
+                text = document.read()
+        except (UnicodeDecodeError, FileNotFoundError):
+            continue
+        for number in found_in(path, text):
+            print(f"{path}:{number}: longer than {WIDTH} columns")
+            found += 1
     return 1 if found else 0
 
 

@@ -12,7 +12,8 @@ install_promtool() {
   say 'fetching promtool'
   local scratch status=0
   scratch=$(mktemp -d)
-  (cd "$scratch" && timeout 300 apt-get download -qq prometheus >&2 && dpkg -x prometheus_*.deb .) &&
+  (cd "$scratch" && timeout 300 apt-get download -qq prometheus >&2 &&
+    dpkg -x prometheus_*.deb .) &&
     mkdir -p "$CACHE/prometheus/usr/bin" &&
     cp "$scratch/usr/bin/promtool" "$CACHE/prometheus/usr/bin/" || status=1
   rm -rf "$scratch"

@@ -103,8 +103,8 @@ function modules(directory) {
   }));
 }
 
-/** The dashboard's files, where the build has them: as in production, for the worker alone to ask, and
- * not in front of it. */
+/** The dashboard's files, where the build has them: as in production, for the worker alone to ask,
+ * and not in front of it. */
 function assets(directory) {
   const files = join(directory, "dashboard");
   if (!existsSync(files)) return [];

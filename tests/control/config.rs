@@ -606,11 +606,16 @@ fn settings() -> impl Strategy<Value = serde_json::Value> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_value_is_parsed_or_refused(value in settings()) {
-        if let Err(errors) = edge_isr::config::from_value(&value, &edge_isr::front_caches::providers()) {
+        let providers = edge_isr::front_caches::providers();
+        if let Err(errors) = edge_isr::config::from_value(&value, &providers) {
             prop_assert!(!errors.is_empty());
             prop_assert!(errors.iter().all(|e| !e.path.is_empty() && !e.problem.is_empty()));
         }
@@ -625,11 +630,16 @@ proptest! {
 
     /// What is accepted keeps the order that the view relies on.
     #[test]
-    fn accepted_bounds_are_in_order(lag in 0u32..400, interval in prop::option::of(0u32..400), blind in prop::option::of(0u32..400)) {
+    fn accepted_bounds_are_in_order(
+        lag in 0u32..400,
+        interval in prop::option::of(0u32..400),
+        lost in prop::option::of(0u32..400),
+    ) {
         let mut value = serde_json::json!({ "max_lag": lag });
         if let Some(interval) = interval { value["sync_interval"] = interval.into(); }
-        if let Some(blind) = blind { value["journal_lost_limit"] = blind.into(); }
-        if let Ok(config) = edge_isr::config::from_value(&value, &edge_isr::front_caches::providers()) {
+        if let Some(lost) = lost { value["journal_lost_limit"] = lost.into(); }
+        let providers = edge_isr::front_caches::providers();
+        if let Ok(config) = edge_isr::config::from_value(&value, &providers) {
             prop_assert!(config.sync_interval <= config.max_lag);
             prop_assert!(config.max_lag <= config.journal_lost_limit);
         }

@@ -564,7 +564,11 @@ fn digests_tell_bodies_apart() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_bytes_are_taken_or_refused(body in prop::collection::vec(any::<u8>(), 0..200)) {
@@ -578,12 +582,18 @@ proptest! {
     #[test]
     fn any_fields_are_taken_or_refused(
         rows in prop::collection::btree_map(
-            prop::sample::select(vec!["tags", "urls", "prefixes", "hosts", "all", "mode", "warm", "wait_ms", "reason"]),
+            prop::sample::select(vec![
+                "tags", "urls", "prefixes", "hosts", "all", "mode", "warm", "wait_ms", "reason",
+            ]),
             prop_oneof![
                 any::<bool>().prop_map(|b| json!(b)),
                 any::<i32>().prop_map(|n| json!(n)),
                 "(soft|hard)".prop_map(|s| json!(s)),
-                prop::collection::vec("(https?://[a-z.:@]{1,6}[/?#*a-z]{0,6}|[ -~]{0,8}|\\PC{0,4})", 0..4).prop_map(|l| json!(l)),
+                prop::collection::vec(
+                    "(https?://[a-z.:@]{1,6}[/?#*a-z]{0,6}|[ -~]{0,8}|\\PC{0,4})",
+                    0..4,
+                )
+                .prop_map(|l| json!(l)),
             ],
             0..5,
         )
@@ -593,7 +603,8 @@ proptest! {
             prop_assert!(!command.targets.is_empty());
             prop_assert!(command.targets.is_sorted());
             for target in &command.targets {
-                prop_assert_eq!(Target::from_parts(target.kind(), target.name()), Some(target.clone()));
+                let again = Target::from_parts(target.kind(), target.name());
+                prop_assert_eq!(again, Some(target.clone()));
                 if let Target::Prefix(name) = target {
                     prop_assert!(name.ends_with('/'));
                 }

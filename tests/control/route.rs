@@ -253,11 +253,19 @@ fn calls_need_their_scopes() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// Below the prefix every request is a call or a problem of the client; elsewhere none is.
     #[test]
-    fn any_request_is_routed(method in "(GET|POST|[A-Z]{0,5})", path in "(/__isr)?(/v1)?(/jobs/|/tags/|/pages|/metrics)?[ -~]{0,16}(/pages|/replay)?", query in prop::option::of("[a-z%=&+0-9]{0,20}")) {
+    fn any_request_is_routed(
+        method in "(GET|POST|[A-Z]{0,5})",
+        path in "(/__isr)?(/v1)?(/jobs/|/tags/|/pages|/metrics)?[ -~]{0,16}(/pages|/replay)?",
+        query in prop::option::of("[a-z%=&+0-9]{0,20}"),
+    ) {
         let mut head = request(&method, &path);
         head.query = query;
         let below = head.path == "/__isr" || head.path.starts_with("/__isr/");

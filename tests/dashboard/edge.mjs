@@ -136,7 +136,8 @@ function calls(url) {
   };
   const door = (what, body) =>
     fetch(`${url}/__test/${what}`, { method: "POST", body: body && JSON.stringify(body) });
-  // What an isolate counts goes to the journal once a minute; a test has no such minute to wait for.
+  // What an isolate counts goes to the journal once a minute; a test has no such minute to wait
+  // for.
   const report = async (kinds, counters = {}, origin = {}) => {
     reports += 1;
     const colos = {

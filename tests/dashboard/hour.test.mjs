@@ -1,6 +1,6 @@
-// An hour of traffic in quick time: what a client counts is what the API, the metrics, the command line
-// and the dashboard say, but for what an isolate had not told when it was killed, and for the newest
-// minute.
+// An hour of traffic in quick time: what a client counts is what the API, the metrics, the command
+// line and the dashboard say, but for what an isolate had not told when it was killed, and for the
+// newest minute.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";

@@ -144,5 +144,6 @@ async function compared(here, there, path) {
 function firstDifference(one, other) {
   let at = 0;
   while (one[at] === other[at]) at += 1;
-  return `${one.slice(Math.max(0, at - 80), at + 80)} ≠ ${other.slice(Math.max(0, at - 80), at + 80)}`;
+  const near = (text) => text.slice(Math.max(0, at - 80), at + 80);
+  return `${near(one)} ≠ ${near(other)}`;
 }

@@ -527,8 +527,9 @@ fn loops_end_and_what_they_carry_is_part_of_the_key() {
 fn a_visitor_can_not_take_the_edges_fields_away() {
     let (world, isolate) = site(&config(), mirror);
     let url = format!("{SITE}/page");
-    let names = "close, X-Forwarded-Host, X-Forwarded-Proto, X-Edge-ISR-Origin-Auth, CDN-Loop, User-Agent, \
-                 Accept-Encoding, Surrogate-Capability, Host, Cookie, Authorization, Cache-Control, Age";
+    let names = "close, X-Forwarded-Host, X-Forwarded-Proto, X-Edge-ISR-Origin-Auth, CDN-Loop, \
+                 User-Agent, Accept-Encoding, Surrogate-Capability, Host, Cookie, Authorization, \
+                 Cache-Control, Age";
     let attack = isolate.get(&url, &[("Connection", names), ("Accept-Encoding", "gzip")]);
     world.pass(50);
     let visitor = isolate.get(&url, &[("Accept-Encoding", "gzip")]);

@@ -107,8 +107,12 @@ const KINDS: &[(&str, RequestKind)] = &[
     ("a precondition for the origin", |n| with("if-match", format!("\"{n}\""))),
     ("credentials that the origin does not know", |n| with("authorization", format!("Basic {n}"))),
     ("request directives", |_| with("cache-control", "no-cache".to_owned())),
-    ("a HEAD of an invented query", |n| ("HEAD", format!("{PAGE}?h={n}"), Vec::new(), String::new())),
-    ("a POST to a page that nobody stored", |n| ("POST", format!("{PAGE}?next={n}"), Vec::new(), "a=b".into())),
+    ("a HEAD of an invented query", |n| {
+        ("HEAD", format!("{PAGE}?h={n}"), Vec::new(), String::new())
+    }),
+    ("a POST to a page that nobody stored", |n| {
+        ("POST", format!("{PAGE}?next={n}"), Vec::new(), "a=b".into())
+    }),
     ("a POST to a page that nobody stored, whose key has cookies", |n| {
         ("POST", at(format!("/language/{n}")), Vec::new(), "a=b".into())
     }),
@@ -117,14 +121,20 @@ const KINDS: &[(&str, RequestKind)] = &[
     ("an unknown method", |n| ("BREW", format!("{PAGE}?b={n}"), Vec::new(), String::new())),
     ("a PURGE without leave", |_| ("PURGE", PAGE.to_owned(), Vec::new(), String::new())),
     ("a BAN without leave", |_| ("BAN", PAGE.to_owned(), Vec::new(), String::new())),
-    ("a webhook without credentials", |_| ("POST", at("/__isr/v1/revalidate".into()), Vec::new(), "{}".into())),
+    ("a webhook without credentials", |_| {
+        ("POST", at("/__isr/v1/revalidate".into()), Vec::new(), "{}".into())
+    }),
     ("a webhook with an invented signature", |n| {
-        let fields = vec![("webhook-id", format!("m{n}")), ("webhook-timestamp", "1800000002".to_owned()),
-            ("webhook-signature", "v1,AAAA".to_owned())];
+        let fields = vec![
+            ("webhook-id", format!("m{n}")),
+            ("webhook-timestamp", "1800000002".to_owned()),
+            ("webhook-signature", "v1,AAAA".to_owned()),
+        ];
         ("POST", at("/__isr/v1/revalidate".into()), fields, r#"{"all": true}"#.into())
     }),
     ("a guessed token at a purge API", |n| {
-        ("POST", at("/__isr/fastly/service/s/purge_all".into()), vec![("fastly-key", n.to_string())], String::new())
+        let key = vec![("fastly-key", n.to_string())];
+        ("POST", at("/__isr/fastly/service/s/purge_all".into()), key, String::new())
     }),
     ("a question for a job without credentials", |n| get(at(format!("/__isr/v1/jobs/{n}")))),
     ("healthz", |_| get(at("/__isr/healthz".into()))),

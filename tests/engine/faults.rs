@@ -364,7 +364,8 @@ fn a_damaged_entry_of_a_tag_holds_up_no_other() {
     }
     for garbage in ["'text'", "x'00'", "-1", "1e300", "68719476736"] {
         let damage = format!(
-            "INSERT INTO tagged (segment, tag, variant) SELECT segment, tag, {garbage} FROM tagged LIMIT 1"
+            "INSERT INTO tagged (segment, tag, variant)
+                SELECT segment, tag, {garbage} FROM tagged LIMIT 1"
         );
         bench.sql.exec(&damage, &[]).unwrap();
     }
@@ -385,11 +386,13 @@ fn a_tag_with_a_million_pages_is_expanded_in_slices() {
     let numbers = "WITH RECURSIVE n(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM n WHERE n < ?)";
     for statement in [
         "INSERT INTO page (id, digest, key, url, page, vary)
-            SELECT n, CAST(printf('%032d', n) AS BLOB), key, 'example.com/' || n, page, vary FROM n, page WHERE page.id = 1",
+            SELECT n, CAST(printf('%032d', n) AS BLOB), key, 'example.com/' || n, page, vary
+            FROM n, page WHERE page.id = 1",
         "INSERT INTO variant (id, page, digest, selection, request, status, l2_key, stamp, fence,
                 stored_at, fresh_until, keep_until, tags, segment)
-            SELECT n, n, CAST(printf('%032d', n) AS BLOB), selection, request, status, l2_key, stamp, fence, stored_at,
-                fresh_until, keep_until, tags, n / 6000 FROM n, variant WHERE variant.id = 1",
+            SELECT n, n, CAST(printf('%032d', n) AS BLOB), selection, request, status, l2_key,
+                stamp, fence, stored_at, fresh_until, keep_until, tags, n / 6000
+            FROM n, variant WHERE variant.id = 1",
         "INSERT INTO tagged (segment, tag, variant) SELECT n / 6000, tag, n FROM n, tagged
             WHERE variant = 1",
         "INSERT OR REPLACE INTO segment (id, entries) SELECT n / 6000, 6000 FROM n

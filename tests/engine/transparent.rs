@@ -462,8 +462,8 @@ fn a_page_that_is_gone_is_gone_by_whoever_learns_it() {
     }
 }
 
-/// Whoever learns it may know of more fields than the stored page varies on: those of an answer that
-/// was not stored.
+/// Whoever learns it may know of more fields than the stored page varies on: those of an answer
+/// that was not stored.
 #[test]
 fn a_page_that_is_gone_is_gone_where_the_new_answer_varies_on_more() {
     for more in ["origin, prefer", "accept, prefer", "accept-language, origin"] {
@@ -905,8 +905,8 @@ fn the_origin_requests_of_three_sites() {
 }
 
 /// A 304 that sets a cookie renews the page for all, without the cookie; that is for the visitor
-/// whose request it answered. Whose own cookies or fields were left out of it gets the answer to all
-/// of it: theirs may be another.
+/// whose request it answered. Whose own cookies or fields were left out of it gets the answer to
+/// all of it: theirs may be another.
 #[test]
 fn a_cookie_of_a_304_is_for_the_one_who_asked() {
     let fresh = ("cache-control", "s-maxage=10");

@@ -467,9 +467,9 @@ fn long_addresses_are_gathered_within_a_budget() {
     assert!(site.head() > before, "the page with an ordinary address was carried");
 }
 
-/// What another isolate of the colo fetched without a word to its shard, begun before the change and
-/// stored while the visitor who made it waits for a third one's fetch: it is not theirs. Others have
-/// it for its lifetime, as anything that a colo keeps for want of a place in the index.
+/// What another isolate of the colo fetched without a word to its shard, begun before the change
+/// and stored while the visitor who made it waits for a third one's fetch: it is not theirs. Others
+/// have it for its lifetime, as anything that a colo keeps for want of a place in the index.
 #[test]
 fn who_changed_a_page_gets_nothing_older_out_of_the_colo() {
     let config = Config { new_keys_per_second: 1, ..config() };

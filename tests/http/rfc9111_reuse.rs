@@ -1,4 +1,4 @@
-//! Reusing stored responses (RFC 9111 §4, RFC 5861), under each validity that the journal gives them.
+//! Reusing stored responses (RFC 9111 §4, RFC 5861), under each validity that the journal gives.
 
 use crate::http_support::{NOW, after, entry, fields};
 use edge_isr::base::time::{Epoch, Millis, Seconds};

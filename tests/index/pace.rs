@@ -193,7 +193,10 @@ proptest! {
     fn whatever_happens_it_goes_on_and_keeps_its_limits(
         window in 50u32..5_000,
         interval in 0u64..500,
-        steps in prop::collection::vec((0u64..30_000, 0u64..3, prop::option::of(0u64..1_000_000)), 1..80),
+        steps in prop::collection::vec(
+            (0u64..30_000, 0u64..3, prop::option::of(0u64..1_000_000)),
+            1..80,
+        ),
     ) {
         let limits = Limits { window, interval: Millis(interval) };
         let mut pace = Pace::new(limits);

@@ -375,7 +375,9 @@ proptest! {
     }
 
     #[test]
-    fn any_addresses_come_back(locs in prop::collection::vec("https?://[a-z]{1,5}/[^\\x00-\\x20\\x7f]{0,30}", 0..6)) {
+    fn any_addresses_come_back(
+        locs in prop::collection::vec("https?://[a-z]{1,5}/[^\\x00-\\x20\\x7f]{0,30}", 0..6),
+    ) {
         let escape = |loc: &String| loc.replace('&', "&amp;").replace('<', "&lt;");
         let entries: String =
             locs.iter().map(|loc| format!("<url><loc>{}</loc></url>", escape(loc))).collect();

@@ -264,7 +264,8 @@ proptest! {
         }
         prop_assert_eq!(hits(&stats(&mut journal, 0, now + HOUR, By::Result, now)), want);
         let told = stats(&mut journal, 0, now + HOUR, By::Result, now);
-        let points: u64 = told.points.iter().flat_map(|p| p.sums.values()).map(|s| s.requests).sum();
+        let sums = told.points.iter().flat_map(|point| point.sums.values());
+        let points: u64 = sums.map(|sum| sum.requests).sum();
         prop_assert_eq!(points, want);
     }
 }

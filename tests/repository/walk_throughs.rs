@@ -80,7 +80,8 @@ fn the_map_names_files_that_are_there() {
 
 #[test]
 fn what_is_not_there_is_told() {
-    let text = "### A purge API\n\n1. `a.rs` has `fn b`\n   and `fn c`.\n2. `d.rs` too.\n\n## Style\n1. `e`\n";
+    let text = "### A purge API\n\n1. `a.rs` has `fn b`\n   and `fn c`.\n\
+                2. `d.rs` too.\n\n## Style\n1. `e`\n";
     let read = |file: &str| (file == "a.rs").then(|| "fn b".to_owned());
     assert_eq!(missing(&points(text), read), ["fn c is not in a.rs", "there is no d.rs"]);
 }

@@ -812,7 +812,8 @@ pub(crate) fn journal_head(sql: &Sqlite) -> u64 {
 
 thread_local! {
     /// Databases of the worlds before: journals, shards.
-    static POOLS: [RefCell<Vec<Sqlite>>; 2] = const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
+    static POOLS: [RefCell<Vec<Sqlite>>; 2] =
+        const { [RefCell::new(Vec::new()), RefCell::new(Vec::new())] };
 }
 
 /// An empty database with its tables, of a journal or of a shard.

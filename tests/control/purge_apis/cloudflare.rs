@@ -56,7 +56,8 @@ fn the_answer_has_the_zone_and_says_what_was_widened() {
     assert_eq!(json(&reply), want);
     let purge = read(PURGE, &[], r#"{"prefixes": ["a.example/blog/po"]}"#).unwrap();
     assert_eq!(named(&purge).0, ["prefix a.example/blog/"]);
-    let messages = json!([{"code": 1000, "message": "a.example/blog/po was widened to https://a.example/blog/"}]);
+    let widened = "a.example/blog/po was widened to https://a.example/blog/";
+    let messages = json!([{"code": 1000, "message": widened}]);
     assert_eq!(json(&accepted(&purge))["messages"], messages);
 }
 

@@ -217,13 +217,19 @@ fn a_call_names_one_thing_once() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 512,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     /// A call is a command with targets, or a refusal in the 400s, whatever is sent.
     #[test]
     fn any_call_is_answered(
         method in "(GET|POST|DELETE|PURGE|BAN)",
-        path in "/__isr/(cloudflare|fastly|cloudfront|keycdn|purge|ban)/(zones/z/purge_cache|service/s/purge|2020-05-31/distribution/d.e/invalidation|zones/purgetag/1.json)?[ -~]{0,24}",
+        path in "/__isr/(cloudflare|fastly|cloudfront|keycdn|purge|ban)/(zones/z/purge_cache|\
+                 service/s/purge|2020-05-31/distribution/d.e/invalidation|\
+                 zones/purgetag/1.json)?[ -~]{0,24}",
         field in "(x-url|x-ban-url|x-host|x-cache-tags|surrogate-key|soft)",
         value in "[ -~é]{0,24}",
         body in "(<InvalidationBatch><Paths><Quantity>1|\\{\"tags\": \\[)?[ -~é]{0,40}",
