@@ -9,7 +9,7 @@
 //! | Is this request one for the cache, and for which page? | [`admission`], [`query`], [`device`] |
 //! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`] |
 //! | May a request without an answer be sent again (RFC 9112 §9.3.1)? | [`resend`] |
-//! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`no_store`] |
+//! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`forbidden`], [`no_store`] |
 //! | For how long is it fresh (RFC 9111 §4.2)? | [`freshness`] |
 //! | Which variant is it (RFC 9111 §4.1)? | [`variant`] |
 //! | What does the journal say of it? | [`validity`] |
@@ -40,6 +40,7 @@ pub mod device;
 pub mod entry;
 pub mod envelope;
 pub mod esi;
+pub mod forbidden;
 pub mod forward;
 pub mod freshness;
 pub mod key;

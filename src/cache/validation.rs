@@ -16,10 +16,9 @@ use crate::http::list::{is_token, trim};
 use crate::http::targeted::edge_directives;
 use crate::http::{Fields, RequestHead, ResponseHead};
 
+use super::forbidden::refusal;
 use super::freshness::{freshness, initial_age};
-use super::storage::{
-    cookie_refusal, own_input, refusal, request_refusal, selection_names, stored_fields,
-};
+use super::storage::{cookie_refusal, own_input, request_refusal, selection_names, stored_fields};
 
 /// The conditions that the stored response's validators make (RFC 9111 §4.3.1); none if it has no
 /// validator.

@@ -121,7 +121,7 @@ pub fn check_head(head: &ResponseHead) -> Result<(), PersonalError> {
     }
     let directives = ResponseDirectives::of(fields, "cache-control");
     let kept = !directives.no_store || directives.private != FieldScope::Whole;
-    if kept || crate::cache::storage::is_from_cache(fields) || fields.has("age") {
+    if kept || crate::cache::forbidden::is_from_cache(fields) || fields.has("age") {
         return Err(PersonalError::Cached);
     }
     let kind = fields.joined("content-type").unwrap_or_default();
