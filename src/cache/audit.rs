@@ -1,7 +1,7 @@
 //! What an audit compares, and in what two answers differ.
 //!
 //! Compared is what a visitor gets to see: the status, the body without what the route says to
-//! ignore, and the few fields that say how to read it or where to go ([`SHOWN`]); and the tags,
+//! ignore, and the few fields that say how to read it or where to go (`SHOWN`); and the tags,
 //! because a page that is stored with other tags than it has now is missed by the invalidations of
 //! those. Not compared are fields about one answer (`Date`, `ETag`, `Last-Modified`, lifetimes):
 //! they may differ while visitors see the same.

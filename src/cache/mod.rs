@@ -6,10 +6,10 @@
 //! | What is a page, and which variant of it is this? | [`key`] |
 //! | What is a tag? Which targets invalidate a page? Which fields carry tags? | [`tag`], [`tag_fields`] |
 //! | What is stored, and in which form? | [`entry`], [`envelope`] |
-//! | Is this request one for the cache, and for which page? | [`admission`], [`query`], [`device`] |
-//! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`] |
+//! | Is this request one for the cache, and for which page? | [`admission`], [`admitted`], [`query`], [`device`] |
+//! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`], [`not_forwarded`] |
 //! | May a request without an answer be sent again (RFC 9112 §9.3.1)? | [`resend`] |
-//! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`forbidden`], [`no_store`] |
+//! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`forbidden`], [`media`], [`no_store`] |
 //! | For how long is it fresh (RFC 9111 §4.2)? | [`freshness`] |
 //! | Which variant is it (RFC 9111 §4.1)? | [`variant`] |
 //! | What does the journal say of it? | [`validity`] |

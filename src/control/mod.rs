@@ -5,14 +5,18 @@
 //! | --- | --- |
 //! | [`route`] | which call a request is |
 //! | [`auth`], [`auth_error`] | whether the caller may make it; why not |
+//! | [`secret`] | the secrets that prove it |
 //! | [`client_tokens`] | the same for clients of other APIs: where their tokens are |
 //! | [`revalidate`], [`targets`] | what an invalidation names |
+//! | [`purge_apis`] | the same by the APIs of other caches |
 //! | [`scheduled`] | what waits for its time |
 //! | [`warm`] | what a warm names |
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
 //! | [`history`], [`looking`], [`explained`], [`audit`] | what was invalidated, counted, decided, found |
-//! | [`healthz`], [`metrics`], [`log`] | what operators see |
+//! | [`healthz`], [`log`] | what operators see |
+//! | [`metrics`], `gauges`, [`site_metrics`] | what a scrape gets |
+//! | `query` | how the parameters of a call are read |
 //! | [`dashboard`] | the files of a page to look at |
 //!
 //! ```

@@ -3,7 +3,7 @@
 //! A lease answers a need: a holder that began before an invalidation does not block the one who
 //! saw it (`lease_need`); "ready" must be newer than what the asker has (`lease_gen`). Fencing
 //! numbers only grow; only the holder releases (`release_fence`), and a late holder does not
-//! overwrite a newer result (`fence`).
+//! overwrite a newer result (`fence`). `tests/simulation/rules.txt` has these rules by their names.
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 

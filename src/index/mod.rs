@@ -11,9 +11,20 @@
 //! recorded after its fan-out is noticed (`rec_fanout`); a fill that took longer is refetched on
 //! suspicion.
 //!
-//! Rules, by their names in the executable model: `lease_need`, `lease_gen`, `release_fence`,
-//! `fence`, `lease_seen`, `dark_fence`, `warm_cas`, `warm_waits`, `rec_fanout`, `inherit_tags`,
-//! `durable_visible`.
+//! | question | file |
+//! | --- | --- |
+//! | What is said to a shard, and what does it answer? | [`message`], [`answer`] |
+//! | Who may fetch? What is recorded of a fetch? | [`lease`], `granting`; `record` |
+//! | Which pages does an invalidation mean? | `fanout`, `expand`, `tags` |
+//! | What is refetched, when, and how fast? | [`warm`], `queue`, [`heat`], [`pace`], `request` |
+//! | How do sitemaps come into the queue? | [`sitemap`], `import`, `import_work` |
+//! | What is shown of it? | `inspect`, `past` |
+//! | What if the number of shards changes? If a row can't be read? | `reshard`; `damage` |
+//! | How is it kept, and for how long? | `schema`, `rows`, `transaction`, `sweep` |
+//!
+//! Rules, by their names in `tests/simulation/rules.txt`: `lease_need`, `lease_gen`,
+//! `release_fence`, `fence`, `lease_seen`, `fetched_after`, `warm_cas`, `warm_waits`, `rec_fanout`,
+//! `inherit_tags`, `durable_visible`.
 //!
 //! ```
 //! use edge_isr::base::time::Epoch;

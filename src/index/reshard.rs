@@ -1,11 +1,11 @@
 //! A change of the number of shards: pages that are no longer this shard's own go to their new one.
 //!
-//! The journal says which pages are whose ([`ShardPlace`]). The shard walks over all of its pages
-//! and hands those of another over, a part at a time, and forgets them once the other has them
-//! durably, unless they have changed since. Workers of before the change still bring pages here:
-//! each of those makes another walk follow. A page whose warm runs waits for its end. Whatever
-//! stands twice for a while is the same page: the copy of the higher stamp counts, and a warm is
-//! queued once.
+//! The journal says which pages are whose ([`ShardPlace`](crate::journal::ShardPlace)). The shard
+//! walks over all of its pages and hands those of another over, a part at a time, and forgets them
+//! once the other has them durably, unless they have changed since. Workers of before the change
+//! still bring pages here: each of those makes another walk follow. A page whose warm runs waits
+//! for its end. Whatever stands twice for a while is the same page: the copy of the higher stamp
+//! counts, and a warm is queued once.
 //!
 //! A copy's fencing number comes from the old shard. Readers that wait take a number above all that
 //! were given when they came for a fetch that began after that. So the new shard raises its own

@@ -9,7 +9,17 @@
 //! hold the highest epoch of what fell into them, so that memory is bounded and correctness does
 //! not depend on retention.
 //!
-//! Rules, by their names in the executable model: `receipts`, `keep_both`, `settle_epoch`,
+//! | question | file |
+//! | --- | --- |
+//! | What is said to the journal, and what does it answer? | [`message`] |
+//! | How does an invalidation get its epoch? One that is at a time? | `append`; `schedule`, [`schedule_message`] |
+//! | What is new, and what does an isolate know of it? | `read`, [`delta`]; [`view`] |
+//! | What has each shard, and each front cache, still to be told? | `outbox`; `front_caches`, `in_progress` |
+//! | What was invalidated, counted, found? | [`history`]; [`report`], [`stats`]; [`audit`] |
+//! | What if the number of shards changes? | `reshard` |
+//! | How is it kept, and for how long? | `schema`, `state`, `upkeep`, `invalidation` |
+//!
+//! Rules, by their names in `tests/simulation/rules.txt`: `receipts`, `keep_both`, `settle_epoch`,
 //! `epoch_cut`, `floor_sent`, `durable_visible`, `incarnation`.
 //!
 //! ```

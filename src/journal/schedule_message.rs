@@ -1,4 +1,4 @@
-//! What is said of invalidations at a time ([`super::schedule`]).
+//! What is said of invalidations at a time (`schedule.rs`).
 
 use serde::{Deserialize, Serialize};
 

@@ -3,7 +3,7 @@
 //! A report is counted in the minute in which the journal hears it, by the journal's own clock: no
 //! two clocks are compared. It writes two rows, that of its minute and that of its isolate, in one
 //! transaction; the same report once more writes nothing. Once an hour is over its minutes are
-//! added up. An isolate that has been silent for [`REPORTERS_KEPT`] is forgotten: it must not
+//! added up. An isolate that has been silent for `REPORTERS_KEPT` is forgotten: it must not
 //! repeat an older report ([`REPEATED_FOR`]).
 
 use crate::base::sql::row::{Row, json, number, text, timestamp};

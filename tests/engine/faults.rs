@@ -193,7 +193,7 @@ fn a_damaged_invalidation_holds_up_no_other_and_makes_nothing_current() {
     journal.run_due(at(1_000)).unwrap();
     let due = journal.pending_fanouts(0, at(1_000)).unwrap();
     assert_eq!(due[0].targets, [Target::All]);
-    // A stamp that can't be read is never passed over: views hear nothing, and go blind.
+    // A stamp that can't be read is never passed over: views hear nothing: the journal is lost.
     sql.exec("UPDATE stamp SET soft = 'x' WHERE name = 'a'", &[]).unwrap();
     let request = SyncRequest { since: None, seen: Epoch::ZERO, report: None };
     let told = journal.handle(JournalCall::Sync(request), at(1_001));

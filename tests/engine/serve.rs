@@ -378,17 +378,13 @@ fn inv6_without_a_journal_pages_are_served_stale_then_refetched() {
     world.pass(100);
     world.journal_down.set(true);
     world.pass(10_000);
-    let blind = isolate.get(PAGE, &[]);
-    assert_eq!((blind.status, blind.text().as_str()), (200, "render 1"));
-    assert!(
-        blind.cache_status().contains("detail=journal-unreachable"),
-        "{}",
-        blind.cache_status()
-    );
+    let lost = isolate.get(PAGE, &[]);
+    assert_eq!((lost.status, lost.text().as_str()), (200, "render 1"));
+    assert!(lost.cache_status().contains("detail=journal-unreachable"), "{}", lost.cache_status());
     world.pass(30_000);
-    let dark = isolate.get(PAGE, &[]);
-    assert_eq!(dark.status, 200);
-    assert!(!dark.cache_status().contains("hit"), "{}", dark.cache_status());
+    let lost_too_long = isolate.get(PAGE, &[]);
+    assert_eq!(lost_too_long.status, 200);
+    assert!(!lost_too_long.cache_status().contains("hit"), "{}", lost_too_long.cache_status());
 }
 
 #[test]

@@ -145,9 +145,9 @@ fn a_journal_that_is_down_records_nothing_and_says_so() {
         serde_json::from_str(&isolate.operate("GET", "/healthz", "").text()).expect("JSON");
     assert_eq!(health["notes"][0]["reason"], json!("journal-unreachable"), "{health}");
     world.pass(30_000);
-    let dark = isolate.operate("GET", "/healthz", "");
-    assert_eq!(dark.status, 503);
-    assert!(dark.text().contains("journal-lost"), "{}", dark.text());
+    let answer = isolate.operate("GET", "/healthz", "");
+    assert_eq!(answer.status, 503);
+    assert!(answer.text().contains("journal-lost"), "{}", answer.text());
     // Nothing was recorded: the next one is the first.
     world.journal_down.set(false);
     let accepted = isolate.operate("POST", "/v1/revalidate", &body);

@@ -134,7 +134,7 @@ fn lease_seen() {
 }
 
 #[test]
-fn dark_fence() {
+fn fetched_after() {
     let mut bench = Bench::new();
     let grant = bench.granted(asks("/", 0), 0);
     let LeaseReply::Wait { latest_fence, .. } = bench.lease(asks("/", 0), 1) else {

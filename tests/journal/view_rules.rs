@@ -11,7 +11,7 @@ use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
 const MAX_LAG: Millis = Millis(2_000);
-const BLIND: Millis = Millis(30_000);
+const LOST_LIMIT: Millis = Millis(30_000);
 const SYNC: Millis = Millis(1_000);
 const CLEAR: ViewHealth = ViewHealth::Recent { refresh: false };
 
@@ -77,10 +77,10 @@ fn validities() {
         ("hard, with the newest epoch as the need", &[A], 2, CLEAR, hard(5)),
         ("the newest epoch, the oldest acceptance", &[A, B], 4, CLEAR, soft(7, 20)),
         ("one target hard, another softly later", &[A, B], 2, CLEAR, hard(7)),
-        ("blind_stale", &[A], 5, ViewHealth::JournalLost, Verdict::Known(Validity::JournalLost)),
-        ("blind and softly", &[A], 4, ViewHealth::JournalLost, soft(5, 50)),
+        ("lost_stale", &[A], 5, ViewHealth::JournalLost, Verdict::Known(Validity::JournalLost)),
+        ("journal lost, softly", &[A], 4, ViewHealth::JournalLost, soft(5, 50)),
         (
-            "blind_validate",
+            "lost_validate",
             &[A],
             5,
             ViewHealth::JournalLostTooLong,
@@ -150,8 +150,8 @@ fn a_bucket_is_as_hard_as_what_fell_into_it() {
         view.apply(&Delta { buckets: vec![bucket], ..delta(None, 10, vec![]) }, at(0), true);
         assert_eq!(stands(&view, &[A], *stamp, CLEAR), Verdict::Known(*want), "{name}");
         if let Validity::SoftUnprovable { epoch } = want {
-            let dark = stands(&view, &[A], *stamp, ViewHealth::JournalLostTooLong);
-            assert_eq!(dark, Verdict::Known(Validity::Unprovable { epoch: *epoch }), "{name}");
+            let lost = stands(&view, &[A], *stamp, ViewHealth::JournalLostTooLong);
+            assert_eq!(lost, Verdict::Known(Validity::Unprovable { epoch: *epoch }), "{name}");
         }
     }
 }
@@ -159,7 +159,7 @@ fn a_bucket_is_as_hard_as_what_fell_into_it() {
 #[test]
 fn asker_time() {
     let mut view = loaded(vec![]);
-    let sights = |view: &View, millis| view.health(at(millis), MAX_LAG, SYNC);
+    let health = |view: &View, millis| view.health(at(millis), MAX_LAG, SYNC);
     let rows = [
         (0, CLEAR),
         (1_000, CLEAR),
@@ -168,29 +168,29 @@ fn asker_time() {
         (2_001, ViewHealth::Outdated),
     ];
     for (millis, want) in rows {
-        assert_eq!(sights(&view, millis), want, "{millis}");
+        assert_eq!(health(&view, millis), want, "{millis}");
     }
     // A shared delta makes the view as old as its asking, not as its arrival, and the margin older.
     let shared = delta(Some(10), 11, vec![]);
     assert_eq!(view.apply(&shared, at(1_500), false), Applied::Whole);
     assert_eq!(view.as_of(), Some(at(1_500).minus(SKEW_MARGIN)));
-    assert_eq!(sights(&view, 3_300), ViewHealth::Recent { refresh: true });
-    assert_eq!(sights(&view, 3_301), ViewHealth::Outdated);
+    assert_eq!(health(&view, 3_300), ViewHealth::Recent { refresh: true });
+    assert_eq!(health(&view, 3_301), ViewHealth::Outdated);
     // An older asking does not make it older.
     view.apply(&shared, at(700), false);
     assert_eq!(view.as_of(), Some(at(1_500).minus(SKEW_MARGIN)));
 }
 
 #[test]
-fn sight_after_a_failed_sync() {
+fn health_after_a_failed_sync() {
     let view = loaded(vec![]);
-    let after = |millis| view.health_after_failure(at(millis), MAX_LAG, BLIND);
+    let after = |millis| view.health_after_failure(at(millis), MAX_LAG, LOST_LIMIT);
     assert_eq!(after(2_000), CLEAR);
     assert_eq!(after(2_001), ViewHealth::JournalLost);
     assert_eq!(after(30_000), ViewHealth::JournalLost);
     assert_eq!(after(30_001), ViewHealth::JournalLostTooLong);
     let cold = View::new(1);
-    assert_eq!(cold.health_after_failure(at(0), MAX_LAG, BLIND), ViewHealth::Cold);
+    assert_eq!(cold.health_after_failure(at(0), MAX_LAG, LOST_LIMIT), ViewHealth::Cold);
     assert_eq!(cold.health(at(0), MAX_LAG, SYNC), ViewHealth::Cold);
 }
 
@@ -200,7 +200,10 @@ fn skew_margin() {
     let view = loaded(vec![]);
     let then = at(0).minus(Millis(SKEW_MARGIN.0 + 1));
     assert_eq!(view.health(then, MAX_LAG, SYNC), ViewHealth::Outdated);
-    assert_eq!(view.health_after_failure(then, MAX_LAG, BLIND), ViewHealth::JournalLostTooLong);
+    assert_eq!(
+        view.health_after_failure(then, MAX_LAG, LOST_LIMIT),
+        ViewHealth::JournalLostTooLong
+    );
     assert_eq!(view.health(at(0).minus(SKEW_MARGIN), MAX_LAG, SYNC), CLEAR);
 }
 

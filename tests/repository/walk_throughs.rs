@@ -78,6 +78,33 @@ fn the_map_names_files_that_are_there() {
     assert!(gone.is_empty(), "{gone:?}");
 }
 
+/// The files of a room that its module's table does not name; none if it has no table.
+fn unnamed(module: &str) -> Vec<String> {
+    let doc = || module.lines().filter(|line| line.starts_with("//! |"));
+    let declared = module.lines().filter_map(|line| {
+        let line = line.strip_prefix("pub ").or(line.strip_prefix("pub(crate) ")).unwrap_or(line);
+        line.strip_prefix("mod ")?.strip_suffix(';')
+    });
+    let named = |name: &&str| doc().any(|line| line.contains(&format!("`{name}`")));
+    let has_table = doc().next().is_some();
+    declared.filter(|name| has_table && !named(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_table_of_a_room_names_all_of_its_files() {
+    let mut known = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut known);
+    let mut tables = 0;
+    for path in known.iter().filter(|path| path.ends_with("/mod.rs")) {
+        let module = fs::read_to_string(path).expect("a source");
+        tables += usize::from(module.contains("//! |"));
+        assert_eq!(unnamed(&module), Vec::<String>::new(), "{path}");
+    }
+    assert!(tables >= 8, "{tables}");
+    let module = "//! | a | [`a`] |\nmod a;\npub(crate) mod b;\n";
+    assert_eq!(unnamed(module), ["b"]);
+}
+
 #[test]
 fn what_is_not_there_is_told() {
     let text = "### A purge API\n\n1. `a.rs` has `fn b`\n   and `fn c`.\n\

@@ -155,7 +155,7 @@ pub(crate) struct Told<'a> {
     /// The cookie that it sets.
     pub(crate) secret: Option<&'a str>,
     pub(crate) label: Option<Label>,
-    pub(crate) blind: bool,
+    pub(crate) journal_lost: bool,
 }
 
 /// What a page says of itself, but for its placeholders.
@@ -258,8 +258,8 @@ fn judge_shared(world: &World, shared: &str, told: &Told<'_>, wrong: &Wrong<'_>)
     // Nothing says how it came about: softly invalidated, it may be a stale one.
     let (arrived, shows) = (told.arrived, read.shown.as_slice());
     let who = format!("{} in a part", told.who);
-    let (label, page, blind) = (Label::Stale, SHARED, told.blind);
-    let served = Served { who, arrived, label, page, shows, blind };
+    let (label, page, journal_lost) = (Label::Stale, SHARED, told.journal_lost);
+    let served = Served { who, arrived, label, page, shows, journal_lost };
     let (lag, lost) = (world.config.max_lag.0, world.config.journal_lost_limit.0);
     world.watch.borrow_mut().judge(&served, lag as i64, lost as i64);
 }

@@ -170,7 +170,7 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
 struct Seen {
     status: u16,
     label: Option<Label>,
-    blind: bool,
+    journal_lost: bool,
     age: Option<i64>,
     told: String,
     /// The cookie that it sets.
@@ -211,8 +211,9 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         let as_of = engine.isolate().borrow().view.as_of();
         let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();
         // A composed page waits for its parts after it was decided.
-        let decided_blind = !sees && told.contains("detail=journal-unreachable");
-        let blind = decided_blind || as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
+        let decided_without = !sees && told.contains("detail=journal-unreachable");
+        let journal_lost =
+            decided_without || as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let (label, age) = (label(&told), answer.fields.get("age").and_then(|a| a.parse().ok()));
         let sets = answer.fields.get("set-cookie").map(str::to_owned);
         let mut whole = Vec::new();
@@ -249,7 +250,15 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
             },
         };
         let body = end.ok().and_then(|()| String::from_utf8(whole).ok());
-        keeper.keep(Seen { status: answer.status, label, blind, age, told, cookie: sets, body });
+        keeper.keep(Seen {
+            status: answer.status,
+            label,
+            journal_lost,
+            age,
+            told,
+            cookie: sets,
+            body,
+        });
     });
     let seen = promised.await?;
     world.pending.borrow_mut().remove(&request);
@@ -270,8 +279,8 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     let passes = world.plan.composed.as_ref().is_some_and(|plan| plan.may_pass(page));
     // An answer that is no shell ends what is stored, before the page is asked for whole.
     let ended = composed::ends_stored(&seen.told);
-    if let Some(had) =
-        had.filter(|_| seen.status >= 500 && !seen.blind && sees && others && !passes && !ended)
+    if let Some(had) = had
+        .filter(|_| seen.status >= 500 && !seen.journal_lost && sees && others && !passes && !ended)
     {
         kept(world, &who, page, had.entry.request_time);
     }
@@ -318,11 +327,11 @@ fn judge(
         None => body,
         Some(plan) => {
             let (secret, cookies) = (seen.cookie.as_deref(), cookie);
-            let (label, blind) = (seen.label, seen.blind);
+            let (label, journal_lost) = (seen.label, seen.journal_lost);
             composed::judge(
                 world,
                 plan,
-                &Told { who, arrived, page, cookies, secret, label, blind },
+                &Told { who, arrived, page, cookies, secret, label, journal_lost },
                 body,
             )
         }
@@ -354,7 +363,7 @@ fn judge(
         world.violate(Property::Window, format!("{who} got {body} {}", seen.told));
     }
     let (who, shows) = (who.to_owned(), read.shown.as_slice());
-    let served = Served { who, arrived, label, page, shows, blind: seen.blind };
+    let served = Served { who, arrived, label, page, shows, journal_lost: seen.journal_lost };
     let (max_lag, journal_lost_limit) =
         (bound(world, page).0 as i64, world.config.journal_lost_limit.0 as i64);
     world.watch.borrow_mut().judge(&served, max_lag, journal_lost_limit);

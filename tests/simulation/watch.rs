@@ -137,7 +137,7 @@ pub(crate) struct Served<'a> {
     pub(crate) page: usize,
     pub(crate) shows: &'a [(usize, u32)],
     /// Whether the isolate's view was older than `max_lag`.
-    pub(crate) blind: bool,
+    pub(crate) journal_lost: bool,
 }
 
 impl Watch {
@@ -153,7 +153,7 @@ impl Watch {
 
     pub(crate) fn judge(&mut self, served: &Served<'_>, max_lag: i64, journal_lost_limit: i64) {
         let stale = served.label != Label::Fresh;
-        let bound = if stale && served.blind { journal_lost_limit } else { max_lag };
+        let bound = if stale && served.journal_lost { journal_lost_limit } else { max_lag };
         for (item, version) in served.shows {
             let asks = |need: &&Need| {
                 need.item == *item && !need.lost && need.page.is_none_or(|page| page == served.page)

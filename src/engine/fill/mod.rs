@@ -6,6 +6,18 @@
 //! in L2 if the shard names one that is recent enough; else asks the origin, and stores and records
 //! what comes. Without a shard it goes to the origin all the same, and what comes stays in this
 //! colo.
+//!
+//! | question | file |
+//! | --- | --- |
+//! | What is asked, and what is there to fall back to? | [`request`] |
+//! | What is in flight for a key? What do those who wait share? | [`in_flight`], [`shared`] |
+//! | How does a fill begin, and what did it bring? | `start`, [`outcome`] |
+//! | Who may fetch, under which lease, or why without one? | `permission`, `terms` |
+//! | What is asked of the origin, and what becomes of its answer? | `fetch`, `store`, `shell` |
+//! | How is it stored, and who is told? | `body`, `stored`, `publish`, `late` |
+//! | What of what is not stored? | `not_stored`, `hit_for_pass` |
+//! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`]; `alone`, `go_on` |
+//! | What of refreshes that nobody waits for? | `background` |
 
 mod alone;
 mod arriving;
