@@ -67,6 +67,8 @@ def are_own() -> bool:
 
 _NAME = r'((?:[\w$]+|"[^"]+"|`[^`]+`|\[[^]]+\])(?:\s*\.\s*(?:[\w$]+|"[^"]+"|`[^`]+`|\[[^]]+\]))*)'
 _WORD = re.compile(r"[^\W\d][\w$]*")
+# The type that PostgreSQL is to make of a value: `"path"::text`.
+_CAST = re.compile(r"::\s*\w+")
 _LITERAL = re.compile(r"'(?:[^']|'')*'")
 _VERB = re.compile(r"\A(?:\s|\(|;|--[^\n]*\n|/\*.*?\*/)*([a-z]+)", re.S)
 _CALL = re.compile(r"([^\W\d][\w$]*)\"?\s*\(")
@@ -121,7 +123,8 @@ class Statement:
     @cached_property
     def unqualified(self) -> frozenset[str]:
         """Words that are neither columns with their table nor tables where they are read from."""
-        return frozenset(_WORD.findall(_PLACE.sub(" ", _QUALIFIED.sub(" ", self.text))))
+        text = _CAST.sub(" ", _QUALIFIED.sub(" ", self.text))
+        return frozenset(_WORD.findall(_PLACE.sub(" ", text)))
 
     @cached_property
     def selects(self) -> int:

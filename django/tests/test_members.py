@@ -163,3 +163,10 @@ def test_a_page_of_very_many_values_depends_on_the_model():
             list(Product.objects.filter(category=number))
 
     assert seen(load) == {"shop.product"}
+
+
+def test_the_type_of_a_cast_is_no_column():
+    from edge_isr.statements import read
+
+    statement = read('SELECT COUNT(*) FROM "a" WHERE "a"."path"::text LIKE \'x\' AND date > 3')
+    assert "text" not in statement.unqualified and "date" in statement.unqualified
