@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings as django_settings
 from django.db.models import Model, QuerySet
@@ -28,7 +28,8 @@ from django.db.models.expressions import RawSQL
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 
-from . import explanation, hints, narrowing, reading, relations, statements
+from . import explanation, hints, links, narrowing, reading, relations, statements
+from .conditions import ANY, ROWS
 from .context import Recorder, automatic
 from .instances import see
 from .patching import replace_method
@@ -47,6 +48,19 @@ class _Thread(threading.local):
     compiling: _Compiling | None = None
 
 
+class _Read(NamedTuple):
+    """A table that a statement reads."""
+
+    table: str
+    labels: Labels
+    # What is known of its rows, whether they are brought as instances, whether which rows there are
+    # is known by those of the model that it extends, and what says which can be found.
+    one: narrowing.Narrowed | None
+    brought: bool
+    extends: bool
+    link: links.Link | None
+
+
 class _Compiling:
     """One statement: how many queries were compiled for it, whether SQL of the site's own is in it,
     the tables that its queries explained, those of them of which its columns matter, what its
@@ -58,8 +72,7 @@ class _Compiling:
         self.queries = 0
         self.raw = False
         self.tables: set[str] = set()
-        # A table, its labels, what is known of its rows, whether they are brought as instances.
-        self.read: list[tuple[str, Labels, narrowing.Narrowed | None, bool]] = []
+        self.read: list[_Read] = []
         self.aliases: dict[str, set[str]] = {}
         self.brings: Any = None
 
@@ -205,8 +218,8 @@ def _as_sql(original: Any) -> Any:
             try:
                 made = original(self, *args, **kwargs)
             except BaseException:
-                for _, labels, one, _ in compiling.read:
-                    _see_labels(recorder, labels, None if one is None else one.parts)
+                for one in compiling.read:
+                    _see_labels(recorder, one.labels, one.one and one.one.parts)
                 raise
             finally:
                 _thread.compiling = None
@@ -227,12 +240,23 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
         see_text(recorder, sql, connection.alias)
     texts = reading.texts_of(sql, compiling.brings)
     cut = compiling.brings is not None and reading.cuts_off(compiling.brings.query)
-    for table, labels, one, brought in compiling.read:
-        text = texts.finding if brought else texts.deciding
-        columns = None if raw else reading.parts_of_columns(text, table, compiling.aliases)
-        _see_labels(recorder, labels, reading.parts(one, columns, table, brought and cut))
-    for table, read in reading.noticed_parts(texts.deciding, compiling.tables).items():
-        _see_labels(recorder, labels_by_table().get(table, ()), read)
+    linked: dict[links.Link, list[Any] | None] = {}
+    for read in compiling.read:
+        text = texts.finding if read.brought else texts.deciding
+        columns = None if raw else reading.parts_of_columns(text, read.table, compiling.aliases)
+        parts = reading.parts(read.one, columns, read.table, read.brought and cut)
+        if read.link is not None and not raw:
+            if read.link not in linked:
+                linked[read.link] = read.link.keys(connection.alias)
+            keys = linked[read.link]
+            if keys is not None:
+                recorder.saw_instances(dict.fromkeys(read.labels, keys))
+                continue
+        if read.extends and parts is not None:
+            parts = parts - {ROWS} | {ANY}
+        _see_labels(recorder, read.labels, parts)
+    for table, noticed in reading.noticed_parts(texts.deciding, compiling.tables).items():
+        _see_labels(recorder, labels_by_table().get(table, ()), noticed)
     if raw:
         return
     for table in statement.names(table_names()) - compiling.tables:
@@ -276,6 +300,7 @@ def _see_compiled(recorder: Recorder, compiler: Any, before: set[str]) -> None:
         recorder.dates.update(hints.compared_with_now(query.where))
     tables = labels_by_table()
     found = narrowing.narrowed(query, compiler.connection.vendor)
+    linked, extending = links.links(query, found), narrowing.known_by_parents(query, found)
     base = next(iter(query.alias_map), None)
     ordered = narrowing.orders_by_relation(query)
     # Rows that are shown are known by themselves; those beyond a slice are not shown.
@@ -293,12 +318,15 @@ def _see_compiled(recorder: Recorder, compiler: Any, before: set[str]) -> None:
         if not query.alias_refcount.get(alias) or labels is None or alias in known:
             continue
         one = found.get(alias)
-        if alias == base and _see_found(recorder, query, labels, before, one):
+        if alias == base and _see_found(recorder, query, labels, before, extending, one):
             continue
         orders = ordered and alias not in shown
         restricts = alias == base or alias in before or orders or join.filtered_relation
         if restricts or not narrowing.points_forward(join):
-            _see_narrowed(recorder, table, labels, one, alias in brought)
+            read = _Read(
+                table, labels, one, alias in brought, alias in extending, linked.get(alias)
+            )
+            _see_narrowed(recorder, read)
 
 
 def _brought(compiler: Any) -> set[str]:
@@ -327,6 +355,7 @@ def _see_found(
     query: Any,
     labels: Labels,
     before: set[str],
+    extending: set[str],
     one: narrowing.Narrowed | None,
 ) -> bool:
     """Whether the rows that are being fetched say all that there is to say of the base table."""
@@ -337,26 +366,20 @@ def _see_found(
         _thread.deferred = labels, one.parts
         return True
     base = next(iter(query.alias_map))
-    parts = narrowing.follows_rows(query, base, before) if one is None else None
+    parts = narrowing.follows_rows(query, base, before, extending) if one is None else None
     if parts is not None:
         _see_labels(recorder, labels, parts)
     return parts is not None
 
 
-def _see_narrowed(
-    recorder: Recorder,
-    table: str,
-    labels: Labels,
-    one: narrowing.Narrowed | None,
-    brought: bool,
-) -> None:
-    compiling = _thread.compiling
+def _see_narrowed(recorder: Recorder, read: _Read) -> None:
+    compiling, one = _thread.compiling, read.one
     if one is not None and one.keys is not None:
-        recorder.saw_instances(dict.fromkeys(labels, one.keys))
+        recorder.saw_instances(dict.fromkeys(read.labels, one.keys))
     elif compiling is not None:
-        compiling.read.append((table, labels, one, brought))
+        compiling.read.append(read)
     else:
-        _see_labels(recorder, labels, None if one is None else one.parts)
+        _see_labels(recorder, read.labels, one and one.parts)
 
 
 def _see_labels(recorder: Recorder, labels: Labels, parts: frozenset[str] | None) -> None:

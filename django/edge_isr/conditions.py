@@ -37,6 +37,8 @@ from .tags import concrete_label
 
 # Whether a row is there at all.
 ROWS = "@"
+# Nothing of a model but what is told when its rows are not known.
+ANY = "*"
 # Which rows have a value: those that have their model's flag set, or all of a model that has none;
 # those that have it not.
 SET = ROWS

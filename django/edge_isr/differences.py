@@ -160,9 +160,9 @@ class Parts:
         """This column, in whatever rows."""
         self._column(field)
 
-    def of_table(self, written: Written) -> None:
-        """What a save has changed in one table."""
-        tags = written.tags()
+    def of_table(self, written: Written, comes: bool) -> None:
+        """What a save has changed in one table; `comes`: of a row that was not there in another."""
+        tags = written.tags(comes)
         if tags is None:
             self.of_every()
             return

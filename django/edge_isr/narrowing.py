@@ -22,6 +22,7 @@ from django.db.models.expressions import Col
 from django.db.models.sql.where import AND
 
 from .conditions import (
+    ANY,
     ROWS,
     SET,
     UNSET,
@@ -55,6 +56,8 @@ class Narrowed:
     # must have their flag set, or must not.
     has_members: bool = True
     behind: tuple[str, ...] = (SET,)
+    # The field and its values, of a condition that is of these.
+    condition: tuple[Any, tuple[Any, ...]] | None = None
 
 
 def lookups(query: Any) -> Iterator[Any]:
@@ -162,7 +165,9 @@ def _of_lookup(lookup: Any, field: Any, join: Any, vendor: str) -> tuple[float, 
     if _is_weak(field) and field.has_default() and field.default not in values:
         # Rows get it when they are finished, and are written until then.
         at = next(place for place, one in enumerate(named) if _is_weak(one)) - 0.25
-    return at, Narrowed(parts=parts, unique=unique, has_members=not field.unique)
+    condition = field, tuple(values)
+    has_members = not field.unique
+    return at, Narrowed(parts=parts, unique=unique, has_members=has_members, condition=condition)
 
 
 def _is_weak(field: Any) -> bool:
@@ -188,14 +193,16 @@ def _values(lookup: Any, join: Any) -> list[Any] | None:
     return [value for value in values if value is not None]
 
 
-def follows_rows(query: Any, base: str, before: set[str]) -> frozenset[str] | None:
+def follows_rows(
+    query: Any, base: str, before: set[str], extending: set[str]
+) -> frozenset[str] | None:
     """The parts of the base table that a query depends on, where the rows of other tables alone
     decide which of its rows are found: of a many-to-many relation those that connect, of a model
     that extends another one those of its parent. Each of the rows is then shown, and no other row
     can come in by a change of its own. None where that is not so.
 
     `before`: the aliases before it was compiled, which adds those that it is ordered by and those
-    of `select_related`."""
+    of `select_related`. `extending`: as `known_by_parents` says."""
     if not _shows_all(query, grouped=True):
         return None
     used = before - {base}
@@ -210,8 +217,9 @@ def follows_rows(query: Any, base: str, before: set[str]) -> frozenset[str] | No
     if not query.where.children:
         return None
     # The parent's row may be there before it is extended.
-    extends = any(_is_parent(join.join_field) for join in joins)
-    return frozenset({ROWS}) if extends else frozenset()
+    if not any(_is_parent(join.join_field) for join in joins):
+        return frozenset()
+    return frozenset({ANY if base in extending else ROWS})
 
 
 def _shows_all(query: Any, grouped: bool = False) -> bool:
@@ -248,6 +256,22 @@ def known_by_children(query: Any, base: str) -> set[str]:
             return set()
         found.discard(column.alias)
     return found
+
+
+def known_by_parents(query: Any, found: dict[str, Narrowed]) -> set[str]:
+    """The aliases of models that extend another one whose rows must have some value: which rows
+    there are of theirs is told with the value of the other's."""
+    return {
+        str(join.parent_alias)
+        for alias, join in query.alias_map.items()
+        if alias in found
+        and found[alias].parts is not None
+        and join.join_type == INNER
+        and not join.filtered_relation
+        and getattr(join.join_field, "concrete", False)
+        and _is_parent(join.join_field)
+        and join.join_field.primary_key
+    }
 
 
 def _is_parent(field: Any) -> bool:

@@ -16,6 +16,7 @@ from django.db.models import Model
 
 from .changes import Change, ends_of, followed, rows_by, tell, unshown
 from .conditions import is_narrowed, labels_that_change, tables_of
+from .differences import Parts
 from .moments import see
 from .patching import replace_method
 from .plain import is_plain, may_be_there, save_plainly
@@ -134,8 +135,12 @@ class _Save:
         change = self._change
         if change is None or not (changed or change.needs_rows or change.has_registered_ends):
             return
+        comes = any(written.is_new for written in seen)
         for written in seen:
-            change.parts.of_table(written)
+            change.parts.of_table(written, comes)
+        if comes and len(seen) < len(tables_of(self._model)):
+            # As in `_tell_plainly`.
+            change.parts.of_keys([self._instance.pk])
         change.name([self._instance.pk])
         change.rows([self._instance])
         change.connect([self._instance])
@@ -147,12 +152,18 @@ class _Save:
         hidden = {written.table for written in seen if not written.shows}
         shown = tuple([table for table in changed if table not in hidden])
         found.absorb(of_models(self._model, [key], labels_that_change(self._model, shown)))
+        comes = any(written.is_new for written in seen)
         for written in seen:
-            tags = written.tags()
+            tags = written.tags(comes)
             if tags is None:
                 found.absorb(of_every(self._model))
             else:
                 found.tags.update(tags)
+        if comes and len(seen) < len(tables_of(self._model)):
+            # Without the rows that it extends, which are there already, or come after it.
+            parts = Parts(self._model, self.connection.alias)
+            parts.of_keys([self._instance.pk])
+            found.absorb(parts.told())
         found.reason = f"{self._labels[0]} {key}"
         tell(found, self.connection.alias)
         see(self._model, self.connection.alias, [key])

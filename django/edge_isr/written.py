@@ -246,10 +246,11 @@ class Written:
         self.is_new = not updated
         self.is_unknown = self._unreadable or (updated and before is None)
 
-    def tags(self) -> set[str] | None:
-        """All that it is told by, beside the row itself; None if that can't be named."""
+    def tags(self, comes: bool = False) -> set[str] | None:
+        """All that it is told by, beside the row itself; None if that can't be named. `comes`: a
+        row comes that extends it, and a model's rows are known by those of the model it extends."""
         columns = self.columns
-        if not self.differs or not is_narrowed(self.table):
+        if not (self.differs or comes) or not is_narrowed(self.table):
             return set()
         if self.is_unknown or (self.changed and columns.names_generated):
             return None
@@ -258,9 +259,9 @@ class Written:
             found.add(columns.row_tag)
         if columns.noticed and self.changed:
             columns.name_cells(self.changed, self.key_here, found)
-            if not self.shows:
+            if not (self.shows or comes):
                 return found
-        decides = self.is_new or not columns.deciding.isdisjoint(self.changed)
+        decides = comes or self.is_new or not columns.deciding.isdisjoint(self.changed)
         try:
             columns.name_values(self.before, self.after, found, decides)
         except UnnamedValueError:

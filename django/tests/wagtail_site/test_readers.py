@@ -85,6 +85,7 @@ class TestDrafts:
     def shown(self, home):
         pages = {
             "live": lambda: list(Page.objects.child_of(home).live().values_list("pk")),
+            "specific": lambda: list(Note.objects.child_of(home).live().order_by("-pk")[:9]),
             "drafts": lambda: list(Page.objects.child_of(home).not_live().values_list("pk")),
             "all": lambda: list(Page.objects.child_of(home).values_list("pk")),
         }
@@ -106,8 +107,10 @@ class TestDrafts:
     def test_which_lists_are_told(self, home, notes, who):
         draft = Note(title="d", slug="d", live=False)
         assert who(lambda: home.add_child(instance=draft)) == {"drafts", "all"}
-        assert who(lambda: published(draft)) >= {"live", "drafts"}
-        assert who(lambda: Note.objects.get(pk=draft.pk).unpublish()) >= {"live", "drafts"}
+        assert who(lambda: published(draft)) >= {"live", "specific", "drafts"}
+        assert who(lambda: Note.objects.get(pk=draft.pk).unpublish()) >= {
+            "live", "specific", "drafts",
+        }  # fmt: skip
         fresh = Page.objects.get(pk=draft.pk)
         where = notes[0] if connection.vendor in ("postgresql", "sqlite") else None
         if where is not None:
@@ -116,7 +119,34 @@ class TestDrafts:
         else:
             # Where paths are no tags, whoever looks at them is told of each.
             assert who(lambda: fresh.delete()) >= {"drafts", "all"}
-        assert who(lambda: Page.objects.get(pk=notes[1].pk).delete()) >= {"live", "all"}
+        assert who(lambda: Page.objects.get(pk=notes[1].pk).delete()) >= {"live", "specific", "all"}
+
+    def test_the_list_of_a_tag(self, home, notes, tags):
+        tagged = Note.objects.get(pk=notes[0].pk)
+        tagged.tags.add("new")
+        tagged.save()
+        new = Note.tags.through.objects.get(tag__name="new").tag
+        pages = seen(lambda: list(Note.objects.live().descendant_of(home).filter(tags=new)))
+        tags()
+        home.add_child(instance=Note(title="d", slug="d"))
+        published(notes[1], title="other")
+        Note.objects.get(pk=notes[1].pk).unpublish()
+        Page.objects.get(pk=notes[2].pk).delete()
+        assert not tags() & pages
+        Note.objects.get(pk=notes[0].pk).unpublish()
+        assert tags() & pages
+        pages = seen(lambda: list(Note.objects.live().descendant_of(home).filter(tags=new)))
+        published(notes[0])
+        assert tags() & pages
+        made = Note(title="e", slug="e", live=False)
+        made.tags.add("new")
+        home.add_child(instance=made)
+        assert tags() & pages
+        pages = seen(lambda: list(Note.objects.live().descendant_of(home).filter(tags=new)))
+        published(made)
+        assert tags() & pages
+        Page.objects.get(pk=made.pk).delete()
+        assert tags() & pages
 
 
 class TestColumnsWhoseReadersAreSeen:
