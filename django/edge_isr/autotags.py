@@ -300,7 +300,8 @@ def _see_compiled(recorder: Recorder, compiler: Any, before: set[str]) -> None:
         recorder.dates.update(hints.compared_with_now(query.where))
     tables = labels_by_table()
     found = narrowing.narrowed(query, compiler.connection.vendor)
-    linked, extending = links.links(query, found), narrowing.known_by_parents(query, found)
+    linked = links.links(query, found, compiler.connection.vendor)
+    extending = narrowing.known_by_parents(query, found)
     base = next(iter(query.alias_map), None)
     ordered = narrowing.orders_by_relation(query)
     # Rows that are shown are known by themselves; those beyond a slice are not shown.

@@ -20,12 +20,13 @@ from typing import Any
 from django.db import Error, connections
 from django.db.models import ForeignKey, QuerySet
 
+from .conditions import is_comparable, is_narrowed
 from .narrowing import INNER, Narrowed
 from .registry import key_of
 from .rows import unseen
 
 # Of more rows a query depends on what it asks of them.
-MAX_KEYS = 100
+MAX_KEYS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,11 @@ def _is_in_loop() -> bool:
     return True
 
 
-def links(query: Any, found: dict[str, Narrowed]) -> dict[str, Link]:
+def links(query: Any, found: dict[str, Narrowed], vendor: str) -> dict[str, Link]:
     """By alias, the rows that say which of its rows can be found."""
     known: dict[str, Link] = {}
     for alias, join in query.alias_map.items():
-        link = _of_join(query, join, found[alias]) if alias in found else None
+        link = _of_join(query, join, found[alias], vendor) if alias in found else None
         if link is not None:
             for one in _with_its_key(query, join.parent_alias):
                 narrowed = found.get(one)
@@ -81,12 +82,15 @@ def links(query: Any, found: dict[str, Narrowed]) -> dict[str, Link]:
     return known
 
 
-def _of_join(query: Any, join: Any, narrowed: Narrowed) -> Link | None:
+def _of_join(query: Any, join: Any, narrowed: Narrowed, vendor: str) -> Link | None:
     """The link of an alias whose rows have values, and point at those of the one before it."""
     if narrowed.condition is None or join.join_type != INNER or join.filtered_relation:
         return None
     key = getattr(join.join_field, "field", None)
     if not isinstance(key, ForeignKey) or not key.target_field.primary_key:
+        return None
+    # A text that the database finds equal to the key of a row need not be that row's key.
+    if not is_comparable(key, vendor) or not is_narrowed(key.related_model):
         return None
     if getattr(join.join_field, "concrete", False) or not _joins(query, join):
         return None
@@ -124,5 +128,6 @@ def _shares_key(query: Any, join: Any) -> bool:
     field = join.join_field
     if join.filtered_relation or not _joins(query, join):
         return False
-    keys = (field.model._meta.pk.column, field.related_model._meta.pk.column)
-    return tuple(join.join_cols[0]) == keys
+    models = (field.model, field.related_model)
+    keys = tuple(model._meta.pk.column for model in models)
+    return tuple(join.join_cols[0]) == keys and all(map(is_narrowed, models))
