@@ -51,6 +51,18 @@ pub enum Reuse {
     Unsatisfiable,
 }
 
+impl Reuse {
+    /// Whether the stored response may answer for an origin that fails.
+    #[must_use]
+    pub const fn stands_in(&self) -> bool {
+        match self {
+            Self::Fresh { .. } | Self::Stale { .. } => true,
+            Self::Validate { on_error, .. } => *on_error,
+            Self::Unsatisfiable => false,
+        }
+    }
+}
+
 /// Why a stored response that answers is not fresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum StaleWhy {

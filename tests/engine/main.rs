@@ -7,6 +7,7 @@ mod attacks_lists;
 mod audit;
 mod bodies;
 mod buckets;
+mod cold;
 #[path = "../common/mod.rs"]
 mod common;
 mod composed;

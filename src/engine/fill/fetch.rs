@@ -130,7 +130,7 @@ impl<P: Platform> Filler<P> {
         };
         fetch.arrived = platform.now();
         match response {
-            Ok(response) if counts_as_failure(fill_request, response.head.status) => {
+            Ok(response) if counts_as_failure(context, response.head.status) => {
                 platform.cancel(response.body);
                 let error = OriginError::Status(response.head.status);
                 self.end_failed(context, fetch, error).await;
@@ -271,8 +271,10 @@ impl<P: Platform> Filler<P> {
     }
 }
 
-fn counts_as_failure<P: Platform>(fill_request: &FillRequest<P>, status: u16) -> bool {
-    is_origin_failure(status) && (fill_request.candidate.on_error || fill_request.background)
+fn counts_as_failure<P: Platform>(context: &FillContext<'_, P>, status: u16) -> bool {
+    let FillContext { fill_request, fill } = *context;
+    let stands_in = fill_request.candidate.on_error || fill.stand_in().is_some();
+    is_origin_failure(status) && (stands_in || fill_request.background)
 }
 
 /// The stored response as a 304 renews it; None if that is about another representation.

@@ -4,6 +4,7 @@ use std::rc::Rc;
 
 use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::Admitted;
+use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::key::Selection;
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
@@ -95,7 +96,7 @@ impl<P: Platform> Filler<P> {
                 Ok(reply) => reply,
                 Err(terms) => return FillPermission::Fetch(terms),
             };
-            let permission = self.permission(fill_request, &mut attempt, reply).await;
+            let permission = self.permission((fill_request, fill), &mut attempt, reply).await;
             if let Some(permission) = permission {
                 return permission;
             }
@@ -162,7 +163,7 @@ impl<P: Platform> Filler<P> {
     /// What a shard's reply permits; None to ask it again.
     async fn permission(
         &self,
-        fill_request: &FillRequest<P>,
+        (fill_request, fill): (&FillRequest<P>, &SharedFill<P>),
         attempt: &mut LeaseAttempt,
         reply: LeaseReply,
     ) -> Option<FillPermission<P>> {
@@ -180,7 +181,7 @@ impl<P: Platform> Filler<P> {
                 self.stores.store_vary(&admitted.key, &names).await;
             }
             LeaseReply::Ready(ready) => {
-                return self.copy_in_l2(fill_request, attempt, ready).await;
+                return self.copy_in_l2((fill_request, fill), attempt, ready).await;
             }
             // Whoever holds it refreshes the page for all.
             LeaseReply::Wait { .. } if fill_request.background => {
@@ -199,7 +200,7 @@ impl<P: Platform> Filler<P> {
     /// known better.
     async fn copy_in_l2(
         &self,
-        fill_request: &FillRequest<P>,
+        (fill_request, fill): (&FillRequest<P>, &SharedFill<P>),
         attempt: &mut LeaseAttempt,
         ready: Ready,
     ) -> Option<FillPermission<P>> {
@@ -213,12 +214,21 @@ impl<P: Platform> Filler<P> {
         if !page.entry.tags.is_empty() {
             attempt.tags = page.entry.tags.clone();
         }
-        let (fresh, validity) = self.judge(admitted, &page).await;
+        let (decision, validity) = self.judge(admitted, &page).await;
+        let fresh = matches!(decision, Reuse::Fresh { .. });
         // A fetch that began after this request asked can't be older than what it waits for.
         let after = page.entry.fence > after;
         if fresh || after {
             self.stores.store_in_colo(&page).await;
             return Some(FillPermission::Stored(page, PageSource::Global));
+        }
+        // As where it was stored, it stands in; for who asks later, too.
+        if fill_request.candidate.page.is_none()
+            && decision.stands_in()
+            && !is_stored_shell(&page.entry)
+            && self.stores.store_in_memory(&page)
+        {
+            fill.keep_stand_in(Rc::clone(&page));
         }
         attempt.need = attempt.need.max(validity.need());
         attempt.have_fence = attempt.have_fence.max(page.entry.fence).max(ready.fence);
@@ -244,7 +254,8 @@ impl<P: Platform> Filler<P> {
         if page.entry.key != admitted.key || page.entry.selection != *selected {
             return None;
         }
-        let (fresh, _) = self.judge(admitted, &page).await;
+        let (decision, _) = self.judge(admitted, &page).await;
+        let fresh = matches!(decision, Reuse::Fresh { .. });
         let held = StoredRecord::Page(Rc::clone(&page));
         // Not what is older than this isolate's own.
         let newest = fresh && !self.context.isolate().borrow().memory.has_newer(&key, &held);
@@ -262,7 +273,7 @@ impl<P: Platform> Filler<P> {
         &self,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
-    ) -> (bool, crate::cache::Validity) {
+    ) -> (Reuse, crate::cache::Validity) {
         let max_lag = self.invalidator.max_lag(admitted);
         let health = (self.invalidator.ensure_recent(max_lag).await, max_lag);
         let entry = &page.entry;
@@ -274,7 +285,7 @@ impl<P: Platform> Filler<P> {
             &admitted.route,
             self.context.platform.now(),
         );
-        (matches!(decision, Reuse::Fresh { .. }), validity)
+        (decision, validity)
     }
 
     fn is_variant(&self, page: &Rc<StoredPage<P::Chunk>>, fill_request: &FillRequest<P>) -> bool {

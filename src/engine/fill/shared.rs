@@ -10,6 +10,7 @@ use std::rc::Rc;
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
+use crate::engine::memory::StoredPage;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, Platform};
 
@@ -22,6 +23,8 @@ struct FillState<P: Platform> {
     outcome: RefCell<Option<FillOutcome<P>>>,
     body: BodyBuffer<P>,
     began: Timestamp,
+    /// What was found in L2 and may stand in if the origin fails.
+    stand_in: RefCell<Option<Rc<StoredPage<P::Chunk>>>>,
 }
 
 /// A fetch in flight. Cloning shares it.
@@ -42,6 +45,7 @@ impl<P: Platform> SharedFill<P> {
             outcome: RefCell::new(None),
             body: BodyBuffer::new(now),
             began: now,
+            stand_in: RefCell::new(None),
         }))
     }
 
@@ -81,6 +85,17 @@ impl<P: Platform> SharedFill<P> {
     pub fn resolve(&self, outcome: FillOutcome<P>, now: Timestamp) {
         self.0.outcome.borrow_mut().get_or_insert(outcome);
         self.0.body.touch_and_wake(now);
+    }
+
+    /// A stored response was found that may stand in if the origin fails.
+    pub(super) fn keep_stand_in(&self, page: Rc<StoredPage<P::Chunk>>) {
+        *self.0.stand_in.borrow_mut() = Some(page);
+    }
+
+    /// What may stand in if the origin fails, where this isolate had nothing.
+    #[must_use]
+    pub fn stand_in(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
+        self.0.stand_in.borrow().clone()
     }
 
     /// Shows the waiting requests that its task is alive.

@@ -76,7 +76,7 @@ impl<P: Platform> Server<P> {
                 match probe.wait_outcome(&self.context.platform, limit).await {
                     ProbeOutcome::Fetched(fill) => self.follow_fill(waiting, &fill, limit).await,
                     ProbeOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
-                    ProbeOutcome::Failed(error) => self.follow_failed(waiting, error),
+                    ProbeOutcome::Failed(error) => self.follow_failed(waiting, None, error),
                     ProbeOutcome::Nothing => FollowOutcome::FetchItself,
                 }
             }
@@ -84,8 +84,15 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    fn follow_failed(&self, waiting: &Follower<'_, P>, error: OriginError) -> FollowOutcome<P> {
+    fn follow_failed(
+        &self,
+        waiting: &Follower<'_, P>,
+        fill: Option<&SharedFill<P>>,
+        error: OriginError,
+    ) -> FollowOutcome<P> {
         let Follower { incoming, admitted, candidate, .. } = *waiting;
+        let found = fill.map(|fill| self.with_stand_in(incoming, admitted, candidate, fill));
+        let candidate = found.as_ref().unwrap_or(candidate);
         if matches!(error, OriginError::Status(_)) && !self.has_stand_in(admitted, candidate) {
             return FollowOutcome::LostError;
         }
@@ -149,7 +156,7 @@ impl<P: Platform> Server<P> {
                     FollowOutcome::FetchItself
                 }
             }
-            FillOutcome::Failed(error) => self.follow_failed(waiting, error),
+            FillOutcome::Failed(error) => self.follow_failed(waiting, Some(fill), error),
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }

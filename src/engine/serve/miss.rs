@@ -1,6 +1,8 @@
 //! Answering what nothing stored can answer: the fill's leader and followers, and stand-ins where
 //! the origin fails.
 
+use std::rc::Rc;
+
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_shell;
@@ -8,7 +10,7 @@ use crate::cache::entry::Entry;
 use crate::cache::forward::pass_request_fields;
 use crate::cache::no_store::NoStore;
 use crate::cache::not_forwarded::NotForwarded;
-use crate::cache::reuse::{Reuse, reuse, stands_in_for_want_of_room};
+use crate::cache::reuse::{reuse, stands_in_for_want_of_room};
 use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
 use crate::engine::fill::outcome::{
@@ -103,21 +105,18 @@ impl<P: Platform> Server<P> {
         let limit = self.fill_limit();
         let cache_status = CacheStatus::forwarded(candidate.forward).maybe_detail(candidate.why);
         let visitor = VisitorRequest::of(&incoming.head, admitted);
-        let wait_outcome = fill.wait_outcome(&**platform, true, limit).await;
-        let entry = wait_outcome.as_ref().ok().and_then(FillOutcome::entry);
+        let outcome = fill.wait_outcome(&**platform, true, limit).await;
+        let outcome = outcome.unwrap_or_else(FillOutcome::Failed);
         let is_of_another =
             |entry: &Entry| self.context.is_of_another(&incoming, admitted, &entry.selection);
-        if entry.is_some_and(is_of_another) {
+        if outcome.entry().is_some_and(is_of_another) {
             return self.bypass(incoming, admitted, &BypassReason::Vary).await;
         }
-        if wait_outcome
-            .as_ref()
-            .is_ok_and(|outcome| self.is_before_own_change(&incoming, admitted, candidate, outcome))
-        {
+        if self.is_before_own_change(&incoming, admitted, candidate, &outcome) {
             return self.bypass(incoming, admitted, &BypassReason::OwnChange).await;
         }
-        match wait_outcome {
-            Ok(FillOutcome::Streaming(entry, note)) => {
+        match outcome {
+            FillOutcome::Streaming(entry, note) => {
                 let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
                 match BodyReader::of_buffer(fill.body(), true, limit, platform.now()) {
                     Some(reader) => {
@@ -128,28 +127,52 @@ impl<P: Platform> Server<P> {
                     None => Answer::origin_failed(OriginError::Broken, cache_status),
                 }
             }
-            Ok(FillOutcome::Complete(_, PageSource::Validated))
+            FillOutcome::Complete(_, PageSource::Validated)
                 if leader_only.borrow().fields.has("set-cookie")
                     && self.context.not_forwarded(&incoming, admitted) > NotForwarded::Usual =>
             {
                 self.bypass(incoming, admitted, &BypassReason::Cookie).await
             }
-            Ok(FillOutcome::Complete(page, source)) => {
+            FillOutcome::Complete(page, source) => {
                 let now = platform.now();
                 let status = source_status(&page.entry, source, cache_status, now);
                 Answer::stored(&visitor, &page, now, status).with(&leader_only.borrow().fields)
             }
-            Ok(FillOutcome::NotStored(reason)) => {
+            FillOutcome::NotStored(reason) => {
                 let answer = leader_only.borrow_mut().answer.take();
                 self.not_stored(incoming, admitted, (answer, reason), cache_status).await
             }
             // Only a background refresh leaves it to others.
-            Ok(FillOutcome::InProgressElsewhere) => {
+            FillOutcome::InProgressElsewhere => {
                 self.failed(&visitor, admitted, candidate, OriginError::Busy, cache_status)
             }
-            Ok(FillOutcome::Failed(error)) | Err(error) => {
-                self.failed(&visitor, admitted, candidate, error, cache_status)
+            FillOutcome::Failed(error) => {
+                let candidate = self.with_stand_in(&incoming, admitted, candidate, &fill);
+                self.failed(&visitor, admitted, &candidate, error, cache_status)
             }
+        }
+    }
+
+    /// The candidate, with what a fill found in L2 that may stand in: for an isolate that had
+    /// nothing.
+    pub(crate) fn with_stand_in(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        candidate: &Candidate<P>,
+        fill: &SharedFill<P>,
+    ) -> Candidate<P> {
+        let (head, now) = (&incoming.head, self.context.platform.now());
+        let may = |page: &Rc<StoredPage<P::Chunk>>| {
+            let (entry, need) = (Some(&page.entry), candidate.need);
+            let own_change = self.invalidator.own_change(head, &admitted.page, entry, need, now);
+            own_change == OwnChange::None
+                && !self.context.is_of_another(incoming, admitted, &page.entry.selection)
+        };
+        let found = fill.stand_in().filter(|page| candidate.page.is_none() && may(page));
+        match found {
+            Some(page) => Candidate { page: Some(page), on_error: true, ..candidate.clone() },
+            None => candidate.clone(),
         }
     }
 
@@ -246,11 +269,7 @@ impl<P: Platform> Server<P> {
         match self.invalidator.validity_now(entry) {
             Verdict::Known(validity) => {
                 let now = self.context.platform.now();
-                match reuse(entry, validity, &admitted.directives, &admitted.route, now) {
-                    Reuse::Fresh { .. } | Reuse::Stale { .. } => true,
-                    Reuse::Validate { on_error, .. } => on_error,
-                    Reuse::Unsatisfiable => false,
-                }
+                reuse(entry, validity, &admitted.directives, &admitted.route, now).stands_in()
             }
             Verdict::Unknown => false,
         }

@@ -1,0 +1,127 @@
+//! An isolate in a colo that has nothing, when the origin is down: what another stored in the world
+//! stands in (RFC 5861 §4), as it does where it was stored.
+
+#![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::world::{Isolate, Script, Seen, World, request};
+use edge_isr::config::Config;
+use edge_isr::engine::port::OriginError;
+use edge_isr::journal::Mode;
+
+const PAGE: &str = "https://example.com/page";
+const STANDS_IN: &str = "max-age=60, stale-if-error=86400";
+
+type Failure = fn() -> Result<Script, OriginError>;
+
+const FAILURES: [Failure; 4] = [
+    || Err(OriginError::Unreachable),
+    || Err(OriginError::Timeout),
+    || Ok(Script::new(503, &[], "down")),
+    || Ok(Script::new(500, &[("cache-control", "no-store")], "down")),
+];
+
+/// A page that one colo stored; the origin fails from then on. An isolate of another colo.
+fn cold(control: &'static str, vary: bool, failure: Failure) -> (Rc<World>, Isolate) {
+    let config = Config { shards: 1, ..Config::default() };
+    let world = World::new(&config);
+    let down = Rc::new(Cell::new(false));
+    let failing = Rc::clone(&down);
+    world.origin(move |_| {
+        if failing.get() {
+            return failure();
+        }
+        let mut fields = vec![("cdn-cache-control", control), ("surrogate-key", "a")];
+        if vary {
+            fields.push(("vary", "accept-language"));
+        }
+        Ok(Script::new(200, &fields, "page"))
+    });
+    let first = Isolate::new(&world, &config, "ams");
+    first.get(PAGE, &[("accept-language", "de")]);
+    world.pass(3_000);
+    down.set(true);
+    (Rc::clone(&world), Isolate::new(&world, &config, "lhr"))
+}
+
+fn ask(isolate: &Isolate) -> Seen {
+    isolate.get(PAGE, &[("accept-language", "de")])
+}
+
+#[test]
+fn what_the_world_has_stands_in_for_an_origin_that_fails() {
+    for (number, failure) in FAILURES.into_iter().enumerate() {
+        for (vary, invalidated) in [(false, false), (true, false), (false, true), (true, true)] {
+            let (world, isolate) = cold(STANDS_IN, vary, failure);
+            if invalidated {
+                world.invalidate_all(&["a"], Mode::Soft, false);
+            }
+            world.pass(if invalidated { 3_000 } else { 120_000 });
+            let seen = ask(&isolate);
+            let row = format!("{number} {vary} {invalidated}: {}", seen.cache_status());
+            assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{row}");
+            assert!(seen.cache_status().contains("stale-if-error"), "{row}");
+        }
+    }
+}
+
+/// Who waits for the one who asks gets it as well.
+#[test]
+fn who_waits_gets_it_too() {
+    for failure in FAILURES {
+        let (world, isolate) = cold(STANDS_IN, true, failure);
+        world.pass(120_000);
+        let begin = || {
+            let (asks, head) =
+                (isolate.clone(), request("GET", PAGE, &[("accept-language", "de")]));
+            world.start(async move { asks.ask(head).await })
+        };
+        let all: Vec<_> = (0..5).map(|_| begin()).collect();
+        world.pass(60_000);
+        for seen in all {
+            let seen = seen.borrow_mut().take().expect("an answer");
+            assert_eq!(
+                (seen.status, seen.text().as_str()),
+                (200, "page"),
+                "{}",
+                seen.cache_status()
+            );
+        }
+    }
+}
+
+/// What may not be served stale is not, and nobody gets another's.
+#[test]
+fn what_may_not_stand_in_does_not() {
+    let language = [("accept-language", "de")];
+    for (control, mode, millis, fields, status) in [
+        ("max-age=60", None, 120_000, language, 502),
+        ("max-age=60, stale-if-error=30", None, 120_000, language, 502),
+        ("max-age=60, stale-if-error=86400, must-revalidate", None, 120_000, language, 502),
+        (STANDS_IN, Some(Mode::Hard), 3_000, language, 502),
+        (STANDS_IN, None, 120_000, [("accept-language", "fr")], 502),
+        (STANDS_IN, None, 120_000, [("cookie", "sessionid=1")], 502),
+        (STANDS_IN, None, 120_000, [("authorization", "Basic eDp5")], 502),
+    ] {
+        let (world, isolate) = cold(control, true, || Err(OriginError::Unreachable));
+        if let Some(mode) = mode {
+            world.invalidate_all(&["a"], mode, false);
+        }
+        world.pass(millis);
+        let seen = isolate.get(PAGE, &fields);
+        let row = format!("{control} {mode:?} {fields:?}: {}", seen.cache_status());
+        assert_eq!(seen.status, status, "{row}");
+    }
+}
+
+/// Who changed the page does not get it as it was.
+#[test]
+fn who_changed_the_page_does_not_get_it() {
+    let (world, isolate) = cold(STANDS_IN, false, || Ok(Script::new(303, &[], "")));
+    assert_eq!(isolate.send("POST", PAGE, &[]).status, 303);
+    world.pass(3_000);
+    world.origin(|_| Err(OriginError::Unreachable));
+    assert_eq!(ask(&isolate).status, 502);
+}
