@@ -4,8 +4,9 @@
 
 use std::rc::Rc;
 
-use crate::world::{Isolate, Script, World};
+use crate::world::{Isolate, Script, Scripted, World};
 use edge_isr::config::Config;
+use edge_isr::control::Secrets;
 use edge_isr::front_caches::parse_config;
 use edge_isr::journal::Mode;
 
@@ -185,4 +186,45 @@ fn the_answer_and_the_job_say_how_many_pages_may_be_unknown() {
     let job: serde_json::Value =
         serde_json::from_str(&isolate.operate("GET", &job, "").text()).unwrap();
     assert_eq!(job["unknown"].as_u64(), Some(unknown), "{job}");
+}
+
+/// Who waits for the warms of a large tag, and not for long enough, is not told a part of its pages
+/// as if that were all.
+#[test]
+fn a_part_of_the_pages_is_not_told_as_all() {
+    let config = parse_config(r#"{"shards": 2, "warm_rate": 10000}"#).unwrap();
+    let world = World::new(&config);
+    world.origin(|_| {
+        Ok(Script::new(200, &[("cdn-cache-control", FRESH), ("surrogate-key", "posts")], "page"))
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    for n in 0..450 {
+        isolate.get(&format!("https://example.com/post/{n}/"), &[]);
+    }
+    world.pass(3_000);
+    let revalidate = |wait: u32, seconds: u32| {
+        let body = format!(r#"{{"tags": ["posts"], "wait_ms": {wait}}}"#);
+        let (asks, path) = (isolate.clone(), "/__isr/v1/revalidate");
+        let head = crate::world::request(
+            "POST",
+            &format!("https://example.com{path}"),
+            &[("authorization", "Bearer operators-own-token")],
+        );
+        let secrets = Secrets::parse("", "ops:admin:operators-own-token").unwrap();
+        let body = Scripted::whole(body.as_bytes());
+        let slot = world.start(async move { asks.call(head, body, secrets).await });
+        for _ in 0..seconds {
+            world.start_alarms();
+            world.pass(1_000);
+        }
+        let seen = slot.borrow_mut().take().unwrap();
+        let told: serde_json::Value = serde_json::from_str(&seen.text()).unwrap();
+        (told["pages"].as_u64(), told["warming"].as_u64())
+    };
+    for wait in [100, 300] {
+        let (pages, warming) = revalidate(wait, 30);
+        assert!(matches!(pages, None | Some(450)), "{wait}: {pages:?}");
+        assert_eq!(pages.is_some(), warming.is_some(), "{wait}");
+    }
+    assert_eq!(revalidate(25_000, 30), (Some(450), Some(0)));
 }

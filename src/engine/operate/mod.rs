@@ -251,7 +251,10 @@ impl<P: Platform> Operator<P> {
             let Some(pause) = questions.next(objects, elapsed) else { break };
             platform.sleep(pause).await;
             let Ok(job) = self.progress(id).await else { continue };
-            known = (Some(job.pages), Some(job.queued + job.running));
+            // A part is not told as if it were all.
+            if job.complete {
+                known = (Some(job.pages), Some(job.queued + job.running));
+            }
             if job.ended() {
                 break;
             }
