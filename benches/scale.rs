@@ -263,11 +263,14 @@ enum By {
 
 fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
     let mut rng = fastrand::Rng::with_seed(1);
-    let own = |variants| Move { shards: 1, shard: 0, at: T0, variants, ..Move::default() };
+    let handed = |variants| Move { shards: 1, shard: 0, at: T0, variants, ..Move::default() };
     // The first raises the shard's fencing numbers past the other's; it takes pages from a lease's
     // time later on.
     let last = RecordRequest { fence: pages, ..bound(pages, pages, &mut rng) };
-    assert_eq!(moved(bench, own(vec![handed_over(&last)]), T0), ShardReply::Moved { done: false });
+    assert_eq!(
+        moved(bench, handed(vec![handed_over(&last)]), T0),
+        ShardReply::Moved { done: false }
+    );
     let mut measured = [(); 2].map(|()| (Vec::new(), Vec::new(), Vec::new(), Vec::new()));
     for part in 0..pages / PART {
         let by = if part % 2 == 0 { By::Batch } else { By::Record };
@@ -275,7 +278,7 @@ fn bind(bench: &mut Bench, pages: u64, figures: &mut Vec<Figure>) {
             (part * PART..(part + 1) * PART).map(|page| bound(page, pages, &mut rng)).collect();
         let batches: Vec<Move> = requests
             .chunks(BATCH)
-            .map(|requests| own(requests.iter().map(handed_over).collect()))
+            .map(|requests| handed(requests.iter().map(handed_over).collect()))
             .collect();
         let before = reads_and_writes();
         let (began, processor) = (Instant::now(), processor_seconds());

@@ -72,9 +72,9 @@ const VISITOR: &[(&str, &str)] = &[
 ];
 
 /// The visitor's request, of which the head has what is looked at.
-struct Asked(RequestHead);
+struct Request(RequestHead);
 
-impl Unread for Asked {
+impl Unread for Request {
     fn fields(&self, names: &[&str]) -> Fields {
         named(&self.0.fields, names)
     }
@@ -90,14 +90,14 @@ impl Unread for Asked {
 
 /// Allocations of a hit, and their bytes: of the third hit of a page, and of those after it.
 fn cost(isolate: &Isolate, url: &str) -> (u64, u64) {
-    let asked = Asked(world::request("GET", url, VISITOR));
+    let request = Request(world::request("GET", url, VISITOR));
     let names = looked_at(isolate.engine.config());
     let now = Node::new(&isolate.world, "ams").now();
     let hit = || {
-        let mut head = asked.0.clone();
+        let mut head = request.0.clone();
         head.fields.retain(|name, _| names.iter().any(|looked_at| looked_at == name));
         let before = COUNTED.get();
-        let start = isolate.engine.serve_at_once(head, &asked, now);
+        let start = isolate.engine.serve_at_once(head, &request, now);
         let after = COUNTED.get();
         let Start::Answer(answer) = start else { panic!("no hit") };
         assert!(matches!(answer.head, AnswerHead::Ready(_)), "its fields are ready");

@@ -216,11 +216,11 @@ fn check_key(
             || listed.iter().any(|l| l == name)
     };
     // What this edge's own platform says there counts requests, and is no visitor's.
-    let own = |fields: &Fields| -> Fields {
+    let listed = |fields: &Fields| -> Fields {
         fields.iter().filter(|(name, _)| !varies(name) && *name != "cdn-loop").collect()
     };
     let theirs = cacheable_request_fields(&second, &other, &EDGE);
-    assert_eq!(own(sent), own(&theirs), "{:?}", admitted.key);
+    assert_eq!(listed(sent), listed(&theirs), "{:?}", admitted.key);
 }
 
 /// A warm asks for the very page that its visitor asked for, and the origin sees what it saw then,
@@ -231,12 +231,12 @@ fn check_warm(request: &RequestHead, admitted: &Admitted<'_>, sent: &Fields, con
     let Admission::Serve(again) = admit(&warm, config) else { panic!("no warm: {warm:?}") };
     assert_eq!(again.key, admitted.key, "{:?}", warm.fields);
     // What this edge's own platform says there counts requests.
-    let own = |fields: &Fields| -> Fields {
+    let listed = |fields: &Fields| -> Fields {
         let is_own = |name: &str| matches!(name, "cookie" | "authorization" | "cdn-loop");
         fields.iter().filter(|(name, _)| !is_own(name)).collect()
     };
     let theirs = cacheable_request_fields(&warm, &again, &EDGE);
-    assert_eq!(own(&theirs), own(sent), "{:?}", warm.fields);
+    assert_eq!(listed(&theirs), listed(sent), "{:?}", warm.fields);
     if admitted.route.forward_headers != ForwardHeaders::All {
         assert_eq!(theirs.get("cookie"), sent.get("cookie"));
     }

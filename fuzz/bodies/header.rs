@@ -27,11 +27,11 @@ pub(crate) fn age(data: &[u8]) {
 pub(crate) fn cache_control(data: &[u8]) {
     let fields = lines_of("cache-control", data);
     let read = ResponseDirectives::of(&fields, "cache-control");
-    let asked = RequestDirectives::of(&fields);
+    let request = RequestDirectives::of(&fields);
     for line in fields.all("cache-control").filter(|line| !line.contains('"')) {
         for member in line.split(',').map(list::trim) {
             if member.eq_ignore_ascii_case("no-store") {
-                assert!(read.no_store && asked.no_store, "{fields:?}");
+                assert!(read.no_store && request.no_store, "{fields:?}");
             }
             if member.eq_ignore_ascii_case("private") {
                 assert!(read.private == FieldScope::Whole, "{fields:?}");
@@ -91,8 +91,8 @@ pub(crate) fn date(data: &[u8]) {
 /// Six values at most, each of which stays as it is; never a coding that the visitor refuses.
 pub(crate) fn encoding(data: &[u8]) {
     let value = latin1(data);
-    let asked = encoding::normalise(Some(&value));
-    assert_eq!(encoding::normalise(Some(asked)), asked);
+    let normal = encoding::normalise(Some(&value));
+    assert_eq!(encoding::normalise(Some(normal)), normal);
     let best = encoding::best(Some(&value));
     assert!(best == encoding::Coding::Identity || encoding::accepts(Some(&value), best));
 }
@@ -108,8 +108,8 @@ pub(crate) fn etag(data: &[u8]) {
             assert!(tags.is_some_and(|tags| tags.weakly_has(&tag)), "{text:?}");
         }
     }
-    let own = lines_of("etag", data);
-    assert!(etag::etag(&own).is_none() || own.len() == 1);
+    let lines = lines_of("etag", data);
+    assert!(etag::etag(&lines).is_none() || lines.len() == 1);
 }
 
 /// After the hop's fields are gone none is left, and what decisions rest on is still there.

@@ -141,7 +141,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let cursor = last.filter(|_| rows.len() as u64 == limit);
         let mut pages = self.pages(&rows)?;
         // Those found by it have it in small letters only.
-        pages.retain(|page| page.tags.iter().any(|own| tag_number(own) == tag_number(tag)));
+        pages.retain(|page| page.tags.iter().any(|stored| tag_number(stored) == tag_number(tag)));
         Ok((pages, cursor))
     }
 
@@ -188,10 +188,11 @@ impl<S: Sql> ShardTransaction<'_, S> {
             &ids,
         )?;
         let shown = pages.iter().filter_map(|row| {
-            let own = variants.iter().take_while(|variant| variant.first() == row.first()).count();
-            let (own, rest) = variants.split_at(own);
+            let of_page =
+                variants.iter().take_while(|variant| variant.first() == row.first()).count();
+            let (of_page, rest) = variants.split_at(of_page);
             variants = rest;
-            page_shown(Row(row), own).ok()
+            page_shown(Row(row), of_page).ok()
         });
         Ok(shown.collect())
     }

@@ -45,12 +45,12 @@ impl Limits {
     #[must_use]
     pub fn share(shards: u16, per_shard: u32, at_once: Option<u32>, per_second: u32) -> Self {
         let shards = u32::from(shards.max(1));
-        let own = per_shard.max(1).saturating_mul(ONE);
-        let window = at_once.map_or(own, |at_once| {
+        let limit = per_shard.max(1).saturating_mul(ONE);
+        let window = at_once.map_or(limit, |at_once| {
             let share = at_once.saturating_mul(ONE) / shards;
             // Whole fetches, or less than one: never more than its share in all shards together.
             let share = if share > ONE { share - share % ONE } else { share };
-            own.min(share)
+            limit.min(share)
         });
         let interval = u64::from(shards) * 1_000 / u64::from(per_second.max(1));
         Self { window: window.max(LEAST), interval: Millis(interval) }

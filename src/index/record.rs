@@ -139,11 +139,11 @@ impl<S: Sql> ShardTransaction<'_, S> {
             return Ok(variants >= MAX_NAMED_VARIANTS);
         }
         let leased = request.key.variant(&request.leased).digest();
-        let asked = self.sql.exec(
+        let rows = self.sql.exec(
             "SELECT again FROM lease WHERE variant = ? AND fence = ?",
             &[text(leased.as_str()), number(request.fence)],
         )?;
-        let again = asked.first().map_or(Ok(true), |row| Row(row).flag(0))?;
+        let again = rows.first().map_or(Ok(true), |row| Row(row).flag(0))?;
         Ok(!again)
     }
 

@@ -132,9 +132,9 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let [before, tags] = [before, tags].map(numbers);
         let gone: Vec<&i64> = before.difference(&tags).collect();
         let new: Vec<&i64> = tags.difference(&before).collect();
-        let own = [Value::Integer(segment), Value::Integer(variant)];
+        let entry = [Value::Integer(segment), Value::Integer(variant)];
         if !gone.is_empty() {
-            let [segment, variant] = own.clone();
+            let [segment, variant] = entry.clone();
             self.sql.exec(
                 "DELETE FROM tagged WHERE segment = ? AND variant = ?
                     AND tag IN (SELECT value FROM json_each(?))",
@@ -142,7 +142,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             )?;
         }
         if !new.is_empty() {
-            let [segment, variant] = own;
+            let [segment, variant] = entry;
             // One statement for all: JSON binds as one parameter.
             self.sql.exec(
                 "INSERT OR IGNORE INTO tagged (segment, tag, variant)

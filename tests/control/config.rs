@@ -167,9 +167,9 @@ fn deny_adds_to_the_tracking_list() {
     else {
         panic!("not a deny list")
     };
-    let (tracking, own) = names.split_at(TRACKING_PARAMETERS.len());
+    let (tracking, added) = names.split_at(TRACKING_PARAMETERS.len());
     assert_eq!(tracking, TRACKING_PARAMETERS);
-    assert_eq!(own, ["ref", "x_*"]);
+    assert_eq!(added, ["ref", "x_*"]);
 }
 
 #[test]

@@ -49,14 +49,14 @@ fn only_plain_names_below_the_prefix_are_files() {
 
 #[test]
 fn a_file_has_its_own_description_and_nothing_else_of_the_asset_servers() {
-    let own = [
+    let of_file = [
         ("content-type", "text/html; charset=utf-8"),
         ("etag", "\"1\""),
         ("cache-control", "public, max-age=31536000"),
         ("access-control-allow-origin", "*"),
         ("set-cookie", "a=1"),
     ];
-    let fields = fields(&Fields::from_iter(own));
+    let fields = fields(&Fields::from_iter(of_file));
     assert_eq!(fields.get("content-type"), Some("text/html; charset=utf-8"));
     assert_eq!(fields.get("etag"), Some("\"1\""));
     assert_eq!(fields.all("cache-control").collect::<Vec<_>>(), ["no-cache"]);

@@ -102,16 +102,16 @@ fn each_api_is_told_in_its_words() {
     let (soft, hard) = (Mode::Soft, Mode::Hard);
     let everything = format!(r#"{zone} {{"purge_everything":true}}"#);
     let cache = "http://a.example:6081/base";
-    let own = "https://edge-isr.invalid/__isr/v1/workers-cache";
-    let all = format!(r#"{own} {{"mode":"hard","purgeEverything":true}}"#);
+    let to_self = "https://edge-isr.invalid/__isr/v1/workers-cache";
+    let all = format!(r#"{to_self} {{"mode":"hard","purgeEverything":true}}"#);
     let rows: [(&str, &[Target], Mode, &[String]); 20] = [
         (
             BEFORE,
             &[tag("a"), tag("b"), url("c.example/x?p=1"), Target::Prefix("c.example/y/".into())],
             soft,
             &[
-                format!(r#"{own} {{"mode":"soft","tags":["a","b"]}}"#),
-                format!(r#"{own} {{"mode":"soft","pathPrefixes":["/x","/y/"]}}"#),
+                format!(r#"{to_self} {{"mode":"soft","tags":["a","b"]}}"#),
+                format!(r#"{to_self} {{"mode":"soft","pathPrefixes":["/x","/y/"]}}"#),
             ],
         ),
         (BEFORE, &[tag("a"), Target::Host("c.example".into())], hard, std::slice::from_ref(&all)),
@@ -266,9 +266,9 @@ fn what_is_signed_is_verified_by_the_edge_itself() {
     assert_eq!(late, Err(AuthError::TooOld));
 
     let cloudfront = access_with(CLOUDFRONT, "AKID/wJalrXUtnFEMI/K7MDENG+bPxRfi");
-    let asked = progress_request(&cloudfront, "I2J0I21PCUYOIK", NOW).unwrap().unwrap();
-    assert!(asked.url.ends_with("/distribution/E1/invalidation/I2J0I21PCUYOIK"), "{asked:?}");
-    for sent in [requests(&cloudfront, &delivery, NOW).unwrap().pop().unwrap(), asked] {
+    let question = progress_request(&cloudfront, "I2J0I21PCUYOIK", NOW).unwrap().unwrap();
+    assert!(question.url.ends_with("/distribution/E1/invalidation/I2J0I21PCUYOIK"), "{question:?}");
+    for sent in [requests(&cloudfront, &delivery, NOW).unwrap().pop().unwrap(), question] {
         let who = verify(&arrived(&sent), &sent.body, &secrets, NOW);
         assert_eq!(who, Ok(Caller::Token { name: "AKID".to_owned() }), "{sent:?}");
         let changed = [sent.body.as_slice(), b" "].concat();
@@ -431,9 +431,9 @@ fn an_answer_of_cloudfront_means_what_its_body_says() {
         let head = ResponseHead { status, fields: Fields::new() };
         let answer = DeliveryAnswer { head, body: body.clone().into_bytes() };
         assert_eq!(delivery_progress(&cloudfront::PROVIDER, &answer, NOW), want, "{status} {body}");
-        let asked = call_progress(&cloudfront::PROVIDER, &answer, NOW);
+        let progress = call_progress(&cloudfront::PROVIDER, &answer, NOW);
         let want = if status == 404 { Ok(DeliveryProgress::Unknown) } else { want };
-        assert_eq!(asked, want, "asked: {status} {body}");
+        assert_eq!(progress, want, "asked: {status} {body}");
     }
 }
 

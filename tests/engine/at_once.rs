@@ -141,8 +141,8 @@ fn ask(isolate: &Isolate, step: &Step) -> Option<Seen> {
     named.dedup_by_key(|(name, _)| *name);
     let mut head = crate::world::request(method, &format!("{SITE}{}", PATHS[*path].0), &named);
     head.client = client.then(|| "192.0.2.1".to_owned());
-    let own = isolate.clone();
-    Some(isolate.world.run(async move { own.ask(head).await }))
+    let isolate_too = isolate.clone();
+    Some(isolate.world.run(async move { isolate_too.ask(head).await }))
 }
 
 /// What a history comes to: each answer, what it cost, what was counted.

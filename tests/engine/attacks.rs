@@ -581,8 +581,8 @@ fn an_origins_connection_takes_nothing_away_that_decides() {
 #[test]
 fn nobody_gets_a_coding_that_they_do_not_take() {
     let coding = |reached: &Reached| {
-        let asked = reached.fields.get("accept-encoding").unwrap_or_default();
-        let coding = asked.split(',').next().unwrap_or_default().to_owned();
+        let accepted = reached.fields.get("accept-encoding").unwrap_or_default();
+        let coding = accepted.split(',').next().unwrap_or_default().to_owned();
         let fields = [STORE, ("content-encoding", coding.as_str())];
         Ok(Script::new(200, if coding == "identity" { &fields[..1] } else { &fields }, &coding))
     };
@@ -727,7 +727,7 @@ fn tracking_parameters_and_unkeyed_cookies_make_no_pages() {
 fn invented_sessions_are_limited() {
     let config = Config { origin_concurrency: 4, ..config() };
     let (world, isolate) = site(&config, |_| Ok(Script::new(200, &[STORE], "x").after(5_000)));
-    let asked: Vec<_> = (0..20)
+    let slots: Vec<_> = (0..20)
         .map(|n| {
             let cookie = format!("sessionid={n}");
             let head =
@@ -737,7 +737,7 @@ fn invented_sessions_are_limited() {
         })
         .collect();
     world.pass(30_000);
-    let seen: Vec<Seen> = asked.into_iter().map(|asked| asked.take().expect("answered")).collect();
+    let seen: Vec<Seen> = slots.into_iter().map(|slot| slot.take().expect("answered")).collect();
     assert_eq!(world.most_at_origin.get(), 4);
     assert!(seen.iter().all(|seen| seen.status == 200));
 }

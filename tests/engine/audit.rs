@@ -66,7 +66,7 @@ impl Site {
     }
 
     /// Requests that the origin has had since the last call.
-    fn asked(&self) -> usize {
+    fn origin_requests(&self) -> usize {
         std::mem::take(&mut *self.world.reached.borrow_mut()).len()
     }
 
@@ -113,11 +113,11 @@ fn what_changed_and_nobody_said_is_found_named_and_healed_in_every_colo() {
     fra.get(PAGE, &[]);
     site.world.pass(2_000);
     site.shows("post:1 author:2", "<p>two</p>");
-    assert_eq!(site.asked(), 1, "the second colo took the first one's copy");
+    assert_eq!(site.origin_requests(), 1, "the second colo took the first one's copy");
     assert_eq!(hit(&ams, PAGE).text(), "<p>one</p>", "an audit holds up nobody");
     let stored_at = site.world.now();
     site.settle();
-    assert_eq!(site.asked(), 3, "twice for the audit, once to heal");
+    assert_eq!(site.origin_requests(), 3, "twice for the audit, once to heal");
     for isolate in [&ams, &fra] {
         // What was stored may be served while it is refreshed.
         isolate.get(PAGE, &[]);
@@ -155,7 +155,7 @@ fn where_nothing_changed_nothing_is_found() {
     isolate.get(PAGE, &[]);
     isolate.get(other, &[]);
     site.world.pass(2_000);
-    site.asked();
+    site.origin_requests();
     // What tells of one answer differs, and shows nothing else.
     let renders = Cell::new(0);
     site.says(move |_| {
@@ -171,7 +171,7 @@ fn where_nothing_changed_nothing_is_found() {
         site.world.pass(100);
     }
     site.settle();
-    assert_eq!(site.asked(), 20, "each hit of the one route, none of the other");
+    assert_eq!(site.origin_requests(), 20, "each hit of the one route, none of the other");
     assert_eq!(counted(&isolate, Counter::AuditSame), 20);
     assert_eq!((findings(&isolate).len(), history(&isolate).len()), (0, 0));
 }
@@ -183,12 +183,12 @@ fn without_a_share_nothing_is_asked() {
     isolate.get(PAGE, &[]);
     site.world.pass(2_000);
     site.shows("post:1", "<p>two</p>");
-    site.asked();
+    site.origin_requests();
     for _ in 0..50 {
         hit(&isolate, PAGE);
     }
     site.settle();
-    assert_eq!(site.asked(), 0);
+    assert_eq!(site.origin_requests(), 0);
 }
 
 #[test]
@@ -198,7 +198,7 @@ fn a_share_of_the_hits_is_audited() {
     let isolate = site.isolate("ams");
     isolate.get(PAGE, &[]);
     site.world.pass(2_000);
-    site.asked();
+    site.origin_requests();
     for _ in 0..2_000 {
         hit(&isolate, PAGE);
         site.world.pass(500);
@@ -206,7 +206,7 @@ fn a_share_of_the_hits_is_audited() {
     site.settle();
     let audited = counted(&isolate, Counter::AuditSame);
     assert!((150..250).contains(&audited), "{audited} of 2,000");
-    assert_eq!(site.asked() as u64, audited);
+    assert_eq!(site.origin_requests() as u64, audited);
 }
 
 #[test]
@@ -300,13 +300,13 @@ fn a_minute_has_its_budget_whoever_asks() {
         isolate.get(&format!("https://example.com/post/{n}/"), &[]);
     }
     site.world.pass(2_000);
-    site.asked();
+    site.origin_requests();
     site.shows("post:1", "<p>two</p>");
     for n in 0..40 {
         hit(&isolate, &format!("https://example.com/post/{n}/"));
     }
     site.world.pass(PAUSE.0 as i64 + 1_000);
-    assert_eq!(site.asked(), 4);
+    assert_eq!(site.origin_requests(), 4);
     assert_eq!(findings(&isolate).len(), 2);
 }
 
@@ -316,13 +316,13 @@ fn it_is_off_while_the_origin_fails() {
     let isolate = site.isolate("ams");
     isolate.get(PAGE, &[]);
     site.world.pass(2_000);
-    site.asked();
+    site.origin_requests();
     site.says(|_| Ok(Script::new(503, &[], "closed")));
     for _ in 0..30 {
         hit(&isolate, PAGE);
         site.world.pass(1_000);
     }
-    assert_eq!(site.asked(), 1, "a failure ends them for a minute");
+    assert_eq!(site.origin_requests(), 1, "a failure ends them for a minute");
     assert_eq!(counted(&isolate, Counter::AuditPutOff), 1);
     assert_eq!(findings(&isolate).len(), 0);
     site.shows("post:1", "<p>one</p>");
@@ -495,7 +495,7 @@ fn a_body_that_is_no_text_is_told_to_differ_and_a_large_one_is_not_compared() {
     isolate.get(large, &[]);
     site.world.pass(2_000);
     version.set(1);
-    site.asked();
+    site.origin_requests();
     hit(&isolate, PAGE);
     isolate.get(large, &[]);
     site.settle();

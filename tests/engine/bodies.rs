@@ -65,7 +65,7 @@ fn idle_uploads_hold_nothing_that_others_need() {
         start(&isolate, crate::world::request("GET", &format!("{SITE}{path}"), fields), None)
     };
     let body = || Some(Scripted::whole(b"hello"));
-    let asked = [
+    let slots = [
         get("/hit", &[]),
         get("/miss", &[]),
         get("/own", &[cookie]),
@@ -73,7 +73,7 @@ fn idle_uploads_hold_nothing_that_others_need() {
         start(&isolate, post(&[]), body()),
     ];
     world.pass(120);
-    assert_eq!(asked.map(|slot| status(&slot)), [200; 5]);
+    assert_eq!(slots.map(|slot| status(&slot)), [200; 5]);
     // Small ones have not even reached the origin, and end with 408; large ones have their own
     // limit.
     world.pass(30_000);

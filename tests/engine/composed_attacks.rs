@@ -113,9 +113,10 @@ fn forged_fields_reach_nobody_on_any_path() {
                 let said = format!("{compose} {method} {url} {more:?}: {:?}", reached.fields);
                 assert!(!said.contains("forged"), "{said}");
                 assert!(reached.fields.iter().all(|(name, _)| !name.contains('_')), "{said}");
-                let own = reached.target.starts_with("/_edge_isr/personal?") && *url != PERSONAL;
+                let is_page =
+                    reached.target.starts_with("/_edge_isr/personal?") && *url != PERSONAL;
                 let personal = reached.fields.all("x-edge-isr-personal").count();
-                assert_eq!(personal, usize::from(own), "{said}");
+                assert_eq!(personal, usize::from(is_page), "{said}");
                 let shell: Vec<_> = reached.fields.all("x-edge-isr-compose").collect();
                 assert!(shell.is_empty() || shell == ["v=1"] && compose, "{said}");
                 assert!(shell.is_empty() || !reached.fields.has("cookie"), "{said}");
@@ -245,8 +246,8 @@ fn refreshes_that_a_known_visitor_begins_have_no_cookie() {
             isolate.get(PAGE, &[("cookie", cookies)]);
             origin.world.pass(301_000);
         }
-        let asked = origin.reached();
-        let pages: Vec<_> = asked.iter().filter(|(target, ..)| target == "/p/1/").collect();
+        let requests = origin.reached();
+        let pages: Vec<_> = requests.iter().filter(|(target, ..)| target == "/p/1/").collect();
         assert!(pages.iter().any(|(_, shell, _)| *shell));
         for (_, shell, cookie) in pages {
             assert_eq!(cookie, if *shell { sent } else { cookies });
@@ -292,8 +293,8 @@ fn what_is_made_is_neither_logged_nor_kept() {
         let line = seen.fields.get("set-cookie").expect("the secret in force").to_owned();
         made.push(line["csrftoken=".len()..][..32].to_owned());
         made.push(seen.text()[seen.text().len() - 32..].to_owned());
-        let own = seen.fields.all("set-cookie").any(|line| line.contains("ofAda"));
-        assert_eq!(own, cookie.contains("messages"), "{cookie}");
+        let is_theirs = seen.fields.all("set-cookie").any(|line| line.contains("ofAda"));
+        assert_eq!(is_theirs, cookie.contains("messages"), "{cookie}");
     }
     made.sort();
     made.dedup();

@@ -117,8 +117,8 @@ impl Origin {
         if let Some(part) = reached.target.strip_prefix("/_edge_isr/f/") {
             return Ok(shared(part));
         }
-        let asked = reached.fields.get("x-edge-isr-compose") == Some("v=1");
-        if asked && !reached.fields.has("cookie") {
+        let asks = reached.fields.get("x-edge-isr-compose") == Some("v=1");
+        if asks && !reached.fields.has("cookie") {
             return Ok(self.shell());
         }
         let body = self.inline(&reached.fields);
@@ -240,10 +240,10 @@ fn shared(part: &str) -> Script {
 
 /// Every part that is asked for, as it stands for the session.
 pub(crate) fn personal(reached: &Reached) -> Script {
-    let Some(asked) = reached.fields.get("x-edge-isr-personal") else {
+    let Some(personal) = reached.fields.get("x-edge-isr-personal") else {
         return Script::new(404, &[("cache-control", "max-age=60")], "not here");
     };
-    let id = asked.split('"').nth(1).unwrap_or_default();
+    let id = personal.split('"').nth(1).unwrap_or_default();
     let session = cookie::values(&reached.fields, "sessionid").unwrap_or_default();
     let names = reached.target.split(['?', '&']).filter_map(|pair| pair.strip_prefix("n="));
     let parts: serde_json::Map<String, serde_json::Value> =

@@ -230,8 +230,8 @@ fn conditions_ranges_and_head_get_nothing_of_a_shell() {
         }
         assert_eq!(head.fields.get("cache-control"), Some("private, no-cache"));
     }
-    let asked = origin.reached();
-    assert_eq!(asked.len(), 1, "{asked:?}");
+    let requests = origin.reached();
+    assert_eq!(requests.len(), 1, "{requests:?}");
 }
 
 #[test]
@@ -287,9 +287,11 @@ fn a_stale_shell_is_composed_too_and_refreshed_without_conditions() {
     assert!(stale.cache_status().contains("stale-while-revalidate"), "{}", stale.cache_status());
     token(&stale);
     origin.world.pass(1_000);
-    let asked = origin.world.reached.borrow_mut().drain(..).collect::<Vec<_>>();
-    assert_eq!(asked.len(), 1);
-    assert!(!asked[0].fields.has("if-none-match") && asked[0].fields.has("x-edge-isr-compose"));
+    let requests = origin.world.reached.borrow_mut().drain(..).collect::<Vec<_>>();
+    assert_eq!(requests.len(), 1);
+    assert!(
+        !requests[0].fields.has("if-none-match") && requests[0].fields.has("x-edge-isr-compose")
+    );
     assert!(is_hit(&isolate.get(PAGE, &[])));
 }
 
@@ -318,9 +320,9 @@ fn an_invalidated_page_is_rendered_anew_and_warms_are_shells() {
     origin.world.pass(2_000);
     origin.world.alarms();
     origin.world.pass(20_000);
-    let asked = origin.reached();
-    assert!(asked.iter().all(|(_, shell, cookie)| *shell && cookie.is_empty()), "{asked:?}");
-    assert!(!asked.is_empty(), "it was warmed");
+    let requests = origin.reached();
+    assert!(requests.iter().all(|(_, shell, cookie)| *shell && cookie.is_empty()), "{requests:?}");
+    assert!(!requests.is_empty(), "it was warmed");
     token(&isolate.get(PAGE, &[]));
     assert_eq!(origin.reached(), [], "what was warmed answers");
 }
@@ -386,8 +388,8 @@ fn a_visitors_own_edge_fields_reach_nobody() {
         for reached in origin.world.reached.borrow_mut().drain(..) {
             assert!(!reached.fields.has("x-edge-isr-personal"));
             assert!(!reached.fields.has("x_edge_isr_compose"));
-            let asked = reached.fields.has("x-edge-isr-compose");
-            assert!(!(asked && reached.fields.has("cookie")), "a shell has no cookie");
+            let requests = reached.fields.has("x-edge-isr-compose");
+            assert!(!(requests && reached.fields.has("cookie")), "a shell has no cookie");
         }
     }
 }
@@ -577,8 +579,8 @@ fn cookies_of_parts_are_passed_on_where_the_head_waits() {
         let origin = with_parts();
         origin.more.replace(more.to_owned());
         origin.changed(|reached, script| {
-            if let Some(asked) = reached.fields.get("x-edge-isr-personal") {
-                let late = !asked.ends_with("late=?0");
+            if let Some(requests) = reached.fields.get("x-edge-isr-personal") {
+                let late = !requests.ends_with("late=?0");
                 script.fields.append("set-cookie", "messages=; Max-Age=0");
                 script.fields.append("set-cookie", "csrftoken=ofThePart");
                 script.fields.set("x-late", if late { "yes" } else { "no" });
@@ -591,11 +593,11 @@ fn cookies_of_parts_are_passed_on_where_the_head_waits() {
         assert_eq!(lines.contains(&"messages=; Max-Age=0"), waits, "{more} {cookie}: {lines:?}");
         assert!(!lines.iter().any(|line| line.contains("ofThePart")), "{lines:?}");
         assert_eq!(lines.iter().filter(|line| line.starts_with("csrftoken=")).count(), 1);
-        let asked = origin.world.reached.borrow().iter().any(|reached| {
+        let requests = origin.world.reached.borrow().iter().any(|reached| {
             let said = reached.fields.get("x-edge-isr-personal");
             said.is_some_and(|said| said.ends_with("late=?0") == waits)
         });
-        assert!(asked, "{more} {cookie}");
+        assert!(requests, "{more} {cookie}");
     }
 }
 
@@ -713,7 +715,7 @@ fn same(want: &str, got: &str, made: &mut Vec<String>) -> bool {
     loop {
         let token = want.find(OWN_TOKEN).map(|at| (at, OWN_TOKEN, 64));
         let nonce = want.find(OWN_NONCE).map(|at| (at, OWN_NONCE, 32));
-        let Some((at, own, length)) = token.into_iter().chain(nonce).min() else {
+        let Some((at, filled, length)) = token.into_iter().chain(nonce).min() else {
             of_this.sort();
             of_this.dedup();
             made.extend(of_this);
@@ -725,6 +727,6 @@ fn same(want: &str, got: &str, made: &mut Vec<String>) -> bool {
             return false;
         }
         of_this.push(value.to_owned());
-        (want, got) = (&want[at + own.len()..], &got[at + length..]);
+        (want, got) = (&want[at + filled.len()..], &got[at + length..]);
     }
 }

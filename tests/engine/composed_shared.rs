@@ -39,7 +39,7 @@ fn whole() -> String {
 }
 
 /// How often each path was asked for since the last call.
-fn asked(origin: &Origin, path: &str) -> usize {
+fn requests(origin: &Origin, path: &str) -> usize {
     origin.world.reached.borrow().iter().filter(|reached| reached.target == path).count()
 }
 
@@ -47,14 +47,14 @@ fn asked(origin: &Origin, path: &str) -> usize {
 fn a_shared_part_is_a_page_of_its_own_without_anything_of_the_visitor() {
     let origin = with_menu();
     let (ams, fra) = (origin.isolate("ams"), origin.isolate("fra"));
-    let own = [
+    let cookies = [
         SESSION,
         ("x-edge-isr-personal", "id=\"forged\""),
         ("if-none-match", "\"a\""),
         ("range", "bytes=0-1"),
     ];
     for isolate in [&ams, &ams, &fra, &fra] {
-        let seen = isolate.get(PAGE, &own);
+        let seen = isolate.get(PAGE, &cookies);
         assert_eq!((seen.status, seen.text()), (200, whole()), "{}", seen.cache_status());
         let kept = seen.fields.get("cache-control");
         assert_eq!(kept, Some("private, no-cache"), "{}", seen.cache_status());
@@ -81,7 +81,7 @@ fn a_changed_menu_on_ten_thousand_pages_is_one_refetch() {
     for number in 0..PAGES {
         assert_eq!(get(number).text(), whole());
     }
-    assert_eq!(asked(&origin, &address(0)), 1);
+    assert_eq!(requests(&origin, &address(0)), 1);
     origin.changed(|reached, script| {
         if reached.target == address(0) {
             script.pieces[0].1 = b"new".to_vec();
@@ -125,7 +125,7 @@ fn those_who_need_it_at_once_share_one_request() {
     for seen in answers {
         assert_eq!(seen.borrow_mut().take().expect("an answer").text(), whole());
     }
-    assert_eq!(asked(&origin, &address(0)), 1);
+    assert_eq!(requests(&origin, &address(0)), 1);
 }
 
 /// It stands there as often as it stands there, and is asked for once.
@@ -138,7 +138,7 @@ fn one_part_at_several_places() {
     let isolate = origin.isolate("ams");
     let want = format!("{}|{}{}", shared_part(0), shared_part(1), shared_part(0));
     assert_eq!(isolate.get(PAGE, &[]).text(), want);
-    assert_eq!((asked(&origin, &address(0)), asked(&origin, &address(1))), (1, 1));
+    assert_eq!((requests(&origin, &address(0)), requests(&origin, &address(1))), (1, 1));
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn personal_and_shared_parts_are_asked_for_at_once() {
     page.push(Bit::Personal(0, vec![text("none")]));
     page.push(Bit::Personal(1, vec![text("none")]));
     let want: String = (0..6).map(shared_part).collect();
-    let own = format!("{}{}", part("part.0", "ada"), part("part.1", "ada"));
+    let parts = format!("{}{}", part("part.0", "ada"), part("part.1", "ada"));
     for (more, cookie) in
         [("", "sessionid=ada"), (", gate", "sessionid=ada"), ("", "sessionid=ada; messages=m")]
     {
@@ -310,7 +310,7 @@ fn personal_and_shared_parts_are_asked_for_at_once() {
         origin.reached();
         let began = origin.world.now();
         let seen = isolate.get(PAGE, &[("cookie", cookie)]);
-        assert_eq!(seen.text(), format!("{want}{own}"), "{more} {cookie}");
+        assert_eq!(seen.text(), format!("{want}{parts}"), "{more} {cookie}");
         assert_eq!(seen.fields.get("cache-control"), Some("private, no-store"));
         let took = origin.world.now().since(began).0;
         assert!(took < 900, "{more} {cookie}: two turns of three, not {took} ms");
@@ -344,7 +344,7 @@ fn head_asks_for_no_shared_part() {
     for _ in 0..2 {
         assert_eq!(isolate.send("HEAD", PAGE, &[SESSION]).text(), "");
     }
-    assert_eq!(asked(&origin, &address(0)), 0);
+    assert_eq!(requests(&origin, &address(0)), 0);
 }
 
 /// While the origin fails, a part that was stored stands in, and one that was not is a fallback.

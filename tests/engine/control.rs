@@ -61,9 +61,9 @@ fn those_who_ask_for_health_at_once_share_a_question() {
         world.spent();
         let secrets = Secrets::parse("", "").unwrap();
         let head = || request("GET", "https://example.com/__isr/healthz", &[]);
-        let asked: Vec<_> = (0..100).map(|_| isolate.begin(head(), "", &secrets)).collect();
+        let slots: Vec<_> = (0..100).map(|_| isolate.begin(head(), "", &secrets)).collect();
         world.pass(900);
-        assert!(asked.iter().all(|slot| slot.borrow().is_some()));
+        assert!(slots.iter().all(|slot| slot.borrow().is_some()));
         let questions = world.spent().get("journal").copied().unwrap_or_default();
         assert!(questions <= 2, "{questions}");
     }

@@ -22,7 +22,7 @@ const FRESH: (&str, &str) = ("cdn-cache-control", "max-age=300");
 #[derive(Clone, Default)]
 struct Site {
     pages: Rc<RefCell<BTreeMap<String, Answers>>>,
-    asked: Rc<RefCell<BTreeMap<String, usize>>>,
+    requests: Rc<RefCell<BTreeMap<String, usize>>>,
 }
 
 type Answers = Rc<dyn Fn(&Reached) -> Result<Script, OriginError>>;
@@ -49,8 +49,8 @@ impl Site {
         self.page(path, move |_| Ok(Script::new(200, &[HTML, FRESH], &body)));
     }
 
-    fn asked(&self, path: &str) -> usize {
-        self.asked.borrow().get(path).copied().unwrap_or_default()
+    fn requests(&self, path: &str) -> usize {
+        self.requests.borrow().get(path).copied().unwrap_or_default()
     }
 }
 
@@ -72,7 +72,7 @@ fn start() -> (Rc<World>, Site, Isolate) {
     let answers = site.clone();
     world.origin(move |reached| {
         let path = reached.target.split('?').next().unwrap_or_default().to_owned();
-        *answers.asked.borrow_mut().entry(path.clone()).or_default() += 1;
+        *answers.requests.borrow_mut().entry(path.clone()).or_default() += 1;
         let page = answers.pages.borrow().get(&path).cloned();
         page.map_or_else(|| Ok(Script::new(404, &[HTML], "nothing here")), |page| page(reached))
     });
@@ -113,7 +113,7 @@ fn a_changed_fragment_of_many_pages_is_fetched_once() {
     for n in 0..50 {
         assert_eq!(get(&isolate, &format!("/p{n}")).text(), format!("<h1>{n}</h1>[menu one]<p>"));
     }
-    assert_eq!((site.asked("/menu"), site.asked("/p7")), (1, 1));
+    assert_eq!((site.requests("/menu"), site.requests("/p7")), (1, 1));
     *menu.borrow_mut() = "two";
     world.invalidate("menu", Mode::Hard);
     world.pass(3_000);
@@ -122,7 +122,7 @@ fn a_changed_fragment_of_many_pages_is_fetched_once() {
         assert_eq!(seen.text(), format!("<h1>{n}</h1>[menu two]<p>"));
         assert!(seen.cache_status().starts_with("edge-isr;hit"), "{}", seen.cache_status());
     }
-    assert_eq!((site.asked("/menu"), site.asked("/p7")), (2, 1));
+    assert_eq!((site.requests("/menu"), site.requests("/p7")), (2, 1));
     assert_eq!(told(&world), Vec::<String>::new());
 }
 
@@ -193,11 +193,11 @@ fn an_answer_with_includes_has_no_validator_no_length_and_is_kept_by_browsers_al
         let kept = seen.fields.joined("cache-control").unwrap_or_default();
         assert!(kept.contains("private"), "{kept}");
     }
-    assert_eq!((site.asked("/page"), site.asked("/f")), (1, 1));
-    let before = site.asked("/f");
+    assert_eq!((site.requests("/page"), site.requests("/f")), (1, 1));
+    let before = site.requests("/f");
     site.esi("/head", "<esi:include src='/never'/>");
     assert_eq!(isolate.send("HEAD", &format!("{SITE}/head"), &[]).status, 200);
-    assert_eq!((site.asked("/never"), site.asked("/f")), (0, before));
+    assert_eq!((site.requests("/never"), site.requests("/f")), (0, before));
 }
 
 #[test]
@@ -216,7 +216,7 @@ fn without_the_route_s_leave_or_the_answer_s_wish_it_is_text() {
     // What a fragment says without asking is text, too: nobody's comment becomes an include.
     site.esi("/outer", "<esi:include src='/page'/>");
     assert_eq!(get(&isolate, "/outer").text(), body);
-    assert_eq!(site.asked("/f"), 0);
+    assert_eq!(site.requests("/f"), 0);
 }
 
 /// How a fragment fails.
@@ -334,7 +334,7 @@ fn at_most_32_fragments_and_three_deep_and_never_in_itself() {
     }
     assert_eq!(get(&isolate, "/d0").text(), "0123");
     assert_eq!(told(&world), ["fragment-depth /d4"]);
-    assert_eq!(site.asked("/d4"), 0);
+    assert_eq!(site.requests("/d4"), 0);
     world.lines.borrow_mut().clear();
 
     site.esi("/self", "s<esi:include src='/self?utm_source=x'/>t");
@@ -382,7 +382,7 @@ fn a_body_that_is_coded_all_the_same_goes_as_it_came() {
         assert_eq!(seen.text(), "\u{1f}<esi:include src='/f'/>");
         assert_eq!(seen.fields.get("content-encoding"), Some("gzip"));
     }
-    assert_eq!((told(&world), site.asked("/f")), (vec!["esi-coding".to_owned(); 2], 0));
+    assert_eq!((told(&world), site.requests("/f")), (vec!["esi-coding".to_owned(); 2], 0));
 }
 
 #[test]
@@ -414,15 +414,15 @@ fn fragments_of_a_page_are_shared_by_those_who_ask_at_once() {
     let (world, site, isolate) = start();
     site.esi("/page", "<esi:include src='/f'/><esi:include src='/f'/>");
     site.page("/f", |_| Ok(Script::new(200, &[HTML, FRESH], "[f]").after(100)));
-    let asked: Vec<_> = (0..10)
+    let slots: Vec<_> = (0..10)
         .map(|_| {
             let (isolate, head) = (isolate.clone(), request("GET", &format!("{SITE}/page"), &[]));
             world.start(async move { isolate.ask(head).await })
         })
         .collect();
     world.pass(1_000);
-    for seen in asked {
+    for seen in slots {
         assert_eq!(seen.borrow_mut().take().expect("an answer").text(), "[f][f]");
     }
-    assert_eq!((site.asked("/page"), site.asked("/f")), (1, 1));
+    assert_eq!((site.requests("/page"), site.requests("/f")), (1, 1));
 }

@@ -68,12 +68,12 @@ fn shell(page: &str, generation: u64) -> Option<Script> {
     let marker = format!("eIsR{generation:039}");
     let token = format!("<form>{marker}t00</form>");
     let csrf = |path| format!(", csrf=(\"csrftoken\" \"Path={path}; SameSite=Lax\")");
-    let own = ", cookies=(\"sessionid\"), personal=(\"part.0\"), gate".to_owned();
+    let per_visitor = ", cookies=(\"sessionid\"), personal=(\"part.0\"), gate".to_owned();
     let (audience, fresh, more, body) = match page {
         "long" => ("all", 600, csrf("/"), token),
         "short" => ("anonymous", 2, csrf("/"), token),
         "swr" => ("all", 2, csrf("/elsewhere"), token),
-        "sie" => ("all", 60, own, format!("<nav>{marker}p00none{marker}e00</nav>")),
+        "sie" => ("all", 60, per_visitor, format!("<nav>{marker}p00none{marker}e00</nav>")),
         _ => return None,
     };
     let (placeholders, length) = (body.matches(&marker).count(), body.len());

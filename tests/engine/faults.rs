@@ -58,7 +58,7 @@ fn a_damaged_row_holds_up_no_other() {
                 continue;
             }
             let mut bench = site();
-            let own = match kind {
+            let row = match kind {
                 0 => format!("= x'{}'", key("/bad").digest().as_str()),
                 _ => format!(
                     "IN (SELECT id FROM {} WHERE {})",
@@ -73,7 +73,7 @@ fn a_damaged_row_holds_up_no_other() {
                     }
                 ),
             };
-            let statement = format!("UPDATE {table} SET {column} = ? WHERE {by} {own}");
+            let statement = format!("UPDATE {table} SET {column} = ? WHERE {by} {row}");
             bench.sql.exec(&statement, &[garbage()]).unwrap();
             let what = format!("{table}.{column}");
             // The others are warmed.

@@ -245,8 +245,8 @@ fn a_hit_asks_nobody() {
     for _ in 0..100 {
         isolates[0].get("https://example.com/about", &[]);
     }
-    let asked: u64 = world.spent().values().sum();
-    assert_eq!(asked, 0);
+    let spent: u64 = world.spent().values().sum();
+    assert_eq!(spent, 0);
 }
 
 #[test]
@@ -265,8 +265,8 @@ fn while_the_journal_is_away_nothing_is_told_and_all_is_said() {
 fn composed_answers_count_as_all_others() {
     let origin = Origin::new(Route::default());
     let isolates = [origin.isolate("ams")];
-    let asked = "https://example.com/p/1/";
-    let sent: u64 = (0..4).map(|_| isolates[0].get(asked, &[]).text().len() as u64).sum();
+    let url = "https://example.com/p/1/";
+    let sent: u64 = (0..4).map(|_| isolates[0].get(url, &[]).text().len() as u64).sum();
     tell(&origin.world, &isolates);
     let stats = document(&isolates[0].operate("GET", "/v1/stats?by=result&from=1", ""));
     let totals = &stats["totals"];

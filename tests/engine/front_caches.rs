@@ -256,12 +256,12 @@ fn say(world: &World, status: &'static str) {
     });
 }
 
-fn asked(world: &World) -> usize {
+fn polls(world: &World) -> usize {
     world.told.borrow().iter().filter(|request| request.method == "GET").count()
 }
 
 fn sent(world: &World) -> usize {
-    world.told.borrow().len() - asked(world)
+    world.told.borrow().len() - polls(world)
 }
 
 fn invalidate(isolate: &Isolate, tag: &str) -> String {
@@ -278,22 +278,22 @@ fn what_cloudfront_is_at_is_asked_after_until_it_is_completed() {
     let (world, isolate) = behind_cloudfront(false);
     let job = invalidate(&isolate, "post:1");
     pass(&world, 4);
-    assert_eq!((sent(&world), asked(&world)), (1, 0));
+    assert_eq!((sent(&world), polls(&world)), (1, 0));
     let in_progress = serde_json::json!(
         [{"name": "front", "waiting": 1, "failure": null, "in_progress": 1}]
     );
     assert_eq!(read(&isolate, &job)["front_caches"], in_progress);
     assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]));
     pass(&world, 2);
-    assert_eq!(asked(&world), 0, "not before 5 s have passed");
+    assert_eq!(polls(&world), 0, "not before 5 s have passed");
     pass(&world, 6);
-    assert_eq!(asked(&world), 1);
+    assert_eq!(polls(&world), 1);
     // What comes meanwhile does not wait for it.
     let other = invalidate(&isolate, "post:2");
     pass(&world, 4);
     assert_eq!(sent(&world), 2);
     pass(&world, 180);
-    let so_far = asked(&world);
+    let so_far = polls(&world);
     assert!((4..=20).contains(&so_far), "it is asked after ever more seldom: {so_far}");
     assert_eq!(sent(&world), 2, "nothing is sent twice");
     say(&world, "Completed");
@@ -315,7 +315,7 @@ fn an_invalidation_that_cloudfront_does_not_know_is_sent_again_under_its_referen
     *world.front_cache.borrow_mut() =
         Box::new(|request| Ok((if request.method == "GET" { 404 } else { 201 }, &[])));
     pass(&world, 6);
-    assert_eq!((sent(&world), asked(&world)), (2, 1));
+    assert_eq!((sent(&world), polls(&world)), (2, 1));
     let bodies: Vec<Vec<u8>> = {
         let told = world.told.borrow();
         told.iter().filter(|r| r.method == "POST").map(|r| r.body.clone()).collect()
@@ -415,11 +415,11 @@ fn what_the_platform_keeps_before_the_worker_is_purged_by_its_own_call() {
         (|_| Err(PurgeError::Failed), soft, 503, &[true]),
         (|_| Ok(()), "no JSON", 400, &[]),
     ];
-    for (platform, body, status, asked) in rows {
+    for (platform, body, status, polls) in rows {
         *world.before.borrow_mut() = Box::new(platform);
         world.purged.borrow_mut().clear();
         assert_eq!(isolate.operate("POST", path, body).status, status, "{body}");
-        let want: Vec<(bool, String)> = asked.iter().map(|mark| (*mark, options.clone())).collect();
+        let want: Vec<(bool, String)> = polls.iter().map(|mark| (*mark, options.clone())).collect();
         assert_eq!(*world.purged.borrow(), want, "{body}");
     }
     let secrets = Secrets::parse("", "r:read:a-reader-of-jobs").unwrap();

@@ -56,9 +56,9 @@ fn metric(isolate: &Isolate, name: &str) -> u64 {
 #[test]
 fn readers_of_cold_pages_wait_for_their_turn() {
     let (world, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x").after(500));
-    let asked: Vec<_> = (0..200).map(|n| start(&isolate, &format!("/{n}"), &[])).collect();
+    let slots: Vec<_> = (0..200).map(|n| start(&isolate, &format!("/{n}"), &[])).collect();
     world.pass(2_000);
-    assert_eq!(statuses(&asked), vec![200; 200]);
+    assert_eq!(statuses(&slots), vec![200; 200]);
     assert_eq!(world.most_at_origin.get(), 100);
     assert_eq!(metric(&isolate, "edge_isr_origin_limited_total{work=\"waited\"}"), 100);
     assert_eq!(metric(&isolate, "edge_isr_origin_errors_total{kind=\"busy\"}"), 0);
@@ -74,13 +74,13 @@ fn logged_in_readers_wait_for_their_turn_in_the_order_in_which_they_came() {
         Script::new(200, &[("cache-control", "private")], "x").after(500)
     });
     let cookie = ("cookie", "sessionid=1");
-    let mut asked = Vec::new();
+    let mut slots = Vec::new();
     for n in 0..20 {
-        asked.push(start(&isolate, &format!("/{n}"), &[cookie]));
+        slots.push(start(&isolate, &format!("/{n}"), &[cookie]));
         world.pass(10);
     }
     world.pass(6_000);
-    assert_eq!(statuses(&asked), vec![200; 20]);
+    assert_eq!(statuses(&slots), vec![200; 20]);
     let came: Vec<String> = (0..20).map(|n| format!("/{n}")).collect();
     assert_eq!(*served.borrow(), came);
     assert_eq!(world.most_at_origin.get(), 2);
@@ -93,17 +93,17 @@ fn who_waited_as_long_as_the_origin_may_take_is_refused_and_so_is_who_finds_no_p
     let config = Config { origin_concurrency: 1, origin_timeout, ..config() };
     let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(1_900));
     let cookie = ("cookie", "sessionid=1");
-    let asked: Vec<_> = (0..1_003).map(|n| start(&isolate, &format!("/{n}"), &[cookie])).collect();
+    let slots: Vec<_> = (0..1_003).map(|n| start(&isolate, &format!("/{n}"), &[cookie])).collect();
     world.pass(100);
-    assert_eq!(statuses(&asked)[1_000..], [0, 503, 503], "a thousand, beside one at the origin");
+    assert_eq!(statuses(&slots)[1_000..], [0, 503, 503], "a thousand, beside one at the origin");
     world.pass(1_870);
-    assert_eq!(statuses(&asked)[..2], [200, 0]);
+    assert_eq!(statuses(&slots)[..2], [200, 0]);
     world.pass(150);
-    assert_eq!(statuses(&asked)[2..1_001], [503; 999]);
-    let refused = asked[2].take().expect("answered");
+    assert_eq!(statuses(&slots)[2..1_001], [503; 999]);
+    let refused = slots[2].take().expect("answered");
     assert!(refused.cache_status().contains("detail=origin-busy"), "{}", refused.cache_status());
     world.pass(2_000);
-    assert_eq!(statuses(&asked)[1], 200);
+    assert_eq!(statuses(&slots)[1], 200);
 }
 
 /// Requests with large heads that wait share a budget: what is beyond is refused, and who has an
@@ -167,11 +167,11 @@ fn refreshes_have_a_share_and_give_way_to_visitors() {
     world.pass(100);
     assert_eq!(statuses(&stale), vec![200; 60], "they are answered at once");
     assert_eq!(world.most_at_origin.get(), 2, "a quarter of the limit");
-    let own: Vec<_> = (0..6)
+    let others: Vec<_> = (0..6)
         .map(|n| start(&isolate, &format!("/own{n}"), &[("cookie", "sessionid=1")]))
         .collect();
     world.pass(1_100);
-    assert_eq!(statuses(&own), [200; 6], "there is room for visitors");
+    assert_eq!(statuses(&others), [200; 6], "there is room for visitors");
     let queued = metric(&isolate, "edge_isr_origin_limited_total{work=\"refresh-queued\"}");
     let put_off = metric(&isolate, "edge_isr_origin_limited_total{work=\"refresh-put-off\"}");
     assert!(queued > 0 && queued + put_off == 58, "{queued} queued, {put_off} put off");
@@ -267,16 +267,16 @@ fn a_lease_outlasts_the_wait_for_a_permit() {
     });
     isolate.get(&format!("{SITE}/other"), &[]);
     let other = Isolate::new(&world, &config, "fra");
-    let own = start(&isolate, "/own", &[("cookie", "sessionid=1")]);
+    let others = start(&isolate, "/own", &[("cookie", "sessionid=1")]);
     world.pass(10);
     world.reached.borrow_mut().clear();
     let waits = start(&isolate, "/page", &[]);
     world.pass(26_000);
     let elsewhere = start(&other, "/page", &[]);
     world.pass(9_000);
-    assert_eq!(statuses(&[own, waits, elsewhere]), [200, 200, 200]);
-    let asked = world.reached.borrow().iter().filter(|r| r.target == "/page").count();
-    assert_eq!(asked, 1, "one refresh in the world");
+    assert_eq!(statuses(&[others, waits, elsewhere]), [200, 200, 200]);
+    let count = world.reached.borrow().iter().filter(|r| r.target == "/page").count();
+    assert_eq!(count, 1, "one refresh in the world");
 }
 
 /// Those who wait for another's fetch, or for news of the journal, look the rarer the longer it
@@ -284,11 +284,11 @@ fn a_lease_outlasts_the_wait_for_a_permit() {
 #[test]
 fn who_waits_long_looks_rarely() {
     let (world, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x").after(10_000));
-    let asked: Vec<_> = (0..200).map(|_| start(&isolate, "/one", &[])).collect();
+    let slots: Vec<_> = (0..200).map(|_| start(&isolate, "/one", &[])).collect();
     world.pass(9_900);
-    assert_eq!(statuses(&asked), vec![0; 200]);
+    assert_eq!(statuses(&slots), vec![0; 200]);
     world.pass(200);
-    assert_eq!(statuses(&asked), vec![200; 200]);
+    assert_eq!(statuses(&slots), vec![200; 200]);
     assert!(world.sleeps.get() < 200 * 260, "{} looks of 200", world.sleeps.get());
     assert_eq!(world.spent()["origin"], 1);
 }

@@ -17,14 +17,14 @@ fn with(defaults: Route) -> Config {
 
 /// The answers to requests that are sent at once.
 fn at_once(isolate: &Isolate, count: usize, fields: &[(&str, &str)]) -> Vec<crate::world::Seen> {
-    let asked: Vec<_> = (0..count)
+    let slots: Vec<_> = (0..count)
         .map(|_| {
             let (isolate, head) = (isolate.clone(), crate::world::request("GET", PAGE, fields));
             isolate.world.clone().start(async move { isolate.ask(head).await })
         })
         .collect();
     isolate.world.pass(5_000);
-    asked.into_iter().map(|answer| answer.take().expect("answered")).collect()
+    slots.into_iter().map(|answer| answer.take().expect("answered")).collect()
 }
 
 #[test]
@@ -47,13 +47,14 @@ fn fields_for_one_request_reach_it_and_nobody_else() {
         }
     });
     let isolate = Isolate::new(&world, &config, "ams");
-    let own = |seen: &crate::world::Seen| seen.fields.has("x-once") && seen.fields.has("x-user");
+    let has_theirs =
+        |seen: &crate::world::Seen| seen.fields.has("x-once") && seen.fields.has("x-user");
     let none = |seen: &crate::world::Seen| !seen.fields.has("x-once") && !seen.fields.has("x-user");
     for round in ["a fill", "a validation"] {
         let seen = at_once(&isolate, 4, &[]);
         assert!(seen.iter().all(|s| s.text() == "body" && s.fields.get("x-all") == Some("all")));
         assert!(seen.iter().all(|s| !s.fields.has("x-edge-isr-tags")), "{round}");
-        assert!(own(&seen[0]), "{round}: {:?}", seen[0].fields);
+        assert!(has_theirs(&seen[0]), "{round}: {:?}", seen[0].fields);
         for seen in &seen[1..] {
             assert!(none(seen) && seen.cache_status().contains("collapsed"), "{round}");
         }
@@ -102,8 +103,8 @@ fn file(world: &Rc<World>, tag: &Rc<RefCell<String>>) {
             fields.push(("etag", tag.as_str()));
         }
         let holds = reached.fields.get("if-range").is_none_or(|condition| condition == tag);
-        let asked = reached.fields.get("range").filter(|_| holds);
-        let Some(range) = asked.and_then(|range| range.strip_prefix("bytes=")) else {
+        let range = reached.fields.get("range").filter(|_| holds);
+        let Some(range) = range.and_then(|range| range.strip_prefix("bytes=")) else {
             return Ok(Script::new(200, &fields, BODY).after(20));
         };
         let (first, last) = match range.split_once('-').expect("a range") {

@@ -56,10 +56,10 @@ fn a_job_tells_pages_that_changed_from_those_that_did_not() {
     world.origin(move |reached: &Reached| {
         // Every answer has an id and a date of its own, which show nothing.
         let id = text.get().to_string();
-        let own = [("x-request-id", id.as_str()), ("etag", id.as_str())];
+        let fields = [("x-request-id", id.as_str()), ("etag", id.as_str())];
         Ok(match reached.target.as_str() {
-            "/1" => page(&format!("edit {}", text.get()), &own),
-            other => page(other, &own),
+            "/1" => page(&format!("edit {}", text.get()), &fields),
+            other => page(other, &fields),
         })
     });
     let isolate = Isolate::new(&world, &config(), "ams");

@@ -9,10 +9,10 @@ use edge_isr::engine::serve::response::{Part, VisitorRequest, shape};
 
 fn sends_body(method: &str, status: u16, whole_body: bool) -> bool {
     let config = config(Route::default());
-    let asked = request(&format!("{method} /page"), "");
-    let admitted = serve(&asked, &config);
+    let head = request(&format!("{method} /page"), "");
+    let admitted = serve(&head, &config);
     let stored = Entry { status, ..entry("A: 1", (60, 0, 0), Demand::Nothing) };
-    let shaped = shape(&VisitorRequest::of(&asked, &admitted), &stored, NOW, whole_body);
+    let shaped = shape(&VisitorRequest::of(&head, &admitted), &stored, NOW, whole_body);
     assert_eq!(shaped.status, status);
     !matches!(shaped.part, Part::None)
 }

@@ -146,12 +146,12 @@ fn inv2_a_slow_render_that_began_before_the_purge_is_not_current_after_it() {
     world.origin(move |_| Ok(page(read.get(), "post:1").after(5_000)));
     let isolate = Isolate::new(&world, &config(), "ams");
     let (slow, head) = (isolate.clone(), crate::world::request("GET", PAGE, &[]));
-    let asked = world.start(async move { slow.ask(head).await });
+    let waiting = world.start(async move { slow.ask(head).await });
     world.pass(1_000);
     data.set("new");
     world.invalidate("post:1", Mode::Hard);
     world.pass(6_000);
-    assert_eq!(asked.take().expect("answered").text(), "old");
+    assert_eq!(waiting.take().expect("answered").text(), "old");
     assert_eq!(isolate.get(PAGE, &[]).text(), "new", "the purge must not be outlived");
     let other = Isolate::new(&world, &config(), "fra");
     assert_eq!(other.get(PAGE, &[]).text(), "new");
@@ -166,14 +166,14 @@ fn concurrent_misses_share_one_origin_request_and_its_stream() {
         Ok(script)
     });
     let isolate = Isolate::new(&world, &config(), "ams");
-    let asked: Vec<_> = (0..20)
+    let waiting: Vec<_> = (0..20)
         .map(|_| {
             let (isolate, head) = (isolate.clone(), crate::world::request("GET", PAGE, &[]));
             world.start(async move { isolate.ask(head).await })
         })
         .collect();
     world.pass(1_000);
-    let seen: Vec<_> = asked.into_iter().map(|a| a.take().expect("answered")).collect();
+    let seen: Vec<_> = waiting.into_iter().map(|a| a.take().expect("answered")).collect();
     assert!(seen.iter().all(|s| s.text() == "one two"));
     assert_eq!(seen.iter().filter(|s| s.cache_status().contains("collapsed")).count(), 19);
     assert_eq!(world.spent()["origin"], 1);
@@ -322,9 +322,9 @@ fn inv4_two_colos_send_the_origin_one_refresh() {
     world.pass(100);
     world.invalidate("post:1", Mode::Hard);
     world.pass(2_100);
-    let asked = [&ams, &fra].map(|isolate| begin(&world, isolate));
+    let waiting = [&ams, &fra].map(|isolate| begin(&world, isolate));
     world.pass(5_000);
-    for answer in asked {
+    for answer in waiting {
         assert_eq!(answer.take().expect("answered").text(), "render 2");
     }
     assert_eq!(renders.get(), 2);
@@ -464,14 +464,14 @@ fn a_large_body_streams_through_unstored_to_all_who_wait() {
         Ok(script)
     });
     let isolate = Isolate::new(&world, &config, "ams");
-    let asked: Vec<_> = (0..3)
+    let waiting: Vec<_> = (0..3)
         .map(|_| {
             let (isolate, head) = (isolate.clone(), crate::world::request("GET", PAGE, &[]));
             world.start(async move { isolate.ask(head).await })
         })
         .collect();
     world.pass(5_000);
-    for answer in asked {
+    for answer in waiting {
         assert_eq!(answer.take().expect("answered").text().len(), 4_000);
     }
     world.spent();
@@ -745,7 +745,7 @@ fn inv5_requests_collapsed_on_a_private_answer_each_get_their_own() {
         Ok(Script::new(200, &[("cache-control", "private")], cookie).after(200))
     });
     let isolate = Isolate::new(&world, &config(), "ams");
-    let asked: Vec<_> = (0..5)
+    let waiting: Vec<_> = (0..5)
         .map(|n| {
             let cookie = format!("basket={n}");
             let head = crate::world::request("GET", PAGE, &[("cookie", cookie.as_str())]);
@@ -754,7 +754,7 @@ fn inv5_requests_collapsed_on_a_private_answer_each_get_their_own() {
         })
         .collect();
     world.pass(5_000);
-    for (cookie, answer) in asked {
+    for (cookie, answer) in waiting {
         assert_eq!(answer.take().expect("answered").text(), cookie);
     }
 }
@@ -866,13 +866,13 @@ fn stale_if_error_does_not_stand_in_for_what_the_view_learnt_of_meanwhile() {
     world.journal_down.set(true);
     down.set(true);
     let (slow, head) = (isolate.clone(), crate::world::request("GET", PAGE, &[]));
-    let asked = world.start(async move { slow.ask(head).await });
+    let waiting = world.start(async move { slow.ask(head).await });
     world.pass(1_500);
     world.journal_down.set(false);
     world.invalidate("a", Mode::Hard);
     isolate.get("https://example.com/post/2", &[]);
     world.pass(5_000);
-    let seen = asked.take().expect("answered");
+    let seen = waiting.take().expect("answered");
     assert_eq!(seen.status, 503, "{}", seen.cache_status());
 }
 

@@ -79,8 +79,8 @@ fn ten_visitors_of_an_answer_that_is_not_stored_are_eleven_requests_whatever_it_
             assert_eq!((seen.status, &*seen.text()), (status, "answer"));
         }
         world.pass(500);
-        let asked = world.spent()["origin"];
-        assert!(asked <= 11, "{status} {fields:?}: {asked}");
+        let count = world.spent()["origin"];
+        assert!(count <= 11, "{status} {fields:?}: {count}");
     }
 }
 

@@ -42,28 +42,28 @@ fn site(pages: usize, slow: usize) -> (Rc<World>, Isolate, Times) {
         isolate.get(&format!("{SITE}/{n}"), &[]);
     }
     world.pass(2_000);
-    let asked: Times = Rc::default();
-    let (log, clock) = (Rc::clone(&asked), Rc::downgrade(&world));
+    let times: Times = Rc::default();
+    let (log, clock) = (Rc::clone(&times), Rc::downgrade(&world));
     world.origin(move |reached| {
         let now = clock.upgrade().expect("the world").now();
         log.borrow_mut().insert(reached.target.clone(), now);
         let number: usize = reached.target[1..].parse().expect("a number");
         Ok(if number < slow { dripping(&reached.target) } else { page(&reached.target) })
     });
-    (world, isolate, asked)
+    (world, isolate, times)
 }
 
 #[test]
 fn a_dripping_page_holds_up_no_other_warm() {
     for slow in [1, 3, 10] {
-        let (world, _, asked) = site(40, slow);
+        let (world, _, times) = site(40, slow);
         world.invalidate("all", Mode::Soft);
         let began = world.now();
         world.start_alarms();
         world.pass(60_000);
         let late = Millis(2_000 + 6_000 * slow as u64);
         for n in slow..40 {
-            let at = asked.borrow().get(&format!("/{n}")).copied();
+            let at = times.borrow().get(&format!("/{n}")).copied();
             let took = at.map(|at| at.since(began));
             assert!(took.is_some_and(|took| took < late), "{slow} drip, /{n} after {took:?}");
         }
@@ -112,9 +112,9 @@ fn an_alarm_asks_for_no_more_than_the_platform_allows() {
     assert_eq!(pages.len(), PAGES + 1);
     let of_alarms = world.of_alarms.borrow();
     let most = |of: fn(&(u64, u64)) -> u64| of_alarms.iter().map(of).max().unwrap_or_default();
-    let (origin, own) = (most(|alarm| alarm.0), most(|alarm| alarm.1));
+    let (origin, calls) = (most(|alarm| alarm.0), most(|alarm| alarm.1));
     assert!((20..=FETCHES as u64).contains(&origin), "{origin} requests to the origin");
-    assert!(own <= SUBREQUESTS as u64, "{own} to objects and L2");
+    assert!(calls <= SUBREQUESTS as u64, "{calls} to objects and L2");
     let at_once = world.most_at_origin.get() as usize;
     assert!((5..=CONNECTIONS).contains(&at_once), "{at_once} connections");
 }
@@ -143,8 +143,8 @@ fn a_request_asks_for_no_more_than_the_platform_allows() {
     // The colo's cache counts as the network does.
     let near = of(&["origin", "l1_get", "l1_put", "news_get", "news_put"]);
     assert!((10..=FETCHES as u64).contains(&near), "{spent:?}");
-    let own = of(&["shard", "journal", "l2_get", "l2_put"]);
-    assert!((10..=SUBREQUESTS as u64).contains(&own), "{spent:?}");
+    let calls = of(&["shard", "journal", "l2_get", "l2_put"]);
+    assert!((10..=SUBREQUESTS as u64).contains(&calls), "{spent:?}");
 }
 
 /// A refresh that takes longer than background tasks may is done by the shard's alarm, and its fill
@@ -186,11 +186,11 @@ fn a_slow_refresh_goes_to_the_alarm() {
 /// The body of a refresh drips: it is given up in time, and left to the shard's alarm.
 #[test]
 fn a_dripping_refresh_is_given_up_in_time() {
-    let (world, isolate, asked) = site(1, 1);
+    let (world, isolate, times) = site(1, 1);
     world.pass(12_000);
     isolate.get(&format!("{SITE}/0"), &[]);
     world.pass(29_000);
-    assert_eq!(asked.borrow().len(), 1);
+    assert_eq!(times.borrow().len(), 1);
     let fills = isolate.engine.isolate().borrow().in_flight.len();
     assert_eq!((fills, isolate.engine.isolate().borrow().fill_bytes()), (0, 0));
 }

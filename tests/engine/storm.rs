@@ -106,8 +106,8 @@ fn a_shard_that_is_down_gets_all_that_it_missed() {
         assert!(world.now().since(before) <= Millis(320), "the answer does not wait for them");
     }
     // They are asked again and again, but not by every webhook.
-    let asked = world.spent()["shard"];
-    assert!(asked <= 40, "{asked} calls to shards that are down");
+    let count = world.spent()["shard"];
+    assert!(count <= 40, "{count} calls to shards that are down");
     let job = status(&isolate);
     assert_eq!(job["reason"], json!("index-unreachable"), "{job}");
     world.shards_down.set(false);

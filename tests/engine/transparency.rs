@@ -360,11 +360,11 @@ fn judge(page: &Page, head: &RequestHead, (came, done): (i64, i64), seen: &Seen)
     if only && seen.status == 504 && !seen.fields.has("x-mark") {
         return None;
     }
-    let own = page.between(came, done).any(|number| {
-        let (status, own, _) = page.answer(number, &head.method, &whole);
-        own == mark && (seen.status == status || seen.status == 304)
+    let is_of_now = page.between(came, done).any(|number| {
+        let (status, body_mark, _) = page.answer(number, &head.method, &whole);
+        body_mark == mark && (seen.status == status || seen.status == 304)
     });
-    if own {
+    if is_of_now {
         return None;
     }
     let passes = head.fields.has("authorization")
@@ -468,23 +468,23 @@ fn visit(
     seed: u64,
 ) {
     let came = world.now().as_millis();
-    let mut asked = Vec::new();
+    let mut slots = Vec::new();
     for _ in 0..herd {
         let head = visitor(dice, &page.path);
-        let (isolate, clock, own) = (dice.pick(isolates).clone(), Rc::clone(world), head.clone());
+        let (isolate, clock, sent) = (dice.pick(isolates).clone(), Rc::clone(world), head.clone());
         let answer = world.start(async move {
-            let seen = isolate.ask(own).await;
+            let seen = isolate.ask(sent).await;
             (seen, clock.now().as_millis())
         });
-        asked.push((head, answer));
+        slots.push((head, answer));
     }
     for _ in 0..1_200 {
-        if asked.iter().all(|(_, answer)| answer.borrow().is_some()) {
+        if slots.iter().all(|(_, answer)| answer.borrow().is_some()) {
             break;
         }
         world.pass(50);
     }
-    for (head, answer) in asked {
+    for (head, answer) in slots {
         let (seen, done) = answer.borrow_mut().take().unwrap();
         if let Some(why) = judge(page, &head, (came, done), &seen) {
             let log: Vec<String> = page

@@ -279,8 +279,8 @@ fn a_page_that_is_gone_or_private_now_is_gone_everywhere() {
                 match flag.get() {
                     true => Script::new(status, &fields, "now"),
                     false => {
-                        let own = [STORE, ("vary", "Accept-Language"), ("xkey", "post")];
-                        Script::new(200, &own, &format!("public {language}"))
+                        let fields = [STORE, ("vary", "Accept-Language"), ("xkey", "post")];
+                        Script::new(200, &fields, &format!("public {language}"))
                     }
                 }
             });
@@ -728,8 +728,8 @@ fn an_answer_of_another_cache_is_shared_by_those_who_wait_and_passes_from_then_o
     let done = Rc::new(RefCell::new(Vec::new()));
     for _ in 0..20 {
         let (isolate, world, done) = (isolate.clone(), Rc::clone(&world), Rc::clone(&done));
-        let own = Rc::clone(&world);
-        own.start(async move {
+        let clock = Rc::clone(&world);
+        clock.start(async move {
             isolate.ask(browser("/p", &[("cookie", "_ga=1")])).await;
             done.borrow_mut().push(world.now());
         });
@@ -911,15 +911,15 @@ fn the_origin_requests_of_three_sites() {
 fn a_cookie_of_a_304_is_for_the_one_who_asked() {
     let fresh = ("cache-control", "s-maxage=10");
     let (world, isolate) = site(move |reached| {
-        let own = format!("seen={}; Path=/", reached.fields.get("cookie").unwrap_or("new"));
-        let fields = [fresh, ("etag", "\"1\""), ("set-cookie", own.as_str())];
+        let vary = format!("seen={}; Path=/", reached.fields.get("cookie").unwrap_or("new"));
+        let fields = [fresh, ("etag", "\"1\""), ("set-cookie", vary.as_str())];
         match (reached.fields.has("if-none-match"), reached.fields.has("cookie")) {
             (true, _) => Script::new(304, &fields, ""),
             (false, true) => Script::new(200, &fields, "page"),
             (false, false) => Script::new(200, &fields[..2], "page"),
         }
     });
-    for (field, asked, cookie) in [
+    for (field, requests, cookie) in [
         (("accept", "*/*"), 1, Some("seen=new; Path=/")),
         (("cookie", "_ga=1"), 2, Some("seen=_ga=1; Path=/")),
         (("x-api-key", "k"), 2, None),
@@ -931,7 +931,7 @@ fn a_cookie_of_a_304_is_for_the_one_who_asked() {
         let seen = isolate.get(&url("/page"), fields);
         assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{fields:?}");
         assert_eq!(seen.fields.get("set-cookie"), cookie, "{fields:?}");
-        assert_eq!(origin_requests(&world), asked, "{fields:?}");
+        assert_eq!(origin_requests(&world), requests, "{fields:?}");
         // It is renewed, and no cookie is stored with it.
         for other in [&isolate, &Isolate::new(&world, &config(), "ams")] {
             let seen = other.get(&url("/page"), &[]);
@@ -954,14 +954,14 @@ fn those_who_wait_for_a_304_get_none_of_its_cookie() {
     });
     isolate.get(&url("/page"), &[]);
     world.pass(11_000);
-    let asked: Vec<_> = (0..4)
+    let slots: Vec<_> = (0..4)
         .map(|_| {
             let (isolate, head) = (isolate.clone(), request("GET", &url("/page"), &[]));
             world.start(async move { isolate.ask(head).await })
         })
         .collect();
     world.pass(1_000);
-    let answers: Vec<Seen> = asked.iter().map(|seen| seen.borrow_mut().take().unwrap()).collect();
+    let answers: Vec<Seen> = slots.iter().map(|seen| seen.borrow_mut().take().unwrap()).collect();
     assert!(answers.iter().all(|seen| seen.text() == "page"));
     let with: Vec<bool> = answers.iter().map(|seen| seen.fields.has("set-cookie")).collect();
     assert_eq!(with, [true, false, false, false]);

@@ -178,8 +178,8 @@ fn others_get_the_old_page_meanwhile_and_who_posted_the_new_one() {
         site.from("192.0.2.1", "POST", PAGE);
         let other = site.from("192.0.2.2", "GET", PAGE);
         assert_eq!(other.text(), "render 1", "soft: {status}");
-        let own = site.from("192.0.2.1", "GET", PAGE);
-        assert_ne!(own.text(), "render 1", "their own change: {status}");
+        let theirs = site.from("192.0.2.1", "GET", PAGE);
+        assert_ne!(theirs.text(), "render 1", "their own change: {status}");
         site.world.pass(2_100);
         assert_ne!(site.from("192.0.2.2", "GET", PAGE).text(), "render 1");
         assert!(site.from("192.0.2.1", "GET", PAGE).cache_status().contains("hit"));
@@ -358,8 +358,8 @@ fn what_another_fetched_before_a_visitors_change_does_not_answer_them() {
     // The journal does not take the change in time.
     site.world.journal_down.set(true);
     assert_eq!(site.from("1.1.1.1", "POST", PAGE).status, 200);
-    let own = site.from("1.1.1.1", "GET", PAGE);
-    assert_eq!(own.text(), "render 3", "{}", own.cache_status());
+    let theirs = site.from("1.1.1.1", "GET", PAGE);
+    assert_eq!(theirs.text(), "render 3", "{}", theirs.cache_status());
 }
 
 /// The same where the clock of the isolate that fetched it is ahead: it says that the fetch began
@@ -373,8 +373,8 @@ fn a_clock_that_is_ahead_does_not_make_a_copy_of_before_a_change_one_of_after_it
     // The journal does not take the change in time.
     site.world.journal_down.set(true);
     assert_eq!(site.from("1.1.1.1", "POST", PAGE).status, 200);
-    let own = site.from("1.1.1.1", "GET", PAGE);
-    assert_eq!(own.text(), "render 2", "{}", own.cache_status());
+    let theirs = site.from("1.1.1.1", "GET", PAGE);
+    assert_eq!(theirs.text(), "render 2", "{}", theirs.cache_status());
 }
 
 /// What is fetched after a change has its epoch answers who changed it, by its stamp.
@@ -417,8 +417,8 @@ fn a_fetch_of_before_a_visitors_change_does_not_answer_them() {
     site.world.shards_down.set(false);
     assert_eq!(site.from("192.0.2.1", "POST", PAGE).status, 200);
     assert_eq!(site.head(), 1, "no shard knows of the page, but it is being fetched");
-    let own = site.from("192.0.2.1", "GET", PAGE);
-    assert_eq!(own.text(), "render 2", "{}", own.cache_status());
+    let theirs = site.from("192.0.2.1", "GET", PAGE);
+    assert_eq!(theirs.text(), "render 2", "{}", theirs.cache_status());
     // Who had asked before shares what was fetched before.
     site.world.pass(2_000);
     assert_eq!(first.borrow().as_ref().unwrap().text(), "render 1");
@@ -499,9 +499,9 @@ fn who_changed_a_page_gets_nothing_older_out_of_the_colo() {
     site.from("192.0.2.1", "POST", PAGE);
     let leads = start(&others[1], PAGE, "192.0.2.4");
     site.world.pass(20);
-    let own = start(&site.ams, PAGE, "192.0.2.1");
+    let theirs = start(&site.ams, PAGE, "192.0.2.1");
     site.world.pass(3_000);
     assert_eq!(leads.borrow().as_ref().unwrap().text(), "new");
-    let own = own.borrow_mut().take().unwrap();
-    assert_eq!(own.text(), "new", "{}", own.cache_status());
+    let theirs = theirs.borrow_mut().take().unwrap();
+    assert_eq!(theirs.text(), "new", "{}", theirs.cache_status());
 }

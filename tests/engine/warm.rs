@@ -58,7 +58,7 @@ fn urls(from: usize, to: usize) -> Vec<String> {
 }
 
 /// How often each target reached the origin.
-fn asked(world: &World, target: &str) -> usize {
+fn requests(world: &World, target: &str) -> usize {
     world.reached.borrow().iter().filter(|reached| reached.target == target).count()
 }
 
@@ -88,7 +88,7 @@ fn a_sitemap_is_fetched_from_the_origin_and_its_pages_are_warmed() {
         assert_eq!(sitemap.fields.get("x-edge-isr-warmup"), Some("1"));
         assert_eq!(sitemap.fields.get("cdn-loop"), Some("edge-isr"));
     }
-    assert!((0..450).all(|n| asked(&world, &format!("/p/{n}")) == 1));
+    assert!((0..450).all(|n| requests(&world, &format!("/p/{n}")) == 1));
     // A visitor anywhere profits, and the pages can be invalidated by their tags.
     world.spent();
     let seen = isolate.get("https://example.com/p/7", &[]);
@@ -157,8 +157,8 @@ fn an_index_of_sitemaps_and_what_is_wrong_in_it() {
     assert_eq!(failures, want);
     assert_eq!((&job["failed"], &job["state"]), (&json!(6), &json!("failed")));
     // The index lists itself: it was read once.
-    assert_eq!(asked(&world, "/index.xml"), 1);
-    assert_eq!(asked(&world, "/p/9"), 0, "a file that breaks off lists nothing");
+    assert_eq!(requests(&world, "/index.xml"), 1);
+    assert_eq!(requests(&world, "/p/9"), 0, "a file that breaks off lists nothing");
     let lines = world.lines.borrow().join("\n");
     assert!(lines.contains("\"event\":\"import-failed\""), "{lines}");
 }
@@ -206,7 +206,7 @@ fn a_bad_entry_of_a_sitemap_is_a_failure_of_its_own() {
         let said = warm(&isolate, &json!({"sitemap": "https://example.com/map"}));
         let job = job_of(&isolate, said["id"].as_str().expect("an id"));
         assert_eq!((&job["done"], &job["failed"]), (&json!(2), &json!(reasons.len())), "{job}");
-        assert_eq!((asked(&world, "/p/1"), asked(&world, "/p/2")), (1, 1), "{file}");
+        assert_eq!((requests(&world, "/p/1"), requests(&world, "/p/2")), (1, 1), "{file}");
         for (at, (place, reason)) in reasons.iter().enumerate() {
             let failure = &job["failures"][at];
             assert_eq!(failure["url"], json!(format!("https://example.com/map#{place}")));
@@ -225,7 +225,7 @@ fn a_job_is_never_done_with_a_file_that_is_no_sitemap() {
         let said = warm(&isolate, &json!({"sitemap": "https://example.com/map"}));
         let job = job_of(&isolate, said["id"].as_str().expect("an id"));
         assert_eq!((&job["state"], &job["failed"]), (&json!("failed"), &json!(1)), "{file} {job}");
-        assert_eq!(asked(&world, "/map"), 1, "{file}");
+        assert_eq!(requests(&world, "/map"), 1, "{file}");
     }
 }
 
@@ -276,7 +276,7 @@ fn a_sitemap_that_fails_is_tried_again_and_one_whose_shards_are_down_loses_nothi
         world.pass(1_000);
     }
     assert_eq!(tries.get(), 4);
-    assert_eq!(asked(&world, "/p/1"), 0);
+    assert_eq!(requests(&world, "/p/1"), 0);
     world.shards_down.set(false);
     let job = job_of(&isolate, said["id"].as_str().expect("an id"));
     assert_eq!((&job["done"], &job["failed"]), (&json!(10), &json!(0)));

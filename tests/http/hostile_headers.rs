@@ -103,12 +103,12 @@ fn every_vary_name_of_every_line_counts() {
 fn a_variant_that_differs_in_any_name_does_not_answer() {
     let (route, config) = (open_route(), config(open_route()));
     let select = |vary: &str, lines: &str| {
-        let asked = get(lines);
-        let admitted = serve(&asked, &config);
-        let sent = cacheable_request_fields(&asked, &admitted, &EDGE);
+        let head = get(lines);
+        let admitted = serve(&head, &config);
+        let sent = cacheable_request_fields(&head, &admitted, &EDGE);
         let answer = response(200, &format!("Cache-Control: max-age=60|{vary}"));
-        let storable = store(&asked, &route, &answer).unwrap();
-        selection(&storable.selection_names, &asked, &admitted, &sent)
+        let storable = store(&head, &route, &answer).unwrap();
+        selection(&storable.selection_names, &head, &admitted, &sent)
     };
     for vary in ["Vary: A, B, C", "Vary: A|Vary: B|Vary: C", "Vary: c,,b|VARY: A"] {
         let stored = select(vary, "A: 1|B: 1|C: 1");

@@ -106,12 +106,12 @@ fn requests_that_are_too_long_or_have_no_real_host_are_refused() {
     let long = RequestHead { host: name(253), ..get("") };
     assert_eq!(admitted_as(&long, &config), Serve);
     for host in ["", "a b", "a/b", "Example.com", "a\u{1}", "a@b", &name(254)] {
-        let asked = RequestHead { host: host.to_owned(), ..get("") };
-        assert_eq!(admitted_as(&asked, &config), Refuse(Refusal::BadHost), "{host}");
+        let head = RequestHead { host: host.to_owned(), ..get("") };
+        assert_eq!(admitted_as(&head, &config), Refuse(Refusal::BadHost), "{host}");
     }
     for host in ["example.com", "example.com:8443", "[::1]:80", "a_b.example"] {
-        let asked = RequestHead { host: host.to_owned(), ..get("") };
-        assert_eq!(admitted_as(&asked, &config), Serve, "{host}");
+        let head = RequestHead { host: host.to_owned(), ..get("") };
+        assert_eq!(admitted_as(&head, &config), Serve, "{host}");
     }
     assert_eq!(Refusal::Loop.status(), 508);
 }
@@ -134,8 +134,8 @@ fn only_methods_that_are_not_safe_are_unsafe() {
     for (method, want) in
         [("OPTIONS", false), ("TRACE", false), ("POST", true), ("M-SEARCH", true), ("get", true)]
     {
-        let asked = request(&format!("{method} /page"), "");
-        match edge_isr::cache::admission::admit(&asked, &config) {
+        let head = request(&format!("{method} /page"), "");
+        match edge_isr::cache::admission::admit(&head, &config) {
             edge_isr::cache::admission::Admission::Pass(pass) => {
                 assert_eq!(pass.unsafe_method, want, "{method}");
             }
@@ -285,11 +285,11 @@ fn the_origin_sees_a_short_list_of_a_request_whose_answer_may_be_stored() {
         ..Route::default()
     };
     let config = config(route);
-    let asked = get(HOSTILE);
-    let admitted = serve(&asked, &config);
+    let head = get(HOSTILE);
+    let admitted = serve(&head, &config);
     assert!(admitted.cookies_removed);
     let edge = EdgeFacts { origin_secret: Some("s3cret"), warm: true, ..EDGE };
-    let sent = cacheable_request_fields(&asked, &admitted, &edge);
+    let sent = cacheable_request_fields(&head, &admitted, &edge);
     let want = fields(
         "accept: text/html|accept-language: en|accept-encoding: br, gzip|cookie: currency=EUR\
          |user-agent: edge-isr/test|x-own: 1|x-forwarded-host: example.com\
@@ -306,18 +306,18 @@ fn the_origin_sees_a_short_list_of_a_request_whose_answer_may_be_stored() {
 #[test]
 fn a_visitor_can_neither_claim_to_be_a_warm_nor_guess_the_secret() {
     let config = config(open_route());
-    let asked = get(HOSTILE);
-    let sent = cacheable_request_fields(&asked, &serve(&asked, &config), &EDGE);
+    let head = get(HOSTILE);
+    let sent = cacheable_request_fields(&head, &serve(&head, &config), &EDGE);
     assert!(!sent.has("x-edge-isr-warmup") && !sent.has("x-edge-isr-origin-auth"));
-    let sent = pass_request_fields(&asked, &EDGE);
+    let sent = pass_request_fields(&head, &EDGE);
     assert!(!sent.has("x-edge-isr-warmup") && !sent.has("x-edge-isr-origin-auth"));
 }
 
 #[test]
 fn where_everything_is_forwarded_neither_hops_nor_proxies_nor_conditions_are() {
     let config = config(open_route());
-    let asked = get(HOSTILE);
-    let sent = cacheable_request_fields(&asked, &serve(&asked, &config), &EDGE);
+    let head = get(HOSTILE);
+    let sent = cacheable_request_fields(&head, &serve(&head, &config), &EDGE);
     let want = [
         "accept",
         "accept-encoding",
@@ -373,8 +373,8 @@ fn a_request_that_passes_keeps_what_is_its_own() {
 
 #[test]
 fn an_upgrade_goes_through() {
-    let asked = get("Connection: keep-alive, Upgrade|Upgrade: websocket|Sec-WebSocket-Key: a");
-    let sent = pass_request_fields(&asked, &EDGE);
+    let head = get("Connection: keep-alive, Upgrade|Upgrade: websocket|Sec-WebSocket-Key: a");
+    let sent = pass_request_fields(&head, &EDGE);
     assert_eq!(sent.get("upgrade"), Some("websocket"));
     assert_eq!(sent.get("connection"), Some("Upgrade"));
     assert_eq!(sent.get("sec-websocket-key"), Some("a"));
@@ -394,10 +394,10 @@ fn nothing_is_kept_of_a_visitor_but_what_a_warm_needs() {
     };
     let kept = |route: Route| {
         let config = config(route);
-        let asked = get(lines);
-        let admitted = serve(&asked, &config);
-        let sent = cacheable_request_fields(&asked, &admitted, &EDGE);
-        let mut kept: Vec<String> = warm_fields(&asked, &admitted, &sent)
+        let head = get(lines);
+        let admitted = serve(&head, &config);
+        let sent = cacheable_request_fields(&head, &admitted, &EDGE);
+        let mut kept: Vec<String> = warm_fields(&head, &admitted, &sent)
             .iter()
             .map(|(name, value)| format!("{name}: {value}"))
             .collect();
@@ -464,13 +464,13 @@ fn what_visitors_get_as_cache_control() {
     let answer = fields("CDN-Cache-Control: max-age=9|Surrogate-Control: a|xkey: b|A: 1");
     let got = visitor_fields(&answer, &open_route(), FreshnessSource::Targeted);
     assert_eq!(names(&got), ["a", "cdn-cache-control"]);
-    let own = Route { visitor_cache_control: Some("max-age=3".to_owned()), ..Route::default() };
+    let route = Route { visitor_cache_control: Some("max-age=3".to_owned()), ..Route::default() };
     let answer = fields("Cache-Control: max-age=60");
     let cache_control = |route: &Route, source| {
         visitor_fields(&answer, route, source).get("cache-control").map(str::to_owned)
     };
-    assert_eq!(cache_control(&own, FreshnessSource::MaxAge).as_deref(), Some("max-age=3"));
-    assert_eq!(cache_control(&own, FreshnessSource::None).as_deref(), Some("max-age=60"));
+    assert_eq!(cache_control(&route, FreshnessSource::MaxAge).as_deref(), Some("max-age=3"));
+    assert_eq!(cache_control(&route, FreshnessSource::None).as_deref(), Some("max-age=60"));
     let as_it_came = cache_control(&open_route(), FreshnessSource::SMaxAge);
     assert_eq!(as_it_came.as_deref(), Some("max-age=60"));
 }
@@ -494,8 +494,8 @@ fn unsafe_requests_invalidate() {
         (404, "", &[]),
     ];
     for (status, lines, want) in rows {
-        let asked = request("POST /a?b=1&utm_medium=y", "");
-        let changed = changed_by(&asked, &response(status, lines), &config);
+        let head = request("POST /a?b=1&utm_medium=y", "");
+        let changed = changed_by(&head, &response(status, lines), &config);
         let got: Vec<String> = changed.iter().map(Page::purge_name).collect();
         let want: Vec<String> = want.iter().map(|path| format!("example.com{path}")).collect();
         assert_eq!(got, want, "{status} {lines}");

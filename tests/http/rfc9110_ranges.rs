@@ -44,9 +44,9 @@ fn single_ranges() {
         ("bytes=0-1, x", Whole),
         ("bytes=99-, 0-1", PART(0, 2)),
     ];
-    for (asked, want) in rows {
-        let lines = if asked.is_empty() { String::new() } else { format!("Range: {asked}") };
-        assert_eq!(range_answer(&get(&lines), &stored("")), want, "{asked}");
+    for (head, want) in rows {
+        let lines = if head.is_empty() { String::new() } else { format!("Range: {head}") };
+        assert_eq!(range_answer(&get(&lines), &stored("")), want, "{head}");
     }
 }
 
@@ -76,8 +76,8 @@ fn several_ranges_are_parts_of_one_body() {
 
 #[test]
 fn overlapping_and_too_many_ranges_get_the_whole() {
-    for asked in ["bytes=0-5,5-9", "bytes=0-,0-", "bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8"] {
-        assert_eq!(range_answer(&get(&format!("Range: {asked}")), &stored("")), Whole, "{asked}");
+    for head in ["bytes=0-5,5-9", "bytes=0-,0-", "bytes=0-0,1-1,2-2,3-3,4-4,5-5,6-6,7-7,8-8"] {
+        assert_eq!(range_answer(&get(&format!("Range: {head}")), &stored("")), Whole, "{head}");
     }
     assert_eq!(range_answer(&get("Range: bytes=0-1|Range: bytes=3-4"), &stored("")), Whole);
 }
@@ -110,9 +110,9 @@ fn if_range() {
         (&dated, "rubbish", false),
     ];
     for (have, condition, counts) in rows {
-        let asked = get(&format!("Range: bytes=0-1|If-Range: {condition}"));
+        let head = get(&format!("Range: bytes=0-1|If-Range: {condition}"));
         let want = if counts { PART(0, 2) } else { Whole };
-        assert_eq!(range_answer(&asked, &stored(have)), want, "{have} {condition}");
+        assert_eq!(range_answer(&head, &stored(have)), want, "{have} {condition}");
     }
 }
 
@@ -138,13 +138,13 @@ fn what_anyone_may_have_of_the_answer_to_a_range_request() {
         ("416", 416, "Cache-Control: max-age=60", Some(NoStore::Status)),
         ("404", 404, "Cache-Control: private", Some(NoStore::Private)),
     ];
-    let asked = get("Range: bytes=0-4");
+    let head = get("Range: bytes=0-4");
     let config = config(Route::default());
-    let admitted = serve(&asked, &config);
-    let sent = cacheable_request_fields(&asked, &admitted, &EDGE);
+    let admitted = serve(&head, &config);
+    let sent = cacheable_request_fields(&head, &admitted, &EDGE);
     for (id, status, lines, want) in rows {
         let input = StorageInput {
-            request: &asked,
+            request: &head,
             admitted: &admitted,
             sent: &sent,
             response: &response(status, &format!("{RANGE}|{lines}")),

@@ -263,11 +263,11 @@ fn a_coded_body_is_selected_by_accept_encoding_even_if_the_origin_forgot() {
 fn a_slow_answer_is_as_old_as_it_took() {
     let route = open_route();
     let config = crate::http_support::config(route);
-    let asked = get("");
-    let admitted = crate::http_support::serve(&asked, &config);
+    let head = get("");
+    let admitted = crate::http_support::serve(&head, &config);
     let answer = response(200, "Cache-Control: max-age=60|Age: 5");
     let input = StorageInput {
-        request: &asked,
+        request: &head,
         admitted: &admitted,
         sent: &crate::http_support::fields(""),
         response: &answer,

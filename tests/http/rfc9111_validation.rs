@@ -57,8 +57,8 @@ const CONDITIONS: &[(&str, &str, &str, &str, bool)] = &[
 #[test]
 fn conditions() {
     let mut failures = Vec::new();
-    for (id, section, have, asked, want) in CONDITIONS {
-        let got = not_modified(&get(asked), &stored(have));
+    for (id, section, have, conditions, want) in CONDITIONS {
+        let got = not_modified(&get(conditions), &stored(have));
         if got != *want {
             failures.push(format!("{id} ({section}): got {got}"));
         }
@@ -68,12 +68,12 @@ fn conditions() {
 
 #[test]
 fn a_condition_counts_for_get_and_head_and_for_successes_alone() {
-    let asked = "If-None-Match: \"1\"";
-    assert!(not_modified(&request("HEAD /page", asked), &stored("ETag: \"1\"")));
-    assert!(!not_modified(&request("POST /page", asked), &stored("ETag: \"1\"")));
+    let conditions = "If-None-Match: \"1\"";
+    assert!(not_modified(&request("HEAD /page", conditions), &stored("ETag: \"1\"")));
+    assert!(!not_modified(&request("POST /page", conditions), &stored("ETag: \"1\"")));
     for status in [301, 404, 500] {
         let entry = Entry { status, ..stored("ETag: \"1\"") };
-        assert!(!not_modified(&get(asked), &entry), "{status}");
+        assert!(!not_modified(&get(conditions), &entry), "{status}");
     }
 }
 

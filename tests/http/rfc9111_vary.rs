@@ -8,11 +8,11 @@ use edge_isr::config::{ForwardHeaders, Route, VaryOn};
 
 fn select(route: &Route, names: &[&str], lines: &str, edge: &EdgeFacts<'_>) -> Selection {
     let config = config(route.clone());
-    let asked = get(lines);
-    let admitted = serve(&asked, &config);
-    let sent = cacheable_request_fields(&asked, &admitted, edge);
+    let head = get(lines);
+    let admitted = serve(&head, &config);
+    let sent = cacheable_request_fields(&head, &admitted, edge);
     let names: Vec<String> = names.iter().map(|&n| n.to_owned()).collect();
-    selection(&names, &asked, &admitted, &sent)
+    selection(&names, &head, &admitted, &sent)
 }
 
 /// id, names, one request, another, whether they select the same.
@@ -84,8 +84,8 @@ fn key_cookies_and_listed_fields_select() {
     let euro = select(&route, &["cookie"], "Cookie: _ga=1; currency=EUR", &EDGE);
     assert_eq!(euro, select(&route, &["cookie"], "Cookie: currency=EUR; x=2", &EDGE));
     assert_ne!(euro, select(&route, &["cookie"], "Cookie: currency=USD", &EDGE));
-    let own = |lines| select(&route, &["x-own"], lines, &EDGE);
-    assert_ne!(own("X-Own: 1"), own("X-Own: 2"));
+    let selected = |lines| select(&route, &["x-own"], lines, &EDGE);
+    assert_ne!(selected("X-Own: 1"), selected("X-Own: 2"));
 }
 
 /// Design §4: in production the visitor's own codings are told apart from the field.
@@ -172,8 +172,8 @@ fn a_vary_on_what_is_never_forwarded_is_told() {
         (open_route(), vec![]),
     ] {
         let config = config(route);
-        let asked = get("");
-        assert_eq!(never_forwarded(&names, &serve(&asked, &config)), want);
+        let head = get("");
+        assert_eq!(never_forwarded(&names, &serve(&head, &config)), want);
     }
     // A fact of the visitor goes on under a name of its own.
     let by_device = config(Route { vary_on: vec![VaryOn::Device], ..Route::default() });
@@ -213,11 +213,11 @@ fn a_field_alone_is_what_it_is_among_all() {
             let chosen = [number % 3, number / 3 % 3, number / 9 % 3, number / 27];
             let chosen = lines.iter().zip(chosen).map(|(lines, at)| lines[at]);
             let chosen: Vec<&str> = chosen.filter(|line| !line.is_empty()).collect();
-            let asked = get(&chosen.join("|"));
-            let admitted = serve(&asked, &config);
-            let sent = cacheable_request_fields(&asked, &admitted, edge);
+            let head = get(&chosen.join("|"));
+            let admitted = serve(&head, &config);
+            let sent = cacheable_request_fields(&head, &admitted, edge);
             for name in ["accept-encoding", "accept-language", "cookie", "accept", "x-own"] {
-                match sent_alone(name, &asked, &admitted, edge) {
+                match sent_alone(name, &head, &admitted, edge) {
                     SentAlone::Value(value) => {
                         told += 1;
                         assert_eq!(value, sent.joined(name), "{name} of {chosen:?}, {route:?}");

@@ -30,9 +30,13 @@ fn shares() {
         (1, 5, None, 10_000, 5 * ONE, 0),
         (0, 0, None, 0, ONE, 1_000),
     ];
-    for (shards, own, all, rate, window, interval) in rows {
+    for (shards, per_shard, all, rate, window, interval) in rows {
         let want = Limits { window, interval: Millis(interval) };
-        assert_eq!(Limits::share(shards, own, all, rate), want, "{shards} {own} {all:?} {rate}");
+        assert_eq!(
+            Limits::share(shards, per_shard, all, rate),
+            want,
+            "{shards} {per_shard} {all:?} {rate}"
+        );
     }
 }
 

@@ -95,13 +95,13 @@ impl Site {
     }
 
     /// The shard that workers ask with so many shards.
-    fn own(&self, path: &str, shards: u16) -> u16 {
+    fn owner(&self, path: &str, shards: u16) -> u16 {
         key(path).digest().shard(shards)
     }
 
     /// A visitor's fill, by a worker that goes by so many shards.
     fn fill_by(&mut self, path: &str, names: &[&str], shards: u16) -> RecordRequest {
-        let (shard, now, seen) = (self.own(path, shards), self.now, self.journal.head().0);
+        let (shard, now, seen) = (self.owner(path, shards), self.now, self.journal.head().0);
         let ask = LeaseRequest { need: Epoch(seen), ..asks(path, seen) };
         let grant = self.bench(shard).granted(ask, now);
         let record = RecordRequest {
@@ -307,12 +307,12 @@ impl Site {
     /// Each page is at its own shard and nowhere else, and is found and warmed there by its tags.
     fn all_at_their_own(&mut self, why: &str) {
         for n in 0..PAGES {
-            let own = self.own(&path(n), self.shards);
-            assert_eq!(self.places(&path(n)), [own], "{why}: page {n}");
+            let owner = self.owner(&path(n), self.shards);
+            assert_eq!(self.places(&path(n)), [owner], "{why}: page {n}");
         }
         let job = self.revalidate("all");
         let mut want: Vec<(u16, String)> =
-            (0..PAGES).map(|n| (self.own(&path(n), self.shards), path(n))).collect();
+            (0..PAGES).map(|n| (self.owner(&path(n), self.shards), path(n))).collect();
         want.sort();
         assert_eq!(self.work(), want, "{why}");
         let progress = self.progress(&job);
@@ -329,13 +329,13 @@ fn what_is_known_of_refetches_goes_with_the_page() {
         site.fill_all();
         let fill = |site: &mut Site, body: &[u8], epoch: u64| {
             for n in 0..PAGES {
-                let (path, own) = (path(n), site.own(&path(n), site.shards));
+                let (path, owner) = (path(n), site.owner(&path(n), site.shards));
                 let now = site.now;
                 let ask = LeaseRequest { need: Epoch(epoch), ..asks(&path, epoch) };
-                let grant = site.bench(own).granted(ask, now);
+                let grant = site.bench(owner).granted(ask, now);
                 let content = shows(body);
                 let record = RecordRequest { content, ..stored(&path, &grant, &["all"]) };
-                assert!(site.bench(own).record(record, now).accepted);
+                assert!(site.bench(owner).record(record, now).accepted);
             }
         };
         for (epoch, body) in [(1, "a"), (2, "a"), (3, "b")] {
@@ -346,8 +346,8 @@ fn what_is_known_of_refetches_goes_with_the_page() {
         site.settle(Fault::TakerDies);
         fill(&mut site, b"b", 4);
         for n in 0..PAGES {
-            let own = site.own(&path(n), after);
-            let info = site.infos(own, &path(n)).remove(0);
+            let owner = site.owner(&path(n), after);
+            let info = site.infos(owner, &path(n)).remove(0);
             let counts = (info.variants[0].changed, info.variants[0].unchanged);
             assert_eq!(counts, (1, 2), "page {n}, {before} to {after}");
         }
@@ -363,8 +363,8 @@ fn each_page_ends_at_its_own_shard_with_its_tags_and_its_copy() {
         site.deploy(after);
         site.settle(Fault::None);
         for (n, record) in records.iter().enumerate() {
-            let own = site.own(&path(n), after);
-            let info = site.infos(own, &path(n)).remove(0);
+            let owner = site.owner(&path(n), after);
+            let info = site.infos(owner, &path(n)).remove(0);
             assert_eq!(info.tags, record.tags);
             let variant = &info.variants[0];
             assert_eq!(variant.l2_key, record.l2_key, "{before} to {after}: nothing is refetched");
@@ -377,7 +377,7 @@ fn each_page_ends_at_its_own_shard_with_its_tags_and_its_copy() {
                 (record.fresh_until, record.keep_until)
             );
             let now = site.now;
-            let ready = site.bench(own).ready(asks(&path(n), 0), now);
+            let ready = site.bench(owner).ready(asks(&path(n), 0), now);
             assert_eq!(Some(ready.l2_key), record.l2_key);
         }
         assert_eq!(site.work(), [], "nothing was warmed for the change");
@@ -422,7 +422,7 @@ fn queued_warms_and_dead_letters_go_with_their_pages() {
         site.fill_all();
         let job = site.revalidate("all");
         // The first page's warm fails for good, and others of its shard end before.
-        let dead = site.own(&path(0), before);
+        let dead = site.owner(&path(0), before);
         while site.progress(&job).failed == 0 {
             let now = site.now;
             for task in site.bench(dead).take(now) {
@@ -444,13 +444,13 @@ fn queued_warms_and_dead_letters_go_with_their_pages() {
             "{before} to {after}"
         );
         assert_eq!(moved.failures, told.failures);
-        let own = site.own(&path(0), after);
+        let owner = site.owner(&path(0), after);
         let now = site.now;
-        let replayed = site.bench(own).call(ShardCall::Replay { job: job.clone() }, now);
+        let replayed = site.bench(owner).call(ShardCall::Replay { job: job.clone() }, now);
         assert_eq!(replayed, ShardReply::Replayed { count: 1 }, "{before} to {after}");
         let fetched = site.work();
         assert_eq!(fetched.len() as u64, told.queued + 1);
-        assert!(fetched.contains(&(own, path(0))));
+        assert!(fetched.contains(&(owner, path(0))));
         let ended = site.progress(&job);
         assert_eq!((ended.total, ended.done), (PAGES as u64, PAGES as u64));
         site.all_at_their_own("afterwards");
@@ -462,7 +462,7 @@ fn an_invalidation_at_any_moment_of_a_handover_warms_each_page_once() {
     // When it is appended, and which of the two shards it is carried to at once.
     for moment in 0..4 {
         for first in ["both", "old", "new", "none"] {
-            let (mut site, a, own) = (Site::new(1), second("/a"), 1);
+            let (mut site, a, owner) = (Site::new(1), second("/a"), 1);
             site.fill(&a, &["x"]);
             site.deploy(2);
             site.tell();
@@ -474,9 +474,9 @@ fn an_invalidation_at_any_moment_of_a_handover_warms_each_page_once() {
                 site.append("x");
                 let now = site.now;
                 let shards = match first {
-                    "both" => vec![0, own],
+                    "both" => vec![0, owner],
                     "old" => vec![0],
-                    "new" => vec![own],
+                    "new" => vec![owner],
                     _ => vec![],
                 };
                 for shard in shards {
@@ -504,8 +504,8 @@ fn an_invalidation_at_any_moment_of_a_handover_warms_each_page_once() {
             site.carry();
             site.settle(Fault::None);
             let why = format!("moment {moment}, carried to {first}");
-            assert_eq!(site.places(&a), [own], "{why}");
-            assert_eq!(site.work(), [(own, a.clone())], "{why}");
+            assert_eq!(site.places(&a), [owner], "{why}");
+            assert_eq!(site.work(), [(owner, a.clone())], "{why}");
             let progress = site.progress("msg_1");
             assert_eq!((progress.total, progress.done), (1, 1), "{why}");
         }
@@ -555,20 +555,20 @@ fn what_workers_of_before_still_bring_to_old_shards_goes_on_to_the_new_ones() {
             }
             site.now += 30_000;
         }
-        let own = site.own("/new", after);
-        assert_eq!(site.places("/new"), [own], "{before} to {after}");
+        let owner = site.owner("/new", after);
+        assert_eq!(site.places("/new"), [owner], "{before} to {after}");
         let fetched = site.work();
-        assert_eq!(fetched, [(site.own(&path(7), after), path(7))], "{before} to {after}");
+        assert_eq!(fetched, [(site.owner(&path(7), after), path(7))], "{before} to {after}");
         assert_eq!(site.progress(&job).done, 1);
         let now = site.now;
-        site.bench(own).gone("/new", now);
+        site.bench(owner).gone("/new", now);
         site.all_at_their_own(&format!("{before} to {after}"));
     }
 }
 
 #[test]
 fn a_page_whose_warm_runs_waits_for_its_end() {
-    let (mut site, a, own) = (Site::new(1), second("/a"), 1);
+    let (mut site, a, owner) = (Site::new(1), second("/a"), 1);
     site.fill(&a, &["x"]);
     let job = site.revalidate("x");
     let task = site.bench(0).take_one(0);
@@ -580,9 +580,9 @@ fn a_page_whose_warm_runs_waits_for_its_end() {
     assert_eq!(site.progress(&job).running, 1);
     site.bench(0).warmed(&task, 7_000);
     site.settle(Fault::None);
-    assert_eq!(site.places(&a), [own]);
+    assert_eq!(site.places(&a), [owner]);
     assert_eq!((site.progress(&job).total, site.progress(&job).done), (1, 1));
-    assert_eq!(site.infos(own, &a)[0].variants[0].stamp, Epoch(1));
+    assert_eq!(site.infos(owner, &a)[0].variants[0].stamp, Epoch(1));
 }
 
 #[test]
@@ -599,9 +599,9 @@ fn the_newer_copy_counts_wherever_it_was_fetched() {
     assert!(there.stamp > old.stamp);
     site.settle(Fault::None);
     for (path, want) in [(&newer_there, &there), (&newer_here, &here)] {
-        let own = 1;
-        assert_eq!(site.places(path), [own]);
-        let info = site.infos(own, path).remove(0);
+        let owner = 1;
+        assert_eq!(site.places(path), [owner]);
+        let info = site.infos(owner, path).remove(0);
         assert_eq!(info.variants[0].stamp, want.stamp, "{path}");
         assert_eq!(info.variants[0].l2_key, want.l2_key, "{path}");
         assert_eq!(info.tags, old.tags, "{path}: tags are never lost");
@@ -611,7 +611,7 @@ fn the_newer_copy_counts_wherever_it_was_fetched() {
 
 #[test]
 fn all_variants_go_and_pages_that_were_never_stored() {
-    let (mut site, a, ordered, own) = (Site::new(1), second("/a"), second("/ordered"), 1);
+    let (mut site, a, ordered, owner) = (Site::new(1), second("/a"), second("/ordered"), 1);
     let now = site.now;
     for language in ["de", "en"] {
         let selected = selection(&[("accept-language", language)]);
@@ -635,19 +635,19 @@ fn all_variants_go_and_pages_that_were_never_stored() {
     assert_eq!(site.bench(0).call(ShardCall::Warm(order), now), ShardReply::Done);
     site.deploy(2);
     site.settle(Fault::None);
-    assert_eq!(site.places(&a), [own]);
-    let info = site.infos(own, &a).remove(0);
+    assert_eq!(site.places(&a), [owner]);
+    let info = site.infos(owner, &a).remove(0);
     assert_eq!((info.variants.len(), info.vary), (2, vec!["accept-language".to_owned()]));
-    let reply = site.bench(own).lease(asks(&a, 0), now);
+    let reply = site.bench(owner).lease(asks(&a, 0), now);
     assert!(matches!(reply, LeaseReply::Vary { .. }), "{reply:?}");
-    assert_eq!(site.work(), [(own, ordered)]);
+    assert_eq!(site.work(), [(owner, ordered)]);
     let progress = site.progress("warm-1");
     assert_eq!((progress.total, progress.done), (1, 1));
 }
 
 #[test]
 fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
-    let (mut site, a, own) = (Site::new(1), second("/a"), 1);
+    let (mut site, a, owner) = (Site::new(1), second("/a"), 1);
     // The old shard has given many numbers.
     for n in 0..40 {
         site.fill(&path(n), &["all"]);
@@ -658,8 +658,8 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
     // A reader asks the new shard, and waits for another's fetch: what carries a higher number
     // began after it came.
     let now = site.now;
-    site.bench(own).granted(asks(&a, 0), now);
-    let LeaseReply::Wait { latest_fence, .. } = site.bench(own).lease(asks(&a, 0), now) else {
+    site.bench(owner).granted(asks(&a, 0), now);
+    let LeaseReply::Wait { latest_fence, .. } = site.bench(owner).lease(asks(&a, 0), now) else {
         panic!("nobody fetches")
     };
     assert!(record.fence > latest_fence);
@@ -677,7 +677,7 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
     site.now += 1;
     assert!(site.adopt(&adopt), "a lease's time later it is gone");
     let now = site.now;
-    let ready = site.bench(own).ready(asks(&a, 0), now);
+    let ready = site.bench(owner).ready(asks(&a, 0), now);
     assert!(ready.fence <= ready.latest_fence);
     assert_eq!(Some(ready.l2_key), record.l2_key);
 }

@@ -46,8 +46,8 @@ fn what_happens_to_a_queued_warm() {
         ("tried too often, but it is there", 5, 0, version(6, 1), None, 3, WarmStep::Done),
     ];
     for (name, epoch, above_fence, stored, holder, attempts, want) in rows {
-        let asked = Want { epoch: Epoch(epoch), above_fence };
-        assert_eq!(next(asked, stored, holder, attempts, 3, at(1_000)), want, "{name}");
+        let wanted = Want { epoch: Epoch(epoch), above_fence };
+        assert_eq!(next(wanted, stored, holder, attempts, 3, at(1_000)), want, "{name}");
     }
 }
 

@@ -752,8 +752,8 @@ fn fewer_shards_are_fewer_once_nothing_is_left_of_the_others() {
     journal.run_due(at(0)).unwrap();
     assert_eq!((reach(&journal, 0), journal.moving().unwrap()), (3, 3));
     let places = journal.due_moves(at(0)).unwrap();
-    let own: Vec<u16> = places.iter().map(|place| place.shard).collect();
-    assert_eq!((own, places[0].shards, places[0].at), (vec![0, 1, 2], 2, at(0)));
+    let told: Vec<u16> = places.iter().map(|place| place.shard).collect();
+    assert_eq!((told, places[0].shards, places[0].at), (vec![0, 1, 2], 2, at(0)));
     // One is not done, and is asked again after ten seconds.
     for place in &places {
         journal.moved(*place, place.shard != 2, at(5)).unwrap();

@@ -218,9 +218,9 @@ fn since_check() {
         ("past ours, own", delta(Some(11), 12, a()), true, Applied::Ahead),
         ("of a journal that lost epochs", delta(Some(4), 9, vec![]), false, Applied::Older),
     ];
-    for (name, delta, own, want) in rows {
+    for (name, delta, by_us, want) in rows {
         let mut view = loaded(vec![]);
-        assert_eq!(view.apply(&delta, at(500), own), want, "{name}");
+        assert_eq!(view.apply(&delta, at(500), by_us), want, "{name}");
         let applied = want == Applied::Whole;
         assert_eq!(view.since(), Some(Epoch(if applied { 12 } else { 10 })), "{name}");
         assert_eq!(view.as_of() > Some(at(0)), applied, "{name}");

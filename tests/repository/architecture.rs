@@ -175,18 +175,18 @@ fn imports(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     let name = |module: &[String]| module.join("::");
     let mut graph = BTreeMap::new();
     for source in sources.iter().filter(|source| !source.path.starts_with("bin/")) {
-        let own = source.module();
+        let module = source.module();
         let names = Names::of(source);
         let mut imported = BTreeSet::new();
         for path in &names.paths {
             let file = (1..=path.len()).rev().map(|length| &path[..length]);
             if let Some(file) = file.into_iter().find(|module| known.contains(*module))
-                && file != own
+                && file != module
             {
                 imported.insert(name(file));
             }
         }
-        graph.insert(name(&own), imported);
+        graph.insert(name(&module), imported);
     }
     graph.remove("");
     graph
@@ -240,14 +240,14 @@ fn violations(sources: &[Source], order: &[&str]) -> Vec<String> {
         if room == "bin" {
             continue;
         }
-        let Some(own) = place(room) else {
+        let Some(at) = place(room) else {
             found.push(format!("{path} is in {room}, which has no place in the order"));
             continue;
         };
         let imports: BTreeSet<&String> = names.paths.iter().filter_map(|p| p.first()).collect();
         for import in imports {
             match place(import) {
-                Some(other) if other <= own => {}
+                Some(other) if other <= at => {}
                 Some(_) => found.push(format!("{path} imports {import}, which is to its right")),
                 None => found.push(format!("{path} imports {import}, which has no place")),
             }
@@ -295,11 +295,11 @@ fn engine_violations(sources: &[Source]) -> Vec<String> {
     for source in sources {
         let module = source.module();
         let [engine, room, ..] = module.as_slice() else { continue };
-        let Some(own) = place(room).filter(|_| engine == "engine") else { continue };
+        let Some(at) = place(room).filter(|_| engine == "engine") else { continue };
         for path in Names::of(source).paths {
             if let [engine, other, ..] = path.as_slice()
                 && engine == "engine"
-                && place(other).is_some_and(|other| other > own)
+                && place(other).is_some_and(|other| other > at)
             {
                 found.push(format!("{} imports {}", source.path, path.join("::")));
             }

@@ -156,8 +156,8 @@ fn every_link_leads_somewhere() {
     }
     let mut seen = 0;
     for document in documents {
-        let own = fs::read_to_string(&document).expect("a document");
-        for link in links(&own) {
+        let text = fs::read_to_string(&document).expect("a document");
+        for link in links(&text) {
             seen += 1;
             let (file, anchor) = link.split_once('#').unwrap_or((link, ""));
             let folder = document.parent().unwrap_or(Path::new("."));

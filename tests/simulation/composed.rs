@@ -88,7 +88,7 @@ fn session(cookies: &str) -> Option<&str> {
 }
 
 /// The visitor's own part of a page.
-fn own(page: usize, session: &str) -> String {
+fn personal(page: usize, session: &str) -> String {
     format!("of {session} on {}", SITE[page].path)
 }
 
@@ -96,8 +96,8 @@ fn own(page: usize, session: &str) -> String {
 pub(crate) fn shell(plan: &Composed, page: usize, body: &str, render: u64) -> (String, Fields) {
     let marker = format!("{MARKER}{render:039}");
     let at = |placeholder: &str| format!("{marker}{placeholder}");
-    let (token, own, shared, end) = (at("t00"), at("p00"), at("s00"), at("e00"));
-    let body = format!("{body}#{token}#{own}{NOBODY}{end}#{shared}{NONE}{end}");
+    let (token, personal, shared, end) = (at("t00"), at("p00"), at("s00"), at("e00"));
+    let body = format!("{body}#{token}#{personal}{NOBODY}{end}#{shared}{NONE}{end}");
     let placeholders = body.matches(&marker).count();
     let audience = if page == ANONYMOUS && plan.anonymous { "anonymous" } else { "all" };
     let (gate, wait) =
@@ -115,15 +115,15 @@ pub(crate) fn shell(plan: &Composed, page: usize, body: &str, render: u64) -> (S
 
 /// A page as whoever else asks gets it.
 pub(crate) fn inline(page: usize, body: &str, cookies: &str, shared: &str) -> String {
-    let own = session(cookies).map_or(NOBODY.to_owned(), |session| own(page, session));
-    format!("{body}#{INLINE}#{own}#{shared}")
+    let personal = session(cookies).map_or(NOBODY.to_owned(), |session| personal(page, session));
+    format!("{body}#{INLINE}#{personal}#{shared}")
 }
 
 /// The parts that a request is answered with.
 pub(crate) fn parts(request: &Fields) -> Option<String> {
-    let asked = request.get("x-edge-isr-personal")?;
-    let id = asked.split('"').nth(1)?;
-    let path = asked.split("page=\"").nth(1)?.split('"').next()?;
+    let field = request.get("x-edge-isr-personal")?;
+    let id = field.split('"').nth(1)?;
+    let path = field.split("page=\"").nth(1)?.split('"').next()?;
     let session = cookie::values(request, "sessionid").unwrap_or_default();
     Some(format!("{{\"id\":\"{id}\",\"parts\":{{\"who\":\"of {session} on {path}\"}}}}"))
 }
@@ -193,7 +193,7 @@ pub(crate) fn judge<'b>(world: &World, plan: &Composed, told: &Told<'_>, body: &
         return main;
     };
     if token == INLINE {
-        let want = session(told.cookies).map_or(NOBODY.to_owned(), |s| own(told.page, s));
+        let want = session(told.cookies).map_or(NOBODY.to_owned(), |s| personal(told.page, s));
         if part != want {
             wrong(Property::Private, "another's part");
         }
@@ -226,7 +226,7 @@ fn judge_token(world: &World, token: &str, told: &Told<'_>, wrong: &Wrong<'_>) {
 
 /// A part is the visitor's own; its fallback stands there if it failed, or if they have none.
 fn judge_part(world: &World, part: &str, told: &Told<'_>, wrong: &Wrong<'_>) {
-    let mine = session(told.cookies).map(|session| own(told.page, session));
+    let mine = session(told.cookies).map(|session| personal(told.page, session));
     if part != NOBODY && Some(part) != mine.as_deref() {
         wrong(Property::Private, "another's part");
     }

@@ -156,7 +156,7 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
         // While the origin fails, an old page stands in.
         let counts = seen.status == 200 && seen.label != Some(Label::OnError);
         let read = seen.body.as_deref().filter(|_| counts).and_then(composed::read);
-        let shown = read.and_then(|read| read.shown.into_iter().find(|(own, _)| *own == item));
+        let shown = read.and_then(|read| read.shown.into_iter().find(|(shown, _)| *shown == item));
         if shown.is_some_and(|(_, version)| version <= before) {
             let what =
                 format!("poster {request} gets {:?} {} after {before}", seen.body, seen.told);
@@ -500,9 +500,9 @@ fn moved(world: &World, shard: usize) {
     let heads = query(&world.sql(shard), "SELECT hex(substr(digest, 1, 4)) FROM page");
     for head in heads {
         let Value::Text(head) = head else { continue };
-        let own = u32::from_str_radix(&head, 16).unwrap() % u32::from(world.shards.get());
-        if own as usize + 1 != shard {
-            let what = format!("shard {shard} still has a page of shard {}", own + 1);
+        let owner = u32::from_str_radix(&head, 16).unwrap() % u32::from(world.shards.get());
+        if owner as usize + 1 != shard {
+            let what = format!("shard {shard} still has a page of shard {}", owner + 1);
             world.violate(Property::Moved, what);
         }
     }

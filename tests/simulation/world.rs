@@ -133,7 +133,7 @@ pub(crate) struct World {
     pub(crate) shards: Cell<u16>,
     /// Ids of what isolates and shards invalidate by themselves → pages and versions that it stands
     /// for, and how.
-    pub(crate) own: RefCell<HashMap<String, OwnChange>>,
+    pub(crate) own_changes: RefCell<HashMap<String, OwnChange>>,
     /// Whether anything was invalidated hard.
     pub(crate) hard: Cell<bool>,
     /// What was acknowledged.
@@ -176,7 +176,7 @@ impl World {
             given: RefCell::default(),
             restored_at: Cell::new(0),
             shards: Cell::new(SHARDS),
-            own: RefCell::default(),
+            own_changes: RefCell::default(),
             hard: Cell::new(false),
             acks: RefCell::default(),
             made: RefCell::default(),
@@ -547,7 +547,7 @@ impl World {
                 };
                 let need = if let ShardCall::Lease(ask) = &call { Some(ask.need.0) } else { None };
                 world.asking.set(need);
-                let asked = if let ShardCall::Lease(ask) = &call {
+                let ask = if let ShardCall::Lease(ask) = &call {
                     let variant = ask.key.variant(&ask.selection).digest();
                     Some((ask.clone(), variant.as_str().to_owned()))
                 } else {
@@ -556,7 +556,7 @@ impl World {
                 let reply = shard_host.handle(call, Timestamp::from_millis(world.clock(object)));
                 world.asking.set(None);
                 if let (Ok(ShardReply::Lease(LeaseReply::Wait { .. })), Some((ask, variant))) =
-                    (&reply, &asked)
+                    (&reply, &ask)
                     && !ask.lagged
                 {
                     world.waits(object, variant, ask.need.0);
@@ -591,7 +591,7 @@ impl World {
                 shows.extend(items);
             }
         }
-        self.own.borrow_mut().entry(append.id.clone()).or_insert((append.mode, shows));
+        self.own_changes.borrow_mut().entry(append.id.clone()).or_insert((append.mode, shows));
     }
 
     /// A way of a message.
@@ -753,7 +753,7 @@ impl World {
             }
             return;
         }
-        if let Some((mode, shows)) = self.own.borrow().get(id) {
+        if let Some((mode, shows)) = self.own_changes.borrow().get(id) {
             self.hard.set(self.hard.get() || *mode == Mode::Hard);
             watch.count(if *mode == Mode::Hard { "gone" } else { "posted" });
             for (page, item, version) in shows {

@@ -432,8 +432,8 @@ impl World {
             let count = |of: &BTreeMap<&str, u64>| of.get(what).copied().unwrap_or_default();
             count(&counts).saturating_sub(count(before))
         };
-        let own: u64 = ["shard", "journal", "l2_get", "l2_put"].iter().map(more).sum();
-        self.of_alarms.borrow_mut().push((more(&"origin"), own));
+        let calls: u64 = ["shard", "journal", "l2_get", "l2_put"].iter().map(more).sum();
+        self.of_alarms.borrow_mut().push((more(&"origin"), calls));
     }
 
     /// A signed webhook, accepted: invalidates a tag.

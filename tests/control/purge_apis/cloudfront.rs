@@ -297,11 +297,11 @@ fn who_may_not_is_told_so() {
 #[test]
 fn the_status_is_completed_once_every_isolate_sees_it() {
     let get = LINE.replace("POST", "GET");
-    let asked = |line: &str| call(line).status_of(&request(line, &[]));
-    assert_eq!(asked(&format!("{get}/cloudfront%3Aab")).as_deref(), Some("cloudfront:ab"));
-    assert_eq!(asked(&format!("{LINE}/cloudfront%3Aab")), None, "a POST asks for nothing");
-    assert_eq!(asked(&get), None);
-    assert_eq!(asked(&get.replace("2020-05-31", "v1")), None);
+    let status_of = |line: &str| call(line).status_of(&request(line, &[]));
+    assert_eq!(status_of(&format!("{get}/cloudfront%3Aab")).as_deref(), Some("cloudfront:ab"));
+    assert_eq!(status_of(&format!("{LINE}/cloudfront%3Aab")), None, "a POST asks for nothing");
+    assert_eq!(status_of(&get), None);
+    assert_eq!(status_of(&get.replace("2020-05-31", "v1")), None);
     let bound = config().max_lag;
     let job = JobRecord {
         invalidation: RecordedInvalidation {
