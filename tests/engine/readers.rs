@@ -32,9 +32,14 @@ struct Progress {
 
 /// A visitor who takes a piece, and then rests.
 fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
+    reader_of(isolate, path, &[], rest)
+}
+
+/// The same of a request with these fields.
+fn reader_of(isolate: &Isolate, path: &str, fields: &[(&str, &str)], rest: u64) -> Rc<Progress> {
     let progress = Rc::new(Progress::default());
     let (isolate, seen) = (isolate.clone(), Rc::clone(&progress));
-    let head = crate::world::request("GET", &format!("{SITE}{path}"), &[]);
+    let head = crate::world::request("GET", &format!("{SITE}{path}"), fields);
     let world = Rc::clone(&isolate.world);
     world.start(async move {
         let node = Rc::new(Node::new(&isolate.world, "ams"));
@@ -378,4 +383,30 @@ fn a_slower_reader_follows_as_far_as_memory_goes() {
     assert_eq!((end(&quick), end(&slow)), (Some(Ok(())), Some(Ok(()))));
     assert_eq!(slow.bytes.get(), 6 * MIB as u64);
     assert_eq!(held(&isolate), 0);
+}
+
+#[test]
+fn zz_ranges() {
+    for range in [
+        "bytes=0-",
+        "bytes=-1000000",
+        "bytes=0-400000,500000-900000",
+        "bytes=0-1000000,0-1000000,0-1000000,0-1000000,0-1000000,0-1000000,0-1000000,0-1000000",
+    ] {
+        let (world, isolate) = site(MIB, false);
+        isolate.get(&format!("{SITE}/page"), &[]);
+        world.pass(1_000);
+        let readers: Vec<_> =
+            (0..24).map(|_| reader_of(&isolate, "/page", &[("range", range)], 500)).collect();
+        world.pass(100);
+        let with = held(&isolate);
+        isolate.engine.isolate().borrow_mut().memory = edge_isr::engine::memory::Memory::new(0);
+        let without = held(&isolate);
+        world.pass(120_000);
+        println!(
+            "{range}: {with} {without} after {} ends {:?}",
+            held(&isolate),
+            readers.iter().map(|r| (end(r).map(|e| e.is_ok()), r.bytes.get())).next()
+        );
+    }
 }

@@ -194,3 +194,39 @@ fn a_dripping_refresh_is_given_up_in_time() {
     let fills = isolate.engine.isolate().borrow().in_flight.len();
     assert_eq!((fills, isolate.engine.isolate().borrow().fill_bytes()), (0, 0));
 }
+
+/// A sitemap that drips without end holds up no warm of its shard, nor another sitemap.
+#[test]
+fn a_dripping_sitemap_holds_up_no_warm() {
+    let (world, isolate, asked) = site(20, 0);
+    let log = Rc::clone(&asked);
+    let clock = Rc::downgrade(&world);
+    world.origin(move |reached| {
+        let now = clock.upgrade().expect("the world").now();
+        log.borrow_mut().entry(reached.target.clone()).or_insert(now);
+        Ok(match reached.target.as_str() {
+            "/drips" => {
+                let mut script = page("/drips");
+                let line = |n: usize| format!("{SITE}/drip/{n}\n").into_bytes();
+                script.pieces = (0..100_000).map(|n| (3_000, line(n))).collect();
+                script
+            }
+            "/map" => page(&format!("{SITE}/mapped\n")),
+            path => page(path),
+        })
+    });
+    for map in ["drips", "map"] {
+        let order = format!("{{\"sitemap\": \"{SITE}/{map}\"}}");
+        assert_eq!(isolate.operate("POST", "/v1/warm", &order).status, 202);
+    }
+    world.invalidate("all", Mode::Soft);
+    let began = world.now();
+    for _ in 0..90 {
+        world.start_alarms();
+        world.pass(1_000);
+    }
+    for path in (0..20).map(|n| format!("/{n}")).chain(["/mapped".to_owned()]) {
+        let took = asked.borrow().get(&path).map(|at| at.since(began));
+        assert!(took.is_some_and(|took| took < Millis(3_000)), "{path} after {took:?}");
+    }
+}

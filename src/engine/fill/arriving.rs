@@ -29,6 +29,51 @@ pub(super) fn piece_of<P: Platform>(body: &P::Chunk, at: u64, end: u64) -> NextP
     NextPiece::Piece(P::slice(body, at, end.min(at + PIECE_BYTES)))
 }
 
+/// What an answer's body is put together of.
+pub(crate) enum BodyPart<P: Platform> {
+    /// Bytes of its own.
+    Text(P::Chunk),
+    /// A part of a stored body: its first byte, and the byte after its last.
+    Stored(u64, u64),
+}
+
+impl<P: Platform> BodyPart<P> {
+    pub(crate) fn length(&self) -> u64 {
+        match self {
+            Self::Text(text) => P::length(text) as u64,
+            Self::Stored(from, to) => to.saturating_sub(*from),
+        }
+    }
+
+    /// Its bytes, given the stored body.
+    pub(crate) fn chunk(&self, stored: &P::Chunk) -> P::Chunk {
+        match self {
+            Self::Text(text) => text.clone(),
+            Self::Stored(from, to) => P::slice(stored, *from, *to),
+        }
+    }
+}
+
+/// What stands at a place of a body that is put together of these parts, of that stored body.
+pub(super) fn piece_of_parts<P: Platform>(
+    stored: &P::Chunk,
+    parts: &[BodyPart<P>],
+    at: u64,
+) -> NextPiece<P> {
+    let mut begins = 0;
+    for part in parts {
+        let ends = begins + part.length();
+        if at < ends {
+            return match part {
+                BodyPart::Text(text) => piece_of::<P>(text, at - begins, part.length()),
+                BodyPart::Stored(from, to) => piece_of::<P>(stored, from + (at - begins), *to),
+            };
+        }
+        begins = ends;
+    }
+    NextPiece::End(Ok(()))
+}
+
 /// A body that arrives, or has arrived.
 pub(super) struct ArrivingBody<P: Platform> {
     /// Each with the place of its first byte in the body.

@@ -15,7 +15,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::fill::arriving::{ArrivingBody, NextPiece, WINDOW_BYTES};
+use crate::engine::fill::arriving::{ArrivingBody, BodyPart, NextPiece, WINDOW_BYTES};
 use crate::engine::memory::StoredPage;
 use crate::engine::platform_limits::next_look;
 use crate::engine::port::{OriginError, Platform};
@@ -28,13 +28,16 @@ pub const SILENT: Millis = Millis(10_000);
 /// A reader that has taken nothing for so long is let go.
 pub const STALLED: Millis = Millis(60_000);
 
+/// What a part counts for beside its bytes.
+const PART_BYTES: u64 = 128;
+
 /// Where a reader reads.
 pub(super) enum BodySource<P: Platform> {
     Buffer(BodyBuffer<P>),
     /// Up to a place of its body.
     Page(Rc<StoredPage<P::Chunk>>, u64),
-    /// Bytes of its own.
-    Own(P::Chunk),
+    /// Parts of its body, and what stands between them.
+    Parts(Rc<StoredPage<P::Chunk>>, Vec<BodyPart<P>>),
 }
 
 /// How far a reader is.
@@ -80,8 +83,8 @@ impl<P: Platform> ReaderState<P> {
     #[must_use]
     pub fn page(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
         match &*self.source.borrow() {
-            Some(BodySource::Page(page, _)) => Some(Rc::clone(page)),
-            Some(BodySource::Buffer(_) | BodySource::Own(_)) | None => None,
+            Some(BodySource::Page(page, _) | BodySource::Parts(page, _)) => Some(Rc::clone(page)),
+            Some(BodySource::Buffer(_)) | None => None,
         }
     }
 
@@ -89,7 +92,13 @@ impl<P: Platform> ReaderState<P> {
     #[must_use]
     pub fn own_bytes(&self) -> u64 {
         match &*self.source.borrow() {
-            Some(BodySource::Own(bytes)) => P::length(bytes) as u64,
+            Some(BodySource::Parts(_, parts)) => {
+                let own = |part: &BodyPart<P>| match part {
+                    BodyPart::Text(text) => P::length(text) as u64 + PART_BYTES,
+                    BodyPart::Stored(..) => PART_BYTES,
+                };
+                parts.iter().map(own).sum()
+            }
             Some(BodySource::Buffer(_) | BodySource::Page(..)) | None => 0,
         }
     }

@@ -20,7 +20,7 @@
 //! | What of refreshes that nobody waits for? | `background` |
 
 mod alone;
-mod arriving;
+pub(crate) mod arriving;
 mod background;
 mod body;
 pub mod buffer;

@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::engine::fill::alone::{Alone, RestOfBody};
-use crate::engine::fill::arriving::{NextPiece, piece_of};
+use crate::engine::fill::arriving::{BodyPart, NextPiece, piece_of, piece_of_parts};
 use crate::engine::fill::buffer::{BodyBuffer, BodySource, ReaderState, STALLED};
 use crate::engine::memory::StoredPage;
 use crate::engine::port::{OriginError, Platform};
@@ -55,16 +55,15 @@ impl<P: Platform> BodyReader<P> {
         Self { state, is_leader: true, limit: STALLED, alone: None, rest: None }
     }
 
-    /// A reader of bytes that nobody else has.
+    /// A reader of what is put together of parts of a stored body, and texts of its own.
     #[must_use]
-    pub fn of_bytes(bytes: P::Chunk, now: Timestamp) -> Self {
-        Self {
-            state: ReaderState::new(BodySource::Own(bytes), 0, now),
-            is_leader: true,
-            limit: STALLED,
-            alone: None,
-            rest: None,
-        }
+    pub(crate) fn of_parts(
+        page: &Rc<StoredPage<P::Chunk>>,
+        parts: Vec<BodyPart<P>>,
+        now: Timestamp,
+    ) -> Self {
+        let state = ReaderState::new(BodySource::Parts(Rc::clone(page), parts), 0, now);
+        Self { state, is_leader: true, limit: STALLED, alone: None, rest: None }
     }
 
     /// How far it is.
@@ -96,8 +95,8 @@ impl<P: Platform> BodyReader<P> {
                 None => return Err(OriginError::Broken),
                 Some(BodySource::Buffer(buffer)) => (buffer.at(at), Some(buffer.clone())),
                 Some(BodySource::Page(page, to)) => (piece_of::<P>(&page.body, at, *to), None),
-                Some(BodySource::Own(bytes)) => {
-                    (piece_of::<P>(bytes, at, P::length(bytes) as u64), None)
+                Some(BodySource::Parts(page, parts)) => {
+                    (piece_of_parts(&page.body, parts, at), None)
                 }
             };
             let now = platform.now();

@@ -15,14 +15,14 @@ use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::engine::compose::{Composed, Node};
 use crate::engine::context::{Context, Incoming};
-use crate::engine::fill::reader::BodyReader;
+use crate::engine::fill::arriving::BodyPart;
 use crate::engine::memory::{ShellPieces, StoredPage};
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::decision::Decision;
 use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
-use crate::engine::serve::response::{Answer, Body, LARGE_BODY, Shell};
+use crate::engine::serve::response::{Answer, Body, Shell, body_of_parts};
 use crate::engine::serve::shared::SharedParts;
 use crate::http::Fields;
 
@@ -208,7 +208,7 @@ struct Made<P: Platform> {
 /// A page whose placeholders are filled for one visitor.
 struct Filling<'a, P: Platform> {
     context: &'a Context<P>,
-    page: &'a StoredPage<P::Chunk>,
+    page: &'a Rc<StoredPage<P::Chunk>>,
     minted: Minted,
 }
 
@@ -220,27 +220,22 @@ impl<P: Platform> Filling<'_, P> {
         mut fields: Fields,
         personal: Option<&OwnParts>,
     ) -> Option<Made<P>> {
-        let mut chunks = Vec::with_capacity(pieces.len());
+        let mut parts = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match piece {
-                Piece::Leaf(leaf) => chunks.push(self.leaf(leaf)?),
+                Piece::Leaf(leaf) => parts.push(self.leaf(leaf)?),
                 Piece::Personal { part, fallback } => {
                     match personal.and_then(|parts| parts.of(*part)) {
-                        Some(text) => chunks.push(P::chunk(text.as_bytes())),
-                        None => chunks.push(self.leaves(fallback)?),
+                        Some(text) => parts.push(BodyPart::Text(P::chunk(text.as_bytes()))),
+                        None => self.leaves(fallback, &mut parts)?,
                     }
                 }
-                Piece::Shared { fallback, .. } => chunks.push(self.leaves(fallback)?),
+                Piece::Shared { fallback, .. } => self.leaves(fallback, &mut parts)?,
             }
         }
-        let body = P::concat(&chunks);
-        let length = P::length(&body) as u64;
+        let length: u64 = parts.iter().map(BodyPart::length).sum();
         fields.set("content-length", length.to_string());
-        let body = if length > LARGE_BODY {
-            Body::Fill(BodyReader::of_bytes(body, self.context.platform.now()))
-        } else {
-            Body::Whole(body)
-        };
+        let body = body_of_parts(self.page, parts, self.context.platform.now());
         Some(Made { fields, body, detail: None })
     }
 
@@ -254,16 +249,16 @@ impl<P: Platform> Filling<'_, P> {
         let mut nodes = Vec::with_capacity(pieces.len());
         for piece in pieces {
             nodes.push(match piece {
-                Piece::Leaf(leaf) => Node::Ready(self.leaf(leaf)?),
+                Piece::Leaf(leaf) => Node::Ready(self.leaf(leaf)?.chunk(&self.page.body)),
                 Piece::Shared { part, fallback } => {
-                    let (once, fallback) = (shared.of(*part), self.leaves(fallback)?);
+                    let (once, fallback) = (shared.of(*part), self.chunk_of(fallback)?);
                     Node::Placeholder(Box::pin(async move {
                         let made = once.wait().await;
                         vec![Node::Ready(made.as_ref().clone().unwrap_or(fallback))]
                     }))
                 }
                 Piece::Personal { part, fallback } => {
-                    let (part, fallback) = (*part, self.leaves(fallback)?);
+                    let (part, fallback) = (*part, self.chunk_of(fallback)?);
                     match personal.map(Rc::clone) {
                         None => Node::Ready(fallback),
                         Some(once) => Node::Personal(Box::pin(async move {
@@ -282,19 +277,30 @@ impl<P: Platform> Filling<'_, P> {
         Some(Composed::new(Box::pin(futures_util::stream::iter([Ok(nodes)]))))
     }
 
-    fn leaves(&mut self, leaves: &[Leaf]) -> Option<P::Chunk> {
-        let chunks: Option<Vec<P::Chunk>> = leaves.iter().map(|leaf| self.leaf(leaf)).collect();
-        Some(P::concat(&chunks?))
+    /// The bytes that stand in the place of leaves.
+    fn chunk_of(&mut self, leaves: &[Leaf]) -> Option<P::Chunk> {
+        let mut parts = Vec::with_capacity(leaves.len());
+        self.leaves(leaves, &mut parts)?;
+        let chunks: Vec<P::Chunk> = parts.iter().map(|part| part.chunk(&self.page.body)).collect();
+        Some(P::concat(&chunks))
     }
 
-    fn leaf(&mut self, leaf: &Leaf) -> Option<P::Chunk> {
+    fn leaves(&mut self, leaves: &[Leaf], parts: &mut Vec<BodyPart<P>>) -> Option<()> {
+        for leaf in leaves {
+            parts.push(self.leaf(leaf)?);
+        }
+        Some(())
+    }
+
+    fn leaf(&mut self, leaf: &Leaf) -> Option<BodyPart<P>> {
         Some(match leaf {
-            Leaf::Text(range) => P::slice(&self.page.body, range.start as u64, range.end as u64),
+            Leaf::Text(range) => BodyPart::Stored(range.start as u64, range.end as u64),
             Leaf::Token(number) => {
                 let mut random = || self.context.platform.random();
-                P::chunk(self.minted.token(*number, &mut random)?.as_bytes())
+                let token = self.minted.token(*number, &mut random)?;
+                BodyPart::Text(P::chunk(token.as_bytes()))
             }
-            Leaf::Nonce => P::chunk(self.minted.nonce()?.as_bytes()),
+            Leaf::Nonce => BodyPart::Text(P::chunk(self.minted.nonce()?.as_bytes())),
         })
     }
 }

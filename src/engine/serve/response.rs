@@ -19,6 +19,7 @@ use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 
 use crate::engine::compose::Composed;
+use crate::engine::fill::arriving::BodyPart;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::memory::StoredPage;
 
@@ -188,6 +189,19 @@ fn stored_body<P: Platform>(
     }
 }
 
+/// A body that is put together of parts of a stored one: a large one as it is taken.
+pub(super) fn body_of_parts<P: Platform>(
+    page: &Rc<StoredPage<P::Chunk>>,
+    parts: Vec<BodyPart<P>>,
+    now: Timestamp,
+) -> Body<P> {
+    if parts.iter().map(BodyPart::length).sum::<u64>() > LARGE_BODY {
+        return Body::Fill(BodyReader::of_parts(page, parts, now));
+    }
+    let chunks: Vec<P::Chunk> = parts.iter().map(|part| part.chunk(&page.body)).collect();
+    Body::Whole(P::concat(&chunks))
+}
+
 impl<P: Platform> Answer<P> {
     /// An answer out of a complete stored response.
     #[must_use]
@@ -211,18 +225,13 @@ impl<P: Platform> Answer<P> {
             Part::Whole => stored_body(page, (0, page.entry.body_length), now),
             Part::Slice(from, to) => stored_body(page, (from, to), now),
             Part::Multi(parts, closing) => {
-                let mut pieces = Vec::with_capacity(parts.len() * 2 + 1);
+                let mut all = Vec::with_capacity(parts.len() * 2 + 1);
                 for (before, from, to) in parts {
-                    pieces.push(P::chunk(before.as_bytes()));
-                    pieces.push(P::slice(&page.body, from, to));
+                    all.push(BodyPart::Text(P::chunk(before.as_bytes())));
+                    all.push(BodyPart::Stored(from, to));
                 }
-                pieces.push(P::chunk(closing.as_bytes()));
-                let bytes = P::concat(&pieces);
-                if P::length(&bytes) as u64 > LARGE_BODY {
-                    Body::Fill(BodyReader::of_bytes(bytes, now))
-                } else {
-                    Body::Whole(bytes)
-                }
+                all.push(BodyPart::Text(P::chunk(closing.as_bytes())));
+                body_of_parts(page, all, now)
             }
         };
         let esi = esi::applies(visitor.route, &page.entry.fields);
