@@ -115,8 +115,6 @@ def add_joined():
     view("value: related with categories", lambda: list(
         fez.related.select_related("category").order_by("category__name", "pk")))  # fmt: skip
     view("link: counted", lambda: Product.objects.filter(labels=1, price__gt=5).count())
-    view("link: joined further", lambda: list(Author.objects.filter(
-        product__labels=1, product__active=True).order_by("pk").distinct()))  # fmt: skip
     view("extends: of a category", lambda: list(
         Luxury.objects.filter(category=1, active=True).order_by("pk")))  # fmt: skip
     view("value: shelves by placement", lambda: list(
