@@ -140,12 +140,6 @@ pub(crate) fn change(kind: u64, fields: &mut Fields, body: &mut String) {
     }
 }
 
-/// Whether Cache-Status says that the origin answered with what is no shell: its last word on the
-/// page, so that nothing stored stands in for it any more.
-pub(crate) fn ends_stored(cache_status: &str) -> bool {
-    ["compose-field", "compose-answer", "compose-body"].iter().any(|why| cache_status.contains(why))
-}
-
 /// What an answer says beside its body.
 pub(crate) struct Told<'a> {
     pub(crate) who: &'a str,

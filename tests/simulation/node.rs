@@ -657,6 +657,7 @@ impl Node {
         fields.set("x-edge-isr-compose", format!("{lives}, {told}"));
         if world.unlucky(composed.changed) {
             world.watch.borrow_mut().count("changed shells");
+            world.changed.borrow_mut().insert(page, world.sched.now());
             composed::change(world.sched.below(5), &mut fields, &mut body);
         }
         (body, fields)

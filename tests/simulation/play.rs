@@ -210,8 +210,10 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         let answer = respond(&engine, &node, incoming).await;
         let as_of = engine.isolate().borrow().view.as_of();
         let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();
-        // A composed page waits for its parts after it was decided.
-        let decided_without = !sees && told.contains("detail=journal-unreachable");
+        // A composed page waits for its parts after it was decided, and one that fails is told in
+        // the place of how the page came about.
+        let unseen = ["detail=journal-unreachable", "detail=fragment-failed"];
+        let decided_without = !sees && unseen.iter().any(|detail| told.contains(detail));
         let journal_lost =
             decided_without || as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let (label, age) = (label(&told), answer.fields.get("age").and_then(|a| a.parse().ok()));
@@ -278,7 +280,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     let others = client.is_none();
     let passes = world.plan.composed.as_ref().is_some_and(|plan| plan.may_pass(page));
     // An answer that is no shell ends what is stored, before the page is asked for whole.
-    let ended = composed::ends_stored(&seen.told);
+    let ended = world.changed.borrow().get(&page).is_some_and(|at| *at >= arrived);
     if let Some(had) = had
         .filter(|_| seen.status >= 500 && !seen.journal_lost && sees && others && !passes && !ended)
     {
@@ -290,16 +292,21 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
 
 /// Nobody gets an error who could have had a stored page, where nothing was ever invalidated hard.
 ///
-/// The age of a page begins with the request for it (RFC 9111 §4.2.3).
+/// The age of a page begins with the request for it (RFC 9111 §4.2.3), and its window with the end
+/// of its lifetime, or with an invalidation if that is sooner. Of one that fell into a bucket no
+/// more is known than that the page is older.
 fn kept(world: &World, who: &str, page: usize, requested: Timestamp) {
     let plan = &world.plan;
-    let window = (plan.lifetime + plan.sie) as i64 * 1_000 - Plan::SKEW;
-    let open = requested.as_millis() + window > world.sched.now();
+    let requested = requested.as_millis();
+    let invalidated = world.given.borrow().values().any(|at| *at >= requested);
+    let lifetime = if invalidated { 0 } else { plan.lifetime };
+    let window = (lifetime + plan.sie) as i64 * 1_000 - Plan::SKEW;
+    let open = requested + window > world.sched.now();
     let soft = plan.softly && !world.hard.get() && !world.watch.borrow().restored;
     if open && soft && !(plan.goes && page == 2) && plan.memory >= 1 << 20 {
         world.violate(
             Property::Kept,
-            format!("{who} gets an error, and a copy of {requested:?} was there"),
+            format!("{who} gets an error, and a copy of {requested} was there"),
         );
     }
 }
@@ -495,8 +502,12 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     }
 }
 
-/// Each page is with its own shard.
+/// Each page is with its own shard. A change that another followed before the journal was called
+/// moves nothing: it was told of neither.
 fn moved(world: &World, shard: usize) {
+    if world.unheard_change.get() {
+        return;
+    }
     let heads = query(&world.sql(shard), "SELECT hex(substr(digest, 1, 4)) FROM page");
     for head in heads {
         let Value::Text(head) = head else { continue };

@@ -140,6 +140,10 @@ pub(crate) struct World {
     pub(crate) acks: RefCell<Vec<Ack>>,
     /// Secrets and tokens that were made for somebody.
     pub(crate) made: RefCell<BTreeSet<String>>,
+    /// Whether the number of shards changed again before the journal had heard of a change.
+    pub(crate) unheard_change: Cell<bool>,
+    /// When a page's shell was last changed on its way.
+    pub(crate) changed: RefCell<BTreeMap<usize, i64>>,
     /// When a request for somebody's parts last failed.
     pub(crate) parts_failed: Cell<i64>,
     /// The last answer to one.
@@ -194,6 +198,8 @@ impl World {
             faults: RefCell::default(),
             healed: Cell::new(false),
             failed: RefCell::default(),
+            unheard_change: Cell::new(false),
+            changed: RefCell::default(),
             asking: Cell::new(None),
             quiet: Cell::new(false),
             stands_for: RefCell::default(),
@@ -290,9 +296,13 @@ impl World {
     pub(crate) fn reshard(self: &Rc<Self>, shards: u16) {
         self.say(|| format!("{shards} shards from here on"));
         self.watch.borrow_mut().count("reshard");
-        self.shards.set(shards);
+        let before = self.shards.replace(shards);
         for object in 0..=usize::from(MAX_SHARDS) {
             self.restart(object, "for a deploy");
+        }
+        let heard = query(&self.sql(0), "SELECT value FROM meta WHERE name = 'shards'");
+        if heard.first().is_some_and(|heard| *heard != Value::Integer(before.into())) {
+            self.unheard_change.set(true);
         }
         // A journal notices its new settings when it is called next.
         let world = Rc::clone(self);
