@@ -12,7 +12,6 @@
 
 use std::time::{Duration, SystemTime};
 
-use jiff::Unit;
 use jiff::civil::Date;
 
 use super::Fields;
@@ -126,8 +125,8 @@ const fn full_year(year: i64) -> i64 {
 fn days_since_1970(year: i64, month: usize, day: i64) -> Option<i64> {
     let (year, month) = (i16::try_from(year).ok()?, i8::try_from(month + 1).ok()?);
     let date = Date::new(year, month, i8::try_from(day).ok()?).ok()?;
-    let days = date.since((Unit::Day, EPOCH)).ok()?.get_days();
-    (days >= 0).then_some(i64::from(days))
+    let days = date.duration_since(EPOCH).as_hours() / 24;
+    (date >= EPOCH).then_some(days)
 }
 
 /// Reads an Internet date and time (RFC 3339 §5.6), as JSON has them:

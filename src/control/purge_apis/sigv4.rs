@@ -8,8 +8,6 @@
 use std::fmt::{Display, Write as _};
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -239,31 +237,29 @@ fn sorted(query: &str) -> String {
 
 /// Reads `20261121T093700Z`.
 fn parse_compact(text: &str) -> Option<Timestamp> {
-    // Each part in all of its digits, which `strptime` does not ask for.
-    let plain = |b: u8| b.is_ascii_digit() || matches!(b, b'T' | b'Z');
-    if text.len() != COMPACT.len() || !text.bytes().all(plain) {
+    // The basic format of ISO 8601 in all of its digits: it may have others, a fraction, an offset.
+    let form = |(byte, form): (u8, u8)| match form {
+        b'T' | b'Z' => byte == form,
+        _ => byte.is_ascii_digit(),
+    };
+    if text.len() != COMPACT.len() || !text.bytes().zip(COMPACT.bytes()).all(form) {
         return None;
     }
-    let at = DateTime::strptime("%Y%m%dT%H%M%SZ", text).ok()?;
-    Some(Timestamp::from_millis(TimeZone::UTC.to_timestamp(at).ok()?.as_millisecond()))
+    Some(Timestamp::from_seconds(text.parse::<jiff::Timestamp>().ok()?.as_second()))
 }
 
 const COMPACT: &str = "20261121T093700Z";
 
-/// A time as `2026-11-21T09:37:00Z` (RFC 3339).
+/// A time as `2026-11-21T09:37:00Z` (RFC 3339); one beyond the year 9999 as the last of it.
 #[must_use]
 pub fn rfc3339(at: Timestamp) -> String {
-    in_form(at, "%Y-%m-%dT%H:%M:%SZ")
+    let last = jiff::Timestamp::MAX.as_second();
+    let seconds = at.as_millis().div_euclid(1_000).clamp(0, last);
+    jiff::Timestamp::from_second(seconds).unwrap_or_default().to_string()
 }
 
 /// A time as `20261121T093700Z`.
 #[must_use]
 pub fn compact(at: Timestamp) -> String {
-    in_form(at, "%Y%m%dT%H%M%SZ")
-}
-
-/// A time in a form; one beyond the year 9999 as the last of it.
-fn in_form(at: Timestamp, form: &str) -> String {
-    let at = jiff::Timestamp::from_millisecond(at.as_millis()).unwrap_or(jiff::Timestamp::MAX);
-    at.strftime(form).to_string()
+    rfc3339(at).replace(['-', ':'], "")
 }
