@@ -160,8 +160,11 @@ const SAFE_METHODS: &[&str] =
 pub const WARM_UP: &str = "x-edge-isr-warmup";
 
 /// The fields of a request that a decision on a stored response looks at, whatever the settings:
-/// those of admission, and conditions.
+/// those of admission, conditions, and what selects a variant of most pages that vary.
 const LOOKED_AT: &[&str] = &[
+    "accept-encoding",
+    "accept-language",
+    "connection",
     "cdn-loop",
     "upgrade",
     "transfer-encoding",
@@ -178,26 +181,20 @@ const LOOKED_AT: &[&str] = &[
 ];
 
 /// The fields of a request that are looked at under these settings before a stored response
-/// answers it. What selects a variant is looked at besides.
+/// answers it. Other fields that select a variant are looked at besides.
 #[must_use]
 pub fn looked_at(config: &Config) -> Vec<String> {
     let mut names: Vec<String> = LOOKED_AT.iter().map(|name| (*name).to_owned()).collect();
     for route in config.routes.iter().map(|rule| &rule.route).chain([&config.defaults]) {
         match &route.forward_headers {
-            ForwardHeaders::Listed(listed) if !listed.is_empty() => {
-                names.push("connection".to_owned());
-                names.extend(listed.iter().cloned());
-            }
-            ForwardHeaders::Listed(_) | ForwardHeaders::All => {}
+            ForwardHeaders::Listed(listed) => names.extend(listed.iter().cloned()),
+            ForwardHeaders::All => {}
         }
         if route.request_directives {
             names.extend(["cache-control", "pragma"].map(str::to_owned));
         }
         if route.vary_on.contains(&VaryOn::Device) {
             names.extend(["user-agent", "sec-ch-ua-mobile"].map(str::to_owned));
-        }
-        if !route.languages.is_empty() {
-            names.push("accept-language".to_owned());
         }
     }
     names.sort();

@@ -31,8 +31,8 @@ pub(super) struct Site {
     pub(super) problems: Vec<HealthReason>,
     /// The origin, unless it is what is wrong.
     pub(super) origin: Option<OriginUrl>,
-    /// The names of the fields that are read of every request.
-    pub(super) looked_at: JsValue,
+    /// The names of the fields that are read of every request, also as the runtime takes them.
+    pub(super) looked_at: (Vec<String>, JsValue),
 }
 
 thread_local! {
@@ -86,7 +86,9 @@ fn read(env: &JsValue) -> Site {
     let origin = origin.ok();
     let bindings = bindings(env, origin.as_ref(), &config, &mut problems);
     let origin_secret = Some(secret("ORIGIN_SECRET")).filter(|secret| !secret.is_empty());
-    let looked_at = glue::list_of(&looked_at(&config).join("\n"));
+    let looked_at = looked_at(&config);
+    let list = glue::list_of(&looked_at.join("\n"));
+    let looked_at = (looked_at, list);
     let engine = Engine::new(config, origin_secret);
     let assets = glue::binding(env, "ASSETS");
     Site { engine, bindings: Rc::new(bindings), secrets, assets, problems, origin, looked_at }

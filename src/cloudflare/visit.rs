@@ -122,13 +122,14 @@ fn failed(error: &JsValue) -> Response {
 /// What comes of a request without any I/O.
 fn start(site: &Site, request: &Request) -> Start<Edge> {
     let Some(head) = start_of(site, request) else { return Start::Later };
-    site.engine.serve_at_once(head, &UnreadRequest(request), now())
+    let unread = UnreadRequest { request, read: &site.looked_at.0 };
+    site.engine.serve_at_once(head, &unread, now())
 }
 
 /// As much of a request as every decision needs; none where it goes the longer way whatever is
 /// stored.
 fn start_of(site: &Site, request: &Request) -> Option<RequestHead> {
-    let text = glue::request_start(request, &site.looked_at);
+    let text = glue::request_start(request, &site.looked_at.1);
     let mut rows = text.split('\n');
     let (method, url) = (rows.next()?, rows.next()?);
     let head = head(method, url, fields(rows))?;
@@ -148,11 +149,20 @@ fn at_once(answer: AtOnce<Edge>) -> Result<Response, JsValue> {
 }
 
 /// The rest of a request, on the runtime's side.
-struct UnreadRequest<'a>(&'a Request);
+struct UnreadRequest<'a> {
+    request: &'a Request,
+    /// The names of the fields that were read.
+    read: &'a [String],
+}
 
 impl Unread for UnreadRequest<'_> {
     fn fields(&self, names: &[&str]) -> Fields {
-        fields(glue::request_fields(self.0, &names.join("\n")).split('\n'))
+        let is_read = |name: &&str| self.read.iter().any(|read| read == name);
+        let unread: Vec<&str> = names.iter().copied().filter(|name| !is_read(name)).collect();
+        if unread.is_empty() {
+            return Fields::new();
+        }
+        fields(glue::request_fields(self.request, &unread.join("\n")).split('\n'))
     }
 
     fn client(&self) -> Option<String> {
@@ -160,7 +170,7 @@ impl Unread for UnreadRequest<'_> {
     }
 
     fn client_accept_encoding(&self) -> Option<String> {
-        glue::client_accept_encoding(self.0)
+        glue::client_accept_encoding(self.request)
     }
 }
 
