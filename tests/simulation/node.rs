@@ -590,7 +590,11 @@ impl Node {
             return Err(OriginError::Timeout);
         }
         sleep(sched, delay).await;
-        let etag = if plan.torn { etag_of(now()) } else { etag_of_shown(&shown, lang) };
+        let own = etag_of_shown(&shown, lang);
+        let etag = if plan.torn { etag_of(now()) } else { own.clone() };
+        if etag != own {
+            world.torn.borrow_mut().insert(page, now());
+        }
         let cookie = request.fields.get("cookie").unwrap_or_default();
         let body = origin::body(page, &shown, render, lang, cookie);
         world.say(|| format!("origin 200 {body} etag {etag} for {:?}", self.place.owner));

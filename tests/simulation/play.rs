@@ -130,6 +130,7 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
     let client = Some(format!("poster-{request}"));
     let item = SITE[page].items[0];
     let before = world.data.at(i64::MAX)[item];
+    let posted = world.sched.now();
     world.say(|| format!("poster {request} changes page {page} in isolate {isolate}"));
     let node = Rc::new(Node::new(world, owner));
     let cookie = format!("visitor={request}");
@@ -153,8 +154,10 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
     for _ in 0..3 {
         let same = std::ptr::eq(world.isolates.borrow()[isolate].isolate(), engine.isolate());
         let Some(seen) = visit_as(world, &visitor).await.filter(|_| same) else { return };
-        // While the origin fails, an old page stands in.
-        let counts = seen.status == 200 && seen.label != Some(Label::OnError);
+        // While the origin fails, an old page stands in; and one whose ETag is that of the change
+        // is confirmed by a 304 that is newer than the change.
+        let torn = world.torn.borrow().get(&page).is_some_and(|at| *at >= posted);
+        let counts = seen.status == 200 && seen.label != Some(Label::OnError) && !torn;
         let read = seen.body.as_deref().filter(|_| counts).and_then(composed::read);
         let shown = read.and_then(|read| read.shown.into_iter().find(|(shown, _)| *shown == item));
         if shown.is_some_and(|(_, version)| version <= before) {

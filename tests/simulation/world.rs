@@ -140,6 +140,8 @@ pub(crate) struct World {
     pub(crate) acks: RefCell<Vec<Ack>>,
     /// Secrets and tokens that were made for somebody.
     pub(crate) made: RefCell<BTreeSet<String>>,
+    /// When the origin last gave a page an ETag that was newer than its body.
+    pub(crate) torn: RefCell<BTreeMap<usize, i64>>,
     /// Whether the number of shards changed again before the journal had heard of a change.
     pub(crate) unheard_change: Cell<bool>,
     /// When a page's shell was last changed on its way.
@@ -198,6 +200,7 @@ impl World {
             faults: RefCell::default(),
             healed: Cell::new(false),
             failed: RefCell::default(),
+            torn: RefCell::default(),
             unheard_change: Cell::new(false),
             changed: RefCell::default(),
             asking: Cell::new(None),
