@@ -116,6 +116,21 @@ fn what_may_not_stand_in_does_not() {
     }
 }
 
+/// The origin takes its time to fail, and the window ends meanwhile: its own words are the answer.
+#[test]
+fn where_nothing_stands_in_any_more_the_failure_is_the_origins() {
+    let failure: Failure = || {
+        let fields = [("content-type", "text/html"), ("x-why", "maintenance")];
+        Ok(Script::new(503, &fields, "down").after(10_000))
+    };
+    let (world, isolate) = cold("max-age=60, stale-if-error=60", false, failure);
+    world.pass(115_000);
+    let seen = ask(&isolate);
+    let row = seen.cache_status();
+    assert_eq!((seen.status, seen.text().as_str()), (503, "down"), "{row}");
+    assert_eq!(seen.fields.get("x-why"), Some("maintenance"), "{row}");
+}
+
 /// Who changed the page does not get it as it was.
 #[test]
 fn who_changed_the_page_does_not_get_it() {

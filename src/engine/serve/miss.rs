@@ -1,8 +1,6 @@
 //! Answering what nothing stored can answer: the fill's leader and followers, and stand-ins where
 //! the origin fails.
 
-use std::rc::Rc;
-
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_shell;
@@ -162,15 +160,7 @@ impl<P: Platform> Server<P> {
         candidate: &Candidate<P>,
         fill: &SharedFill<P>,
     ) -> Candidate<P> {
-        let (head, now) = (&incoming.head, self.context.platform.now());
-        let may = |page: &Rc<StoredPage<P::Chunk>>| {
-            let (entry, need) = (Some(&page.entry), candidate.need);
-            let own_change = self.invalidator.own_change(head, &admitted.page, entry, need, now);
-            own_change == OwnChange::None
-                && !self.context.is_of_another(incoming, admitted, &page.entry.selection)
-        };
-        let found = fill.stand_in().filter(|page| candidate.page.is_none() && may(page));
-        match found {
+        match self.filler.stand_in(incoming, admitted, candidate, fill) {
             Some(page) => Candidate { page: Some(page), on_error: true, ..candidate.clone() },
             None => candidate.clone(),
         }
