@@ -31,8 +31,10 @@ pub(super) struct Site {
     pub(super) problems: Vec<HealthReason>,
     /// The origin, unless it is what is wrong.
     pub(super) origin: Option<OriginUrl>,
-    /// The names of the fields that are read of every request, also as the runtime takes them.
-    pub(super) looked_at: (Vec<String>, JsValue),
+    /// The names of the fields that are read of every request.
+    pub(super) looked_at: Vec<String>,
+    /// The same as `glue.js` takes them.
+    pub(super) looked_at_list: JsValue,
 }
 
 thread_local! {
@@ -87,11 +89,11 @@ fn read(env: &JsValue) -> Site {
     let bindings = bindings(env, origin.as_ref(), &config, &mut problems);
     let origin_secret = Some(secret("ORIGIN_SECRET")).filter(|secret| !secret.is_empty());
     let looked_at = looked_at(&config);
-    let list = glue::list_of(&looked_at.join("\n"));
-    let looked_at = (looked_at, list);
+    let looked_at_list = glue::list_of(&looked_at.join("\n"));
     let engine = Engine::new(config, origin_secret);
     let assets = glue::binding(env, "ASSETS");
-    Site { engine, bindings: Rc::new(bindings), secrets, assets, problems, origin, looked_at }
+    let bindings = Rc::new(bindings);
+    Site { engine, bindings, secrets, assets, problems, origin, looked_at, looked_at_list }
 }
 
 fn bindings(

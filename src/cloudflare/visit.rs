@@ -122,14 +122,14 @@ fn failed(error: &JsValue) -> Response {
 /// What comes of a request without any I/O.
 fn start(site: &Site, request: &Request) -> Start<Edge> {
     let Some(head) = start_of(site, request) else { return Start::Later };
-    let unread = UnreadRequest { request, read: &site.looked_at.0 };
+    let unread = UnreadRequest { request, read: &site.looked_at };
     site.engine.serve_at_once(head, &unread, now())
 }
 
 /// As much of a request as every decision needs; none where it goes the longer way whatever is
 /// stored.
 fn start_of(site: &Site, request: &Request) -> Option<RequestHead> {
-    let text = glue::request_start(request, &site.looked_at.1);
+    let text = glue::request_start(request, &site.looked_at_list);
     let mut rows = text.split('\n');
     let (method, url) = (rows.next()?, rows.next()?);
     let head = head(method, url, fields(rows))?;
