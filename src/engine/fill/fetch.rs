@@ -284,11 +284,11 @@ impl<P: Platform> Filler<P> {
         is_origin_failure(status)
             && (candidate.on_error
                 || *background
-                || self.stand_in(incoming, admitted, candidate, fill).is_some())
+                || self.usable_stand_in(incoming, admitted, candidate, fill).is_some())
     }
 
     /// What a fill found in L2 that may stand in now, where its isolate had nothing.
-    pub(crate) fn stand_in(
+    pub(crate) fn usable_stand_in(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,

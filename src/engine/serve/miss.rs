@@ -160,7 +160,7 @@ impl<P: Platform> Server<P> {
         candidate: &Candidate<P>,
         fill: &SharedFill<P>,
     ) -> Candidate<P> {
-        match self.filler.stand_in(incoming, admitted, candidate, fill) {
+        match self.filler.usable_stand_in(incoming, admitted, candidate, fill) {
             Some(page) => Candidate { page: Some(page), on_error: true, ..candidate.clone() },
             None => candidate.clone(),
         }
