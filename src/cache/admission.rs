@@ -127,7 +127,7 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// The status that tells the visitor (RFC 9110 §15.5, RFC 6585 §5, RFC 5842 §7.2).
+    /// The status of the answer to the visitor (RFC 9110 §15.5, RFC 6585 §5, RFC 5842 §7.2).
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {

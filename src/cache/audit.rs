@@ -6,8 +6,8 @@
 //! those. Not compared are fields about one answer (`Date`, `ETag`, `Last-Modified`, lifetimes):
 //! they may differ while visitors see the same.
 //!
-//! The marker of a composed page is new for each render and is left out. Limits: what is told of a
-//! difference is bounded, and of bodies that are no text only that they differ.
+//! The marker of a composed page is new for each render and is left out. Limits: the description of
+//! a difference is bounded; of bodies that are not text it says only that they differ.
 
 use std::io::Read as _;
 
@@ -28,9 +28,9 @@ pub const MAX_BODY_BYTES: u64 = 2 << 20;
 pub const MAX_TEXT_BYTES: usize = 200;
 /// The text before and after a difference, in bytes.
 const CONTEXT_BYTES: usize = 60;
-/// The tags that are told of a page.
+/// The most tags of a page that a finding lists.
 pub const MAX_TAGS: usize = 30;
-/// The longest tag that is told, in bytes.
+/// The longest tag that a finding lists, in bytes.
 const MAX_TAG_BYTES: usize = 100;
 /// What stands in the place of a composed page's marker.
 const MARKER: &str = "marker";
@@ -144,7 +144,7 @@ impl LikelyCause {
                  invalidation, as by raw SQL, another program, or a file."
             }
             Self::NotStored => {
-                "The origin does not give the page to everyone any more, and nobody was told: it \
+                "The origin no longer gives the page to everyone, and nothing was invalidated: it \
                  is gone, moved or private."
             }
         }

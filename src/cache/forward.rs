@@ -59,7 +59,7 @@ pub fn cacheable_request_fields(
             let mut all = came.clone();
             remove_hop_by_hop(&mut all);
             let drop = |n: &str| is_proxy_only(n) || is_unkeyed(n) || CONDITIONS.contains(&n);
-            // A WSGI origin takes `Accept_Language` for `Accept-Language`, and no `Vary` tells of
+            // A WSGI origin takes `Accept_Language` for `Accept-Language`, and no `Vary` names
             // it.
             all.retain(|name, _| name != "host" && !name.contains('_') && !drop(name));
             all
@@ -104,7 +104,7 @@ pub fn cacheable_request_fields(
     fields
 }
 
-/// What [`cacheable_request_fields`] would have for one field, as far as that can be told from this
+/// What [`cacheable_request_fields`] would have for one field, as far as that is known from this
 /// field alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SentAlone {
@@ -304,7 +304,7 @@ pub fn is_edge_own(name: &str) -> bool {
 pub fn visitor_fields(fields: &Fields, route: &Route, source: FreshnessSource) -> Fields {
     let mut sent = fields.clone();
     remove_hop_by_hop(&mut sent);
-    // RFC 9213 §3.1: a CDN passes its field on to caches behind it, unless it was told not to.
+    // RFC 9213 §3.1: a CDN passes its field on to caches behind it, unless it forbids that.
     let as_it_came = route.visitor_cache_control.as_deref() == Some(ORIGIN_CACHE_CONTROL);
     let passes = |name: &str| as_it_came && name == CDN_CACHE_CONTROL;
     sent.retain(|name, _| passes(name) || !EDGE_FIELDS.contains(&name));

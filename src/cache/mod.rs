@@ -19,7 +19,7 @@
 //! | Do two responses show the same? | [`content`] |
 //! | In what do they differ, and what is the likely cause? | [`audit`] |
 //! | Which failures of the origin may it answer for (RFC 5861 §4)? | [`stale_if_error`] |
-//! | Does a status tell of the page, of one request, or of one moment? | [`status`] |
+//! | Does a status describe the page, one request, or one moment? | [`status`] |
 //! | What of a body is for the edge (ESI 1.0)? | [`esi`] |
 //! | What is a page that is composed of a shared one and parts? | [`compose`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |

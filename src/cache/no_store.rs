@@ -42,13 +42,13 @@ pub enum NoStore {
     TooManyTags,
     /// Its media type is none of its path's extension, and only the route says that it may be kept.
     MediaType,
-    /// A field of it has bytes that the runtime can't tell: they would be lost.
+    /// A field of it has bytes that the runtime does not pass on: they would be lost.
     FieldBytes,
     /// `X-Edge-ISR-Compose` is not as its origin writes it, or the route does not compose.
     ComposeField,
     /// Its head is not one that a composed page's shell can have.
     ComposeAnswer,
-    /// Its body is not the shell that `X-Edge-ISR-Compose` tells of.
+    /// Its body is not the shell that `X-Edge-ISR-Compose` describes.
     ComposeBody,
     /// It could never be reused.
     NoFreshness,
@@ -155,8 +155,8 @@ impl NoStore {
         matches!(self.cause(), Cause::Page | Cause::Response)
     }
 
-    /// Whether the reason lies in what this request said or carried, or in this isolate: it tells
-    /// nothing of the page.
+    /// Whether the reason lies in what this request said or carried, or in this isolate: it
+    /// says nothing of the page.
     #[must_use]
     pub const fn is_of_the_request(self) -> bool {
         matches!(self.cause(), Cause::Request | Cause::Isolate)

@@ -18,7 +18,7 @@ use crate::http::{Fields, RequestHead, accept, cookie, origin};
 use super::admitted::Admitted;
 use super::forward::{CONDITIONS, is_edge_own, is_in_key};
 
-/// What of a request is not forwarded, by the most telling part of it.
+/// What of a request is not forwarded, by the most important part of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NotForwarded {
     /// Nothing.

@@ -13,13 +13,13 @@ use crate::base::time::{Millis, Seconds};
 use crate::cache::entry::Freshness;
 use crate::cache::freshness::is_within;
 
-/// Whether a status tells that the origin, or the way to it, failed.
+/// Whether a status means that the origin, or the way to it, failed.
 #[must_use]
 pub const fn is_origin_failure(status: u16) -> bool {
     matches!(status, 500 | 502 | 503 | 504) || is_edge_failure(status)
 }
 
-/// Whether a status tells that the way to the origin failed.
+/// Whether a status means that the way to the origin failed.
 #[must_use]
 pub const fn is_edge_failure(status: u16) -> bool {
     matches!(status, 520..=530)

@@ -173,7 +173,7 @@ fn renewed(entry: &Entry, input: &UpdateInput<'_>) -> Option<Entry> {
     let merged = ResponseHead { status: entry.status, fields };
     let edge = edge_directives(&merged.fields);
     refusal(&merged, &edge, route).ok()?;
-    // RFC 9111 §3.5: what credentials were told counts for others only where the response says so.
+    // RFC 9111 §3.5: an answer to credentials counts for others only where the response says so.
     request_refusal(sent, &edge, route).ok()?;
     let freshness = freshness(&merged, route, response_time);
     if merged.fields.has("set-cookie") {

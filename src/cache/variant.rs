@@ -64,8 +64,8 @@ fn is_constant(name: &str, admitted: &Admitted<'_>) -> bool {
     is_edge_own(name) || (listed && name == "user-agent")
 }
 
-/// The names that the origin varies on but never gets to see on this route: told to the operator,
-/// because the origin can't mean what it says.
+/// The names that the origin varies on but never gets to see on this route: reported to the
+/// operator, because the origin can't mean what it says.
 #[must_use]
 pub fn never_forwarded<'n>(names: &'n [String], admitted: &Admitted<'_>) -> Vec<&'n str> {
     let ForwardHeaders::Listed(listed) = &admitted.route.forward_headers else {

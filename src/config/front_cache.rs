@@ -1,9 +1,9 @@
-//! Caches in front of the edge that are told of invalidations (`front_caches`).
+//! Caches in front of the edge that invalidations are delivered to (`front_caches`).
 
 use super::origin::OriginUrl;
 
-/// What the settings, and pages on their way to it, have to know of the API of a front cache. Which
-/// there are is told to the parser.
+/// What the settings, and pages on their way to it, have to know of the API of a front cache. The
+/// parser is given the list of all.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Provider {
     /// Its name in the settings.

@@ -1,8 +1,7 @@
 //! Caches in front of the edge with their secrets.
 //!
 //! A secret stands in `FRONT_CACHE_SECRETS` as `NAME:VALUE`, several separated by white space or
-//! commas. Whether one is right only its provider can say; that one is missing is told by
-//! `healthz`.
+//! commas. Whether one is right only its provider can say; that one is missing, `healthz` says.
 
 use super::front_cache::{ApiAddress, FrontCache};
 use super::settings::Config;

@@ -31,7 +31,7 @@ pub struct Config {
     pub control_hosts: Vec<String>,
     /// Who may send `PURGE`, `BAN` and `X-Edge-ISR-Warmup` without a token. Default: nobody.
     pub trusted_ips: Vec<Network>,
-    /// Caches in front of the edge that are told of invalidations. Default: none.
+    /// Caches in front of the edge that invalidations are delivered to. Default: none.
     pub front_caches: Vec<FrontCache>,
     /// Bodies above this many bytes stream through unstored. Default 10 MiB.
     pub max_body: u64,
@@ -332,7 +332,7 @@ impl Config {
     #[must_use]
     pub fn is_reserved(&self, path: &str) -> bool {
         let prefixes = [&self.control_prefix, RESERVED_PREFIX].map(str::to_ascii_lowercase);
-        // An origin may not tell letters' case either.
+        // An origin may not distinguish letters' case either.
         let is_reserved = |path: &str| {
             let path = path.to_ascii_lowercase();
             prefixes.iter().any(|prefix| is_below(&path, prefix))

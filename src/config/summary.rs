@@ -1,4 +1,4 @@
-//! The settings in effect, as `healthz` tells them to who has a token: counts, bounds, and what
+//! The settings in effect, as `healthz` shows them to whoever has a token: counts, bounds, and what
 //! each rule lets through to the origin. No secrets.
 
 use serde::ser::SerializeMap;

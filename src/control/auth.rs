@@ -168,7 +168,7 @@ impl Secrets {
         Err(AuthError::Missing)
     }
 
-    /// Verifies a webhook and tells its id.
+    /// Verifies a webhook and returns its id.
     ///
     /// # Errors
     /// Says which check failed first.
@@ -224,7 +224,7 @@ impl Secrets {
         }
     }
 
-    /// Checks a token and tells its name.
+    /// Checks a token and returns its name.
     ///
     /// # Errors
     /// Says which check failed first.

@@ -46,7 +46,7 @@ pub(super) enum Unit {
     Milli,
 }
 
-/// Gauges in order. Ages are kept in milliseconds and told in seconds, Prometheus' base unit.
+/// Gauges in order. Ages are kept in milliseconds and shown in seconds, Prometheus' base unit.
 pub(super) const GAUGES: [(Gauge, Family, Unit); 15] = [
     (Gauge::ViewAge, ("edge_isr_view_age_seconds", "gauge", "Age of the view."), Unit::Milli),
     (Gauge::ViewEpoch, ("edge_isr_view_epoch", "gauge", "Newest epoch known."), Unit::One),

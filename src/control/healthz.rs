@@ -1,7 +1,7 @@
 //! Readiness: can this isolate keep the promise of the staleness bound, and if not, why.
 //!
 //! Anyone may ask whether it can; why, which settings hold and how far the journal is, is for who
-//! has a token. A reason that blocks makes the answer a 503; the others are told beside it.
+//! has a token. A reason that blocks makes the answer a 503; the others stand beside it.
 
 use serde::Serialize;
 

@@ -151,7 +151,7 @@ pub struct Refetches {
 }
 
 impl Refetches {
-    /// Of a job that no shard has told of yet.
+    /// Of a job that no shard has reported on yet.
     #[must_use]
     pub fn begun() -> Self {
         Self { complete: true, ..Self::default() }
@@ -259,7 +259,7 @@ impl Happening {
     }
 }
 
-/// The most that is told of a page.
+/// The most that is shown of a page.
 const MAX_HAPPENINGS: usize = 50;
 
 /// What happened to a page, newest first.

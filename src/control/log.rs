@@ -136,7 +136,7 @@ pub enum Event<'a> {
         name: &'a str,
         /// Why.
         reason: &'a str,
-        /// Invalidations that were to be told.
+        /// Invalidations that were to be delivered.
         waiting: usize,
     },
     /// The number of shards has changed, and pages go to their new ones.

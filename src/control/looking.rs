@@ -11,9 +11,9 @@ use crate::journal::report::{By, OriginSum, Point, StatsReply, StatsRequest, Sum
 use super::problem::{Problem, ProblemKind};
 use super::query::Query;
 
-/// What `stats` tells without `from`.
+/// The span that `stats` shows without `from`.
 const LAST: Millis = Millis(3_600_000);
-/// The names that counts are told by.
+/// The names that counts can be grouped by.
 const BY: [(&str, By); 5] = [
     ("route", By::Route),
     ("result", By::Result),

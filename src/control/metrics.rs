@@ -114,7 +114,7 @@ pub enum Counter {
     PersonalFailed,
     /// Audits that found the same as is stored.
     AuditSame,
-    /// Audits that found something else, of which nobody was told.
+    /// Audits that found something else, without an invalidation.
     AuditStale,
     /// Audits of pages that differ at every render.
     AuditEveryRender,
@@ -304,7 +304,7 @@ impl Metrics {
         counted.filter(|(_, by)| *by > 0).collect()
     }
 
-    /// Sets a gauge; one that is not set is not told.
+    /// Sets a gauge; one that is not set is left out.
     pub const fn set(&mut self, gauge: Gauge, value: u64) {
         self.gauges[gauge as usize] = Some(value);
     }

@@ -1,4 +1,4 @@
-//! Errors as problem documents (RFC 9457): a status, a kind that programs can tell apart, and the
+//! Errors as problem documents (RFC 9457): a status, a kind that programs can distinguish, and the
 //! field at fault.
 //!
 //! Kinds are closed: a client that handles them all handles every answer. Details are for people,
@@ -162,7 +162,7 @@ struct ProblemJson<'a> {
 }
 
 impl Problem {
-    /// A problem of a kind, with what to tell about this occurrence.
+    /// A problem of a kind, with the detail of this occurrence.
     #[must_use]
     pub fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
         Self {
@@ -256,7 +256,7 @@ impl Problem {
         self.kind
     }
 
-    /// What is told about this occurrence.
+    /// The detail of this occurrence.
     #[must_use]
     pub fn detail(&self) -> &str {
         &self.detail

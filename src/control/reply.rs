@@ -16,9 +16,9 @@ pub struct Accepted {
     pub id: String,
     /// The invalidation's epoch; the journal's newest for a dry run.
     pub epoch: Epoch,
-    /// The pages that are known to be invalidated; none while the shards have not all told.
+    /// The pages that are known to be invalidated; none until all shards have answered.
     pub pages: Option<u64>,
-    /// How many warms they take; none while the shards have not all told.
+    /// How many warms they take; none until all shards have answered.
     pub warming: Option<u64>,
     /// Pages that may be stored in colos and are not in the index, as far as is known: they are
     /// invalidated, and not refetched.

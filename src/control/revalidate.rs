@@ -51,7 +51,7 @@ pub struct RevalidateCommand {
     pub settle: Millis,
     /// When; none: now.
     pub at: Option<Timestamp>,
-    /// Tell what would happen, and record nothing.
+    /// Say what would happen, and record nothing.
     pub dry_run: bool,
     /// Why, in the caller's words.
     pub reason: String,
@@ -106,7 +106,7 @@ pub fn check_length(bytes: usize) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The digest by which the journal tells a repeated call from one with another body.
+/// The digest by which the journal distinguishes a repeated call from one with another body.
 #[must_use]
 pub fn body_digest(body: &[u8]) -> String {
     hex(&Sha256::digest(body))

@@ -49,7 +49,7 @@ impl TokenScope {
 pub(super) struct Token {
     pub(super) name: String,
     pub(super) scopes: Vec<TokenScope>,
-    /// Digests have one length, so that comparing them tells nothing about a token's.
+    /// Digests have one length, so that comparing them reveals nothing about a token's.
     pub(super) digest: [u8; 32],
     /// What its holder signs with, where an API asks for signatures.
     pub(super) value: Box<str>,
@@ -93,7 +93,7 @@ pub enum SecretFault {
     TooMany,
 }
 
-/// A secret that can't be used. Tells its position, never the secret.
+/// A secret that can't be used. Names its position, never the secret.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SecretError {
     /// The variable.
@@ -215,8 +215,8 @@ impl Secrets {
         !self.keys.is_empty() || self.tokens.iter().any(may)
     }
 
-    /// What to tell an operator about secrets that work but are weak: Standard Webhooks asks for
-    /// keys of 24 to 64 bytes, and a token shorter than 16 characters can be guessed.
+    /// What an operator should know about secrets that work but are weak: Standard Webhooks asks
+    /// for keys of 24 to 64 bytes, and a token shorter than 16 characters can be guessed.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let keys = self.keys.iter().enumerate().filter(|(_, key)| key.len() < 24);

@@ -1,8 +1,8 @@
 //! The figures of the whole site as OpenMetrics text (version 1.0.0).
 //!
-//! They are what isolates have told the journal: counters that never go back, whichever isolate
-//! answers. Names come from reports, of later versions too: what is no name of a metric is left
-//! out, and values are escaped.
+//! They are what isolates have reported to the journal: counters that never go back, whichever
+//! isolate answers. Names come from reports, of later versions too: what is no name of a metric is
+//! left out, and values are escaped.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use super::metrics::{escape, families};
 /// The content type of a scrape.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What is told beside what isolates have counted.
+/// What is shown beside what isolates have counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SiteFacts {
     /// The version that answers.

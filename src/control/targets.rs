@@ -78,7 +78,7 @@ impl TargetError {
 pub struct Widened {
     /// The target.
     pub target: Target,
-    /// The enclosing prefix that stands in for a finer pattern, to be told to the caller.
+    /// The enclosing prefix that stands in for a finer pattern, to be named to the caller.
     pub note: Option<String>,
 }
 

@@ -49,7 +49,7 @@ type Numbered<P> = Pin<Box<dyn Future<Output = (u64, Vec<Node<P>>)>>>;
 pub struct Composed<P: Platform> {
     /// None once it has ended.
     source: Option<NodeStream<P>>,
-    /// What broke the source, to be told behind what came before.
+    /// What broke the source, to be reported after what came before.
     broken: Option<OriginError>,
     queue: VecDeque<NextNode<P>>,
     /// Bytes in the queue.

@@ -144,7 +144,7 @@ impl<P: Platform> Context<P> {
         self.engine.isolate()
     }
 
-    /// What the colo's cache was found to have under this key before; told once.
+    /// What the colo's cache was found to have under this key before; given once.
     pub(super) fn take_look(&self, key: &CacheKey) -> Option<FoundInColo<P>> {
         let looked = self.looked.borrow_mut().take_if(|(looked, _)| looked == key);
         looked.map(|(_, found)| found)

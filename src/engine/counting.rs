@@ -1,9 +1,9 @@
-//! What an isolate has counted and has not told the journal yet.
+//! What an isolate has counted and has not reported to the journal yet.
 //!
 //! Counting is a look-up in memory. Once a minute what was counted becomes a report, which rides on
 //! the next sync; it is sent as it is, under its number, until the journal says that it has it, or
 //! it is so old that the journal may have forgotten. An isolate that ends loses what it has not
-//! told.
+//! reported.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -68,8 +68,8 @@ impl Counting {
         self.origin.entry(rule).or_default().add(OriginSum { requests: 1, millis: took.0 });
     }
 
-    /// Makes it time to tell what was counted, if nothing was told for a minute: an object has no
-    /// later request to wait for.
+    /// Makes it time to report what was counted, if nothing was reported for a minute: an object
+    /// has no later request to wait for.
     pub fn hasten(&mut self, metrics: &Metrics, now: Timestamp) {
         let rested = self.last.is_none_or(|last| now.since(last) >= MINUTE);
         if rested && !metrics.since(&self.reported).is_empty() {
@@ -77,7 +77,7 @@ impl Counting {
         }
     }
 
-    /// Whether it is time to tell the journal.
+    /// Whether it is time to report to the journal.
     #[must_use]
     pub fn is_due(&self, now: Timestamp) -> bool {
         self.pending.is_some() || self.since.is_some_and(|since| now.since(since) >= MINUTE)

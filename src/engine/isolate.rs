@@ -55,13 +55,13 @@ pub struct Isolate<P: Platform> {
     new_keys: HashMap<String, (i64, u32)>,
     /// Pages whose refresh was forced in the current second.
     forced: (i64, Vec<String>),
-    /// Pages that the budget of new keys kept out of the index, and no shard was told of.
+    /// Pages that the budget of new keys kept out of the index, and that no shard knows of.
     pub unrecorded: u32,
     /// What visitors' unsafe requests changed.
     pub changes: Changes,
     /// Addresses whose answers can't be stored.
     pub uncacheable: Uncacheable,
-    /// What the journal last told of itself, and when it was asked.
+    /// What the journal last said of itself, and when it was asked.
     pub journal_status: Option<(Timestamp, JournalStatus)>,
     /// When the journal was asked for that, if the answer is still to come.
     pub status_asked: Option<Timestamp>,

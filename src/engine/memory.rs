@@ -73,7 +73,7 @@ pub enum StoredRecord<C> {
 pub type Order = (Epoch, Timestamp);
 
 impl<C> StoredRecord<C> {
-    /// The order of the answer that it is, or tells of; none if it tells of no answer.
+    /// The order of the answer that it is, or stands for; none if it stands for no answer.
     fn order(&self) -> Option<Order> {
         match self {
             Self::Page(page) => Some((page.entry.stamp, page.entry.response_time)),
@@ -245,7 +245,7 @@ impl<C, R> Memory<C, R> {
         }
     }
 
-    /// Whether what stands under a key is a newer answer, or tells of one.
+    /// Whether what stands under a key is a newer answer, or stands for one.
     #[must_use]
     pub fn has_newer(&self, key: &CacheKey, held: &StoredRecord<C>) -> bool {
         let old = self.slots.get(key).and_then(|slot| slot.held.order());

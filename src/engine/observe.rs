@@ -1,4 +1,4 @@
-//! Failures are told: each is counted and logged where it is noticed, and the site keeps serving.
+//! No failure is silent: each is counted and logged where it is noticed. The site keeps serving.
 
 use crate::cache::key::Page;
 use crate::cache::storage::NoStore;
@@ -47,7 +47,7 @@ impl<P: Platform> Context<P> {
         self.isolate().borrow_mut().metrics.count(counter, by);
     }
 
-    /// A refetch, told by whether it brought anything new.
+    /// A refetch, counted by whether it brought anything new.
     pub(super) fn refetched(&self, refetch: Option<Refetch>) {
         match refetch {
             Some(Refetch::Changed) => self.count(Counter::RefetchChanged),
@@ -56,7 +56,7 @@ impl<P: Platform> Context<P> {
         }
     }
 
-    /// What this isolate has counted, if it is time to tell the journal.
+    /// What this isolate has counted, if it is time to report to the journal.
     pub(super) fn report(&self) -> Option<Report> {
         let platform = &self.platform;
         let isolate = &mut *self.isolate().borrow_mut();

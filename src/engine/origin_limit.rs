@@ -259,7 +259,10 @@ mod tests {
         assert_eq!(gone.and_then(|gone| limit.begin_at(gone, later)), None, "it waits again");
         assert_eq!(limit.waiting(), 1);
         let lapsed = later.plus(Millis(40_000));
-        assert!(gone.and_then(|gone| limit.begin_at(gone, lapsed)).is_some(), "no end was told");
+        assert!(
+            gone.and_then(|gone| limit.begin_at(gone, lapsed)).is_some(),
+            "no end was reported"
+        );
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl OriginError {
         }
     }
 
-    /// The status that tells a visitor (RFC 9110 §15.6).
+    /// The status of the answer to a visitor (RFC 9110 §15.6).
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -291,7 +291,7 @@ pub trait Platform: 'static {
         request: OriginRequest<Self::Stream, Self::Chunk>,
     ) -> impl Future<Output = Result<OriginResponse<Self::Stream>, OriginError>>;
 
-    /// Tells a cache in front of the edge, and reads as much of the answer as the request wants.
+    /// Calls the API of a cache in front of the edge, and reads as much of its answer as wanted.
     fn call_front_cache(
         &self,
         request: front_caches::DeliveryRequest,
@@ -381,7 +381,7 @@ pub trait Unread {
     /// Those of the named fields that are there, the lines of each joined.
     fn fields(&self, names: &[&str]) -> Fields;
 
-    /// The address of the client, as the CDN tells it.
+    /// The address of the client, as the CDN states it.
     fn client(&self) -> Option<String>;
 
     /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding`.

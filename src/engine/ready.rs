@@ -19,7 +19,7 @@ pub struct ReadyHead<P: Platform> {
 }
 
 impl<P: Platform> ReadyHead<P> {
-    /// Makes the fields ready, and tells how many bytes they take; without an age and a
+    /// Makes the fields ready, and returns how many bytes they take; without an age and a
     /// Cache-Status of this cache as yet.
     #[must_use]
     pub fn new(status: u16, fields: &Fields) -> (Self, u64) {

@@ -30,7 +30,7 @@ pub(crate) struct UnreadPage<P: Platform> {
 }
 
 impl<P: Platform> Stores<P> {
-    /// Reads L1. What can't be read counts as nothing, and is told.
+    /// Reads L1. What can't be read counts as nothing, and is reported.
     pub(crate) async fn read_l1(&self, key: &CacheKey) -> Option<StoredRecord<P::Chunk>> {
         match self.open_l1(key).await? {
             ColoRecord::Unread(page) => self.whole(page).await.map(StoredRecord::Page),
@@ -77,7 +77,7 @@ impl<P: Platform> Stores<P> {
         }
     }
 
-    /// Reads L2. What can't be read counts as nothing, and is told.
+    /// Reads L2. What can't be read counts as nothing, and is reported.
     pub(crate) async fn read_l2(&self, key: &str) -> Option<Rc<StoredPage<P::Chunk>>> {
         match self.context.platform.global().get(key).await {
             Ok(Some(stored)) => match stored.record {

@@ -23,7 +23,7 @@ use crate::cache::not_forwarded::NotForwarded;
 
 /// How long an entry holds at first.
 pub const LIFETIME: Millis = Millis(60_000);
-/// How long one holds that tells of the moment.
+/// How long one holds that describes the moment.
 pub const TRANSIENT_LIFETIME: Millis = Millis(5_000);
 /// How long an entry holds that was right again and again.
 const MAX_LIFETIME: Millis = Millis(600_000);
@@ -31,7 +31,7 @@ const MAX_LIFETIME: Millis = Millis(600_000);
 const MOST: usize = 2_048;
 /// How long a prefix counts as one with pages that are stored.
 const STORED_BELOW: Millis = Millis(600_000);
-/// So many addresses at least does it take there to tell of new ones.
+/// At least so many addresses does it take there to judge new ones.
 const AMONG_STORED: u32 = 8;
 /// What is counted of them at most: soon forgotten once pages are stored again.
 const MOST_REFUSED: u32 = 64;
@@ -40,11 +40,11 @@ const MAX_PREFIXES: usize = 6;
 
 /// A page whose requests go whole, and until when.
 struct HitForPass {
-    /// When the answer arrived that it tells of.
+    /// When the answer arrived that it stands for.
     at: Timestamp,
     until: Timestamp,
     lifetime: Millis,
-    /// Whether it tells of the moment alone.
+    /// Whether it describes the moment alone.
     transient: bool,
     /// Who it is for: requests of which this much is not forwarded.
     least: NotForwarded,
@@ -76,7 +76,7 @@ pub struct Uncacheable {
 pub struct NewHitForPass {
     /// How long it holds at first.
     pub lifetime: Millis,
-    /// Whether it tells of the moment alone.
+    /// Whether it describes the moment alone.
     pub transient: bool,
     /// Requests that it is for: those of which at least this is not forwarded.
     pub least: NotForwarded,
@@ -95,7 +95,7 @@ pub struct StoredSince {
     pub has_stale_if_error: bool,
 }
 
-/// A prefix of an address, and how many addresses in a row it takes to tell of new ones.
+/// A prefix of an address, and how many addresses in a row it takes to judge new ones.
 pub type Prefix = (u64, u32);
 
 /// The prefixes of a page's address, longest first: the path of one with a query, then the

@@ -175,7 +175,7 @@ fn signed(
     DeliveryRequest { method, url: url.join(&path), fields, body, reads: READS }
 }
 
-/// How far the invalidation is that an answer tells of; none if it can't be read.
+/// How far the invalidation is that an answer describes; none if it can't be read.
 fn progress(body: &[u8]) -> Option<DeliveryProgress> {
     if element(body, "Status")? == "Completed" {
         return Some(DeliveryProgress::Done);

@@ -1,5 +1,5 @@
-//! What caches in front of the edge are told of invalidations: the requests that say it, and what
-//! their answers mean.
+//! How caches in front of the edge are purged: the requests that deliver an invalidation to each,
+//! and what their answers mean.
 //!
 //! | file | what it speaks |
 //! | --- | --- |
@@ -166,7 +166,7 @@ pub fn delivery_progress(
 /// What the answer to [`progress_request`] means.
 ///
 /// # Errors
-/// Says why it tells nothing.
+/// Why the answer does not say it.
 pub fn call_progress(
     provider: &Provider,
     answer: &DeliveryAnswer,

@@ -20,7 +20,7 @@ pub const CACHE_NAME: &str = "edge-isr";
 /// Why a request went forward (RFC 9211 §2.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Forward {
-    /// The cache was told not to handle it.
+    /// The cache was configured not to handle it.
     Bypass,
     /// The method is not one that a cache answers.
     Method,
@@ -28,7 +28,7 @@ pub enum Forward {
     UriMiss,
     /// Something is stored, but no variant that it selects.
     VaryMiss,
-    /// Nothing fits, for a reason not told.
+    /// Nothing fits, for a reason not stated.
     Miss,
     /// What is stored is fresh, but the request demanded more.
     Request,
@@ -193,7 +193,7 @@ pub fn came(fields: &Fields) -> Option<String> {
     (!came.is_empty()).then(|| came.to_owned())
 }
 
-/// The longest key or detail that is told.
+/// The longest key or detail that is written.
 const MAX_TEXT: usize = 512;
 
 /// A text as a structured string can hold it: printable ASCII, shortened.

@@ -19,7 +19,7 @@ pub struct RequestHead {
     pub query: Option<String>,
     /// The fields.
     pub fields: Fields,
-    /// The address of the client, as the CDN tells it (`CF-Connecting-IP`).
+    /// The address of the client, as the CDN states it (`CF-Connecting-IP`).
     pub client: Option<String>,
 }
 

@@ -72,7 +72,7 @@ const END_TO_END: &[&str] = &[
     "xkey",
 ];
 
-/// Fields by which only a proxy may tell who asked for what. Never passed on from a visitor.
+/// Fields by which only a proxy may say who asked for what. Never passed on from a visitor.
 const PROXY_ONLY: &[&str] = &[
     "forwarded",
     "forwarded-for",
@@ -117,7 +117,7 @@ const PROXY_ONLY_PREFIXES: &[&str] = &["x-forwarded", "x-edge-isr", "cf-"];
 /// shared is made of them.
 const ACCESS_PREFIX: &str = "cf-access-";
 
-/// Fields that turn a request into another one, or tell who makes it, without being part of any
+/// Fields that turn a request into another one, or say who makes it, without being part of any
 /// key.
 const UNKEYED: &[&str] = &["x-http-method-override", "x-http-method", "x-method-override"];
 

@@ -7,7 +7,7 @@
 //! origin's wish is plain.
 //!
 //! `Surrogate-Control` has directives like `Cache-Control`, with a second number in `max-age=N+M`
-//! (stale for M more seconds) and a target behind `;` which must be this edge's, as told in
+//! (stale for M more seconds) and a target behind `;` which must be this edge's, as stated in
 //! `Surrogate-Capability`.
 //!
 //! A targeted field that counts replaces `Cache-Control` and `Expires` for the edge (RFC 9213

@@ -113,7 +113,7 @@ pub enum LeaseReply {
 pub struct Grant {
     /// The fencing number, higher than any before.
     pub fence: u64,
-    /// The stamp of what is fetched now: the highest epoch that asker and shard know.
+    /// The stamp of what is fetched now: the highest epoch that the requester and the shard know.
     pub stamp: Epoch,
     /// The page's known tags: a response without tags inherits them.
     #[serde(default)]

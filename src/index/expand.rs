@@ -60,7 +60,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     fn expand_one(&mut self, seq: i64, row: Row<'_>, awaited: bool) -> Result<usize, ShardError> {
         let (job, epoch) = (row.text(1)?, row.epoch(2)?);
         let slice = match Target::from_parts(row.small(3)?, row.text(4)?) {
-            // The index of tags alone tells.
+            // Only the index of tags knows.
             Some(Target::Tag(tag)) if awaited => {
                 let found = self.tagged(&tag, TagPlace::numbered(row.integer(6)?), SLICE)?;
                 if found.len() as u64 == SLICE {

@@ -91,8 +91,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
     }
 
     /// Whether the journal gave the same epoch to another invalidation: it was restored from a
-    /// backup in between, and ends where this shard thought it did. The reply tells it of an epoch
-    /// that it does not know (`incarnation`).
+    /// backup in between, and ends where this shard thought it did. The reply names an epoch that
+    /// the journal does not know (`incarnation`).
     fn was_given_before(&mut self, fanout: &Fanout) -> Result<bool, SqlError> {
         let id = number_of(&fanout.job);
         let last = (self.state.fanned, self.state.fanned_id);

@@ -50,7 +50,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 (version.fence, self.state.seen)
             }
             (LeaseDecision::Grant, _) | (LeaseDecision::Ready | LeaseDecision::Ticket, None) => {
-                // An asker with a higher number: this shard lost its storage. Go on past it.
+                // A requester with a higher number: this shard lost its storage. Go on past it.
                 self.state.fence = self.state.fence.max(request.have_fence);
                 self.grant(&digest)?
             }
@@ -94,8 +94,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
         })
     }
 
-    /// What a request for a lease tells of its sender. What that one knows raises the stamps of all
-    /// that follow (`lease_seen`).
+    /// Notes what a request for a lease says of its sender. The epochs that the sender knows raise
+    /// the stamps of all that follow (`lease_seen`).
     fn note_lease(&mut self, request: &LeaseRequest) {
         self.state.seen = self.state.seen.max(request.seen);
         if request.unrecorded > 0 {
@@ -104,7 +104,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         }
     }
 
-    /// A stored response that the asker may read.
+    /// A stored response that the requester may read.
     fn ready(&self, l2_key: &str, version: Version) -> Ready {
         Ready { l2_key: l2_key.to_owned(), fence: version.fence, latest_fence: self.state.fence }
     }
@@ -183,8 +183,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
     }
 }
 
-/// All names that count, if the selection lacks some of those known. One that has more is an asker
-/// who saw a later response than this shard: its selection counts.
+/// All names that count, if the selection lacks some of those known. A selection with more comes
+/// from a requester that saw a later response than this shard: it counts.
 fn missing(known: &[String], selection: &Selection) -> Option<Vec<String>> {
     let has = |name: &String| selection.0.iter().any(|(selected, _)| selected == name);
     if known.iter().all(has) {

@@ -65,7 +65,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         Ok(known)
     }
 
-    /// Pages of this shard that may be stored in colos alone: what askers told in a day.
+    /// Pages of this shard that may be stored in colos alone: what isolates reported in a day.
     pub(super) fn unknown(&self) -> u64 {
         let recent = self.now.since(self.state.unrecorded_at) < UNRECORDED_KEPT;
         if recent { self.state.unrecorded } else { 0 }

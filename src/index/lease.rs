@@ -1,16 +1,16 @@
 //! Who may fetch a variant: the lease decision, as a pure function.
 //!
 //! A lease answers a need: a holder that began before an invalidation does not block the one who
-//! saw it (`lease_need`); "ready" must be newer than what the asker has (`lease_gen`). Fencing
+//! saw it (`lease_need`); "ready" must be newer than what the requester has (`lease_gen`). Fencing
 //! numbers only grow; only the holder releases (`release_fence`), and a late holder does not
 //! overwrite a newer result (`fence`). `tests/simulation/rules.txt` has these rules by their names.
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 
-/// How long an asker waits before it asks again, at most.
+/// How long a requester waits before it asks again, at most.
 pub const RETRY: Millis = Millis(250);
 
-/// What the asker has and needs.
+/// What the requester has and needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LeaseQuery {
     /// The lowest stamp that helps.
@@ -49,21 +49,21 @@ impl Holder {
     }
 }
 
-/// What the asker may do.
+/// What the requester may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeaseDecision {
     /// Fetch and record.
     Grant,
     /// Read L2.
     Ready,
-    /// L2 has it but lags where the asker is: fetch for that colo alone.
+    /// L2 has it but lags where the requester is: fetch for that colo alone.
     Ticket,
     /// Wait that long for another, then ask again.
     Wait(Millis),
 }
 
-/// Decides. `ticket_until` is when the ticket of the asker's colo for the ready copy ends, if one
-/// was given.
+/// Decides. `ticket_until` is when the ticket of the requester's colo for the ready copy ends, if
+/// one was given.
 #[must_use]
 pub fn decide(
     ask: LeaseQuery,

@@ -144,31 +144,31 @@ pub struct LeaseRequest {
     pub page: Page,
     /// Its primary key.
     pub key: CacheKey,
-    /// The variant, by the `Vary` names that the asker knows (none: empty).
+    /// The variant, by the `Vary` names that the requester knows (none: empty).
     #[serde(default)]
     pub selection: Selection,
-    /// The lowest stamp that helps the asker: [`crate::cache::Validity::need`] of what it has.
+    /// The lowest stamp that helps the requester: [`crate::cache::Validity::need`] of what it has.
     #[serde(default)]
     pub need: Epoch,
-    /// The fencing number of what the asker has; 0 for nothing. "Ready" must be newer.
+    /// The fencing number of what the requester has; 0 for nothing. "Ready" must be newer.
     #[serde(default)]
     pub have_fence: u64,
-    /// The highest epoch the asker knows: [`crate::journal::view::View::stamp`].
+    /// The highest epoch the requester knows: [`crate::journal::view::View::stamp`].
     #[serde(default)]
     pub seen: Epoch,
-    /// Whether L2 did not yet show the asker what an earlier answer called ready.
+    /// Whether L2 did not yet show the requester what an earlier answer called ready.
     #[serde(default)]
     pub lagged: bool,
-    /// Where the asker is.
+    /// Where the requester is.
     #[serde(default)]
     pub colo: String,
     /// Whether no visitor waits.
     #[serde(default)]
     pub background: bool,
-    /// How often the asker answered from what it has since it last asked.
+    /// How often the requester answered from what it has since it last asked.
     #[serde(default)]
     pub hits: u32,
-    /// How many pages the asker has stored since in its colo alone, for want of new keys' budget.
+    /// How many pages it has stored since in its colo alone, beyond the budget of new keys.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub unrecorded: u32,
 }
@@ -180,7 +180,7 @@ pub struct RecordRequest {
     pub page: Page,
     /// Its primary key.
     pub key: CacheKey,
-    /// The variant, by the response's `Vary` united with the names the lease told.
+    /// The variant, by the response's `Vary` united with the names that came with the lease.
     #[serde(default)]
     pub selection: Selection,
     /// The variant that was leased: the one asked for, before the response's `Vary` was known.

@@ -30,7 +30,7 @@ const TABLES: &[&str] = &[
     // By page, and not by digest alone: the entries of new pages are beside each other.
     "CREATE UNIQUE INDEX IF NOT EXISTS variant_of ON variant (page, digest)",
     "CREATE INDEX IF NOT EXISTS variant_keep ON variant (keep_until)",
-    // The variants of a tag (super::tags); which tags a variant has, its own row tells.
+    // The variants of a tag (super::tags); which tags a variant has stands in its own row.
     "CREATE TABLE IF NOT EXISTS tagged (segment INTEGER NOT NULL, tag INTEGER NOT NULL,
         variant INTEGER NOT NULL, PRIMARY KEY (segment, tag, variant)) WITHOUT ROWID",
     "CREATE TABLE IF NOT EXISTS segment (id INTEGER PRIMARY KEY, entries INTEGER NOT NULL)",
@@ -119,7 +119,7 @@ pub(super) struct ShardState {
     pub(super) segment: i64,
     /// When the walk goes on.
     pub(super) walk_at: Timestamp,
-    /// Pages that isolates have kept out of the index, and when they told so last.
+    /// Pages that isolates have kept out of the index, and when they last reported so.
     pub(super) unrecorded: u64,
     pub(super) unrecorded_at: Timestamp,
     /// When `fence` was last raised past another shard's.

@@ -1,9 +1,9 @@
 //! Reads sitemaps and sitemap indexes (sitemaps.org protocol 0.9) as their bytes arrive, in each of
 //! the forms that the protocol has: XML, RSS 2.0 and Atom, and text with an address on each line.
 //!
-//! A bad entry (without an address, with one that is too long or can't be read) is told by itself,
-//! and the others are given out; so is what stands beyond the protocol's limits or after the
-//! document's end. What is no sitemap at all, or ends in the middle, is refused as a whole.
+//! A bad entry (without an address, with one that is too long or can't be read) is reported by
+//! itself, and the others are given out; so is what stands beyond the protocol's limits or after
+//! the document's end. What is no sitemap at all, or ends in the middle, is refused as a whole.
 //!
 //! Limits are those of the protocol: 50 MiB and 50,000 entries of 2,048 bytes a file. Beside what
 //! is being read, memory holds one tag, one line or one address.

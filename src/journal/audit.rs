@@ -1,8 +1,8 @@
 //! What audits have found: pages that changed at the origin without an invalidation.
 //!
 //! A page, in one of its variants, has one row: found once more it is counted there, with what was
-//! found last. The newest [`MAX_FINDINGS`] are kept, for `KEPT`. Whoever finds something tells it
-//! in a call of its own, because it is rare: a budget bounds it.
+//! found last. The newest [`MAX_FINDINGS`] are kept, for `KEPT`. Whoever finds something reports
+//! it in a call of its own, because it is rare: a budget bounds it.
 
 use std::collections::BTreeMap;
 

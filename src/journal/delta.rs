@@ -28,7 +28,7 @@ pub struct Delta {
     pub to: Epoch,
     /// Whether the journal has more after `to`: ask again with `to` as the cursor.
     pub more: bool,
-    /// The journal's head when it answered: `to`, if it has no more. Whoever is told of it asks for
+    /// The journal's head when it answered: `to`, if it has no more. Whoever gets it asks for
     /// the rest with it, so that a journal which was restored from a backup in between notices
     /// (`incarnation`): what has changed since a page was read is past that page only in the
     /// journal that it was read from.
@@ -37,7 +37,7 @@ pub struct Delta {
     pub rows: Vec<TargetRow>,
     /// The buckets.
     pub buckets: Vec<Bucket>,
-    /// The number of the asker's report that was taken with the call: for the asker alone.
+    /// The number of the requester's report that was taken with the call: for the requester alone.
     pub reported: Option<u64>,
 }
 
@@ -59,7 +59,7 @@ pub struct Found {
 /// then.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SharedDelta {
-    /// When the asker sent its request, by the asker's clock.
+    /// When the requester sent its request, by the requester's clock.
     pub request_time: Timestamp,
     /// What it got.
     pub delta: Delta,

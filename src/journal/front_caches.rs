@@ -1,7 +1,7 @@
 //! What the journal owes caches in front of the edge: each invalidation to each front cache, until
 //! it was taken.
 //!
-//! A row is due once every isolate sees the invalidation: told sooner, a front cache could fetch
+//! A row is due once every isolate sees the invalidation: purged sooner, a front cache could fetch
 //! the old page again. What is due goes together. After a failure all of a front cache waits
 //! together; beyond [`MAX_ROWS`] invalidations, or [`MAX_NAMES`] targets, one purge of everything
 //! stands for them.
@@ -22,7 +22,7 @@ const MAX_ROWS: u64 = 1_000;
 const MAX_NAMES: usize = 500;
 /// Targets of unsafe requests that wait by name.
 const MAX_UNSAFE_NAMES: u64 = 10;
-/// How often a front cache is told of those.
+/// How often those are delivered to a front cache.
 const UNSAFE_INTERVAL: Millis = Millis(60_000);
 /// The pause after a first failure; it doubles with each further one.
 const FIRST_PAUSE: Millis = Millis(1_000);
@@ -73,7 +73,7 @@ pub(super) fn enqueue<S: Sql>(
 }
 
 /// The same of what visitors' unsafe requests cause, of which they can send any number: all of a
-/// minute go together, and no more names than [`MAX_UNSAFE_NAMES`]. What is beyond is not told:
+/// minute go together, and no more names than [`MAX_UNSAFE_NAMES`]. What is beyond is dropped:
 /// nothing that anybody can send stands for a purge of everything.
 pub(super) fn enqueue_unsafe<S: Sql>(
     sql: &S,

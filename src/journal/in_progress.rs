@@ -14,7 +14,7 @@ const FIRST_PAUSE: Millis = Millis(5_000);
 const LONGEST_PAUSE: Millis = Millis(60_000);
 
 impl<S: Sql> Journal<S> {
-    /// A front cache was told of invalidations, and is at it, as `call`.
+    /// A front cache has accepted invalidations, and works on them as `call`.
     ///
     /// # Errors
     /// When the database fails.

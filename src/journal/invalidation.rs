@@ -55,7 +55,7 @@ pub struct RecordedInvalidation {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CalledBy {
     /// The token's name, `webhook`, an address of `trusted_ips`; `origin` or `visitor` where an
-    /// answer or an unsafe request caused it; empty where a version before did not tell.
+    /// answer or an unsafe request caused it; empty where an earlier version did not record it.
     #[serde(default)]
     pub caller: String,
     /// The API, or what of the cache's own work learnt it.

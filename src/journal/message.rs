@@ -28,7 +28,7 @@ pub struct FrontCacheState {
     /// Why not, once a try has failed.
     #[serde(default)]
     pub failure: Option<String>,
-    /// Those of them that it was told, and is at.
+    /// Those of them that it has accepted and works on.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub in_progress: u64,
 }
@@ -86,12 +86,12 @@ pub struct SyncRequest {
     /// The base; none for a snapshot.
     #[serde(default)]
     pub since: Option<Epoch>,
-    /// The highest epoch that the asker ever heard of. Higher than the journal's head: the journal
-    /// was restored.
+    /// The highest epoch that the requester ever heard of. Higher than the journal's head: the
+    /// journal was restored.
     #[serde(default)]
     pub seen: Epoch,
-    /// What the asker has counted, if it is time to tell. [`Delta::reported`] says that it was
-    /// taken.
+    /// What the requester has counted, if it is time to report. [`Delta::reported`] says that it
+    /// was taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub report: Option<Report>,
 }
@@ -133,8 +133,8 @@ pub struct Append {
     /// shards.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub uncounted: bool,
-    /// A visitor's unsafe request caused it: no page is refetched for it, so no shard is told, and
-    /// caches in front of the edge are told once a minute.
+    /// A visitor's unsafe request caused it: no page is refetched for it, so no shard gets it, and
+    /// caches in front of the edge get it once a minute.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub unsafe_method: bool,
     /// Who asks, for the history.
@@ -220,14 +220,14 @@ pub enum Appended {
     New {
         /// Its epoch.
         epoch: Epoch,
-        /// The pages it concerns; none as long as not every shard has told.
+        /// The pages it concerns; none until every shard has answered.
         #[serde(default)]
         pages: Option<u64>,
-        /// The warms it queued; none as long as not every shard has told.
+        /// The warms it queued; none until every shard has answered.
         #[serde(default)]
         warming: Option<u64>,
-        /// Pages that may be stored in colos and are not in the index; none as long as not every
-        /// shard has told.
+        /// Pages that may be stored in colos and are not in the index; none until every
+        /// shard has answered.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unknown: Option<u64>,
     },
@@ -241,14 +241,14 @@ pub enum Appended {
 }
 
 impl Appended {
-    /// Recorded, before any shard was told.
+    /// Recorded, before any shard has it.
     #[must_use]
     pub const fn recorded(epoch: Epoch) -> Self {
         Self::New { epoch, pages: None, warming: None, unknown: None }
     }
 }
 
-/// An invalidation as the journal remembers it. Progress of its warms is the shards' to tell.
+/// An invalidation as the journal remembers it. How far its warms are, the shards know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobRecord {
     /// The invalidation.
@@ -296,7 +296,7 @@ pub struct JournalStatus {
     pub shards_moving: u64,
 }
 
-/// A shard's place among the site's, as [`crate::index::ShardCall::Move`] tells it.
+/// A shard's place among the site's, as [`crate::index::ShardCall::Move`] carries it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ShardPlace {
     /// How many shards the site has.

@@ -1,9 +1,9 @@
 //! The journal: the ordered record of invalidations, and the only authority on what is out of date.
 //!
-//! It gives each invalidation an epoch, keeps the latest epochs per target, tells views what is
-//! new, and owes every index shard each invalidation until the shard has taken it. It refuses a
-//! webhook id that comes with another body. An answer is given only after its transaction: what it
-//! tells is durable (`durable_visible`).
+//! It gives each invalidation an epoch, keeps the latest epochs per target, answers what is
+//! new, and keeps each invalidation pending for every index shard until the shard has taken it. It
+//! refuses a webhook id that comes with another body. An answer is given only after its
+//! transaction: what it says is durable (`durable_visible`).
 //!
 //! Compacted to one row per target. Beyond `max_targets` the oldest fold into 65,536 buckets that
 //! hold the highest epoch of what fell into them, so that memory is bounded and correctness does
@@ -14,7 +14,7 @@
 //! | What is said to the journal, and what does it answer? | [`message`] |
 //! | How does an invalidation get its epoch? One that is at a time? | `append`; `schedule`, [`schedule_message`] |
 //! | What is new, and what does an isolate know of it? | `read`, [`delta`]; [`view`] |
-//! | What has each shard, and each front cache, still to be told? | `outbox`; `front_caches`, `in_progress` |
+//! | What is still to be delivered to each shard and front cache? | `outbox`; `front_caches`, `in_progress` |
 //! | What was invalidated, counted, found? | [`history`]; [`report`], [`stats`]; [`audit`] |
 //! | What if the number of shards changes? | `reshard` |
 //! | How is it kept, and for how long? | `schema`, `state`, `upkeep`, `invalidation` |
@@ -90,7 +90,7 @@ impl<S: Sql> Journal<S> {
         reshard::reach(&self.sql, &self.config, &self.state, now)
     }
 
-    /// The shards that are to be told their places now. It is pending for each until
+    /// The shards that are to be sent their places now. It is pending for each until
     /// [`Journal::moved`].
     ///
     /// # Errors

@@ -258,7 +258,7 @@ pub struct Point {
     pub sums: BTreeMap<String, Sum>,
 }
 
-/// What counts are told by.
+/// What counts can be grouped by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum By {

@@ -66,7 +66,7 @@ pub(super) fn reach<S: Sql>(
     Ok(if moving { state.most_shards } else { shards })
 }
 
-/// The shards that are to be told their places now.
+/// The shards that are to be sent their places now.
 pub(super) fn due<S: Sql>(
     sql: &S,
     state: &JournalState,

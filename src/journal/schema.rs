@@ -44,11 +44,11 @@ const TABLES: &[&str] = &[
         whole INTEGER NOT NULL, attempts INTEGER NOT NULL, not_before INTEGER NOT NULL,
         failure TEXT, PRIMARY KEY (name, epoch)) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS front_cache_of ON front_cache (epoch)",
-    // What of that it was told, as which call, and when to ask how far that is.
+    // What of that it has accepted, as which call, and when to ask how far that is.
     "CREATE TABLE IF NOT EXISTS front_cache_sent (name TEXT NOT NULL, epoch INTEGER NOT NULL,
         call TEXT NOT NULL, polls INTEGER NOT NULL, poll_at INTEGER NOT NULL,
         PRIMARY KEY (name, epoch)) WITHOUT ROWID",
-    // Shards that have still to be told their places, or to hand over pages of others.
+    // Shards that still have to be sent their places, or to hand over pages of others.
     "CREATE TABLE IF NOT EXISTS move (shard INTEGER PRIMARY KEY, not_before INTEGER NOT NULL)",
     // What isolates have counted, as JSON. span: 0 a minute, 1 an hour, 2 in all up to `at`.
     "CREATE TABLE IF NOT EXISTS stats (span INTEGER NOT NULL, at INTEGER NOT NULL,

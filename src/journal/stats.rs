@@ -25,7 +25,7 @@ const HOURS_KEPT: Millis = Millis(90 * 24 * HOUR.0);
 const REPORTERS_KEPT: Millis = Millis(2 * HOUR.0);
 /// For how long an isolate may send the same report again.
 pub const REPEATED_FOR: Millis = Millis(HOUR.0);
-/// The longest time that is told by minute.
+/// The longest time that is shown by minute.
 const BY_MINUTE: Millis = Millis(6 * HOUR.0);
 /// An isolate that reported within this time is alive.
 const ALIVE: Millis = Millis(2 * MINUTE.0);

@@ -107,7 +107,7 @@ const fn beyond(config: &JournalConfig, head: Epoch) -> Epoch {
     Epoch(head.0.saturating_sub(config.history_rows))
 }
 
-/// The earliest of what is due: a fan-out, a second epoch, a shard to be told its place, what waits
+/// The earliest of what is due: a fan-out, a second epoch, a shard to be sent its place, what waits
 /// for its time, a receipt's end.
 pub(super) fn next_wake<S: Sql>(
     sql: &S,

@@ -137,7 +137,7 @@ impl View {
     }
 
     /// Notes an epoch that an entry or a shard spoke of. It changes no judgement and no stamp; the
-    /// journal is told of it, so that it can notice that it was restored from an older backup
+    /// journal gets it with the next sync, and so notices that it was restored from an older backup
     /// (`incarnation`).
     pub fn observe_epoch(&mut self, epoch: Epoch) {
         self.observed = self.observed.max(epoch);
@@ -161,8 +161,8 @@ impl View {
         LookupRequest { targets: targets.to_vec(), seen: self.highest_seen() }
     }
 
-    /// Takes a delta in. `request_time` is when the asker sent its request, by the asker's clock;
-    /// `by_us` is whether this isolate was the asker, rather than another of its colo.
+    /// Takes a delta in. `request_time` is when the request was sent, by its sender's clock;
+    /// `by_us` is whether this isolate sent it, rather than another of its colo.
     pub fn apply(&mut self, delta: &Delta, request_time: Timestamp, by_us: bool) -> Applied {
         let have = if by_us { self.since.max(self.page) } else { self.since };
         // since_check: what lies between the view's end and the delta's base would be missed.
@@ -302,7 +302,7 @@ impl View {
 }
 
 /// Whether `now` is at most `span` after `then`. A `then` in the future beyond the margin is a
-/// clock that jumped: no age can be told from it.
+/// clock that jumped: no age follows from it.
 fn within(then: Timestamp, now: Timestamp, span: Millis) -> bool {
     then <= now.plus(SKEW_MARGIN) && now.since(then) <= span
 }

@@ -1,5 +1,5 @@
 //! The CSRF cookie of a composed page: which secret is in force for a visitor, the `Set-Cookie`
-//! that renews it, and what the origin of the personal parts is told.
+//! that renews it, and what the request for the personal parts carries of it.
 //!
 //! Cookies are read as Django reads them: cut at `;`, the last of a name wins, quotes are undone.
 //! What a visitor sent is never echoed: a secret is 32 letters and digits, whatever came. The

@@ -42,7 +42,7 @@ pub enum Piece {
     },
 }
 
-/// Cuts a body at its placeholders; none if it is not the one that the field tells of.
+/// Cuts a body at its placeholders; none if it is not the body that the field describes.
 #[must_use]
 pub fn pieces(field: &ComposeField, body: &[u8]) -> Option<Vec<Piece>> {
     if body.len() as u64 != field.length {

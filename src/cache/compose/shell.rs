@@ -52,8 +52,8 @@ pub fn nonce_placeholder(field: &ComposeField) -> String {
     format!("{}n00", field.marker)
 }
 
-/// Whether an answer to a request for a shell may be one whose field was lost on its way, whatever
-/// caches were told since: a shell says that nobody may keep it.
+/// Whether an answer to a request for a shell may be a shell whose field was lost on its way,
+/// whatever fields for caches were added since: a shell says that nobody may keep it.
 #[must_use]
 pub fn may_have_been_shell(response: &ResponseHead) -> bool {
     response.status == 200 && is_kept_by_nobody(&response.fields)

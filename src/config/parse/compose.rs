@@ -10,7 +10,7 @@ use super::reader::{Problems, Section};
 /// Cookies that say who a visitor is, as Django names them; others are known by these words.
 const IDENTIFYING: &[&str] = &["session", "csrf", "messages"];
 
-/// What is told where it was set.
+/// What is reported where it was set.
 pub(super) fn contradictions(section: &Section<'_>, route: &Route, problems: &mut Problems) {
     if !route.compose {
         return;

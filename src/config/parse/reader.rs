@@ -24,7 +24,7 @@ impl std::fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// The problems found so far. Reading goes on after each, so that all are told at once.
+/// The problems found so far. Reading goes on after each, so that all are reported at once.
 #[derive(Default)]
 pub(super) struct Problems(pub(super) Vec<ConfigError>);
 

@@ -274,7 +274,7 @@ fn query(path: String, value: &Value, problems: &mut Problems) -> Option<QueryPo
     }
 }
 
-/// What is told where it was set: a rule that only inherits a contradiction does not repeat it.
+/// What is reported where it was set: a rule that only inherits a contradiction does not repeat it.
 fn contradictions(section: &Section<'_>, route: &Route, problems: &mut Problems) {
     let sets = |keys: [&str; 2]| keys.into_iter().any(|key| section.has(key));
     if sets(["vary_on", "languages"])

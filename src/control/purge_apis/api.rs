@@ -72,7 +72,7 @@ pub trait PurgeApi: Sync {
     /// [`PurgeApi::method`]: host, path and query of the page.
     ///
     /// # Errors
-    /// The first fault. To be told by [`PurgeApi::refused`].
+    /// The first fault, for [`PurgeApi::refused`] to answer.
     fn read(
         &self,
         rest: &str,

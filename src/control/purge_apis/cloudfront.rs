@@ -17,7 +17,7 @@
 //! batch under the same reference. One package sends the same reference for ever, which here
 //! invalidates each time. All of them are hard: the API knows no other.
 //!
-//! `GET …/invalidation/{id}` tells the status: `Completed` once every isolate sees the
+//! `GET …/invalidation/{id}` shows the status: `Completed` once every isolate sees the
 //! invalidation. Of what was sent it repeats nothing.
 
 use crate::base::time::{Millis, Timestamp};

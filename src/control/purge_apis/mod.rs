@@ -135,7 +135,7 @@ impl Call {
     /// What the call asks for.
     ///
     /// # Errors
-    /// The first fault. To be told by [`Call::refused`].
+    /// The first fault, for [`Call::refused`] to answer.
     pub fn read(
         &self,
         request: &RequestHead,

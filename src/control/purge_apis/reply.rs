@@ -52,7 +52,7 @@ impl From<Problem> for PurgeRefusal {
 }
 
 impl PurgeRefusal {
-    /// The same as the control API tells it: what logs and metrics go by.
+    /// The same as the control API answers it: what logs and metrics go by.
     #[must_use]
     pub fn problem(&self) -> Problem {
         match self {

@@ -19,7 +19,7 @@ use crate::http::head::stated_length;
 use super::{Audit, AuditOutcome};
 
 /// How long an audit may take as a whole: what is left of the platform's time for background tasks
-/// is for telling what was found.
+/// is for reporting what was found.
 const LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 
 impl<P: Platform> Auditor<P> {

@@ -3,9 +3,9 @@
 //! Of the hits of a route a share is chosen ([`turns`]), answered as all others, and asked of the
 //! origin again beside the answer, as a warm asks. What differs is asked for once more a little
 //! later: an invalidation that was on its way has come by then, and answers that differ among
-//! themselves tell a page that differs at every render. What is left changed at the origin and
-//! nobody said so: it is told to the journal, and the page's URL is invalidated softly, so that
-//! every copy in every colo is refetched as after any other invalidation.
+//! themselves show a page that differs at every render. What is left changed at the origin no
+//! invalidation came: it is reported to the journal, and the page's URL is invalidated softly, so
+//! that every copy in every colo is refetched as after any other invalidation.
 //!
 //! It never holds up a visitor, and is off while the origin struggles. Limits: bodies above
 //! [`MAX_BODY_BYTES`] are not compared, and only what is asked for is ever audited.
@@ -37,9 +37,9 @@ use crate::journal::{Append, Appended, CalledBy, JournalCall, JournalReply, Mode
 
 /// How long after the first answer that differs the origin is asked again.
 pub const PAUSE: Millis = Millis(5_000);
-/// The longest URL that is told, in bytes.
+/// The longest URL that is reported, in bytes.
 const MAX_URL_BYTES: usize = 2_000;
-/// The most fields of a variant that are told.
+/// The most fields of a variant that are reported.
 const MAX_VARY: usize = 10;
 /// Who invalidates, in the history.
 const CALLER: &str = "audit";
@@ -187,7 +187,7 @@ impl<P: Platform> Auditor<P> {
         self.invalidator.validity_now(entry) == Verdict::Known(Validity::Current)
     }
 
-    /// Nothing is wrong with what is stored: it is told once in a while, and healed never.
+    /// Nothing is wrong with what is stored: it is reported once in a while, and never healed.
     async fn differs_at_every_render(
         &self,
         audit: &Audit<P>,
@@ -257,7 +257,7 @@ impl<P: Platform> Auditor<P> {
                 self.context.log(&event);
             }
             Ok(Appended::Repeated { .. } | Appended::Conflict) => return AuditOutcome::Overtaken,
-            // It is told all the same, and found again.
+            // It is reported all the same, and found again.
             Err(error) => self.context.journal_failed("append", &error),
         }
         let stale = finding.found_at.since(finding.stored_at);

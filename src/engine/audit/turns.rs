@@ -13,7 +13,7 @@ use crate::cache::key::KeyDigest;
 const PAUSE: Millis = Millis(60_000);
 /// The pages that are known to differ at every render.
 const MAX_KNOWN: usize = 64;
-/// How long they are: then it is told again.
+/// How long they are: then it is reported again.
 const KNOWN_FOR: Millis = Millis(3_600_000);
 /// What an audit asks the origin for at most: what differs is asked for twice.
 const MOST_REQUESTS: u32 = 2;

@@ -141,7 +141,7 @@ impl<P: Platform> BodyBuffer<P> {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The task that fills it runs: to be told every [`BEAT`] from the first time on.
+    /// The task that fills it runs: to be called every [`BEAT`] from the first time on.
     pub fn beat(&self, now: Timestamp) {
         self.0.borrow_mut().beat = Some(now);
     }

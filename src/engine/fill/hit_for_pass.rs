@@ -21,7 +21,7 @@ use crate::http::retry_after::retry_after;
 use crate::http::vary::{Vary, vary};
 use crate::http::{Fields, RequestHead, ResponseHead};
 
-/// The longest that a page is left to the origin because of an answer that tells of the moment.
+/// The longest that a page is left to the origin because of an answer that describes the moment.
 const MAX_TRANSIENT_LIFETIME: Millis = Millis(60_000);
 
 /// An answer that can't be stored, and the request that brought it.

@@ -14,7 +14,7 @@ use crate::engine::port::{OriginError, Platform};
 pub enum InFlight<P: Platform> {
     /// A fill.
     Fill(SharedFill<P>),
-    /// A visitor's own request, sent whole: its answer tells whether the page may be stored.
+    /// A visitor's own request, sent whole: its answer shows whether the page may be stored.
     Probe(Probe<P>),
     /// A refresh has failed: none begins before this.
     Paused(Timestamp),
@@ -42,7 +42,7 @@ impl<P: Platform> InFlight<P> {
     }
 }
 
-/// What a request that was sent whole tells of its page.
+/// What a request that was sent whole shows of its page.
 pub enum ProbeOutcome<P: Platform> {
     /// It can't be stored.
     NotStored(NoStore),
@@ -50,7 +50,7 @@ pub enum ProbeOutcome<P: Platform> {
     Fetched(SharedFill<P>),
     /// The origin failed.
     Failed(OriginError),
-    /// Nothing: its visitor has left, or its answer tells of nobody else.
+    /// Nothing: its visitor has left, or its answer is about nobody else.
     Nothing,
 }
 
@@ -70,7 +70,7 @@ struct ProbeState<P: Platform> {
     began: Timestamp,
 }
 
-/// A visitor's own request on its way, for those who wait to know what it tells. Cloning shares it.
+/// A visitor's own request on its way, for those who wait to know what it shows. Cloning shares it.
 pub struct Probe<P: Platform>(Rc<ProbeState<P>>);
 
 impl<P: Platform> Clone for Probe<P> {
@@ -92,12 +92,12 @@ impl<P: Platform> Probe<P> {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Tells those who wait. The first word stands.
+    /// Resolves it for those who wait. The first outcome stays.
     pub fn resolve(&self, outcome: ProbeOutcome<P>) {
         self.0.outcome.borrow_mut().get_or_insert(outcome);
     }
 
-    /// What it told, if that is known.
+    /// What it showed, if that is known.
     #[must_use]
     pub fn outcome(&self) -> Option<ProbeOutcome<P>> {
         self.0.outcome.borrow().clone()

@@ -22,7 +22,7 @@ pub(super) fn is_named(entry: &Entry) -> bool {
     entry.status == 200 && plain && !entry.tags.is_empty()
 }
 
-/// Whether nothing is to be told of a page that is asked for once more.
+/// Whether the shard need not hear of a page that is asked for once more.
 pub(crate) fn is_known_to_shard(entry: &Entry) -> bool {
     entry.fence > 0 && is_named(entry)
 }
@@ -71,7 +71,7 @@ impl<P: Platform> Filler<P> {
         self.publish(admitted, warm_fields(request, admitted, sent), &page, &lease).await;
     }
 
-    /// Tells the shard of a page that is asked for once more where it is stored: what it has not
+    /// Reports to the shard a page that is asked for once more where it is stored: what it has not
     /// heard of is published, what it thinks was asked for once is worth a refetch.
     pub(crate) fn note_requested_again(
         &self,

@@ -14,7 +14,7 @@
 //! | How does a fill begin, and what did it bring? | `start`, [`outcome`] |
 //! | Who may fetch, under which lease, or why without one? | `permission`, `terms` |
 //! | What is asked of the origin, and what becomes of its answer? | `fetch`, `store`, `shell` |
-//! | How is it stored, and who is told? | `body`, `stored`, `publish`, `late` |
+//! | How is it stored, and who learns of it? | `body`, `stored`, `publish`, `late` |
 //! | What of what is not stored? | `not_stored`, `hit_for_pass` |
 //! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`]; `alone`, `go_on` |
 //! | What of refreshes that nobody waits for? | `background` |

@@ -52,7 +52,7 @@ impl<P: Platform> Filler<P> {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
             let (status, reason) = (head.status, reason.as_str());
             let gone = Gone { status, reason, stamp, via: "refresh" };
-            // An error is told; the next refresh tries again.
+            // An error is reported; the next refresh tries again.
             let _ = self.invalidator.invalidate_gone(admitted, gone).await;
         }
     }
@@ -124,7 +124,7 @@ enum Confirmed {
     Other(ResponseHead, NoStore),
     /// A page that is stored.
     Stored,
-    /// Nothing that tells of the page.
+    /// Nothing that describes the page.
     Unknown,
 }
 

@@ -18,7 +18,7 @@ pub enum FillOutcome<P: Platform> {
     Streaming(Rc<Entry>, StorageNote),
     /// A complete stored response: from another tier, or renewed by a 304.
     Complete(Rc<StoredPage<P::Chunk>>, PageSource),
-    /// An answer that is for its asker alone, with the reason: who began the fill takes it, all
+    /// An answer that is for its requester alone, with the reason: who began the fill takes it, all
     /// others go on their own.
     NotStored(NoStore),
     /// Another isolate is at it, and nobody waited here: who does, goes on its own.

@@ -1,4 +1,4 @@
-//! Tells the world of a fill's result: L2 under a name of its own, and the page's shard.
+//! Publishes a fill's result: to L2 under a name of its own, and to the page's shard.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::index::lease::Version;
 use crate::index::{Outcome, RecordRequest, Recorded, ReleaseRequest, ShardCall, ShardReply};
 
 impl<P: Platform> Filler<P> {
-    /// Puts a response into L2, and tells the shard its name there.
+    /// Puts a response into L2, and records its name there with the shard.
     pub(super) async fn publish(
         &self,
         admitted: &Admitted<'_>,
@@ -36,8 +36,8 @@ impl<P: Platform> Filler<P> {
         self.record(admitted, record).await;
     }
 
-    /// Tells the shard that a page's answers can't be stored (any more), or that it is gone;
-    /// whether it had it. An answer that tells of one moment or one request says neither: what is
+    /// Records with the shard that a page's answers can't be stored (any more), or that it is gone;
+    /// whether it had it. An answer about one moment or one request says neither: what is
     /// known of the page stays.
     pub(crate) async fn record_not_stored(
         &self,
@@ -50,7 +50,7 @@ impl<P: Platform> Filler<P> {
         let admitted = &fill_request.admitted;
         let Some(lease) = fetch.terms.lease() else { return false };
         // What is stored was compared with the answer to an impersonal request; where nothing is,
-        // the status tells.
+        // the status says.
         let compared = fill_request.candidate.page.is_some() || lease.stored;
         let personal = !compared && may_depend_on_request(status);
         if personal

@@ -81,7 +81,7 @@ impl<P: Platform> SharedFill<P> {
         self.0.work
     }
 
-    /// Tells the waiting requests what came of it. The first word stands.
+    /// Resolves the fill for the waiting requests. The first outcome stays.
     pub fn resolve(&self, outcome: FillOutcome<P>, now: Timestamp) {
         self.0.outcome.borrow_mut().get_or_insert(outcome);
         self.0.body.touch_and_wake(now);

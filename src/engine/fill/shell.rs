@@ -1,5 +1,5 @@
 //! A composed page's shell on its way into the stores: nobody gets any of it before it is there as
-//! a whole, and is the one that its field tells of.
+//! a whole, and is the one that its field describes.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use crate::http::ResponseHead;
 use crate::http::head::stated_length;
 
 impl<P: Platform> Filler<P> {
-    /// Takes a shell in: read, looked at, stored, and only then told to those who wait.
+    /// Takes a shell in: read, looked at, stored, and only then given to those who wait.
     pub(super) async fn store_shell(
         &self,
         context: &FillContext<'_, P>,
@@ -93,7 +93,7 @@ impl<P: Platform> Filler<P> {
         if reason.is_of_the_origin() && (stored.is_some() || was_there) {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
             let gone = Gone { status: head.status, reason: reason.as_str(), stamp, via: "refresh" };
-            // An error is told; the next refresh tries again.
+            // An error is reported; the next refresh tries again.
             let _ = self.invalidator.invalidate_gone(admitted, gone).await;
         }
     }

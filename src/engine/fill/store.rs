@@ -186,7 +186,7 @@ impl<P: Platform> Filler<P> {
         if ends_page(before, entry.status) {
             let stamp = stored.map_or(fetch.stamp, |page| page.entry.stamp);
             let gone = Gone { status: entry.status, reason: ENDED, stamp, via: "refresh" };
-            // An error is told; each isolate learns it by its own refresh then.
+            // An error is reported; each isolate learns it by its own refresh then.
             let _ = self.invalidator.invalidate_gone(&context.fill_request.admitted, gone).await;
         }
     }

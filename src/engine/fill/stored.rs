@@ -18,8 +18,8 @@ pub(crate) fn l2_key(entry: &Entry) -> String {
     format!("1/{}/{}.{}", variant.as_str(), entry.fence, entry.response_time.as_millis())
 }
 
-/// What a response shows, told to its shard: the next fetch is compared with it. The digest is made
-/// of what is in memory anyway.
+/// What a response shows, as its shard records it: the next fetch is compared with it. The digest
+/// is made of what is in memory anyway.
 pub(crate) async fn content_of<P: Platform>(
     platform: &Rc<P>,
     page: &StoredPage<P::Chunk>,

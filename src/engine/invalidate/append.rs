@@ -19,7 +19,7 @@ pub(crate) struct Requester<'a> {
     pub(crate) caller: &'a str,
     /// The API.
     pub(crate) via: &'a str,
-    /// Whether the answer tells how many pages are concerned.
+    /// Whether the answer says how many pages are concerned.
     pub(crate) counted: bool,
 }
 
@@ -29,7 +29,7 @@ impl Requester<'_> {
     }
 }
 
-/// What the journal is told of a command.
+/// What the journal gets of a command.
 pub(crate) fn append_of(
     command: &RevalidateCommand,
     id: String,

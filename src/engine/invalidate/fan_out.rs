@@ -5,7 +5,7 @@
 //! takes all that is due to it in one message and goes on until nothing is: the first goes at once,
 //! what is appended while it is under way and in the moment after it goes together, so that a storm
 //! of webhooks is few messages. A shard that can't be reached holds up no other. An append begins
-//! to deliver at once, so that its answer can tell how many pages are concerned, and never waits
+//! to deliver at once, so that its answer can say how many pages are concerned, and never waits
 //! longer than [`COUNT_WAIT`] for that; the alarm goes on for as long as it takes.
 
 use std::future::poll_fn;
@@ -46,7 +46,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
     let mut reply = journal_host.act(|journal| journal.handle(call, now))?;
     if let JournalReply::Status(status) = &mut reply {
         for (state, access) in status.front_caches.iter_mut().zip(&journal_host.front_caches) {
-            // Told before anything is owed.
+            // Known before anything is pending.
             if let Some(failure) = missing_credential(access) {
                 state.failure = Some(failure.as_str().to_owned());
             }
@@ -64,7 +64,7 @@ pub async fn handle<P: Platform, S: Sql + 'static>(
         journal_host.delivering.borrow_mut().insert(shard, now);
         let (journal_host, on) = (Rc::clone(journal_host), Rc::clone(platform));
         platform.spawn(async move {
-            // What fails here is due again: the alarm tells of it.
+            // What fails here is due again: the alarm reports it.
             let _ = deliver(&journal_host, &on, shard).await;
         });
     }
@@ -156,8 +156,8 @@ async fn deliver<P: Platform, S: Sql>(
     }
 }
 
-/// What the shard told of each fan-out that it has taken, from the first; none if it could not be
-/// asked.
+/// What the shard answered to each fan-out that it has taken, from the first; none if it could
+/// not be asked.
 async fn hand_over<P: Platform>(
     platform: &Rc<P>,
     shard: u16,

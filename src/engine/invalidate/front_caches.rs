@@ -45,7 +45,7 @@ pub(crate) fn start<P: Platform, S: Sql + 'static>(
         }
         let (journal_host, on) = (Rc::clone(journal_host), Rc::clone(platform));
         platform.spawn(async move {
-            // What fails here is due again; the journal's own failures are told by the alarm.
+            // What fails here is due again; the journal's own failures are reported by the alarm.
             if let Some(access) = journal_host.front_caches.get(at) {
                 let _ = deliver(&journal_host, &on, at, access).await;
             }
@@ -169,7 +169,7 @@ fn failed<P: Platform, S: Sql>(
     }
 }
 
-/// Sends what is owed, in as many calls as it takes. Of several the last tells how far it is: a
+/// Sends what is pending, in as many calls as it takes. Of several the last says how far it is: a
 /// provider that is asked after takes all in one.
 async fn send<P: Platform, S: Sql>(
     journal_host: &Rc<JournalHost<S>>,

@@ -20,7 +20,7 @@ pub struct JournalHost<S: Sql> {
     journal: Result<RefCell<Journal<S>>, JournalError>,
     /// The shards that are being delivered to, and the last sign of each delivery.
     pub(super) delivering: RefCell<HashMap<u16, Timestamp>>,
-    /// What the shards told of the appends that wait for it.
+    /// What the shards answered to the appends that wait for it.
     pub(super) counts: RefCell<HashMap<Epoch, Count>>,
     /// Caches in front of the edge.
     pub(crate) front_caches: Vec<FrontCacheAccess>,
@@ -30,10 +30,10 @@ pub struct JournalHost<S: Sql> {
     pub(crate) log: LogLevel,
 }
 
-/// What the shards told of an invalidation so far.
+/// What the shards answered to an invalidation so far.
 pub(super) struct Count {
     pub(super) sum: Invalidated,
-    /// Shards that have not told.
+    /// Shards that have not answered.
     pub(super) left: usize,
     pub(super) waker: Option<Waker>,
 }
@@ -52,7 +52,7 @@ impl<S: Sql> JournalHost<S> {
         }
     }
 
-    /// The same with caches in front of the edge to tell.
+    /// The same with caches in front of the edge to deliver to.
     #[must_use]
     pub fn with_front_caches(self, front_caches: Vec<FrontCacheAccess>, log: LogLevel) -> Self {
         let delivery_signs = RefCell::new(vec![None; front_caches.len()]);
@@ -78,7 +78,7 @@ impl<S: Sql> JournalHost<S> {
         Ok([next, self.next_front_cache()?].into_iter().flatten().min())
     }
 
-    /// When a front cache is to be asked next. One that is being told is looked after until its
+    /// When a front cache is to be asked next. One that is being purged is looked after until its
     /// delivery's sign lapses.
     fn next_front_cache(&self) -> Result<Option<Timestamp>, JournalError> {
         let mut next = None;
@@ -117,7 +117,7 @@ impl<S: Sql> JournalHost<S> {
         self.delivering.borrow().get(&shard).is_some_and(|sign| now.since(*sign) < LAPSE)
     }
 
-    /// What a shard told of an invalidation; none: it could not be asked.
+    /// What a shard answered to an invalidation; none: it could not be asked.
     pub(super) fn add_counts(&self, epoch: Epoch, reply: Option<&Invalidated>) {
         let mut counts = self.counts.borrow_mut();
         let Some(count) = counts.get_mut(&epoch) else { return };

@@ -1,4 +1,4 @@
-//! A change of the number of shards at work: the journal tells each shard its place. What is no
+//! A change of the number of shards at work: the journal sends each shard its place. What is no
 //! longer its own a shard hands over from its alarm (`warm/`).
 
 use std::rc::Rc;
@@ -10,7 +10,7 @@ use crate::engine::port::Platform;
 use crate::index::{Move, ShardCall, ShardReply};
 use crate::journal::JournalError;
 
-/// Tells the shards that it is due to their places, and asks how far they are.
+/// Sends their places to the shards that are due, and asks how far they are.
 pub(crate) async fn announce_places<P: Platform, S: Sql>(
     journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
@@ -18,13 +18,13 @@ pub(crate) async fn announce_places<P: Platform, S: Sql>(
     let now = platform.now();
     let places = journal_host.act(|journal| journal.due_moves(now))?;
     let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
-    // A new shard was told of no invalidation: what it fetches is to be stamped past those of
+    // A new shard has got no invalidation: what it fetches is to be stamped past those of
     // before.
     let seen = journal_host.act(|journal| Ok(journal.head()))?;
     for place in places {
         let call = ShardCall::Move(Move { seen, ..Move::to(place) });
         let reply = platform.shard(place.shard, call).await;
-        // One of the version before does not understand it: it is told again.
+        // One of the version before does not understand it: it is sent again.
         let done = matches!(reply, Ok(ShardReply::Moved { done: true }));
         journal_host.act(|journal| journal.moved(place, done, platform.now()))?;
     }

@@ -237,7 +237,7 @@ impl<P: Platform> Invalidator<P> {
         stamp: Epoch,
         (health, max_lag): (ViewHealth, Millis),
     ) -> Validity {
-        // A stamp that the journal does not know tells it, at the next sync, that it was restored
+        // A stamp that the journal does not know shows it, at the next sync, that it was restored
         // from a backup.
         self.context.isolate().borrow_mut().view.observe_epoch(stamp);
         match self.verdict(targets, stamp, (health, max_lag)) {

@@ -35,7 +35,7 @@ impl<P: Platform> Operator<P> {
     }
 
     /// How the journal stands, as of `sync_interval` ago at most: anyone may ask for health, so
-    /// those who ask at once share a question. Nothing while it is out of reach, which is told
+    /// those who ask at once share a question. Nothing while it is out of reach, which is logged
     /// otherwise.
     pub(super) async fn journal_status(&self) -> JournalStatus {
         let platform = &self.context.platform;

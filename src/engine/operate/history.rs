@@ -38,7 +38,7 @@ impl<P: Platform> Operator<P> {
         Ok(answer(200, json(&history)))
     }
 
-    /// How far jobs are, by their ids; none where not every shard has told.
+    /// How far jobs are, by their ids; none where not every shard has answered.
     async fn refetches(&self, ids: Vec<String>) -> Option<HashMap<String, Refetches>> {
         if ids.is_empty() {
             return Some(HashMap::new());

@@ -251,7 +251,7 @@ impl<P: Platform> Operator<P> {
             let Some(pause) = questions.next(objects, elapsed) else { break };
             platform.sleep(pause).await;
             let Ok(job) = self.progress(id).await else { continue };
-            // A part is not told as if it were all.
+            // A part is not shown as if it were all.
             if job.complete {
                 known = (Some(job.pages), Some(job.queued + job.running));
             }
@@ -299,7 +299,7 @@ impl<P: Platform> Operator<P> {
         platform.spawn(async move {
             let mut last = first;
             let (mut questions, mut failures) = (Questions::new(), 0);
-            // Nobody reads any more: nothing is told any more.
+            // Nobody reads any more: nothing is sent any more.
             while !last.ended() && stream.backlog().is_some() {
                 let elapsed = on.now().since(began);
                 let pause = questions.next(objects, elapsed).filter(|_| elapsed < STREAM_LIMIT);
@@ -344,8 +344,8 @@ impl<P: Platform> Operator<P> {
         replies.collect()
     }
 
-    /// How many shards may know something; while the journal is out of reach, which is told
-    /// otherwise, those of the settings.
+    /// How many shards may know something; while the journal is out of reach, which is reported
+    /// elsewhere, those of the settings.
     pub(crate) async fn shards(&self) -> u16 {
         self.journal_status().await.shards.max(self.context.config().shards)
     }

@@ -108,7 +108,7 @@ impl<P: Platform> Operator<P> {
             };
             let requester = Requester { caller: caller.name(), via: "warm-up", counted: false };
             let (id, digest) = (platform.unique(), String::new());
-            // A journal out of reach was told, and the request is answered all the same.
+            // A journal out of reach was logged, and the request is answered all the same.
             let _ = self.invalidator.invalidate(&command, id, digest, requester).await;
         }
         // Credentials for the edge are none for the page.

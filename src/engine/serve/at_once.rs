@@ -168,8 +168,8 @@ impl<P: Platform> Engine<P> {
         }
     }
 
-    /// What L0 has for the request; none where that is no stored response, or one of which a shard
-    /// has to be told.
+    /// What L0 has for the request; none where that is no stored response, or one that has to be
+    /// reported to a shard.
     fn in_memory(
         &self,
         head: &mut RequestHead,

@@ -71,7 +71,7 @@ impl BypassReason {
     }
 
     /// Whether nothing is known of the address, so that others who ask for it wait for what this
-    /// one tells.
+    /// one shows.
     const fn leads(&self) -> bool {
         match self {
             Self::Expected | Self::Fields => true,
@@ -126,7 +126,7 @@ impl<P: Platform> Server<P> {
         let under_way =
             self.is_under_way(&self.context.fill_key(incoming, admitted, candidate), now);
         let uncacheable = &self.context.isolate().borrow().uncacheable;
-        // Who asks for the same page now tells whether it may be stored.
+        // The answer to whoever asks for the same page now shows whether it may be stored.
         if under_way || candidate.page.is_some() || candidate.vary.is_some() {
             return None;
         }
@@ -207,7 +207,7 @@ impl<P: Platform> Server<P> {
         Lead { context: self.context.clone(), key, probe }
     }
 
-    /// What the answer to a whole request tells of the page: as the one to a request without what
+    /// What the answer to a whole request says of the page: as the one to a request without what
     /// no key has.
     fn look_at(
         &self,
@@ -228,11 +228,11 @@ impl<P: Platform> Server<P> {
             | BypassReason::Cookie
             | BypassReason::Vary => return,
         };
-        // What the origin renders for one visitor does not tell whether it would give a shell.
+        // What the origin renders for one visitor does not show whether it would give a shell.
         if admitted.route.compose {
             return;
         }
-        // A part, or that nothing has changed, tells nothing of the page.
+        // A part, or that nothing has changed, says nothing of the page.
         if matches!(response.status, 206 | 304 | 412 | 416) {
             return;
         }
@@ -254,7 +254,7 @@ impl<P: Platform> Server<P> {
                 }
             }
             Storage::Share(_, reason) | Storage::Refuse(reason) => {
-                // What another field brought tells of it alone.
+                // What another field brought is about that field alone.
                 if *why != BypassReason::Fields {
                     self.filler.note_refused(admitted, now);
                 }

@@ -29,7 +29,7 @@ pub(super) struct Place {
 pub(super) struct LookUpFacts {
     pub(super) health: ViewHealth,
     pub(super) max_lag: Millis,
-    /// Whether the head tells who the visitor is.
+    /// Whether the head says who the visitor is.
     pub(super) visitor: bool,
 }
 

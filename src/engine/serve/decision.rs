@@ -1,4 +1,4 @@
-//! What a request for the cache comes to: decided here, done by who serves, told by who explains.
+//! What a request for the cache comes to: decided here, done by `Server`, shown by `explain`.
 
 use std::rc::Rc;
 

@@ -2,7 +2,7 @@
 //! §4: collapsed requests).
 //!
 //! It takes what the fill brings only if it may have been fetched for it: the right variant, and
-//! nothing that this isolate knows to be out of date. What is for its asker alone, or comes too
+//! nothing that this isolate knows to be out of date. What is for its requester alone, or comes too
 //! late, it fetches for itself.
 
 use std::rc::Rc;
@@ -36,7 +36,7 @@ pub(crate) struct Follower<'a, P: Platform> {
 pub(crate) enum FollowOutcome<P: Platform> {
     /// It has its answer.
     Answer(Box<Answer<P>>),
-    /// The fill brought what is for its asker alone: pass.
+    /// The fill brought what is for its requester alone: pass.
     NotStored(NoStore),
     /// The fill brought a variant that is selected by what the origin of a stored page does not get
     /// to see: pass.

@@ -3,7 +3,7 @@
 //!
 //! What it is put together of is stored apart, each part for its own time. So an answer has no
 //! validator and no length, no part of it can be asked for, and no cache in front of the edge keeps
-//! it: that could not be told of the parts' invalidations.
+//! it: that could not be purged by the parts' invalidations.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -30,7 +30,7 @@ const MAX_DEPTH: usize = 3;
 /// Fragments of an answer, all depths together.
 const MAX_FRAGMENTS: usize = 32;
 
-/// Fields that tell of the body as it is stored, not as it is sent.
+/// Fields that describe the body as it is stored, not as it is sent.
 const OF_THE_STORED: &[&str] = &[
     "accept-ranges",
     "content-digest",

@@ -266,7 +266,7 @@ impl<P: Platform> Server<P> {
     }
 
     /// The answer that is not stored: as it is, or asked for once more with all that was left out.
-    /// What tells of the moment is not asked for twice.
+    /// What describes the moment is not asked for twice.
     pub(crate) async fn answer_not_stored(
         &self,
         incoming: Incoming<P>,

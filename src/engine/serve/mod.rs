@@ -52,7 +52,7 @@ enum Wants {
     Fragment,
 }
 
-/// The bytes of a body that was not read, as far as its fields tell.
+/// The bytes of a body that was not read, as far as its fields say.
 fn stated_body_bytes(fields: &Fields) -> u64 {
     fields.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }

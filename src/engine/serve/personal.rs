@@ -78,7 +78,7 @@ impl<P: Platform> PersonalRequest<P> {
         Some(Self { context: context.clone(), incoming, shell, request, id, url, limit })
     }
 
-    /// Asks. A failure is told here.
+    /// Asks. A failure is logged here.
     pub(super) async fn send(self) -> Result<OwnParts, PersonalError> {
         let Self { context, incoming, shell, request, id, url, limit } = self;
         let answer = ask(&context, &incoming, &shell, request, &id);

@@ -3,7 +3,7 @@
 //!
 //! Nothing but the origin is ever asked, whatever host a sitemap names, and a sitemap speaks for
 //! its own host alone (sitemaps.org, "Sitemap file location"): an address of another is refused,
-//! told with the job, and the others go on.
+//! reported with the job, and the others go on.
 
 use futures_util::future::join_all;
 

@@ -130,7 +130,7 @@ enum Done {
     Beside(Result<(), ShardError>),
 }
 
-/// Works on the queue until it is empty, or the slice is over; then tells the journal what was
+/// Works on the queue until it is empty, or the slice is over; then reports to the journal what was
 /// counted, once a minute at most.
 ///
 /// # Errors
@@ -270,8 +270,8 @@ fn note<P: Platform, S: Sql>(
 }
 
 impl<P: Platform> Warmer<P> {
-    /// Tells the journal what this object's isolate has counted, if it is time. What is not taken
-    /// now goes with the next.
+    /// Reports to the journal what this object's isolate has counted, if it is time. What is not
+    /// taken now goes with the next.
     async fn report_counts(&self) {
         let platform = &self.context.platform;
         {
