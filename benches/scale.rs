@@ -35,7 +35,7 @@ const TAGS: u64 = 10;
 const BATCH: usize = 100;
 /// Pages of a part: of which the median is taken.
 const PART: u64 = 10_000;
-/// When a shard takes pages that it was told of at `T0`.
+/// When a shard takes pages that were announced to it at `T0`.
 const LATER: Timestamp = Timestamp::from_millis(T0.as_millis() + 60_000);
 /// Times that a short thing is measured.
 const ROUNDS: usize = 101;

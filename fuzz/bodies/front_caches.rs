@@ -1,5 +1,5 @@
 //! Caches in front of the edge: a line with a digit that chooses one, a line with the status of its
-//! answer, the body of a `revalidate` call that it is told of, an empty line, the body of its
+//! answer, the body of a `revalidate` call that is delivered to it, an empty line, the body of its
 //! answer.
 
 use edge_isr::base::time::{Epoch, Timestamp};
@@ -43,7 +43,7 @@ fn site() -> Option<(Config, Vec<FrontCacheAccess>)> {
     Some((config, access))
 }
 
-/// What it is told by is a request that can be sent, to the front cache alone, and names what is
+/// What purges it is a request that can be sent, to the front cache alone, and names what is
 /// pending or more; and any answer means one thing.
 pub(crate) fn front_caches(data: &[u8]) {
     SITE.with(|site| {

@@ -53,8 +53,9 @@ pub(crate) fn cache_status(data: &[u8]) {
     let mut fields = lines_of("cache-status", data);
     let _ = is_upstream_hit(&fields);
     let text = latin1(data);
-    let told = CacheStatus::forwarded(Forward::Stale).fwd_status(200).key(&text).detail(&text);
-    told.append_to(&mut fields);
+    let cache_status =
+        CacheStatus::forwarded(Forward::Stale).fwd_status(200).key(&text).detail(&text);
+    cache_status.append_to(&mut fields);
     let value = fields.joined("cache-status").unwrap_or_default();
     assert!(sfv::Parser::new(&value).parse::<sfv::List>().is_ok(), "{value}");
 }

@@ -36,11 +36,11 @@ pub(crate) fn address(data: &[u8]) {
         );
     }
     if let Ok(origin) = OriginUrl::parse(&text) {
-        let told = origin.to_string();
-        assert_eq!(OriginUrl::parse(&told).as_ref(), Ok(&origin), "{told:?}");
-        let authority = told.split('/').nth(2).unwrap_or_default();
-        assert!(!authority.contains('@') && !told.contains(['?', '#']), "{told:?}");
-        assert!(origin.conflicts_with(&origin.host()), "{told:?}");
+        let text = origin.to_string();
+        assert_eq!(OriginUrl::parse(&text).as_ref(), Ok(&origin), "{text:?}");
+        let authority = text.split('/').nth(2).unwrap_or_default();
+        assert!(!authority.contains('@') && !text.contains(['?', '#']), "{text:?}");
+        assert!(origin.conflicts_with(&origin.host()), "{text:?}");
     }
     let config = Config::default();
     let Some(page) = page_of_url(&text, &config) else { return };

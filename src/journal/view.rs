@@ -5,7 +5,7 @@
 //! news that it can't connect to what it has. It asks nobody: the engine sends [`View::request`]
 //! and hands the answer to [`View::apply`].
 //!
-//! Rules, by their names in the executable model: `asker_time`, `since_check`, `skew_margin`,
+//! Rules, by their names in the executable model: `requester_time`, `since_check`, `skew_margin`,
 //! `keep_both`, `view_max`, `page_cursor`, `paged_known`, `partial_known`, `overlay_since`,
 //! `floor_sent`.
 //!
@@ -184,7 +184,7 @@ impl View {
         }
         self.since = self.since.max(Some(delta.to));
         self.page = None;
-        // asker_time, skew_margin
+        // requester_time, skew_margin
         let as_of = if by_us { request_time } else { request_time.minus(SKEW_MARGIN) };
         self.as_of = self.as_of.max(Some(as_of));
         self.known.clear();

@@ -75,7 +75,7 @@ impl Sql for Sqlite {
         if parameters.len() > MAX_PARAMETERS {
             return Err(SqlError::Refused(format!("{} parameters", parameters.len())));
         }
-        // Sql::exec tells why.
+        // Sql::exec says why.
         assert!(!statement.contains("LIMIT ?"), "planned anew at each call: {statement}");
         run(&self.0, statement, parameters).map_err(|error| SqlError::Refused(error.to_string()))
     }

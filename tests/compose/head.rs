@@ -69,13 +69,13 @@ fn what_a_shells_head_must_say() {
 
 #[test]
 fn the_fields_freshness_is_the_shells() {
-    let told = field(1, 99, &format!("swr=60, sie=90, {CSRF}"));
+    let compose_field = field(1, 99, &format!("swr=60, sie=90, {CSRF}"));
     let came = head(&[
         ("etag", "\"a\""),
         ("expires", "0"),
         ("content-security-policy", "default-src 'self'"),
     ]);
-    let public = as_public(&came, &told).fields;
+    let public = as_public(&came, &compose_field).fields;
     let lifetime = "max-age=300, stale-while-revalidate=60, stale-if-error=90";
     assert_eq!(public.get("cdn-cache-control"), Some(lifetime));
     for gone in ["cache-control", "etag", "expires", "x-edge-isr-compose"] {
@@ -95,7 +95,7 @@ fn answer(field: &ComposeField, stored: &Fields, cookie: &str, parts: bool) -> F
 
 #[test]
 fn answers_say_that_nobody_may_keep_them() {
-    let told = field(1, 99, &format!("nonce, {CSRF}, {MENU}"));
+    let compose_field = field(1, 99, &format!("nonce, {CSRF}, {MENU}"));
     let stored = head(&[
         ("etag", "\"a\""),
         ("last-modified", "Sat, 01 Jan 2022 00:00:00 GMT"),
@@ -105,9 +105,12 @@ fn answers_say_that_nobody_may_keep_them() {
         ("content-security-policy-report-only", "script-src 'nonce-@n00'"),
     ])
     .fields;
-    let made = answer(&told, &stored, "", true);
+    let made = answer(&compose_field, &stored, "", true);
     assert_eq!(made.get("cache-control"), Some("private, no-store"));
-    assert_eq!(answer(&told, &stored, "", false).get("cache-control"), Some("private, no-cache"));
+    assert_eq!(
+        answer(&compose_field, &stored, "", false).get("cache-control"),
+        Some("private, no-cache")
+    );
     assert_eq!(made.get("cdn-cache-control"), Some("no-store"));
     for gone in ["etag", "last-modified", "expires", "content-digest", "x-edge-isr-compose", "age"]
     {
@@ -121,24 +124,24 @@ fn answers_say_that_nobody_may_keep_them() {
     let cookie = made.get("set-cookie").expect("a cookie");
     assert_eq!(cookie, format!("csrftoken={}; Path=/; SameSite=Lax", "c".repeat(32)));
     let secret = "d".repeat(32);
-    let made = answer(&told, &stored, &format!("csrftoken={secret}"), false);
+    let made = answer(&compose_field, &stored, &format!("csrftoken={secret}"), false);
     assert!(made.get("set-cookie").expect("renewed").contains(&secret));
 }
 
 #[test]
 fn a_head_request_makes_nothing() {
-    let told = field(1, 99, &format!("nonce, {CSRF}"));
+    let compose_field = field(1, 99, &format!("nonce, {CSRF}"));
     let stored = head(&[("content-security-policy", "script-src 'nonce-@n00'"), ("x-a", "b")]);
-    let made = fields_of_head(&stored.fields, &told, &Route::default(), false);
+    let made = fields_of_head(&stored.fields, &compose_field, &Route::default(), false);
     assert!(!made.has("set-cookie") && !made.has("content-security-policy"));
     assert_eq!(made.get("x-a"), Some("b"));
 }
 
 #[test]
 fn a_cookie_for_parts_alone_is_set_with_them_alone() {
-    let told = field(4, 99, &format!("{CSRF}, csrf-personal, {MENU}"));
-    assert!(!answer(&told, &head(&[]).fields, "", false).has("set-cookie"));
-    assert!(answer(&told, &head(&[]).fields, "", true).has("set-cookie"));
+    let compose_field = field(4, 99, &format!("{CSRF}, csrf-personal, {MENU}"));
+    assert!(!answer(&compose_field, &head(&[]).fields, "", false).has("set-cookie"));
+    assert!(answer(&compose_field, &head(&[]).fields, "", true).has("set-cookie"));
 }
 
 fn request(host: &str, path: &str, cookie: &str) -> RequestHead {
@@ -170,15 +173,19 @@ fn who_gets_a_page_composed() {
         (&app, false, "/app/x", Ok(())),
         (&app, false, "/blog", Err(NotComposed::CookieScope)),
     ];
-    for (told, known, path, want) in rows {
+    for (compose_field, known, path, want) in rows {
         let request = request("example.com", path, "");
-        assert_eq!(Visitor { request: &request, known }.may_have(told), want, "{told:?} {path}");
+        assert_eq!(
+            Visitor { request: &request, known }.may_have(compose_field),
+            want,
+            "{compose_field:?} {path}"
+        );
     }
 }
 
 #[test]
 fn who_has_no_personal_cookie_costs_no_request() {
-    let told = field(1, 99, MENU);
+    let compose_field = field(1, 99, MENU);
     for (cookie, known, want) in [
         ("", false, false),
         ("csrftoken=x; _ga=1", false, false),
@@ -187,7 +194,11 @@ fn who_has_no_personal_cookie_costs_no_request() {
         ("custom=x", true, true),
     ] {
         let request = request("example.com", "/", cookie);
-        assert_eq!(Visitor { request: &request, known }.has_parts(&told), want, "{cookie}");
+        assert_eq!(
+            Visitor { request: &request, known }.has_parts(&compose_field),
+            want,
+            "{cookie}"
+        );
     }
     let request = request("example.com", "/", "sessionid=x");
     assert!(!Visitor { request: &request, known: true }.has_parts(&field(1, 99, CSRF)));

@@ -14,7 +14,7 @@ const ID: &str = "idididididididididididididididid";
 
 #[test]
 fn the_request_has_the_visitors_cookies_and_the_secret_in_force() {
-    let told = field(9, 99, &format!("lang=\"de\", nonce, {CSRF}, {MENU}"));
+    let compose_field = field(9, 99, &format!("lang=\"de\", nonce, {CSRF}, {MENU}"));
     let request = RequestHead {
         method: "GET".to_owned(),
         scheme: "https".to_owned(),
@@ -33,10 +33,16 @@ fn the_request_has_the_visitors_cookies_and_the_secret_in_force() {
         client: Some("192.0.2.7".to_owned()),
     };
     let mut random = || -> Random { [7; 64] };
-    let minted = Minted::new(&told, &request.fields, true, &mut random).expect("values");
+    let minted = Minted::new(&compose_field, &request.fields, true, &mut random).expect("values");
     let page = "/p/42/?x=1";
-    let ask =
-        PartsRequest { request: &request, field: &told, minted: &minted, id: ID, page, late: true };
+    let ask = PartsRequest {
+        request: &request,
+        field: &compose_field,
+        minted: &minted,
+        id: ID,
+        page,
+        late: true,
+    };
     let edge = EdgeFacts {
         origin_secret: Some("secret"),
         warm: false,
@@ -57,7 +63,7 @@ fn the_request_has_the_visitors_cookies_and_the_secret_in_force() {
     for gone in ["if-none-match", "range", "x-edge-isr-compose", "x_edge_isr_personal"] {
         assert!(!sent.has(gone), "{gone}");
     }
-    assert_eq!(target(&told), "/_edge_isr/personal?n=menu&n=log-out");
+    assert_eq!(target(&compose_field), "/_edge_isr/personal?n=menu&n=log-out");
 }
 
 fn answer(status: u16, more: &[(&str, &str)]) -> ResponseHead {
@@ -96,8 +102,8 @@ fn only_an_answer_of_the_origin_itself_is_believed() {
 #[test]
 fn parts_are_those_of_this_request() {
     use PersonalError::{Foreign, Malformed, TooLarge};
-    let told = field(9, 99, MENU);
-    let read = |text: &str| parts(ID, &told, text.replace("ID", ID).as_bytes());
+    let compose_field = field(9, 99, MENU);
+    let read = |text: &str| parts(ID, &compose_field, text.replace("ID", ID).as_bytes());
     let both = r#"{"id":"ID","parts":{"menu":"<b>é</b>","log-out":""}}"#;
     assert_eq!(read(both), Ok(vec![Some("<b>é</b>".to_owned()), Some(String::new())]));
     let one = r#"{"id":"ID","parts":{"log-out":"x"}}"#;
@@ -118,15 +124,15 @@ fn parts_are_those_of_this_request() {
         assert_eq!(read(text), Err(why), "{text}");
     }
     let large = format!("{{\"id\":\"{ID}\",\"parts\":{{\"menu\":\"{}\"}}}}", "x".repeat(MAX_BYTES));
-    assert_eq!(parts(ID, &told, large.as_bytes()), Err(TooLarge));
+    assert_eq!(parts(ID, &compose_field, large.as_bytes()), Err(TooLarge));
 }
 
 #[test]
 fn a_parts_own_csrf_cookie_is_dropped() {
-    let told = field(9, 99, &format!("{CSRF}, {MENU}"));
+    let compose_field = field(9, 99, &format!("{CSRF}, {MENU}"));
     let mut head = answer(200, &[]);
     for line in ["csrftoken=a; Path=/", " csrftoken =b", "messages=; Max-Age=0", "sessionid=x"] {
         head.fields.append("set-cookie", line);
     }
-    assert_eq!(cookies_set(&head, &told), ["messages=; Max-Age=0", "sessionid=x"]);
+    assert_eq!(cookies_set(&head, &compose_field), ["messages=; Max-Age=0", "sessionid=x"]);
 }

@@ -40,9 +40,9 @@ fn what_does_not_fit_is_no_shell() {
         ("no number", "@tXX".to_owned(), CSRF.to_owned()),
         ("cut in a placeholder", "@t0".to_owned(), CSRF.to_owned()),
         ("a second nonce", "@n01".to_owned(), "nonce".to_owned()),
-        ("a nonce that is not told of", "@n00".to_owned(), CSRF.to_owned()),
+        ("a nonce that the field does not name", "@n00".to_owned(), CSRF.to_owned()),
         ("a token without a cookie", "@t00".to_owned(), "nonce".to_owned()),
-        ("a part that is not told of", format!("{rest}@p02@e02"), both.clone()),
+        ("a part that the field does not name", format!("{rest}@p02@e02"), both.clone()),
         ("a part that does not end", "@p00@e00@p01".to_owned(), both.clone()),
         ("an end without a beginning", format!("@e00{rest}"), both.clone()),
         ("an end of another", "@p00@e01@p01@e00".to_owned(), both.clone()),
@@ -180,7 +180,7 @@ proptest! {
     /// visitor.
     #[test]
     fn a_shell_with_its_places_filled_is_the_page(mut parts in page()) {
-        // Each part that is told of has a placeholder.
+        // Each part that the field names has a placeholder.
         for number in 0..2 {
             parts.push(Part::Personal(number, Vec::new()));
             parts.push(Part::Shared(number, Vec::new()));

@@ -216,7 +216,7 @@ fn errors_are_problems_with_their_status() {
 type SecretRow<'a> = (&'a str, &'a str, &'a [(SecretKind, usize, SecretFault)]);
 
 #[test]
-fn wrong_secrets_are_told_by_their_position() {
+fn wrong_secrets_are_named_by_their_position() {
     use SecretFault::{Base64, Empty, Form, Name, Prefix, Repeated, TokenScope, TooMany, Value};
     let webhook = SecretKind::Webhook;
     let token = SecretKind::Token;
@@ -257,7 +257,7 @@ fn secrets_are_never_shown() {
 }
 
 #[test]
-fn weak_secrets_are_told() {
+fn weak_secrets_are_reported() {
     assert_eq!(secrets(SECRET, "ci:read:0123456789abcdef").warnings(), [""; 0]);
     let weak = secrets("whsec_c2hvcnQ=", "ci:read:hunter2").warnings();
     assert_eq!(weak.len(), 2, "{weak:?}");

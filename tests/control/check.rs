@@ -47,9 +47,9 @@ fn problems_are_printed_with_their_paths() {
     ];
     for (arguments, input, secrets, code, want) in rows {
         let output = check(arguments, input, secrets);
-        let told = String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(*code), "{arguments:?} {input}: {told}");
-        assert_eq!(told, *want, "{arguments:?} {input}");
+        let printed = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(*code), "{arguments:?} {input}: {printed}");
+        assert_eq!(printed, *want, "{arguments:?} {input}");
         assert_eq!(output.stderr.is_empty(), *code != 2, "{arguments:?} {input}");
     }
 }

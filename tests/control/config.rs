@@ -217,7 +217,7 @@ fn networks_hold_their_addresses() {
 }
 
 /// Given settings, the path of each problem and a part of what is said of it. No other problem may
-/// be told.
+/// be reported.
 const WRONG: &[(&str, &[(&str, &str)])] = &[
     // The whole.
     ("", &[("EDGE_ISR", "malformed JSON")]),
@@ -543,11 +543,11 @@ fn the_summary_counts() {
         r#"{"routes": [{"path": "/secret/*", "action": "bypass"}, {"path": "/b"}],
             "host_aliases": {"a.example": "b.example"}}"#,
     );
-    let mut told = serde_json::to_value(config.summary()).unwrap();
-    let rules = told.as_object_mut().unwrap().remove("rules").unwrap();
+    let mut summary = serde_json::to_value(config.summary()).unwrap();
+    let rules = summary.as_object_mut().unwrap().remove("rules").unwrap();
     assert_eq!(rules.as_array().unwrap().len(), 3, "and the defaults");
     assert_eq!(
-        told,
+        summary,
         serde_json::json!({
             "max_lag_ms": 2000, "sync_interval_ms": 1000, "journal_lost_limit_ms": 30000,
             "shards": 8, "routes": 2, "bypass_routes": 1, "host_aliases": 1

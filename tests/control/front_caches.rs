@@ -1,4 +1,4 @@
-//! What caches in front of the edge are told: the requests of each API, what an answer means, and
+//! How caches in front of the edge are purged: the requests of each API, what an answer means, and
 //! which settings are wrong.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 #![allow(clippy::type_complexity, reason = "the rows of tables")]
@@ -60,7 +60,7 @@ fn url(name: &str) -> Target {
 }
 
 /// Each request as its URL and body, or its keys.
-fn told(front_cache: &str, targets: &[Target], mode: Mode) -> Vec<String> {
+fn requests_of(front_cache: &str, targets: &[Target], mode: Mode) -> Vec<String> {
     requests(&access(front_cache), &delivery(targets, mode), NOW)
         .unwrap()
         .iter()
@@ -88,14 +88,14 @@ fn without_digest(said: &str) -> String {
 
 /// The paths of one invalidation.
 fn paths(front_cache: &str, targets: &[Target]) -> Vec<String> {
-    let calls = told(front_cache, targets, Mode::Hard);
+    let calls = requests_of(front_cache, targets, Mode::Hard);
     assert_eq!(calls.len(), 1, "{calls:?}");
     let paths = calls[0].split("<Path>").skip(1);
     paths.map(|rest| rest.split("</Path>").next().unwrap().to_owned()).collect()
 }
 
 #[test]
-fn each_api_is_told_in_its_words() {
+fn each_api_gets_its_own_requests() {
     let zone = "https://api.cloudflare.com/client/v4/zones/z1/purge_cache";
     let service = "https://api.fastly.com/service/s1";
     let hook = "https://x.example/__isr/v1/revalidate";
@@ -117,7 +117,7 @@ fn each_api_is_told_in_its_words() {
         (BEFORE, &[tag("a"), Target::Host("c.example".into())], hard, std::slice::from_ref(&all)),
         (BEFORE, &[Target::All], hard, std::slice::from_ref(&all)),
         (CLOUDFLARE, &[tag("a"), tag("b")], soft, &[format!(r#"{zone} {{"tags":["a","b"]}}"#)]),
-        // Without tags there, nothing tells which of its pages they are.
+        // Without tags there, nothing says which of its pages they are.
         (UNTAGGED, &[tag("a")], soft, std::slice::from_ref(&everything)),
         (
             CLOUDFLARE,
@@ -193,23 +193,23 @@ fn each_api_is_told_in_its_words() {
         ),
     ];
     for (front_cache, targets, mode, want) in rows {
-        assert_eq!(told(front_cache, targets, mode), want, "{front_cache} {targets:?}");
+        assert_eq!(requests_of(front_cache, targets, mode), want, "{front_cache} {targets:?}");
     }
 }
 
 #[test]
 fn names_go_in_as_many_calls_as_they_take() {
     let tags: Vec<Target> = (0..300).map(|n| tag(&format!("t{n:03}"))).collect();
-    assert_eq!(told(CLOUDFLARE, &tags, Mode::Hard).len(), 10);
-    assert_eq!(told(FASTLY, &tags, Mode::Hard).len(), 2);
-    assert_eq!(told(XKEY, &tags, Mode::Hard).len(), 3);
+    assert_eq!(requests_of(CLOUDFLARE, &tags, Mode::Hard).len(), 10);
+    assert_eq!(requests_of(FASTLY, &tags, Mode::Hard).len(), 2);
+    assert_eq!(requests_of(XKEY, &tags, Mode::Hard).len(), 3);
     let pages: Vec<Target> = (0..51).map(|n| url(&format!("c.example/{n}"))).collect();
-    assert_eq!(told(PURGE, &pages[..50], Mode::Hard).len(), 50);
-    assert_eq!(told(PURGE, &pages, Mode::Hard), ["PURGE http://a.example:6081/base/*"]);
+    assert_eq!(requests_of(PURGE, &pages[..50], Mode::Hard).len(), 50);
+    assert_eq!(requests_of(PURGE, &pages, Mode::Hard), ["PURGE http://a.example:6081/base/*"]);
 }
 
 #[test]
-fn cloudfront_is_told_paths_within_its_limits_or_everything() {
+fn cloudfront_gets_paths_within_its_limits_or_everything() {
     let prefix = |n: usize| Target::Prefix(format!("c.example/{n}/"));
     let prefixes: Vec<Target> = (0..16).map(prefix).collect();
     let rows: [(&str, Vec<Target>, &[&str]); 9] = [
@@ -324,7 +324,7 @@ fn each_is_called_with_its_own_secret_alone() {
 }
 
 #[test]
-fn a_secret_of_another_form_is_told_and_nothing_is_sent() {
+fn a_secret_of_another_form_is_reported_and_nothing_is_sent() {
     let malformed = Some(DeliveryFailure::CredentialsMalformed);
     let rows = [
         (CLOUDFRONT, "AKID", malformed),
@@ -380,7 +380,7 @@ fn an_answer_means_one_thing() {
     }
 }
 
-/// An invalidation as CloudFront tells of it.
+/// An invalidation as CloudFront describes it.
 fn invalidation(id: &str, status: &str) -> String {
     format!(
         "<?xml version=\"1.0\"?>\n<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\"><Id>{id}</Id>\

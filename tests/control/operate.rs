@@ -104,7 +104,7 @@ fn health(reasons: Vec<HealthReason>) -> Health {
 }
 
 #[test]
-fn health_tells_what_blocks() {
+fn health_shows_what_blocks() {
     let errors = parse_config(r#"{"shards": 0, "log": 1}"#).unwrap_err();
     let secrets = Secrets::parse("hunter2", "").unwrap_err();
     let rows = [
@@ -124,9 +124,9 @@ fn health_tells_what_blocks() {
         let body: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(health.status(), status, "{text}");
         assert_eq!(body["ready"], json!(status == 200), "{text}");
-        let told = |list: &str| body[list].as_array().unwrap().len();
-        assert_eq!(told("reasons") + told("notes"), reasons.len(), "{text}");
-        assert_eq!(told("reasons") > 0, status == 503, "{text}");
+        let count = |list: &str| body[list].as_array().unwrap().len();
+        assert_eq!(count("reasons") + count("notes"), reasons.len(), "{text}");
+        assert_eq!(count("reasons") > 0, status == 503, "{text}");
         assert!(!text.contains("hunter2"), "{text}");
     }
     let body: Value = serde_json::from_slice(
@@ -142,10 +142,10 @@ fn health_tells_what_blocks() {
     assert_eq!(body["config"]["shards"], json!(8));
 }
 
-/// What each rule asks of requests is told in the words of the settings, the defaults as the last
+/// What each rule asks of requests is shown in the words of the settings, the defaults as the last
 /// rule.
 #[test]
-fn health_tells_the_rules() {
+fn health_shows_the_rules() {
     let settings = r#"{
         "defaults": {"query": "verbatim", "key_cookies": ["django_language"]},
         "routes": [
@@ -213,7 +213,7 @@ fn metrics_are_counted_and_rendered() {
     ] {
         assert!(lines.contains(&want), "{want} is not in\n{text}");
     }
-    assert!(!text.contains("edge_isr_view_epoch"), "a gauge that is not set is not told");
+    assert!(!text.contains("edge_isr_view_epoch"), "a gauge that is not set is left out");
     assert!(text.ends_with('\n'));
 }
 

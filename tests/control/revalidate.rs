@@ -555,7 +555,7 @@ fn patterns_of_other_dialects_are_widened_and_say_so() {
 }
 
 #[test]
-fn digests_tell_bodies_apart() {
+fn digests_distinguish_bodies() {
     assert_eq!(
         body_digest(b""),
         "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

@@ -144,7 +144,7 @@ fn what_is_not_below_the_prefix_is_a_page() {
 }
 
 #[test]
-fn wrong_calls_are_told_apart() {
+fn each_wrong_call_has_its_own_error() {
     use ProblemKind::{
         Contradiction, InvalidValue, MethodNotAllowed, NotFound, OutOfRange, UnknownField,
     };
@@ -218,7 +218,7 @@ fn wrong_calls_are_told_apart() {
 }
 
 #[test]
-fn a_wrong_method_is_told_the_right_ones() {
+fn a_wrong_method_is_answered_with_the_right_ones() {
     for (method, target, want) in [
         ("GET", "/__isr/v1/revalidate", "POST"),
         ("POST", "/__isr/healthz", "GET, HEAD"),

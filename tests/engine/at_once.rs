@@ -149,7 +149,7 @@ fn ask(isolate: &Isolate, step: &Step) -> Option<Seen> {
 fn play(steps: &[Step], never_at_once: bool, memory: u64) -> Vec<String> {
     let isolate = isolate(never_at_once, memory);
     let mut last = Step::Ask { method: "GET", path: 0, fields: vec![], client: false };
-    let mut told = Vec::new();
+    let mut observed = Vec::new();
     for step in steps {
         let seen = match step {
             Step::Ask { .. } => {
@@ -175,9 +175,9 @@ fn play(steps: &[Step], never_at_once: bool, memory: u64) -> Vec<String> {
         };
         let spent = isolate.world.spent();
         let metrics = isolate.engine.isolate().borrow().metrics.clone();
-        told.push(format!("{step:?}\n  {seen:?}\n  {spent:?}\n  {metrics:?}"));
+        observed.push(format!("{step:?}\n  {seen:?}\n  {spent:?}\n  {metrics:?}"));
     }
-    told
+    observed
 }
 
 /// Histories.

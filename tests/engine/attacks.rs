@@ -683,7 +683,7 @@ fn invented_query_strings_cost_no_more_than_the_budget() {
     }
     let seconds = world.now().since(began).0 / 1_000 + 2;
     let spent = world.spent();
-    assert!(details.iter().any(|told| told.contains("detail=key-budget")), "{details:?}");
+    assert!(details.iter().any(|detail| detail.contains("detail=key-budget")), "{details:?}");
     let (shard, put) =
         (spent.get("shard").copied().unwrap_or(0), spent.get("l2_put").copied().unwrap_or(0));
     assert!(shard <= 5 * 3 * seconds && put <= 5 * seconds, "{seconds} s: {spent:?}");
@@ -773,12 +773,12 @@ fn a_list_of_languages_that_no_person_has_is_not_compared() {
     let (_, isolate) = site(&config, |reached| {
         Ok(Script::new(200, &[STORE], reached.fields.get("accept-language").unwrap_or_default()))
     });
-    let told = |n: u32, id: &str| {
+    let language = |n: u32, id: &str| {
         let other = |i: u32| format!("xx-{i};q=0.{:03}, ", i % 1_000);
         let value = (0..n).map(other).collect::<String>() + "de;q=0.001";
         isolate.get(&format!("{SITE}/{id}"), &[("Accept-Language", &value)]).text()
     };
-    assert_eq!((told(10, "few").as_str(), told(5_000, "many").as_str()), ("de", "en"));
+    assert_eq!((language(10, "few").as_str(), language(5_000, "many").as_str()), ("de", "en"));
 }
 
 /// CPDoS' kin, by a cache's own memory: a marker that answers can't be stored is for the variant

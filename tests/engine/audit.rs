@@ -1,4 +1,4 @@
-//! The audit: what changed at the origin without an invalidation is found, told and healed; and
+//! The audit: what changed at the origin without an invalidation is found, reported and healed; and
 //! where nothing did, nothing is.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
@@ -85,14 +85,14 @@ fn hit(isolate: &Isolate, url: &str) -> Seen {
     seen
 }
 
-fn told(isolate: &Isolate) -> Value {
+fn audit_report(isolate: &Isolate) -> Value {
     let seen = isolate.operate("GET", "/v1/audit", "");
     assert_eq!(seen.status, 200, "{}", seen.text());
     serde_json::from_str(&seen.text()).expect("JSON")
 }
 
 fn findings(isolate: &Isolate) -> Vec<Value> {
-    told(isolate)["findings"].as_array().expect("a list").clone()
+    audit_report(isolate)["findings"].as_array().expect("a list").clone()
 }
 
 fn counted(isolate: &Isolate, counter: Counter) -> u64 {
@@ -156,7 +156,7 @@ fn where_nothing_changed_nothing_is_found() {
     isolate.get(other, &[]);
     site.world.pass(2_000);
     site.origin_requests();
-    // What tells of one answer differs, and shows nothing else.
+    // What describes one answer differs, and shows nothing else.
     let renders = Cell::new(0);
     site.says(move |_| {
         renders.set(renders.get() + 1);
@@ -210,7 +210,7 @@ fn a_share_of_the_hits_is_audited() {
 }
 
 #[test]
-fn a_clock_is_told_to_be_one_and_not_healed() {
+fn a_clock_is_reported_as_one_and_not_healed() {
     let site = Site::new(&json!({}));
     let isolate = site.isolate("ams");
     let world = Rc::downgrade(&site.world);
@@ -225,11 +225,11 @@ fn a_clock_is_told_to_be_one_and_not_healed() {
         hit(&isolate, PAGE);
         site.settle();
     }
-    let told = findings(&isolate);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["cause"], "differs-at-every-render");
-    assert_eq!(told[0]["times"], 1, "the journal is told once");
-    assert!(told[0]["explanation"].as_str().expect("text").contains("audit_ignore"));
+    let findings = findings(&isolate);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0]["cause"], "differs-at-every-render");
+    assert_eq!(findings[0]["times"], 1, "it is reported once");
+    assert!(findings[0]["explanation"].as_str().expect("text").contains("audit_ignore"));
     assert_eq!(history(&isolate).len(), 0);
     assert_eq!(counted(&isolate, Counter::AuditEveryRender), 3);
     assert_eq!(counted(&isolate, Counter::AuditStale), 0);
@@ -254,7 +254,7 @@ fn what_the_route_ignores_is_not_looked_at() {
     hit(&isolate, PAGE);
     site.settle();
     let excerpt = &findings(&isolate)[0]["difference"]["excerpt"];
-    assert_eq!(excerpt["before"], "<time>*</time><p>", "what is ignored is not told either");
+    assert_eq!(excerpt["before"], "<time>*</time><p>", "what is ignored is not shown either");
 }
 
 #[test]
@@ -274,7 +274,7 @@ fn an_invalidation_in_between_is_no_finding() {
 }
 
 #[test]
-fn two_isolates_that_find_the_same_copy_tell_it_once() {
+fn two_isolates_that_find_the_same_copy_report_it_once() {
     let site = Site::new(&json!({}));
     let (ams, fra) = (site.isolate("ams"), site.isolate("fra"));
     ams.get(PAGE, &[]);
@@ -284,12 +284,12 @@ fn two_isolates_that_find_the_same_copy_tell_it_once() {
     hit(&ams, PAGE);
     hit(&fra, PAGE);
     site.settle();
-    let told = findings(&ams);
-    assert_eq!((told.len(), history(&ams).len()), (1, 1));
-    assert_eq!(told[0]["times"], 1);
+    let findings = findings(&ams);
+    assert_eq!((findings.len(), history(&ams).len()), (1, 1));
+    assert_eq!(findings[0]["times"], 1);
     let stale = |isolate| counted(isolate, Counter::AuditStale);
     assert_eq!(stale(&ams) + stale(&fra), 1);
-    assert_eq!(told[0]["cause"], "same-tags");
+    assert_eq!(findings[0]["cause"], "same-tags");
 }
 
 #[test]
@@ -378,9 +378,9 @@ fn it_asks_for_the_variant_that_the_hit_was() {
     }
     site.settle();
     assert_eq!(counted(&isolate, Counter::AuditSame), 1, "the other variant is as it was");
-    let told = findings(&isolate);
-    assert_eq!(told.len(), 1);
-    assert_eq!(told[0]["vary"], json!([["accept-language", "de"]]));
+    let findings = findings(&isolate);
+    assert_eq!(findings.len(), 1);
+    assert_eq!(findings[0]["vary"], json!([["accept-language", "de"]]));
     // The page as a whole was invalidated.
     for language in ["fr", "de"] {
         isolate.get(PAGE, &[("accept-language", language)]);
@@ -403,10 +403,10 @@ fn a_page_that_is_gone_or_private_is_a_finding() {
         });
         hit(&isolate, PAGE);
         site.settle();
-        let told = findings(&isolate);
-        assert_eq!(told.len(), 1, "{stored}");
-        assert_eq!(told[0]["cause"], "not-stored");
-        assert!(!told[0].to_string().contains("secret"), "what is private is not told");
+        let findings = findings(&isolate);
+        assert_eq!(findings.len(), 1, "{stored}");
+        assert_eq!(findings[0]["cause"], "not-stored");
+        assert!(!findings[0].to_string().contains("secret"), "what is private is not shown");
         let after = isolate.get(PAGE, &[]);
         assert_eq!((after.status.to_string().as_str(), after.text().as_str()), (stored, "secret"));
     }
@@ -421,9 +421,9 @@ fn other_tags_alone_are_a_finding() {
     site.shows("post:1 list:all", "<p>one</p>");
     hit(&isolate, PAGE);
     site.settle();
-    let told = findings(&isolate);
-    assert_eq!(told[0]["cause"], "other-tags");
-    assert_eq!(told[0]["difference"]["body"], false);
+    let findings = findings(&isolate);
+    assert_eq!(findings[0]["cause"], "other-tags");
+    assert_eq!(findings[0]["difference"]["body"], false);
     site.world.pass(2_000);
     // An answer without any has those that are known, as when it is stored.
     let site = Site::new(&json!({}));
@@ -449,12 +449,12 @@ fn a_composed_page_differs_by_more_than_its_marker() {
     hit(&isolate, PAGE);
     origin.world.pass(PAUSE.0 as i64 + 1_000);
     assert_eq!(counted(&isolate, Counter::AuditStale), 1);
-    let told = findings(&isolate);
-    assert!(!told[0].to_string().contains("eIsR"), "{told:?}");
+    let findings = findings(&isolate);
+    assert!(!findings[0].to_string().contains("eIsR"), "{findings:?}");
 }
 
 #[test]
-fn what_is_told_of_hostile_pages_is_bounded_text() {
+fn what_is_reported_of_hostile_pages_is_bounded_text() {
     let site = Site::new(&json!({}));
     let isolate = site.isolate("ams");
     let tags: Vec<String> = (0..200).map(|n| format!("<script>{n}{}", "x".repeat(500))).collect();
@@ -468,18 +468,18 @@ fn what_is_told_of_hostile_pages_is_bounded_text() {
     *shown.borrow_mut() = after;
     hit(&isolate, &url);
     site.settle();
-    let told = findings(&isolate);
-    assert_eq!(told.len(), 1);
-    let text = told[0].to_string();
+    let findings = findings(&isolate);
+    assert_eq!(findings.len(), 1);
+    let text = findings[0].to_string();
     assert!(text.len() < 30_000, "{} bytes", text.len());
     assert!(!text.contains("\\u0000") && !text.contains("\\u0001"), "no control characters");
-    assert_eq!(told[0]["tags"].as_array().expect("tags").len(), 30);
-    let excerpt = &told[0]["difference"]["excerpt"];
+    assert_eq!(findings[0]["tags"].as_array().expect("tags").len(), 30);
+    let excerpt = &findings[0]["difference"]["excerpt"];
     assert!(excerpt["stored"].as_str().expect("text").len() < 210);
 }
 
 #[test]
-fn a_body_that_is_no_text_is_told_to_differ_and_a_large_one_is_not_compared() {
+fn a_body_that_is_no_text_is_reported_to_differ_and_a_large_one_is_not_compared() {
     let site = Site::new(&json!({}));
     let isolate = site.isolate("ams");
     let version = Rc::new(Cell::new(0_u8));
@@ -499,9 +499,9 @@ fn a_body_that_is_no_text_is_told_to_differ_and_a_large_one_is_not_compared() {
     hit(&isolate, PAGE);
     isolate.get(large, &[]);
     site.settle();
-    let told = findings(&isolate);
-    assert_eq!(told.len(), 1);
-    let difference = &told[0]["difference"];
+    let findings = findings(&isolate);
+    assert_eq!(findings.len(), 1);
+    let difference = &findings[0]["difference"];
     assert_eq!((&difference["body"], &difference["excerpt"]), (&json!(true), &Value::Null));
     assert_eq!(counted(&isolate, Counter::AuditNotComparable), 1);
 }
@@ -610,14 +610,14 @@ fn totals_are_the_sites() {
     site.world.pass(61_000);
     isolate.get("https://example.com/other/", &[]);
     site.world.pass(2_000);
-    let told = told(&isolate);
-    assert_eq!((&told["outcomes"]["same"], &told["outcomes"]["stale"]), (&json!(1), &json!(1)));
-    assert_eq!(told["stale_within"]["minute"], 1);
-    assert_eq!(told["hits"], 2);
+    let report = audit_report(&isolate);
+    assert_eq!((&report["outcomes"]["same"], &report["outcomes"]["stale"]), (&json!(1), &json!(1)));
+    assert_eq!(report["stale_within"]["minute"], 1);
+    assert_eq!(report["hits"], 2);
     let group = json!([{"route": "/post/*", "tag": "post:1", "stale": 1, "every_render": 0,
-        "latest": told["findings"][0]["found_at"]}]);
-    let mut groups = told["groups"].clone();
-    groups[0]["latest"] = told["findings"][0]["found_at"].clone();
+        "latest": report["findings"][0]["found_at"]}]);
+    let mut groups = report["groups"].clone();
+    groups[0]["latest"] = report["findings"][0]["found_at"].clone();
     assert_eq!(groups, group);
     let scrape = isolate.operate("GET", "/metrics", "").text();
     assert!(scrape.contains("edge_isr_audits_total{outcome=\"stale\"} 1"), "{scrape}");

@@ -106,7 +106,7 @@ fn an_upload_counts_once_it_was_sent() {
 }
 
 /// As many idle uploads as there may be, of two addresses: those of others begin and end all the
-/// same, and what gives way is told so.
+/// same, and what gives way is answered so.
 #[test]
 fn idle_uploads_of_few_give_way_to_those_of_others() {
     let (world, isolate) = site(&Config::default());

@@ -150,7 +150,7 @@ fn places_of_one_request_come_first_and_count_as_one() {
 }
 
 #[test]
-fn what_breaks_the_source_is_told_behind_what_came_before() {
+fn what_breaks_the_source_follows_what_came_before() {
     let world = World::new(&Config::default());
     let (node, seen) = (Rc::new(Node::new(&world, "ams")), Rc::new(Seen::default()));
     let parts =

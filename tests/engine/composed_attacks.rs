@@ -219,7 +219,7 @@ fn nothing_of_a_shell_is_seen_in_any_tier() {
 }
 
 #[test]
-fn pages_and_jobs_tell_nothing_of_a_shell() {
+fn pages_and_jobs_reveal_nothing_of_a_shell() {
     let origin = with_parts(Route::default());
     let isolate = origin.isolate("ams");
     for _ in 0..2 {
@@ -307,7 +307,7 @@ fn what_is_made_is_neither_logged_nor_kept() {
     }
 }
 
-/// What the origin says to those who are nobody tells nothing of what a known visitor gets.
+/// What the origin says to unknown visitors says nothing of what a known visitor gets.
 #[test]
 fn what_is_not_stored_of_nobody_is_no_answer_for_a_known_visitor() {
     type Answer = fn() -> Script;
@@ -391,7 +391,7 @@ fn who_has_a_cookie_that_the_shell_names_is_not_one_of_the_anonymous() {
 
 /// … also of a page without parts.
 #[test]
-fn a_page_without_parts_tells_who_is_not_one_of_the_anonymous() {
+fn a_page_without_parts_shows_who_is_not_anonymous() {
     let origin = Origin::new(Route::default());
     origin.audience.set("anonymous");
     origin.more.replace(", cookies=(\"sid\")".to_owned());

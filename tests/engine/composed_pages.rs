@@ -175,8 +175,8 @@ fn a_shell_that_was_changed_on_its_way_is_not_stored_and_the_page_comes_inline()
         }
         let first = origin.reached();
         assert!(!first[1].1, "{what}: asked again without the field: {first:?}");
-        let told = isolate.get(PAGE, &[]).cache_status();
-        assert!(told.contains(reason), "{what}: {told}");
+        let cache_status = isolate.get(PAGE, &[]).cache_status();
+        assert!(cache_status.contains(reason), "{what}: {cache_status}");
     }
 }
 

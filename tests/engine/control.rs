@@ -45,8 +45,8 @@ fn strangers_learn_whether_the_edge_is_ready_and_nothing_else() {
     let seen = ask(&[]);
     assert_eq!((seen.status, seen.text().as_str()), (200, r#"{"ready":true}"#));
     for token in ["Bearer reading", "Bearer calling"] {
-        let told = json(&ask(&[("authorization", token)]));
-        assert!(told["config"].is_object() && told["reasons"].is_array(), "{told}");
+        let health = json(&ask(&[("authorization", token)]));
+        assert!(health["config"].is_object() && health["reasons"].is_array(), "{health}");
     }
     assert_eq!(ask(&[("authorization", "Bearer guessed")]).status, 401);
 }

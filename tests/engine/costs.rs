@@ -156,7 +156,7 @@ fn row(name: &str, kind: RequestKind) -> String {
     )
     .unwrap();
     world.spent();
-    let shared = world.told.borrow().len();
+    let shared = world.front_cache_requests.borrow().len();
     for n in 0..COUNT {
         let (method, url, fields, body) = kind(n);
         let fields: Vec<(&str, &str)> = fields.iter().map(|(n, v)| (*n, v.as_str())).collect();
@@ -172,8 +172,8 @@ fn row(name: &str, kind: RequestKind) -> String {
     let of = |what: &str| spent.get(what).copied().unwrap_or_default();
     let each = |count: u64| count as f64 / f64::from(COUNT);
     let objects = of("journal") + of("shard");
-    let told = world.told.borrow();
-    let calls = told.iter().skip(shared).filter(|request| request.method == "POST");
+    let front_cache_requests = world.front_cache_requests.borrow();
+    let calls = front_cache_requests.iter().skip(shared).filter(|request| request.method == "POST");
     let provider = calls.count() as u64;
     let counts = [u64::from(COUNT), objects, of("l2_put"), of("l2_get"), provider * 2];
     let dollars: f64 = counts.iter().zip(PRICES).map(|(count, price)| each(*count) * price).sum();

@@ -10,7 +10,7 @@ use edge_isr::http::accept::prefers_html;
 const BROWSER: &str = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8";
 
 #[test]
-fn who_has_a_browser_is_told_by_accept() {
+fn browsers_are_known_by_accept() {
     for (accept, html) in [
         (BROWSER, true),
         ("text/html", true),

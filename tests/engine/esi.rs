@@ -85,7 +85,7 @@ fn get(isolate: &Isolate, path: &str) -> Seen {
 }
 
 /// The reasons in the log, each with what it is about.
-fn told(world: &World) -> Vec<String> {
+fn fragment_failures(world: &World) -> Vec<String> {
     let lines = world.lines.borrow();
     let reason = |line: &String| {
         let line: serde_json::Value = serde_json::from_str(line).expect("a line");
@@ -123,7 +123,7 @@ fn a_changed_fragment_of_many_pages_is_fetched_once() {
         assert!(seen.cache_status().starts_with("edge-isr;hit"), "{}", seen.cache_status());
     }
     assert_eq!((site.requests("/menu"), site.requests("/p7")), (2, 1));
-    assert_eq!(told(&world), Vec::<String>::new());
+    assert_eq!(fragment_failures(&world), Vec::<String>::new());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn failing(path: &'static str) -> Result<Script, OriginError> {
 }
 
 #[test]
-fn a_fragment_that_fails_is_left_out_and_told() {
+fn a_fragment_that_fails_is_left_out_and_logged() {
     for (path, reason) in [
         ("/500", "fragment-status"),
         ("/404", "fragment-status"),
@@ -272,7 +272,7 @@ fn a_fragment_that_fails_is_left_out_and_told() {
             assert!(took <= Millis(5_100), "{path}: {took:?}");
             let want =
                 if onerror.is_empty() { vec![format!("{reason} {path}")] } else { Vec::new() };
-            assert_eq!(told(&world), want, "{path}{onerror}");
+            assert_eq!(fragment_failures(&world), want, "{path}{onerror}");
         }
     }
 }
@@ -305,7 +305,7 @@ fn an_include_that_leads_nowhere_is_left_out_before_anything_is_asked() {
         site.esi("/page", &format!("a<esi:include src=\"{src}\"/>b"));
         let seen = get(&isolate, "/page");
         assert_eq!((seen.status, seen.text()), (200, "ab".to_owned()));
-        assert_eq!(told(&world), [format!("{reason} {src}")]);
+        assert_eq!(fragment_failures(&world), [format!("{reason} {src}")]);
         assert_eq!(world.reached.borrow().len(), 1, "{src}");
         let again = get(&isolate, "/page");
         assert!(
@@ -326,14 +326,14 @@ fn at_most_32_fragments_and_three_deep_and_never_in_itself() {
     site.esi("/wide", &includes);
     let want: String = (0..32).map(|n| format!("{n},")).collect();
     assert_eq!(get(&isolate, "/wide").text(), want);
-    assert_eq!(told(&world), ["fragment-limit /f32"]);
+    assert_eq!(fragment_failures(&world), ["fragment-limit /f32"]);
     world.lines.borrow_mut().clear();
 
     for n in 0..5 {
         site.esi(&format!("/d{n}"), &format!("{n}<esi:include src='/d{}'/>", n + 1));
     }
     assert_eq!(get(&isolate, "/d0").text(), "0123");
-    assert_eq!(told(&world), ["fragment-depth /d4"]);
+    assert_eq!(fragment_failures(&world), ["fragment-depth /d4"]);
     assert_eq!(site.requests("/d4"), 0);
     world.lines.borrow_mut().clear();
 
@@ -342,7 +342,7 @@ fn at_most_32_fragments_and_three_deep_and_never_in_itself() {
     site.esi("/one", "1<esi:include src='/two'/>");
     site.esi("/two", "2<esi:include src='/one'/>");
     assert_eq!(get(&isolate, "/one").text(), "12");
-    assert_eq!(told(&world), ["fragment-loop /self?[redacted]", "fragment-loop /one"]);
+    assert_eq!(fragment_failures(&world), ["fragment-loop /self?[redacted]", "fragment-loop /one"]);
     world.lines.borrow_mut().clear();
 
     // 32 in each of 32: the origin is asked for 32.
@@ -359,7 +359,7 @@ fn at_most_32_fragments_and_three_deep_and_never_in_itself() {
 }
 
 #[test]
-fn malformed_esi_is_served_as_it_is_and_told() {
+fn malformed_esi_is_served_as_it_is_and_logged() {
     for (body, want, reason) in [
         ("a<esi:include src=/f>b", "a<esi:include src=/f>b", "esi-malformed"),
         ("a<esi:vars>$(X)</esi:vars>", "a<esi:vars>$(X)</esi:vars>", "esi-unknown"),
@@ -368,7 +368,7 @@ fn malformed_esi_is_served_as_it_is_and_told() {
         let (world, site, isolate) = start();
         site.esi("/page", body);
         assert_eq!(get(&isolate, "/page").text(), want);
-        assert_eq!(told(&world), [reason]);
+        assert_eq!(fragment_failures(&world), [reason]);
     }
 }
 
@@ -382,7 +382,10 @@ fn a_body_that_is_coded_all_the_same_goes_as_it_came() {
         assert_eq!(seen.text(), "\u{1f}<esi:include src='/f'/>");
         assert_eq!(seen.fields.get("content-encoding"), Some("gzip"));
     }
-    assert_eq!((told(&world), site.requests("/f")), (vec!["esi-coding".to_owned(); 2], 0));
+    assert_eq!(
+        (fragment_failures(&world), site.requests("/f")),
+        (vec!["esi-coding".to_owned(); 2], 0)
+    );
 }
 
 #[test]

@@ -177,14 +177,14 @@ fn explained(isolate: &Isolate, (method, url, fields): &Asks) -> Value {
 
 /// Whether what was done is what was said. The answer of the origin adds to what is said: its
 /// status, whether it was stored, why not.
-fn agrees(told: &Value, seen: &Seen) -> bool {
-    let (said, did) = (told["cache_status"].as_str().expect("a text"), seen.cache_status());
+fn agrees(explanation: &Value, seen: &Seen) -> bool {
+    let (said, did) = (explanation["cache_status"].as_str().expect("a text"), seen.cache_status());
     let member = |text: &str, name: &str| {
         let found = text.split(';').find_map(|part| part.strip_prefix(name));
         found.map(str::to_owned)
     };
     let same = |name: &str| member(said, name) == member(&did, name);
-    match told["action"].as_str().expect("a text") {
+    match explanation["action"].as_str().expect("a text") {
         "hit" | "stale" | "only-if-cached" | "refuse" => said == did,
         "bypass" | "pass" => same("fwd=") && same("detail="),
         "fetch" => {
@@ -254,18 +254,26 @@ fn history(seed: u64, cases: u64, actions: &mut BTreeMap<String, u64>) {
         // The first may have asked for news in the background, as a visitor's request does.
         explained(isolate, &asks);
         world.pass(0);
-        let told = explained(isolate, &asks);
+        let explanation = explained(isolate, &asks);
         let seen = isolate.send(asks.0, &asks.1, &asks.2);
         world.still.set(false);
-        assert!(agrees(&told, &seen), "{seed}, {n}: {asks:?}\n{told:#}\n{}", seen.cache_status());
-        let mut action = told["action"].as_str().unwrap().to_owned();
+        assert!(
+            agrees(&explanation, &seen),
+            "{seed}, {n}: {asks:?}\n{explanation:#}\n{}",
+            seen.cache_status()
+        );
+        let mut action = explanation["action"].as_str().unwrap().to_owned();
         if matches!(&*action, "hit" | "stale") && asks.0 == "GET" && seen.status == 200 {
             let (did, text) = (made_of(&seen), seen.text());
-            assert_eq!(told["made_of"], did, "{seed}, {n}: {asks:?}\n{text:?}\n{told:#}");
-            if let Some(made_of) = told["made_of"].as_str() {
+            assert_eq!(
+                explanation["made_of"], did,
+                "{seed}, {n}: {asks:?}\n{text:?}\n{explanation:#}"
+            );
+            if let Some(made_of) = explanation["made_of"].as_str() {
                 action = made_of.to_owned();
             }
-        } else if let Some(reason) = told["reason"].as_str().filter(|it| it.starts_with("compose-"))
+        } else if let Some(reason) =
+            explanation["reason"].as_str().filter(|it| it.starts_with("compose-"))
         {
             action = reason.to_owned();
         }
@@ -304,9 +312,9 @@ fn an_explanation_leaves_no_trace() {
     isolate.get(&long.1, &[]);
     world.pass(50);
     world.spent();
-    let told = explained(&isolate, &long);
+    let explanation = explained(&isolate, &long);
     assert_eq!(
-        (&told["action"], &told["stored"]["validity"]["is"]),
+        (&explanation["action"], &explanation["stored"]["validity"]["is"]),
         (&json!("hit"), &json!("current"))
     );
     assert_eq!(world.spent(), BTreeMap::from([("shard", 1)]), "one question to the page's shard");
@@ -328,23 +336,26 @@ fn it_says_what_was_dropped_which_variants_there_are_and_what_decides() {
     let fields = vec![("accept-language", "de"), ("cookie", "_ga=secret"), ("x-odd", "secret")];
     world.invalidate("all", Mode::Hard);
     world.pass(3_000);
-    let told = explained(&isolate, &("GET", url, fields));
-    assert_eq!(told["rule"], json!("/*"));
-    assert_eq!(told["page"], json!("https://example.com/plain/vary"));
+    let explanation = explained(&isolate, &("GET", url, fields));
+    assert_eq!(explanation["rule"], json!("/*"));
+    assert_eq!(explanation["page"], json!("https://example.com/plain/vary"));
     assert_eq!(
-        told["not_forwarded"],
+        explanation["not_forwarded"],
         json!({"query": ["utm_source"], "fields": ["x-odd"], "cookies": ["_ga"]})
     );
-    assert!(!told.to_string().contains("secret"), "names alone: {told}");
-    let variants = told["variants"].as_array().unwrap();
+    assert!(!explanation.to_string().contains("secret"), "names alone: {explanation}");
+    let variants = explanation["variants"].as_array().unwrap();
     let selected: Vec<(bool, &str)> = variants
         .iter()
         .map(|it| (it["selected"].as_bool().unwrap(), it["vary"][0][1].as_str().unwrap()))
         .collect();
     assert_eq!(selected, [(true, "de"), (false, "en")]);
-    assert_eq!(told["stored"]["validity"], json!({"is": "invalidated-hard", "epoch": 1}));
-    assert_eq!((&told["action"], &told["reason"]), (&json!("fetch"), &json!("invalidated-hard")));
-    assert!(told["steps"].as_array().unwrap().len() >= 5, "{told:#}");
+    assert_eq!(explanation["stored"]["validity"], json!({"is": "invalidated-hard", "epoch": 1}));
+    assert_eq!(
+        (&explanation["action"], &explanation["reason"]),
+        (&json!("fetch"), &json!("invalidated-hard"))
+    );
+    assert!(explanation["steps"].as_array().unwrap().len() >= 5, "{explanation:#}");
 }
 
 #[test]

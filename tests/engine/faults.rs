@@ -196,8 +196,8 @@ fn a_damaged_invalidation_holds_up_no_other_and_makes_nothing_current() {
     // A stamp that can't be read is never passed over: views hear nothing: the journal is lost.
     sql.exec("UPDATE stamp SET soft = 'x' WHERE name = 'a'", &[]).unwrap();
     let request = SyncRequest { since: None, seen: Epoch::ZERO, report: None };
-    let told = journal.handle(JournalCall::Sync(request), at(1_001));
-    assert!(matches!(told, Err(JournalError::Sql(SqlError::Damaged(_)))), "{told:?}");
+    let reply = journal.handle(JournalCall::Sync(request), at(1_001));
+    assert!(matches!(reply, Err(JournalError::Sql(SqlError::Damaged(_)))), "{reply:?}");
 }
 
 /// A database that can't grow any more.
@@ -235,8 +235,8 @@ fn a_full_journal_refuses_appends_whole_answers_readers_and_recovers() {
     // Nothing of it was recorded, and readers hear of all that was.
     assert_eq!(journal.head(), Epoch(given));
     let request = SyncRequest { since: Some(Epoch(given - 1)), seen: Epoch(given), report: None };
-    let told = journal.handle(JournalCall::Sync(request), at(given)).unwrap();
-    let JournalReply::Delta(delta) = told else { panic!("{told:?}") };
+    let reply = journal.handle(JournalCall::Sync(request), at(given)).unwrap();
+    let JournalReply::Delta(delta) = reply else { panic!("{reply:?}") };
     assert_eq!(delta.to, Epoch(given));
     // What is owed is carried, what is old is forgotten, and there is room again.
     for shard in [0, 1] {

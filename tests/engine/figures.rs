@@ -44,17 +44,17 @@ fn totals(isolate: &Isolate, by: &str) -> BTreeMap<String, u64> {
     totals.map(|(name, sum)| (name.clone(), sum["requests"].as_u64().expect("a number"))).collect()
 }
 
-/// A minute passes, and each isolate gets a request: what it had counted before is told with that.
-fn tell(world: &Rc<World>, isolates: &[Isolate]) {
+/// A minute passes, and each isolate gets a request, with which it reports what it had counted.
+fn let_report(world: &Rc<World>, isolates: &[Isolate]) {
     world.pass(61_000);
     for isolate in isolates {
-        isolate.get("https://example.com/tell", &[]);
+        isolate.get("https://example.com/report", &[]);
         world.pass(1_500);
     }
 }
 
 #[test]
-fn the_sites_figures_are_what_clients_did_less_what_isolates_had_not_told() {
+fn the_sites_figures_are_what_clients_did_less_what_was_not_reported() {
     let (world, isolates) = site();
     let mut results: BTreeMap<String, u64> = BTreeMap::new();
     let mut sent = 0;
@@ -68,10 +68,10 @@ fn the_sites_figures_are_what_clients_did_less_what_isolates_had_not_told() {
             world.pass(5);
         }
     }
-    tell(&world, &isolates);
-    let told = totals(&isolates[0], "result");
-    assert_eq!(told.values().sum::<u64>(), sent, "{told:?}");
-    assert_eq!(told["hit"], results["hit"], "{told:?}");
+    let_report(&world, &isolates);
+    let reported = totals(&isolates[0], "result");
+    assert_eq!(reported.values().sum::<u64>(), sent, "{reported:?}");
+    assert_eq!(reported["hit"], results["hit"], "{reported:?}");
     let colos = totals(&isolates[0], "colo");
     assert_eq!(colos.get("ams"), Some(&40), "{colos:?}");
     let routes = totals(&isolates[0], "route");
@@ -80,29 +80,29 @@ fn the_sites_figures_are_what_clients_did_less_what_isolates_had_not_told() {
     let reasons = totals(&isolates[0], "reason");
     assert_eq!(reasons["route"], 20, "{reasons:?}");
 
-    // One dies with what it has not told; another's journal is out of reach for a while.
+    // One dies with what it has not reported; another's journal is out of reach for a while.
     for isolate in &isolates[..3] {
         for _ in 0..10 {
             isolate.get("https://example.com/shop/1", &[]);
         }
     }
     let counted_by = |isolates: usize| sent + isolates as u64 * 11 + 1;
-    tell(&world, &isolates[1..3]);
-    let told: u64 = totals(&isolates[3], "result").values().sum();
-    // Each had asked once for `/tell`, of which the last is not told yet.
-    assert_eq!(told, counted_by(2) - 1, "ten of each, and the first one's are lost with it");
+    let_report(&world, &isolates[1..3]);
+    let reported: u64 = totals(&isolates[3], "result").values().sum();
+    // Each had asked once for `/report`, of which the last is not reported yet.
+    assert_eq!(reported, counted_by(2) - 1, "ten of each, and the first one's are lost with it");
 }
 
 /// An hour of traffic in virtual time, on four isolates of three colos, two of which are killed and
-/// come anew: what every way of asking tells is what the client counted, less what the killed ones
-/// and the newest minute had not told.
+/// come anew: what every way of asking gives is what the client counted, less what the killed ones
+/// and the newest minute had not reported.
 #[test]
 fn a_scripted_hour_adds_up_in_every_way_of_asking() {
     let (world, mut isolates) = site();
     let mut rng = fastrand::Rng::with_seed(17);
-    let mut told = BTreeMap::new();
-    // By isolate, what it has not told yet: by the name of a result.
-    let mut untold: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); isolates.len()];
+    let mut reported = BTreeMap::new();
+    // By isolate, what it has not reported yet: by the name of a result.
+    let mut unreported: Vec<BTreeMap<String, u64>> = vec![BTreeMap::new(); isolates.len()];
     let mut lost = 0;
     for minute in 0..60 {
         for (n, isolate) in isolates.iter().enumerate() {
@@ -110,35 +110,35 @@ fn a_scripted_hour_adds_up_in_every_way_of_asking() {
                 let paths = ["/shop/1", "/shop/2", "/account/me", "/about", "/private"];
                 let path = paths[rng.usize(0..paths.len())];
                 let seen = isolate.get(&format!("https://example.com{path}"), &[]);
-                *untold[n].entry(result_of(&seen)).or_default() += 1;
+                *unreported[n].entry(result_of(&seen)).or_default() += 1;
                 world.pass(7);
             }
         }
         if [20, 41].contains(&minute) {
             let killed = rng.usize(0..isolates.len());
-            lost += untold[killed].values().sum::<u64>();
-            untold[killed].clear();
+            lost += unreported[killed].values().sum::<u64>();
+            unreported[killed].clear();
             isolates[killed] = Isolate::new(&world, &config(), "ams");
         }
         world.pass(60_000);
         for (n, isolate) in isolates.iter().enumerate() {
             // What was counted before it goes along with it, and it with the next.
-            let before = std::mem::take(&mut untold[n]);
-            let seen = isolate.get("https://example.com/tell", &[]);
+            let before = std::mem::take(&mut unreported[n]);
+            let seen = isolate.get("https://example.com/report", &[]);
             world.pass(1_500);
-            *untold[n].entry(result_of(&seen)).or_default() += 1;
-            before.into_iter().for_each(|(name, by)| *told.entry(name).or_default() += by);
+            *unreported[n].entry(result_of(&seen)).or_default() += 1;
+            before.into_iter().for_each(|(name, by)| *reported.entry(name).or_default() += by);
         }
     }
-    let sum: u64 = told.values().sum();
-    let newest: u64 = untold.iter().flat_map(BTreeMap::values).sum();
-    assert!(sum > 1000 && lost > 0 && newest == 4, "{sum} told, {lost} lost, {newest} not yet");
-    assert_eq!(totals(&isolates[1], "result"), told);
+    let sum: u64 = reported.values().sum();
+    let newest: u64 = unreported.iter().flat_map(BTreeMap::values).sum();
+    assert!(sum > 1000 && lost > 0 && newest == 4, "{sum} reported, {lost} lost, {newest} not yet");
+    assert_eq!(totals(&isolates[1], "result"), reported);
     for by in ["route", "reason", "colo", "kind"] {
         assert_eq!(totals(&isolates[2], by).values().sum::<u64>(), sum, "by {by}");
     }
     let text = isolates[3].operate("GET", "/metrics", "").text();
-    for (name, by) in &told {
+    for (name, by) in &reported {
         let line = format!("edge_isr_requests_total{{result=\"{name}\"}} {by}\n");
         assert!(text.contains(&line), "{line} is not in\n{text}");
     }
@@ -157,7 +157,7 @@ fn result_of(seen: &Seen) -> String {
     name.to_owned()
 }
 
-/// How long the origin takes is told by rule, whoever asked, and whatever came of it.
+/// How long the origin takes is shown by rule, whoever asked, and whatever came of it.
 #[test]
 fn requests_to_the_origin_and_how_long_they_took() {
     let (world, isolates) = site();
@@ -166,7 +166,7 @@ fn requests_to_the_origin_and_how_long_they_took() {
     isolates[0].get("https://example.com/shop/1", &[]);
     isolates[0].get("https://example.com/shop/1", &[]);
     isolates[1].get("https://example.com/account/me?x=1", &[]);
-    tell(&world, &isolates);
+    let_report(&world, &isolates);
     let stats = document(&isolates[0].operate("GET", "/v1/stats?from=1", ""));
     let origin = &stats["origin"];
     assert_eq!(origin["example.com/shop/*"], json!({"requests": 1, "millis": 40}), "{origin}");
@@ -187,13 +187,13 @@ fn a_report_without_an_answer_is_sent_again_and_counts_once() {
         world.pass(61_000);
         let lost = CallError::Unreachable("the answer is lost".to_owned());
         world.object_errors.borrow_mut().push_back((true, lost));
-        ams[0].get("https://example.com/tell", &[]);
+        ams[0].get("https://example.com/report", &[]);
         world.pass(1_500);
     }
-    tell(&world, ams);
-    tell(&world, ams);
-    let told: u64 = totals(&isolates[3], "result").values().sum();
-    assert_eq!(told, 5 + 3, "the fourth is not told yet");
+    let_report(&world, ams);
+    let_report(&world, ams);
+    let reported: u64 = totals(&isolates[3], "result").values().sum();
+    assert_eq!(reported, 5 + 3, "the fourth is not reported yet");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn the_metrics_of_the_site_are_the_same_from_every_isolate_and_never_go_back() {
         for isolate in &isolates {
             isolate.get("https://example.com/about", &[]);
         }
-        tell(&world, &isolates);
+        let_report(&world, &isolates);
         let text = scrape(&isolates[0]);
         assert_eq!(text, scrape(&isolates[2]));
         assert!(text.ends_with("# EOF\n"), "{text}");
@@ -250,7 +250,7 @@ fn a_hit_asks_nobody() {
 }
 
 #[test]
-fn while_the_journal_is_away_nothing_is_told_and_all_is_said() {
+fn while_the_journal_is_away_figures_are_refused() {
     let (world, isolates) = site();
     world.journal_down.set(true);
     for path in ["/v1/stats", "/metrics"] {
@@ -267,7 +267,7 @@ fn composed_answers_count_as_all_others() {
     let isolates = [origin.isolate("ams")];
     let url = "https://example.com/p/1/";
     let sent: u64 = (0..4).map(|_| isolates[0].get(url, &[]).text().len() as u64).sum();
-    tell(&origin.world, &isolates);
+    let_report(&origin.world, &isolates);
     let stats = document(&isolates[0].operate("GET", "/v1/stats?by=result&from=1", ""));
     let totals = &stats["totals"];
     assert_eq!(totals["hit"], json!({"requests": 3, "bytes": sent / 4 * 3}), "{stats:#}");

@@ -120,7 +120,7 @@ fn a_large_body_goes_out_unread_and_comes_into_memory_beside_the_answer() {
     assert!(is_unread(&cold(&world, 0), LARGE));
 }
 
-/// Nobody can tell by an answer which tier gave it.
+/// No answer shows which tier gave it.
 #[test]
 fn an_answer_out_of_the_colo_is_the_one_out_of_memory() {
     let kinds: &[(&str, &[(&str, &str)])] = &[

@@ -1,5 +1,5 @@
-//! Caches in front of the edge through the engine: told once every isolate sees an invalidation, as
-//! often as it takes, and one that takes nothing is told of and holds up no other.
+//! Caches in front of the edge through the engine: purged once every isolate sees an invalidation,
+//! as often as it takes; one that takes nothing is reported and holds up no other.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use std::rc::Rc;
@@ -42,10 +42,10 @@ fn pass(world: &Rc<World>, seconds: i64) {
     }
 }
 
-/// What a front cache was told so far.
-fn told(world: &World, host: &str) -> Vec<String> {
-    let told = world.told.borrow();
-    let those = told.iter().filter(|request| request.url.contains(host));
+/// What a front cache was sent so far.
+fn requests_to(world: &World, host: &str) -> Vec<String> {
+    let requests = world.front_cache_requests.borrow();
+    let those = requests.iter().filter(|request| request.url.contains(host));
     those.map(|request| String::from_utf8(request.body.clone()).unwrap()).collect()
 }
 
@@ -57,21 +57,21 @@ fn read(isolate: &Isolate, path: &str) -> Value {
 }
 
 #[test]
-fn it_is_told_after_the_bound_and_what_is_due_goes_together() {
+fn it_is_purged_after_the_bound_and_what_is_due_goes_together() {
     let (world, _) = site("cdn");
     world.invalidate("post:1", Mode::Soft);
     world.invalidate("post:2", Mode::Soft);
     world.invalidate("post:1", Mode::Soft);
     // An isolate may not know yet: the front cache would fetch the old page again.
     pass(&world, 1);
-    assert_eq!(told(&world, "cloudflare"), [""; 0]);
+    assert_eq!(requests_to(&world, "cloudflare"), [""; 0]);
     pass(&world, 3);
-    assert_eq!(told(&world, "cloudflare"), [r#"{"tags":["post:1","post:2"]}"#]);
-    let hook = told(&world, "hook");
+    assert_eq!(requests_to(&world, "cloudflare"), [r#"{"tags":["post:1","post:2"]}"#]);
+    let hook = requests_to(&world, "hook");
     assert_eq!(hook.len(), 1);
     assert!(hook[0].contains(r#""tags":["post:1","post:2"]"#), "{hook:?}");
     pass(&world, 120);
-    assert_eq!(told(&world, "cloudflare").len(), 1, "once taken, it is not told again");
+    assert_eq!(requests_to(&world, "cloudflare").len(), 1, "once taken, it is not sent again");
 }
 
 #[test]
@@ -80,18 +80,18 @@ fn a_limit_is_waited_for_and_nothing_is_dropped() {
     *world.front_cache.borrow_mut() = Box::new(|_| Ok((429, &[("retry-after", "30")])));
     world.invalidate("a", Mode::Hard);
     pass(&world, 4);
-    assert_eq!(told(&world, "cloudflare").len(), 1);
+    assert_eq!(requests_to(&world, "cloudflare").len(), 1);
     world.invalidate("b", Mode::Hard);
     pass(&world, 20);
-    assert_eq!(told(&world, "cloudflare").len(), 1, "it said when to come again");
+    assert_eq!(requests_to(&world, "cloudflare").len(), 1, "it said when to come again");
     *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     pass(&world, 20);
-    assert_eq!(told(&world, "cloudflare")[1..], [r#"{"tags":["a","b"]}"#.to_owned()]);
+    assert_eq!(requests_to(&world, "cloudflare")[1..], [r#"{"tags":["a","b"]}"#.to_owned()]);
 }
 
 #[test]
-fn an_outage_of_any_kind_ends_with_all_of_it_told() {
-    let failing: [fn() -> crate::world::Told; 4] = [
+fn an_outage_of_any_kind_ends_with_all_of_it_delivered() {
+    let failing: [fn() -> crate::world::FrontCacheAnswer; 4] = [
         || Ok((500, &[])),
         || Err(OriginError::Unreachable),
         || Err(OriginError::Broken),
@@ -109,14 +109,14 @@ fn an_outage_of_any_kind_ends_with_all_of_it_told() {
         pass(&world, 10);
         world.invalidate("b", Mode::Hard);
         pass(&world, 20);
-        assert_eq!(told(&world, "hook").len(), 2, "{at}: the other is not held up");
-        assert!(told(&world, "cloudflare").len() > 1, "{at}: it is tried again");
+        assert_eq!(requests_to(&world, "hook").len(), 2, "{at}: the other is not held up");
+        assert!(requests_to(&world, "cloudflare").len() > 1, "{at}: it is tried again");
         let health = read(&isolate, "/__isr/healthz");
         assert_eq!(health["ready"], true, "{at}");
         assert_eq!(health["notes"][0]["reason"], "front-cache-failed", "{at}: {health}");
         *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
         pass(&world, 61);
-        let last = told(&world, "cloudflare").pop().unwrap();
+        let last = requests_to(&world, "cloudflare").pop().unwrap();
         assert_eq!(last, r#"{"tags":["a","b"]}"#, "{at}");
         assert_eq!(read(&isolate, "/__isr/healthz")["notes"], Value::Array(vec![]), "{at}");
     }
@@ -132,12 +132,12 @@ fn a_failure_makes_nothing_due_before_every_isolate_sees_it() {
     world.pass(600);
     world.alarms();
     world.pass(100);
-    assert_eq!(told(&world, "cloudflare"), [r#"{"tags":["a"]}"#]);
+    assert_eq!(requests_to(&world, "cloudflare"), [r#"{"tags":["a"]}"#]);
     *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     // Another try comes a second later, and b is due 0.5 s after that.
     pass(&world, 4);
     let want = [r#"{"tags":["a"]}"#, r#"{"tags":["a"]}"#, r#"{"tags":["b"]}"#];
-    assert_eq!(told(&world, "cloudflare"), want);
+    assert_eq!(requests_to(&world, "cloudflare"), want);
 }
 
 #[test]
@@ -178,15 +178,15 @@ fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
 }
 
 #[test]
-fn a_missing_secret_is_told_before_anything_is_owed_and_nothing_is_sent() {
+fn a_missing_secret_is_reported_before_anything_is_pending_and_nothing_is_sent() {
     let (world, isolate) = site("bare");
     let health = read(&isolate, "/__isr/healthz");
     let line = "bare: credentials-missing; 0 invalidations wait";
     assert_eq!(health["notes"][0]["details"], serde_json::json!([line]), "{health}");
     world.invalidate("a", Mode::Hard);
     pass(&world, 10);
-    assert_eq!(told(&world, "cloudflare"), [""; 0]);
-    assert_eq!(told(&world, "hook").len(), 1);
+    assert_eq!(requests_to(&world, "cloudflare"), [""; 0]);
+    assert_eq!(requests_to(&world, "hook").len(), 1);
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn what_is_refused_for_its_content_is_purged_as_everything() {
     world.invalidate("a", Mode::Hard);
     pass(&world, 4);
     let want = [r#"{"tags":["a"]}"#, r#"{"purge_everything":true}"#];
-    assert_eq!(told(&world, "cloudflare"), want);
+    assert_eq!(requests_to(&world, "cloudflare"), want);
 }
 
 #[test]
@@ -211,7 +211,7 @@ fn a_long_outage_is_one_purge_of_everything() {
     }
     *world.front_cache.borrow_mut() = Box::new(|_| Ok((200, &[])));
     pass(&world, 70);
-    assert_eq!(told(&world, "cloudflare").last().unwrap(), r#"{"purge_everything":true}"#);
+    assert_eq!(requests_to(&world, "cloudflare").last().unwrap(), r#"{"purge_everything":true}"#);
 }
 
 #[test]
@@ -257,11 +257,11 @@ fn say(world: &World, status: &'static str) {
 }
 
 fn polls(world: &World) -> usize {
-    world.told.borrow().iter().filter(|request| request.method == "GET").count()
+    world.front_cache_requests.borrow().iter().filter(|request| request.method == "GET").count()
 }
 
 fn sent(world: &World) -> usize {
-    world.told.borrow().len() - polls(world)
+    world.front_cache_requests.borrow().len() - polls(world)
 }
 
 fn invalidate(isolate: &Isolate, tag: &str) -> String {
@@ -302,9 +302,13 @@ fn what_cloudfront_is_at_is_asked_after_until_it_is_completed() {
         assert_eq!(read(&isolate, job)["front_caches"], Value::Null);
         assert_eq!(read(&isolate, job)["state"], "done");
     }
-    let so_far = world.told.borrow().len();
+    let so_far = world.front_cache_requests.borrow().len();
     pass(&world, 120);
-    assert_eq!(world.told.borrow().len(), so_far, "what is completed is not asked after");
+    assert_eq!(
+        world.front_cache_requests.borrow().len(),
+        so_far,
+        "what is completed is not asked after"
+    );
 }
 
 #[test]
@@ -317,8 +321,8 @@ fn an_invalidation_that_cloudfront_does_not_know_is_sent_again_under_its_referen
     pass(&world, 6);
     assert_eq!((sent(&world), polls(&world)), (2, 1));
     let bodies: Vec<Vec<u8>> = {
-        let told = world.told.borrow();
-        told.iter().filter(|r| r.method == "POST").map(|r| r.body.clone()).collect()
+        let requests = world.front_cache_requests.borrow();
+        requests.iter().filter(|r| r.method == "POST").map(|r| r.body.clone()).collect()
     };
     assert_eq!(bodies[0], bodies[1], "CloudFront takes the second for the first");
 }
@@ -359,12 +363,12 @@ fn too_many_in_progress_is_waited_for_and_goes_together_then() {
     pass(&world, 120);
     assert!((4..=12).contains(&sent(&world)), "{}", sent(&world));
     assert_eq!(read(&isolate, &job)["front_caches"][0]["failure"], "rate-limited");
-    let everything = told(&world, "cloudfront").iter().any(|body| body.contains("/*"));
+    let everything = requests_to(&world, "cloudfront").iter().any(|body| body.contains("/*"));
     assert!(!everything, "a limit is no reason to purge everything");
     *world.front_cache.borrow_mut() = Box::new(|_| Ok((201, &[])));
     say(&world, "Completed");
     pass(&world, 61);
-    let last = told(&world, "cloudfront").pop().unwrap();
+    let last = requests_to(&world, "cloudfront").pop().unwrap();
     assert!(last.contains("<Path>#post:1</Path><Path>#post:2</Path>"), "{last}");
     assert_eq!(read(&isolate, &job)["state"], "done");
 }
@@ -382,7 +386,7 @@ fn a_purge_of_everything_takes_over_what_is_in_progress() {
     *world.front_cache.borrow_mut() = Box::new(|_| Ok((201, &[])));
     say(&world, "Completed");
     pass(&world, 70);
-    assert!(told(&world, "cloudfront").last().unwrap().contains("<Path>/*</Path>"));
+    assert!(requests_to(&world, "cloudfront").last().unwrap().contains("<Path>/*</Path>"));
     assert_eq!(read(&isolate, &job)["front_caches"], Value::Null);
 }
 

@@ -1,4 +1,4 @@
-//! `invalidations` and the timelines of `pages`: what clients did is what is told.
+//! `invalidations` and the timelines of `pages`: what clients did is what is shown.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -35,7 +35,7 @@ fn document(seen: &Seen) -> Value {
     serde_json::from_str(&seen.text()).expect("JSON")
 }
 
-fn told(isolate: &Isolate, query: &str) -> Value {
+fn history(isolate: &Isolate, query: &str) -> Value {
     document(&isolate.operate("GET", &format!("/v1/invalidations{query}"), ""))
 }
 
@@ -67,9 +67,9 @@ fn who_asked_for_what_and_why_and_how_long_its_refetches_took() {
     let body = json!({"urls": ["https://example.com/a"], "hosts": ["example.com"], "mode": "hard",
         "warm": false});
     let second = revalidate(&isolate, &body);
-    let told = told(&isolate, "");
-    let rows = told["invalidations"].as_array().expect("rows");
-    assert_eq!(rows.len(), 2, "{told}");
+    let history = history(&isolate, "");
+    let rows = history["invalidations"].as_array().expect("rows");
+    assert_eq!(rows.len(), 2, "{history}");
     let (newest, oldest) = (&rows[0], &rows[1]);
     assert_eq!((&newest["id"], &newest["epoch"]), (&second["id"], &second["epoch"]));
     assert_eq!((&oldest["id"], &oldest["epoch"]), (&first["id"], &first["epoch"]));
@@ -80,15 +80,15 @@ fn who_asked_for_what_and_why_and_how_long_its_refetches_took() {
     assert_eq!(oldest["reason"], "<b>all</b> of them");
     assert_eq!(oldest["named"], json!({"tags": ["all"]}));
     let progress = &oldest["progress"];
-    let of = |name: &str| progress[name].as_u64().unwrap_or_else(|| panic!("{name}: {told}"));
+    let of = |name: &str| progress[name].as_u64().unwrap_or_else(|| panic!("{name}: {history}"));
     assert_eq!((of("pages"), of("total"), of("done"), of("left")), (3, 3, 3, 0));
     assert_eq!((of("changed"), of("unchanged"), of("failed"), of("superseded")), (3, 0, 0, 0));
     let last = world.now().since(accepted).0;
     assert!((1..=last).contains(&of("refetched_in_ms")), "{progress}, {last} ms passed");
     // Nothing was refetched for the other.
     assert_eq!(newest["progress"]["refetched_in_ms"], Value::Null);
-    assert_eq!(told["next"], Value::Null);
-    assert_eq!(told.get("notes"), None);
+    assert_eq!(history["next"], Value::Null);
+    assert_eq!(history.get("notes"), None);
 }
 
 #[test]
@@ -102,8 +102,8 @@ fn every_way_into_the_journal_has_its_name() {
     settle(&world);
     revalidate(&isolate, &json!({"tags": ["page:gone"], "settle_ms": 1_000}));
     settle(&world);
-    let told = told(&isolate, "");
-    let rows = told["invalidations"].as_array().expect("rows").iter();
+    let history = history(&isolate, "");
+    let rows = history["invalidations"].as_array().expect("rows").iter();
     let mut by: Vec<(String, String)> = rows
         .map(|row| {
             let text = |name: &str| row[name].as_str().expect("a text").to_owned();
@@ -116,7 +116,7 @@ fn every_way_into_the_journal_has_its_name() {
         [("ops", "control"), ("ops", "settle"), ("origin", "warm"), ("visitor", "unsafe-method")];
     let want: Vec<(String, String)> =
         want.iter().map(|(caller, via)| ((*caller).to_owned(), (*via).to_owned())).collect();
-    assert_eq!(by, want, "{told}");
+    assert_eq!(by, want, "{history}");
 }
 
 #[test]
@@ -125,14 +125,14 @@ fn filters_and_parts() {
     for n in 0..7 {
         revalidate(&isolate, &json!({"tags": [format!("post:{}", n % 2)]}));
     }
-    let count = |query: &str| told(&isolate, query)["invalidations"].as_array().map(Vec::len);
+    let count = |query: &str| history(&isolate, query)["invalidations"].as_array().map(Vec::len);
     assert_eq!(count("?tag=post:0"), Some(4));
     assert_eq!(count("?tag=post"), Some(0));
     assert_eq!(count("?caller=ops"), Some(7));
     assert_eq!(count("?caller=op"), Some(0));
     let (mut cursor, mut found) = (String::new(), Vec::new());
     loop {
-        let part = told(&isolate, &format!("?limit=2&tag=post:0&cursor={cursor}"));
+        let part = history(&isolate, &format!("?limit=2&tag=post:0&cursor={cursor}"));
         let rows = part["invalidations"].as_array().expect("rows");
         assert!(rows.len() <= 2);
         found.extend(rows.iter().map(|row| row["epoch"].as_u64().expect("an epoch")));
@@ -143,7 +143,7 @@ fn filters_and_parts() {
 }
 
 #[test]
-fn a_page_tells_when_it_was_fetched_and_what_invalidated_it() {
+fn a_page_shows_when_it_was_fetched_and_what_invalidated_it() {
     let (world, isolate, version) = site();
     let page = "https://example.com/blog/a";
     let before = world.now().as_millis();
@@ -167,8 +167,8 @@ fn a_page_tells_when_it_was_fetched_and_what_invalidated_it() {
         revalidate(&isolate, name);
         settle(&world);
     }
-    let told = document(&isolate.operate("GET", &format!("/v1/pages?url={page}"), ""));
-    let timeline = told["pages"][0]["timeline"].as_array().expect("a timeline");
+    let page = document(&isolate.operate("GET", &format!("/v1/pages?url={page}"), ""));
+    let timeline = page["pages"][0]["timeline"].as_array().expect("a timeline");
     let text = |one: &Value, name: &str| one[name].as_str().unwrap_or_default().to_owned();
     let lines: Vec<String> = timeline
         .iter()
@@ -188,7 +188,7 @@ fn a_page_tells_when_it_was_fetched_and_what_invalidated_it() {
         "invalidated its tag",
         "fetched visitor",
     ];
-    assert_eq!(lines, want, "{told}");
+    assert_eq!(lines, want, "{page}");
     let stored: Vec<bool> = timeline.iter().filter_map(|one| one["stored"].as_bool()).collect();
     assert_eq!(stored, [true, false, false, false, false, false]);
     let first = timeline.last().expect("the first");
@@ -209,7 +209,7 @@ fn what_is_out_of_reach_is_said() {
     revalidate(&isolate, &json!({"tags": ["all"]}));
     settle(&world);
     world.shards_down.set(true);
-    let rows = told(&isolate, "");
+    let rows = history(&isolate, "");
     assert_eq!(rows["invalidations"][0]["progress"], Value::Null);
     assert_eq!(rows["notes"].as_array().map(Vec::len), Some(1), "{rows}");
     world.shards_down.set(false);

@@ -174,24 +174,24 @@ fn the_answer_and_the_job_say_how_many_pages_may_be_unknown() {
     let url = |n: usize| format!("https://example.com/post/{n}/?page=1");
     (0..40).for_each(|n| drop(isolate.get(&url(n), &[])));
     world.pass(2_000);
-    // What was left out is told with what is asked next.
+    // What was left out is reported with the next question.
     (40..60).for_each(|n| drop(isolate.get(&format!("https://example.com/post/{n}/"), &[])));
     world.pass(2_000);
     (60..64).for_each(|n| drop(isolate.get(&url(n), &[])));
     let seen = isolate.operate("POST", "/v1/revalidate", r#"{"tags": ["posts"]}"#);
-    let told: serde_json::Value = serde_json::from_str(&seen.text()).unwrap();
-    let unknown = told["unknown"].as_u64().unwrap_or(0);
-    assert!((20..=40).contains(&unknown), "{told}");
-    let job = format!("/v1/jobs/{}", told["id"].as_str().unwrap());
+    let answer: serde_json::Value = serde_json::from_str(&seen.text()).unwrap();
+    let unknown = answer["unknown"].as_u64().unwrap_or(0);
+    assert!((20..=40).contains(&unknown), "{answer}");
+    let job = format!("/v1/jobs/{}", answer["id"].as_str().unwrap());
     let job: serde_json::Value =
         serde_json::from_str(&isolate.operate("GET", &job, "").text()).unwrap();
     assert_eq!(job["unknown"].as_u64(), Some(unknown), "{job}");
 }
 
-/// Who waits for the warms of a large tag, and not for long enough, is not told a part of its pages
-/// as if that were all.
+/// Who waits for the warms of a large tag, and not for long enough, is not given a part of its
+/// pages as if that were all.
 #[test]
-fn a_part_of_the_pages_is_not_told_as_all() {
+fn a_part_of_the_pages_is_not_shown_as_all() {
     let config = parse_config(r#"{"shards": 2, "warm_rate": 10000}"#).unwrap();
     let world = World::new(&config);
     world.origin(|_| {
@@ -218,8 +218,8 @@ fn a_part_of_the_pages_is_not_told_as_all() {
             world.pass(1_000);
         }
         let seen = slot.borrow_mut().take().unwrap();
-        let told: serde_json::Value = serde_json::from_str(&seen.text()).unwrap();
-        (told["pages"].as_u64(), told["warming"].as_u64())
+        let answer: serde_json::Value = serde_json::from_str(&seen.text()).unwrap();
+        (answer["pages"].as_u64(), answer["warming"].as_u64())
     };
     for wait in [100, 300] {
         let (pages, warming) = revalidate(wait, 30);

@@ -296,7 +296,7 @@ fn who_waits_long_looks_rarely() {
 /// A task that is polled for something else meanwhile is woken once, and leaves nothing behind each
 /// time.
 #[test]
-fn who_waits_for_its_own_fill_is_told_of_once() {
+fn a_task_that_waits_for_its_own_fill_is_woken_once() {
     struct Woken;
     impl Wake for Woken {
         fn wake(self: Arc<Self>) {}

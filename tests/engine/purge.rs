@@ -118,7 +118,7 @@ fn every_dialect_purges_its_page_and_no_other() {
 }
 
 #[test]
-fn who_is_told_no_count_does_not_wait_for_the_shards() {
+fn a_call_without_counts_does_not_wait_for_the_shards() {
     let (world, isolate) = site();
     world.shard_millis.set(250);
     let took = |head, body| {
@@ -139,12 +139,12 @@ fn who_is_told_no_count_does_not_wait_for_the_shards() {
     assert_eq!(json(&isolate.take(head, "", &reader))["pages"], 1);
     let url = "https://www.example.com/__isr/v1/revalidate";
     let head = request("POST", url, &[("authorization", &bearer)]);
-    let told = took(head, r#"{"tags": ["post:1"]}"#);
-    assert!(told >= 250, "{told} ms");
+    let millis = took(head, r#"{"tags": ["post:1"]}"#);
+    assert!(millis >= 250, "{millis} ms");
 }
 
 #[test]
-fn a_refused_call_is_told_in_its_words_counted_and_logged_and_changes_nothing() {
+fn a_refused_call_is_answered_in_its_form_counted_and_logged_and_changes_nothing() {
     let (world, isolate) = site();
     let url = "https://purge.example.com/client/v4/zones/z/purge_cache";
     let body = r#"{"files": ["https://www.example.com/post/1"]}"#;

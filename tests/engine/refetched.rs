@@ -1,4 +1,4 @@
-//! Refetches that brought nothing new are told: by the job, by the page, by the metrics.
+//! Refetches that brought nothing new are counted: by the job, by the page, by the metrics.
 
 #![allow(clippy::panic, clippy::unwrap_used, clippy::expect_used, reason = "a test")]
 
@@ -49,7 +49,7 @@ fn revalidated(isolate: &Isolate, command: &Value) -> Value {
 }
 
 #[test]
-fn a_job_tells_pages_that_changed_from_those_that_did_not() {
+fn a_job_counts_pages_that_changed_apart_from_others() {
     let world = World::new(&config());
     let edited = Rc::new(Cell::new(0));
     let text = Rc::clone(&edited);
@@ -75,15 +75,15 @@ fn a_job_tells_pages_that_changed_from_those_that_did_not() {
         "{job}"
     );
     let pages = document(&isolate.operate("GET", "/v1/tags/posts/pages", ""));
-    let mut told: Vec<(String, u64, u64)> = Vec::new();
+    let mut counted: Vec<(String, u64, u64)> = Vec::new();
     for page in pages["pages"].as_array().expect("pages") {
         let count = |name: &str| page["variants"][0][name].as_u64().expect("a count");
         let url = page["url"].as_str().expect("a url").to_owned();
-        told.push((url, count("changed"), count("unchanged")));
+        counted.push((url, count("changed"), count("unchanged")));
     }
-    told.sort();
+    counted.sort();
     let url = |n: u8| format!("https://example.com/{n}");
-    assert_eq!(told, [(url(1), 1, 0), (url(2), 0, 1), (url(3), 0, 1)]);
+    assert_eq!(counted, [(url(1), 1, 0), (url(2), 0, 1), (url(3), 0, 1)]);
 }
 
 #[test]

@@ -97,11 +97,11 @@ fn pages_move_by_themselves_and_operators_see_it() {
             world.lines.borrow_mut().clear();
             world.alarms();
             world.pass(2_000);
-            let told = before.max(after);
-            let note = format!("{told} shards have pages that are to go to others");
+            let moving = before.max(after);
+            let note = format!("{moving} shards have pages that are to go to others");
             assert!(notes(&isolate).contains(&("resharding".to_owned(), note)));
             let metrics = isolate.operate("GET", "/metrics?isolate", "").text();
-            assert!(metrics.contains(&format!("\nedge_isr_shards_moving {told}\n")), "{metrics}");
+            assert!(metrics.contains(&format!("\nedge_isr_shards_moving {moving}\n")), "{metrics}");
             assert!(settle(&world, &isolate) > 1);
             let metrics = isolate.operate("GET", "/metrics?isolate", "").text();
             assert!(metrics.contains("\nedge_isr_shards_moving 0\n"), "{metrics}");
@@ -112,8 +112,11 @@ fn pages_move_by_themselves_and_operators_see_it() {
             // A cold colo reads the copies that the shards before had named.
             let far = Isolate::new(&world, &config(shards), &format!("far-{shards}"));
             for n in 0..PAGES {
-                let told = far.get(&url(n), &[]).cache_status();
-                assert!(told.contains(";hit;") && told.contains("detail=global"), "{n}: {told}");
+                let cache_status = far.get(&url(n), &[]).cache_status();
+                assert!(
+                    cache_status.contains(";hit;") && cache_status.contains("detail=global"),
+                    "{n}: {cache_status}"
+                );
             }
             assert_eq!(world.reached.borrow().len(), 0, "nothing was refetched");
             all_are_warmed(&world, &isolate);
@@ -122,7 +125,7 @@ fn pages_move_by_themselves_and_operators_see_it() {
 }
 
 #[test]
-fn shards_of_the_version_before_are_told_until_they_understand() {
+fn shards_of_the_version_before_get_it_until_they_understand() {
     let world = filled(1);
     world.deploy(&config(2));
     let isolate = Isolate::new(&world, &config(2), "ams");
@@ -140,7 +143,7 @@ fn shards_of_the_version_before_are_told_until_they_understand() {
 }
 
 #[test]
-fn shards_that_are_out_of_reach_are_told_later() {
+fn shards_that_are_out_of_reach_get_it_later() {
     let world = filled(3);
     world.deploy(&config(2));
     let isolate = Isolate::new(&world, &config(2), "ams");
@@ -171,7 +174,7 @@ fn a_refill_before_the_move_keeps_the_tags_of_the_copy_that_it_replaces() {
     all_are_warmed(&world, &isolate);
 }
 
-/// A new shard was told of no invalidation, and stamps what it fetches past those of before all the
+/// A new shard has got no invalidation, and stamps what it fetches past those of before all the
 /// same.
 #[test]
 fn what_a_new_shard_warms_is_past_the_invalidations_of_before() {

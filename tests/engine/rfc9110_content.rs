@@ -1,5 +1,5 @@
 //! What is sent of a stored response: which statuses have content at all (RFC 9110 §15.3), and
-//! which age is told before it is stored (RFC 9111 §5.1).
+//! which age is stated before it is stored (RFC 9111 §5.1).
 
 use crate::http_support::{NOW, config, entry, open_route, request, serve};
 use crate::world::{Isolate, Script, World};

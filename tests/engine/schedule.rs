@@ -45,8 +45,8 @@ fn plan(isolate: &Isolate, body: &Value) -> Value {
 }
 
 fn waiting(isolate: &Isolate) -> usize {
-    let told = document(&isolate.operate("GET", "/v1/scheduled", ""), 200);
-    told["scheduled"].as_array().expect("a list").len()
+    let document = document(&isolate.operate("GET", "/v1/scheduled", ""), 200);
+    document["scheduled"].as_array().expect("a list").len()
 }
 
 /// What the origin was asked for, and what a visitor gets.
@@ -92,8 +92,8 @@ fn what_is_cancelled_never_happens() {
     let said = plan(&isolate, &json!({"all": true, "at": ahead(&world, 10_000)}));
     let place = format!("/v1/scheduled/{}", said["id"].as_str().expect("an id"));
     for _ in 0..2 {
-        let told = document(&isolate.operate("DELETE", &place, ""), 200);
-        assert_eq!(told["state"], "cancelled");
+        let document = document(&isolate.operate("DELETE", &place, ""), 200);
+        assert_eq!(document["state"], "cancelled");
     }
     for _ in 0..5 {
         world.pass(10_000);
@@ -133,7 +133,7 @@ fn a_journal_out_of_reach_is_said() {
         ("GET", "/v1/scheduled", ""),
         ("DELETE", "/v1/scheduled/a", ""),
     ] {
-        let told = document(&isolate.operate(method, path, body), 503);
-        assert_eq!(told["reason"], "journal-unreachable", "{method} {path}");
+        let document = document(&isolate.operate(method, path, body), 503);
+        assert_eq!(document["reason"], "journal-unreachable", "{method} {path}");
     }
 }

@@ -253,8 +253,8 @@ fn stale_if_error_stands_in_for_a_failing_origin_but_never_after_a_hard_invalida
     assert_eq!((refused.status, refused.text().as_str()), (503, "down"));
 }
 
-/// What a refresh in the background was told is lost with its answer: who waited for it, and has
-/// nothing that stands in, gets the origin's own answer, and no page of the edge's.
+/// What a refresh in the background was answered is lost with its answer: who waited for it, and
+/// has nothing that stands in, gets the origin's own answer, and no page of the edge's.
 #[test]
 fn who_waits_for_a_refresh_that_fails_gets_the_origins_own_answer() {
     let world = World::new(&config());
@@ -481,7 +481,7 @@ fn a_large_body_streams_through_unstored_to_all_who_wait() {
 
 #[test]
 fn a_body_that_l2_does_not_take_stays_in_its_colo_with_the_reason() {
-    // Whether its length was stated, and what Cache-Status could tell of it.
+    // Whether its length was stated, and what Cache-Status could say of it.
     for (stated, detail) in [(true, ";detail=l2-too-large"), (false, "")] {
         let world = World::new(&config());
         world.global_most.set(2_000);
@@ -493,8 +493,8 @@ fn a_body_that_l2_does_not_take_stays_in_its_colo_with_the_reason() {
             Ok(script)
         });
         let ams = Isolate::new(&world, &config(), "ams");
-        let told = format!("edge-isr;fwd=uri-miss;fwd-status=200;stored{detail}");
-        assert_eq!(ams.get(PAGE, &[]).cache_status(), told);
+        let cache_status = format!("edge-isr;fwd=uri-miss;fwd-status=200;stored{detail}");
+        assert_eq!(ams.get(PAGE, &[]).cache_status(), cache_status);
         world.pass(100);
         assert!(ams.get(PAGE, &[]).cache_status().contains("hit"));
         assert!(world.lines.borrow().join("\n").contains("larger than the store takes"));
@@ -506,8 +506,8 @@ fn a_body_that_l2_does_not_take_stays_in_its_colo_with_the_reason() {
         world.invalidate("post:1", Mode::Hard);
         world.pass(2_100);
         for isolate in [&ams, &fra] {
-            let told = isolate.get(PAGE, &[]).cache_status();
-            assert!(told.contains("fwd=stale;fwd-status=200"), "{told}");
+            let cache_status = isolate.get(PAGE, &[]).cache_status();
+            assert!(cache_status.contains("fwd=stale;fwd-status=200"), "{cache_status}");
         }
     }
 }
@@ -610,7 +610,7 @@ fn inv4_a_warm_and_the_visitors_meanwhile_make_one_refresh_whatever_the_page_var
 }
 
 #[test]
-fn failures_are_told_in_the_log_without_query_strings() {
+fn failures_are_logged_without_query_strings() {
     let world = World::new(&config());
     world.origin(|reached: &Reached| match reached.target.as_str() {
         "/tags" => Ok(page("", "ünfit")),
@@ -626,8 +626,8 @@ fn failures_are_told_in_the_log_without_query_strings() {
     assert_eq!(looped.status, 508);
     assert!(world.lines.borrow().iter().any(|line| line.contains("\"reason\":\"loop\"")));
     assert_eq!(isolate.send("POST", "https://example.com/post?token=secret", &[]).status, 502);
-    let told = |line: &String| line.contains("origin-unreachable") && !line.contains("secret");
-    assert!(world.lines.borrow().iter().any(told), "a passed request that fails is told too");
+    let logged = |line: &String| line.contains("origin-unreachable") && !line.contains("secret");
+    assert!(world.lines.borrow().iter().any(logged), "a passed request that fails is logged too");
     let rows = [
         ("https://example.com/gone?token=secret", 502, "origin-failed", "origin-unreachable"),
         ("https://example.com/tags", 200, "not-stored", "bad-tags"),
@@ -638,8 +638,8 @@ fn failures_are_told_in_the_log_without_query_strings() {
         assert_eq!(isolate.get(url, &[]).status, status, "{url}");
         world.pass(100);
         let lines = world.lines.borrow();
-        let told = |line: &&String| line.contains(event) && line.contains(reason);
-        let line = lines.iter().find(told).unwrap_or_else(|| panic!("{url}: {lines:?}"));
+        let logged = |line: &&String| line.contains(event) && line.contains(reason);
+        let line = lines.iter().find(logged).unwrap_or_else(|| panic!("{url}: {lines:?}"));
         assert!(!line.contains("secret"), "{line}");
     }
 }
@@ -665,7 +665,7 @@ fn a_worker_with_wrong_settings_passes_what_it_can_and_says_why() {
     assert_eq!(world.spent().keys().collect::<Vec<_>>(), [&"origin"], "nothing is stored");
 }
 
-/// Whatever told the edge which device a visitor has, a warm asks for that device's variant.
+/// Whatever showed the edge which device a visitor has, a warm asks for that device's variant.
 #[test]
 fn inv7_every_kind_of_device_is_warmed() {
     let route = Route { vary_on: vec![VaryOn::Device], ..Route::default() };

@@ -4,7 +4,7 @@
 //! Sequences of requests by many visitors (methods, fields, cookies, ranges, conditions; one after
 //! another and at once), in several isolates, against pages whose origin has rules of its own: some
 //! depend on fields, with `Vary` or without, some are private, become so, go, or come back. Each
-//! answer tells by a mark what it was made of, so that whose it is can be seen from it. One seed is
+//! answer shows by a mark what it was made of, so that whose it is can be seen from it. One seed is
 //! one sequence.
 //!
 //! `TRANSPARENCY=FROM..TO cargo test --release --test engine transparency -- --nocapture` plays
@@ -96,7 +96,7 @@ const UNSTORABLE: &[&[(&str, &str)]] = &[
     &[("x-edge-isr", "bypass")],
     &[("x-none", "1")],
 ];
-/// What of a storable answer may be told to the one who asked alone, or only where its status is
+/// What of a storable answer may be said to the requester alone, or only where its status is
 /// understood.
 const BESIDE: &[&str] =
     &["", "", "", ", no-cache=\"x-note\"", ", private=\"x-note\"", ", must-understand, no-store"];
@@ -177,7 +177,7 @@ impl Page {
             None if phase.storable => {
                 (phase.status, format!("{path}#{number}:{}", of(&phase.vary)), true)
             }
-            // What tells of the moment is not asked for twice: it is the same for all.
+            // What describes the moment is not asked for twice: it is the same for all.
             None if is_transient(phase.status) => {
                 (phase.status, format!("{path}#{number}:later"), false)
             }
@@ -238,7 +238,7 @@ impl Page {
 
     /// What the edge has learned of a visitor's variant, by a request for the whole of it that says
     /// nothing else of a visitor: after the bound nothing older is seen. What is said of a variant
-    /// that nobody has stored tells nothing of others: a page in one language, with a 404 in the
+    /// that nobody has stored says nothing of others: a page in one language, with a 404 in the
     /// next.
     fn learned(&self, head: &RequestHead, vary: &[&str]) -> Option<i64> {
         let log = self.log.borrow();

@@ -111,7 +111,7 @@ fn ten_visitors_of_an_unstorable_page_are_eleven_origin_requests() {
     }
 }
 
-/// What tells of the moment is not asked for twice.
+/// What describes the moment is not asked for twice.
 #[test]
 fn a_status_of_the_moment_is_not_repeated() {
     for status in [408, 425, 429, 500, 502, 503, 504, 522] {
@@ -211,7 +211,7 @@ fn a_herd_on_a_cold_page_is_one_origin_request() {
         assert!(seen.iter().all(|seen| seen.text() == "page"));
         assert_eq!(world.spent()["origin"], 1);
     }
-    // Who says more than browsers do waits for what the first such request tells; then one fetch is
+    // Who says more than browsers do waits for what the first such request shows; then one fetch is
     // for all.
     let (world, isolate) = site(|_| Script::new(200, &[STORE], "page").after(500));
     let heads = (0..20).map(|_| browser("/page", &[("x-requested-with", "app")])).collect();
@@ -321,7 +321,8 @@ fn a_page_that_is_gone_or_private_now_is_gone_everywhere() {
     }
 }
 
-/// That a page is gone is told once: from then on the answer that says so is a page as any other.
+/// That a page is gone is published once: from then on the answer that says so is a page as any
+/// other.
 #[test]
 fn what_is_said_of_a_page_that_is_gone_is_stored() {
     for how in ["refresh", "warm"] {
@@ -348,8 +349,8 @@ fn what_is_said_of_a_page_that_is_gone_is_stored() {
                 world.pass(300);
             }
             assert!(isolate.get(&url("/p"), &[]).cache_status().contains("hit"), "{how}");
-            let told = isolate.operate("GET", "/v1/invalidations", "").text();
-            epochs.push(told.matches("in the place of a page").count());
+            let invalidations = isolate.operate("GET", "/v1/invalidations", "").text();
+            epochs.push(invalidations.matches("in the place of a page").count());
         }
         assert_eq!(epochs, [1, 1, 1], "{how}");
     }
@@ -404,9 +405,9 @@ fn one_odd_request_in_a_colo_that_has_nothing_takes_no_page_from_the_world() {
             assert_eq!((odd.status, odd.text().as_str()), (status, "odd"), "{how}");
             world.pass(3_000);
             let seen = ask(&world, &isolate, browser("/p", &[]));
-            let told = seen.cache_status();
+            let cache_status = seen.cache_status();
             assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status} {how}");
-            assert!(told.contains("hit"), "{status} {how}: {told}");
+            assert!(cache_status.contains("hit"), "{status} {how}: {cache_status}");
         }
     }
 }
@@ -430,9 +431,9 @@ fn a_warm_of_an_odd_first_request_takes_no_page_from_the_world() {
         world.alarms();
         world.pass(3_000);
         let seen = ask(&world, &isolate, browser("/p", &[]));
-        let told = seen.cache_status();
-        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status} {told}");
-        assert!(told.contains("hit"), "{status}: {told}");
+        let cache_status = seen.cache_status();
+        assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{status} {cache_status}");
+        assert!(cache_status.contains("hit"), "{status}: {cache_status}");
     }
 }
 
@@ -663,7 +664,7 @@ fn a_slow_answer_of_before_does_not_bring_back_a_page_that_is_gone() {
     assert_eq!(seen.status, 404, "{}", seen.cache_status());
 }
 
-/// What a refresh learned holds in its isolate, even if the journal could not be told.
+/// What a refresh learned holds in its isolate, even if the journal could not be reached.
 #[test]
 fn without_a_journal_a_page_that_is_gone_is_gone_here() {
     let gone = Rc::new(Cell::new(false));
@@ -871,7 +872,7 @@ fn a_listed_field_selects_by_itself() {
 }
 
 /// The figures of docs/decisions/0080: origin requests of three sites, each with ten visitors whose
-/// browsers have a cookie that tells the site nothing.
+/// browsers have a cookie that means nothing to the site.
 #[test]
 fn the_origin_requests_of_three_sites() {
     let shop = |reached: &Reached| match reached.target.starts_with("/my/") {

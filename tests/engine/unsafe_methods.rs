@@ -218,7 +218,7 @@ fn the_origin_says_otherwise() {
 }
 
 #[test]
-fn pages_that_nobody_stored_cost_no_epoch_and_tell_nobody() {
+fn pages_that_nobody_stored_cost_no_epoch_and_no_delivery() {
     let site = site();
     site.ams.get(PAGE, &[]);
     site.world.pass(100);
@@ -233,7 +233,7 @@ fn pages_that_nobody_stored_cost_no_epoch_and_tell_nobody() {
     }
     let spent = site.world.spent();
     assert_eq!(site.head(), 0);
-    assert!(site.world.told.borrow().is_empty(), "no cache in front of the edge is told");
+    assert!(site.world.front_cache_requests.borrow().is_empty(), "no front cache is purged");
     let shards = spent.get("shard").copied().unwrap_or_default();
     assert!(shards <= 110, "{shards} object requests");
 }
@@ -268,11 +268,11 @@ fn a_stored_page_is_invalidated_once_a_second_however_many_post_to_it() {
         site.world.pass(1_000);
         site.world.alarms();
     }
-    let told = site.world.told.borrow();
-    let sent = told.iter().filter(|request| request.method == "POST").count();
+    let front_cache_requests = site.world.front_cache_requests.borrow();
+    let sent = front_cache_requests.iter().filter(|request| request.method == "POST").count();
     assert!((1..=2).contains(&sent), "{sent} calls");
     let whole = |body: &[u8]| String::from_utf8_lossy(body).contains("<Path>/*</Path>");
-    assert!(told.iter().all(|request| !whole(&request.body)));
+    assert!(front_cache_requests.iter().all(|request| !whole(&request.body)));
 }
 
 #[test]

@@ -197,9 +197,9 @@ fn a_bad_entry_of_a_sitemap_is_a_failure_of_its_own() {
     ];
     for (file, reasons) in files.into_iter().zip(reasons) {
         let world = World::new(&config());
-        let told = file.clone();
+        let sitemap = file.clone();
         world.origin(move |reached: &Reached| match reached.target.as_str() {
-            "/map" => Ok(xml(&told)),
+            "/map" => Ok(xml(&sitemap)),
             _ => Ok(page("warm", "post:1")),
         });
         let isolate = Isolate::new(&world, &config(), "ams");
@@ -436,7 +436,7 @@ fn warms_slow_down_when_the_origin_does_and_take_up_speed_again() {
 fn what_visitors_want_most_is_warmed_first() {
     let config = Config { shards: 1, warm_concurrency: 1, ..config() };
     let (world, isolate) = busy(&config, 10, |_| 5);
-    // Hits cost nothing and are told with the next question.
+    // Hits cost nothing and are reported with the next question.
     for (page, hits) in [(7, 200), (3, 20)] {
         for _ in 0..hits {
             isolate.get(&format!("https://example.com/p/{page}"), &[]);

@@ -308,7 +308,7 @@ proptest! {
     }
 
     /// Normalising twice is normalising once, and never brings two queries together that the origin
-    /// tells apart.
+    /// distinguishes.
     #[test]
     fn queries(query in "[a-d=&%;+ 0-9]{0,20}") {
         let policy = QueryPolicy::Deny(vec!["a".into(), "b*".into()]);

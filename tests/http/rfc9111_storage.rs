@@ -336,7 +336,7 @@ fn only_reasons_that_will_last_mark_a_page_hit_for_pass() {
 
 /// What is known of a page stays when its answer is refused for what one request said or carried.
 #[test]
-fn reasons_that_lie_in_the_request_tell_nothing_of_the_page() {
+fn reasons_that_lie_in_the_request_say_nothing_of_the_page() {
     for reason in [Method, RequestNoStore, Authorization, Cookie] {
         assert!(reason.is_of_the_request(), "{reason:?}");
     }

@@ -88,7 +88,7 @@ fn key_cookies_and_listed_fields_select() {
     assert_ne!(selected("X-Own: 1"), selected("X-Own: 2"));
 }
 
-/// Design §4: in production the visitor's own codings are told apart from the field.
+/// In production the visitor's own codings are kept apart from the field.
 #[test]
 fn the_cdns_word_on_codings_comes_before_the_field() {
     let edge = EdgeFacts { client_accept_encoding: Some("gzip"), ..EDGE };
@@ -159,7 +159,7 @@ fn selecting_by_a_selections_own_values_changes_nothing() {
 }
 
 #[test]
-fn a_vary_on_what_is_never_forwarded_is_told() {
+fn a_vary_on_what_is_never_forwarded_is_reported() {
     let names: Vec<String> =
         ["accept", "cookie", "referer", "x-own"].iter().map(|&n| n.to_owned()).collect();
     let listed = Route {
@@ -181,7 +181,7 @@ fn a_vary_on_what_is_never_forwarded_is_told() {
     assert_eq!(never_forwarded(&names, &serve(&get(""), &by_device)), ["x-own"]);
 }
 
-/// What is told of one field by itself is what it is among all.
+/// What one field is by itself is what it is among all.
 #[test]
 fn a_field_alone_is_what_it_is_among_all() {
     let cookies = vec!["currency".to_owned(), "theme".to_owned()];
@@ -205,7 +205,7 @@ fn a_field_alone_is_what_it_is_among_all() {
         ["", "Cookie: _ga=1; currency=; theme=dark", "Cookie: currency=EUR|Cookie: currency=USD"],
         ["", "Connection: accept-language, cookie", "Connection: close"],
     ];
-    let mut told = 0;
+    let mut compared = 0;
     for (route, edge) in routes.iter().flat_map(|route| edges.iter().map(move |edge| (route, edge)))
     {
         let config = config(route.clone());
@@ -219,7 +219,7 @@ fn a_field_alone_is_what_it_is_among_all() {
             for name in ["accept-encoding", "accept-language", "cookie", "accept", "x-own"] {
                 match sent_alone(name, &head, &admitted, edge) {
                     SentAlone::Value(value) => {
-                        told += 1;
+                        compared += 1;
                         assert_eq!(value, sent.joined(name), "{name} of {chosen:?}, {route:?}");
                     }
                     SentAlone::Among => {}
@@ -227,5 +227,5 @@ fn a_field_alone_is_what_it_is_among_all() {
             }
         }
     }
-    assert!(told > 2_000, "{told} told alone");
+    assert!(compared > 2_000, "{compared}");
 }

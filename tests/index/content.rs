@@ -54,12 +54,12 @@ fn a_refetch_is_compared_with_what_it_takes_the_place_of() {
     ];
     for (name, bodies, want, counted) in rows {
         let mut bench = Bench::new();
-        let mut told = Vec::new();
+        let mut refetches = Vec::new();
         for (n, body) in bodies.into_iter().enumerate() {
             let n = n as u64 + 1;
-            told.push(fetched(&mut bench, "/a", n, body, n).refetch);
+            refetches.push(fetched(&mut bench, "/a", n, body, n).refetch);
         }
-        assert_eq!(told, want, "{name}");
+        assert_eq!(refetches, want, "{name}");
         assert_eq!(counts(&mut bench, "/a"), counted, "{name}");
     }
 }
@@ -112,8 +112,8 @@ fn a_job_says_how_many_refetches_were_for_nothing() {
             "/e" => {
                 let gone = RecordRequest { outcome: Outcome::Gone, ..result_of(&task) };
                 let result = WarmResult::Fetched(Box::new(gone));
-                let told = bench.shard.finish_warm(&task, result, at(4)).unwrap();
-                assert_eq!(told, Some(Refetch::Changed), "there was a page");
+                let refetch = bench.shard.finish_warm(&task, result, at(4)).unwrap();
+                assert_eq!(refetch, Some(Refetch::Changed), "there was a page");
             }
             _ => {
                 assert_eq!(warmed(&mut bench, &task, &path, 4), Some(Refetch::Unchanged));
@@ -123,7 +123,7 @@ fn a_job_says_how_many_refetches_were_for_nothing() {
     }
     let job = bench.job("job2", 5);
     assert_eq!((job.total, job.done, job.changed, job.unchanged), (5, 5, 3, 2));
-    // A job that is done is told no more of what comes later.
+    // A job that is done counts no more of what comes later.
     fetched(&mut bench, "/c", 3, Some("newer"), 6);
     let job = bench.job("job2", 7);
     assert_eq!((job.changed, job.unchanged), (3, 2));
@@ -150,8 +150,8 @@ fn versions_without_it_are_understood() {
     let record = serde_json::to_value(stored("/a", &grant, &["x"])).unwrap();
     assert!(record.get("content").is_none(), "nothing is said where nothing is known");
     let recorded = bench.record(serde_json::from_value(record).unwrap(), 1);
-    let told = serde_json::to_value(&recorded).unwrap();
-    assert!(told.get("refetch").is_none(), "{told}");
+    let json = serde_json::to_value(&recorded).unwrap();
+    assert!(json.get("refetch").is_none(), "{json}");
     // What is no digest is none.
     let odd = serde_json::json!("not hex");
     let grant = bench.granted(LeaseRequest { need: Epoch(2), ..asks("/a", 2) }, 2);

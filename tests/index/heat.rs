@@ -32,7 +32,7 @@ fn more_recent_and_more_often_is_more() {
         ("never", &[], &[(1, 0)]),
         ("once, later", &[(1, 0)], &[(1, 1)]),
         ("twice", &[(1, 0)], &[(1, 0), (1, 0)]),
-        ("many hits told at once", &[(1, 0)], &[(100, 0)]),
+        ("many hits reported at once", &[(1, 0)], &[(100, 0)]),
         ("often but long ago", &[(3, 0)], &[(1, 2 * HOUR)]),
         ("long ago but very often", &[(1, 2 * HOUR)], &[(5, 0)]),
         ("regularly", &[(1, 3 * HOUR)], &[(1, 0), (1, HOUR), (1, 2 * HOUR), (1, 3 * HOUR)]),
@@ -41,7 +41,7 @@ fn more_recent_and_more_often_is_more() {
         assert!(heat(less) < heat(more), "{name}");
     }
     assert_eq!(heat(&[(1, 5)]), Heat(at(5)), "a single request is its own time");
-    assert_eq!(heat(&[(0, 5)]), Heat(at(5)), "who tells of none has asked");
+    assert_eq!(heat(&[(0, 5)]), Heat(at(5)), "a report of none is a request");
 }
 
 #[test]

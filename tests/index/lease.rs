@@ -44,8 +44,8 @@ fn decisions() {
         ("ready, while one fetches", 5, 0, false, version(5, 3), holder(5, 9_000), None, ready),
         ("ready too old", 6, 0, false, version(5, 3), None, None, grant),
         ("ready too old, one fetches", 6, 0, false, version(5, 3), holder(6, 9_000), None, wait),
-        ("lease_gen: the asker has it", 5, 3, false, version(5, 3), None, None, grant),
-        ("lease_gen: the asker has older", 5, 2, false, version(5, 3), None, None, ready),
+        ("lease_gen: the requester has it", 5, 3, false, version(5, 3), None, None, grant),
+        ("lease_gen: the requester has older", 5, 2, false, version(5, 3), None, None, ready),
         ("lagged", 5, 2, true, version(5, 3), None, None, ticket),
         ("lagged, a ticket is out", 5, 2, true, version(5, 3), None, Some(9_000), wait),
         ("lagged, the ticket has ended", 5, 2, true, version(5, 3), None, Some(1_000), ticket),
@@ -103,7 +103,7 @@ fn lease_need() {
 fn lease_gen() {
     let mut bench = Bench::new();
     let first = bench.fill("/", 3, &[], 0);
-    // The asker has that copy, and it is merely old: it may refresh.
+    // The requester has that copy, and it is merely old: it may refresh.
     let second = bench.granted(needs("/", 0, first.fence), 1);
     bench.record(stored("/", &second, &[]), 2);
     assert_eq!(bench.ready(needs("/", 0, first.fence), 3).fence, second.fence);
@@ -145,7 +145,7 @@ fn fetched_after() {
     bench.record(stored("/", &grant, &[]), 2);
     let later = bench.granted(needs("/", 0, grant.fence), 3);
     assert!(later.fence > latest_fence);
-    // Numbers go on after a restart, and past what an asker has from a shard that was lost.
+    // Numbers go on after a restart, and past what a requester has from a shard that was lost.
     let mut bench = bench.restart();
     assert!(bench.granted(asks("/b", 0), 4).fence > later.fence);
     assert_eq!(bench.granted(needs("/c", 0, 1_000), 5).fence, 1_001);
@@ -225,7 +225,7 @@ fn vary() {
     assert_eq!(pages.len(), 1);
     assert_eq!(pages[0].variants.len(), 1);
     assert_eq!(pages[0].variants[0].selection, selection(&more));
-    // One who knows other names is told all of them.
+    // One who knows other names gets all of them.
     let reply = bench.lease(ask(&[("x-ab", "1")]), 7);
     assert_eq!(names(reply), ["accept-language", "x-ab", "x-device"]);
     // A result under fewer names would never be found: its lease ends, it is not taken.

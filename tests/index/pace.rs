@@ -77,7 +77,7 @@ fn a_failure_halves_the_window_and_good_answers_open_it_again() {
     let mut pace = Pace::new(LIMITS);
     pace.end(at(0), at(10), FetchEnd::Badly(None));
     assert_eq!(pace.at_once(), 1);
-    // Two that were under way meanwhile tell nothing new.
+    // Two that were under way meanwhile say nothing new.
     pace.end(at(1), at(11), FetchEnd::Badly(None));
     pace.end(at(2), at(12), FetchEnd::Badly(None));
     assert_eq!(pace.free(0, at(12)), 1);

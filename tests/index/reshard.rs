@@ -160,8 +160,8 @@ impl Site {
         }
     }
 
-    /// The journal's alarm: what it tells the shards.
-    fn tell(&mut self) {
+    /// The journal's alarm: the places that it sends to the shards.
+    fn send_places(&mut self) {
         let now = self.now;
         self.journal.run_due(at(now)).unwrap();
         for place in self.journal.due_moves(at(now)).unwrap() {
@@ -229,7 +229,7 @@ impl Site {
     fn settle(&mut self, fault: Fault) {
         let mut handovers = 0;
         for _ in 0..200 {
-            self.tell();
+            self.send_places();
             self.carry();
             for shard in 0..self.benches.len() as u16 {
                 for _ in 0..50 {
@@ -434,22 +434,22 @@ fn queued_warms_and_dead_letters_go_with_their_pages() {
             }
             site.now += 10_000;
         }
-        let told = site.progress(&job);
+        let progress = site.progress(&job);
         site.deploy(after);
         site.settle(Fault::None);
         let moved = site.progress(&job);
         assert_eq!(
             (moved.total, moved.queued, moved.done, moved.failed),
-            (told.total, told.queued, told.done, told.failed),
+            (progress.total, progress.queued, progress.done, progress.failed),
             "{before} to {after}"
         );
-        assert_eq!(moved.failures, told.failures);
+        assert_eq!(moved.failures, progress.failures);
         let owner = site.owner(&path(0), after);
         let now = site.now;
         let replayed = site.bench(owner).call(ShardCall::Replay { job: job.clone() }, now);
         assert_eq!(replayed, ShardReply::Replayed { count: 1 }, "{before} to {after}");
         let fetched = site.work();
-        assert_eq!(fetched.len() as u64, told.queued + 1);
+        assert_eq!(fetched.len() as u64, progress.queued + 1);
         assert!(fetched.contains(&(owner, path(0))));
         let ended = site.progress(&job);
         assert_eq!((ended.total, ended.done), (PAGES as u64, PAGES as u64));
@@ -465,7 +465,7 @@ fn an_invalidation_at_any_moment_of_a_handover_warms_each_page_once() {
             let (mut site, a, owner) = (Site::new(1), second("/a"), 1);
             site.fill(&a, &["x"]);
             site.deploy(2);
-            site.tell();
+            site.send_places();
             site.now += LONG;
             let strike = |site: &mut Site, at_moment: usize| {
                 if at_moment != moment {
@@ -573,7 +573,7 @@ fn a_page_whose_warm_runs_waits_for_its_end() {
     let job = site.revalidate("x");
     let task = site.bench(0).take_one(0);
     site.deploy(2);
-    site.tell();
+    site.send_places();
     assert_eq!(site.take_move(0), None);
     site.now += 6_000;
     assert_eq!(site.take_move(0), None);
@@ -654,7 +654,7 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
     }
     let record = site.fill(&a, &["x"]);
     site.deploy(2);
-    site.tell();
+    site.send_places();
     // A reader asks the new shard, and waits for another's fetch: what carries a higher number
     // began after it came.
     let now = site.now;
@@ -686,15 +686,15 @@ fn no_reader_who_waits_takes_a_copy_from_elsewhere_for_a_new_one() {
 fn a_place_of_before_is_not_believed() {
     let mut bench = Bench::new();
     let place = |shards, shard, millis| ShardPlace { shards, shard, at: at(millis) };
-    let told = |bench: &mut Bench, place| match bench.call(ShardCall::Move(Move::to(place)), 10) {
+    let moved = |bench: &mut Bench, place| match bench.call(ShardCall::Move(Move::to(place)), 10) {
         ShardReply::Moved { done } => done,
         other => panic!("{other:?}"),
     };
     bench.fill("/a", 0, &["x"], 0);
-    assert!(!told(&mut bench, place(1, 0, 2)), "a walk has to follow");
+    assert!(!moved(&mut bench, place(1, 0, 2)), "a walk has to follow");
     assert_eq!(bench.shard.take_move(at(10)).unwrap(), None);
-    assert!(told(&mut bench, place(1, 0, 2)), "all pages are its own");
-    assert!(told(&mut bench, place(64, 63, 1)), "and a late message changes nothing");
+    assert!(moved(&mut bench, place(1, 0, 2)), "all pages are its own");
+    assert!(moved(&mut bench, place(64, 63, 1)), "and a late message changes nothing");
     let late = Move { variants: vec!["{}".to_owned()], ..Move::to(place(64, 0, 1)) };
     assert_eq!(bench.call(ShardCall::Move(late), 10), ShardReply::Moved { done: false });
     assert_eq!(bench.tag_pages("x"), ["/a"]);
@@ -707,7 +707,7 @@ fn a_change_that_is_taken_back_while_it_is_under_way() {
             let mut site = Site::new(before);
             site.fill_all();
             site.deploy(after);
-            site.tell();
+            site.send_places();
             site.now += LONG;
             let shards = 0..site.benches.len() as u16;
             for shard in shards.cycle().take(steps) {
@@ -804,7 +804,7 @@ fn a_full_new_shard_takes_nothing_and_loses_nothing() {
     let mut site = Site::new(1);
     site.fill_all();
     site.deploy(2);
-    site.tell();
+    site.send_places();
     site.now += LONG;
     let task = site.take_move(0).unwrap();
     assert!(!site.adopt(&task.message));

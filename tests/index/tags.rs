@@ -309,9 +309,9 @@ fn a_storm_of_one_tag_is_expanded_once() {
     // Each invalidation finds the expansion of the one before unfinished.
     let storm: Vec<Fanout> = (2..52).map(|epoch| fanout(epoch, &[tag("list")])).collect();
     let call = ShardCall::InvalidateMany(storm.clone());
-    let ShardReply::InvalidatedMany(told) = bench.call(call, 1) else { panic!("no answer") };
-    assert_eq!(told.len(), 50);
-    assert!(told.iter().all(|told| told.seen == Epoch(51)));
+    let ShardReply::InvalidatedMany(replies) = bench.call(call, 1) else { panic!("no answer") };
+    assert_eq!(replies.len(), 50);
+    assert!(replies.iter().all(|reply| reply.seen == Epoch(51)));
     assert_eq!(bench.status().expanding, 1, "the newest finds the pages of all");
     for epoch in 2..51 {
         let job = bench.job(&format!("job{epoch}"), 1);

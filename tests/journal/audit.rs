@@ -67,9 +67,9 @@ fn a_page_has_one_row_that_outlives_a_restart() {
     let again = Finding { colo: "FRA".to_owned(), ..first.clone() };
     note(&mut journal, &again, 20);
     drop(journal);
-    let told = all(&mut open(&sql));
-    assert_eq!(told.rows.len(), 1);
-    let row = &told.rows[0];
+    let findings = all(&mut open(&sql));
+    assert_eq!(findings.rows.len(), 1);
+    let row = &findings.rows[0];
     assert_eq!((row.times, row.first_at, &row.finding), (2, at(10), &again));
 }
 
@@ -129,10 +129,10 @@ fn what_is_kept_is_bounded() {
         let tag = format!("tag-{n}");
         note(&mut journal, &finding(&name, "/*", &[&tag], LikelyCause::SameTags), n);
     }
-    let told = all(&mut journal);
-    assert_eq!(told.rows.len() as u64, MAX_FINDINGS);
-    assert!(told.rows.iter().all(|row| row.finding.page != "page-0"), "the oldest went");
-    assert!(told.groups.len() <= 100);
+    let findings = all(&mut journal);
+    assert_eq!(findings.rows.len() as u64, MAX_FINDINGS);
+    assert!(findings.rows.iter().all(|row| row.finding.page != "page-0"), "the oldest went");
+    assert!(findings.groups.len() <= 100);
     let large =
         Finding { url: "x".repeat(100_000), ..finding("large", "/*", &[], LikelyCause::SameTags) };
     note(&mut journal, &large, 2_000);

@@ -1,4 +1,4 @@
-//! The history of invalidations: what is told, what is kept, and that it writes no row.
+//! The history of invalidations: what is shown, what is kept, and that it writes no row.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
@@ -90,7 +90,7 @@ fn written(sql: &Sqlite) -> u64 {
 }
 
 #[test]
-fn an_invalidation_is_told_as_it_was_asked_for_and_survives_a_restart() {
+fn an_invalidation_is_shown_as_it_was_requested_and_survives_a_restart() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
     let targets = vec![tag("post:1"), Target::Url("example.com/a".to_owned())];
@@ -107,7 +107,7 @@ fn an_invalidation_is_told_as_it_was_asked_for_and_survives_a_restart() {
     let seen = SyncRequest { since: None, seen: Epoch(900), report: None };
     journal.handle(JournalCall::Sync(seen), at(2_000)).unwrap();
     drop(journal);
-    let told = ask(&mut open(&sql), HistoryRequest { limit: 10, ..HistoryRequest::default() });
+    let reply = ask(&mut open(&sql), HistoryRequest { limit: 10, ..HistoryRequest::default() });
     let all = [Target::All];
     let row = |id: &str, epoch, millis, by, named: &[Target]| HistoryRow {
         invalidation: RecordedInvalidation {
@@ -143,8 +143,8 @@ fn an_invalidation_is_told_as_it_was_asked_for_and_survives_a_restart() {
         settled,
         row("one", 1, 5, by("ops", "control"), &targets),
     ];
-    assert_eq!(told.rows, want);
-    assert_eq!(told.next, None);
+    assert_eq!(reply.rows, want);
+    assert_eq!(reply.next, None);
 }
 
 /// Its name, the caller, what is named, what is found.
@@ -165,18 +165,18 @@ fn parts_follow_each_other_and_a_filter_shows_only_what_names_it() {
     for (n, (id, targets, caller)) in rows.into_iter().enumerate() {
         add(&mut journal, append(id, targets, caller), n as u64);
     }
-    let mut told = Vec::new();
+    let mut found = Vec::new();
     let mut before = None;
     loop {
         let request = HistoryRequest { before, limit: 2, ..HistoryRequest::default() };
         let part = ask(&mut journal, request);
-        told.extend(ids(&part));
+        found.extend(ids(&part));
         before = part.next;
         if before.is_none() {
             break;
         }
     }
-    assert_eq!(told, ["6", "5", "4", "3", "2", "1"]);
+    assert_eq!(found, ["6", "5", "4", "3", "2", "1"]);
     let caller = |name: &str| Some(name.to_owned());
     let filters: [Filter<'_>; 8] = [
         ("a tag", None, vec![tag("a")], &["1"]),
@@ -189,8 +189,8 @@ fn parts_follow_each_other_and_a_filter_shows_only_what_names_it() {
         ("nobody", caller("op"), vec![], &[]),
     ];
     for (name, caller, naming, want) in filters {
-        let told = ask(&mut journal, HistoryRequest { before: None, limit: 10, caller, naming });
-        assert_eq!(ids(&told), want, "{name}");
+        let reply = ask(&mut journal, HistoryRequest { before: None, limit: 10, caller, naming });
+        assert_eq!(ids(&reply), want, "{name}");
     }
 }
 
@@ -225,12 +225,12 @@ fn of_a_call_with_many_names_the_first_are_kept_and_all_are_counted() {
     add(&mut journal, append("long", long.clone(), "ops"), 1);
     let huge = vec![Target::Url("y".repeat(MAX_NAMED_BYTES)), tag("small")];
     add(&mut journal, append("huge", huge, "ops"), 2);
-    let told = ask(&mut journal, HistoryRequest { limit: 10, ..HistoryRequest::default() });
+    let reply = ask(&mut journal, HistoryRequest { limit: 10, ..HistoryRequest::default() });
     let named: Vec<(u32, usize)> =
-        told.rows.iter().map(|row| (row.invalidation.targets, row.named.len())).collect();
+        reply.rows.iter().map(|row| (row.invalidation.targets, row.named.len())).collect();
     assert_eq!(named, [(2, 0), (9, 3), (1_000, MAX_NAMED_BYTES / (9 + 16))]);
-    assert_eq!(told.rows[1].named, long[..3]);
-    assert_eq!(told.rows[2].named, names[..MAX_NAMED_BYTES / 25]);
+    assert_eq!(reply.rows[1].named, long[..3]);
+    assert_eq!(reply.rows[2].named, names[..MAX_NAMED_BYTES / 25]);
     let bytes = sql.exec("SELECT max(length(CAST(named AS BLOB))) FROM job", &[]).unwrap();
     let Value::Integer(bytes) = bytes[0][0] else { panic!("{bytes:?}") };
     assert!(bytes as usize <= MAX_NAMED_BYTES, "{bytes}");
@@ -321,8 +321,8 @@ fn a_row_that_can_not_be_read_is_left_out() {
     sql.exec("UPDATE job SET named = 'no JSON {\"tag\":\"a\"}' WHERE id = '2'", &[]).unwrap();
     assert_eq!(all(&mut journal), ["3", "1"]);
     let naming = vec![tag("a")];
-    let told = ask(&mut journal, HistoryRequest { limit: 9, naming, ..HistoryRequest::default() });
-    assert_eq!(ids(&told), ["3", "1"]);
+    let reply = ask(&mut journal, HistoryRequest { limit: 9, naming, ..HistoryRequest::default() });
+    assert_eq!(ids(&reply), ["3", "1"]);
 }
 
 /// A worker of the version before says nothing of callers.
@@ -333,6 +333,6 @@ fn versions_without_it_are_understood() {
     let old: Append = serde_json::from_value(call).unwrap();
     let mut journal = open(&Sqlite::memory());
     add(&mut journal, old, 0);
-    let told = ask(&mut journal, HistoryRequest { limit: 1, ..HistoryRequest::default() });
-    assert_eq!((told.rows[0].by.clone(), told.rows[0].named.len()), (by("", ""), 1));
+    let reply = ask(&mut journal, HistoryRequest { limit: 1, ..HistoryRequest::default() });
+    assert_eq!((reply.rows[0].by.clone(), reply.rows[0].named.len()), (by("", ""), 1));
 }

@@ -357,7 +357,7 @@ fn a_bucket_holds_the_highest_epoch_that_fell_into_it() {
     }
 }
 
-/// A bucket tells what fell in hard from what fell in softly.
+/// A bucket distinguishes what fell in hard from what fell in softly.
 #[test]
 fn a_bucket_is_hard_up_to_the_last_hard_one_that_fell_in() {
     let config = JournalConfig { max_targets: 1, ..config() };
@@ -715,7 +715,7 @@ fn a_front_cache_is_asked_after_what_it_is_at() {
     let state = status(&mut journal).front_caches.pop().unwrap();
     assert_eq!((state.waiting, state.in_progress), (2, 2));
     assert_eq!(state.failure.as_deref(), Some("503"));
-    // Lost: what it carried is due again, and what it is told of anew can be done.
+    // Lost: what it carried is due again, and what it gets anew can be done.
     journal.front_cache_call_lost("cdn", "call").unwrap();
     assert_eq!((due(&journal), call(&journal, now)), (2, None));
     journal.front_cache_sent("cdn", &[Epoch(1), Epoch(2)], "again", at(now)).unwrap();
@@ -752,8 +752,8 @@ fn fewer_shards_are_fewer_once_nothing_is_left_of_the_others() {
     journal.run_due(at(0)).unwrap();
     assert_eq!((reach(&journal, 0), journal.moving().unwrap()), (3, 3));
     let places = journal.due_moves(at(0)).unwrap();
-    let told: Vec<u16> = places.iter().map(|place| place.shard).collect();
-    assert_eq!((told, places[0].shards, places[0].at), (vec![0, 1, 2], 2, at(0)));
+    let shards: Vec<u16> = places.iter().map(|place| place.shard).collect();
+    assert_eq!((shards, places[0].shards, places[0].at), (vec![0, 1, 2], 2, at(0)));
     // One is not done, and is asked again after ten seconds.
     for place in &places {
         journal.moved(*place, place.shard != 2, at(5)).unwrap();

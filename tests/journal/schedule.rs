@@ -116,14 +116,14 @@ fn it_is_done_at_its_time_once_and_survives_restarts() {
     // A day late, where nothing woke it: all at once, in the order of their times.
     journal.run_due(at(DAY)).unwrap();
     let history = JournalCall::History(HistoryRequest { limit: 9, ..HistoryRequest::default() });
-    let JournalReply::History(told) = call(&mut journal, &history, DAY) else { panic!() };
-    let told: Vec<(&str, &str, &str)> = told
+    let JournalReply::History(rows) = call(&mut journal, &history, DAY) else { panic!() };
+    let rows: Vec<(&str, &str, &str)> = rows
         .rows
         .iter()
         .map(|row| (row.invalidation.id.as_str(), row.by.caller.as_str(), row.by.via.as_str()))
         .collect();
     let want = [("settle:3", "ops", "settle"), ("b", "ops", "schedule"), ("a", "ops", "schedule")];
-    assert_eq!(told, want);
+    assert_eq!(rows, want);
     assert_eq!(ids(&mut journal), Vec::<String>::new());
 }
 

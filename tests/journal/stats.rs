@@ -61,7 +61,7 @@ fn rows(sql: &Sqlite, table: &str) -> u64 {
 }
 
 /// By a sync, over the wire and back; the number that the journal says it has.
-fn tell(journal: &mut Journal<Sqlite>, report: &Report, millis: u64) -> Option<u64> {
+fn report_to(journal: &mut Journal<Sqlite>, report: &Report, millis: u64) -> Option<u64> {
     let report = Some(report.clone());
     let call = JournalCall::Sync(SyncRequest { report, ..SyncRequest::default() });
     let call = serde_json::from_str(&serde_json::to_string(&call).unwrap()).unwrap();
@@ -88,38 +88,42 @@ fn a_report_counts_once_however_often_it_comes() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
     for _ in 0..3 {
-        assert_eq!(tell(&mut journal, &report("a", 1, 5), 0), Some(1));
+        assert_eq!(report_to(&mut journal, &report("a", 1, 5), 0), Some(1));
     }
     // Another isolate's first, and this one's second; an old one that comes late is no news.
-    assert_eq!(tell(&mut journal, &report("b", 1, 7), 1), Some(1));
-    assert_eq!(tell(&mut journal, &report("a", 2, 1), MINUTE), Some(2));
-    assert_eq!(tell(&mut journal, &report("a", 1, 5), MINUTE), Some(1));
+    assert_eq!(report_to(&mut journal, &report("b", 1, 7), 1), Some(1));
+    assert_eq!(report_to(&mut journal, &report("a", 2, 1), MINUTE), Some(2));
+    assert_eq!(report_to(&mut journal, &report("a", 1, 5), MINUTE), Some(1));
     let mut journal = open(&sql);
-    assert_eq!(tell(&mut journal, &report("a", 2, 1), 2 * MINUTE), Some(2), "after a restart too");
-    let told = stats(&mut journal, 0, HOUR, By::Result, 2 * MINUTE);
-    assert_eq!(told.step, Millis(MINUTE));
+    assert_eq!(
+        report_to(&mut journal, &report("a", 2, 1), 2 * MINUTE),
+        Some(2),
+        "after a restart too"
+    );
+    let figures = stats(&mut journal, 0, HOUR, By::Result, 2 * MINUTE);
+    assert_eq!(figures.step, Millis(MINUTE));
     let points: Vec<(Timestamp, u64)> =
-        told.points.iter().map(|point| (point.at, point.sums["hit"].requests)).collect();
+        figures.points.iter().map(|point| (point.at, point.sums["hit"].requests)).collect();
     assert_eq!(points, [(at(0), 12), (at(MINUTE), 1)]);
-    assert_eq!(told.totals, BTreeMap::from([("hit".to_owned(), sum(13))]));
-    assert_eq!(told.counters["edge_isr_syncs_total|outcome|done"], 3);
-    assert_eq!((hits(&told), told.isolates), (13, 2));
-    let told = stats(&mut journal, 0, HOUR, By::Colo, 2 * MINUTE);
-    assert_eq!(told.totals, BTreeMap::from([("AMS".to_owned(), sum(13))]));
-    let told = stats(&mut journal, 0, HOUR, By::Kind, 2 * MINUTE);
-    let [(name, total)] = &told.totals.into_iter().collect::<Vec<_>>()[..] else { panic!() };
+    assert_eq!(figures.totals, BTreeMap::from([("hit".to_owned(), sum(13))]));
+    assert_eq!(figures.counters["edge_isr_syncs_total|outcome|done"], 3);
+    assert_eq!((hits(&figures), figures.isolates), (13, 2));
+    let figures = stats(&mut journal, 0, HOUR, By::Colo, 2 * MINUTE);
+    assert_eq!(figures.totals, BTreeMap::from([("AMS".to_owned(), sum(13))]));
+    let figures = stats(&mut journal, 0, HOUR, By::Kind, 2 * MINUTE);
+    let [(name, total)] = &figures.totals.into_iter().collect::<Vec<_>>()[..] else { panic!() };
     assert_eq!((name.split('|').nth(1), *total), (Some("hit"), sum(13)));
-    assert_eq!(told.points, [], "totals alone");
+    assert_eq!(figures.points, [], "totals alone");
 }
 
 #[test]
 fn a_report_writes_two_rows_and_a_repeated_one_none() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
-    tell(&mut journal, &report("a", 1, 5), 0);
+    report_to(&mut journal, &report("a", 1, 5), 0);
     let changes = |journal: &mut Journal<Sqlite>, number: u64, millis: u64| {
         let before = written(&sql);
-        tell(journal, &report("a", number, 5), millis);
+        report_to(journal, &report("a", number, 5), millis);
         written(&sql) - before
     };
     assert_eq!(changes(&mut journal, 2, 1), 2);
@@ -134,21 +138,21 @@ fn minutes_become_hours_and_what_was_ever_counted_never_goes_back() {
     let mut highest = 0;
     for minute in (0..100 * 24 * 60).step_by(17) {
         number += 1;
-        tell(&mut journal, &report("a", number, 1), minute * MINUTE);
+        report_to(&mut journal, &report("a", number, 1), minute * MINUTE);
         if number % 500 == 0 {
-            let told = stats(&mut journal, 0, HOUR, By::Result, minute * MINUTE);
-            assert!(hits(&told) == number && hits(&told) > highest);
-            highest = hits(&told);
+            let figures = stats(&mut journal, 0, HOUR, By::Result, minute * MINUTE);
+            assert!(hits(&figures) == number && hits(&figures) > highest);
+            highest = hits(&figures);
         }
     }
     let end = 100 * 24 * HOUR;
-    let told = stats(&mut journal, 0, end, By::Result, end);
-    assert_eq!(told.step, Millis(HOUR));
-    assert_eq!(hits(&told), number);
-    let first = told.points.first().unwrap().at;
+    let figures = stats(&mut journal, 0, end, By::Result, end);
+    assert_eq!(figures.step, Millis(HOUR));
+    assert_eq!(hits(&figures), number);
+    let first = figures.points.first().unwrap().at;
     assert!(first >= at(end - 90 * 24 * HOUR - HOUR) && first < at(end - 89 * 24 * HOUR));
-    let kept: u64 = told.points.iter().map(|point| point.sums["hit"].requests).sum();
-    assert!(told.totals["hit"].requests == kept && kept < number);
+    let kept: u64 = figures.points.iter().map(|point| point.sums["hit"].requests).sum();
+    assert!(figures.totals["hit"].requests == kept && kept < number);
     let minutes = stats(&mut journal, end - 5 * HOUR, end, By::Result, end);
     assert_eq!(minutes.step, Millis(MINUTE));
     assert_eq!(minutes.points.len(), 18, "one in 17 minutes");
@@ -160,15 +164,15 @@ fn minutes_become_hours_and_what_was_ever_counted_never_goes_back() {
 fn a_clock_that_goes_back_loses_nothing() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
-    tell(&mut journal, &report("a", 1, 1), 30 * MINUTE);
-    tell(&mut journal, &report("a", 2, 2), 3 * HOUR);
+    report_to(&mut journal, &report("a", 1, 1), 30 * MINUTE);
+    report_to(&mut journal, &report("a", 2, 2), 3 * HOUR);
     // The object has moved to a machine whose clock is behind.
-    tell(&mut journal, &report("a", 3, 4), HOUR);
-    tell(&mut journal, &report("a", 4, 8), 5 * HOUR);
-    let told = stats(&mut journal, 0, 24 * HOUR, By::Result, 5 * HOUR);
-    assert_eq!((hits(&told), told.totals["hit"].requests), (15, 15));
+    report_to(&mut journal, &report("a", 3, 4), HOUR);
+    report_to(&mut journal, &report("a", 4, 8), 5 * HOUR);
+    let figures = stats(&mut journal, 0, 24 * HOUR, By::Result, 5 * HOUR);
+    assert_eq!((hits(&figures), figures.totals["hit"].requests), (15, 15));
     // Isolates that have been silent for hours are forgotten.
-    tell(&mut journal, &report("b", 1, 0), 8 * HOUR);
+    report_to(&mut journal, &report("b", 1, 0), 8 * HOUR);
     assert_eq!(rows(&sql, "reporter"), 1);
 }
 
@@ -186,21 +190,21 @@ fn a_thousand_routes_add_up_and_take_bounded_room() {
         }
         let colo = format!("C{number}");
         let report = Report { isolate: "a".to_owned(), number, colo, counts };
-        tell(&mut journal, &report, number);
+        report_to(&mut journal, &report, number);
     }
-    let told = stats(&mut journal, 0, HOUR, By::Route, 50);
-    assert_eq!(hits(&told), 4_000);
-    assert!(told.totals.len() <= MAX_ROWS + 1);
-    assert!(told.totals.keys().all(|name| name.len() <= MAX_NAME_BYTES));
-    assert!(told.totals[OTHERS].requests > 0);
-    assert!(told.counters.len() <= MAX_NAMES + 1);
-    assert_eq!(told.counters.values().sum::<u64>(), 4_000);
+    let figures = stats(&mut journal, 0, HOUR, By::Route, 50);
+    assert_eq!(hits(&figures), 4_000);
+    assert!(figures.totals.len() <= MAX_ROWS + 1);
+    assert!(figures.totals.keys().all(|name| name.len() <= MAX_NAME_BYTES));
+    assert!(figures.totals[OTHERS].requests > 0);
+    assert!(figures.counters.len() <= MAX_NAMES + 1);
+    assert_eq!(figures.counters.values().sum::<u64>(), 4_000);
     let mut origin = OriginSum::default();
-    told.origin.values().for_each(|sum| origin.add(*sum));
+    figures.origin.values().for_each(|sum| origin.add(*sum));
     assert_eq!(origin, OriginSum { requests: 4_000, millis: 12_000 });
-    assert!(told.origin.len() <= MAX_NAMES + 1);
-    let told = stats(&mut journal, 0, HOUR, By::Result, 50);
-    assert_eq!(told.totals["hit"].requests, 2_000, "results stay apart");
+    assert!(figures.origin.len() <= MAX_NAMES + 1);
+    let figures = stats(&mut journal, 0, HOUR, By::Result, 50);
+    assert_eq!(figures.totals["hit"].requests, 2_000, "results stay apart");
 }
 
 #[test]
@@ -213,10 +217,10 @@ fn counts_of_a_later_version_are_kept() {
             "origin":{"/*":{"requests":2,"millis":30,"bytes":5}},"more":[1]}}}}"#;
     let call: JournalCall = serde_json::from_str(text).unwrap();
     journal.handle(call, at(0)).unwrap();
-    let told = stats(&mut journal, 0, HOUR, By::Result, 1);
-    assert_eq!(told.totals["composed"], Sum { requests: 3, bytes: 1 });
-    assert_eq!(told.counters["edge_isr_joys_total|kind|big"], 9);
-    assert_eq!(told.origin["/*"], OriginSum { requests: 2, millis: 30 });
+    let figures = stats(&mut journal, 0, HOUR, By::Result, 1);
+    assert_eq!(figures.totals["composed"], Sum { requests: 3, bytes: 1 });
+    assert_eq!(figures.counters["edge_isr_joys_total|kind|big"], 9);
+    assert_eq!(figures.origin["/*"], OriginSum { requests: 2, millis: 30 });
     // A call of a version before has none, and gets no word of it.
     let call: JournalCall = serde_json::from_str(r#"{"sync":{"since":null}}"#).unwrap();
     let reply = serde_json::to_string(&journal.handle(call, at(1)).unwrap()).unwrap();
@@ -227,8 +231,8 @@ fn counts_of_a_later_version_are_kept() {
 fn an_isolate_without_a_name_counts_nowhere() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
-    assert_eq!(tell(&mut journal, &report("", 1, 5), 0), Some(1));
-    assert_eq!(tell(&mut journal, &report(&"x".repeat(1_000), 1, 5), 0), Some(1));
+    assert_eq!(report_to(&mut journal, &report("", 1, 5), 0), Some(1));
+    assert_eq!(report_to(&mut journal, &report(&"x".repeat(1_000), 1, 5), 0), Some(1));
     assert_eq!(hits(&stats(&mut journal, 0, HOUR, By::Result, 1)), 0);
 }
 
@@ -236,7 +240,7 @@ proptest! {
     /// Isolates report, lose answers, repeat and die; the journal restarts. What is counted is what
     /// came at least once.
     #[test]
-    fn the_sum_is_that_of_what_was_told(
+    fn the_sum_is_that_of_what_was_reported(
         steps in prop::collection::vec((0..4usize, 0..50u64, any::<bool>(), 0..90u64), 1..60),
     ) {
         let sql = Sqlite::memory();
@@ -256,15 +260,15 @@ proptest! {
                     (report(&isolate.to_string(), numbers[isolate], hits), now)
                 }
             };
-            prop_assert_eq!(tell(&mut journal, &report, now), Some(report.number));
+            prop_assert_eq!(report_to(&mut journal, &report, now), Some(report.number));
             if !answered {
                 pending[isolate] = Some((report, since));
                 journal = open(&sql);
             }
         }
         prop_assert_eq!(hits(&stats(&mut journal, 0, now + HOUR, By::Result, now)), want);
-        let told = stats(&mut journal, 0, now + HOUR, By::Result, now);
-        let sums = told.points.iter().flat_map(|point| point.sums.values());
+        let figures = stats(&mut journal, 0, now + HOUR, By::Result, now);
+        let sums = figures.points.iter().flat_map(|point| point.sums.values());
         let points: u64 = sums.map(|sum| sum.requests).sum();
         prop_assert_eq!(points, want);
     }

@@ -34,7 +34,7 @@ fn version_1() {
     let golden = r#"{"request_time":1700000000123,"delta":{"since":3,"to":300,"more":false,"rows":"AQIBAgMEBQYHCKwCAICgq/75Yv//////////AAQB//8DBQ"}}"#;
     assert_eq!(serde_json::to_string(&shared).unwrap(), golden);
     assert_eq!(serde_json::from_str::<SharedDelta>(golden).unwrap(), shared);
-    // What fell into a bucket softly is told beside: a version before knows nothing of it.
+    // What fell into a bucket softly is sent beside: a version before knows nothing of it.
     let soft = golden.replace(r#"BQ"}"#, r#"BQ","hard":"Ag"}"#);
     let read = serde_json::from_str::<SharedDelta>(&soft).unwrap();
     assert_eq!(read.delta.buckets[0].hard, Epoch(2));

@@ -157,7 +157,7 @@ fn a_bucket_is_as_hard_as_what_fell_into_it() {
 }
 
 #[test]
-fn asker_time() {
+fn requester_time() {
     let mut view = loaded(vec![]);
     let health = |view: &View, millis| view.health(at(millis), MAX_LAG, SYNC);
     let rows = [
@@ -196,7 +196,7 @@ fn health_after_a_failed_sync() {
 
 #[test]
 fn skew_margin() {
-    // A clock that jumped back: no age can be told.
+    // A clock that jumped back: no age is known.
     let view = loaded(vec![]);
     let then = at(0).minus(Millis(SKEW_MARGIN.0 + 1));
     assert_eq!(view.health(then, MAX_LAG, SYNC), ViewHealth::Outdated);

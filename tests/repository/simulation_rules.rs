@@ -23,7 +23,7 @@ fn each_edit_of_a_rule_stands_once_in_the_sources() {
 }
 
 #[test]
-fn an_edit_that_fits_nowhere_or_twice_is_told() {
+fn an_edit_that_fits_nowhere_or_twice_is_found() {
     let text = fs::read_to_string(rules()).expect("rules.txt");
     let rows = [
         ("nowhere", "- let gone = 1;", "stands 0 times in src/"),

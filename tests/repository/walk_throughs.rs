@@ -106,7 +106,7 @@ fn the_table_of_a_room_names_all_of_its_files() {
 }
 
 #[test]
-fn what_is_not_there_is_told() {
+fn what_is_not_there_is_found() {
     let text = "### A purge API\n\n1. `a.rs` has `fn b`\n   and `fn c`.\n\
                 2. `d.rs` too.\n\n## Style\n1. `e`\n";
     let read = |file: &str| (file == "a.rs").then(|| "fn b".to_owned());

@@ -92,7 +92,7 @@ fn personal(page: usize, session: &str) -> String {
     format!("of {session} on {}", SITE[page].path)
 }
 
-/// A page as the edge keeps it: its body, and the field that tells of it.
+/// A page as the edge keeps it: its body, and the field that describes it.
 pub(crate) fn shell(plan: &Composed, page: usize, body: &str, render: u64) -> (String, Fields) {
     let marker = format!("{MARKER}{render:039}");
     let at = |placeholder: &str| format!("{marker}{placeholder}");
@@ -141,7 +141,7 @@ pub(crate) fn change(kind: u64, fields: &mut Fields, body: &mut String) {
 }
 
 /// What an answer says beside its body.
-pub(crate) struct Told<'a> {
+pub(crate) struct Visit<'a> {
     pub(crate) who: &'a str,
     pub(crate) arrived: i64,
     pub(crate) page: usize,
@@ -166,20 +166,25 @@ pub(crate) fn stored(text: &str) -> Option<origin::Read> {
 }
 
 /// A page without what stands in its places; those are judged: whose they are, and how old.
-pub(crate) fn judge<'b>(world: &World, plan: &Composed, told: &Told<'_>, body: &'b str) -> &'b str {
+pub(crate) fn judge<'b>(
+    world: &World,
+    plan: &Composed,
+    visit: &Visit<'_>,
+    body: &'b str,
+) -> &'b str {
     let (main, placeholders) = body.split_once('#').unwrap_or((body, ""));
     let wrong = |property, what: &str| {
-        world.violate(property, format!("{}: {what}: {body}", told.who));
+        world.violate(property, format!("{}: {what}: {body}", visit.who));
     };
     if body.contains(MARKER) {
         wrong(Property::Shell, "a shell as it is stored");
     }
     let read = origin::read(main);
-    let known = session(told.cookies).filter(|_| plan.is_for_nobody(told.page));
-    if known.is_some() && read.is_none_or(|read| read.seen != told.cookies) {
+    let known = session(visit.cookies).filter(|_| plan.is_for_nobody(visit.page));
+    if known.is_some() && read.is_none_or(|read| read.seen != visit.cookies) {
         wrong(Property::Private, "what is for those without a session");
     }
-    if !is_shell(told.page) {
+    if !is_shell(visit.page) {
         return main;
     }
     let [token, part, shared] = placeholders.split('#').collect::<Vec<_>>()[..] else {
@@ -187,15 +192,15 @@ pub(crate) fn judge<'b>(world: &World, plan: &Composed, told: &Told<'_>, body: &
         return main;
     };
     if token == INLINE {
-        let want = session(told.cookies).map_or(NOBODY.to_owned(), |s| personal(told.page, s));
+        let want = session(visit.cookies).map_or(NOBODY.to_owned(), |s| personal(visit.page, s));
         if part != want {
             wrong(Property::Private, "another's part");
         }
     } else {
-        judge_token(world, token, told, &wrong);
-        judge_part(world, part, told, &wrong);
+        judge_token(world, token, visit, &wrong);
+        judge_part(world, part, visit, &wrong);
     }
-    judge_shared(world, shared, told, &wrong);
+    judge_shared(world, shared, visit, &wrong);
     let how = if token == INLINE { "inline" } else { "composed" };
     world.watch.borrow_mut().count(how);
     main
@@ -204,8 +209,8 @@ pub(crate) fn judge<'b>(world: &World, plan: &Composed, told: &Told<'_>, body: &
 type Wrong<'a> = dyn Fn(Property, &str) + 'a;
 
 /// A token is of the secret that the answer sets, and nobody else was given either.
-fn judge_token(world: &World, token: &str, told: &Told<'_>, wrong: &Wrong<'_>) {
-    let value = told.secret.and_then(|line| line.strip_prefix("csrftoken="));
+fn judge_token(world: &World, token: &str, visit: &Visit<'_>, wrong: &Wrong<'_>) {
+    let value = visit.secret.and_then(|line| line.strip_prefix("csrftoken="));
     let secret = value.and_then(|value| Secret::of_cookie(value.split(';').next()?));
     let Some(secret) = secret.filter(|secret| Secret::of_cookie(token).as_ref() == Some(secret))
     else {
@@ -219,19 +224,19 @@ fn judge_token(world: &World, token: &str, told: &Told<'_>, wrong: &Wrong<'_>) {
 }
 
 /// A part is the visitor's own; its fallback stands there if it failed, or if they have none.
-fn judge_part(world: &World, part: &str, told: &Told<'_>, wrong: &Wrong<'_>) {
-    let mine = session(told.cookies).map(|session| personal(told.page, session));
+fn judge_part(world: &World, part: &str, visit: &Visit<'_>, wrong: &Wrong<'_>) {
+    let mine = session(visit.cookies).map(|session| personal(visit.page, session));
     if part != NOBODY && Some(part) != mine.as_deref() {
         wrong(Property::Private, "another's part");
     }
-    let failed = world.parts_failed.get() >= told.arrived - PARTS_FAILED;
+    let failed = world.parts_failed.get() >= visit.arrived - PARTS_FAILED;
     if part == NOBODY && mine.is_some() && !failed {
         wrong(Property::Shell, "a fallback, and the part did not fail");
     }
 }
 
 /// A shared part is as recent as a page of its own has to be.
-fn judge_shared(world: &World, shared: &str, told: &Told<'_>, wrong: &Wrong<'_>) {
+fn judge_shared(world: &World, shared: &str, visit: &Visit<'_>, wrong: &Wrong<'_>) {
     if shared == NONE {
         return;
     }
@@ -246,13 +251,13 @@ fn judge_shared(world: &World, shared: &str, told: &Told<'_>, wrong: &Wrong<'_>)
     if world.quiet.get() && !world.watch.borrow().unrepaired && old {
         wrong(Property::Heals, "an old part in the end");
     }
-    if told.label.is_none() {
+    if visit.label.is_none() {
         return;
     }
     // Nothing says how it came about: softly invalidated, it may be a stale one.
-    let (arrived, shows) = (told.arrived, read.shown.as_slice());
-    let who = format!("{} in a part", told.who);
-    let (label, page, journal_lost) = (Label::Stale, SHARED, told.journal_lost);
+    let (arrived, shows) = (visit.arrived, read.shown.as_slice());
+    let who = format!("{} in a part", visit.who);
+    let (label, page, journal_lost) = (Label::Stale, SHARED, visit.journal_lost);
     let served = Served { who, arrived, label, page, shows, journal_lost };
     let (lag, lost) = (world.config.max_lag.0, world.config.journal_lost_limit.0);
     world.watch.borrow_mut().judge(&served, lag as i64, lost as i64);

@@ -46,7 +46,7 @@ pub(crate) fn settings() -> Vec<FrontCache> {
     ]
 }
 
-/// What one was told, and took.
+/// What one was sent, and took.
 struct Heard {
     who: usize,
     at: i64,
@@ -99,7 +99,7 @@ impl FrontCaches {
     }
 
     /// A call comes, or is lost on its way, or its answer is.
-    pub(crate) async fn tell(
+    pub(crate) async fn deliver(
         &self,
         sched: &Rc<Sched>,
         request: DeliveryRequest,
@@ -189,7 +189,7 @@ impl FrontCaches {
         answer(201, &[], &invalidation(&id, now >= until))
     }
 
-    /// Who was not told of a target from a moment on, if one was not.
+    /// Which one did not get a target from a moment on, if one was not.
     pub(crate) fn misses(&self, target: &Target, from: i64) -> Option<&'static str> {
         let names = [
             match target {
@@ -208,11 +208,11 @@ impl FrontCaches {
         ];
         let everything = ["all", "/*"];
         let heard = self.heard.borrow();
-        let told = |who: usize| {
+        let got_it = |who: usize| {
             let later = heard.iter().filter(|heard| heard.who == who && heard.at >= from);
             later.flat_map(|heard| &heard.names).any(|n| *n == names[who] || n == everything[who])
         };
-        (0..NAMES.len()).find(|who| !told(*who)).map(|who| NAMES[who])
+        (0..NAMES.len()).find(|who| !got_it(*who)).map(|who| NAMES[who])
     }
 }
 

@@ -6,7 +6,7 @@
 
 /// A rule, and a seed that finds it switched off.
 pub(crate) const KEPT: &[(&str, u64)] = &[
-    ("asker_time", 36),
+    ("requester_time", 36),
     ("age_recheck", 222),
     ("since_check", 97),
     ("arrival_clock", 222),

@@ -5,7 +5,7 @@
 //! One seed is one history: the same seed is the same history. A few are played here;
 //! `scripts/simulate` plays many, one with its trace, and the mutants.
 
-#![allow(clippy::disallowed_methods, reason = "how long a run takes is told")]
+#![allow(clippy::disallowed_methods, reason = "how long a run takes is printed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "virtual milliseconds")]
 
@@ -35,9 +35,17 @@ const FEW: u64 = 24;
 fn the_first_seeds_violate_nothing() {
     let report = run::all(Range { from: 0, seeds: FEW, jobs: 1 }, false);
     assert_eq!(report.violations, []);
-    for what in
-        ["answers", "journal", "shard", "origin", "304", "l2_get", "l2_put", "restarts", "told"]
-    {
+    for what in [
+        "answers",
+        "journal",
+        "shard",
+        "origin",
+        "304",
+        "l2_get",
+        "l2_put",
+        "restarts",
+        "delivered",
+    ] {
         assert!(report.counts.contains_key(what), "nothing of {what} in {:?}", report.counts);
     }
 }

@@ -24,10 +24,10 @@ use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Naming};
 use crate::sched::{Owner, sleep};
 use crate::watch::Property;
-use crate::webhook::tell;
+use crate::webhook::notify;
 use crate::world::{Held, World, query};
 
-/// "L2 has it", told to one request.
+/// "L2 has it", answered to one request.
 const MAX_READIES: u32 = 6;
 
 /// Where a request or an object is.
@@ -42,16 +42,16 @@ pub(crate) struct Node {
     place: ShardPlace,
     l1: Near,
     l2: Far,
-    /// What the shard has told this request so far, of each page that it asked for.
-    told: Rc<ToldOf>,
+    /// What the shard has answered to this request so far, of each page that it asked for.
+    answers: Rc<AnswersByPage>,
 }
 
 /// By a page's path.
-type ToldOf = RefCell<BTreeMap<String, Rc<Told>>>;
+type AnswersByPage = RefCell<BTreeMap<String, Rc<ShardAnswers>>>;
 
-/// What one request was told by a page's shard.
+/// What a page's shard has answered to one request.
 #[derive(Default)]
-struct Told {
+struct ShardAnswers {
     /// How often "L2 has it".
     readies: Cell<u32>,
     /// The newest fencing number given before it asked first.
@@ -67,7 +67,7 @@ struct Told {
 /// L1, from here.
 pub(crate) struct Near(ShardPlace);
 /// L2, from here.
-pub(crate) struct Far(ShardPlace, Rc<ToldOf>);
+pub(crate) struct Far(ShardPlace, Rc<AnswersByPage>);
 
 /// A body of the origin.
 pub(crate) struct Scripted {
@@ -113,8 +113,13 @@ impl ShardPlace {
 impl Node {
     pub(crate) fn new(world: &Rc<World>, owner: Owner) -> Self {
         let place = ShardPlace { world: Rc::clone(world), owner };
-        let told = Rc::new(ToldOf::default());
-        Self { l1: Near(place.clone()), l2: Far(place.clone(), Rc::clone(&told)), place, told }
+        let answers = Rc::new(AnswersByPage::default());
+        Self {
+            l1: Near(place.clone()),
+            l2: Far(place.clone(), Rc::clone(&answers)),
+            place,
+            answers,
+        }
     }
 
     pub(crate) fn object(world: &Rc<World>, object: usize) -> Self {
@@ -198,7 +203,7 @@ impl Store<Rc<[u8]>> for Far {
         match place.world.global.borrow().get(key) {
             Some(held) if held.until > now && held.visible[colo] <= now => {
                 let stored = open(held)?;
-                self.1.borrow().values().for_each(|told| told.read(key, &stored.record));
+                self.1.borrow().values().for_each(|answers| answers.read(key, &stored.record));
                 Ok(Some(stored))
             }
             Some(_) | None => {
@@ -329,22 +334,22 @@ impl Platform for Node {
     ) -> Result<DeliveryAnswer, OriginError> {
         let world = &self.place.world;
         let Some(front_caches) = &world.front_caches else {
-            world.violate(Property::Objects, format!("told {}", request.url));
+            world.violate(Property::Objects, format!("delivered {}", request.url));
             return Err(OriginError::Unreachable);
         };
-        world.watch.borrow_mut().count("told");
+        world.watch.borrow_mut().count("delivered");
         let said = format!(
             "{} {} {}",
             request.method,
             request.url,
             String::from_utf8_lossy(&request.body)
         );
-        let answer = front_caches.tell(&world.sched, request, world.healed.get()).await;
+        let answer = front_caches.deliver(&world.sched, request, world.healed.get()).await;
         world.say(|| {
             let answer = answer.as_ref();
             let answer =
                 answer.map(|a| (a.head.status, String::from_utf8_lossy(&a.body).into_owned()));
-            format!("front_cache is told {said}: {answer:?}")
+            format!("front_cache gets {said}: {answer:?}")
         });
         answer
     }
@@ -437,25 +442,26 @@ impl Platform for Node {
         let mut leases = None;
         if let ShardCall::Lease(ask) = &call {
             let (need, have) = (ask.need.0, ask.have_fence);
-            let told = Rc::clone(self.told.borrow_mut().entry(ask.page.path.clone()).or_default());
-            told.asks(&self.place);
-            leases = Some(told);
+            let answers =
+                Rc::clone(self.answers.borrow_mut().entry(ask.page.path.clone()).or_default());
+            answers.asks(&self.place);
+            leases = Some(answers);
             self.place
                 .world
                 .say(|| format!("{:?} asks for leave: need {need} have {have}", self.place.owner));
         }
         let reply = self.place.world.shard(self.place.caller(), shard, call).await;
-        if let Some(told) = leases {
-            self.place.world.say(|| format!("{:?} is told {reply:?}", self.place.owner));
+        if let Some(answers) = leases {
+            self.place.world.say(|| format!("{:?} gets {reply:?}", self.place.owner));
             if let Ok(ShardReply::Lease(reply)) = &reply {
-                told.hears(&self.place, reply);
+                answers.hears(&self.place, reply);
             }
         }
         reply
     }
 }
 
-impl Told {
+impl ShardAnswers {
     /// It asks its shard once more.
     fn asks(&self, place: &ShardPlace) {
         let first = self.first_fence.get();
@@ -484,7 +490,7 @@ impl Told {
             LeaseReply::Vary { .. } => {}
         }
         if self.readies.get() > MAX_READIES {
-            let what = format!("{:?} is told again and again what it has", place.owner);
+            let what = format!("{:?} gets again and again what it has", place.owner);
             place.world.violate(Property::Starved, what);
         }
     }
@@ -511,12 +517,12 @@ impl Node {
         }
         let shows = world.data.change(&site.items[..1], world.sched.now());
         world.say(|| format!("data is {} now, by a visitor", origin::words(&shows)));
-        // The edge knows that this page has changed. That others have, only the origin can tell;
+        // The edge knows that this page has changed. That others have, only the origin knows;
         // where its ETags are newer than its bodies, no validation would find out.
         if world.plan.torn {
             let (inner, delay) = (Rc::clone(world), world.sched.below(2_000));
             world.sched.spawn(Owner::World, async move {
-                tell(&inner, shows, Naming::Tag, Mode::Soft, (delay, 1)).await;
+                notify(&inner, shows, Naming::Tag, Mode::Soft, (delay, 1)).await;
             });
         }
         Ok(match world.sched.below(2) {
@@ -537,7 +543,7 @@ impl Node {
         let known = match self.place.owner {
             Owner::Object(_) => self.knows_tags(page),
             Owner::Request { .. } | Owner::World => {
-                self.told.borrow().get(site.path).is_some_and(|told| told.tags.get())
+                self.answers.borrow().get(site.path).is_some_and(|answers| answers.tags.get())
             }
         };
         sleep(sched, slow(plan.render / 2)).await;
@@ -655,10 +661,10 @@ impl Node {
             return (composed::inline(page, &body, cookies, shared), fields);
         }
         let (mut body, mut fields) = composed::shell(composed, page, &body, render);
-        let told = fields.get("x-edge-isr-compose").unwrap_or_default();
+        let described = fields.get("x-edge-isr-compose").unwrap_or_default();
         let lives = (plan.lifetime, plan.swr, plan.sie);
         let lives = format!("v=1, max-age={}, swr={}, sie={}", lives.0, lives.1, lives.2);
-        fields.set("x-edge-isr-compose", format!("{lives}, {told}"));
+        fields.set("x-edge-isr-compose", format!("{lives}, {described}"));
         if world.unlucky(composed.changed) {
             world.watch.borrow_mut().count("changed shells");
             world.changed.borrow_mut().insert(page, world.sched.now());

@@ -297,7 +297,7 @@ impl Plan {
         }
     }
 
-    /// Data change while a page is rendered, and are told of about when it is no longer fresh.
+    /// Data change while a page is rendered, and are posted about when it is no longer fresh.
     fn torn_render(&self, rng: &mut Rng, crowd: &Crowd, inputs: &mut Inputs) {
         let (at, lifetime) = (rng.u64(0..self.span), self.lifetime * 1_000);
         inputs.push((at, crowd.favourite_from(crowd.one(rng))));

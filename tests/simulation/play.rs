@@ -17,13 +17,13 @@ use edge_isr::index::{ShardCall, WarmRequest};
 use edge_isr::journal::Mode;
 
 use crate::common::visit::respond;
-use crate::composed::{self, Told};
+use crate::composed::{self, Visit};
 use crate::node::Node;
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MAX_SHARDS, Naming, PAGES, Plan};
 use crate::sched::{DAWN, Owner, promise, sleep};
 use crate::watch::{Committed, Label, Property, Served};
-use crate::webhook::tell;
+use crate::webhook::notify;
 use crate::world::{Ack, World, query};
 
 /// How long everything has to come to rest.
@@ -161,8 +161,10 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
         let read = seen.body.as_deref().filter(|_| counts).and_then(composed::read);
         let shown = read.and_then(|read| read.shown.into_iter().find(|(shown, _)| *shown == item));
         if shown.is_some_and(|(_, version)| version <= before) {
-            let what =
-                format!("poster {request} gets {:?} {} after {before}", seen.body, seen.told);
+            let what = format!(
+                "poster {request} gets {:?} {} after {before}",
+                seen.body, seen.cache_status
+            );
             return world.violate(Property::Own, what);
         }
         sleep(&world.sched, world.sched.below(2_000)).await;
@@ -175,7 +177,7 @@ struct Seen {
     label: Option<Label>,
     journal_lost: bool,
     age: Option<i64>,
-    told: String,
+    cache_status: String,
     /// The cookie that it sets.
     cookie: Option<String>,
     body: Option<String>,
@@ -212,14 +214,15 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
         let answer = respond(&engine, &node, incoming).await;
         let as_of = engine.isolate().borrow().view.as_of();
-        let told = answer.fields.get("cache-status").unwrap_or_default().to_owned();
-        // A composed page waits for its parts after it was decided, and one that fails is told in
+        let cache_status = answer.fields.get("cache-status").unwrap_or_default().to_owned();
+        // A composed page waits for its parts after it was decided, and one that fails is named in
         // the place of how the page came about.
         let unseen = ["detail=journal-unreachable", "detail=fragment-failed"];
-        let decided_without = !sees && unseen.iter().any(|detail| told.contains(detail));
+        let decided_without = !sees && unseen.iter().any(|detail| cache_status.contains(detail));
         let journal_lost =
             decided_without || as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
-        let (label, age) = (label(&told), answer.fields.get("age").and_then(|a| a.parse().ok()));
+        let (label, age) =
+            (label(&cache_status), answer.fields.get("age").and_then(|a| a.parse().ok()));
         let sets = answer.fields.get("set-cookie").map(str::to_owned);
         let mut whole = Vec::new();
         let end = match answer.body {
@@ -260,7 +263,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
             label,
             journal_lost,
             age,
-            told,
+            cache_status,
             cookie: sets,
             body,
         });
@@ -276,7 +279,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
             sched.end(|o| *o == owner, limbo);
         }
     });
-    world.say(|| format!("{who} gets {} {:?} {}", seen.status, seen.body, seen.told));
+    world.say(|| format!("{who} gets {} {:?} {}", seen.status, seen.body, seen.cache_status));
     world.watch.borrow_mut().count("answers");
     judge(world, &who, (isolate, arrived), (page, german, &cookie), &seen);
     // Who changed the page is answered as if the edge were not there.
@@ -328,7 +331,7 @@ fn judge(
         && world.data.was_gone(page, arrived - 20_000);
     let Some(body) = seen.body.as_deref().filter(|_| seen.status == 200) else {
         if !failed && !ended && !gone {
-            let what = format!("{who}: {} {:?} {}", seen.status, seen.body, seen.told);
+            let what = format!("{who}: {} {:?} {}", seen.status, seen.body, seen.cache_status);
             world.violate(Property::NoWorse, what);
         }
         return;
@@ -341,7 +344,7 @@ fn judge(
             composed::judge(
                 world,
                 plan,
-                &Told { who, arrived, page, cookies, secret, label, journal_lost },
+                &Visit { who, arrived, page, cookies, secret, label, journal_lost },
                 body,
             )
         }
@@ -359,18 +362,23 @@ fn judge(
     let right = read.shown == origin::shown(page, now);
     let quiet = world.quiet.get() && !world.watch.borrow().unrepaired;
     if quiet && world.plan.goes && origin::gone(page, now) {
-        world.violate(Property::Gone, format!("{who} got {body} in the end {}", seen.told));
+        world.violate(Property::Gone, format!("{who} got {body} in the end {}", seen.cache_status));
     }
     if quiet && label == Label::Fresh && !right {
-        world.violate(Property::Heals, format!("{who} got {body} in the end {}", seen.told));
+        world
+            .violate(Property::Heals, format!("{who} got {body} in the end {}", seen.cache_status));
     }
     let longest = (world.plan.lifetime + world.plan.swr) as i64;
     // What is composed has no Age.
-    let left = seen.told.split("ttl=").nth(1).and_then(|left| left.split(';').next()?.parse().ok());
+    let left = seen
+        .cache_status
+        .split("ttl=")
+        .nth(1)
+        .and_then(|left| left.split(';').next()?.parse().ok());
     let composed = world.plan.composed.is_some() && composed::is_shell(page);
     let left = left.filter(|_| composed).map(|left: i64| world.plan.lifetime as i64 - left);
     if label == Label::Stale && seen.age.or(left).is_none_or(|age| age > longest) {
-        world.violate(Property::Window, format!("{who} got {body} {}", seen.told));
+        world.violate(Property::Window, format!("{who} got {body} {}", seen.cache_status));
     }
     let (who, shows) = (who.to_owned(), read.shown.as_slice());
     let served = Served { who, arrived, label, page, shows, journal_lost: seen.journal_lost };
@@ -438,16 +446,19 @@ async fn warm(world: &Rc<World>, page: usize) {
 }
 
 /// How an answer came about; none if it was passed.
-fn label(told: &str) -> Option<Label> {
-    // Where a part failed, that is told in the place of how the page came about.
-    if told.contains("detail=stale-if-error") || told.contains("detail=fragment-failed") {
+fn label(cache_status: &str) -> Option<Label> {
+    // Where a part failed, that is named in the place of how the page came about.
+    if cache_status.contains("detail=stale-if-error")
+        || cache_status.contains("detail=fragment-failed")
+    {
         return Some(Label::OnError);
     }
     let stale = ["invalidated", "stale-while-revalidate", "journal-unreachable"];
-    if told.contains(";hit") && stale.iter().any(|s| told.contains(s)) {
+    if cache_status.contains(";hit") && stale.iter().any(|s| cache_status.contains(s)) {
         return Some(Label::Stale);
     }
-    (!told.contains("fwd=bypass") && !told.contains("private")).then_some(Label::Fresh)
+    (!cache_status.contains("fwd=bypass") && !cache_status.contains("private"))
+        .then_some(Label::Fresh)
 }
 
 fn head(page: usize, german: bool, cookie: &str) -> RequestHead {
@@ -475,7 +486,7 @@ async fn change(
     (delay, deliveries): (u64, u32),
 ) {
     let shows = world.data.change(items, world.sched.now());
-    tell(world, shows, naming, mode, (delay, deliveries)).await;
+    notify(world, shows, naming, mode, (delay, deliveries)).await;
 }
 
 /// When all is quiet: nothing is owed, and nothing acknowledged is forgotten.
@@ -493,7 +504,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
             world.violate(Property::NoLostWarm, format!("the journal owes {table} {owed:?}"));
         }
     }
-    front_cache_told(world, acks);
+    front_cache_purged(world, acks);
     if world.watch.borrow().unrepaired {
         return;
     }
@@ -506,7 +517,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
 }
 
 /// Each page is with its own shard. A change that another followed before the journal was called
-/// moves nothing: it was told of neither.
+/// moves nothing: it got neither.
 fn moved(world: &World, shard: usize) {
     if world.unheard_change.get() {
         return;
@@ -522,9 +533,9 @@ fn moved(world: &World, shard: usize) {
     }
 }
 
-/// Each cache in front of the edge was told of what was acknowledged (since a restore), when all
+/// Each cache in front of the edge got what was acknowledged (since a restore), when all
 /// isolates saw it.
-fn front_cache_told(world: &Rc<World>, acks: &[Ack]) {
+fn front_cache_purged(world: &Rc<World>, acks: &[Ack]) {
     let Some(front_caches) = &world.front_caches else { return };
     let owed = query(&world.sql(0), "SELECT count(*) FROM front_cache");
     if owed != [Value::Integer(0)] {
@@ -543,8 +554,7 @@ fn front_cache_told(world: &Rc<World>, acks: &[Ack]) {
         for target in &ack.targets {
             if let Some(who) = front_caches.misses(target, given + bound) {
                 let epoch = ack.epoch;
-                let what =
-                    format!("{who} was not told of epoch {epoch}, {target:?}, once all saw it");
+                let what = format!("{who} did not get epoch {epoch}, {target:?}, once all saw it");
                 return world.violate(Property::FrontCache, what);
             }
         }

@@ -9,8 +9,8 @@ use crate::play::play;
 use crate::rules::{Rule, switch_off};
 use crate::watch::Property;
 
-/// How often it is told how far a run is.
-const TELL: Duration = Duration::from_secs(10);
+/// How often it is printed how far a run is.
+const PRINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Which seeds.
 #[derive(Clone, Copy, Debug)]
@@ -44,9 +44,9 @@ pub(crate) fn one(rule: Option<Rule>, seed: u64) -> Option<Violation> {
 }
 
 /// Plays every seed of a range, with all rules in force.
-pub(crate) fn all(range: Range, tell: bool) -> Report {
+pub(crate) fn all(range: Range, progress: bool) -> Report {
     let report = Mutex::new(Report::default());
-    let told = Mutex::new(Instant::now());
+    let printed = Mutex::new(Instant::now());
     let began = Instant::now();
     each(range, |seed, played| {
         let outcome = play(seed, false);
@@ -58,9 +58,9 @@ pub(crate) fn all(range: Range, tell: bool) -> Report {
         for (name, count) in outcome.counts {
             *report.counts.entry(name).or_default() += count;
         }
-        let mut told = told.lock().unwrap();
-        if tell && told.elapsed() >= TELL {
-            *told = Instant::now();
+        let mut printed = printed.lock().unwrap();
+        if progress && printed.elapsed() >= PRINT_INTERVAL {
+            *printed = Instant::now();
             let (seconds, bad) = (began.elapsed().as_secs().max(1), report.violations.len());
             let left = (range.seeds - played) * seconds / played.max(1);
             let of = range.seeds;

@@ -1,7 +1,7 @@
 //! Plays many seeds, one with its trace, or the mutants: what `scripts/simulate` runs
 //! (docs/simulation.md).
 
-#![allow(clippy::disallowed_methods, reason = "how long a run takes is told")]
+#![allow(clippy::disallowed_methods, reason = "how long a run takes is printed")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test")]
 #![allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "virtual milliseconds")]
 

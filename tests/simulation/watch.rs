@@ -63,7 +63,7 @@ pub(crate) enum Property {
     /// fresh shows the data as they are.
     Heals,
     /// When all is quiet, every cache in front of the edge has taken what was acknowledged (since a
-    /// restore), and was told it once all isolates saw it: told sooner, it could fetch the old page
+    /// restore), and got it once all isolates saw it: purged sooner, it could fetch the old page
     /// again.
     FrontCache,
     /// A composed page is whole: no visitor gets a shell as it is stored, a token comes with its

@@ -1,4 +1,4 @@
-//! The origin's webhooks: each change is told of until the journal has acknowledged it.
+//! The origin's webhooks: each change is posted until the journal has acknowledged it.
 
 use std::rc::Rc;
 
@@ -11,8 +11,8 @@ use crate::sched::sleep;
 use crate::watch::{Need, Property};
 use crate::world::{Ack, World};
 
-/// Tells of a change; again until it is acknowledged, and perhaps once more.
-pub(crate) async fn tell(
+/// Posts a change; again until it is acknowledged, and perhaps once more.
+pub(crate) async fn notify(
     world: &Rc<World>,
     shows: Vec<(usize, u32)>,
     naming: Naming,
@@ -22,7 +22,7 @@ pub(crate) async fn tell(
     let id = format!("msg-{}", world.sched.next());
     let items: Vec<usize> = shows.iter().map(|(item, _)| *item).collect();
     let targets = origin::targets(&items, naming, world.pages());
-    world.say(|| format!("data is {} now, told by {id}", origin::words(&shows)));
+    world.say(|| format!("data is {} now, posted by {id}", origin::words(&shows)));
     world.stands_for.borrow_mut().insert(id.clone(), shows.clone());
     let lags = world.plan.lag > 0;
     let append = Append {
@@ -66,8 +66,8 @@ pub(crate) async fn tell(
         world.say(|| format!("{id} is acknowledged: epoch {epoch} {mode:?} {targets:?}"));
         world.hard.set(world.hard.get() || mode == Mode::Hard);
         let at = world.sched.now();
-        let (named, told) = (shows.clone(), targets.clone());
-        let ack = Ack { id: id.clone(), epoch, shows: named, targets: told, mode, at };
+        let (named, named_targets) = (shows.clone(), targets.clone());
+        let ack = Ack { id: id.clone(), epoch, shows: named, targets: named_targets, mode, at };
         world.acks.borrow_mut().push(ack);
         let given = |c: &&crate::watch::Committed| !c.lost && c.shows == shows;
         let lost = lags && !watch.committed.iter().any(|c| given(&c));

@@ -93,11 +93,11 @@ pub struct Reached {
 
 type PurgeScript = Box<dyn Fn(bool) -> Result<(), PurgeError>>;
 type BodyScript = Box<dyn Fn(&front_caches::DeliveryRequest) -> String>;
-type FrontCacheScript = Box<dyn Fn(&front_caches::DeliveryRequest) -> Told>;
+type FrontCacheScript = Box<dyn Fn(&front_caches::DeliveryRequest) -> FrontCacheAnswer>;
 type OriginScript = Box<dyn Fn(&Reached) -> Result<Script, OriginError>>;
 
 /// What a cache in front of the edge answers: status and fields.
-pub type Told = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
+pub type FrontCacheAnswer = Result<(u16, &'static [(&'static str, &'static str)]), OriginError>;
 
 /// The secrets of the front caches `cdn`, `hook` and `front`.
 const FRONT_CACHE_SECRETS: &str = "cdn:cdn-secret, hook:hook-secret, front:AKID/front-secret";
@@ -131,8 +131,8 @@ pub struct World {
     pub front_cache: RefCell<FrontCacheScript>,
     /// The body of that.
     pub front_cache_body: RefCell<BodyScript>,
-    /// What it was told.
-    pub told: RefCell<Vec<front_caches::DeliveryRequest>>,
+    /// The requests that it was sent.
+    pub front_cache_requests: RefCell<Vec<front_caches::DeliveryRequest>>,
     /// What Workers Caching answers to a purge (`false`) and to a mark (`true`).
     pub before: RefCell<PurgeScript>,
     /// What it was asked, and did not lack.
@@ -248,7 +248,7 @@ impl World {
             front_cache_body: RefCell::new(Box::new(|_| String::new())),
             before: RefCell::new(Box::new(|_| Err(PurgeError::Absent))),
             purged: RefCell::new(Vec::new()),
-            told: RefCell::default(),
+            front_cache_requests: RefCell::default(),
             of_alarms: RefCell::default(),
             shard_millis: Cell::new(3),
             global_most: Cell::new(u64::MAX),
@@ -723,7 +723,7 @@ impl Platform for Node {
     ) -> Result<front_caches::DeliveryAnswer, OriginError> {
         let answer = (self.world.front_cache.borrow())(&request);
         let body = (self.world.front_cache_body.borrow())(&request).into_bytes();
-        self.world.told.borrow_mut().push(request);
+        self.world.front_cache_requests.borrow_mut().push(request);
         match answer {
             Ok((status, fields)) => {
                 self.world.sleep(3).await;
@@ -831,7 +831,7 @@ pub struct Isolate {
     pub colo: String,
     /// How far its clock is ahead of the world's.
     pub ahead: u64,
-    /// What the CDN tells of the codings its visitors take.
+    /// What the CDN says of the codings its visitors take.
     pub codings: Option<String>,
     /// Whether every request goes the longer way.
     pub never_at_once: bool,
@@ -929,7 +929,7 @@ impl Isolate {
         }
     }
 
-    /// A call to the edge itself, whose body arrives as it is told.
+    /// A call to the edge itself, whose body arrives as scripted.
     pub async fn call(&self, head: RequestHead, body: Scripted, secrets: Secrets) -> Seen {
         let node = self.node();
         let guard = Guard { secrets: &secrets, problems: &[] };

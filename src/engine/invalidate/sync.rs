@@ -198,8 +198,8 @@ impl<P: Platform> Invalidator<P> {
     }
 
     /// Takes news that another isolate of the colo shared; false if there are none, or none that
-    /// make this view recent. A view's age counts from when that isolate asked (`asker_time`), and
-    /// is checked again after (`age_recheck`).
+    /// make this view recent. A view's age counts from when that isolate asked (`requester_time`),
+    /// and is checked again after (`age_recheck`).
     async fn take_shared(&self, max_lag: Millis) -> bool {
         let shared = match self.context.platform.shared_delta().await {
             Ok(Some(shared)) => shared,

@@ -127,7 +127,7 @@ fn refusals_have_cloudflares_shape_and_codes() {
 }
 
 #[test]
-fn who_may_not_is_told_so() {
+fn a_call_without_permission_is_refused() {
     let rows: [(&[(&str, &str)], u16, u32); 5] = [
         (&[], 400, 9106),
         (&[("x-auth-email", "a@example.com")], 400, 9106),

@@ -100,7 +100,7 @@ fn a_signature_holds_for_five_minutes() {
 }
 
 #[test]
-fn what_is_no_signature_is_told_apart() {
+fn what_is_no_signature_has_errors_of_its_own() {
     let claim = AuthError::MalformedToken;
     let whole = field(SIGNATURE);
     let rows = [
@@ -275,7 +275,7 @@ fn refusals_have_cloudfronts_shape_and_codes() {
 }
 
 #[test]
-fn who_may_not_is_told_so() {
+fn a_call_without_permission_is_refused() {
     let rows = [
         (AuthError::Missing, 403, "MissingAuthenticationToken"),
         (AuthError::MalformedToken, 400, "IncompleteSignature"),
@@ -318,17 +318,17 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
         settles_at: None,
         front_caches: Vec::new(),
     };
-    let told = |job, passed: Millis| call(&get).status(job, NOW.plus(passed), bound);
-    let reply = told(Some(&job), bound);
+    let status = |job, passed: Millis| call(&get).status(job, NOW.plus(passed), bound);
+    let reply = status(Some(&job), bound);
     assert_eq!(reply.status, 200);
     assert_eq!(
         text(&reply),
         "<?xml version=\"1.0\"?>\n<Invalidation xmlns=\"http://cloudfront.amazonaws.com/doc/2020-05-31/\">\
          <Id>job&lt;1</Id><Status>InProgress</Status><CreateTime>2026-11-21T09:37:00Z</CreateTime></Invalidation>"
     );
-    let later = told(Some(&job), Millis(bound.0 + 1));
+    let later = status(Some(&job), Millis(bound.0 + 1));
     assert!(text(&later).contains("<Status>Completed</Status>"));
-    let unknown = told(None, bound);
+    let unknown = status(None, bound);
     assert_eq!((unknown.status, code(&unknown).as_str()), (404, "NoSuchInvalidation"));
 }
 

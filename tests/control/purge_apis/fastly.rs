@@ -110,7 +110,7 @@ fn refusals_have_fastlys_shape() {
 }
 
 #[test]
-fn who_may_not_is_told_so() {
+fn a_call_without_permission_is_refused() {
     let missing = "Provided credentials are missing or invalid";
     let rows: [(&[(&str, &str)], u16, &str); 3] = [
         (&[], 401, missing),
