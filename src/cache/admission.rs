@@ -4,7 +4,7 @@
 //! answer one visitor's own. What is not for the cache passes to the origin; what can't be right is
 //! refused. The page's key is made of exactly what the origin will be sent.
 
-use crate::cache::key::{CacheKey, Page};
+use crate::cache::key::{COMPOSED, CacheKey, Page};
 use crate::config::{Action, Config, ForwardHeaders, Route, VaryOn};
 use crate::http::cache_control::RequestDirectives;
 use crate::http::cache_status::Forward;
@@ -229,7 +229,7 @@ fn admitted<'c>(request: &RequestHead, route: &'c Route, page: Page) -> Admitted
     let extra = listed.iter().map(|(name, value)| (name.as_str(), value.as_str()));
     let extra = extra.chain(facts.iter().map(|(name, value)| (*name, value.as_str())));
     // What is stored for a route that composes is found by none that does not.
-    let extra = extra.chain(route.compose.then_some(("compose", "1")));
+    let extra = extra.chain(route.compose.then_some(COMPOSED));
     let listens = route.request_directives;
     Admitted {
         key: CacheKey::new(&page, extra),

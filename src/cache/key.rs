@@ -17,6 +17,9 @@ use crate::cache::tag::{Tag, TagSet, Target, TargetHash, page_targets, target_na
 /// The version of the key's rules.
 pub const KEY_VERSION: &str = "1";
 
+/// What the key of a page has beside its address under a route that composes pages.
+pub const COMPOSED: (&str, &str) = ("compose", "1");
+
 /// A page's address, normalised. Two requests for one page have equal values here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Page {
@@ -122,6 +125,14 @@ impl CacheKey {
             (names, rest) = (!names, next);
         }
         rest.is_empty()
+    }
+
+    /// Whether the key can be told from the page's address, and from whether its route composes
+    /// pages: nothing of a request is in it beside.
+    #[must_use]
+    pub fn is_address_of(&self, page: &Page) -> bool {
+        let address = Self::new(page, []);
+        self.0 == address.0 || *self == Self::new(page, [COMPOSED])
     }
 
     /// A key read back from storage.

@@ -3,11 +3,12 @@
 //! The runtime may end a request's tasks at any time without a word. So nothing here is a lock or a
 //! counter that must be given back: every claim carries the time it was made and lapses by itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::rc::{Rc, Weak};
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::key::CacheKey;
+use crate::cache::tag::TargetHash;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
 use crate::engine::audit::turns::Audits;
@@ -232,10 +233,12 @@ impl<P: Platform> Isolate<P> {
         })
     }
 
-    /// Whether a fill for a key is in flight.
+    /// Those of these URLs of which something is stored here, or being fetched, under whatever key.
     #[must_use]
-    pub fn is_filled(&self, key: &CacheKey) -> bool {
-        matches!(self.in_flight.get(key), Some(InFlight::Fill(_)))
+    pub fn urls_held(&self, urls: &HashSet<TargetHash>) -> HashSet<TargetHash> {
+        let stored = self.memory.pages().flat_map(|page| page.entry.targets.iter().copied());
+        let fetched = self.fills().filter(|fill| fill.may_be_stored()).map(SharedFill::url);
+        stored.chain(fetched).filter(|url| urls.contains(url)).collect()
     }
 
     fn is_listed(&self, key: &CacheKey, fill: &SharedFill<P>) -> bool {

@@ -260,6 +260,14 @@ impl<C, R> Memory<C, R> {
         matches!(held, Some(StoredRecord::Page(held)) if Rc::ptr_eq(held, page))
     }
 
+    /// The stored responses that it holds.
+    pub fn pages(&self) -> impl Iterator<Item = &Rc<StoredPage<C>>> {
+        self.slots.values().filter_map(|slot| match &slot.held {
+            StoredRecord::Page(page) => Some(page),
+            StoredRecord::Vary(_) | StoredRecord::Pass(..) => None,
+        })
+    }
+
     /// Takes a record out.
     pub fn remove(&mut self, key: &CacheKey) {
         if let Some(slot) = self.slots.remove(key) {
@@ -299,9 +307,7 @@ fn page_bytes(entry: &Entry) -> u64 {
 fn record_bytes<C>(key: &CacheKey, held: &StoredRecord<C>) -> u64 {
     let bytes = match held {
         StoredRecord::Page(page) => page_bytes(&page.entry),
-        StoredRecord::Vary(names) => {
-            names.iter().map(|name| TEXT_BYTES + text_bytes(name)).sum::<u64>()
-        }
+        StoredRecord::Vary(names) => names.iter().map(|name| TEXT_BYTES + text_bytes(name)).sum(),
         StoredRecord::Pass(reason, ..) => text_bytes(reason),
     };
     bytes + text_bytes(key.as_str()) + 4 * ALLOCATION

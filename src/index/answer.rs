@@ -46,7 +46,7 @@ pub enum ShardReply {
         #[serde(default)]
         cursor: Option<u64>,
     },
-    /// To [`super::ShardCall::Known`], in its order.
+    /// To [`super::ShardCall::Known`], in its order: keys, then URLs.
     Known(Vec<bool>),
     /// Done.
     Done,

@@ -2,14 +2,15 @@
 //! lease.
 
 use crate::base::sql::row::{Row, epoch, number, text, timestamp};
-use crate::base::sql::{Sql, SqlError};
+use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::key::{KeyDigest, Selection};
 use crate::index::lease::{LeaseDecision, LeaseQuery, Version, decide};
 
 use super::answer::{Grant, LeaseReply, Ready};
 use super::message::LeaseRequest;
-use super::rows::{PageRow, VariantRow};
+use super::rows::{PageRow, VariantRow, url_number};
+use super::sweep::LEASES_KEPT;
 use super::transaction::{ShardError, ShardTransaction};
 
 impl<S: Sql> ShardTransaction<'_, S> {
@@ -52,6 +53,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             (LeaseDecision::Grant, _) | (LeaseDecision::Ready | LeaseDecision::Ticket, None) => {
                 // A requester with a higher number: this shard lost its storage. Go on past it.
                 self.state.fence = self.state.fence.max(request.have_fence);
+                self.note_leased_url(request)?;
                 self.grant(&digest)?
             }
         };
@@ -107,6 +109,19 @@ impl<S: Sql> ShardTransaction<'_, S> {
     /// A stored response that the requester may read.
     fn ready(&self, l2_key: &str, version: Version) -> Ready {
         Ready { l2_key: l2_key.to_owned(), fence: version.fence, latest_fence: self.state.fence }
+    }
+
+    /// Notes the URL of a page that is leased under a key that can't be told from it.
+    fn note_leased_url(&self, request: &LeaseRequest) -> Result<(), SqlError> {
+        if request.key.is_address_of(&request.page) {
+            return Ok(());
+        }
+        let until = self.now.plus(self.config.lease).plus(LEASES_KEPT);
+        self.sql.exec(
+            "INSERT OR REPLACE INTO lease_url (url, until) VALUES (?, ?)",
+            &[Value::Integer(url_number(&request.page.purge_name())), timestamp(until)],
+        )?;
+        Ok(())
     }
 
     /// Gives a lease for a variant; returns its fencing number and stamp. Any older lease of it is

@@ -8,6 +8,7 @@ use crate::cache::tag::Tag;
 
 use super::answer::{JobProgress, PageInfo, Retrying, ShardStatus, VariantInfo, WarmFailure};
 use super::past;
+use super::rows::url_number;
 use super::tags::{TagPlace, tag_number};
 use super::transaction::{ShardError, ShardTransaction};
 
@@ -147,15 +148,32 @@ impl<S: Sql> ShardTransaction<'_, S> {
 
     /// Whether each of these pages is known, or was asked for lately: what was is stored in some
     /// colo, maybe.
-    pub(super) fn known(&self, keys: &[KeyDigest]) -> Result<Vec<bool>, ShardError> {
-        let digests: Vec<&str> = keys.iter().map(KeyDigest::as_str).collect();
-        let rows = self.sql.exec(
-            "SELECT EXISTS (SELECT 1 FROM page WHERE digest = unhex(value))
-                    OR EXISTS (SELECT 1 FROM lease WHERE variant = value)
-                FROM json_each(?) ORDER BY key",
-            &[json(&digests)?],
-        )?;
-        Ok(rows.iter().map(|row| Row(row).flag(0)).collect::<Result<_, _>>()?)
+    pub(super) fn known(
+        &self,
+        keys: &[KeyDigest],
+        urls: &[String],
+    ) -> Result<Vec<bool>, ShardError> {
+        let mut known = Vec::with_capacity(keys.len() + urls.len());
+        if !keys.is_empty() {
+            let digests: Vec<&str> = keys.iter().map(KeyDigest::as_str).collect();
+            known.extend(self.sql.exec(
+                "SELECT EXISTS (SELECT 1 FROM page WHERE digest = unhex(value))
+                        OR EXISTS (SELECT 1 FROM lease WHERE variant = value)
+                    FROM json_each(?) ORDER BY key",
+                &[json(&digests)?],
+            )?);
+        }
+        if !urls.is_empty() {
+            let named: Vec<(&String, i64)> =
+                urls.iter().map(|url| (url, url_number(url))).collect();
+            known.extend(self.sql.exec(
+                "SELECT EXISTS (SELECT 1 FROM page WHERE url = json_extract(value, '$[0]'))
+                        OR EXISTS (SELECT 1 FROM lease_url WHERE url = json_extract(value, '$[1]'))
+                    FROM json_each(?) ORDER BY key",
+                &[json(&named)?],
+            )?);
+        }
+        Ok(known.iter().map(|row| Row(row).flag(0)).collect::<Result<_, _>>()?)
     }
 
     pub(super) fn pages_by_url(&self, url: &str) -> Result<Vec<PageInfo>, ShardError> {

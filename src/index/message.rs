@@ -81,7 +81,11 @@ pub enum ShardCall {
     /// Does anybody have these pages, as far as is known? Answered by [`super::ShardReply::Known`].
     Known {
         /// Their primary keys.
+        #[serde(default)]
         keys: Vec<KeyDigest>,
+        /// After them, the URLs (as [`Target::Url`] names them) of those whose keys can't be told.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        urls: Vec<String>,
     },
     /// A variant was requested again, where it is stored. Answered by [`super::ShardReply::Done`].
     RequestedAgain {

@@ -153,8 +153,8 @@ impl<S: Sql> Shard<S> {
                 let pages = self.transact(now, |work| work.pages_by_url(&url));
                 pages.map(|pages| ShardReply::Pages { pages, cursor: None })
             }
-            ShardCall::Known { keys } => {
-                self.transact(now, |work| work.known(&keys)).map(ShardReply::Known)
+            ShardCall::Known { keys, urls } => {
+                self.transact(now, |work| work.known(&keys, &urls)).map(ShardReply::Known)
             }
             ShardCall::RequestedAgain { key, selection } => {
                 self.done(now, |work| work.requested_again(&key, &selection))

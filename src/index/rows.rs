@@ -5,12 +5,19 @@ use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::content::ContentDigest;
 use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
-use crate::cache::tag::TagSet;
+use crate::cache::tag::{TagSet, Target};
 use crate::http::Fields;
 use crate::index::heat::Heat;
 use crate::index::lease::{Holder, Version};
 
 use super::transaction::{ShardError, ShardTransaction};
+
+/// The number that stands for a page's URL ([`Target::Url`]) where its text is not kept: 48 bits of
+/// its hash, because the runtime's numbers are exact up to 53. Two URLs that share one cost an
+/// invalidation.
+pub(super) fn url_number(url: &str) -> i64 {
+    (Target::Url(url.to_owned()).hash().0 >> 16) as i64
+}
 
 /// A page's row.
 pub(super) struct PageRow {

@@ -13,7 +13,7 @@ const MAX_ROWS: i64 = 200;
 /// The shortest time between two sweeps that left nothing.
 const INTERVAL: Millis = Millis(60_000);
 /// How long it is remembered that a page was asked for.
-const LEASES_KEPT: Millis = Millis(600_000);
+pub(super) const LEASES_KEPT: Millis = Millis(600_000);
 /// How long invalidations are remembered for late fills: far longer than any fill takes.
 const FANS_KEPT: Millis = Millis(3_600_000);
 /// How long jobs and their dead letters are remembered.
@@ -66,7 +66,13 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 (SELECT variant, colo FROM ticket WHERE until < ? LIMIT 0 + ?) RETURNING 1",
             &[timestamp(self.now), Value::Integer(MAX_ROWS)],
         )?;
-        Ok(ended.len().max(tickets.len()) as i64 == MAX_ROWS)
+        let urls = self.sql.exec(
+            "DELETE FROM lease_url WHERE url IN
+                (SELECT url FROM lease_url WHERE until < ? LIMIT 0 + ?) RETURNING 1",
+            &[timestamp(self.now), Value::Integer(MAX_ROWS)],
+        )?;
+        let most = ended.len().max(tickets.len()).max(urls.len());
+        Ok(most as i64 == MAX_ROWS)
     }
 
     fn sweep_fans(&mut self) -> Result<bool, SqlError> {

@@ -78,6 +78,9 @@ KINDS = {
     "request directives": lambda n: get(PAGE, cache_control="no-cache"),
     "a HEAD of an invented query": lambda n: other("HEAD", f"{PAGE}?h={n}"),
     "a POST to a page that nobody stored": lambda n: other("POST", f"{PAGE}?next={n}", b"a=b"),
+    "a POST to a page that nobody stored, whose key has cookies": lambda n: other(
+        "POST", f"/language/{n}", b"a=b"
+    ),
     "a POST to a stored page": lambda n: other("POST", PAGE, b"a=b"),
     "a DELETE of a stored page": lambda n: other("DELETE", PAGE),
     "an unknown method": lambda n: other("BREW", f"{PAGE}?b={n}"),
@@ -104,7 +107,10 @@ KINDS = {
 # or the journal.
 A_SECOND = {"object requests": 2, "rows written": 24}
 # These ask the shards together, once a second: the quicker they come, the fewer questions.
-TOGETHER = {"a POST to a page that nobody stored"}
+TOGETHER = {
+    "a POST to a page that nobody stored",
+    "a POST to a page that nobody stored, whose key has cookies",
+}
 # What an unsafe request changed is carried a second after the last time, at the latest.
 CARRIED = 1
 UNSAFE = {"POST", "DELETE", "BREW"}
@@ -189,6 +195,7 @@ def counted(tmp_path_factory):
     directory = tmp_path_factory.mktemp("costs")
     origin, front = Origin(answer), Origin(Reply(b"done"))
     settings = {
+        "routes": [{"path": "/language/*", "key_cookies": ["language"]}],
         "front_caches": [{"name": "front", "provider": "purge", "url": f"{front.url}/"}],
     }
     port = free_port()

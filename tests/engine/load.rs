@@ -13,6 +13,7 @@ use std::task::{Context, Wake, Waker};
 
 use crate::world::{Isolate, Reached, Script, Seen, World};
 use edge_isr::base::time::Millis;
+use edge_isr::cache::admission::page_of_url;
 use edge_isr::config::Config;
 use edge_isr::engine::fill::outcome::FillWork;
 use edge_isr::engine::fill::shared::SharedFill;
@@ -303,7 +304,8 @@ fn a_task_that_waits_for_its_own_fill_is_woken_once() {
     }
     let (_, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x"));
     let (platform, woken) = (isolate.node(), Arc::new(Woken));
-    let fill = SharedFill::begin(FillWork::Fetch, platform.now());
+    let page = page_of_url("https://example.com/page", &config()).unwrap();
+    let fill = SharedFill::begin(FillWork::Fetch, &page, platform.now());
     let waker = Waker::from(Arc::clone(&woken));
     let mut waits = pin!(fill.wait_outcome(&*platform, true, Millis(60_000)));
     for _ in 0..1_000 {

@@ -341,6 +341,134 @@ fn a_page_is_invalidated_whatever_its_key_is_made_of() {
     }
 }
 
+/// Settings under which pages of one address have keys of several kinds, and a field that selects
+/// one of them.
+const KEYS_OF_MORE: [(&str, (&str, &str)); 5] = [
+    (r#""routes": [{"path": "/post/*", "key_cookies": ["currency"]}]"#, ("cookie", "currency=eur")),
+    (r#""routes": [{"path": "/post/*", "vary_on": ["device"]}]"#, ("user-agent", "A Mobile One")),
+    (r#""routes": [{"path": "/post/*", "forward_headers": ["x-tenant"]}]"#, ("x-tenant", "north")),
+    // What other CDNs say is in the key of every page.
+    (r#""max_lag": 2"#, ("cdn-loop", "fastly")),
+    // Many addresses.
+    (
+        r#""host_aliases": {"a.example": "example.com", "b.example": "example.com",
+            "c.example": "example.com", "d.example": "example.com", "e.example": "example.com",
+            "f.example": "example.com", "g.example": "example.com", "h.example": "example.com"}"#,
+        ("accept", "text/html"),
+    ),
+];
+
+fn site_with(settings: &str) -> (Site, Config) {
+    let config = parse_config(&format!("{{\"shards\": 8, {settings}}}")).unwrap();
+    (site_of(&config), config)
+}
+
+/// Nobody stored what is posted to: whatever a key of its page could have, that costs no epoch, and
+/// one question a second to each shard.
+#[test]
+fn pages_that_nobody_stored_cost_no_epoch_whatever_is_in_their_keys() {
+    for (settings, (name, value)) in KEYS_OF_MORE {
+        let (site, _) = site_with(settings);
+        site.ams.get(PAGE, &[(name, value)]);
+        site.world.pass(2_000);
+        site.world.spent();
+        let began = site.world.now();
+        for n in 0..100 {
+            let url = format!("https://example.com/post/login/?next={n}");
+            site.ams.take(
+                request("POST", &url, &[(name, value)]),
+                "",
+                &edge_isr::control::Secrets::parse("", "").unwrap(),
+            );
+            site.world.pass(20);
+        }
+        site.world.pass(3_000);
+        assert_eq!(site.head(), 0, "{settings}");
+        let seconds = site.world.now().since(began).0 / 1_000;
+        let shards = site.world.spent().get("shard").copied().unwrap_or_default();
+        assert!(shards <= 8 * (seconds + 1), "{settings}: {shards} questions in {seconds} s");
+    }
+}
+
+/// What is stored of it is found all the same: in another colo, be it known to its shard or asked
+/// for once, and in this isolate alone.
+#[test]
+fn pages_are_found_whatever_is_in_their_keys() {
+    for (settings, field) in KEYS_OF_MORE {
+        for (fetches, new_keys) in [(1, 10_000), (2, 10_000), (1, 0)] {
+            let settings = format!("{settings}, \"new_keys_per_second\": {new_keys}");
+            let (site, config) = site_with(&settings);
+            let fra = Isolate::new(&site.world, &config, "fra");
+            // What no shard was told of is known where it was fetched.
+            let (stores, posts) = if new_keys > 0 { (&fra, &site.ams) } else { (&fra, &fra) };
+            for _ in 0..fetches {
+                assert_eq!(stores.get(PAGE, &[field]).text(), "render 1", "{settings}");
+                site.world.pass(100);
+            }
+            let fields: &[(&str, &str)] = if field.0 == "cdn-loop" { &[field] } else { &[] };
+            posts.take(
+                request("POST", PAGE, fields),
+                "",
+                &edge_isr::control::Secrets::parse("", "").unwrap(),
+            );
+            site.world.pass(2_500);
+            assert_eq!(site.head(), 1, "{settings}, fetched {fetches} times");
+            stores.get(PAGE, &[field]);
+            site.world.pass(500);
+            assert_eq!(stores.get(PAGE, &[field]).text(), "render 2", "{settings}");
+        }
+    }
+}
+
+/// What is being fetched will be stored, as of before the change.
+#[test]
+fn a_fetch_under_way_is_found_whatever_is_in_its_key() {
+    for (settings, field) in KEYS_OF_MORE {
+        let (site, _) = site_with(&format!("{settings}, \"new_keys_per_second\": 0"));
+        site.world.origin(|reached: &Reached| {
+            if reached.method != "GET" {
+                return Ok(Script::new(200, &[], "done"));
+            }
+            Ok(Script::new(200, &[("cache-control", FRESH)], "old").after(1_500))
+        });
+        let asks = site.ams.clone();
+        site.world.start(async move { asks.ask(request("GET", PAGE, &[field])).await });
+        site.world.pass(500);
+        let fields: &[(&str, &str)] = if field.0 == "cdn-loop" { &[field] } else { &[] };
+        site.ams.take(
+            request("POST", PAGE, fields),
+            "",
+            &edge_isr::control::Secrets::parse("", "").unwrap(),
+        );
+        assert_eq!(site.head(), 1, "{settings}");
+    }
+}
+
+/// One who posts to the same address in the same second, and says that other CDNs sent them, does
+/// not keep a visitor's change from what is stored.
+#[test]
+fn what_one_says_of_other_cdns_hides_nothing_of_what_another_changed() {
+    let site = site();
+    let (ours, theirs) = ([("cdn-loop", "fastly")], [("cdn-loop", "fastly, evil")]);
+    let fra = Isolate::new(&site.world, &config(), "fra");
+    fra.get(PAGE, &ours);
+    site.world.pass(100);
+    let post = |url: &str, fields: &[(&str, &str)]| {
+        site.ams.take(
+            request("POST", url, fields),
+            "",
+            &edge_isr::control::Secrets::parse("", "").unwrap(),
+        )
+    };
+    // From here on what comes is gathered.
+    post("https://example.com/other", &[]);
+    for fields in [&[][..], &theirs[..], &ours[..]] {
+        post(PAGE, fields);
+    }
+    site.world.pass(2_500);
+    assert_eq!(site.head(), 1);
+}
+
 /// Another isolate of the colo has fetched the page since an earlier invalidation, but before the
 /// visitor changed it: that copy is none for this visitor.
 #[test]

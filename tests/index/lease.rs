@@ -6,8 +6,11 @@ use crate::common::shard::{
     Bench, HOUR, KEPT, asks, at, fanout, page, selection, stored, tag, tags,
 };
 use edge_isr::base::time::{Epoch, Millis};
+use edge_isr::cache::key::CacheKey;
 use edge_isr::index::lease::{Holder, LeaseDecision, LeaseQuery, Version, decide, replaces};
-use edge_isr::index::{LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded, Refetch};
+use edge_isr::index::{
+    LeaseReply, LeaseRequest, Outcome, RecordRequest, Recorded, Refetch, ShardCall, ShardReply,
+};
 
 fn needs(path: &str, need: u64, have_fence: u64) -> LeaseRequest {
     LeaseRequest { need: Epoch(need), have_fence, ..asks(path, need) }
@@ -299,4 +302,35 @@ fn forget_and_restart() {
     assert_eq!(bench.tag_pages("y"), Vec::<String>::new());
     assert!(!bench.granted(asks("/b", 3), 4).tags.iter().any(|_| true));
     assert_eq!(bench.by_url(&page("/b").purge_name()), []);
+}
+
+/// A page is known by its URL whatever is in its key: once it is recorded, and before for as long
+/// as its lease is remembered.
+#[test]
+fn a_page_is_known_by_its_url_whatever_is_in_its_key() {
+    let mut bench = Bench::new();
+    let known = |bench: &mut Bench, millis: u64| {
+        let urls = ["/plain", "/cookie", "/other"].map(|path| page(path).purge_name()).to_vec();
+        let keys = vec![asks("/plain", 0).key.digest()];
+        match bench.call(ShardCall::Known { keys, urls }, millis) {
+            ShardReply::Known(known) => known,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(known(&mut bench, 0), [false, false, false, false]);
+    let cookie = |request: LeaseRequest| LeaseRequest {
+        key: CacheKey::new(&request.page, [("cookie:currency", "eur")]),
+        ..request
+    };
+    bench.lease(asks("/plain", 0), 1);
+    bench.lease(cookie(asks("/cookie", 0)), 1);
+    // What is asked for under its address alone is asked for by its key.
+    assert_eq!(known(&mut bench, 2), [true, false, true, false]);
+    for hours in [1, 2, 3] {
+        bench.shard.run_due(at(hours * HOUR)).unwrap();
+    }
+    assert_eq!(known(&mut bench, 3 * HOUR), [false, false, false, false]);
+    let LeaseReply::Grant(grant) = bench.lease(asks("/other", 0), 3 * HOUR) else { panic!() };
+    bench.record(stored("/other", &grant, &[]), 3 * HOUR + 1);
+    assert_eq!(known(&mut bench, 3 * HOUR + 2), [false, false, false, true]);
 }

@@ -99,7 +99,7 @@ impl<P: Platform> Filler<P> {
         match storage(&fetch.input(&fill_request.incoming.head, admitted, &response.head)) {
             Storage::Store(storable) => {
                 // Nobody waits for it.
-                let fill = SharedFill::begin(FillWork::Refresh, fetch.arrived);
+                let fill = SharedFill::begin(FillWork::Refresh, &admitted.page, fetch.arrived);
                 let context = FillContext { fill: &fill, ..*context };
                 self.store_streamed(&context, storable, response, fetch).await;
                 Confirmed::Stored

@@ -8,6 +8,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
+use crate::cache::key::Page;
+use crate::cache::tag::{Target, TargetHash};
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::memory::StoredPage;
@@ -20,6 +22,7 @@ pub(super) const REFRESH_LIMIT: Millis = Millis(BACKGROUND_TASKS.0 - 6_000);
 
 struct FillState<P: Platform> {
     work: FillWork,
+    url: TargetHash,
     outcome: RefCell<Option<FillOutcome<P>>>,
     body: BodyBuffer<P>,
     began: Timestamp,
@@ -37,11 +40,12 @@ impl<P: Platform> Clone for SharedFill<P> {
 }
 
 impl<P: Platform> SharedFill<P> {
-    /// A fill that begins now.
+    /// A fill of a page with this URL that begins now.
     #[must_use]
-    pub fn begin(work: FillWork, now: Timestamp) -> Self {
+    pub fn begin(work: FillWork, page: &Page, now: Timestamp) -> Self {
         Self(Rc::new(FillState {
             work,
+            url: Target::Url(page.purge_name()).hash(),
             outcome: RefCell::new(None),
             body: BodyBuffer::new(now),
             began: now,
@@ -53,6 +57,26 @@ impl<P: Platform> SharedFill<P> {
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The URL of what it fetches.
+    #[must_use]
+    pub fn url(&self) -> TargetHash {
+        self.0.url
+    }
+
+    /// Whether something of it may be stored, as far as is known.
+    #[must_use]
+    pub fn may_be_stored(&self) -> bool {
+        match &*self.0.outcome.borrow() {
+            None | Some(FillOutcome::Complete(..)) => true,
+            Some(FillOutcome::Streaming(_, note)) => note.stored,
+            Some(
+                FillOutcome::NotStored(_)
+                | FillOutcome::InProgressElsewhere
+                | FillOutcome::Failed(_),
+            ) => false,
+        }
     }
 
     /// When it began.

@@ -53,7 +53,7 @@ impl<P: Platform> Filler<P> {
         work: FillWork,
         now: Timestamp,
     ) -> (SharedFill<P>, LeaderOnlySlot<P>) {
-        let fill = SharedFill::begin(work, now);
+        let fill = SharedFill::begin(work, &fill_request.admitted.page, now);
         let platform = &self.context.platform;
         let leader_only = LeaderOnlySlot::default();
         self.context.isolate().borrow_mut().watch_buffer(fill.body());

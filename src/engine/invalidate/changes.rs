@@ -13,6 +13,7 @@ use siphasher::sip::SipHasher13;
 
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::Page;
+use crate::cache::tag::Target;
 use crate::journal::Mode;
 
 /// How long what comes after a first change is gathered.
@@ -33,8 +34,15 @@ const MAX_BOUNDS: usize = 1_000;
 pub(super) struct Change {
     pub(super) page: Page,
     pub(super) mode: Mode,
-    /// What other CDNs said of the request (RFC 8586 §2): it is part of keys.
-    pub(super) passed_on: Option<String>,
+    /// Whether other CDNs said something of the request (RFC 8586 §2): that is part of keys.
+    pub(super) passed_on: bool,
+}
+
+impl Change {
+    /// The page's URL, in all of its variants.
+    pub(super) fn url(&self) -> Target {
+        Target::Url(self.page.purge_name())
+    }
 }
 
 /// What an isolate has gathered.
@@ -74,8 +82,12 @@ impl Changes {
             let name = change.page.purge_name();
             let full = self.pages.len() >= MAX_PAGES || self.is_too_long(name.len());
             match self.pages.iter_mut().find(|known| known.page.purge_name() == name) {
-                Some(known) if change.mode == Mode::Hard => known.mode = change.mode,
-                Some(_) => {}
+                Some(known) => {
+                    known.passed_on |= change.passed_on;
+                    if change.mode == Mode::Hard {
+                        known.mode = change.mode;
+                    }
+                }
                 None if full => dropped += 1,
                 None => self.pages.push(change),
             }

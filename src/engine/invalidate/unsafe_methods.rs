@@ -11,8 +11,8 @@ use siphasher::sip::SipHasher13;
 use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::entry::Entry;
 use crate::cache::forward::is_in_key;
-use crate::cache::key::{CacheKey, KeyDigest, Page};
-use crate::cache::tag::Target;
+use crate::cache::key::{COMPOSED, CacheKey, KeyDigest, Page};
+use crate::cache::tag::{Target, TargetHash};
 use crate::cache::unsafe_methods::Invalidation;
 use crate::config::ForwardHeaders;
 use crate::control::metrics::Counter;
@@ -28,9 +28,9 @@ use crate::journal::{Append, Appended, CalledBy, Mode};
 /// How long the answer to an unsafe request waits for the journal.
 const JOURNAL_WAIT: Millis = Millis(300);
 
-/// Addresses that a page can have, for the question whether it is stored; with more it counts as
-/// stored.
-const MAX_ADDRESSES: usize = 16;
+/// Keys of which it is asked at once whether something is stored under them. A page has four and
+/// four more for each alias of its host; those beyond count as stored.
+const MAX_KEYS: usize = 8_000;
 
 /// What a visitor who changed a page gets of what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,8 +85,8 @@ impl<P: Platform> Invalidator<P> {
         if pages.is_empty() {
             return;
         }
-        let passed_on = loop_guard::said_by_others(&request.fields);
-        let change = |page| Change { page, mode, passed_on: passed_on.clone() };
+        let passed_on = loop_guard::said_by_others(&request.fields).is_some();
+        let change = |page| Change { page, mode, passed_on };
         let pages: Vec<Change> = pages.into_iter().map(change).collect();
         let now = platform.now();
         let gathered = {
@@ -178,53 +178,71 @@ impl<P: Platform> Invalidator<P> {
         }
     }
 
-    /// Those of the pages that are stored or being fetched, as far as this isolate and their shards
-    /// know. Where it can't be said they count as stored.
+    /// Those of the pages that are stored or being fetched, as far as this isolate and the shards
+    /// know. Where a shard can't say it they count as stored.
     async fn stored_ones(&self, pages: Vec<Change>) -> Vec<Change> {
         let shards = self.context.config().shards;
-        let mut lookups: Vec<Vec<(usize, KeyDigest)>> = vec![Vec::new(); usize::from(shards)];
-        let mut stored = vec![false; pages.len()];
+        let urls: Vec<TargetHash> = pages.iter().map(|change| change.url().hash()).collect();
+        // What is being fetched will be stored, as of before the change.
+        let held = self.context.isolate().borrow().urls_held(&urls.iter().copied().collect());
+        let mut stored: Vec<bool> = urls.iter().map(|url| held.contains(url)).collect();
+        let mut questions = vec![Question::default(); usize::from(shards)];
+        let mut room = MAX_KEYS;
         for (at, change) in pages.iter().enumerate() {
-            let keys = self.keys_of(change);
-            // What is being fetched will be stored, as of before the change.
-            let held = |key: &CacheKey| {
-                let isolate = &mut *self.context.isolate().borrow_mut();
-                isolate.is_filled(key) || isolate.memory.get(key).is_some()
-            };
-            match keys.filter(|keys| !keys.iter().any(held)) {
-                None => stored[at] = true,
+            if stored[at] {
+                continue;
+            }
+            match self.keys_of(change) {
+                Some(keys) if keys.len() > room => stored[at] = true,
                 Some(keys) => {
+                    room -= keys.len();
                     for digest in keys.iter().map(CacheKey::digest) {
-                        lookups[usize::from(digest.shard(shards))].push((at, digest));
+                        questions[usize::from(digest.shard(shards))].keys.push((at, digest));
                     }
                 }
+                // Under what key it would be stored can't be told, nor so in which shard.
+                None => questions.iter_mut().for_each(|those| those.urls.push(at)),
             }
         }
-        let calls = (0..shards).zip(lookups).filter(|(_, those)| !those.is_empty()).map(
-            |(shard, those)| async move {
-                let keys = those.iter().map(|(_, digest)| digest.clone()).collect();
-                let known =
-                    match self.context.platform.shard(shard, ShardCall::Known { keys }).await {
-                        Ok(ShardReply::Known(known)) if known.len() == those.len() => known,
-                        Ok(_) => vec![true; those.len()],
-                        Err(error) => {
-                            self.context.shard_failed(shard, "known", &error);
-                            vec![true; those.len()]
-                        }
-                    };
-                those.into_iter().map(|(at, _)| at).zip(known).collect::<Vec<_>>()
-            },
-        );
-        for (at, known) in join_all(calls).await.into_iter().flatten() {
+        let asked = (0..shards).zip(questions).filter(|(_, those)| !those.is_empty());
+        let answers = asked.map(|(shard, those)| self.ask_known(shard, those, &pages));
+        for (at, known) in join_all(answers).await.into_iter().flatten() {
             stored[at] |= known;
         }
         pages.into_iter().zip(stored).filter_map(|(page, stored)| stored.then_some(page)).collect()
     }
 
-    /// The keys under which a page may be stored; none if they depend on who asks.
+    /// Asks a shard which of these pages it knows.
+    async fn ask_known(&self, shard: u16, those: Question, pages: &[Change]) -> Vec<(usize, bool)> {
+        let keys = those.keys.iter().map(|(_, digest)| digest.clone()).collect();
+        let urls = those.urls.iter().map(|at| pages[*at].page.purge_name()).collect();
+        let places: Vec<usize> =
+            those.keys.iter().map(|(at, _)| *at).chain(those.urls.iter().copied()).collect();
+        let known = match self.context.platform.shard(shard, ShardCall::Known { keys, urls }).await
+        {
+            Ok(ShardReply::Known(known)) if known.len() == places.len() => known,
+            Ok(_) => vec![true; places.len()],
+            Err(error) => {
+                self.context.shard_failed(shard, "known", &error);
+                vec![true; places.len()]
+            }
+        };
+        places.into_iter().zip(known).collect()
+    }
+
+    /// The keys under which a page may be stored, if they can be told: where nothing of a request
+    /// is in them.
     fn keys_of(&self, change: &Change) -> Option<Vec<CacheKey>> {
         let (config, page) = (self.context.config(), &change.page);
         let route = config.route(&page.host, &page.path);
+        let listed = match &route.forward_headers {
+            ForwardHeaders::Listed(names) => names.iter().any(|name| is_in_key(name, route)),
+            ForwardHeaders::All => false,
+        };
+        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty() && !listed;
+        if !plain || change.passed_on {
+            return None;
+        }
         let aliases = config.host_aliases.iter().filter(|(_, name)| *name == page.purge_host);
         let hosts = aliases.map(|(alias, _)| alias).chain([&page.host, &page.purge_host]);
         let mut addresses: Vec<Page> = Vec::new();
@@ -239,22 +257,22 @@ impl<P: Platform> Invalidator<P> {
                 }
             }
         }
-        let listed = match &route.forward_headers {
-            ForwardHeaders::Listed(names) => names.iter().any(|name| is_in_key(name, route)),
-            ForwardHeaders::All => false,
-        };
-        let plain = route.key_cookies.is_empty() && route.vary_on.is_empty() && !listed;
-        let few = addresses.len() <= MAX_ADDRESSES;
-        let passed_on = change.passed_on.as_deref().map(|said| ("cdn-loop", said));
-        let compose = route.compose.then_some(("compose", "1"));
-        let passed_on = passed_on.into_iter().chain(compose);
-        let key =
-            |page: &Page| [CacheKey::new(page, compose), CacheKey::new(page, passed_on.clone())];
-        (plain && few).then(|| {
-            let mut keys: Vec<CacheKey> = addresses.iter().flat_map(key).collect();
-            keys.dedup();
-            keys
-        })
+        let compose = route.compose.then_some(COMPOSED);
+        let key = |page: &Page| CacheKey::new(page, compose);
+        Some(addresses.iter().map(key).collect())
+    }
+}
+
+/// What one shard is asked for: pages by their places, with keys or by their URLs.
+#[derive(Clone, Default)]
+struct Question {
+    keys: Vec<(usize, KeyDigest)>,
+    urls: Vec<usize>,
+}
+
+impl Question {
+    const fn is_empty(&self) -> bool {
+        self.keys.is_empty() && self.urls.is_empty()
     }
 }
 
