@@ -1,8 +1,9 @@
 """Names the lines that are longer than 100 columns: of documents, of comments in src/, of tests,
-scripts and the dashboard.
+scripts, the dashboard, TOML and YAML.
 
 Rows of tables, code in documents and what can't be broken (an address, a name in code) may be
-longer; so may, in Rust, a row of a table and a line with nothing but a text.
+longer; so may, in Rust, a row of a table and a line with nothing but a text. In TOML and YAML a
+value without a space, as an address, may be.
 """
 
 import re
@@ -40,6 +41,14 @@ def long_code(text, rows):
             yield number
 
 
+def long_settings(text):
+    """The numbers of the lines of TOML or YAML that could be broken and are not."""
+    for number, line in enumerate(text.split("\n"), 1):
+        value = re.sub(r"^\s*(- )?([\w.-]+\s*[:=]\s*)?", "", line)
+        if len(line) > WIDTH and " " in value:
+            yield number
+
+
 def comments(source):
     """The comments of Rust as text, each on the line where it stands and as long as that is."""
     for line in source.split("\n"):
@@ -54,6 +63,8 @@ def found_in(path, text):
         return long_lines(text)
     if path.startswith("src/"):
         return long_lines("\n".join(comments(text))) if path.endswith(".rs") else []
+    if path.endswith((".toml", ".yml", ".yaml")):
+        return long_settings(text)
     if CODE.match(path) and not NO_CODE.match(path):
         return long_code(text, path.endswith(".rs"))
     return []
