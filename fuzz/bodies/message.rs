@@ -11,7 +11,7 @@ use edge_isr::cache::media::contradicts;
 use edge_isr::cache::query::normalise_query;
 use edge_isr::cache::tag::Target;
 use edge_isr::config::host::parse_host;
-use edge_isr::config::reading::readings;
+use edge_isr::config::pattern::readings;
 use edge_isr::config::{Config, OriginUrl, PathPattern, QueryPolicy};
 use edge_isr::control::{revalidate, route, targets, warm};
 use edge_isr::front_caches::parse_config;

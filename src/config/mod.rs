@@ -19,7 +19,6 @@ mod ignored;
 pub mod origin;
 pub mod parse;
 pub mod pattern;
-pub mod reading;
 mod settings;
 pub mod summary;
 

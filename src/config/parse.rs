@@ -5,7 +5,6 @@
 //! another; nothing is guessed or ignored. Limits: the values stand for themselves, so whether the
 //! origin agrees is not checked here.
 
-mod audit;
 mod compose;
 mod error_page;
 mod front_cache;

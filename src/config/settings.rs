@@ -7,9 +7,9 @@ use crate::base::time::{Millis, Seconds};
 use super::address::Network;
 use super::error_page::ErrorPage;
 use super::front_cache::{FrontCache, Provider};
+use super::host;
 use super::ignored::Ignored;
-use super::pattern::{PathPattern, RESERVED_PREFIX, is_below};
-use super::{host, reading};
+use super::pattern::{PathPattern, RESERVED_PREFIX, is_below, readings};
 
 /// Settings of one site (`[vars.EDGE_ISR]` in `wrangler.toml`).
 #[derive(Clone, Debug, PartialEq)]
@@ -319,7 +319,7 @@ impl Config {
         let route = self.first_match(host, path);
         match route.action {
             Action::Bypass => route,
-            Action::Cache => reading::readings(path)
+            Action::Cache => readings(path)
                 .iter()
                 .map(|reading| self.first_match(host, reading))
                 .find(|read| read.action == Action::Bypass)
@@ -337,7 +337,7 @@ impl Config {
             let path = path.to_ascii_lowercase();
             prefixes.iter().any(|prefix| is_below(&path, prefix))
         };
-        is_reserved(path) || reading::readings(path).iter().any(|reading| is_reserved(reading))
+        is_reserved(path) || readings(path).iter().any(|reading| is_reserved(reading))
     }
 
     /// Whether Edge Side Includes are processed for a path of a host.

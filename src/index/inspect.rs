@@ -7,8 +7,7 @@ use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::Tag;
 
 use super::answer::{JobProgress, PageInfo, Retrying, ShardStatus, VariantInfo, WarmFailure};
-use super::past;
-use super::rows::url_number;
+use super::rows::{past, url_number};
 use super::tags::{TagPlace, tag_number};
 use super::transaction::{ShardError, ShardTransaction};
 
@@ -258,6 +257,6 @@ fn variant_shown(row: Row<'_>) -> Result<VariantInfo, SqlError> {
         warming: row.maybe_integer(10)?.map(|epoch| Epoch(epoch.unsigned_abs())),
         changed: row.unsigned(11)?,
         unchanged: row.unsigned(12)?,
-        past: past::read(row.text(13)?),
+        past: past(row.text(13)?),
     })
 }

@@ -18,7 +18,7 @@
 //! | Which pages does an invalidation mean? | `fanout`, `expand`, `tags` |
 //! | What is refetched, when, and how fast? | [`warm`], `queue`, [`heat`], [`pace`], `request` |
 //! | How do sitemaps come into the queue? | [`sitemap`], `import`, `import_work` |
-//! | What is shown of it? | `inspect`, `past` |
+//! | What is shown of it? | `inspect` |
 //! | What if the number of shards changes? If a row can't be read? | `reshard`; `damage` |
 //! | How is it kept, and for how long? | `schema`, `rows`, `transaction`, `sweep` |
 //!
@@ -53,7 +53,6 @@ mod inspect;
 pub mod lease;
 pub mod message;
 pub mod pace;
-mod past;
 mod queue;
 mod record;
 mod request;

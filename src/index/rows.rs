@@ -1,4 +1,8 @@
 //! Pages, variants and leases as rows.
+//!
+//! A variant's row also holds what it has taken the place of, [`KEPT`] of them, newest first, at a
+//! fixed width each: it is written in any case when the variant is stored anew, and no row more is.
+//! A page that moves to another shard begins anew.
 
 use crate::base::sql::row::{Row, json, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
@@ -10,6 +14,7 @@ use crate::http::Fields;
 use crate::index::heat::Heat;
 use crate::index::lease::{Holder, Version};
 
+use super::answer::StoredOnce;
 use super::transaction::{ShardError, ShardTransaction};
 
 /// The number that stands for a page's URL ([`Target::Url`]) where its text is not kept: 48 bits of
@@ -266,4 +271,21 @@ pub(super) fn first_id(rows: &[Vec<Value>]) -> Result<i64, SqlError> {
         Some(row) => Row(row).integer(0),
         None => Err(SqlError::Refused("an INSERT returned no row".to_owned())),
     }
+}
+
+/// How many are kept: 135 characters.
+const KEPT: usize = 5;
+/// Characters of one: milliseconds in 12, the stamp in 14 (both hexadecimal), how it came in one.
+const WIDTH: usize = 27;
+
+/// What stands in the column; nothing from where it can't be read.
+pub(super) fn past(text: &str) -> Vec<StoredOnce> {
+    let parts = text.as_bytes().chunks(WIDTH).map_while(|part| {
+        let text = std::str::from_utf8(part).ok()?;
+        let at = i64::from_str_radix(text.get(..12)?, 16).ok()?;
+        let stamp = u64::from_str_radix(text.get(12..26)?, 16).ok()?;
+        let warmed = text.get(26..27)? == "1";
+        Some(StoredOnce { at: Timestamp::from_millis(at), stamp: Epoch(stamp), warmed })
+    });
+    parts.take(KEPT).collect()
 }

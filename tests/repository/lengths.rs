@@ -1,4 +1,6 @@
 //! No function of the sources has more than 60 lines, and no file more than 400, with its tests.
+//! Few files have less than 60: an idea in many small files is as hard to follow as one in a large
+//! file.
 #![allow(clippy::expect_used, clippy::panic)]
 
 use std::fs;
@@ -11,6 +13,10 @@ use crate::tree::rust_sources;
 
 const LINES_OF_FUNCTION: usize = 60;
 const LINES_OF_FILE: usize = 400;
+/// A file with fewer is small.
+const FEW_LINES: usize = 60;
+/// So many files may be small, in a hundred: an idea that stands alone, and is no larger.
+const SMALL_IN_A_HUNDRED: usize = 10;
 
 /// The functions that are too long, by their names.
 struct Long(Vec<String>);
@@ -62,6 +68,25 @@ fn no_function_and_no_file_is_too_long() {
         found.extend(too_long(&path, &fs::read_to_string(&file).expect("a source")));
     }
     assert!(found.is_empty(), "too long: {found:#?}");
+}
+
+/// A `mod.rs` is a list of what is beside it, and in `http/` each field has a file of its own.
+fn may_be_small(path: &str) -> bool {
+    path.ends_with("/mod.rs") || path == "src/lib.rs" || path.starts_with("src/http/")
+}
+
+#[test]
+fn few_files_are_small() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = rust_sources(&root.join("src"));
+    let small: Vec<String> = files
+        .iter()
+        .filter(|file| fs::read_to_string(file).expect("a source").lines().count() < FEW_LINES)
+        .map(|file| file.strip_prefix(root).expect("below the root").to_string_lossy().into_owned())
+        .filter(|path| !may_be_small(path))
+        .collect();
+    let most = files.len() * SMALL_IN_A_HUNDRED / 100;
+    assert!(small.len() <= most, "{} of {} are small: {small:#?}", small.len(), files.len());
 }
 
 #[test]

@@ -29,12 +29,11 @@ use crate::http::Fields;
 use crate::http::targeted::asks_for_esi;
 
 pub mod address;
-mod piece;
 mod reader;
 mod tag;
 
-pub use piece::{EsiFault, EsiPiece, Include, MAX_TAG_BYTES};
 pub use reader::EsiReader;
+pub use tag::{EsiFault, EsiPiece, Include, MAX_TAG_BYTES};
 
 /// Whether Edge Side Includes of a response are processed: its route allows it, and it asks for it.
 #[must_use]

@@ -6,8 +6,7 @@
 
 use crate::base::xml::find;
 
-use super::piece::{EsiFault, EsiPiece, MAX_TAG_BYTES};
-use super::tag::{EsiTag, TagEnd, end, tag};
+use super::tag::{EsiFault, EsiPiece, EsiTag, MAX_TAG_BYTES, TagEnd, end, tag};
 
 const COMMENT: &[u8] = b"<!--";
 const ESI_COMMENT: &[u8] = b"<!--esi";

@@ -1,10 +1,8 @@
-//! The tags of ESI: where one ends, and what it says.
+//! The tags of ESI: where one ends, and what it says; the pieces that they cut a body into.
 //!
 //! They are tags of XML 1.0 (§3.1): names in lower case, values in quotes, no `<` in them. A value
 //! may have the five entities of XML; another `&` stands for itself, as in the addresses that most
 //! pages have.
-
-use super::piece::{EsiFault, Include, MAX_TAG_BYTES};
 
 /// What a tag says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,4 +127,49 @@ fn text(value: &[u8]) -> Option<String> {
     }
     resolved.push_str(rest);
     Some(resolved)
+}
+
+/// The longest tag. A longer one is text.
+pub const MAX_TAG_BYTES: usize = 4 << 10;
+
+/// The place of a fragment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// Where the fragment is, as the page says it.
+    pub src: String,
+    /// `onerror="continue"`: it may be left out without a word.
+    pub may_fail: bool,
+}
+
+/// What a body is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EsiPiece {
+    /// Bytes for the visitor, as they came.
+    Text(Vec<u8>),
+    /// The place of a fragment.
+    Include(Include),
+}
+
+/// What is wrong with a body. It is served all the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EsiFault {
+    /// A tag of ESI that can't be read: it is text.
+    Malformed,
+    /// An element of ESI that is not known, or a closing tag of what is not open: it is text.
+    Unknown,
+    /// The body ends within `<esi:remove>` or `<!--esi`: what was to be removed is removed up to
+    /// the end.
+    Unclosed,
+}
+
+impl EsiFault {
+    /// The reason's name in logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "esi-malformed",
+            Self::Unknown => "esi-unknown",
+            Self::Unclosed => "esi-unclosed",
+        }
+    }
 }

@@ -9,10 +9,10 @@ use crate::config::settings::{
     Action, Config, ForwardHeaders, QueryPolicy, Route, RouteRule, TRACKING_PARAMETERS, VaryOn,
 };
 
-use super::audit;
 use super::compose;
 use super::names::{cookie_name, cookie_pattern, field_name, language, parameter};
 use super::reader::{Problems, Section, choice, list, seconds};
+use crate::config::ignored::Ignored;
 
 const ROUTE_KEYS: &[&str] = &[
     "action",
@@ -141,7 +141,7 @@ fn route(section: &Section<'_>, base: &Route, config: &Config, problems: &mut Pr
     }
     lifetimes(section, &mut route, config, problems);
     selection(section, &mut route, problems);
-    audit::read(section, &mut route, problems);
+    audit(section, &mut route, problems);
     let switches: [(&str, &mut bool); 9] = [
         ("heuristics", &mut route.heuristics),
         ("upstream_cache", &mut route.upstream_cache),
@@ -307,5 +307,37 @@ fn matches_name(pattern: &str, name: &str) -> bool {
     match pattern.strip_suffix('*') {
         Some(prefix) => name.starts_with(prefix),
         None => pattern == name,
+    }
+}
+
+/// The most patterns: each is a walk through the body.
+const MAX_PATTERNS: usize = 20;
+
+/// What of a route is audited, and how.
+fn audit(section: &Section<'_>, route: &mut Route, problems: &mut Problems) {
+    if let Some(value) = section.get("audit") {
+        match value.as_f64().filter(|share| (0.0..=1.0).contains(share)) {
+            Some(share) => route.audit = share,
+            None => problems.expected(section.at("audit"), "a share of hits from 0 to 1", value),
+        }
+    }
+    let patterns = section.list("audit_ignore", problems, |path, value, problems| {
+        let Value::String(text) = value else {
+            problems.expected(path, "a text with one *", value);
+            return None;
+        };
+        Ignored::parse(text).map_err(|error| problems.add(path, error.to_string())).ok()
+    });
+    if let Some(patterns) = patterns {
+        if patterns.len() > MAX_PATTERNS {
+            let wrong = Value::from(patterns.len());
+            let what = format!("at most {MAX_PATTERNS} patterns");
+            problems.expected(section.at("audit_ignore"), &what, &wrong);
+        }
+        route.audit_ignore = patterns;
+    }
+    if route.action == Action::Bypass && section.has("action") && section.has("audit") {
+        let why = "it contradicts action \"bypass\": there are no hits";
+        problems.add(section.at("audit"), why);
     }
 }

@@ -14,9 +14,9 @@
 //! | How does a fill begin, and what did it bring? | `start`, [`outcome`] |
 //! | Who may fetch, under which lease, or why without one? | `permission`, `terms` |
 //! | What is asked of the origin, and what becomes of its answer? | `fetch`, `store`, `shell` |
-//! | How is it stored, and who learns of it? | `body`, `stored`, `publish`, `late` |
+//! | How is it stored, and who learns of it? | `body`, `publish`, `late` |
 //! | What of what is not stored? | `not_stored`, `hit_for_pass` |
-//! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`]; `alone`, `go_on` |
+//! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`], `alone` |
 //! | What of refreshes that nobody waits for? | `background` |
 
 mod alone;
@@ -25,7 +25,6 @@ mod background;
 mod body;
 pub mod buffer;
 mod fetch;
-mod go_on;
 pub(crate) mod hit_for_pass;
 pub mod in_flight;
 pub(crate) mod late;
@@ -39,5 +38,4 @@ pub mod shared;
 mod shell;
 mod start;
 mod store;
-pub(crate) mod stored;
 pub(crate) mod terms;

@@ -16,12 +16,12 @@ use crate::engine::fill::in_flight::InFlight;
 use crate::engine::fill::late::is_named;
 use crate::engine::fill::outcome::{FillOutcome, StorageNote};
 use crate::engine::fill::request::{FetchContext, FillContext};
-use crate::engine::fill::stored::is_beyond_l2;
 use crate::engine::fill::terms::{FetchTerms, Unleased};
 use crate::engine::invalidate::gone::{ENDED, Gone};
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::{OriginError, OriginResponse, Platform, Store as _};
+use crate::engine::stores::is_beyond_l2;
 use crate::http::head::stated_length;
 use crate::journal::view::Verdict;
 

@@ -7,6 +7,9 @@
 //! of webhooks is few messages. A shard that can't be reached holds up no other. An append begins
 //! to deliver at once, so that its answer can say how many pages are concerned, and never waits
 //! longer than [`COUNT_WAIT`] for that; the alarm goes on for as long as it takes.
+//!
+//! Where the number of shards has changed, the alarm also sends each shard its place; what is no
+//! longer its own a shard hands over from its own alarm (`warm/`).
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -18,12 +21,13 @@ use crate::base::sql::Sql;
 use crate::base::time::{Epoch, Millis};
 use crate::engine::port::Platform;
 use crate::front_caches::missing_credential;
-use crate::index::{Invalidated, ShardCall, ShardReply};
 use crate::journal::{Appended, Fanout, JournalCall, JournalError, JournalReply, MAX_EPOCHS};
 
+use super::front_caches;
 use super::journal_host::Count;
 pub use super::journal_host::JournalHost;
-use super::{front_caches, reshard};
+use crate::control::log::Event;
+use crate::index::{Invalidated, Move, ShardCall, ShardReply};
 
 /// How long an append waits for the shards' counts.
 pub const COUNT_WAIT: Millis = Millis(300);
@@ -110,7 +114,7 @@ pub async fn run_due<P: Platform, S: Sql + 'static>(
         deliver(journal_host, platform, shard).await
     });
     let done = join_all(deliveries).await.into_iter().fold(done, Result::and);
-    done.and(reshard::announce_places(journal_host, platform).await)
+    done.and(announce_places(journal_host, platform).await)
 }
 
 /// Carries to one shard what is due to it, until nothing is.
@@ -175,4 +179,31 @@ async fn hand_over<P: Platform>(
         Ok(ShardReply::Invalidated(reply)) => vec![reply],
         Ok(_) | Err(_) => Vec::new(),
     }
+}
+
+/// Sends their places to the shards that are due, and asks how far they are.
+async fn announce_places<P: Platform, S: Sql>(
+    journal_host: &Rc<JournalHost<S>>,
+    platform: &Rc<P>,
+) -> Result<(), JournalError> {
+    let now = platform.now();
+    let places = journal_host.act(|journal| journal.due_moves(now))?;
+    let Some(shards) = places.first().map(|place| place.shards) else { return Ok(()) };
+    // A new shard has got no invalidation: what it fetches is to be stamped past those of
+    // before.
+    let seen = journal_host.act(|journal| Ok(journal.head()))?;
+    for place in places {
+        let call = ShardCall::Move(Move { seen, ..Move::to(place) });
+        let reply = platform.shard(place.shard, call).await;
+        // One of the version before does not understand it: it is sent again.
+        let done = matches!(reply, Ok(ShardReply::Moved { done: true }));
+        journal_host.act(|journal| journal.moved(place, done, platform.now()))?;
+    }
+    let moving = journal_host.act(|journal| journal.moving())?;
+    if let Some(line) =
+        (Event::Resharding { shards, moving }).line(platform.now(), journal_host.log)
+    {
+        platform.log(&line);
+    }
+    Ok(())
 }

@@ -6,6 +6,5 @@ pub mod fan_out;
 mod front_caches;
 pub(crate) mod gone;
 mod journal_host;
-mod reshard;
 pub(crate) mod sync;
 pub(crate) mod unsafe_methods;

@@ -1,6 +1,5 @@
 //! The control API at work: what `control` has parsed and allowed is done through the ports.
 
-mod audit;
 mod explain;
 mod health;
 mod history;
@@ -10,7 +9,6 @@ mod progress;
 mod purge;
 mod schedule;
 mod stats;
-mod workers_cache;
 
 use std::rc::Rc;
 

@@ -1,25 +1,29 @@
-//! Other caches' purge APIs at work, and refreshes that a warm-up request forces.
+//! Other caches' purge APIs at work, and refreshes that a warm-up request forces. Workers Caching:
+//! the entrypoint whose responses the platform keeps purges them, for the journal's object.
 
 use std::rc::Rc;
 
+use crate::base::json::{parse_json, write_value};
 use crate::base::time::Epoch;
 use crate::cache::admission::{self, WARM_UP};
 use crate::cache::tag::Target;
 use crate::control::auth::TokenScope;
 use crate::control::client_tokens::{token_field, trusted_or_token};
-use crate::control::problem::Problem;
+use crate::control::problem::{Problem, ProblemKind};
 use crate::control::purge_apis::{Call, PurgeCall, PurgeOutcome, PurgeRefusal, Reply};
 use crate::control::revalidate::{RevalidateCommand, body_digest};
 use crate::engine::bodies::Peer;
 use crate::engine::context::Incoming;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::operate::Guard;
+use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
-use crate::engine::port::Platform;
+use crate::engine::port::{Platform, PurgeError};
 use crate::engine::request_body::peer_of;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::journal::Mode;
+use serde_json::Value;
 
 impl<P: Platform> Operator<P> {
     /// Answers a call of another cache's API in its own words.
@@ -119,5 +123,34 @@ impl<P: Platform> Operator<P> {
             head.fields.remove(name);
         }
         Incoming { head: Rc::new(head), ..incoming }
+    }
+}
+
+impl<P: Platform> Operator<P> {
+    /// Purges by the options in a call's body; what is soft is marked as stale, where the platform
+    /// can do that.
+    pub(super) async fn purge_workers_cache(&self, body: &[u8]) -> Result<Answer<P>, Problem> {
+        let platform = &self.context.platform;
+        let Ok(Value::Object(mut options)) = parse_json(body) else {
+            let detail = "Send the options of a purge as an object in JSON.";
+            return Err(Problem::new(ProblemKind::MalformedBody, detail));
+        };
+        let soft = options.remove("mode").is_some_and(|mode| mode.as_str() == Some("soft"));
+        let options = write_value(&Value::Object(options));
+        let mut done = platform.purge_workers_cache(soft, &options).await;
+        if soft && done == Err(PurgeError::Absent) {
+            done = platform.purge_workers_cache(false, &options).await;
+        }
+        let failed = |kind, detail: &str| Err(Problem::new(kind, detail));
+        match done {
+            Ok(()) => Ok(answer(204, Vec::new())),
+            Err(PurgeError::Absent) => {
+                failed(ProblemKind::Unsupported, "The runtime has no Workers Caching.")
+            }
+            Err(PurgeError::Limited) => {
+                failed(ProblemKind::TooManyRequests, "Workers Caching did not purge.")
+            }
+            Err(PurgeError::Failed) => Err(Problem::not_recorded("workers-cache-failed")),
+        }
     }
 }

@@ -1,5 +1,6 @@
-//! The figures of the whole site, as the journal has them.
+//! The figures of the whole site, as the journal has them, and what audits have found.
 
+use crate::control::audit::AuditAnswer;
 use crate::control::looking::{StatsAnswer, StatsQuery};
 use crate::control::problem::Problem;
 use crate::control::reply::json;
@@ -12,6 +13,7 @@ use crate::engine::port::Platform;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
+use crate::journal::audit::AuditRequest;
 use crate::journal::report::{StatsReply, StatsRequest};
 use crate::journal::{JournalCall, JournalReply};
 
@@ -53,6 +55,26 @@ impl<P: Platform> Operator<P> {
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {
                 self.context.journal_failed("stats", &error);
+                Err(Problem::not_recorded("journal-unreachable"))
+            }
+        }
+    }
+}
+
+impl<P: Platform> Operator<P> {
+    /// What was found.
+    pub(super) async fn audit(&self, request: AuditRequest) -> Result<Answer<P>, Problem> {
+        let now = self.context.platform.now();
+        let all = StatsRequest { from: now, to: now, all: true, ..StatsRequest::default() };
+        let counts = self.ask_for_stats(all).await?.all.unwrap_or_default();
+        let call = JournalCall::Audit(request);
+        match once_more::journal(&*self.context.platform, call).await {
+            Ok(JournalReply::Audit(reply)) => {
+                Ok(answer(200, json(&AuditAnswer::of(reply, &counts))))
+            }
+            Ok(_) => Err(Problem::not_recorded("journal-failed")),
+            Err(error) => {
+                self.context.journal_failed("audit", &error);
                 Err(Problem::not_recorded("journal-unreachable"))
             }
         }
