@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
-use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
+use edge_isr::cache::entry::{Entry, Freshness, FreshnessSource, ReuseCondition};
 use edge_isr::cache::key::{CacheKey, Page, Selection};
 use edge_isr::cache::not_forwarded::NotForwarded;
 use edge_isr::cache::tag::{Tag, TagSet, TargetHash};
@@ -120,7 +120,7 @@ fn put(memory: &mut Memory<Rc<[u8]>>, record: &Record) {
                     source: FreshnessSource::SMaxAge,
                     stale_while_revalidate: Seconds(600),
                     stale_if_error: Seconds(600),
-                    demand: Demand::Nothing,
+                    demand: ReuseCondition::Nothing,
                 },
                 body_length: *body as u64,
             };

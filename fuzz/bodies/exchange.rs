@@ -18,7 +18,7 @@
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::Validity;
 use edge_isr::cache::admission::{Admission, Admitted, admit};
-use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::entry::{Entry, ReuseCondition};
 use edge_isr::cache::envelope::{Record, decode, encode};
 use edge_isr::cache::forward::{
     EdgeFacts, cacheable_request_fields, pass_request_fields, visitor_fields, warm_fields,
@@ -312,7 +312,9 @@ fn check_reuse(
             assert!(!answers && !on_error, "{got:?} for {request:?}");
         }
     }
-    if entry.age(now) >= entry.freshness.lifetime && entry.freshness.demand != Demand::Nothing {
+    if entry.age(now) >= entry.freshness.lifetime
+        && entry.freshness.demand != ReuseCondition::Nothing
+    {
         assert!(!answers && !on_error, "{got:?} for {request:?}");
     }
     if admitted.directives.no_cache {

@@ -99,7 +99,7 @@ pub struct Freshness {
     /// `stale-if-error` (RFC 5861 §4), after the lifetime.
     pub stale_if_error: Seconds,
     /// What the response demands before a reuse.
-    pub demand: Demand,
+    pub demand: ReuseCondition,
 }
 
 /// Where a freshness lifetime comes from.
@@ -134,7 +134,7 @@ impl FreshnessSource {
 
 /// What a stored response demands before it may be reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Demand {
+pub enum ReuseCondition {
     /// Nothing beyond freshness.
     Nothing,
     /// `must-revalidate`, `proxy-revalidate` or an explicit `s-maxage` without a stale window:

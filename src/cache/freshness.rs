@@ -6,7 +6,7 @@
 //! can't be read is a lifetime of 0, not the next source's.
 
 use crate::base::time::{Millis, Seconds, Timestamp};
-use crate::cache::entry::{Demand, Freshness, FreshnessSource};
+use crate::cache::entry::{Freshness, FreshnessSource, ReuseCondition};
 use crate::config::Route;
 use crate::http::age::age;
 use crate::http::cache_control::{FieldScope, ResponseDirectives};
@@ -43,8 +43,8 @@ pub fn freshness(response: &ResponseHead, route: &Route, response_time: Timestam
 #[must_use]
 pub fn is_within(freshness: &Freshness, age: Millis, window: Seconds) -> bool {
     match freshness.demand {
-        Demand::Nothing => Millis::from(freshness.lifetime.plus(window)) > age,
-        Demand::WhenStale | Demand::Always => false,
+        ReuseCondition::Nothing => Millis::from(freshness.lifetime.plus(window)) > age,
+        ReuseCondition::WhenStale | ReuseCondition::Always => false,
     }
 }
 
@@ -52,7 +52,11 @@ pub fn is_within(freshness: &Freshness, age: Millis, window: Seconds) -> bool {
 /// §5.2.2.10), unless a stale window stands beside it: that window could mean nothing else. A
 /// route's `sie` is no such word: it is for failures, and says nothing of the responses that may
 /// not be served stale then.
-fn demand(response: &ResponseHead, directives: &ResponseDirectives, has_window: bool) -> Demand {
+fn demand(
+    response: &ResponseHead,
+    directives: &ResponseDirectives,
+    has_window: bool,
+) -> ReuseCondition {
     // RFC 9111 §5.4: Pragma has no meaning in responses; where it stands alone, its wish is plain
     // all the same.
     let pragma = !response.fields.has("cache-control")
@@ -63,14 +67,14 @@ fn demand(response: &ResponseHead, directives: &ResponseDirectives, has_window: 
             .any(|p| p.eq_ignore_ascii_case("no-cache"))
         && directives.max_age.is_none();
     if directives.no_cache == FieldScope::Whole || pragma {
-        Demand::Always
+        ReuseCondition::Always
     } else if directives.must_revalidate
         || directives.proxy_revalidate
         || (directives.s_maxage.is_some() && !has_window)
     {
-        Demand::WhenStale
+        ReuseCondition::WhenStale
     } else {
-        Demand::Nothing
+        ReuseCondition::Nothing
     }
 }
 

@@ -14,7 +14,7 @@
 //! ETag computed after the change could stand on a body rendered before it.
 
 use crate::base::time::{Millis, Seconds, Timestamp};
-use crate::cache::entry::{Demand, Entry};
+use crate::cache::entry::{Entry, ReuseCondition};
 use crate::cache::freshness::is_within;
 use crate::cache::stale_if_error::is_within_window;
 use crate::config::Route;
@@ -189,10 +189,10 @@ pub fn stands_in_for_want_of_room(entry: &Entry, validity: Validity, now: Timest
         | Validity::JournalLost
         | Validity::Soft { .. }
         | Validity::SoftUnprovable { .. } => {
-            let fresh = demand == Demand::WhenStale
+            let fresh = demand == ReuseCondition::WhenStale
                 && validity == Validity::Current
                 && Facts::of(entry, now).is_fresh();
-            demand == Demand::Nothing || fresh
+            demand == ReuseCondition::Nothing || fresh
         }
         Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Unprovable { .. } => false,
     }
@@ -255,7 +255,7 @@ impl<'e> Facts<'e> {
     }
 
     fn current(&self, directives: &RequestDirectives) -> Reuse {
-        if self.entry.freshness.demand == Demand::Always {
+        if self.entry.freshness.demand == ReuseCondition::Always {
             return self.validate(ValidateWhy::NoCache, directives);
         }
         if Self::refused(directives) {
@@ -285,7 +285,7 @@ impl<'e> Facts<'e> {
     /// lifetime is as good as stale, even if it must not be used beyond.
     fn journal_lost(&self, directives: &RequestDirectives) -> Reuse {
         let demand = self.entry.freshness.demand;
-        let usable = demand != Demand::Always && (self.is_fresh() || self.within_swr());
+        let usable = demand != ReuseCondition::Always && (self.is_fresh() || self.within_swr());
         let taken = !Self::refused(directives) && self.takes_stale(directives);
         if usable && taken {
             Reuse::Stale { ttl: self.ttl.min(0), why: StaleWhy::JournalLost }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::base::time::Timestamp;
 use crate::cache::audit::{Difference, LikelyCause};
-use crate::journal::audit::{AuditReply, AuditRequest, Before, FoundPage, Group};
+use crate::journal::audit::{AuditReply, AuditRequest, FindingsCursor, FoundPage, Group};
 use crate::journal::report::Counts;
 
 use super::metrics::{Counter, Metrics};
@@ -30,11 +30,11 @@ pub(super) fn parse(query: &Query) -> Result<AuditRequest, Problem> {
     Ok(AuditRequest { before, limit: paging.limit })
 }
 
-fn place(cursor: &str) -> Result<Before, Problem> {
+fn place(cursor: &str) -> Result<FindingsCursor, Problem> {
     let parts = cursor.split_once('.').and_then(|(at, page)| {
         let digits = at.len() <= 15 && at.bytes().all(|byte| byte.is_ascii_digit());
         let at = at.parse::<i64>().ok().filter(|_| digits)?;
-        Some(Before { at: Timestamp::from_millis(at), page: page.to_owned() })
+        Some(FindingsCursor { at: Timestamp::from_millis(at), page: page.to_owned() })
     });
     parts.ok_or_else(|| {
         let detail = "cursor is what the last answer gave as next.";

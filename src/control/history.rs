@@ -213,7 +213,7 @@ impl HistoryAnswer {
 /// Something that happened to a page.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "what", rename_all = "lowercase")]
-pub enum Happening {
+pub enum TimelineEvent {
     /// It was fetched, and stored.
     Fetched {
         /// When, in milliseconds since the Unix epoch.
@@ -248,7 +248,7 @@ pub enum Happening {
     },
 }
 
-impl Happening {
+impl TimelineEvent {
     /// Its place: by epochs, since clocks differ. A fetch comes after the invalidations that it
     /// knew of.
     const fn place(&self) -> (Epoch, bool, Timestamp) {
@@ -260,12 +260,12 @@ impl Happening {
 }
 
 /// The most that is shown of a page.
-const MAX_HAPPENINGS: usize = 50;
+const MAX_TIMELINE: usize = 50;
 
 /// What happened to a page, newest first.
 #[must_use]
-pub fn timeline(mut happenings: Vec<Happening>) -> Vec<Happening> {
+pub fn timeline(mut happenings: Vec<TimelineEvent>) -> Vec<TimelineEvent> {
     happenings.sort_by_key(|one| std::cmp::Reverse(one.place()));
-    happenings.truncate(MAX_HAPPENINGS);
+    happenings.truncate(MAX_TIMELINE);
     happenings
 }

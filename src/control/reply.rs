@@ -7,7 +7,7 @@ use crate::http::Fields;
 use crate::index::Retrying;
 use crate::journal::FrontCacheState;
 
-use super::history::Happening;
+use super::history::TimelineEvent;
 
 /// The answer to `revalidate`: 202.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -176,7 +176,7 @@ pub struct ListedPage {
     pub last_warm: Option<Timestamp>,
     /// What happened to it, as far as is known, newest first.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub timeline: Option<Vec<Happening>>,
+    pub timeline: Option<Vec<TimelineEvent>>,
 }
 
 /// A stored variant.

@@ -70,7 +70,7 @@ impl Counting {
 
     /// Makes it time to report what was counted, if nothing was reported for a minute: an object
     /// has no later request to wait for.
-    pub fn hasten(&mut self, metrics: &Metrics, now: Timestamp) {
+    pub fn report_soon(&mut self, metrics: &Metrics, now: Timestamp) {
         let rested = self.last.is_none_or(|last| now.since(last) >= MINUTE);
         if rested && !metrics.since(&self.reported).is_empty() {
             self.since = Some(now.minus(MINUTE));

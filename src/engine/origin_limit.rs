@@ -35,7 +35,7 @@ pub const LARGE_HEADS: u64 = 4 << 20;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
+pub enum RequestEnd {
     /// The origin answered.
     Answered,
     /// It failed, or did not answer in time.
@@ -147,12 +147,12 @@ impl OriginLimit {
     }
 
     /// Ends a request.
-    pub fn end(&mut self, id: RequestId, now: Timestamp, ended: Ended) {
+    pub fn end(&mut self, id: RequestId, now: Timestamp, ended: RequestEnd) {
         self.forget_lapsed(now);
         let used = self.under_way().saturating_add(self.waiting.len() as u32);
         let Some(request) = self.requests.take(id) else { return };
-        if !request.was_upload() && ended != Ended::GivenUp {
-            self.adaptive.note(request.began, now, ended == Ended::Failed, used);
+        if !request.was_upload() && ended != RequestEnd::GivenUp {
+            self.adaptive.note(request.began, now, ended == RequestEnd::Failed, used);
         }
     }
 
@@ -217,7 +217,8 @@ mod tests {
     use std::rc::Rc;
 
     use super::{
-        CHECK_INTERVAL, Ended, LARGE_HEADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit, WAIT_LAPSE,
+        CHECK_INTERVAL, LARGE_HEADS, MAX_WAITING, ORDINARY_HEAD, OriginLimit, RequestEnd,
+        WAIT_LAPSE,
     };
     use crate::base::time::{Millis, Timestamp};
     use crate::engine::bodies::Peer;
@@ -241,7 +242,7 @@ mod tests {
         assert_eq!(limit.begin_at(places[2], NOW), None);
         assert_eq!(limit.begin_at(places[1], NOW), None, "there is no room");
         if let Some(id) = first {
-            limit.end(id, NOW, Ended::Answered);
+            limit.end(id, NOW, RequestEnd::Answered);
         }
         assert_eq!(limit.begin_at(places[2], NOW), None, "it is not its turn");
         assert!(limit.begin_at(places[1], NOW).is_some());
@@ -280,7 +281,7 @@ mod tests {
         // What is under way holds its head too.
         let begun: Vec<_> = places.iter().filter_map(|place| limit.begin_at(*place, NOW)).collect();
         assert_eq!((begun.len(), limit.queue(large, NOW)), (4, None));
-        limit.end(begun[0], NOW, Ended::Answered);
+        limit.end(begun[0], NOW, RequestEnd::Answered);
         assert!(limit.queue(large, NOW).is_some());
         assert!((0..500).all(|_| limit.queue(ORDINARY_HEAD, NOW).is_some()));
     }
@@ -290,10 +291,10 @@ mod tests {
         let mut limit = limit(8);
         let begun: Vec<_> = (0..4).filter_map(|_| limit.begin_background(NOW)).collect();
         assert_eq!(begun.len(), 2, "a quarter");
-        limit.end(begun[0], NOW, Ended::Answered);
+        limit.end(begun[0], NOW, RequestEnd::Answered);
         let place = limit.queue(HEAD, NOW);
         assert_eq!(limit.begin_background(NOW), None, "a visitor waits");
-        limit.end(begun[1], NOW, Ended::Answered);
+        limit.end(begun[1], NOW, RequestEnd::Answered);
         assert!(limit.begin_background(NOW).is_some(), "but one always may");
         assert!(place.and_then(|place| limit.begin_at(place, NOW)).is_some());
     }
@@ -357,11 +358,11 @@ mod tests {
         assert!(visitor.is_some(), "a hundred idle uploads hold nothing");
         uploading[0].set(UploadState::Sent);
         if let Some(id) = visitor {
-            limit.end(id, NOW, Ended::Answered);
+            limit.end(id, NOW, RequestEnd::Answered);
         }
         assert_eq!(limit.under_way(), 1);
         assert_eq!(limit.queue(HEAD, NOW).and_then(|place| limit.begin_at(place, NOW)), None);
-        limit.end(ids[0], NOW, Ended::Answered);
+        limit.end(ids[0], NOW, RequestEnd::Answered);
         assert_eq!(limit.under_way(), 0);
     }
 
@@ -371,7 +372,7 @@ mod tests {
         for _ in 0..100 {
             let id = limit.queue(HEAD, NOW).and_then(|place| limit.begin_at(place, NOW));
             if let Some(id) = id {
-                limit.end(id, NOW.plus(Millis(19_000)), Ended::GivenUp);
+                limit.end(id, NOW.plus(Millis(19_000)), RequestEnd::GivenUp);
             }
         }
         assert_eq!(limit.limit(), 20);

@@ -10,7 +10,7 @@ use crate::control::metrics::Counter;
 use crate::engine::bodies::Peer;
 use crate::engine::context::Context;
 use crate::engine::fill::shared::SharedFill;
-use crate::engine::origin_limit::{Ended, QueuePlace, RequestId, Sender};
+use crate::engine::origin_limit::{QueuePlace, RequestEnd, RequestId, Sender};
 use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
 use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform, UploadState};
 use crate::http::RequestHead;
@@ -53,10 +53,10 @@ impl<P: Platform> Permit<P> {
 
     fn end(mut self, response: &Result<OriginResponse<P::Stream>, OriginError>) {
         let ended = match response {
-            Ok(response) if is_origin_failure(response.head.status) => Ended::Failed,
-            Ok(_) => Ended::Answered,
+            Ok(response) if is_origin_failure(response.head.status) => RequestEnd::Failed,
+            Ok(_) => RequestEnd::Answered,
             Err(OriginError::Timeout | OriginError::Unreachable | OriginError::Status(_)) => {
-                Ended::Failed
+                RequestEnd::Failed
             }
             // What can't be read says nothing of how much the origin can do.
             Err(
@@ -64,7 +64,7 @@ impl<P: Platform> Permit<P> {
                 | OriginError::Unreadable
                 | OriginError::Busy
                 | OriginError::Upload,
-            ) => Ended::GivenUp,
+            ) => RequestEnd::GivenUp,
         };
         self.release(ended);
     }
@@ -77,7 +77,7 @@ impl<P: Platform> Permit<P> {
         state
     }
 
-    fn release(&mut self, ended: Ended) {
+    fn release(&mut self, ended: RequestEnd) {
         if !std::mem::replace(&mut self.ended, true) {
             let mut isolate = self.context.isolate().borrow_mut();
             isolate.origin.end(self.id, self.context.platform.now(), ended);
@@ -87,7 +87,7 @@ impl<P: Platform> Permit<P> {
 
 impl<P: Platform> Drop for Permit<P> {
     fn drop(&mut self) {
-        self.release(Ended::GivenUp);
+        self.release(RequestEnd::GivenUp);
     }
 }
 

@@ -6,16 +6,16 @@ use std::cell::Cell;
 use crate::base::time::Seconds;
 use crate::engine::port::Platform;
 use crate::http::Fields;
-use crate::http::cache_status::{CacheStatus, came};
+use crate::http::cache_status::{CacheStatus, received};
 
 /// The fields of a stored response, in the platform's own form.
 pub struct ReadyHead<P: Platform> {
     /// They, with their status.
     pub head: P::Head,
     /// Cache-Status of the caches nearer to the origin.
-    came: Option<String>,
+    received: Option<String>,
     /// The age and what is left of the lifetime, as they were said last.
-    said: Cell<Option<(Seconds, i64)>>,
+    written: Cell<Option<(Seconds, i64)>>,
 }
 
 impl<P: Platform> ReadyHead<P> {
@@ -23,20 +23,20 @@ impl<P: Platform> ReadyHead<P> {
     /// Cache-Status of this cache as yet.
     #[must_use]
     pub fn new(status: u16, fields: &Fields) -> (Self, u64) {
-        let came = came(fields);
+        let received = received(fields);
         let bytes = P::head_bytes(fields)
-            + came.as_ref().map_or(0, String::len) as u64
+            + received.as_ref().map_or(0, String::len) as u64
             + size_of::<Self>() as u64;
-        (Self { head: P::head(status, fields), came, said: Cell::new(None) }, bytes)
+        (Self { head: P::head(status, fields), received, written: Cell::new(None) }, bytes)
     }
 
     /// Says the age and what is left of the lifetime, if they are others than were said last.
-    pub fn say(&self, age: Seconds, ttl: i64) {
-        if self.said.get() == Some((age, ttl)) {
+    pub fn write(&self, age: Seconds, ttl: i64) {
+        if self.written.get() == Some((age, ttl)) {
             return;
         }
-        let cache_status = CacheStatus::hit(ttl).after(self.came.as_deref());
+        let cache_status = CacheStatus::hit(ttl).after(self.received.as_deref());
         P::renew(&self.head, &age.0.to_string(), &cache_status);
-        self.said.set(Some((age, ttl)));
+        self.written.set(Some((age, ttl)));
     }
 }

@@ -206,10 +206,10 @@ pub(crate) async fn content_of<P: Platform>(
 /// Whether a response with a body of that length is more than L2 takes as one value (25 MiB in KV).
 pub(crate) fn is_beyond_l2(entry: &Entry, body_length: u64, most_bytes: u64) -> bool {
     // Few bodies come near the limit; only for those is the head measured.
-    body_length.saturating_add(NEAR) > most_bytes
+    body_length.saturating_add(MAX_HEAD_BYTES) > most_bytes
         && envelope::encode(&Record::Entry(Box::new(entry.clone())))
             .is_ok_and(|head| head.len() as u64 + body_length > most_bytes)
 }
 
 /// More than any head.
-const NEAR: u64 = 1 << 20;
+const MAX_HEAD_BYTES: u64 = 1 << 20;

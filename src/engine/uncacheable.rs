@@ -55,7 +55,7 @@ struct HitForPass {
 }
 
 /// What is known of the addresses below one prefix.
-struct Below {
+struct PrefixRecord {
     /// Addresses whose answers could not be stored; half as many with each that is stored.
     refused: u32,
     /// The latest of them.
@@ -69,7 +69,7 @@ struct Below {
 #[derive(Default)]
 pub struct Uncacheable {
     hits_for_pass: HashMap<u64, HitForPass>,
-    below: HashMap<u64, Below>,
+    below: HashMap<u64, PrefixRecord>,
 }
 
 /// An entry to insert.
@@ -194,7 +194,8 @@ impl Uncacheable {
     pub fn refused(&mut self, page: u64, prefixes: &[Prefix], now: Timestamp) {
         make_room(&mut self.below, |below| now < below.until.max(below.stored_until));
         for (prefix, _) in prefixes {
-            let new = Below { refused: 0, latest: 0, until: now, stored_until: Timestamp::ZERO };
+            let new =
+                PrefixRecord { refused: 0, latest: 0, until: now, stored_until: Timestamp::ZERO };
             let below = self.below.entry(*prefix).or_insert(new);
             if now > below.until {
                 below.refused /= 2;
@@ -214,10 +215,10 @@ impl Uncacheable {
         make_room(&mut self.below, |below| now < below.until.max(below.stored_until));
         for (prefix, _) in prefixes {
             let stored_until = now.plus(STORED_BELOW);
-            let new = Below { refused: 0, latest: 0, until: now, stored_until };
+            let new = PrefixRecord { refused: 0, latest: 0, until: now, stored_until };
             let below = self.below.entry(*prefix).or_insert(new);
             let refused = if now < below.stored_until { below.refused / 2 } else { 0 };
-            *below = Below { refused, latest: 0, until: below.until, stored_until };
+            *below = PrefixRecord { refused, latest: 0, until: below.until, stored_until };
         }
     }
 
@@ -243,7 +244,7 @@ impl Uncacheable {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let hits_for_pass = map_bytes::<u64, HitForPass>(self.hits_for_pass.capacity());
-        hits_for_pass + map_bytes::<u64, Below>(self.below.capacity())
+        hits_for_pass + map_bytes::<u64, PrefixRecord>(self.below.capacity())
     }
 
     /// How many entries and prefixes there are.

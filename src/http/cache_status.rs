@@ -133,14 +133,14 @@ impl CacheStatus {
 
     /// Puts this cache's member behind those that came with the response.
     pub fn append_to(&self, fields: &mut Fields) {
-        fields.set("cache-status", self.after(came(fields).as_deref()));
+        fields.set("cache-status", self.after(received(fields).as_deref()));
     }
 
     /// The field's value with this cache's member behind those that [`came`].
     #[must_use]
-    pub fn after(&self, came: Option<&str>) -> String {
-        match came {
-            Some(came) => format!("{came}, {self}"),
+    pub fn after(&self, received: Option<&str>) -> String {
+        match received {
+            Some(received) => format!("{received}, {self}"),
             None => self.to_string(),
         }
     }
@@ -187,10 +187,11 @@ impl CacheStatus {
 
 /// What other caches said in a response, if it can be read; none if that is nothing.
 #[must_use]
-pub fn came(fields: &Fields) -> Option<String> {
-    let came = fields.joined("cache-status").filter(|v| Parser::new(v).parse::<List>().is_ok())?;
-    let came = trim(&came);
-    (!came.is_empty()).then(|| came.to_owned())
+pub fn received(fields: &Fields) -> Option<String> {
+    let received =
+        fields.joined("cache-status").filter(|v| Parser::new(v).parse::<List>().is_ok())?;
+    let received = trim(&received);
+    (!received.is_empty()).then(|| received.to_owned())
 }
 
 /// The longest key or detail that is written.

@@ -24,7 +24,7 @@ pub(super) const fn is_damage(error: &ShardError) -> bool {
 
 impl<S: Sql> ShardTransaction<'_, S> {
     /// Goes on without a damaged row: `without` takes it out.
-    pub(super) fn heal<T: Default>(
+    pub(super) fn repaired<T: Default>(
         &mut self,
         done: Result<T, ShardError>,
         without: impl FnOnce(&mut Self) -> Result<(), ShardError>,
@@ -73,7 +73,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
 
     /// Forgets a variant without reading it; a queued warm of it is a dead letter.
     pub(super) fn drop_damaged_variant(&mut self, variant: i64) -> Result<(), ShardError> {
-        self.bury(variant, DAMAGED)?;
+        self.dead_letter(variant, DAMAGED)?;
         let id = [Value::Integer(variant)];
         // All of the segment is looked at: which tags it had can't be read.
         let gone = self.sql.exec(

@@ -7,7 +7,7 @@ use crate::base::sql::{MAX_PARAMETERS, Sql, SqlError, Value};
 use crate::base::time::Epoch;
 use crate::cache::tag::Target;
 use crate::index::lease::Version;
-use crate::index::warm::Want;
+use crate::index::warm::WarmTarget;
 
 use super::tags::TagPlace;
 use super::transaction::{ShardError, ShardTransaction};
@@ -51,7 +51,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             let row = Row(row);
             let seq = row.integer(0)?;
             let expanded = self.expand_one(seq, row, awaited);
-            looked_at += self.heal(expanded, |work| work.expanded(seq))?;
+            looked_at += self.repaired(expanded, |work| work.expanded(seq))?;
         }
         Ok(())
     }
@@ -98,7 +98,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         epoch: Epoch,
         job: &str,
     ) -> Result<(), ShardError> {
-        let want = Want { epoch, above_fence: 0 };
+        let want = WarmTarget { epoch, above_fence: 0 };
         let mut pages = HashSet::new();
         for found in matches {
             if found.once && !want.is_met_by(found.stored) {

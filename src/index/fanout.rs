@@ -19,7 +19,7 @@ const MAX_COUNTED: usize = 10_000;
 
 /// How an invalidation was taken.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Intake {
+enum FanoutOutcome {
     /// It was taken before.
     Known,
     /// Its pages are to be found and refetched.
@@ -40,12 +40,12 @@ impl<S: Sql> ShardTransaction<'_, S> {
             counts.push(self.accept(fanout, fanouts.len() == 1)?);
         }
         // Once for all of them: a slice is a slice however many are new.
-        if counts.contains(&Intake::New) {
+        if counts.contains(&FanoutOutcome::New) {
             self.expand(true)?;
         }
         let (seen, unknown) = (self.state.seen, self.unknown());
-        let invalidated = |(fanout, accepted): (&Fanout, Intake)| {
-            if let Intake::Counted { pages, complete } = accepted {
+        let invalidated = |(fanout, accepted): (&Fanout, FanoutOutcome)| {
+            if let FanoutOutcome::Counted { pages, complete } = accepted {
                 return Ok(Invalidated { pages, warming: 0, complete, seen, unknown });
             }
             let job = self.progress(&fanout.job)?.unwrap_or_default();
@@ -62,7 +62,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
 
     /// Notes an invalidation and what is to be expanded for it. Without a warm its pages are only
     /// counted, and among others not even that.
-    fn accept(&mut self, fanout: &Fanout, alone: bool) -> Result<Intake, ShardError> {
+    fn accept(&mut self, fanout: &Fanout, alone: bool) -> Result<FanoutOutcome, ShardError> {
         self.state.seen = self.state.seen.max(fanout.epoch);
         if self.was_given_before(fanout)? {
             // Past whatever else it gives until it hears of this.
@@ -71,7 +71,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         }
         let known = self.progress(&fanout.job)?.is_some_and(|job| job.epoch == fanout.epoch);
         if known {
-            return Ok(Intake::Known);
+            return Ok(FanoutOutcome::Known);
         }
         // The same id with another epoch: the journal was restored from a backup in between. What
         // was counted stays, because its warms still stand in the queue.
@@ -84,10 +84,10 @@ impl<S: Sql> ShardTransaction<'_, S> {
         if fanout.warm {
             self.remember(fanout)?;
             self.queue_expansion(fanout)?;
-            return Ok(Intake::New);
+            return Ok(FanoutOutcome::New);
         }
         let (pages, complete) = if alone { self.count(&fanout.targets)? } else { (0, false) };
-        Ok(Intake::Counted { pages, complete })
+        Ok(FanoutOutcome::Counted { pages, complete })
     }
 
     /// Whether the journal gave the same epoch to another invalidation: it was restored from a

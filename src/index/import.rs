@@ -19,7 +19,7 @@ use super::transaction::{ShardError, ShardTransaction};
 /// Addresses handed out at once.
 const HANDED_OUT: i64 = 200;
 /// How long a try of a file may take before it counts as lost.
-pub(super) const TRY: Millis = Millis(60_000);
+pub(super) const TRY_TIMEOUT: Millis = Millis(60_000);
 /// The pause after a shard did not take its addresses.
 const PAUSE: Millis = Millis(5_000);
 /// Refused addresses of one job that are shown.
@@ -71,7 +71,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let Some(row) = rows.first() else { return Ok(None) };
         let id = Row(row).integer(0)?;
         let taken = self.take_file(Row(row));
-        self.heal(taken, |work| work.give_up_import(id, DAMAGED))
+        self.repaired(taken, |work| work.give_up_import(id, DAMAGED))
     }
 
     fn take_file(&mut self, row: Row<'_>) -> Result<Option<ImportTask>, ShardError> {
@@ -84,7 +84,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         self.drop_listed(file.id)?;
         self.sql.exec(
             "UPDATE import SET attempts = attempts + 1, not_before = ? WHERE id = ?",
-            &[timestamp(self.now.plus(TRY)), Value::Integer(file.id)],
+            &[timestamp(self.now.plus(TRY_TIMEOUT)), Value::Integer(file.id)],
         )?;
         Ok(Some(ImportTask::Read(file)))
     }

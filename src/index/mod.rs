@@ -110,11 +110,11 @@ impl<S: Sql> Shard<S> {
     pub fn handle(&mut self, call: ShardCall, now: Timestamp) -> Result<ShardReply, ShardError> {
         match call {
             ShardCall::Lease(request) => {
-                let lease = self.heal(&request.key, &|work| work.lease(&request), now);
+                let lease = self.repaired(&request.key, &|work| work.lease(&request), now);
                 lease.map(ShardReply::Lease)
             }
             ShardCall::Record(request) => {
-                let record = self.heal(&request.key, &|work| work.record(&request, false), now);
+                let record = self.repaired(&request.key, &|work| work.record(&request, false), now);
                 record.map(ShardReply::Recorded)
             }
             ShardCall::Release(request) => {
@@ -292,7 +292,7 @@ impl<S: Sql> Shard<S> {
     }
 
     /// Answers a call about a page; if what is stored of it is damaged, as if nothing were.
-    fn heal<T>(
+    fn repaired<T>(
         &mut self,
         key: &CacheKey,
         call: &dyn Fn(&mut ShardTransaction<'_, S>) -> Result<T, ShardError>,

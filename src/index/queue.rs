@@ -12,7 +12,7 @@ use crate::cache::key::{KeyDigest, Page};
 use crate::cache::tag::TagSet;
 use crate::index::lease::Version;
 use crate::index::pace::Pace;
-use crate::index::warm::{Want, WarmStep, next, retry};
+use crate::index::warm::{WarmStep, WarmTarget, next, retry};
 
 use super::answer::Refetch;
 use super::damage::DAMAGED;
@@ -32,7 +32,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     pub(super) fn enqueue(
         &mut self,
         variant: i64,
-        want: Want,
+        want: WarmTarget,
         job: &str,
     ) -> Result<bool, ShardError> {
         let id = Value::Integer(variant);
@@ -105,7 +105,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             .sql
             .exec("SELECT epoch, above FROM warm WHERE variant = ?", &[Value::Integer(variant)])?;
         let Some(row) = rows.first() else { return Ok(false) };
-        let want = Want { epoch: Row(row).epoch(0)?, above_fence: Row(row).unsigned(1)? };
+        let want = WarmTarget { epoch: Row(row).epoch(0)?, above_fence: Row(row).unsigned(1)? };
         Ok(!want.is_met_by(result))
     }
 
@@ -169,7 +169,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         if newest.0 <= found || self.variant_by_id(variant)?.is_some_and(|variant| variant.once) {
             return Ok(());
         }
-        self.enqueue(variant, Want { epoch: newest.0, above_fence: 0 }, &newest.1)?;
+        self.enqueue(variant, WarmTarget { epoch: newest.0, above_fence: 0 }, &newest.1)?;
         Ok(())
     }
 
@@ -222,7 +222,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             }
             let id = Row(row).integer(10)?;
             let started = self.start(Row(row));
-            tasks.extend(self.heal(started, |work| work.drop_damaged_page_of(id))?);
+            tasks.extend(self.repaired(started, |work| work.drop_damaged_page_of(id))?);
         }
         Ok(tasks)
     }
@@ -230,7 +230,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     fn start(&mut self, row: Row<'_>) -> Result<Option<WarmTask>, ShardError> {
         let digest = KeyDigest::from_stored(row.text(4)?.to_owned());
         let Some(variant) = self.variant_by_id(row.integer(10)?)? else { return Ok(None) };
-        let want = Want { epoch: row.epoch(0)?, above_fence: row.unsigned(1)? };
+        let want = WarmTarget { epoch: row.epoch(0)?, above_fence: row.unsigned(1)? };
         let attempts: u32 = row.small(3)?;
         let holder = self.holder(&digest)?;
         let most = self.config.warm_attempts;
@@ -244,7 +244,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                     &[timestamp(until), number(fence), id],
                 )?;
             }
-            WarmStep::GiveUp => self.bury(variant.id, "its tries began but never ended")?,
+            WarmStep::GiveUp => self.dead_letter(variant.id, "its tries began but never ended")?,
             WarmStep::Fetch => {
                 let (fence, stamp) = self.grant(&digest)?;
                 self.sql.exec(
@@ -343,12 +343,12 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 )?;
                 Ok(())
             }
-            None => self.bury(variant, reason),
+            None => self.dead_letter(variant, reason),
         }
     }
 
     /// Makes a warm a dead letter.
-    pub(super) fn bury(&mut self, variant: i64, reason: &str) -> Result<(), ShardError> {
+    pub(super) fn dead_letter(&mut self, variant: i64, reason: &str) -> Result<(), ShardError> {
         self.sql.exec(
             "INSERT OR REPLACE INTO dead (job, variant, epoch, attempts, reason, at)
                 SELECT job, variant, epoch, attempts, ?, ? FROM warm WHERE variant = ?",
@@ -368,7 +368,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             let digest = KeyDigest::from_stored(Row(row).text(0)?.to_owned());
             let id = Row(row).integer(1)?;
             let ended = self.end_try(&digest, None, "it did not end within its lease");
-            self.heal(ended, |work| work.bury(id, DAMAGED))?;
+            self.repaired(ended, |work| work.dead_letter(id, DAMAGED))?;
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use crate::base::sql::{Sql, Value};
 use crate::base::time::Millis;
 use crate::index::heat::Heat;
 use crate::index::lease::Version;
-use crate::index::warm::Want;
+use crate::index::warm::WarmTarget;
 
 use super::message::WarmRequest;
 use super::transaction::{ShardError, ShardTransaction};
@@ -36,7 +36,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                     WHERE id = ?",
                 &[text(job)],
             )?;
-            let want = Want { epoch: row.epoch(1)?, above_fence: 0 };
+            let want = WarmTarget { epoch: row.epoch(1)?, above_fence: 0 };
             let stored = Version { stamp: row.epoch(2)?, fence: row.unsigned(3)? };
             if want.is_met_by(stored) {
                 self.bump(job, "total", 1)?;
@@ -69,7 +69,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             Some(stored) if variant.fresh_until <= self.now => stored.fence,
             Some(_) | None => 0,
         };
-        let want = Want { epoch: request.need, above_fence };
+        let want = WarmTarget { epoch: request.need, above_fence };
         self.bump(&request.job, "pages", 1)?;
         if stored.is_some_and(|stored| want.is_met_by(stored)) {
             self.bump(&request.job, "total", 1)?;

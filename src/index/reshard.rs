@@ -20,7 +20,7 @@ use crate::base::time::{Epoch, Millis, Timestamp};
 use crate::cache::key::KeyDigest;
 use crate::cache::tag::TagSet;
 use crate::index::heat::Heat;
-use crate::index::warm::Want;
+use crate::index::warm::WarmTarget;
 
 use super::damage::is_damage;
 use super::message::{Move, RecordRequest};
@@ -79,12 +79,12 @@ struct Moved {
     /// How many brought something else, and how many the same.
     #[serde(default)]
     refetches: (u64, u64),
-    letters: Vec<Letter>,
+    letters: Vec<PendingWarm>,
 }
 
 /// What is pending for a job: its id, the epoch, the fence to be above, tries, a dead letter's
 /// reason and time.
-type Letter = (String, Epoch, u64, u64, Option<String>, Timestamp);
+type PendingWarm = (String, Epoch, u64, u64, Option<String>, Timestamp);
 
 fn unpacked(variant: &str) -> Result<Moved, SqlError> {
     read_json(variant.as_bytes()).map_err(|error| SqlError::Damaged(error.to_string()))
@@ -160,7 +160,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             if shard != this_shard && (!begun || shard == task.message.shard) {
                 let gathered = self.gather(page);
                 let id = [Value::Integer(page)];
-                match self.heal(gathered, |work| work.drop_damaged_page(&id))? {
+                match self.repaired(gathered, |work| work.drop_damaged_page(&id))? {
                     Some(mut variants) => {
                         task.message.shard = shard;
                         task.pages.push((page, variants.len()));
@@ -203,7 +203,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             if self.gather(*page).is_ok_and(|now| now.as_deref() == Some(moved)) {
                 let left = self.leave(*page);
                 let id = [Value::Integer(*page)];
-                self.heal(left, |work| work.drop_damaged_page(&id))?;
+                self.repaired(left, |work| work.drop_damaged_page(&id))?;
             } else {
                 // What is new of it goes as well; what can't be read any more, its next turn finds.
                 self.state.walk_at = self.now.plus(PAUSE);
@@ -305,7 +305,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             let (selection, request) = (&record.selection, &record.request);
             let known =
                 self.ensure_variant(page, &digest, selection, request, record.keep_until, heat)?;
-            let want = Want { epoch: *epoch, above_fence: *above_fence };
+            let want = WarmTarget { epoch: *epoch, above_fence: *above_fence };
             if known.stored().is_some_and(|stored| want.is_met_by(stored)) {
                 continue;
             }

@@ -50,7 +50,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 Ok(None) => Ok(()),
                 Err(error) => Err(error.into()),
             };
-            self.heal(dropped, |work| work.drop_damaged_variant(id))?;
+            self.repaired(dropped, |work| work.drop_damaged_variant(id))?;
         }
         Ok(rows.len() as i64 == MAX_ROWS)
     }

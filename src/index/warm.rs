@@ -21,14 +21,14 @@ pub const LONGEST_PAUSE: Millis = Millis(300_000);
 
 /// What a warm asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Want {
+pub struct WarmTarget {
     /// The lowest stamp that counts.
     pub epoch: Epoch,
     /// Copies up to this fencing number don't count: the warm was asked for because of them.
     pub above_fence: u64,
 }
 
-impl Want {
+impl WarmTarget {
     /// Whether a stored copy is what the warm was queued for.
     #[must_use]
     pub const fn is_met_by(self, stored: Version) -> bool {
@@ -53,7 +53,7 @@ pub enum WarmStep {
 /// Decides about a queued warm that was tried `attempts` times.
 #[must_use]
 pub fn next(
-    want: Want,
+    want: WarmTarget,
     stored: Option<Version>,
     holder: Option<Holder>,
     attempts: u32,

@@ -66,7 +66,7 @@ pub struct Finding {
 pub struct AuditRequest {
     /// Found before this one; none for the newest.
     #[serde(default)]
-    pub before: Option<Before>,
+    pub before: Option<FindingsCursor>,
     /// The most rows wanted.
     #[serde(default)]
     pub limit: u32,
@@ -74,7 +74,7 @@ pub struct AuditRequest {
 
 /// A place in the list of findings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Before {
+pub struct FindingsCursor {
     /// When it was found last.
     pub at: Timestamp,
     /// Its page.
@@ -89,7 +89,7 @@ pub struct AuditReply {
     pub rows: Vec<FoundPage>,
     /// Where the next part begins; none at the end.
     #[serde(default)]
-    pub next: Option<Before>,
+    pub next: Option<FindingsCursor>,
     /// All findings by route and tag.
     #[serde(default)]
     pub groups: Vec<Group>,
@@ -158,27 +158,27 @@ pub(super) fn read<S: Sql>(sql: &S, request: &AuditRequest) -> Result<AuditReply
         &[],
     )?;
     // One that can't be read, as of a later version, is left out, so that the others are shown.
-    let all: Vec<(Before, FoundPage)> =
+    let all: Vec<(FindingsCursor, FoundPage)> =
         rows.iter().filter_map(|row| found(Row(row)).ok()).collect();
     let groups = groups(&all);
-    let is_older = |place: &Before| match &request.before {
+    let is_older = |place: &FindingsCursor| match &request.before {
         None => true,
         Some(before) => (place.at, &place.page) < (before.at, &before.page),
     };
     let mut older = all.into_iter().filter(|(place, _)| is_older(place));
-    let shown: Vec<(Before, FoundPage)> = older.by_ref().take(limit).collect();
+    let shown: Vec<(FindingsCursor, FoundPage)> = older.by_ref().take(limit).collect();
     let next = older.next().and_then(|_| shown.last().map(|(place, _)| place.clone()));
     Ok(AuditReply { rows: shown.into_iter().map(|(_, found)| found).collect(), next, groups })
 }
 
-fn found(row: Row<'_>) -> Result<(Before, FoundPage), SqlError> {
-    let place = Before { page: row.text(0)?.to_owned(), at: row.timestamp(1)? };
+fn found(row: Row<'_>) -> Result<(FindingsCursor, FoundPage), SqlError> {
+    let place = FindingsCursor { page: row.text(0)?.to_owned(), at: row.timestamp(1)? };
     let finding: Finding = row.json(4)?;
     Ok((place, FoundPage { finding, first_at: row.timestamp(2)?, times: row.unsigned(3)? }))
 }
 
 /// The findings by route and tag, those that many share first.
-fn groups(all: &[(Before, FoundPage)]) -> Vec<Group> {
+fn groups(all: &[(FindingsCursor, FoundPage)]) -> Vec<Group> {
     let mut groups: BTreeMap<(&str, Option<&str>), Group> = BTreeMap::new();
     for (place, FoundPage { finding, .. }) in all {
         let mut tags: Vec<Option<&str>> =

@@ -3,7 +3,7 @@
 
 use crate::http_support::{NOW, config, entry, open_route, request, serve};
 use crate::world::{Isolate, Script, World};
-use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::entry::{Entry, ReuseCondition};
 use edge_isr::config::{Config, Route};
 use edge_isr::engine::serve::response::{Part, VisitorRequest, shape};
 
@@ -11,7 +11,7 @@ fn sends_body(method: &str, status: u16, whole_body: bool) -> bool {
     let config = config(Route::default());
     let head = request(&format!("{method} /page"), "");
     let admitted = serve(&head, &config);
-    let stored = Entry { status, ..entry("A: 1", (60, 0, 0), Demand::Nothing) };
+    let stored = Entry { status, ..entry("A: 1", (60, 0, 0), ReuseCondition::Nothing) };
     let shaped = shape(&VisitorRequest::of(&head, &admitted), &stored, NOW, whole_body);
     assert_eq!(shaped.status, status);
     !matches!(shaped.part, Part::None)

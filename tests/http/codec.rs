@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
-use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
+use edge_isr::cache::entry::{Entry, Freshness, FreshnessSource, ReuseCondition};
 use edge_isr::cache::envelope::{
     self, CodecError, MAX_HEAD_BYTES, MAX_LINE_BYTES, PREFIX_BYTES, Record,
 };
@@ -48,7 +48,7 @@ fn entry() -> Entry {
             source: FreshnessSource::Targeted,
             stale_while_revalidate: Seconds(600),
             stale_if_error: Seconds(3_600),
-            demand: Demand::Nothing,
+            demand: ReuseCondition::Nothing,
         },
         body_length: 4,
     }

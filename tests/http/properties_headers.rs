@@ -5,7 +5,7 @@ use crate::http_support::{EDGE, NOW, after, config, entry, open_route};
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::Validity;
 use edge_isr::cache::admission::{Admission, admit};
-use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::entry::{Entry, ReuseCondition};
 use edge_isr::cache::forward::{cacheable_request_fields, pass_request_fields, visitor_fields};
 use edge_isr::cache::key::CacheKey;
 use edge_isr::cache::query::normalise_query;
@@ -159,7 +159,11 @@ fn some_validity() -> impl Strategy<Value = Validity> {
 }
 
 fn some_entry() -> impl Strategy<Value = Entry> {
-    let demand = prop::sample::select(vec![Demand::Nothing, Demand::WhenStale, Demand::Always]);
+    let demand = prop::sample::select(vec![
+        ReuseCondition::Nothing,
+        ReuseCondition::WhenStale,
+        ReuseCondition::Always,
+    ]);
     ((0..100u64, 0..100u64, 0..100u64), demand, some_fields(), 0..20u64).prop_map(
         |(freshness, demand, fields, length)| Entry {
             fields,
@@ -261,7 +265,7 @@ proptest! {
             }
         }
         let past = entry.age(now) >= entry.freshness.lifetime;
-        if past && entry.freshness.demand != Demand::Nothing {
+        if past && entry.freshness.demand != ReuseCondition::Nothing {
             prop_assert!(!answers && !on_error);
         }
         if directives.no_cache || directives.no_store {
@@ -427,7 +431,7 @@ fn dates_outside_of_the_format_are_still_dates() {
 
 #[test]
 fn keys_differ_where_parts_differ() {
-    let page = entry("", (1, 1, 1), Demand::Nothing).page;
+    let page = entry("", (1, 1, 1), ReuseCondition::Nothing).page;
     let key = |extra: &[(&str, &str)]| CacheKey::new(&page, extra.iter().copied());
     assert_ne!(key(&[("a", "bc")]), key(&[("ab", "c")]));
     assert_ne!(key(&[("a", "b")]), key(&[("a", "b"), ("", "")]));

@@ -1,7 +1,7 @@
 //! Ranges out of stored responses (RFC 9110 §14).
 
 use crate::http_support::{EDGE, NOW, config, entry, get, request, response, serve};
-use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::entry::{Entry, ReuseCondition};
 use edge_isr::cache::forward::cacheable_request_fields;
 use edge_isr::cache::range::RangeAnswer::{self, *};
 use edge_isr::cache::range::range_answer;
@@ -12,7 +12,7 @@ const PART: fn(u64, u64) -> RangeAnswer = |from, to| Partial { from, to };
 
 /// A stored body of 10 bytes.
 fn stored(lines: &str) -> Entry {
-    Entry { body_length: 10, ..entry(lines, (60, 0, 0), Demand::Nothing) }
+    Entry { body_length: 10, ..entry(lines, (60, 0, 0), ReuseCondition::Nothing) }
 }
 
 #[test]

@@ -2,14 +2,15 @@
 
 use crate::http_support::{NOW, after, fields, open_route, response};
 use edge_isr::base::time::{Seconds, Timestamp};
-use edge_isr::cache::entry::Demand::{self, *};
 use edge_isr::cache::entry::FreshnessSource::{self, *};
+use edge_isr::cache::entry::ReuseCondition::{self, *};
 use edge_isr::cache::freshness::{freshness, initial_age};
 use edge_isr::config::Route;
 use edge_isr::http::date::{format, parse};
 
 /// id, section, response fields, lifetime, source, windows, demand.
-type Row = (&'static str, &'static str, &'static str, u64, FreshnessSource, (u64, u64), Demand);
+type Row =
+    (&'static str, &'static str, &'static str, u64, FreshnessSource, (u64, u64), ReuseCondition);
 
 const MAX: u64 = 1 << 31;
 

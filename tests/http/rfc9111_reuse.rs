@@ -3,7 +3,7 @@
 use crate::http_support::{NOW, after, entry, fields};
 use edge_isr::base::time::{Epoch, Millis, Seconds};
 use edge_isr::cache::Validity;
-use edge_isr::cache::entry::Demand::{self, *};
+use edge_isr::cache::entry::ReuseCondition::{self, *};
 use edge_isr::cache::reuse::{Reuse, StaleWhy, ValidateWhy, reuse};
 use edge_isr::config::Route;
 use edge_isr::http::cache_control::RequestDirectives;
@@ -29,7 +29,7 @@ struct Row {
     section: &'static str,
     /// lifetime, stale-while-revalidate, stale-if-error
     freshness: (u64, u64, u64),
-    demand: Demand,
+    demand: ReuseCondition,
     validity: Validity,
     /// The request's Cache-Control.
     asks: &'static str,
@@ -42,7 +42,7 @@ fn row(
     id: &'static str,
     section: &'static str,
     freshness: (u64, u64, u64),
-    demand: Demand,
+    demand: ReuseCondition,
     validity: Validity,
     asks: &'static str,
     age: u64,

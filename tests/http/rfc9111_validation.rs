@@ -2,7 +2,7 @@
 
 use crate::http_support::{after, entry, fields, get, open_route, request, response};
 use edge_isr::base::time::Seconds;
-use edge_isr::cache::entry::{Demand, Entry};
+use edge_isr::cache::entry::{Entry, ReuseCondition};
 use edge_isr::cache::key::Selection;
 use edge_isr::cache::validation::{
     Update, UpdateInput, conditional_fields, not_modified, not_modified_fields, update,
@@ -11,7 +11,7 @@ use edge_isr::config::Route;
 use edge_isr::http::Fields;
 
 fn stored(lines: &str) -> Entry {
-    entry(lines, (60, 0, 0), Demand::Nothing)
+    entry(lines, (60, 0, 0), ReuseCondition::Nothing)
 }
 
 /// id, section, stored fields, request fields, whether the answer is 304.

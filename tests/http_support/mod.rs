@@ -8,7 +8,7 @@
 
 use edge_isr::base::time::{Epoch, Seconds, Timestamp};
 use edge_isr::cache::admission::{Admission, Admitted, PassReason, Refusal, admit};
-use edge_isr::cache::entry::{Demand, Entry, Freshness, FreshnessSource};
+use edge_isr::cache::entry::{Entry, Freshness, FreshnessSource, ReuseCondition};
 use edge_isr::cache::forward::{EdgeFacts, cacheable_request_fields};
 use edge_isr::cache::key::{CacheKey, Page, Selection};
 use edge_isr::cache::storage::{NoStore, Storable, Storage, StorageInput, storage};
@@ -133,7 +133,7 @@ pub(crate) fn store(
 }
 
 /// A stored response with the given fields, and freshness as `lifetime+swr+sie`.
-pub(crate) fn entry(lines: &str, freshness: (u64, u64, u64), demand: Demand) -> Entry {
+pub(crate) fn entry(lines: &str, freshness: (u64, u64, u64), demand: ReuseCondition) -> Entry {
     let page = Page {
         scheme: "https".to_owned(),
         host: "example.com".to_owned(),

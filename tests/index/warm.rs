@@ -11,7 +11,7 @@ use edge_isr::cache::key::Selection;
 use edge_isr::cache::tag::Target;
 use edge_isr::http::Fields;
 use edge_isr::index::lease::{Holder, Version};
-use edge_isr::index::warm::{FIRST_PAUSE, LONGEST_PAUSE, Want, WarmStep, next, pause, retry};
+use edge_isr::index::warm::{FIRST_PAUSE, LONGEST_PAUSE, WarmStep, WarmTarget, next, pause, retry};
 use edge_isr::index::{
     LeaseReply, LeaseRequest, Outcome, RecordRequest, ShardCall, ShardReply, WarmRequest,
     WarmResult,
@@ -46,7 +46,7 @@ fn what_happens_to_a_queued_warm() {
         ("tried too often, but it is there", 5, 0, version(6, 1), None, 3, WarmStep::Done),
     ];
     for (name, epoch, above_fence, stored, holder, attempts, want) in rows {
-        let wanted = Want { epoch: Epoch(epoch), above_fence };
+        let wanted = WarmTarget { epoch: Epoch(epoch), above_fence };
         assert_eq!(next(wanted, stored, holder, attempts, 3, at(1_000)), want, "{name}");
     }
 }

@@ -14,13 +14,13 @@ pub const LENGTH: usize = 32;
 /// Django's alphabet (`CSRF_ALLOWED_CHARS`), in its order.
 const LETTERS: &[u8; 62] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
 /// The bytes that give each letter equally often.
-const FAIR: u8 = 248;
+const UNBIASED_BYTES: u8 = 248;
 
 /// Indices in the alphabet, one for each letter of a value.
 type Indices = [u8; LENGTH];
 
 fn indices(random: &Random) -> Option<Indices> {
-    let mut fair = random.iter().filter(|byte| **byte < FAIR).map(|byte| byte % 62);
+    let mut fair = random.iter().filter(|byte| **byte < UNBIASED_BYTES).map(|byte| byte % 62);
     let mut indices = [0; LENGTH];
     for index in &mut indices {
         *index = fair.next()?;

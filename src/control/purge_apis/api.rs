@@ -19,7 +19,7 @@ use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Whose call it is, and what it is proved with.
 #[derive(Clone, Copy)]
-pub struct Evidence<'a> {
+pub struct CallCredentials<'a> {
     /// The call's head.
     pub request: &'a RequestHead,
     /// Its body.
@@ -54,7 +54,7 @@ pub trait PurgeApi: Sync {
     ///
     /// # Errors
     /// Says why they may not.
-    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
+    fn authenticate(&self, evidence: &CallCredentials<'_>) -> Result<Caller, AuthError> {
         evidence.secrets.client_token(&evidence.request.fields, TokenScope::Revalidate)
     }
 
@@ -63,7 +63,7 @@ pub trait PurgeApi: Sync {
     ///
     /// # Errors
     /// Says why it can't.
-    fn claim(&self, evidence: &Evidence<'_>) -> Result<bool, AuthError> {
+    fn claim(&self, evidence: &CallCredentials<'_>) -> Result<bool, AuthError> {
         self.authenticate(evidence).map(|_| true)
     }
 

@@ -30,7 +30,7 @@ use crate::control::route::percent_decoded;
 use crate::http::{Fields, RequestHead};
 use crate::journal::{JobRecord, Mode};
 
-use super::api::{Evidence, PurgeApi, PurgeCall, is_name, method_must_be};
+use super::api::{CallCredentials, PurgeApi, PurgeCall, is_name, method_must_be};
 use super::method::site_host;
 use super::named::{Named, invalid, no_dry_run};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
@@ -69,11 +69,11 @@ impl PurgeApi for CloudfrontPurgeApi {
         second == "distribution" && is_version(first)
     }
 
-    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
+    fn authenticate(&self, evidence: &CallCredentials<'_>) -> Result<Caller, AuthError> {
         sigv4::verify(evidence.request, evidence.body, evidence.secrets, evidence.now)
     }
 
-    fn claim(&self, evidence: &Evidence<'_>) -> Result<bool, AuthError> {
+    fn claim(&self, evidence: &CallCredentials<'_>) -> Result<bool, AuthError> {
         sigv4::claimed(evidence.request, evidence.secrets, evidence.now).map(|()| false)
     }
 

@@ -26,7 +26,7 @@ use crate::control::problem::Problem;
 use crate::http::{Fields, RequestHead};
 use crate::journal::Mode;
 
-use super::api::{Evidence, PurgeApi, PurgeCall, method_must_be};
+use super::api::{CallCredentials, PurgeApi, PurgeCall, method_must_be};
 use super::named::{Named, invalid};
 use super::reply::{PurgeOutcome, PurgeRefusal, Reply};
 
@@ -52,7 +52,7 @@ impl PurgeApi for ByMethod {
         Some(self.method)
     }
 
-    fn authenticate(&self, evidence: &Evidence<'_>) -> Result<Caller, AuthError> {
+    fn authenticate(&self, evidence: &CallCredentials<'_>) -> Result<Caller, AuthError> {
         trusted_or_token(evidence.request, evidence.secrets, evidence.config)
     }
 

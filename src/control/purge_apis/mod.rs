@@ -40,7 +40,7 @@ use crate::control::secret::Secrets;
 use crate::http::RequestHead;
 use crate::journal::JobRecord;
 
-pub use api::{Evidence, PurgeApi, PurgeCall};
+pub use api::{CallCredentials, PurgeApi, PurgeCall};
 pub use reply::{PurgeOutcome, PurgeRefusal, Reply};
 
 /// Every API. Of two whose calls have the same path, the first one gets them.
@@ -114,7 +114,7 @@ impl Call {
         config: &Config,
         now: Timestamp,
     ) -> Result<Caller, AuthError> {
-        self.api.authenticate(&Evidence { request, body, secrets, config, now })
+        self.api.authenticate(&CallCredentials { request, body, secrets, config, now })
     }
 
     /// Whether the head of the call can be anybody's who may make it, and proves it: false if that
@@ -129,7 +129,7 @@ impl Call {
         config: &Config,
         now: Timestamp,
     ) -> Result<bool, AuthError> {
-        self.api.claim(&Evidence { request, body: &[], secrets, config, now })
+        self.api.claim(&CallCredentials { request, body: &[], secrets, config, now })
     }
 
     /// What the call asks for.

@@ -6,10 +6,10 @@ use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
-use crate::engine::fill::alone::{Alone, SendRequest};
 use crate::engine::fill::arriving::{PIECE_BYTES, WINDOW_BYTES};
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::reader::BodyReader;
+use crate::engine::fill::resume::{ResumeRequest, SendRequest};
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
 use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
@@ -101,8 +101,8 @@ impl<P: Platform> Filler<P> {
 }
 
 impl<P: Platform> Filler<P> {
-    /// The same reader with what it needs to go on alone, should it fall behind the others.
-    pub(crate) fn may_go_on(
+    /// The same reader with what it needs to resume by itself, should it fall behind the others.
+    pub(crate) fn may_resume(
         &self,
         reader: BodyReader<P>,
         incoming: &Incoming<P>,
@@ -121,6 +121,12 @@ impl<P: Platform> Filler<P> {
                 permit.fetch(request).await
             })
         });
-        reader.with(Alone::of(entry, target, sent, self.context.config().origin_timeout, ask))
+        reader.with(ResumeRequest::of(
+            entry,
+            target,
+            sent,
+            self.context.config().origin_timeout,
+            ask,
+        ))
     }
 }

@@ -21,7 +21,7 @@ use crate::engine::platform_limits::next_look;
 use crate::engine::port::{OriginError, Platform};
 
 /// How often a task shows that it runs.
-pub const BEAT: Millis = Millis(1_000);
+pub const HEARTBEAT_INTERVAL: Millis = Millis(1_000);
 /// A task that has not shown for so long that it runs was ended by the runtime.
 pub const SILENT: Millis = Millis(10_000);
 
@@ -110,7 +110,7 @@ struct BufferState<P: Platform> {
     wakers: Vec<Waker>,
     touched: Timestamp,
     /// When the task that fills it last showed that it runs, if it does so.
-    beat: Option<Timestamp>,
+    heartbeat: Option<Timestamp>,
 }
 
 /// A body that arrives, and its readers. Cloning shares it.
@@ -131,7 +131,7 @@ impl<P: Platform> BodyBuffer<P> {
             readers: Vec::new(),
             wakers: Vec::new(),
             touched: now,
-            beat: None,
+            heartbeat: None,
         })))
     }
 
@@ -141,9 +141,10 @@ impl<P: Platform> BodyBuffer<P> {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The task that fills it runs: to be called every [`BEAT`] from the first time on.
-    pub fn beat(&self, now: Timestamp) {
-        self.0.borrow_mut().beat = Some(now);
+    /// The task that fills it runs: to be called every [`HEARTBEAT_INTERVAL`] from the first time
+    /// on.
+    pub fn heartbeat(&self, now: Timestamp) {
+        self.0.borrow_mut().heartbeat = Some(now);
     }
 
     /// Shows those who wait that something moves.
@@ -267,8 +268,8 @@ impl<P: Platform> BodyBuffer<P> {
     #[must_use]
     pub fn is_dead(&self, now: Timestamp, limit: Millis) -> bool {
         let state = self.0.borrow();
-        match state.beat.filter(|_| state.body.end.is_none()) {
-            Some(beat) => now.since(beat) > SILENT,
+        match state.heartbeat.filter(|_| state.body.end.is_none()) {
+            Some(heartbeat) => now.since(heartbeat) > SILENT,
             None => now.since(state.touched) > limit,
         }
     }

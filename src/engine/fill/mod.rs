@@ -16,10 +16,9 @@
 //! | What is asked of the origin, and what becomes of its answer? | `fetch`, `store`, `shell` |
 //! | How is it stored, and who learns of it? | `body`, `publish`, `late` |
 //! | What of what is not stored? | `not_stored`, `hit_for_pass` |
-//! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`], `alone` |
+//! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`], `resume` |
 //! | What of refreshes that nobody waits for? | `background` |
 
-mod alone;
 pub(crate) mod arriving;
 mod background;
 mod body;
@@ -34,6 +33,7 @@ pub(crate) mod permission;
 mod publish;
 pub mod reader;
 pub mod request;
+mod resume;
 pub mod shared;
 mod shell;
 mod start;

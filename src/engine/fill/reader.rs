@@ -3,14 +3,14 @@
 //!
 //! What a reader has still to take is held for it, and counted. One that takes nothing any more can
 //! be let go: then its answer breaks off. One that falls behind by more than there is memory for
-//! goes on alone, if it can.
+//! resumes by a request of its own, if it can.
 
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::fill::alone::{Alone, RestOfBody};
 use crate::engine::fill::arriving::{BodyPart, NextPiece, piece_of, piece_of_parts};
 use crate::engine::fill::buffer::{BodyBuffer, BodySource, ReaderState, STALLED};
+use crate::engine::fill::resume::{RestOfBody, ResumeRequest};
 use crate::engine::memory::StoredPage;
 use crate::engine::port::{OriginError, Platform};
 
@@ -20,8 +20,8 @@ pub struct BodyReader<P: Platform> {
     is_leader: bool,
     limit: Millis,
     /// How it goes on if it falls behind.
-    alone: Option<Alone<P>>,
-    /// What it reads alone.
+    resume: Option<ResumeRequest<P>>,
+    /// What it reads by itself.
     rest: Option<RestOfBody<P>>,
 }
 
@@ -36,12 +36,12 @@ impl<P: Platform> BodyReader<P> {
         now: Timestamp,
     ) -> Option<Self> {
         let state = buffer.begin_reading(now)?;
-        Some(Self { state, is_leader, limit, alone: None, rest: None })
+        Some(Self { state, is_leader, limit, resume: None, rest: None })
     }
 
-    /// The same with what it needs to go on alone.
-    pub(super) fn with(self, alone: Option<Alone<P>>) -> Self {
-        Self { alone, ..self }
+    /// The same with what it needs to resume by itself.
+    pub(super) fn with(self, resume: Option<ResumeRequest<P>>) -> Self {
+        Self { resume, ..self }
     }
 
     /// A reader of a part of a stored body.
@@ -52,7 +52,7 @@ impl<P: Platform> BodyReader<P> {
         now: Timestamp,
     ) -> Self {
         let state = ReaderState::new(BodySource::Page(Rc::clone(page), to), from, now);
-        Self { state, is_leader: true, limit: STALLED, alone: None, rest: None }
+        Self { state, is_leader: true, limit: STALLED, resume: None, rest: None }
     }
 
     /// A reader of what is put together of parts of a stored body, and texts of its own.
@@ -63,7 +63,7 @@ impl<P: Platform> BodyReader<P> {
         now: Timestamp,
     ) -> Self {
         let state = ReaderState::new(BodySource::Parts(Rc::clone(page), parts), 0, now);
-        Self { state, is_leader: true, limit: STALLED, alone: None, rest: None }
+        Self { state, is_leader: true, limit: STALLED, resume: None, rest: None }
     }
 
     /// How far it is.
@@ -76,7 +76,7 @@ impl<P: Platform> BodyReader<P> {
     ///
     /// # Errors
     /// What broke the body, [`OriginError::Timeout`] when nothing has moved for the limit,
-    /// [`OriginError::Broken`] for a reader that was let go and can't go on alone.
+    /// [`OriginError::Broken`] for a reader that was let go and can't resume.
     pub async fn next(&mut self, platform: &P) -> Result<Option<P::Chunk>, OriginError> {
         loop {
             let at = self.state.at.get();
@@ -86,9 +86,9 @@ impl<P: Platform> BodyReader<P> {
                 return Ok(piece);
             }
             if self.state.fell_behind.get()
-                && let Some(alone) = self.alone.take()
+                && let Some(resume) = self.resume.take()
             {
-                self.rest = Some(alone.rest(platform, at).await?);
+                self.rest = Some(resume.rest(platform, at).await?);
                 continue;
             }
             let (next, buffer) = match &*self.state.source.borrow() {

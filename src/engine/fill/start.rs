@@ -10,7 +10,7 @@ use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
-use crate::engine::fill::buffer::BEAT;
+use crate::engine::fill::buffer::HEARTBEAT_INTERVAL;
 use crate::engine::fill::in_flight::InFlight;
 use crate::engine::fill::outcome::{FillOutcome, FillWork, LeaderOnlySlot};
 use crate::engine::fill::request::{Candidate, FillRequest};
@@ -66,13 +66,13 @@ impl<P: Platform> Filler<P> {
                 FillWork::Queue => filler.queue_refresh(&fill_request, &running).await,
                 FillWork::Fetch | FillWork::Refresh => {
                     let fill = Box::pin(filler.run_fill(&fill_request, &running, &slot));
-                    let beat = Box::pin(async {
+                    let heartbeat = Box::pin(async {
                         loop {
-                            running.body().beat(on.now());
-                            on.sleep(BEAT).await;
+                            running.body().heartbeat(on.now());
+                            on.sleep(HEARTBEAT_INTERVAL).await;
                         }
                     });
-                    select::<_, Pin<Box<dyn Future<Output = ()>>>>(fill, beat).await;
+                    select::<_, Pin<Box<dyn Future<Output = ()>>>>(fill, heartbeat).await;
                 }
             }
             // Nobody is there to take it.

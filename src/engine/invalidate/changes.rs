@@ -54,12 +54,12 @@ pub struct Changes {
     /// Since when a task waits to append what is gathered.
     waiting: Option<Timestamp>,
     /// Who changed which page.
-    bounds: HashMap<(u64, u64), Bound>,
+    bounds: HashMap<(u64, u64), VisitorChange>,
 }
 
 /// A visitor's own change of a page.
 #[derive(Clone, Copy)]
-pub(super) struct Bound {
+pub(super) struct VisitorChange {
     pub(super) at: Timestamp,
     /// The epoch that it got in the journal, once it has one.
     pub(super) epoch: Option<Epoch>,
@@ -130,7 +130,7 @@ impl Changes {
             self.bounds.clear();
         }
         for change in pages {
-            let bound = Bound { at: now, epoch: None, unknown: false };
+            let bound = VisitorChange { at: now, epoch: None, unknown: false };
             self.bounds.insert((who, number(&change.page.purge_name())), bound);
         }
     }
@@ -141,7 +141,7 @@ impl Changes {
         who: impl FnOnce() -> u64,
         page: &Page,
         now: Timestamp,
-    ) -> Option<Bound> {
+    ) -> Option<VisitorChange> {
         if self.bounds.is_empty() {
             return None;
         }

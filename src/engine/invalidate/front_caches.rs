@@ -24,9 +24,9 @@ use super::journal_host::JournalHost;
 /// How long a call may take: shorter than a delivery counts as alive without a sign.
 const TIMEOUT: Millis = Millis(10_000);
 /// How long a delivery waits for what is due next, rather than leave it to the alarm.
-const LINGER: Millis = Millis(5_000);
+const MAX_WAIT_FOR_NEXT: Millis = Millis(5_000);
 /// How long a credential that is missing or wrong is left alone.
-const MEND: Millis = Millis(60_000);
+const CREDENTIAL_RETRY: Millis = Millis(60_000);
 
 /// Begins to deliver what is due.
 ///
@@ -72,7 +72,7 @@ async fn deliver<P: Platform, S: Sql>(
         let Some(mut delivery) = journal_host.act(|journal| journal.front_cache_due(name, now))?
         else {
             match journal_host.act(|journal| journal.front_cache_wake(name))? {
-                Some(wake) if wake.since(now) <= LINGER => {
+                Some(wake) if wake.since(now) <= MAX_WAIT_FOR_NEXT => {
                     platform.sleep(Millis(wake.since(now).0.max(1))).await;
                     continue;
                 }
@@ -97,7 +97,7 @@ async fn deliver<P: Platform, S: Sql>(
             }
             Err(DeliveryError { failure, again }) => {
                 failed(journal_host, platform, name, failure, delivery.epochs.len());
-                let again = if needs_mending(failure) { Some(MEND) } else { again };
+                let again = if needs_mending(failure) { Some(CREDENTIAL_RETRY) } else { again };
                 let reason = failure.as_str();
                 journal_host.act(|journal| journal.front_cache_failed(name, reason, again, now))?;
             }

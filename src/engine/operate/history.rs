@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use futures_util::future::join_all;
 
 use crate::cache::tag::Target;
-use crate::control::history::{Happening, HistoryAnswer, NamedTargets, Refetches, timeline};
+use crate::control::history::{HistoryAnswer, NamedTargets, Refetches, TimelineEvent, timeline};
 use crate::control::problem::Problem;
 use crate::control::reply::{PagesReply, json};
 use crate::engine::once_more;
@@ -94,17 +94,17 @@ impl<P: Platform> Operator<P> {
             }
         };
         for (row, page) in reply.pages.iter_mut().zip(pages) {
-            let mut happenings: Vec<Happening> = fetches(page).collect();
+            let mut happenings: Vec<TimelineEvent> = fetches(page).collect();
             happenings.extend(invalidations(&names(page), &rows));
             row.timeline = Some(timeline(happenings));
         }
     }
 }
 
-fn fetches(page: &PageInfo) -> impl Iterator<Item = Happening> {
+fn fetches(page: &PageInfo) -> impl Iterator<Item = TimelineEvent> {
     // What is known and was never stored has no fence.
     page.variants.iter().filter(|variant| variant.fence > 0).flat_map(|variant| {
-        let fetched = |at, epoch, warmed, stored| Happening::Fetched {
+        let fetched = |at, epoch, warmed, stored| TimelineEvent::Fetched {
             at,
             epoch,
             vary: variant.selection.0.clone(),
@@ -119,10 +119,10 @@ fn fetches(page: &PageInfo) -> impl Iterator<Item = Happening> {
 }
 
 /// Those of the invalidations that name one of a page's names.
-fn invalidations(names: &[Target], rows: &[HistoryRow]) -> impl Iterator<Item = Happening> {
+fn invalidations(names: &[Target], rows: &[HistoryRow]) -> impl Iterator<Item = TimelineEvent> {
     rows.iter().filter_map(|row| {
         let named: Vec<&Target> = row.named.iter().filter(|one| names.contains(one)).collect();
-        (!named.is_empty()).then(|| Happening::Invalidated {
+        (!named.is_empty()).then(|| TimelineEvent::Invalidated {
             at: row.invalidation.at,
             epoch: row.invalidation.epoch,
             id: row.invalidation.id.clone(),

@@ -281,7 +281,7 @@ impl<P: Platform> Engine<P> {
         } else {
             let head =
                 hit.ready.clone().unwrap_or_else(|| self.make_ready(visitor, entry, &place.key));
-            head.say(entry.age(now), ttl);
+            head.write(entry.age(now), ttl);
             (entry.status, AnswerHead::Ready(head))
         };
         let body = with_body.then(|| hit.page.body.clone());

@@ -88,13 +88,13 @@ impl BypassReason {
 
 /// The place of such a request on the list of fetches: those who come meanwhile wait until it is
 /// known whether the page may be stored. If its visitor leaves, they go on by themselves.
-struct Lead<P: Platform> {
+struct ListedBypass<P: Platform> {
     context: Context<P>,
     key: CacheKey,
     probe: Probe<P>,
 }
 
-impl<P: Platform> Drop for Lead<P> {
+impl<P: Platform> Drop for ListedBypass<P> {
     fn drop(&mut self) {
         self.probe.resolve(ProbeOutcome::Nothing);
         self.context.isolate().borrow_mut().end_probe(&self.key, &self.probe);
@@ -199,12 +199,12 @@ impl<P: Platform> Server<P> {
         self.without_body_for_head(admitted, self.passed(response, &admitted.route, cache_status))
     }
 
-    fn lead(&self, admitted: &Admitted<'_>) -> Lead<P> {
+    fn lead(&self, admitted: &Admitted<'_>) -> ListedBypass<P> {
         let (key, now) = (admitted.key.clone(), self.context.platform.now());
         let probe = Probe::begin(now);
         let listed = InFlight::Probe(probe.clone());
         self.context.isolate().borrow_mut().in_flight.insert(key.clone(), listed);
-        Lead { context: self.context.clone(), key, probe }
+        ListedBypass { context: self.context.clone(), key, probe }
     }
 
     /// What the answer to a whole request says of the page: as the one to a request without what
@@ -215,7 +215,7 @@ impl<P: Platform> Server<P> {
         admitted: &Admitted<'_>,
         response: &ResponseHead,
         began: Timestamp,
-        lead: Option<Lead<P>>,
+        lead: Option<ListedBypass<P>>,
     ) {
         let now = self.context.platform.now();
         let page = match why {
@@ -270,7 +270,7 @@ impl<P: Platform> Server<P> {
         &self,
         incoming: Incoming<P>,
         admitted: &Admitted<'_>,
-        lead: Option<Lead<P>>,
+        lead: Option<ListedBypass<P>>,
         now: Timestamp,
     ) {
         let key = admitted.key.clone();

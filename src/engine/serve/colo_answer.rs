@@ -11,7 +11,7 @@ use crate::engine::context::Engine;
 use crate::engine::port::{FoundInColo, Platform, Stored};
 use crate::engine::serve::at_once::{Visit, answers};
 use crate::engine::serve::colo_look::{ColoLook, LookUpFacts};
-use crate::engine::serve::from_colo::Keep;
+use crate::engine::serve::from_colo::BodyUse;
 use crate::engine::serve::response::{Part, VisitorRequest, shape};
 use crate::engine::serve::stated_body_bytes;
 use crate::http::Fields;
@@ -70,7 +70,7 @@ impl<P: Platform> Engine<P> {
             let requests = isolate.colo_hints.requests(&place.key);
             let takes = isolate.memory.takes(&place.key, entry);
             let who_changed = !facts.visitor && !isolate.changes.is_empty();
-            if who_changed || Keep::of(requests, takes, entry.body_length) != Keep::Not {
+            if who_changed || BodyUse::of(requests, takes, entry.body_length) != BodyUse::Not {
                 return None;
             }
         }

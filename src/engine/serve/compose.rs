@@ -21,7 +21,7 @@ use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::bypass::BypassReason;
 use crate::engine::serve::decision::Decision;
-use crate::engine::serve::personal::{Once, OwnParts, PersonalRequest};
+use crate::engine::serve::personal::{OwnParts, PersonalRequest, SharedTask};
 use crate::engine::serve::response::{Answer, Body, Shell, body_of_parts};
 use crate::engine::serve::shared::SharedParts;
 use crate::http::Fields;
@@ -50,7 +50,7 @@ impl<P: Platform> Server<P> {
             return answer;
         };
         match self.compose(&incoming, admitted, &page).await {
-            Ok(Made { fields, body, detail }) => {
+            Ok(ComposedAnswer { fields, body, detail }) => {
                 self.context.count(Counter::Composed);
                 let cache_status = match detail {
                     Some(detail) => cache_status.detail(detail),
@@ -119,14 +119,14 @@ impl<P: Platform> Server<P> {
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         page: &Rc<StoredPage<P::Chunk>>,
-    ) -> Result<Made<P>, NotComposed> {
+    ) -> Result<ComposedAnswer<P>, NotComposed> {
         let request = &incoming.head;
         let (shell, has_parts) = Self::composable(incoming, admitted, page)?;
         let (field, route, stored) = (&shell.field, &admitted.route, &page.entry.fields);
         let visitor = Visitor { request, known: admitted.known };
         if admitted.head_only {
             let fields = fields_of_head(stored, field, route, has_parts);
-            return Ok(Made { fields, body: Body::Empty, detail: None });
+            return Ok(ComposedAnswer { fields, body: Body::Empty, detail: None });
         }
         let mut random = || self.context.platform.random();
         let minted = Minted::new(field, &request.fields, has_parts, &mut random);
@@ -140,7 +140,7 @@ impl<P: Platform> Server<P> {
             let (target, filled) = (admitted.page.path_and_query(), (&shell, &filling.minted));
             let page = (url.clone(), target.as_str());
             let request = PersonalRequest::new(&self.context, incoming, page, filled, !waits);
-            Some(Once::new(request.ok_or(NotComposed::Unreadable)?.send()))
+            Some(SharedTask::new(request.ok_or(NotComposed::Unreadable)?.send()))
         } else {
             None
         };
@@ -151,7 +151,7 @@ impl<P: Platform> Server<P> {
             };
             let personal = personal.as_deref().and_then(|parts| parts.as_ref().ok());
             let made = filling.whole(&shell.pieces, fields, personal).ok_or(NotComposed::Random)?;
-            return Ok(Made { detail, ..made });
+            return Ok(ComposedAnswer { detail, ..made });
         }
         let shared = SharedParts::new(self, request, &shell, url, &fields);
         let body = filling.streamed(&shell.pieces, personal.as_ref(), &shared);
@@ -162,7 +162,7 @@ impl<P: Platform> Server<P> {
             None => (fields, None, None),
         };
         let detail = detail.or_else(|| shared.failed().then_some(FAILED));
-        Ok(Made { fields, body: Body::Composed(body), detail })
+        Ok(ComposedAnswer { fields, body: Body::Composed(body), detail })
     }
 }
 
@@ -199,7 +199,7 @@ const fn instead(why: NotComposed) -> BypassReason {
 }
 
 /// An answer that was composed.
-struct Made<P: Platform> {
+struct ComposedAnswer<P: Platform> {
     fields: Fields,
     body: Body<P>,
     detail: Option<&'static str>,
@@ -219,7 +219,7 @@ impl<P: Platform> Filling<'_, P> {
         pieces: &[Piece],
         mut fields: Fields,
         personal: Option<&OwnParts>,
-    ) -> Option<Made<P>> {
+    ) -> Option<ComposedAnswer<P>> {
         let mut parts = Vec::with_capacity(pieces.len());
         for piece in pieces {
             match piece {
@@ -236,14 +236,14 @@ impl<P: Platform> Filling<'_, P> {
         let length: u64 = parts.iter().map(BodyPart::length).sum();
         fields.set("content-length", length.to_string());
         let body = body_of_parts(self.page, parts, self.context.platform.now());
-        Some(Made { fields, body, detail: None })
+        Some(ComposedAnswer { fields, body, detail: None })
     }
 
     /// The page as it is sent: up to the first part at once, while parts are asked for.
     fn streamed(
         &mut self,
         pieces: &[Piece],
-        personal: Option<&Rc<Once<Result<OwnParts, PersonalError>>>>,
+        personal: Option<&Rc<SharedTask<Result<OwnParts, PersonalError>>>>,
         shared: &SharedParts<P>,
     ) -> Option<Composed<P>> {
         let mut nodes = Vec::with_capacity(pieces.len());

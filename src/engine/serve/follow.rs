@@ -29,7 +29,7 @@ pub(crate) struct Follower<'a, P: Platform> {
     pub(crate) incoming: &'a Incoming<P>,
     pub(crate) admitted: &'a Admitted<'a>,
     pub(crate) candidate: &'a Candidate<P>,
-    pub(crate) came: Timestamp,
+    pub(crate) arrived: Timestamp,
 }
 
 /// What a request that waited for another's fill does.
@@ -109,7 +109,7 @@ impl<P: Platform> Server<P> {
         limit: Millis,
     ) -> FollowOutcome<P> {
         let platform = &self.context.platform;
-        let Follower { incoming, admitted, candidate, came } = *waiting;
+        let Follower { incoming, admitted, candidate, arrived } = *waiting;
         let Ok(outcome) = fill.wait_outcome(&**platform, false, limit).await else {
             return FollowOutcome::FetchItself;
         };
@@ -135,11 +135,11 @@ impl<P: Platform> Server<P> {
             FillOutcome::Streaming(entry, note) => {
                 // Before anything is awaited: a window lets go what no reader has still to take.
                 let reader = BodyReader::of_buffer(fill.body(), false, limit, platform.now());
-                let timely = came.since(entry.request_time) <= max_lag;
+                let timely = arrived.since(entry.request_time) <= max_lag;
                 let follows = self.may_follow(admitted, &entry, timely).await;
                 match reader.filter(|_| follows) {
                     Some(reader) => {
-                        let reader = self.filler.may_go_on(reader, incoming, admitted, &entry);
+                        let reader = self.filler.may_resume(reader, incoming, admitted, &entry);
                         let status = note.apply_to(cache_status.fwd_status(entry.status));
                         let now = platform.now();
                         let answer = Answer::streaming(&visitor, &entry, reader, now, status);

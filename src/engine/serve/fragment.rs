@@ -11,7 +11,7 @@ use crate::cache::forward::is_in_key;
 use crate::engine::context::Incoming;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
-use crate::engine::serve::Wants;
+use crate::engine::serve::AnswerPurpose;
 use crate::engine::serve::response::Body;
 use crate::http::head::stated_length;
 use crate::http::list::{split, trim, unquote};
@@ -136,7 +136,7 @@ impl<P: Platform> Server<P> {
         charset: Option<&str>,
     ) -> Result<Fragment<P>, FragmentError> {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        let answer = self.answer(incoming, Wants::Fragment).await;
+        let answer = self.answer(incoming, AnswerPurpose::Fragment).await;
         let mut reading =
             Reading { platform: Rc::clone(&self.context.platform), body: answer.body };
         if answer.composed {

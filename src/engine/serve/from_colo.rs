@@ -18,7 +18,7 @@ use crate::engine::parts::{Server, Stores};
 use crate::engine::port::Platform;
 use crate::engine::serve::lookup::{L0Updates, Look, LookUp, LookUpResult};
 use crate::engine::serve::response::{
-    Answer, Body, LARGE_BODY, Part, Shaped, VisitorRequest, shape,
+    Answer, Body, LARGE_BODY, Part, StoredAnswer, VisitorRequest, shape,
 };
 use crate::engine::stores::UnreadPage;
 use crate::http::cache_status::CacheStatus;
@@ -26,7 +26,7 @@ use crate::journal::view::ViewHealth;
 
 /// A stored response that answers as it is read.
 pub(crate) struct FromColo<P: Platform> {
-    shaped: Shaped,
+    shaped: StoredAnswer,
     body: Body<P>,
     /// The key of the variant.
     pub(super) key: CacheKey,
@@ -42,7 +42,7 @@ impl<P: Platform> FromColo<P> {
 
 /// What becomes of a body that L1 gives.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
+pub(super) enum BodyUse {
     /// It goes to this visitor alone.
     Not,
     /// It is read into memory first.
@@ -51,7 +51,7 @@ pub(super) enum Keep {
     Beside,
 }
 
-impl Keep {
+impl BodyUse {
     /// Of a body so long, that was asked for so often before, and that memory takes or not.
     pub(super) const fn of(asked_before: u32, takes: bool, length: u64) -> Self {
         if asked_before == 0 || !takes {
@@ -81,7 +81,7 @@ impl<P: Platform> Server<P> {
             LookUpResult::Found(found) => return Err(found),
         };
         let keep = self.keep(look, &page.entry, &key);
-        if keep != Keep::First
+        if keep != BodyUse::First
             && let Some(ttl) = self.fresh(incoming, admitted, &page.entry, (health, max_lag)).await
         {
             let now = self.context.platform.now();
@@ -89,7 +89,7 @@ impl<P: Platform> Server<P> {
                 shape(&VisitorRequest::of(&incoming.head, admitted), &page.entry, now, true);
             match shaped.part {
                 Part::None | Part::Whole => {
-                    if keep == Keep::Beside {
+                    if keep == BodyUse::Beside {
                         self.keep_beside(key.clone());
                     }
                     return Ok((self.unread(shaped, page, key), ttl));
@@ -104,7 +104,7 @@ impl<P: Platform> Server<P> {
         Err(LookUp::Page(page))
     }
 
-    fn unread(&self, shaped: Shaped, page: UnreadPage<P>, key: CacheKey) -> FromColo<P> {
+    fn unread(&self, shaped: StoredAnswer, page: UnreadPage<P>, key: CacheKey) -> FromColo<P> {
         let body = match shaped.part {
             Part::Whole => Body::Origin(page.body),
             Part::None | Part::Slice(..) | Part::Multi(..) => {
@@ -116,13 +116,13 @@ impl<P: Platform> Server<P> {
     }
 
     /// What becomes of a body; this look counts.
-    fn keep(&self, look: Look, entry: &Entry, key: &CacheKey) -> Keep {
+    fn keep(&self, look: Look, entry: &Entry, key: &CacheKey) -> BodyUse {
         if look == Look::Peek {
-            return Keep::First;
+            return BodyUse::First;
         }
         let isolate = &mut *self.context.isolate().borrow_mut();
         let before = isolate.colo_hints.count_request(key);
-        Keep::of(before, isolate.memory.takes(key, entry), entry.body_length)
+        BodyUse::of(before, isolate.memory.takes(key, entry), entry.body_length)
     }
 
     /// Seconds of freshness that a stored response has left, if it may answer as it is, and nothing

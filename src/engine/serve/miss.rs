@@ -49,7 +49,7 @@ impl<P: Platform> Server<P> {
             let in_flight = self.context.isolate().borrow_mut().in_flight(&key, now, limit);
             let Some(in_flight) = in_flight else { break };
             let waiting =
-                Follower { incoming: &incoming, admitted, candidate: &candidate, came: now };
+                Follower { incoming: &incoming, admitted, candidate: &candidate, arrived: now };
             match self.follow(&waiting, &in_flight, limit).await {
                 FollowOutcome::Answer(answer) => return *answer,
                 // A page that may stand in for the origin is asked for as one: who led may have had
@@ -118,7 +118,7 @@ impl<P: Platform> Server<P> {
                 let cache_status = note.apply_to(cache_status.fwd_status(entry.status));
                 match BodyReader::of_buffer(fill.body(), true, limit, platform.now()) {
                     Some(reader) => {
-                        let reader = self.filler.may_go_on(reader, &incoming, admitted, &entry);
+                        let reader = self.filler.may_resume(reader, &incoming, admitted, &entry);
                         Answer::streaming(&visitor, &entry, reader, platform.now(), cache_status)
                             .with(&leader_only.borrow().fields)
                     }

@@ -45,7 +45,7 @@ use crate::http::cache_status::{CacheStatus, Forward};
 
 /// What an answer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wants {
+enum AnswerPurpose {
     /// A visitor.
     Page,
     /// A page, of which it becomes a part.
@@ -61,12 +61,12 @@ impl<P: Platform> Server<P> {
     /// Answers a visitor.
     pub async fn serve(&self, incoming: Incoming<P>) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
-        let answer = self.answer(incoming, Wants::Page).await;
+        let answer = self.answer(incoming, AnswerPurpose::Page).await;
         if answer.esi { self.include(&head, answer).await } else { answer }
     }
 
     /// The answer, as it is before anything is included.
-    async fn answer(&self, incoming: Incoming<P>, wants: Wants) -> Answer<P> {
+    async fn answer(&self, incoming: Incoming<P>, wants: AnswerPurpose) -> Answer<P> {
         let head = Rc::clone(&incoming.head);
         let (answer, rule) = self.decide(incoming, wants).await;
         let answer = answer.for_people(&head, &self.context.config().error_page);
@@ -78,7 +78,11 @@ impl<P: Platform> Server<P> {
     }
 
     /// The answer, and the place of the rule that it came under.
-    async fn decide(&self, incoming: Incoming<P>, wants: Wants) -> (Answer<P>, Option<usize>) {
+    async fn decide(
+        &self,
+        incoming: Incoming<P>,
+        wants: AnswerPurpose,
+    ) -> (Answer<P>, Option<usize>) {
         let request = Rc::clone(&incoming.head);
         let config = self.context.config();
         match admit(&request, config) {
@@ -91,8 +95,8 @@ impl<P: Platform> Server<P> {
                 let request = incoming.share();
                 let answer = self.look_up(incoming, &admitted).await;
                 let answer = match wants {
-                    Wants::Page => self.composed(request, &admitted, answer).await,
-                    Wants::Fragment => Self::not_composed(answer),
+                    AnswerPurpose::Page => self.composed(request, &admitted, answer).await,
+                    AnswerPurpose::Fragment => Self::not_composed(answer),
                 };
                 (answer, Some(config.place_of(&admitted.route)))
             }

@@ -142,16 +142,16 @@ fn why(error: OriginError) -> PersonalError {
 }
 
 /// One task that several placeholders of one answer wait for.
-pub(super) struct Once<T>(RefCell<OnceState<T>>);
+pub(super) struct SharedTask<T>(RefCell<SharedTaskState<T>>);
 
-enum OnceState<T> {
+enum SharedTaskState<T> {
     Running(Pin<Box<dyn Future<Output = T>>>, Vec<Waker>),
     Done(Rc<T>),
 }
 
-impl<T: 'static> Once<T> {
+impl<T: 'static> SharedTask<T> {
     pub(super) fn new(task: impl Future<Output = T> + 'static) -> Rc<Self> {
-        Rc::new(Self(RefCell::new(OnceState::Running(Box::pin(task), Vec::new()))))
+        Rc::new(Self(RefCell::new(SharedTaskState::Running(Box::pin(task), Vec::new()))))
     }
 
     /// What the task gives, once it has ended. Whoever waits drives it.
@@ -162,8 +162,8 @@ impl<T: 'static> Once<T> {
     fn poll(&self, context: &mut Polled<'_>) -> Poll<Rc<T>> {
         let mut state = self.0.borrow_mut();
         let (task, wakers) = match &mut *state {
-            OnceState::Done(value) => return Poll::Ready(Rc::clone(value)),
-            OnceState::Running(task, wakers) => (task, wakers),
+            SharedTaskState::Done(value) => return Poll::Ready(Rc::clone(value)),
+            SharedTaskState::Running(task, wakers) => (task, wakers),
         };
         let Poll::Ready(value) = task.as_mut().poll(context) else {
             if !wakers.iter().any(|known| known.will_wake(context.waker())) {
@@ -172,7 +172,7 @@ impl<T: 'static> Once<T> {
             return Poll::Pending;
         };
         let (value, wakers) = (Rc::new(value), std::mem::take(wakers));
-        *state = OnceState::Done(Rc::clone(&value));
+        *state = SharedTaskState::Done(Rc::clone(&value));
         drop(state);
         wakers.into_iter().for_each(Waker::wake);
         Poll::Ready(value)

@@ -84,7 +84,7 @@ impl<'a> VisitorRequest<'a> {
 }
 
 /// The head of an answer out of a stored response, and which part of its body to send.
-pub struct Shaped {
+pub struct StoredAnswer {
     /// The status code.
     pub status: u16,
     /// The fields, without Cache-Status.
@@ -113,7 +113,7 @@ pub fn shape(
     entry: &Entry,
     now: Timestamp,
     whole_body: bool,
-) -> Shaped {
+) -> StoredAnswer {
     let mut fields = entry_fields(visitor, entry);
     // RFC 9111 §5.1: a response that has not been stored yet has the age that the origin gave it.
     if whole_body {
@@ -123,10 +123,14 @@ pub fn shape(
     let whole = if empty { Part::None } else { Part::Whole };
     // Neither validators nor ranges are those of what is put together of it.
     if esi::applies(visitor.route, &entry.fields) {
-        return Shaped { status: entry.status, fields, part: whole };
+        return StoredAnswer { status: entry.status, fields, part: whole };
     }
     if not_modified(visitor.head, entry) {
-        return Shaped { status: 304, fields: not_modified_fields(&fields), part: Part::None };
+        return StoredAnswer {
+            status: 304,
+            fields: not_modified_fields(&fields),
+            part: Part::None,
+        };
     }
     if whole_body && entry.status == 200 {
         match range_answer(visitor.head, entry) {
@@ -136,22 +140,22 @@ pub fn shape(
                     .set("content-range", format!("bytes {from}-{}/{}", to - 1, entry.body_length));
                 fields.set("content-length", (to - from).to_string());
                 let part = if visitor.head_only { Part::None } else { Part::Slice(from, to) };
-                return Shaped { status: 206, fields, part };
+                return StoredAnswer { status: 206, fields, part };
             }
             RangeAnswer::Multiple { content_type, parts, closing } => {
                 fields.set("content-type", content_type);
                 fields.remove("content-length");
                 let part = if visitor.head_only { Part::None } else { Part::Multi(parts, closing) };
-                return Shaped { status: 206, fields, part };
+                return StoredAnswer { status: 206, fields, part };
             }
             RangeAnswer::Unsatisfiable => {
                 fields.set("content-range", format!("bytes */{}", entry.body_length));
                 fields.set("content-length", "0");
-                return Shaped { status: 416, fields, part: Part::None };
+                return StoredAnswer { status: 416, fields, part: Part::None };
             }
         }
     }
-    Shaped { status: entry.status, fields, part: whole }
+    StoredAnswer { status: entry.status, fields, part: whole }
 }
 
 /// The fields of a stored response as visitors get them.

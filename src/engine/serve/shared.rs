@@ -18,11 +18,11 @@ use crate::engine::memory::ShellPieces;
 use crate::engine::parts::Server;
 use crate::engine::port::Platform;
 use crate::engine::serve::fragment::{FragmentError, charset_of};
-use crate::engine::serve::personal::Once;
+use crate::engine::serve::personal::SharedTask;
 use crate::http::{Fields, RequestHead};
 
 /// A part that is asked for; none where its fallback stands.
-type SharedPart<P> = Rc<Once<Option<<P as Platform>::Chunk>>>;
+type SharedPart<P> = Rc<SharedTask<Option<<P as Platform>::Chunk>>>;
 
 /// The shared parts of one answer. Each is asked for once, however often it stands there.
 pub(super) struct SharedParts<P: Platform> {
@@ -66,7 +66,7 @@ impl<P: Platform> SharedParts<P> {
     /// The part of this number. It is asked for when somebody waits.
     pub(super) fn of(&self, part: usize) -> SharedPart<P> {
         let fetcher = Rc::clone(&self.fetcher);
-        let once = || Once::new(async move { fetcher.fetch_part(part).await });
+        let once = || SharedTask::new(async move { fetcher.fetch_part(part).await });
         Rc::clone(self.begun.borrow_mut().entry(part).or_insert_with(once))
     }
 

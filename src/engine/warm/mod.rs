@@ -39,7 +39,7 @@ const LOOK: Millis = Millis(1_000);
 const WARM_FETCHES: usize = 2;
 const WARM_CALLS: usize = 3;
 /// How long calls to the shard have their turn when there is much to do.
-const BREATH: Millis = Millis(5);
+const YIELD_PAUSE: Millis = Millis(5);
 
 /// A shard in its object.
 pub struct ShardHost<S: Sql> {
@@ -82,12 +82,12 @@ impl<S: Sql> ShardHost<S> {
 
 /// What an alarm may still ask others for, as the platform counts it: beyond, its calls would fail.
 /// The next alarm has its own.
-struct Allowance {
+struct SubrequestBudget {
     fetches: usize,
     calls: usize,
 }
 
-impl Allowance {
+impl SubrequestBudget {
     const fn new() -> Self {
         Self { fetches: FETCHES, calls: SUBREQUESTS }
     }
@@ -153,7 +153,7 @@ async fn work<P: Platform, S: Sql>(
     let platform = &warmer.context.platform;
     let began = platform.now();
     let mut jobs: Vec<Job<'_>> = Vec::new();
-    let mut allowance = Allowance::new();
+    let mut allowance = SubrequestBudget::new();
     let mut failed = Ok(());
     loop {
         let now = platform.now();
@@ -167,7 +167,7 @@ async fn work<P: Platform, S: Sql>(
             failed = failed.and(shard_host.act(|shard| shard.run_due(now)));
             begin(shard_host, warmer, &mut jobs, &mut allowance)?;
             let next = shard_host.next_wake()?;
-            wait = next.map_or(LOOK, |at| at.since(now).clamp(BREATH, LOOK));
+            wait = next.map_or(LOOK, |at| at.since(now).clamp(YIELD_PAUSE, LOOK));
             if jobs.is_empty() {
                 // What is due now but was not taken, and what is due later, is the next alarm's.
                 if next.is_none_or(|at| at <= now || at.since(now) > LOOK) {
@@ -204,7 +204,7 @@ fn begin<'a, P: Platform, S: Sql>(
     shard_host: &'a ShardHost<S>,
     warmer: &'a Warmer<P>,
     jobs: &mut Vec<Job<'a>>,
-    allowance: &mut Allowance,
+    allowance: &mut SubrequestBudget,
 ) -> Result<(), ShardError> {
     let now = warmer.context.platform.now();
     let mut beside = jobs.iter().any(|job| job.warm.is_none());
@@ -276,7 +276,7 @@ impl<P: Platform> Warmer<P> {
         let platform = &self.context.platform;
         {
             let isolate = &mut *self.context.isolate().borrow_mut();
-            isolate.counting.hasten(&isolate.metrics, platform.now());
+            isolate.counting.report_soon(&isolate.metrics, platform.now());
         }
         let Some(report) = self.context.report() else { return };
         match platform.journal(JournalCall::Report(report)).await {

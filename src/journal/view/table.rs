@@ -46,7 +46,7 @@ impl TargetEpochs {
 
 /// What stands against a stored response.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Overtaken {
+pub(super) struct NewerInvalidation {
     /// The newest soft invalidation after its stamp, and when the oldest of its targets' was
     /// accepted.
     pub(super) soft: Option<(Epoch, Timestamp)>,
@@ -105,8 +105,8 @@ impl Table {
     }
 
     /// What of these targets is newer than the stamp.
-    pub(super) fn overtaken(&self, targets: &[TargetHash], stamp: Epoch) -> Overtaken {
-        let mut overtaken = Overtaken::default();
+    pub(super) fn overtaken(&self, targets: &[TargetHash], stamp: Epoch) -> NewerInvalidation {
+        let mut overtaken = NewerInvalidation::default();
         for target in targets {
             let Some(held) = self.rows.get(target) else { continue };
             if held.hard > stamp {

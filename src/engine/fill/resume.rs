@@ -1,4 +1,4 @@
-//! A reader that fell behind goes on alone: it asks the origin for the rest of the same
+//! A reader that fell behind resumes by itself: it asks the origin for the rest of the same
 //! representation (RFC 9110 §13.1.5, §14.2). Only a strong entity tag says that it is the same.
 
 use futures_util::future::LocalBoxFuture;
@@ -20,8 +20,8 @@ pub(super) type SendRequest<P> = Box<
     >,
 >;
 
-/// What a reader needs to go on alone.
-pub(super) struct Alone<P: Platform> {
+/// What a reader needs to resume by itself.
+pub(super) struct ResumeRequest<P: Platform> {
     target: String,
     fields: Fields,
     etag: String,
@@ -39,7 +39,7 @@ pub(super) struct RestOfBody<P: Platform> {
     end: Option<u64>,
 }
 
-impl<P: Platform> Alone<P> {
+impl<P: Platform> ResumeRequest<P> {
     /// None if it can't be known that what the origin says later is the same.
     #[must_use]
     pub(super) fn of(
