@@ -37,7 +37,7 @@ class StepFailed(Exception):
 
 
 def check(holds, what):
-    """The story ends where something is not as told."""
+    """The demo ends where a step does not hold."""
     if not holds:
         raise StepFailed(what)
 
@@ -77,7 +77,7 @@ class Visitor:
         return hit(answer)
 
 
-def tell(step, answer=None, seconds=None):
+def show(step, answer=None, seconds=None):
     """One line of the story, and what the answer said."""
     print(f"\n  {step}")
     if answer is not None:
@@ -88,11 +88,18 @@ def tell(step, answer=None, seconds=None):
 
 
 def once(blog, worker):
-    """Miss, hit, edit, stale, fresh, an unrelated page, the origin gone."""
+    """Runs through the demo, and checks each step."""
     visitor = Visitor(worker.url)
+    miss_then_hit(blog, visitor)
+    edit(blog, visitor)
+    origin_gone(blog, visitor)
+    print("\nEvery step held.")
 
+
+def miss_then_hit(blog, visitor):
+    """The first request of a page, the second, and one of an unrelated page."""
     answer, seconds = visitor.get(POST)
-    tell("A page for the first time: the origin renders it, which takes a second.", answer, seconds)
+    show("A page for the first time: the origin renders it, which takes a second.", answer, seconds)
     check(answer.status_code == 200, f"{POST} answered {answer.status_code}")
     check(
         "fwd" in cache_status(answer.headers.get("cache-status", "")),
@@ -102,30 +109,33 @@ def once(blog, worker):
 
     wait_until(lambda: visitor.is_hit(POST), 5, "a hit after the first visit")
     answer, seconds = visitor.get(POST)
-    tell("The same page again: a hit.", answer, seconds)
+    show("The same page again: a hit.", answer, seconds)
     check(seconds < QUICK_SECONDS, "a hit was slow")
     check(blog.renders(POST) == 1, f"the page was rendered {blog.renders(POST)} times, not once")
 
     visitor.get(OTHER)
     wait_until(lambda: visitor.is_hit(OTHER), 5, "a hit on the other page")
-    tell("An unrelated page is in the cache too.")
+    show("An unrelated page is in the cache too.")
 
+
+def edit(blog, visitor):
+    """An edit: stale at once, fresh soon after, and the unrelated page untouched."""
     said = blog.orm(
         "p = Post.objects.get(slug='how-we-measured-stale-pages'); p.title = 'Edited'; p.save()"
     )
-    tell("An editor changes the title. On commit the site posts one signed webhook, answered 202:")
+    show("An editor changes the title. On commit the site posts one signed webhook, answered 202:")
     print("    " + said.strip())
     check("at epoch" in said, "the webhook was not acknowledged")
 
     acknowledged = time.monotonic()
     answer, seconds = visitor.get(POST)
-    tell(
-        "A reader in that second: the old page, at once, while the new one is rendered.",
+    show(
+        "A visitor in that second: the old page, at once, while the new one is rendered.",
         answer,
         seconds,
     )
     check("Edited" not in answer.text, "the first answer was new already: nothing was served stale")
-    check(seconds < QUICK_SECONDS, "a reader waited for the render")
+    check(seconds < QUICK_SECONDS, "a visitor waited for the render")
 
     slowest = seconds
     while "Edited" not in answer.text:
@@ -134,30 +144,32 @@ def once(blog, worker):
         answer, seconds = visitor.get(POST)
         slowest = max(slowest, seconds)
     after = time.monotonic() - acknowledged
-    tell(
+    show(
         f"The new page, {after:.1f} s after the save. The slowest answer until then took "
         f"{slowest * 1000:.0f} ms.",
         answer,
         seconds,
     )
-    check(slowest < QUICK_SECONDS, "a reader waited for the render")
+    check(slowest < QUICK_SECONDS, "a visitor waited for the render")
     check(blog.renders(POST) == 2, f"the page was rendered {blog.renders(POST)} times, not twice")
 
     answer, seconds = visitor.get(OTHER)
-    tell("The unrelated page was not touched: a hit, rendered once.", answer, seconds)
+    show("The unrelated page was not touched: a hit, rendered once.", answer, seconds)
     check(hit(answer), "the unrelated page was not a hit")
     check(blog.renders(OTHER) == 1, "the unrelated page was rendered again")
 
+
+def origin_gone(blog, visitor):
+    """The origin is stopped: what is stored is served, the rest is an error."""
     blog.stop()
-    tell("The origin is gone.")
+    show("The origin is gone.")
     for path in (POST, OTHER):
         answer, seconds = visitor.get(path)
-        tell(f"{path} is still served:", answer, seconds)
+        show(f"{path} is still served:", answer, seconds)
         check(answer.status_code == 200 and seconds < QUICK_SECONDS, f"{path} was not served")
     answer, seconds = visitor.get(NEVER_VISITED)
-    tell("A page that nobody visited before is an honest error:", answer, seconds)
+    show("A page that nobody visited before is an honest error:", answer, seconds)
     check(answer.status_code in (502, 504), f"it answered {answer.status_code}, not 502 or 504")
-    print("\nEvery step held.")
 
 
 def interactive(blog, worker):

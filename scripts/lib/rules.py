@@ -3,8 +3,8 @@ FILE]
 
 tests/simulation/rules.txt has the source edits that take each rule out. `--write` makes a copy of
 the sources in which all of them are compiled in one build, as the mutation tool does it
-(mutants.py), with a switch for each thread. `--check` only looks whether each edit's text stands
-exactly once in the sources.
+(mutated_sources.py), with a switch for each thread. `--check` only looks whether each edit's text
+stands exactly once in the sources.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mutants import Function, Mutant, blank, copy, put, write
+from mutated_sources import Function, Mutant, blank, copy, put, write
 
 SWITCH = """//! Which rule is off.
 
