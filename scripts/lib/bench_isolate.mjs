@@ -2,7 +2,8 @@
 // inside the runtime, without sockets, and with a colo's cache that has its responses in the
 // wrapper's memory. In turns with a hand-written worker on the Cache API, and with a loop that only
 // makes a request and a response. Most of what a hit takes beside that is the runtime's: this tells
-// how much of it a change of the worker can save. Prints a table, and writes nothing.
+// how much of it a change of the worker can save. The bytes are what a request adds to JavaScript's
+// heap, without what lies beside it. Prints a table, and writes nothing.
 //
 //     bench_isolate.mjs [--quick]
 
@@ -12,10 +13,13 @@ import http from "node:http";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
+import { WebSocket } from "undici";
 
 const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = process.env.EDGE_ISR_BUILD ?? join(ROOT, "build");
 const [TURNS, REQUESTS] = process.argv.includes("--quick") ? [3, 1_000] : [15, 4_000];
+// Few enough that in most samples no object is collected meanwhile.
+const [SAMPLES, WEIGHED] = [15, 100];
 const DJANGO = "Accept-Encoding, Accept-Language, Cookie";
 const read = (file, coding) => readFileSync(file, coding);
 
@@ -83,10 +87,50 @@ async function time(urls, line, requests) {
   return millis;
 }
 
-function shown(name, micros) {
+/** Calls of the runtime's inspector, for one worker. */
+async function inspector(runtime, worker) {
+  const { host } = await runtime.getInspectorURL();
+  const targets = await (await fetch(`http://${host}/json`)).json();
+  const target = targets.find(({ id }) => id === `core:user:${worker}`);
+  const socket = new WebSocket(target.webSocketDebuggerUrl);
+  await once(socket, "open");
+  const waiting = new Map();
+  socket.addEventListener("message", ({ data }) => {
+    const { id, result } = JSON.parse(data);
+    waiting.get(id)?.(result);
+    waiting.delete(id);
+  });
+  let calls = 0;
+  return {
+    call(method) {
+      calls += 1;
+      socket.send(JSON.stringify({ id: calls, method }));
+      return new Promise((done) => waiting.set(calls, done));
+    },
+    close: () => socket.close(),
+  };
+}
+
+/** Bytes of JavaScript's heap that a request of a line takes: the median of some samples. */
+async function weigh(urls, line, { call }) {
+  const of = async (requests) => {
+    const before = await call("Runtime.getHeapUsage");
+    await time(urls, line, requests);
+    const after = await call("Runtime.getHeapUsage");
+    return after.usedSize - before.usedSize;
+  };
+  const bytes = [];
+  for (let sample = 0; sample < SAMPLES; sample += 1) {
+    const begun = await of(0);
+    bytes.push(((await of(WEIGHED)) - begun) / WEIGHED);
+  }
+  return bytes.toSorted((a, b) => a - b)[SAMPLES >> 1];
+}
+
+function shown(name, micros, bytes) {
   const sorted = micros.toSorted((a, b) => a - b);
   const at = (share) => sorted[Math.floor(share * (sorted.length - 1))].toFixed(1);
-  return `| ${name} | ${at(0.5)} (${at(0)} to ${at(1)}) |`;
+  return `| ${name} | ${at(0.5)} (${at(0)} to ${at(1)}) | ${Math.round(bytes)} |`;
 }
 
 const origin = await startOrigin();
@@ -95,6 +139,7 @@ const runtime = new Miniflare({
   host: "127.0.0.1",
   port: 0,
   cf: false,
+  inspectorPort: 0,
   workers: [edge("memory", at, {}), edge("colo", at, { memory: 0 })],
 });
 try {
@@ -112,8 +157,13 @@ try {
       micros[number].push(((many - few) * 1_000) / REQUESTS);
     }
   }
-  console.log("| in the isolate | µs |\n| --- | --- |");
-  LINES.forEach(({ name }, number) => console.log(shown(name, micros[number])));
+  console.log("| in the isolate | µs | bytes of JavaScript |\n| --- | --- | --- |");
+  for (const [number, line] of LINES.entries()) {
+    const inspected = await inspector(runtime, line.worker);
+    const bytes = await weigh(urls, line, inspected);
+    inspected.close();
+    console.log(shown(line.name, micros[number], bytes));
+  }
 } finally {
   await runtime.dispose();
   origin.closeAllConnections();
