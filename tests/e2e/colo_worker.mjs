@@ -9,7 +9,7 @@ export { IndexShard, Journal } from "./index.js";
 
 // What the tests ask of a colo, and colos of one another; no page's address begins so.
 const DOOR = "/__colos/";
-// How a call that failed is told over HTTP.
+// How a call that failed is reported over HTTP.
 const FAILED = 530;
 // What no version knows yet.
 const LATER = { of_a_later_version: { a: [1] } };

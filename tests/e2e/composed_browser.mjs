@@ -27,7 +27,7 @@ async function visitor(browser, base, faults) {
   return { context, page, go };
 }
 
-/** What is made anew for each answer, or tells when it was rendered, is the same for all. */
+/** What is made anew for each answer, or shows when it was rendered, is the same for all. */
 function mask(page) {
   return page.evaluate(() => {
     for (const time of document.querySelectorAll("time")) {
@@ -43,13 +43,13 @@ function mask(page) {
 }
 
 async function seen(visitor, path) {
-  const told = await visitor.go(path);
+  const report = await visitor.go(path);
   // The pointer lies where the last button was; what is there now may be drawn as pointed at.
   await visitor.page.mouse.move(0, 0);
   await mask(visitor.page);
   const html = await visitor.page.evaluate(() => document.documentElement.outerHTML);
   const scripts = await visitor.page.evaluate(() => document.documentElement.className);
-  return { ...told, html, scripts };
+  return { ...report, html, scripts };
 }
 
 const picture = ({ page }) => page.screenshot({ fullPage: true, animations: "disabled" });
@@ -76,54 +76,54 @@ const shown = (page) => page.locator(".message").allInnerTexts();
 const browser = await launch();
 const faults = [];
 try {
-  const told = { pages: [], faults };
+  const report = { pages: [], faults };
   const [here, there] = [
     await visitor(browser, edge, faults),
     await visitor(browser, origin, faults),
   ];
   for (const path of paths) {
-    told.pages.push({ path, who: "nobody", ...(await compared(here, there, path)) });
+    report.pages.push({ path, who: "nobody", ...(await compared(here, there, path)) });
   }
   await logIn(here, paths[0]);
   await logIn(there, paths[0]);
   for (const path of paths) {
-    told.pages.push({ path, who: name, ...(await compared(here, there, path)) });
+    report.pages.push({ path, who: name, ...(await compared(here, there, path)) });
   }
   // The newsletter's form, which stands on a page that the edge keeps.
-  told.before = (await here.go(paths[1])).cache;
+  report.before = (await here.go(paths[1])).cache;
   await here.page.locator(".newsletter [name=email]").fill(`${name}@example.net`);
   await here.page.getByRole("button", { name: "Subscribe" }).click();
   await here.page.waitForURL(`${edge}/`);
-  told.first = await shown(here.page);
-  told.again = [];
+  report.first = await shown(here.page);
+  report.again = [];
   for (const path of [paths[1], "/", paths[1]]) {
     await here.go(path);
-    told.again.push(...(await shown(here.page)));
+    report.again.push(...(await shown(here.page)));
   }
   // A comment, by a form with a page of its own.
   const post = paths.find((path) => path.startsWith("/post/"));
-  told.form = (await here.go(`${post}comment/`)).cache;
+  report.form = (await here.go(`${post}comment/`)).cache;
   await here.page.locator("main [name=name]").fill("Ann");
   await here.page.locator("main [name=text]").fill("From a real browser.");
   await here.page.getByRole("button", { name: "Send" }).click();
   await here.page.waitForURL(`${edge}${post}`);
-  told.comment = await here.page.getByText("From a real browser.").count();
-  told.thanks = await shown(here.page);
+  report.comment = await here.page.getByText("From a real browser.").count();
+  report.thanks = await shown(here.page);
   // Somebody else's window, of the same browser and at the same time.
   const other = await visitor(browser, edge, faults);
   await other.go(paths[1]);
-  told.other = await other.page.locator(".account").innerText();
+  report.other = await other.page.locator(".account").innerText();
   await here.go(paths[1]);
   await here.page.getByRole("button", { name: "Log out" }).click();
   await here.page.getByRole("button", { name: "Log in" }).waitFor();
   await here.go(paths[1]);
-  told.out = await here.page.locator(".account").innerText();
+  report.out = await here.page.locator(".account").innerText();
   // What was on the screen before they left must not come back from the browser's cache.
   await here.page.goBack();
   await here.page.reload();
-  told.back = await here.page.locator(".account").innerText();
-  told.cookies = (await here.context.cookies()).map((cookie) => cookie.name).sort();
-  process.stdout.write(JSON.stringify(told));
+  report.back = await here.page.locator(".account").innerText();
+  report.cookies = (await here.context.cookies()).map((cookie) => cookie.name).sort();
+  process.stdout.write(JSON.stringify(report));
 } finally {
   await browser.close();
 }

@@ -107,7 +107,7 @@ class Edge:
         )
 
     def breaks(self, path):
-        """Whether the answer can be told from a whole one: broken off, or an error of the edge."""
+        """Whether the answer is visibly not whole: broken off, or an error of the edge."""
         # A connection of its own: one that broke may look well until it is used again.
         with self.visitor() as client:
             try:

@@ -1,6 +1,6 @@
-// Round the built worker: tells of each answer how many calls across the boundary of WebAssembly it
-// took, how often it read the colo's cache, and whether it was a promise. The test puts a counter
-// of the calls at the top of the worker. One request after the other is counted right.
+// Round the built worker: reports for each answer how many calls across the boundary of WebAssembly
+// it took, how often it read the colo's cache, and whether it was a promise. The test puts a
+// counter of the calls at the top of the worker. One request after the other is counted right.
 
 import Worker from "./index.js";
 
@@ -13,12 +13,12 @@ caches.default.match = function (...given) {
   return match.apply(this, given);
 };
 
-function tell(response, before, awaited) {
-  const told = new Response(response.body, response);
-  told.headers.set("x-calls", globalThis.boundaryCalls - before.calls);
-  told.headers.set("x-cache-reads", reads - before.reads);
-  told.headers.set("x-awaited", awaited);
-  return told;
+function withCounts(response, before, awaited) {
+  const counted = new Response(response.body, response);
+  counted.headers.set("x-calls", globalThis.boundaryCalls - before.calls);
+  counted.headers.set("x-cache-reads", reads - before.reads);
+  counted.headers.set("x-awaited", awaited);
+  return counted;
 }
 
 export default {
@@ -26,7 +26,7 @@ export default {
     const before = { calls: globalThis.boundaryCalls, reads };
     const answer = Worker.fetch(request, env, ctx);
     return answer instanceof Response
-      ? tell(answer, before, "no")
-      : answer.then((one) => tell(one, before, "yes"));
+      ? withCounts(answer, before, "no")
+      : answer.then((one) => withCounts(one, before, "yes"));
   },
 };

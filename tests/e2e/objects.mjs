@@ -10,7 +10,7 @@ const WORKER = `
 import { DurableObject } from "cloudflare:workers";
 import { requestBatcher, reply, sqlExec } from "./glue.js";
 
-// Every object tells in which of its turns a call was answered.
+// Every object reports in which of its turns a call was answered.
 export class Counted extends DurableObject {
   constructor(state, env) {
     super(state, env);
@@ -52,7 +52,7 @@ async function call(stub, body) {
   }
 }
 
-// A body that has begun, and ends when it is told to.
+// A body that has begun, and ends when a test asks for it.
 function open(text) {
   const { readable, writable } = new TransformStream();
   const writer = writable.getWriter();
@@ -126,12 +126,12 @@ const runtime = new Miniflare({
   },
 });
 try {
-  const told = {};
+  const results = {};
   for (const story of ["alone", "together", "mixed", "unset", "stalled", "rows"]) {
     const response = await runtime.dispatchFetch(`http://stories/${story}`);
-    told[story] = response.status === 200 ? await response.json() : await response.text();
+    results[story] = response.status === 200 ? await response.json() : await response.text();
   }
-  process.stdout.write(JSON.stringify(told));
+  process.stdout.write(JSON.stringify(results));
 } finally {
   await runtime.dispose();
 }

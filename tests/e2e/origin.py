@@ -134,7 +134,7 @@ def page(
 
 
 class Origin:
-    """The server. Paths without a behaviour are a plain 404, unless it is told otherwise."""
+    """The server. Paths without a behaviour are a plain 404, unless a test asks otherwise."""
 
     def __init__(self, otherwise=Reply(b"no such page", status=404)):
         self._otherwise = otherwise

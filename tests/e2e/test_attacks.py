@@ -457,8 +457,8 @@ def test_invented_urls_and_sessions_cost_what_they_may(start_worker, origin, pat
 
     small = start_worker(origin.url, config={"new_keys_per_second": 2, "origin_concurrency": 3})
     origin.on(path, page("page", tags="a"))
-    told = [small.get(f"{path}?x={number}").cache for number in range(40)]
-    assert any(cache.get("detail") == "key-budget" for cache in told)
+    shown = [small.get(f"{path}?x={number}").cache for number in range(40)]
+    assert any(cache.get("detail") == "key-budget" for cache in shown)
     release = threading.Event()
 
     lock = threading.Lock()

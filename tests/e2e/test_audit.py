@@ -42,7 +42,7 @@ class Audited:
         self.worker.process.kill()
         self.worker = self.start()
 
-    def told(self):
+    def findings(self):
         """What audits have found."""
         answer = self.edge.control("/__isr/v1/audit")
         assert answer.status == 200, answer
@@ -87,7 +87,7 @@ def test_on_a_site_without_a_silent_change_nothing_is_found(audited):
     for path in [PAGE, *OTHERS]:
         edge.get(path)
         edge.until_hit(path)
-    # A change that is told is none that audits find, however soon they look.
+    # A change that is invalidated is none that audits find, however soon they look.
     blog.orm("p = Post.objects.get(slug='debugging-lost-packets'); p.title = 'Told'; p.save()")
     for _ in range(3):
         for path in [PAGE, *OTHERS]:
@@ -97,7 +97,7 @@ def test_on_a_site_without_a_silent_change_nothing_is_found(audited):
     for path in [PAGE, *OTHERS]:
         assert edge.get(path).hit
     wait_until(lambda: audited.audited("same") >= before + 6, 30, "six audits of the same")
-    assert audited.told()["findings"] == []
+    assert audited.findings()["findings"] == []
     assert audited.audited("stale") == audited.audited("differs-at-every-render") == 0
     assert isr(edge.url, "audit")[0] == 0
     assert "0 out of date" in blog.manage("edge_isr_audit")
@@ -119,7 +119,7 @@ def test_a_row_that_was_changed_by_sql_is_found_named_and_healed(audited):
     assert old.hit and "Past all signals" not in old.text, "the visitor waits for nothing"
     edge.until(lambda answer: "Past all signals" in answer.text, PAGE, timeout=30)
 
-    [found] = wait_until(lambda: audited.told()["findings"], 10, "a finding")
+    [found] = wait_until(lambda: audited.findings()["findings"], 10, "a finding")
     assert found["url"] == edge.url + PAGE
     assert found["cause"] == "same-tags"
     primary_key = blog.orm("print(Post.objects.get(title='Past all signals').pk)").split()[-1]
@@ -142,12 +142,12 @@ def test_a_row_that_was_changed_by_sql_is_found_named_and_healed(audited):
 
 @pytest.mark.slow
 def test_what_was_found_outlives_the_worker_and_is_not_found_again(audited):
-    before = audited.told()
+    before = audited.findings()
     assert len(before["findings"]) == 1, before
     audited.restart()
-    after = audited.told()
+    after = audited.findings()
     assert after["findings"] == before["findings"]
     assert after["groups"] == before["groups"]
     audited.edge.until_hit(PAGE)
     wait_until(lambda: audited.audited("same") >= 1, 30, "an audit")
-    assert audited.told()["findings"] == before["findings"]
+    assert audited.findings()["findings"] == before["findings"]

@@ -121,7 +121,7 @@ def test_refused_commands_change_nothing(edge, origin, path, tag):
         ("GET", "/__isr/dashboard/nothing.js", 404),
     ],
 )
-def test_unknown_calls_are_told_apart(edge, origin, method, path, status):
+def test_unknown_calls_are_distinguished(edge, origin, method, path, status):
     answer = edge.request(method, path)
     problem(answer, status)
     if status == 405:

@@ -110,7 +110,7 @@ def test_a_move_refreshes_both_categories(site, blog):
     )
 
 
-def test_a_rollback_tells_nobody(site, blog):
+def test_a_rollback_invalidates_nothing(site, blog):
     said = blog.orm(
         "from django.db import transaction\n"
         "try:\n"
@@ -140,8 +140,8 @@ def test_pages_of_someone_logged_in_are_never_stored(site, blog):
         for _ in range(2):
             answer = browser.get(path)
             assert answer.status_code == 200
-            told = cache_status(answer.headers["cache-status"])
-            assert told["fwd"] and "hit" not in told and "stored" not in told
+            seen = cache_status(answer.headers["cache-status"])
+            assert seen["fwd"] and "hit" not in seen and "stored" not in seen
             assert "admin" in answer.text or path == "/feed.json"
         assert "Log out" not in site.get(path).text
     assert site.get("/drafts/").status == 302

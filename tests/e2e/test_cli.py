@@ -27,7 +27,7 @@ class Isr:
         return {**own, "TZ": "UTC", "EDGE_ISR_URL": self.url, **more}
 
     def run(self, *arguments, token="operator", status=DONE):
-        """What it prints; the exit status must be as told."""
+        """What it prints; the exit status must be as expected."""
         ended = subprocess.run(
             [ROOT / "scripts" / "isr", *arguments],
             env=self.environment(token),
@@ -62,7 +62,7 @@ def stored(edge, origin, path, tag):
     edge.until_hit(path)
 
 
-def test_a_purge_is_counted_done_followed_and_told(own_edge, isr, origin, path, tag):
+def test_a_purge_is_counted_done_followed_and_shown(own_edge, isr, origin, path, tag):
     stored(own_edge, origin, path, tag)
     dry = isr.run("purge", "--tag", tag, "--dry-run")
     assert dry.startswith("Nothing was done. It would be 1 page."), dry
@@ -75,8 +75,8 @@ def test_a_purge_is_counted_done_followed_and_told(own_edge, isr, origin, path, 
     assert done.splitlines()[-1].startswith("done: 1 page, 1 refetched, 1 changed"), done
     assert own_edge.get(path).text == "new"
 
-    [told] = isr.json("history", "--tag", tag)
-    [row] = told["invalidations"]
+    [seen] = isr.json("history", "--tag", tag)
+    [row] = seen["invalidations"]
     assert (row["caller"], row["reason"], row["id"]) == ("operator", "by hand", said["id"])
     line = isr.run("history", "--tag", tag)
     wanted = f'soft  tags: {tag};  operator by control: "by hand"  [1 page, 1 refetched in '
@@ -109,14 +109,14 @@ def test_a_request_is_explained(own_edge, isr, origin, path, tag):
     assert whole["action"] == "pass", whole
 
 
-def test_the_status_is_told_with_the_figures(isr):
+def test_the_status_is_shown_with_the_figures(isr):
     said = isr.run("status", token="reader")
     assert said.startswith("ready\n") and "in the last hour" in said, said
     [both] = isr.json("status", token="reader")
     assert both["health"]["ready"] and "totals" in both["stats"]
 
 
-def test_tail_tells_what_comes(isr, tag):
+def test_tail_shows_what_comes(isr, tag):
     began = subprocess.Popen(
         [ROOT / "scripts" / "isr", "tail", "--interval", "0.1", "--json"],
         env=isr.environment("reader"),
@@ -127,15 +127,15 @@ def test_tail_tells_what_comes(isr, tag):
     reader = threading.Thread(target=lambda: lines.extend(iter(began.stdout.readline, "")))
     reader.start()
     try:
-        # It may still be asking what was before: until it tells one.
+        # It may still be asking what was before: until it shows one.
         sent = []
 
-        def told():
+        def seen():
             sent.append(f"{tag}-{len(sent)}")
             isr.run("purge", "--tag", sent[-1], "--no-warm")
             return lines
 
-        wait_until(told, 30, "a line")
+        wait_until(seen, 30, "a line")
         rows = [json.loads(line)["invalidation"] for line in list(lines)]
         assert rows[0]["named"]["tags"][0] in sent
         last = f"{tag}-last"
@@ -155,8 +155,8 @@ def test_a_text_from_elsewhere_does_nothing_to_a_terminal(isr, tag):
     isr.run("purge", "--tag", tag, "--no-warm", "--reason", "\x1b[31m<b>\a\u202e")
     line = isr.run("history", "--tag", tag)
     assert '"\\x1b[31m<b>\\x07\\x202e"' in line, line
-    [told] = isr.json("history", "--tag", tag)
-    assert told["invalidations"][0]["reason"] == "\x1b[31m<b>\a\u202e"
+    [seen] = isr.json("history", "--tag", tag)
+    assert seen["invalidations"][0]["reason"] == "\x1b[31m<b>\a\u202e"
 
 
 REFUSALS = {
@@ -194,7 +194,7 @@ USAGES = {
 
 
 @pytest.mark.parametrize("name", USAGES)
-def test_a_wrong_command_line_is_told(isr, name):
+def test_a_wrong_command_line_is_reported(isr, name):
     said = isr.run(*USAGES[name], status=USAGE)
     assert "usage: isr" in said and "Traceback" not in said, said
 

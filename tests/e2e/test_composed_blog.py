@@ -329,8 +329,8 @@ def test_forms_in_the_head_and_in_the_foot(site, blog, a_post):
     assert sent.status_code == 302
     assert visitor.get("/search/").text.count("the next letter is yours") == 1
     assert "the next letter is yours" not in visitor.get("/search/").text
-    told = blog.orm("from posts.models import Subscriber\nprint(Subscriber.objects.get().email)")
-    assert "ann@example.net" in told
+    outcome = blog.orm("from posts.models import Subscriber\nprint(Subscriber.objects.get().email)")
+    assert "ann@example.net" in outcome
     fields = {
         "username": "ada",
         "password": "ada",

@@ -28,7 +28,7 @@ def chromium():
 
 
 @pytest.fixture(scope="module")
-def told(start_worker, tmp_path_factory):
+def outcome(start_worker, tmp_path_factory):
     """What a reader in a browser has seen."""
     port = free_port()
     site = start_worker(f"http://127.0.0.1:{port}", config=BLOG_CONFIG)
@@ -63,9 +63,9 @@ def told(start_worker, tmp_path_factory):
     return json.loads(done.stdout)
 
 
-def test_it_looks_as_from_the_origin(told):
-    assert len(told["pages"]) == 2 * len(PAGES)
-    for page in told["pages"]:
+def test_it_looks_as_from_the_origin(outcome):
+    assert len(outcome["pages"]) == 2 * len(PAGES)
+    for page in outcome["pages"]:
         assert page["status"] == [200, 200], page
         assert "hit" in page["cache"], page
         assert page["same"], page["html"]
@@ -74,18 +74,18 @@ def test_it_looks_as_from_the_origin(told):
         assert page["scripts"] == ["js", "js"], page
 
 
-def test_forms_are_taken_and_messages_shown_once(told):
-    assert "hit" in told["before"] and "hit" in told["form"]
-    assert told["first"] == ["Thank you, the next letter is yours."]
-    assert told["again"] == []
-    assert told["comment"] == 1 and told["thanks"] == ["Thank you, your comment is online."]
+def test_forms_are_taken_and_messages_shown_once(outcome):
+    assert "hit" in outcome["before"] and "hit" in outcome["form"]
+    assert outcome["first"] == ["Thank you, the next letter is yours."]
+    assert outcome["again"] == []
+    assert outcome["comment"] == 1 and outcome["thanks"] == ["Thank you, your comment is online."]
 
 
-def test_who_logs_out_is_gone(told):
+def test_who_logs_out_is_gone(outcome):
     for where in ("other", "out", "back"):
-        assert "ada" not in told[where] and "Log out" not in told[where], told[where]
-    assert "sessionid" not in told["cookies"] and "csrftoken" in told["cookies"]
+        assert "ada" not in outcome[where] and "Log out" not in outcome[where], outcome[where]
+    assert "sessionid" not in outcome["cookies"] and "csrftoken" in outcome["cookies"]
 
 
-def test_the_console_says_nothing(told):
-    assert told["faults"] == []
+def test_the_console_says_nothing(outcome):
+    assert outcome["faults"] == []

@@ -261,7 +261,7 @@ def test_one_costs_what_the_table_says(counted, name):
         assert count > most * COUNT / 2 or not each, (column, counts)
 
 
-def test_a_cache_in_front_is_told_once_a_minute(counted):
+def test_a_cache_in_front_is_purged_once_a_minute(counted):
     """Of all that the kinds above invalidated: one page."""
     calls = lambda: [request.method for request in counted.front.everything()]
     for _ in range(5):

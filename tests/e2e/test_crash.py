@@ -186,8 +186,8 @@ def test_the_history_survives_a_kill(start_worker, origin, persist, path, tag):
     host = first.url
     answer = second.control(f"/__isr/v1/pages?url={host}{path}")
     [shown] = json.loads(answer.text)["pages"]
-    told = [(one["what"], one.get("by"), one.get("id")) for one in shown["timeline"]]
-    assert told == [
+    seen = [(one["what"], one.get("by"), one.get("id")) for one in shown["timeline"]]
+    assert seen == [
         ("fetched", "warm", None),
         ("invalidated", None, said["id"]),
         ("fetched", "visitor", None),

@@ -87,7 +87,7 @@ ROUTES = 'routes = [{ pattern = "www.edge-isr-site.net/*", zone_name = "edge-isr
 DEFAULTS = "[env.production.vars.EDGE_ISR.defaults]"
 JOURNAL = 'name = "JOURNAL"\nclass_name = "Journal"'
 
-# id, what to replace in production's part, by what, what is told
+# id, what to replace in production's part, by what, what is reported
 PRODUCTION_ROWS = [
     ("origin missing", ORIGIN, "", "vars.ORIGIN is missing"),
     ("origin empty", ORIGIN, 'ORIGIN = ""', "vars.ORIGIN is missing"),
@@ -338,7 +338,7 @@ def test_pages_may_be_a_bucket(check):
     )
 
 
-def test_all_problems_are_told_at_once_and_nothing_is_built(check):
+def test_all_problems_are_reported_at_once_and_nothing_is_built(check):
     text = in_production(own_file(), ORIGIN, 'ORIGIN = "https://www.edge-isr-site.net"')
     text = in_production(text, 'name = "SHARDS"', 'name = "SHARD"')
     text = in_production(text, DEFAULTS, f"{DEFAULTS}\nttl = -1\nttll = 5")

@@ -126,7 +126,7 @@ def test_a_new_row_appears_in_its_list(story):
     edge.until(lambda answer: "Beret" in answer.text, "/category/hats/", SEEN_SECONDS + 5)
 
 
-def test_a_rollback_tells_nobody(story):
+def test_a_rollback_invalidates_nothing(story):
     site, edge = story
     stored(edge, "/product/boot/")
     said = site.orm(
@@ -152,8 +152,8 @@ def test_what_the_worker_missed_it_hears_later(start_worker, tmp_path):
         edge = start_worker(f"http://127.0.0.1:{port}", port=edge_port, persist=persist)
         # The site's own processes find it, without any request or change.
         edge.until(lambda answer: "Kufi" in answer.text, "/product/fez/", 60)
-        told = site.manage("edge_isr_status")
-        wait_until(lambda: "0 pending" in site.manage("edge_isr_status"), 30, told)
+        seen = site.manage("edge_isr_status")
+        wait_until(lambda: "0 pending" in site.manage("edge_isr_status"), 30, seen)
     finally:
         site.process.stop()
 

@@ -1,4 +1,4 @@
-"""Caches in front of the edge: what the worker tells them of invalidations, on the real runtime,
+"""Caches in front of the edge: how the worker purges them, on the real runtime,
 against servers on loopback that answer as the providers say they do, or fail in every way.
 """
 
@@ -67,7 +67,7 @@ def bodies(front_cache, path=ZONE):
     return [json.loads(request.body) for request in front_cache.requests(path)]
 
 
-def test_both_are_told_with_their_secrets_once_all_isolates_see_it(
+def test_both_are_purged_with_their_secrets_once_all_isolates_see_it(
     edge, origin, front_cache, path, tag
 ):
     origin.on(path, page("body", tags=f"{tag} other"))
@@ -82,7 +82,7 @@ def test_both_are_told_with_their_secrets_once_all_isolates_see_it(
     assert first.get("content-type") == "application/json"
     # In one call or in two, by when the second invalidation came.
     wait_until(
-        lambda: "hard" in [told["mode"] for told in bodies(front_cache, HOOK)], 15, "the webhook"
+        lambda: "hard" in [shown["mode"] for shown in bodies(front_cache, HOOK)], 15, "the webhook"
     )
     hook = front_cache.requests(HOOK)[0]
     assert hook.get("authorization") == "Bearer hook-secret"
@@ -90,7 +90,7 @@ def test_both_are_told_with_their_secrets_once_all_isolates_see_it(
     assert json.loads(hook.body)["urls"] == ["https://a.example/x/"]
 
 
-def until_told(edge, notes):
+def until_noted(edge, notes):
     """Waits for `healthz`, which knows of the journal as of `sync_interval` ago."""
     wait_until(
         lambda: json.loads(edge.control("/__isr/healthz").text)["notes"] == notes,
@@ -135,11 +135,11 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
     edge.get(path)
     edge.until_hit(path)
     origin.on(path, page("new", tags=tag))
-    told = edge.revalidate({"tags": [tag]})
+    shown = edge.revalidate({"tags": [tag]})
     edge.until(lambda answer: answer.text == "new" and answer.hit, path)
     assert wait_until(lambda: front_cache.requests(HOOK), 15, "the other front_cache")
     want = [{"name": "cdn", "waiting": 1, "failure": REASONS[how]}]
-    job = f"/__isr/v1/jobs/{told['id']}"
+    job = f"/__isr/v1/jobs/{shown['id']}"
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") == want,
         30,
@@ -147,7 +147,7 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
         0.2,
     )
     assert json.loads(edge.control(job).text)["state"] == "failed"
-    until_told(
+    until_noted(
         edge,
         [
             {
@@ -160,14 +160,14 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
     assert "\nedge_isr_front_caches_failing 1\n" in edge.control("/__isr/metrics").text
     assert '"event":"front-cache-failed"' in edge.worker.process.output()
     if how == "429":
-        # It said when to come again, and does not lose what it was to be told.
+        # It said when to come again, and does not lose what it was to get.
         front_cache.on(ZONE, DONE)
         asked = len(bodies(front_cache))
         wait_until(lambda: len(bodies(front_cache)) > asked, 30, "another try")
         wait_until(
             lambda: json.loads(edge.control(job).text)["state"] == "done", 15, "the job ends", 0.2
         )
-        until_told(edge, [])
+        until_noted(edge, [])
     release.set()
 
 
@@ -201,7 +201,7 @@ def test_what_was_accepted_during_an_outage_arrives_after_it(origin, tmp_path, t
 
         # In one call or in two, by when they are due.
         def named():
-            return {name for told in bodies(front_cache) for name in told["tags"]}
+            return {name for shown in bodies(front_cache) for name in shown["tags"]}
 
         wait_until(lambda: len(named()) >= 2, 60, "it is told")
         wait_until(lambda: bodies(front_cache, HOOK), 60, "so is the other")
@@ -268,8 +268,8 @@ def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(
     }
     secret = ["--front-cache-secret", f"front:{AWS_KEY}/{AWS_SECRET}"]
     edge = start_worker(origin.url, config={"max_lag": 1, "front_caches": [front]}, extra=secret)
-    told = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
-    job = f"/__isr/v1/jobs/{told['id']}"
+    shown = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
+    job = f"/__isr/v1/jobs/{shown['id']}"
     state = lambda: json.loads(edge.control(job).text).get("front_caches", [{}])[0]
     wait_until(
         lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2
@@ -300,7 +300,7 @@ def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(
         assert field.rpartition("=")[2] == own_signature(front_cache, request)
 
 
-def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_cache, tag):
+def test_a_cache_of_ones_own_is_purged_by_its_method(start_worker, origin, front_cache, tag):
     front_cache.on("/base/x", Reply(b""))
     front_cache.on("/base/", Reply(b""))
     # nginx has nothing there.
@@ -318,7 +318,7 @@ def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_c
         "prefixes": ["https://a.example/y/"],
         "tags": [tag],
     }
-    told = edge.revalidate(command)
+    shown = edge.revalidate(command)
     wait_until(lambda: len(front_cache.everything()) >= 3, 15, "it is told")
     seen = [
         (one.method, one.target, one.get("xkey"), one.get("soft"))
@@ -333,7 +333,7 @@ def test_a_cache_of_ones_own_is_told_by_its_method(start_worker, origin, front_c
     assert first.get("authorization") == "Bearer purge-secret"
     # A Worker can't say otherwise.
     assert first.get("host") == front_cache.url.removeprefix("http://")
-    job = f"/__isr/v1/jobs/{told['id']}"
+    job = f"/__isr/v1/jobs/{shown['id']}"
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") is None,
         15,
@@ -360,7 +360,7 @@ BEFORE = {
 
 
 @pytest.mark.parametrize("provider", BEFORE)
-def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path, provider):
+def test_the_edge_itself_takes_what_it_sends(start_worker, origin, second, path, provider):
     """Signed as a webhook, signed as for CloudFront, by PURGE."""
     settings, secret = BEFORE[provider]
     settings = {**settings, "name": "second", "url": second.url + settings["path"]}
@@ -374,9 +374,9 @@ def test_the_edge_itself_takes_what_it_tells(start_worker, origin, second, path,
         second.get(at)
         second.until_hit(at)
         origin.on(at, page("new"))
-    told = first.revalidate({"urls": [second.url + page_at], "mode": "hard"})
+    shown = first.revalidate({"urls": [second.url + page_at], "mode": "hard"})
     second.until(lambda answer: answer.text == "new" and answer.hit, page_at, 20)
-    job = f"/__isr/v1/jobs/{told['id']}"
+    job = f"/__isr/v1/jobs/{shown['id']}"
     wait_until(
         lambda: json.loads(first.control(job).text).get("front_caches") is None,
         30,
@@ -442,9 +442,9 @@ def test_workers_caching_is_purged_by_the_worker_itself(
     edge.revalidate({"tags": [tag], "prefixes": ["https://a.example/x/"]})
     wait_until(lambda: len(bodies(front_cache, "/invalidate")) >= 2, 15, "it is marked as stale")
     assert bodies(front_cache, "/invalidate") == [{"tags": [tag]}, {"pathPrefixes": ["/x/"]}]
-    told = edge.revalidate({"all": True, "mode": "hard"})
+    shown = edge.revalidate({"all": True, "mode": "hard"})
     # What it does not do now, it does later.
-    job = f"/__isr/v1/jobs/{told['id']}"
+    job = f"/__isr/v1/jobs/{shown['id']}"
     want = [{"name": "before", "waiting": 1, "failure": "rate-limited"}]
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") == want,
@@ -464,10 +464,10 @@ def test_workers_caching_is_purged_by_the_worker_itself(
     }
 
 
-def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path, tag):
+def test_a_runtime_without_workers_caching_is_reported(start_worker, origin, path, tag):
     edge = start_worker(origin.url, config=CACHING, extra=CACHING_SECRET)
-    told = edge.revalidate({"tags": [tag]})
-    job = f"/__isr/v1/jobs/{told['id']}"
+    shown = edge.revalidate({"tags": [tag]})
+    job = f"/__isr/v1/jobs/{shown['id']}"
     want = [{"name": "before", "waiting": 1, "failure": "unsupported"}]
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") == want,
@@ -475,7 +475,7 @@ def test_a_runtime_without_workers_caching_is_told_of(start_worker, origin, path
         "the job tells of it",
         0.2,
     )
-    until_told(
+    until_noted(
         edge,
         [
             {

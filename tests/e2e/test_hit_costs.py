@@ -35,7 +35,7 @@ VISITOR = {
 
 
 class Counted(Edge):
-    """A worker that tells what each answer took."""
+    """A worker that reports what each answer took."""
 
     def __init__(self, directory, origin, **settings):
         build = directory / "build"
@@ -96,11 +96,11 @@ def test_a_hit_in_the_colo_reads_its_cache_once_and_no_body(
     # What the page varies on is known from the first hit on.
     wait_until(lambda: ask().hit and ask().hit, 30, "hits")
     # Now and then one asks for news, too.
-    told = [ask() for _ in range(10)]
-    assert all(answer.hit and len(answer.body) == size for answer in told)
-    assert min(int(answer.headers["x-cache-reads"]) for answer in told) == 1, what
-    assert min(int(answer.headers["x-calls"]) for answer in told) <= most, what
-    assert {int(answer.headers["content-length"]) for answer in told} == {size}
+    seen = [ask() for _ in range(10)]
+    assert all(answer.hit and len(answer.body) == size for answer in seen)
+    assert min(int(answer.headers["x-cache-reads"]) for answer in seen) == 1, what
+    assert min(int(answer.headers["x-calls"]) for answer in seen) <= most, what
+    assert {int(answer.headers["content-length"]) for answer in seen} == {size}
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_a_hit_takes_no_await_and_no_more_calls_than_it_did(
 
     def least():
         """Of many: now and then one goes the longer way, or renews what is said of the age."""
-        told = [ask() for _ in range(10)]
-        at_once = [int(headers["x-calls"]) for headers in told if headers["x-awaited"] == "no"]
+        seen = [ask() for _ in range(10)]
+        at_once = [int(headers["x-calls"]) for headers in seen if headers["x-awaited"] == "no"]
         return min(at_once, default=None)
 
     wait_until(lambda: least() is not None, 10, "hits")

@@ -250,7 +250,7 @@ def test_a_job_ends_as_done(edge, origin, path, tag):
     assert not said.get("queued") and not said.get("running") and not said.get("failed")
 
 
-def test_a_failing_warm_is_told_with_its_reason(start_worker, origin, path, tag):
+def test_a_failing_warm_is_shown_with_its_reason(start_worker, origin, path, tag):
     alone = start_worker(origin.url, config={"warm_attempts": 1, "origin_timeout": 2})
     stored(alone, origin, path, tags=tag)
     origin.on(path, Reply(b"broken", status=500))
@@ -319,10 +319,10 @@ def test_metrics_need_a_token(edge):
 
 @pytest.mark.slow
 def test_the_sites_figures_are_what_visitors_did(edge, origin, path, tag):
-    """An isolate tells the journal once a minute, with a request that comes then."""
+    """An isolate reports to the journal once a minute, with a request that comes then."""
     stored(edge, origin, path, tags=tag)
 
-    def told():
+    def shown():
         stats = json.loads(edge.control("/__isr/v1/stats?by=result&from=1").text)
         return stats["totals"].get("hit", {"requests": 0})["requests"]
 
@@ -330,10 +330,10 @@ def test_the_sites_figures_are_what_visitors_did(edge, origin, path, tag):
         for _ in range(times):
             assert edge.get(path).hit
 
-    before = told()
+    before = shown()
     hits(30)
-    # What other tests asked meanwhile is told too: no fewer, and all of it in the scrape.
-    wait_until(lambda: hits(1) or told() >= before + 30, 90, "the report", 2)
+    # What other tests asked meanwhile is reported too: no fewer, and all of it in the scrape.
+    wait_until(lambda: hits(1) or shown() >= before + 30, 90, "the report", 2)
     scrape = edge.control("/__isr/metrics").text
     line = next(
         line
@@ -368,8 +368,8 @@ def test_a_job_tells_refetches_that_brought_nothing_new(edge, origin, path, tag)
         return json.loads(edge.control(f"/__isr/v1/jobs/{job}").text)
 
     wait_until(lambda: progress()["done"] == 3, 15, "the job")
-    told = progress()
-    assert (told["total"], told["changed"], told["unchanged"]) == (3, 1, 2), told
+    shown = progress()
+    assert (shown["total"], shown["changed"], shown["unchanged"]) == (3, 1, 2), shown
     listed = json.loads(edge.control(f"/__isr/v1/tags/{tag}/pages").text)["pages"]
     assert sum(row["changed"] for listing in listed for row in listing["variants"]) == 1
     assert sum(row["unchanged"] for listing in listed for row in listing["variants"]) == 2

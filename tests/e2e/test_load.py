@@ -18,8 +18,8 @@ def cells():
     command = [ROOT / "node_modules/.bin/node", ROOT / "scripts/lib/bench_load.mjs", "--short"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)["cells"]
-    return {cell["name"]: {one["by"]: one for one in cell["found"]} for cell in told}
+    seen = json.loads(done.stdout)["cells"]
+    return {cell["name"]: {one["by"]: one for one in cell["found"]} for cell in seen}
 
 
 def test_no_answer_is_an_error_that_the_origin_alone_would_not_have_given(cells):

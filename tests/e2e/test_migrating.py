@@ -42,7 +42,7 @@ def section(title):
 
 def after(title, language):
     """The section's blocks of a language after "After"."""
-    return [body for told, body in section(title)["After"] if told == language]
+    return [body for seen, body in section(title)["After"] if seen == language]
 
 
 CALLS = [
@@ -222,9 +222,9 @@ assert answer.content == b"Editors", answer.content
 package = {{"custom_cache_page", "edge_isr", "ultracache"}} & set(sys.modules)
 print(sys.modules[package.pop()].__file__)
 """
-    told = python(script, tmp_path, CLIENTS).strip()
+    seen = python(script, tmp_path, CLIENTS).strip()
     # Through the link, or where it leads.
-    assert Path(told).resolve().is_relative_to(CLIENTS.resolve()), told
+    assert Path(seen).resolve().is_relative_to(CLIENTS.resolve()), seen
 
 
 @pytest.fixture(scope="module")

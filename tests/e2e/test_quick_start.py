@@ -85,8 +85,8 @@ def test_the_quick_start(django, installed, start_worker, tmp_path):
     site.run("-m", "django", "startproject", "mysite", ".")
     settings = tmp_path / "mysite" / "settings.py"
     assert "http://127.0.0.1:8787" in block("# settings.py")
-    told = block("# settings.py").replace("http://127.0.0.1:8787", edge.url)
-    settings.write_text(settings.read_text() + "\n" + told)
+    seen = block("# settings.py").replace("http://127.0.0.1:8787", edge.url)
+    settings.write_text(settings.read_text() + "\n" + seen)
     (tmp_path / "views.py").write_text(block("# views.py"))
     (tmp_path / "mysite" / "urls.py").write_text(block("# urls.py"))
 

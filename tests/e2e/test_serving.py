@@ -414,7 +414,7 @@ def test_the_limit_of_tags(edge, origin, path, count, stored):
 
 
 def test_values_that_are_not_utf8_pass_unharmed(edge, origin, path):
-    """RFC 9110 §5.5 (obs-text). The runtime can't tell such bytes apart, so the answer is not
+    """RFC 9110 §5.5 (obs-text). The runtime can't distinguish such bytes, so the answer is not
     stored, and passes with them.
     """
     value = b"caf\xe9 \xff"

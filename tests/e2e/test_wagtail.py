@@ -100,7 +100,7 @@ def test_a_page_is_out_of_date_when_its_time_comes_and_when_it_is_published(wagt
     edge.until_hit("/second/")
     scheduled = "/__isr/v1/scheduled"
 
-    def told(path):
+    def shown(path):
         return json.loads(edge.control(path).text)
 
     orm(
@@ -114,12 +114,12 @@ def test_a_page_is_out_of_date_when_its_time_comes_and_when_it_is_published(wagt
 
     def one():
         """The only one that waits: an older one has been taken back."""
-        waits = told(scheduled)["scheduled"]
+        waits = shown(scheduled)["scheduled"]
         return waits[0] if len(waits) == 1 else None
 
     first = wait_until(one, SEEN_SECONDS + 20)
     assert first["reason"].endswith(" go_live_at")
-    # Sooner: the old one is taken back. What no signal tells is seen when the time comes.
+    # Sooner: the old one is taken back. What no signal reports is seen when the time comes.
     orm(
         "import datetime, edge_isr\n"
         "from django.utils import timezone\n"
@@ -131,8 +131,8 @@ def test_a_page_is_out_of_date_when_its_time_comes_and_when_it_is_published(wagt
     )
     assert "By the clock" not in edge.get("/second/").text
     edge.until(lambda answer: "By the clock" in answer.text, "/second/", SEEN_SECONDS + 40)
-    assert told(scheduled)["scheduled"] == []
-    done = told("/__isr/v1/invalidations")["invalidations"]
+    assert shown(scheduled)["scheduled"] == []
+    done = shown("/__isr/v1/invalidations")["invalidations"]
     assert sum(row["via"] == "schedule" for row in done) == 1
     orm("from django.core.management import call_command; call_command('publish_scheduled')")
     edge.until(lambda answer: "Long awaited" in answer.text, "/second/", SEEN_SECONDS + 10)

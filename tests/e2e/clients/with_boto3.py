@@ -1,4 +1,4 @@
-"""Purges pages with boto3's CloudFront client, and waits until it is told that it is done."""
+"""Purges pages with boto3's CloudFront client, and waits until it is reported as done."""
 
 import json
 import sys
@@ -22,5 +22,5 @@ assert made["Invalidation"]["InvalidationBatch"]["Paths"]["Items"] == items, mad
 waiter = client.get_waiter("invalidation_completed")
 known = {"DistributionId": "E2E", "Id": made["Invalidation"]["Id"]}
 waiter.wait(**known, WaiterConfig={"Delay": 0.2, "MaxAttempts": 100})
-told = client.get_invalidation(**known)["Invalidation"]
-assert (told["Id"], told["Status"]) == (known["Id"], "Completed"), told
+seen = client.get_invalidation(**known)["Invalidation"]
+assert (seen["Id"], seen["Status"]) == (known["Id"], "Completed"), seen

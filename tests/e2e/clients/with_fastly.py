@@ -12,8 +12,8 @@ configuration.api_token = "demo-admin"
 with fastly.ApiClient(configuration) as client:
     api = purge_api.PurgeApi(client)
     assert api.purge_tag(service_id="service", surrogate_key="tag-of-key").status == "ok"
-    told = api.bulk_purge_tag(service_id="service", surrogate_key="tag-of-keys tag-of-nothing")
-    assert set(told.to_dict()) == {"tag-of-keys", "tag-of-nothing"}, told
+    seen = api.bulk_purge_tag(service_id="service", surrogate_key="tag-of-keys tag-of-nothing")
+    assert set(seen.to_dict()) == {"tag-of-keys", "tag-of-nothing"}, seen
     api.purge_tag(service_id="service", surrogate_key="tag-of-soft", fastly_soft_purge=1)
     url = pages["url"].partition("://")[2]
     assert api.purge_single_url(cached_url=url).status == "ok"
