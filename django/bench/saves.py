@@ -1,4 +1,4 @@
-"""What telling costs: 1,000 saves in one transaction, and an update of 60,000 rows, in turns.
+"""What sending costs: 1,000 saves in one transaction, and an update of 60,000 rows, in turns.
 
     PYTHONPATH=django:django/tests .venv/bin/python django/bench/saves.py [ROUNDS]
 
@@ -58,7 +58,7 @@ def put(with_hooks):
 def saves():
     with transaction.atomic():
         for row in list(Category.objects.all()[:SAVES]):
-            # One that makes no difference tells nothing.
+            # One that makes no difference sends nothing.
             row.name = f"{time.perf_counter_ns()}"
             row.save()
 

@@ -1,7 +1,7 @@
 """edge-isr for Django: pages at static speed from the edge, fresh within a stated bound.
 
 A view says that its pages may be kept (`@isr`), pages say which data they depend on (tags, by hand
-or by themselves), and changed data is told to the edge once its transaction has committed.
+or by themselves), and changed data is sent to the edge once its transaction has committed.
 """
 
 from .batching import batch, silence

@@ -16,7 +16,7 @@ class EdgeISRConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Everything but the settings' errors, which the checks tell."""
+        """Everything but the settings' errors, which the checks report."""
         from . import (
             checks,  # noqa: F401
             commits,

@@ -45,7 +45,7 @@ _committed_inside: ContextVar[list[Commit] | None] = ContextVar(
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """What changes meanwhile is told to nobody."""
+    """What changes meanwhile invalidates nothing."""
     token = _silenced.set(True)
     try:
         yield
@@ -74,7 +74,7 @@ def batch(using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
 
 
 def is_silenced() -> bool:
-    """Whether changes are told to nobody now: by `silence`, or in a test run that doesn't look."""
+    """Whether changes invalidate nothing now: by `silence`, or in a test run that doesn't look."""
     return _silenced.get() or (is_dormant() and not _watches)
 
 
@@ -136,7 +136,7 @@ class AfterCommit:
         return [*self._recorded, *self._named.values()]
 
     def make(self) -> None:
-        """Makes of what was left for later what is told of it, if it is anything."""
+        """Makes of what was left for later what is invalidated by it, if it is anything."""
         later, self.later = self.later, {}
         for make, items in later.items():
             if made := make(items):
@@ -167,7 +167,7 @@ class AfterCommit:
 def before_commit(connection: BaseDatabaseWrapper) -> None:
     """Writes the outbox; the transaction is about to commit.
 
-    What can't be written is told after the commit without the outbox: the site's own change does
+    What can't be written is sent after the commit without the outbox: the site's own change does
     not fail for it. Raises if the failure has ended the transaction: then nothing can be committed.
     """
     waiting = [one for one in _callbacks(connection.run_on_commit) if not one.written]
@@ -193,7 +193,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
         if lost or connection.needs_rollback or connection.connection is None:
             raise
         logger.error(
-            "the outbox on %s could not be written (%s): %s is told without it, and is lost if "
+            "the outbox on %s could not be written (%s): %s is sent without it, and is lost if "
             "this process ends before. Look at the database, and run migrate",
             connection.alias, error, changes[0],
         )  # fmt: skip
@@ -203,7 +203,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
 
 
 def after_commit(connection: BaseDatabaseWrapper) -> None:
-    """Fragments and versions are made out of date at once; the world is told at the end of
+    """Fragments and versions are made out of date at once; the edge is notified at the end of
     `told_at_its_end`."""
     ours = _callbacks(connection.run_on_commit)
     connection.run_on_commit = [
@@ -217,7 +217,7 @@ def after_commit(connection: BaseDatabaseWrapper) -> None:
 
 @contextmanager
 def told_at_its_end() -> Iterator[None]:
-    """What commits inside is told when the outermost of these has ended, however it ends.
+    """What commits inside is sent when the outermost of these has ended, however it ends.
 
     The site clears caches of its own after a write: in receivers of `post_save`, in callbacks after
     the commit. A page that is refetched before that has the old value once more, and keeps it.
@@ -236,7 +236,7 @@ def told_at_its_end() -> Iterator[None]:
                 committed(invalidations, using, get_settings(), written)
             except Exception:
                 # Neither the site's change nor its own exception is lost for this.
-                logger.exception("what has changed on %s could not be told", using)
+                logger.exception("what has changed on %s could not be sent", using)
 
 
 def savepoint_set(connection: BaseDatabaseWrapper, sid: str | None) -> None:
@@ -282,7 +282,7 @@ def _committed(ours: list[AfterCommit], using: str) -> None:
                 _publish(found, using, settings, written)
     except Exception:
         # The change is committed: nothing that fails here may fail for the site.
-        logger.exception("what has changed on %s could not be told", using)
+        logger.exception("what has changed on %s could not be sent", using)
 
 
 def _publish(
@@ -291,7 +291,7 @@ def _publish(
     """Fragments first, then the world."""
     from .fragments import forget
 
-    # A cache may keep them in a table: that this is written is no change to tell of.
+    # A cache may keep them in a table: that this is written is no change to report.
     with silence():
         forget([one for one in invalidations if not one.at_ms], settings)
     inside = _committed_inside.get()
@@ -313,7 +313,7 @@ def _submit(invalidation: Invalidation, using: str) -> None:
         if settings.outbox and not is_dormant():
             # Before it begins: on SQLite it has to write before it reads.
             can_write(using)
-        # Its end writes the outbox, and tells.
+        # Its end writes the outbox, and sends.
         with writing_first(connection), transaction.atomic(using=using):
             _after(connection).take(invalidation)
     except Error as error:
@@ -335,7 +335,7 @@ def _after(connection: BaseDatabaseWrapper) -> AfterCommit:
 
 
 class Watch:
-    """What is told while it is in place, for tests: of all threads, and of transactions that are
+    """What is sent while it is in place, for tests: of all threads, and of transactions that are
     still open and perhaps never commit."""
 
     def __init__(self) -> None:

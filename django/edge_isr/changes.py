@@ -1,9 +1,9 @@
-"""Changes of rows become invalidations: which rows a statement of the ORM changes, and what is told
+"""Changes of rows become invalidations: which rows a statement of the ORM changes, and what is sent
 of them.
 
 `hooks` asks before and after each statement. Rows are named one by one, up to a number; what a
 registered model says of its rows is asked of the rows as they were and as they are. Rows of a
-through model also tell of the two rows that they connect, and rows that the database deletes by
+through model also report the two rows that they connect, and rows that the database deletes by
 itself (`DB_CASCADE`) are found before it does.
 """
 
@@ -47,7 +47,7 @@ def unshown(model: type[Model], names: Iterable[str] | None) -> bool:
 
 
 def followed(model: type[Model]) -> type[Model] | None:
-    """The model whose changes are told now: itself, or what a migration's stand-in stands for."""
+    """The model whose changes are sent now: itself, or what a migration's stand-in stands for."""
     return None if is_silenced() else _followed(model)
 
 
@@ -67,11 +67,11 @@ also_forget(_followed.cache_clear)
 
 
 def follows(model: type[Model]) -> bool:
-    """Whether changes of a model are told now."""
+    """Whether changes of a model are sent now."""
     return followed(model) is not None
 
 
-def tell(invalidation: Invalidation, using: str) -> None:
+def invalidate(invalidation: Invalidation, using: str) -> None:
     """Something is out of date when the transaction commits, with the site's own options."""
     tame(with_options(invalidation))
     record(invalidation, using)
@@ -121,7 +121,7 @@ def rows_by(model: type[Model], using: str, name: str, values: Iterable[Any]) ->
 
 
 class Change:
-    """What one statement changes in the rows of one model: seen before and after, told at once."""
+    """What one statement changes in the rows of one model: seen before and after."""
 
     def __init__(self, model: type[Model], current: type[Model], using: str) -> None:
         # Whose manager finds the rows; a migration's stand-in has the columns of its time.
@@ -262,12 +262,12 @@ class Change:
         if not self._historical:
             self.found.absorb(_reached(self.model, keys, self.using, set()))
 
-    def tell(self, what: str, gone: bool = False) -> None:
+    def invalidate(self, what: str, gone: bool = False) -> None:
         """All of it is out of date when the transaction commits. `gone`: its rows will be."""
         if self.found:
-            self.found.absorb(self.parts.told())
+            self.found.absorb(self.parts.invalidation())
         self.found.reason = f"{concrete_label(self.model)} {what}"
-        tell(self.found, self.using)
+        invalidate(self.found, self.using)
         if not self._historical:
             see(self.model, self.using, self._keys, gone)
 
@@ -326,10 +326,10 @@ def _rows_reached(field: Any, rows: list[Model], using: str) -> Invalidation:
     elif field.remote_field.on_delete is getattr(models, "DB_SET_NULL", None):
         parts.of_update({field.name: None}, [])
     else:
-        # What the database knows as the default, or what a migration has told it to do.
+        # What the database knows as the default, or what a migration has set it to do.
         parts.of_every()
     if found:
-        found.absorb(parts.told())
+        found.absorb(parts.invalidation())
     return found
 
 
@@ -359,7 +359,7 @@ def _is_cascade(field: Any) -> bool:
 
 
 def follow_relations() -> None:
-    """Listens to relations that packages make otherwise than Django, and tell of by its signal."""
+    """Listens to relations that packages make otherwise than Django, and report by its signal."""
     for model in apps.get_models():
         for field in model._meta.local_many_to_many:
             if not isinstance(field, models.ManyToManyField):
@@ -380,4 +380,4 @@ def _relation_changed(
     if model is not None and is_followed(model):
         for row in rows_by(model, using, "pk", pk_set or ()):
             found.absorb(of_instance(row))
-    tell(found, using)
+    invalidate(found, using)

@@ -70,7 +70,7 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> Found:
 def _targets(settings: Settings) -> Iterable[Any]:
     if not settings.worker_url and not settings.targets:
         yield Warning(
-            "Nothing is told of changes: EDGE_ISR has neither WORKER_URL nor TARGETS",
+            "No changes are sent: EDGE_ISR has neither WORKER_URL nor TARGETS",
             hint="Set WORKER_URL and WEBHOOK_SECRET.", id="edge_isr.W001",
         )  # fmt: skip
     for at, options in enumerate(settings.targets):
@@ -86,7 +86,7 @@ def _targets(settings: Settings) -> Iterable[Any]:
     paths = [m._meta.label for m, entry in registered().items() if entry.paths is not None]
     if paths and not settings.path_tags and not settings.site_urls:
         yield Error(
-            f"dependent_paths of {', '.join(paths)} can't be told: PATH_TAGS is off, and there are "
+            f"dependent_paths of {', '.join(paths)} can't be sent: PATH_TAGS is off, and there are "
             "no SITE_URLS to make URLs of them",
             id="edge_isr.E007",
         )

@@ -32,11 +32,11 @@ class Client:
         self._base = self._settings.worker_url + self._settings.control_prefix
 
     def health(self) -> dict[str, Any]:
-        """`healthz`, whatever its status; with the token, it tells more."""
+        """`healthz`, whatever its status; with the token, it says more."""
         token = self._settings.token
         headers = {"Authorization": f"Bearer {token}"} if token else {}
-        told: dict[str, Any] = self._call("GET", "/healthz", headers).json()
-        return told
+        document: dict[str, Any] = self._call("GET", "/healthz", headers).json()
+        return document
 
     def pages_of_url(self, url: str) -> list[dict[str, Any]]:
         """What the index knows of a URL: at most one page for each form of it."""

@@ -1,5 +1,5 @@
 """Commits, savepoints, and what runs after a commit: the outbox is written right before, and what
-has changed is told when the site's own receivers and callbacks have been called."""
+has changed is sent when the site's own receivers and callbacks have been called."""
 
 from __future__ import annotations
 

@@ -6,9 +6,9 @@
 `blog.entry:category=7@` is which rows have the value, and in which order: rows that come or go, and
 changes of the columns by which a model's rows are usually found and ordered. Of a model with a flag
 (its first boolean) these are the rows for which it is set, and `category=7@-` the others, so that a
-draft is not told to who asks for what is published. Of columns whose
+draft does not invalidate who asks for what is published. Of columns whose
 readers are seen `blog.entry:@views=42` is the column in one row.
-What a page is tagged with (`narrowing`) and what a write tells (`changes`) are both said here, by
+What a page is tagged with (`narrowing`) and what a write sends (`changes`) are both said here, by
 the same functions, so that they can't differ.
 
 A value is named only where equality in the database is equality in Python: numbers, booleans,
@@ -37,7 +37,7 @@ from .tags import concrete_label
 
 # Whether a row is there at all.
 ROWS = "@"
-# Nothing of a model but what is told when its rows are not known.
+# Nothing of a model but what is sent when its rows are not known.
 ANY = "*"
 # Which rows have a value: those that have their model's flag set, or all of a model that has none;
 # those that have it not.
@@ -81,7 +81,7 @@ def named_fields(model: type[Model], vendor: str) -> tuple[Any, ...]:
         (rank, at, field)
         for at, field in enumerate(model._meta.local_concrete_fields)
         if not field.primary_key
-        # Changes of these alone are not told.
+        # Changes of these alone are not sent.
         and field.name not in ignored_fields(model)
         and is_comparable(field, vendor)
         and (rank := rank_of(model, field)) is not None
@@ -158,7 +158,7 @@ def of_value(field: Any, value: Any) -> str:
 
 
 def parts_of_value(field: Any, value: Any) -> tuple[str, ...]:
-    """All that a row with this value in a field is told by."""
+    """All names that a row with this value in a field is invalidated by."""
     part = of_value(field, value)
     step = tree_step(field)
     if step is None or not value:
@@ -190,7 +190,7 @@ class Namer:
         self.is_of_one = is_plain and field.unique
 
     def __call__(self, value: Any) -> Sequence[str]:
-        """All that a row with this value in the field is told by."""
+        """All names that a row with this value in the field is invalidated by."""
         kind = type(value)
         if kind is str:
             if self._is_text and _PLAIN.fullmatch(value):
@@ -276,7 +276,7 @@ def labels_that_change(model: type[Model], changed: tuple[type[Model], ...]) -> 
 
 @cache
 def fields_of_rows(model: type[Model], vendor: str) -> tuple[tuple[str, Any], ...]:
-    """The fields whose values a row of the model is told by, each with its table's label."""
+    """The fields by whose values a row of the model is invalidated, each with its table's label."""
     return tuple(
         (concrete_label(table), field)
         for table in tables_of(model)

@@ -1,7 +1,7 @@
 """The settings: the dictionary `EDGE_ISR`, parsed once into typed values.
 
 Nothing is guessed: a wrong value is named with its place, an unknown key with the one it is near.
-System checks tell all problems at once; while there is one, the middleware does not load and
+System checks report all problems at once; while there is one, the middleware does not load and
 nothing is sent.
 """
 
@@ -311,7 +311,7 @@ def load() -> tuple[Settings, tuple[str, ...]]:
 
 
 def is_dormant() -> bool:
-    """Whether this is a test run of a site that does not look at what is told."""
+    """Whether this is a test run of a site that does not look at what is sent."""
     # As `in_test_run`, without a call: each change asks.
     return "outbox" in vars(mail) and not load()[0].in_tests
 

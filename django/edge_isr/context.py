@@ -117,7 +117,7 @@ class Recorder:
             recorder.cells.setdefault(label, {}).setdefault(key, set()).add(attname)
 
     def saw_unknown(self, reason: str) -> None:
-        """Something was loaded, and what it depends on can't be told."""
+        """Something was loaded, and what it depends on can't be determined."""
         if self.active:
             _log_unknown(reason)
         for recorder in self._open():
@@ -230,7 +230,7 @@ class PageContext:
         self.policy: Policy | None = None
         self.recorder = Recorder(active=False)
         self.recorder.page = self
-        # As long as it is being answered; then only what tells which view it was.
+        # As long as it is being answered; then only what says which view it was.
         self.request: HttpRequest | None = None
         self.view: str | None = None
         self.closed_at: float | None = None
@@ -246,7 +246,7 @@ class PageContext:
         # Whether a personal part stands in it, and whether it is the answer with such parts.
         self.has_personal_parts = False
         self.is_personal_answer = False
-        # Set when the page's tags could not all be told: it must not be stored.
+        # Set when the page's tags could not all be determined: it must not be stored.
         self.failed = False
         # Whether its view named tags itself.
         self.explicit = False

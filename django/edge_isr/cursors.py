@@ -1,8 +1,8 @@
 """SQL that goes round the ORM: what `connection.cursor()` reads and writes.
 
 What a page reads by a cursor tags it with the tables that the statement names. What is written by a
-cursor, in a page or anywhere else, is told by its tables: the rows are not known. The ORM's own
-statements are marked, and told by their rows elsewhere.
+cursor, in a page or anywhere else, is sent by its tables: the rows are not known. The ORM's own
+statements are marked, and sent by their rows elsewhere.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db.models.sql.compiler import SQLCompiler, SQLInsertCompiler
 
 from . import relations, statements
 from .autotags import see_text
-from .changes import follows, tell
+from .changes import follows, invalidate
 from .context import automatic
 from .invalidation import Invalidation
 from .patching import replace_method
@@ -122,12 +122,12 @@ def _seen(connection: Any, sql: Any, run: Any) -> Any:
         found = Invalidation(reason=f"{statement.verb} of {', '.join(sorted(written))}"[:200])
         for table in written:
             found.absorb(_invalidation_of(table))
-        tell(found, alias)
+        invalidate(found, alias)
     return result
 
 
 def _written(statement: statements.Statement, alias: str) -> set[str]:
-    """The tables that a statement may write and whose changes are told."""
+    """The tables that a statement may write and whose changes are sent."""
     if statement.writes:
         tables: Iterable[str] = statement.targets() or _named(statement, alias)
     elif connections[alias].vendor == "sqlite" or not relations.calls_routines(

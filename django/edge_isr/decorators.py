@@ -150,7 +150,9 @@ class _Declared:
                 raise
             # A page whose tags are not all known could outlive its data: it is served uncached.
             page.failed = True
-            logger.exception("the tags of %s could not be told; it is not cached", request.path)
+            logger.exception(
+                "the tags of %s could not be determined; it is not cached", request.path
+            )
         return page
 
 

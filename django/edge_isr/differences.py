@@ -3,7 +3,7 @@
 A change of a row concerns the pages of each value that it had before or has after, in any of the
 fields whose values are named (`conditions`), and the pages that read a column which differs. Values
 that only the database knows are read from it; where that would be too many, or nobody can know,
-every page with anything of the model is told.
+every page with anything of the model is sent.
 """
 
 from __future__ import annotations
@@ -169,7 +169,7 @@ class Parts:
         for tag in tags:
             self._add(tag)
 
-    def told(self) -> Invalidation:
+    def invalidation(self) -> Invalidation:
         """All of it."""
         if self._every:
             return of_every(self._model)

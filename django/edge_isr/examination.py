@@ -124,7 +124,7 @@ def examine(path: str, host: str, secure: bool) -> Examined:
         client = Client(raise_request_exception=True, **_edge())
         try:
             first, response = (_get(client, path, host, secure) for _ in range(2))
-        except Exception as error:  # noqa: BLE001 - whatever the site raises is what is told
+        except Exception as error:  # noqa: BLE001 - whatever the site raises is what is shown
             return Examined(path, 500, None, error=f"{type(error).__name__}: {error}")
         found = _examined(path, response, list(written))
         page = getattr(first.wsgi_request, "edge_isr", None)
@@ -152,7 +152,7 @@ def _composed(page: Any) -> str:
         return f"not composed: {problems.ADVICE[page.problem]}"
     if page.why is not None or page.composition is None:
         return ""
-    reads = page.composition.watch.told()
+    reads = page.composition.watch.in_words()
     if not reads or page.policy.compose == "trusted":
         return "composed, for every visitor"
     return f"composed for visitors without a cookie alone, because it reads {', '.join(reads)}"

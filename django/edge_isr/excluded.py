@@ -75,8 +75,9 @@ IGNORED_FIELDS = (
     ("wagtail.", "LockableMixin", ("locked", "locked_at", "locked_by")),
 )
 # Columns that a package writes at each change and that few pages show. Who reads one from an
-# instance is seen (`noticing`), and a change of it tells nobody else. A page that was published is
-# said to be so each time; the row above one that comes or goes counts the rows below it.
+# instance is seen (`noticing`), and a change of it invalidates nothing else. A page that was
+# published is said to be so each time; the row above one that comes or goes counts the rows below
+# it.
 NOTICED_FIELDS = (
     ("treebeard.", "MP_Node", ("numchild",)),
     ("wagtail.", "DraftStateMixin", ("last_published_at",)),

@@ -1,4 +1,4 @@
-"""Which query gave a page which tag, and which writes tell it.
+"""Which query gave a page which tag, and which writes invalidate it.
 
 For `manage.py edge_isr_explain`, and with `DEBUG` for the field `X-Edge-ISR-Explain`.
 """
@@ -73,8 +73,8 @@ def short(sql: str) -> str:
     return text if len(text) <= MAX_SQL_CHARS else f"{text[:MAX_SQL_CHARS]}..."
 
 
-def writes_that_tell(tag: str) -> str:
-    """Which writes tell a tag, in plain words."""
+def writes_that_invalidate(tag: str) -> str:
+    """Which writes invalidate a tag, in plain words."""
     if tag == ANYTHING:
         return "every change of a row: something that it depends on can't be named"
     if tag.startswith(PATH):

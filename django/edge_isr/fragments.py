@@ -67,7 +67,7 @@ def forget(invalidations: Iterable[Invalidation], settings: Settings) -> None:
 
 @lru_cache(maxsize=1)
 def _warn_of_private_cache(alias: str) -> None:
-    """Once in a process: in its own memory it can't be told of other processes' changes."""
+    """Once in a process: in its own memory it can't be determined of other processes' changes."""
     if isinstance(caches[alias], LocMemCache) and not django_settings.DEBUG:
         logger.warning(
             "the cache %r is in each process's own memory: fragments stay old in the processes "
@@ -103,7 +103,7 @@ class Fragment:
         """The value from the cache, or made now; either way the page has its tags."""
         if self._request is not None and self._request.method not in SAFE_METHODS:
             return make()
-        # In a test run nothing is told, so nothing is kept that a change would have to end.
+        # In a test run nothing is sent, so nothing is kept that a change would have to end.
         value, tags, until = (_MISSING, [], None) if is_dormant() else self._read()
         if value is _MISSING:
             value, tags, until = self._make(make)
@@ -189,7 +189,7 @@ def isr_fragment(
 ) -> Callable[[F], F]:
     """Keeps a function's results in Django's cache until the data they depend on changes.
 
-    `name`: the function's own by default. Its arguments tell one result from another, by their text
+    `name`: the function's own by default. Its arguments distinguish results, by their text
     (model instances by their tag); `vary`, a function of the same arguments, replaces that.
     `tags`: texts, or functions of the arguments. `ttl` (or `s_maxage`): seconds at most.
     """

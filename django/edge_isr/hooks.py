@@ -1,4 +1,4 @@
-"""The writes of the ORM: each method that runs a statement tells what the statement changes.
+"""The writes of the ORM: each method that runs a statement records what the statement changes.
 
 Each hook replaces one method of Django by itself and a little more, once, and does nothing for
 models that are not followed. No signal is listened to: a model with listeners loses Django's fast
@@ -26,7 +26,7 @@ from .changes import Change, chunks, ends_of, followed, unshown
 from .patching import replace_method
 from .transactions import changing
 
-# The model of the deletion that is going on: what its batches delete has been told.
+# The model of the deletion that is going on: what its batches delete has been sent.
 _deleting: ContextVar[type[Model] | None] = ContextVar("edge_isr_deleting", default=None)
 
 
@@ -62,7 +62,7 @@ def _update(original: Any) -> Any:
             change.see_ends_again()
             change.parts.of_update(kwargs, keys)
             change.see(_new_keys(change, keys, kwargs))
-            change.tell("updated")
+            change.invalidate("updated")
             return count
 
     return update
@@ -116,7 +116,7 @@ def _bulk_create(original: Any) -> Any:
             change.parts.of_keys([row.pk for row in before])
             change.see([row.pk for row in before])
             if fresh:
-                change.tell("created")
+                change.invalidate("created")
             return created
 
     return bulk_create
@@ -200,7 +200,7 @@ def _see_deleted(change: Change, instances: list[Any]) -> None:
     change.parts.of_keys(keys)
     change.connect(instances)
     change.cascade(keys)
-    change.tell("deleted" if len(keys) > 1 else f"{keys[0]} deleted", gone=True)
+    change.invalidate("deleted" if len(keys) > 1 else f"{keys[0]} deleted", gone=True)
 
 
 def _raw_delete(original: Any) -> Any:
@@ -221,7 +221,7 @@ def _raw_delete(original: Any) -> Any:
             if isinstance(count, int) and count > len(set(keys)):
                 change.name_every()
             change.see_ends_again()
-            change.tell("deleted")
+            change.invalidate("deleted")
             return count
 
     return _raw_delete
@@ -242,7 +242,7 @@ def _update_batch(original: Any) -> Any:
             result = original(self, pk_list, values, using)
             change.parts.of_update(values, keys)
             change.see(keys)
-            change.tell("updated")
+            change.invalidate("updated")
             return result
 
     return update_batch
@@ -261,7 +261,7 @@ def _delete_batch(original: Any) -> Any:
             change.parts.of_keys(keys)
             change.see(keys)
             change.cascade(keys)
-            change.tell("deleted", gone=True)
+            change.invalidate("deleted", gone=True)
             return original(self, pk_list, using)
 
     return delete_batch

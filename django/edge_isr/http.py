@@ -40,8 +40,10 @@ class Reply:
 
     def detail(self) -> str:
         """What it says, for people."""
-        told = self.json()
-        text = told.get("detail") or told.get("title") if isinstance(told, dict) else None
+        document = self.json()
+        text = (
+            document.get("detail") or document.get("title") if isinstance(document, dict) else None
+        )
         return f"{self.status} {text or self.body[:200].decode(errors='replace').strip()}".strip()
 
 

@@ -32,7 +32,7 @@ class Invalidation:
     warm: bool = True
     settle_ms: int = 0
     reason: str = ""
-    # Not to be told before, in seconds since the epoch; 0 for at once.
+    # Not to be done before, in seconds since the epoch; 0 for at once.
     due: int = 0
     # When it happens, in milliseconds since the epoch; 0 for now.
     at_ms: int = 0

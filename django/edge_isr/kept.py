@@ -79,7 +79,7 @@ def found(
     if is_page and not for_edge:
         return True
     is_current = name in recorder.remade or _is_current(recorder, facts)
-    # Of changes in other processes, what is kept in this one's memory is not told.
+    # Of changes in other processes, what is kept in this one's memory is not sent.
     again = not is_current or (recorder.refetch and isinstance(cache, LocMemCache))
     if again and for_edge and facts["made"] and name not in recorder.remade:
         missed(recorder, name, replaces=True)

@@ -7,7 +7,7 @@ beside the query, and the page depends on these posts by their keys, shown or no
 of the relation have the tag; on no condition and no column of all posts.
 
 What comes to be pointed at between the two queries, or is so no more, is a change of the relation
-after the page was begun, and is told to the page.
+after the page was begun, and invalidates the page.
 """
 
 from __future__ import annotations

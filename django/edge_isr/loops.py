@@ -1,9 +1,9 @@
 """Changes that a page makes while it is rendered for the edge: a counter of visits, a log of what
 was looked for.
 
-They are told, because other pages may show them, but nobody refetches for them before a visitor
+They are sent, because other pages may show them, but nobody refetches for them before a visitor
 comes: refetching the page itself would make the change again, and so on without end. A view that
-goes on doing so, each time somebody comes, is named in the log, and what it changes is told once a
+goes on doing so, each time somebody comes, is named in the log, and what it changes is sent once a
 minute from then on.
 """
 
@@ -26,7 +26,7 @@ REMIND_SECONDS = 3600
 MAX_VIEWS = 1000
 
 _lock = threading.Lock()
-_told: dict[str, deque[float]] = {}
+_sent: dict[str, deque[float]] = {}
 _logged: dict[str, float] = {}
 
 
@@ -47,7 +47,7 @@ def tame(invalidation: Invalidation) -> None:
     if page is None or not invalidation:
         return
     invalidation.warm = False
-    # A middleware writes, and its view may be one that is not cached: then it is told at once.
+    # A middleware writes, and its view may be one that is not cached: then it is sent at once.
     if page.early and not page.recorder.refetch:
         return
     view = view_of(page.request) if page.view is None else page.view
@@ -60,9 +60,9 @@ def tame(invalidation: Invalidation) -> None:
 def _again(view: str) -> bool:
     now = time.monotonic()
     with _lock:
-        if view not in _told and len(_told) >= MAX_VIEWS:
-            _told.clear()
-        times = _told.setdefault(view, deque(maxlen=TIMES))
+        if view not in _sent and len(_sent) >= MAX_VIEWS:
+            _sent.clear()
+        times = _sent.setdefault(view, deque(maxlen=TIMES))
         recent = len(times) == TIMES and now - times[0] < SECONDS
         times.append(now)
         return recent
@@ -75,7 +75,7 @@ def _log(view: str, invalidation: Invalidation) -> None:
     _logged[view] = now
     logger.warning(
         "the view %s changes data each time that it is rendered for the edge (%s), which makes its "
-        "own page stale: from now on that is told once a minute. If pages do not show it, register "
+        "own page stale: from now on that is sent once a minute. If pages do not show it, register "
         "the model with ignore_fields=…, or change it within edge_isr.silence()",
         view, invalidation,
     )  # fmt: skip
@@ -84,5 +84,5 @@ def _log(view: str, invalidation: Invalidation) -> None:
 def forget() -> None:
     """Begins anew."""
     with _lock:
-        _told.clear()
+        _sent.clear()
         _logged.clear()

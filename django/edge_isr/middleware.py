@@ -188,9 +188,9 @@ def finish(
     if django_settings.DEBUG:
         _hint(response, page)
     if page.recorder.unknown:
-        _told(response, "anything-may-change-it; " + ", ".join(page.recorder.unknown))
+        _with_reason(response, "anything-may-change-it; " + ", ".join(page.recorder.unknown))
     if page.not_composed or (made is not None and page.composition.watch.reads):
-        _told(response, page.not_composed or shell.audience_in_words(page.composition))
+        _with_reason(response, page.not_composed or shell.audience_in_words(page.composition))
     return response
 
 
@@ -320,10 +320,10 @@ def _hint(response: HttpResponseBase, page: PageContext) -> None:
 
 def _refused(response: HttpResponseBase, why: Why, more: str = "") -> HttpResponseBase:
     response.edge_isr_reason = why.value
-    return _told(response, f"{why.value}; {more}" if more else why.value)
+    return _with_reason(response, f"{why.value}; {more}" if more else why.value)
 
 
-def _told(response: HttpResponseBase, why: str) -> HttpResponseBase:
+def _with_reason(response: HttpResponseBase, why: str) -> HttpResponseBase:
     if django_settings.DEBUG:
         response["X-Edge-ISR-Reason"] = why
     return response

@@ -1,5 +1,5 @@
 """Whether Django's `migrate` runs, by whatever name: the outbox may not be there yet, and whoever
-makes it need not be told to."""
+makes it need not be asked to."""
 
 from __future__ import annotations
 

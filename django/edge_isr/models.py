@@ -1,4 +1,4 @@
-"""The outbox: what is to be told to the edge, written in the transaction of the change itself."""
+"""The outbox: what is to be sent to the edge, written in the transaction of the change itself."""
 
 from __future__ import annotations
 

@@ -127,7 +127,7 @@ def _of_row(
     approved: Mapping[str, datetime],
     using: str,
 ) -> Invalidation:
-    """What is told at the time in a field of a row; if there is none, that nothing waits."""
+    """What is sent at the time in a field of a row; if there is none, that nothing waits."""
     label = concrete_label(field.model)
     if label in other_keys(model):
         # The key is not that of the row that has the field.
@@ -148,7 +148,7 @@ def _of_row(
 
 
 def _changed(row: Model, field: Any, using: str) -> Invalidation:
-    """What a change of this column in a row tells, the row itself remaining as it is."""
+    """What a change of this column in a row sends, the row itself remaining as it is."""
     model: Any = type(row)
     parts = Parts(model, using)
     if entry_of(model) is None:
@@ -158,7 +158,7 @@ def _changed(row: Model, field: Any, using: str) -> Invalidation:
     if found:
         parts.of_column(field)
         parts.of_instances([row])
-        found.absorb(parts.told())
+        found.absorb(parts.invalidation())
     return found
 
 

@@ -260,7 +260,7 @@ def known_by_children(query: Any, base: str) -> set[str]:
 
 def known_by_parents(query: Any, found: dict[str, Narrowed]) -> set[str]:
     """The aliases of models that extend another one whose rows must have some value: which rows
-    there are of theirs is told with the value of the other's."""
+    there are of theirs is sent with the value of the other's."""
     return {
         str(join.parent_alias)
         for alias, join in query.alias_map.items()

@@ -1,4 +1,4 @@
-"""Which columns are those whose readers are seen (`noticing`): a change of them is told to them,
+"""Which columns are those whose readers are seen (`noticing`): a change of them invalidates those,
 and not to whoever has loaded the row.
 
 Those are columns that packages write at each change (`excluded.NOTICED_FIELDS`), what only some of

@@ -2,9 +2,9 @@
 in that row.
 
 A package writes them at each change, and few pages show them: the time of the last publication, the
-count of the rows below. An instance brings all columns along, so that its own tag would be told of
-each such change. It is not: whoever asks the instance for the column says so, and what a query
-reads of it besides stands in its statement.
+count of the rows below. An instance brings all columns along, so that each such change would
+invalidate its own tag. It does not: whoever asks the instance for the column says so, and what a
+query reads of it besides stands in its statement.
 
 The attribute is a descriptor that is asked first, as long as Django's own stands there. What an
 instance holds is where Django has it, so that saving, copying and pickling are as they are.
@@ -38,7 +38,7 @@ from .tags import concrete_label
 
 
 class NoticedAttribute(DeferredAttribute):
-    """The attribute of a column, which tells the page that is being rendered who reads it.
+    """The attribute of a column, which notes on the page that is being rendered who reads it.
 
     Django's own attribute is asked only for what an instance does not hold. One that does more
     (`StreamField`) does it still.

@@ -15,7 +15,7 @@ from django.db import Error
 from django.db.models import Model
 
 from .batching import record_later
-from .changes import ends_of, tell, with_options
+from .changes import ends_of, invalidate, with_options
 from .conditions import UnnamedValueError, is_narrowed, tables_of
 from .context import page_now
 from .invalidation import Invalidation
@@ -57,7 +57,7 @@ def may_be_there(instance: Model, table: type[Model], raw: bool) -> bool:
 
 
 def save_plainly(original: Any, arguments: tuple[Any, ...], connection: Any) -> Any:
-    """Writes the row, and tells of it."""
+    """Writes the row, and reports it."""
     instance, raw, _, force_insert, _, _, update_fields = arguments
     model = type(instance)
     if "edge_isr_written" not in vars(connection):
@@ -108,16 +108,16 @@ def _see(written: Written, updated: Any, before: Row | None) -> None:
     written.before = before
     written.end(bool(updated))
     if written.differs:
-        _tell(written)
+        _send(written)
 
 
-def _tell(written: Written) -> None:
+def _send(written: Written) -> None:
     model, key = written.columns.model, written.key
     found = of_models(model, [key] if written.shows else ())
     tags = written.tags()
     found.absorb(of_every(model) if tags is None else Invalidation(tags=tags))
     found.reason = f"{plain_labels(model)[0]} {key}"
-    tell(found, written.connection.alias)
+    invalidate(found, written.connection.alias)
 
 
 class _Maker:

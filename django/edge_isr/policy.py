@@ -260,7 +260,7 @@ def capped(policy: Policy, ttl: int, unknown: bool, left: float | None) -> tuple
 
 
 def make_public(response: HttpResponseBase, policy: Policy, ttl: int, header: str) -> None:
-    """Says for how long the edge may keep the answer; browsers ask again unless told otherwise."""
+    """Says for how long the edge may keep the answer; browsers ask again by default."""
     stated = [f"stale-while-revalidate={policy.swr}", f"stale-if-error={policy.sie}"]
     # What is empty states nothing.
     own = response.get("Cache-Control", "").strip()

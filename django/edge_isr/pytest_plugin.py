@@ -9,9 +9,9 @@ import pytest
 
 
 @pytest.fixture
-def edge_isr_told() -> Iterator[Any]:
-    """What was told since the test began: `edge_isr.testing.Told`."""
+def edge_isr_invalidations() -> Iterator[Any]:
+    """What was invalidated since the test began: `edge_isr.testing.Recorded`."""
     from .testing import recorded
 
-    with recorded() as told:
-        yield told
+    with recorded() as found:
+        yield found

@@ -5,8 +5,8 @@ rows they are and in which order: on the columns by which they are found and ord
 those that the statement brings along. So what it brings along is taken out of its text, and where
 no row is cut off, its order as well.
 
-Columns are told for any row. Together with a condition (`narrowing`) the tag of its members stands
-for those by which a model's rows are usually found (`conditions.deciding_fields`).
+Columns are invalidated for any row. Together with a condition (`narrowing`) the tag of its members
+stands for those by which a model's rows are usually found (`conditions.deciding_fields`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which models tell the edge of their changes, and what they say.
+"""Which models' changes invalidate pages, and which.
 
 `register(Post, tags=…, dependent_paths=…, fields=…)`. With AUTO_TAGS every model of the project is
 followed (but those of AUTO_TAGS_EXCLUDE), and registering adds to what is said.
@@ -84,12 +84,13 @@ def register(
     never do. By default they count at every change, which costs a query for the old row.
     `only_if`: a function of the instance: neither the old nor the new row counts, nothing is said.
     `ignore_fields`: a change of these alone (`update`, `bulk_update`, `save(update_fields=…)`) is
-    not told: no page shows them.
-    `noticed_fields`: a change of these alone is told to pages that read them from an instance, as
+    not followed: no page shows them.
+    `noticed_fields`: a change of these alone invalidates pages that read them from an instance, as
     an attribute, or in a query, and not to all that have loaded the row. For columns of the model's
     own table by which no rows are found: no relation, nothing that is indexed or ordered by, texts.
     `auto_tags`: False, and the model is left out of automatic tags.
-    `at`: fields with a date or a time. When it comes, what a change of the row would tell is told.
+    `at`: fields with a date or a time. When it comes, the same is invalidated as by a change
+    of the row.
 
     Also a class decorator. Registering again replaces.
     """
@@ -217,7 +218,7 @@ def _is_bookkeeping(model: type[Model]) -> bool:
 
 @cache
 def is_followed(model: type[Model]) -> bool:
-    """Whether changes of the model are told."""
+    """Whether changes of the model are sent."""
     return entry_of(model) is not None or is_automatic(model)
 
 
@@ -304,7 +305,7 @@ def of_instance(instance: Model) -> Invalidation:
             raise
         # The change itself stands; what can be said without the site's function is said.
         logger.exception(
-            "what %s %s says of its pages could not be told", model.__name__, instance.pk
+            "what %s %s says of its pages could not be determined", model.__name__, instance.pk
         )
     return found
 

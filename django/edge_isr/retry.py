@@ -1,7 +1,7 @@
 """When a failed delivery is tried again: after 1, 2, 4 … seconds, at most a minute apart, for ever.
 
-A target that is down for an hour is told within a minute of its return. What was refused for what
-it is (`Refused`) is not tried again.
+A target that is down for an hour gets its calls within a minute of its return. What was refused
+for what it is (`Refused`) is not tried again.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`revalidate_by_tags` and its siblings: what the site's own code tells the edge.
+"""`revalidate_by_tags` and its siblings: what the site's own code invalidates.
 
 All of them take effect when the current transaction commits, and never if it does not. With `at`,
 an aware datetime, the pages are out of date then; a `name` is that of what waits, once: a later

@@ -1,6 +1,6 @@
 """What the site's views ask of the worker's routes, and whether the worker's settings have it.
 
-A view's `query` and `vary` hold at the origin. Told to the worker, they keep what does not count
+A view's `query` and `vary` hold at the origin. Sent to the worker, they keep what does not count
 out of its keys, and let through what does: a request field that the worker does not forward never
 reaches the view.
 """
@@ -148,12 +148,12 @@ def _as_wildcard(pattern: str) -> str:
 
 
 def problems_at(health: Mapping[str, Any], settings: Settings) -> list[str]:
-    """What the worker's routes lack of what the views ask; one line if it does not tell them."""
+    """What the worker's routes lack of what the views ask; one line if it does not show them."""
     config = health.get("config")
     rules = config.get("rules") if isinstance(config, Mapping) else None
     views = [view for view in cached_views(settings) if view.route() is not None]
     if not isinstance(rules, list):
-        missing = "the worker does not tell its rules: compare them with edge_isr_routes by hand"
+        missing = "the worker does not show its rules: compare them with edge_isr_routes by hand"
         return [missing] if views else []
     if any(view.policy.compose for view in views) and shared.is_any():
         views.append(CachedView(f"{shared.PREFIX}*", Policy()))

@@ -2,7 +2,7 @@
 
 The row is written in a transaction with its message of the outbox and before `post_save` is sent:
 receivers find it committed, as they do without this package. What it was is read first, table by
-table: a save that makes no difference tells nothing.
+table: a save that makes no difference sends nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from django.apps import apps
 from django.db import connections
 from django.db.models import Model
 
-from .changes import Change, ends_of, followed, rows_by, tell, unshown
+from .changes import Change, ends_of, followed, invalidate, rows_by, unshown
 from .conditions import is_narrowed, labels_that_change, tables_of
 from .differences import Parts
 from .moments import see
@@ -51,7 +51,7 @@ def _save_table(original: Any) -> Any:
         if connection.in_atomic_block and is_plain(model, cls) and model is type(self):
             return save_plainly(original, arguments, connection)
         save = _Save(self, model, cls or type(self), connection, raw, update_fields)
-        if not save.tells:
+        if not save.invalidates:
             return original(*arguments)
         with changing(using, type(self), save.looks):
             save.before(force_insert)
@@ -94,8 +94,8 @@ class _Save:
         self._change: Change | None = None
 
     @property
-    def tells(self) -> bool:
-        """Whether anything is told of this table."""
+    def invalidates(self) -> bool:
+        """Whether changes of this table invalidate anything."""
         return self._is_last or self._reads
 
     def before(self, force_insert: bool) -> None:
@@ -119,18 +119,18 @@ class _Save:
             self._written.end(updated)
             seen.append(self._written)
         if self._is_last:
-            self._tell(seen)
+            self._send(seen)
         else:
             known[_SEEN] = seen
 
-    def _tell(self, seen: list[Written]) -> None:
+    def _send(self, seen: list[Written]) -> None:
         differs = {written.table: written.differs for written in seen}
         # A raw save leaves the tables of parents alone.
         tables = tables_of(self._model)[: 1 if self._raw else None]
         changed = tuple([table for table in tables if differs.get(table, True)])
         if self._labels:
             if changed:
-                self._tell_plainly(seen, changed)
+                self._send_plainly(seen, changed)
             return
         change = self._change
         if change is None or not (changed or change.needs_rows or change.has_registered_ends):
@@ -139,14 +139,14 @@ class _Save:
         for written in seen:
             change.parts.of_table(written, comes)
         if comes and len(seen) < len(tables_of(self._model)):
-            # As in `_tell_plainly`.
+            # As in `_send_plainly`.
             change.parts.of_keys([self._instance.pk])
         change.name([self._instance.pk])
         change.rows([self._instance])
         change.connect([self._instance])
-        change.tell(str(self._instance.pk))
+        change.invalidate(str(self._instance.pk))
 
-    def _tell_plainly(self, seen: list[Written], changed: tuple[type[Model], ...]) -> None:
+    def _send_plainly(self, seen: list[Written], changed: tuple[type[Model], ...]) -> None:
         key = key_of(self._model, self._instance.pk)
         found = of_models(self._model, (), labels_that_change(self._model, changed))
         hidden = {written.table for written in seen if not written.shows}
@@ -163,9 +163,9 @@ class _Save:
             # Without the rows that it extends, which are there already, or come after it.
             parts = Parts(self._model, self.connection.alias)
             parts.of_keys([self._instance.pk])
-            found.absorb(parts.told())
+            found.absorb(parts.invalidation())
         found.reason = f"{self._labels[0]} {key}"
-        tell(found, self.connection.alias)
+        invalidate(found, self.connection.alias)
         see(self._model, self.connection.alias, [key])
 
 

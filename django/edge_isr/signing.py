@@ -23,7 +23,7 @@ class InvalidSignature(Exception):
 
 
 def decode_secret(secret: str) -> bytes:
-    """The key of a secret; ValueError says what is wrong, without telling the secret."""
+    """The key of a secret; ValueError says what is wrong, without showing the secret."""
     if not secret.startswith(PREFIX):
         raise ValueError(f"a webhook secret starts with {PREFIX}")
     try:

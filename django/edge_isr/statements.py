@@ -28,7 +28,7 @@ SCHEMA = frozenset({"create", "drop", "alter", "rename"})
 
 
 class _Thread(threading.local):
-    """How many methods are running whose statements are told by their rows, or not at all."""
+    """How many methods are running whose statements are sent by their rows, or not at all."""
 
     own = 0
 

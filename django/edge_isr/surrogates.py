@@ -47,7 +47,7 @@ def _only_model(name: str) -> type[Model]:
 def surrogate_from_user(request: HttpRequest) -> str | None:
     """`user:1f3a…` for whoever is logged in, none for anonymous visitors.
 
-    It tells no id: tags travel in headers and stand in the worker's index. Pages that were rendered
+    It shows no id: tags travel in headers and stand in the worker's index. Pages that were rendered
     for someone logged in are never public; this is for fragments.
     """
     user = getattr(request, "user", None)

@@ -30,7 +30,7 @@ PATH = "path:"
 TABLE = "table:"
 # Of pages that depend on what can't be named: every invalidation of rows names it.
 ANYTHING = "edge_isr.anything"
-# More rows of a model, or more values of its fields, that change at once are told as every row.
+# More rows of a model, or more values of its fields, that change at once are sent as every row.
 MAX_NAMED_ROWS = 1000
 MAX_NAMED_PARTS = 4000
 

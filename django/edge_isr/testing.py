@@ -1,13 +1,13 @@
-"""For a site's own tests: what was told, and whether a response may be cached.
+"""For a site's own tests: what was invalidated, and whether a response may be cached.
 
     with assert_invalidates("post:42", "/blog/"):
         post.save()
 
     assert_cached(client.get("/blog/"), "post:42")
 
-In a test run nothing is told (`EDGE_ISR["IN_TESTS"]`), but for what these look at. They work in
+In a test run nothing is sent (`EDGE_ISR["IN_TESTS"]`), but for what these look at. They work in
 tests that commit and in those that never do, and count nothing that was rolled back. With pytest
-there is the fixture `edge_isr_told`.
+there is the fixture `edge_isr_invalidations`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from .invalidation import Invalidation
 from .tags import every, tag
 
 __all__ = [
-    "Told", "assert_cached", "assert_invalidates", "assert_not_cached", "assert_not_invalidates",
-    "recorded",
+    "Recorded", "assert_cached", "assert_invalidates", "assert_not_cached",
+    "assert_not_invalidates", "recorded",
 ]  # fmt: skip
 
 # A text, an instance, or a model.
 Name = Any
 
 
-class Told:
-    """What was told: of what has committed, and of transactions that are still open."""
+class Recorded:
+    """What was invalidated: by what has committed, and in transactions that are still open."""
 
     def __init__(self, watched: Watch) -> None:
         self._watch = watched
@@ -42,7 +42,7 @@ class Told:
         found = Invalidation()
         for one in self._watch.invalidations():
             if one.at_ms or one.name:
-                # Told at a time, not now.
+                # Due at a time, not now.
                 continue
             found.absorb(one)
             found.everything = found.everything or one.everything
@@ -70,15 +70,15 @@ class Told:
 
     @property
     def everything(self) -> bool:
-        """Whether the whole site was told to be out of date."""
+        """Whether the whole site was invalidated."""
         return self._all().everything
 
     def names(self, name: Name) -> bool:
-        """Whether a tag, path, URL, model or instance was told."""
+        """Whether a tag, path, URL, model or instance was invalidated."""
         found, text = self._all(), _text(name)
         group = every(text.partition(":")[0])
-        told = found.tags | found.paths | found.urls | found.prefixes
-        return found.everything or text in told or (":" in text and group in found.tags)
+        invalidated = found.tags | found.paths | found.urls | found.prefixes
+        return found.everything or text in invalidated or (":" in text and group in found.tags)
 
     def __bool__(self) -> bool:
         return bool(self._all())
@@ -95,39 +95,41 @@ def _text(name: Any) -> str:
 
 
 @contextmanager
-def recorded() -> Iterator[Told]:
-    """Records what is told in it."""
+def recorded() -> Iterator[Recorded]:
+    """Records what is invalidated in it."""
     watched = Watch()
     watch(watched)
     try:
-        yield Told(watched)
+        yield Recorded(watched)
     finally:
         watched.end()
         unwatch(watched)
 
 
 @contextmanager
-def assert_invalidates(*names: Name) -> Iterator[Told]:
-    """Each of these is told by what is done in it."""
-    with recorded() as told:
-        yield told
-        missing = [_text(name) for name in names if not told.names(name)]
+def assert_invalidates(*names: Name) -> Iterator[Recorded]:
+    """Each of these is invalidated by what is done in it."""
+    with recorded() as invalidated:
+        yield invalidated
+        missing = [_text(name) for name in names if not invalidated.names(name)]
         if missing:
             raise AssertionError(
-                f"{', '.join(missing)} was not invalidated; invalidated was: {told}"
+                f"{', '.join(missing)} was not invalidated; invalidated was: {invalidated}"
             )
 
 
 @contextmanager
-def assert_not_invalidates(*names: Name) -> Iterator[Told]:
-    """None of these is told by what is done in it; nothing at all if none is named."""
-    with recorded() as told:
-        yield told
-        if not names and told:
-            raise AssertionError(f"expected nothing to be invalidated; invalidated was: {told}")
-        found = [_text(name) for name in names if told.names(name)]
+def assert_not_invalidates(*names: Name) -> Iterator[Recorded]:
+    """None of these is invalidated by what is done in it; nothing at all if none is named."""
+    with recorded() as invalidated:
+        yield invalidated
+        if not names and invalidated:
+            raise AssertionError(
+                f"expected nothing to be invalidated; invalidated was: {invalidated}"
+            )
+        found = [_text(name) for name in names if invalidated.names(name)]
         if found:
-            raise AssertionError(f"{', '.join(found)} was invalidated: {told}")
+            raise AssertionError(f"{', '.join(found)} was invalidated: {invalidated}")
 
 
 def _is_cached(response: HttpResponseBase) -> bool:

@@ -15,7 +15,7 @@ from .sqlite import has_written, take_turn, writing_first
 
 @contextmanager
 def one_transaction(using: str) -> Iterator[None]:
-    """What is done in it is committed together with the message that tells of it."""
+    """What is done in it is committed together with the message that reports it."""
     if connections[using].in_atomic_block or not load()[0].outbox:
         yield
     else:

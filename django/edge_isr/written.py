@@ -247,7 +247,7 @@ class Written:
         self.is_unknown = self._unreadable or (updated and before is None)
 
     def tags(self, comes: bool = False) -> set[str] | None:
-        """All that it is told by, beside the row itself; None if that can't be named. `comes`: a
+        """All that it invalidates beside the row itself; None if that can't be named. `comes`: a
         row comes that extends it, and a model's rows are known by those of the model it extends."""
         columns = self.columns
         if not (self.differs or comes) or not is_narrowed(self.table):

@@ -1,4 +1,4 @@
-"""What the tests share: a site of one's own views, settings, a worker that answers as told."""
+"""What the tests share: a site of one's own views, settings, a worker that answers as scripted."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from django.template import engines
 from django.test import AsyncClient, Client
 from django.urls import path
 
-from edge_isr.pytest_plugin import edge_isr_told  # noqa: F401  (installed, pytest finds it)
+from edge_isr.pytest_plugin import edge_isr_invalidations  # noqa: F401  (installed, pytest finds it)
 from edge_isr.tags import ANYTHING
 
 
@@ -222,10 +222,10 @@ class FakeWorker:
 
     @property
     def tags(self):
-        """All tags that it was told, but for the one that is in each invalidation by tags, and
+        """All tags that it was sent, but for the one that is in each invalidation by tags, and
         those of values and columns."""
-        told = {tag for call in self.calls for tag in (call.json or {}).get("tags", ())}
-        return {tag for tag in told - {ANYTHING} if not PART.fullmatch(tag)}
+        new_tags = {tag for call in self.calls for tag in (call.json or {}).get("tags", ())}
+        return {tag for tag in new_tags - {ANYTHING} if not PART.fullmatch(tag)}
 
     def stop(self):
         """From now on connections are refused."""
@@ -246,7 +246,7 @@ def worker(edge):
 
 
 @pytest.fixture
-def told():
+def new_tags():
     """The tags that the outbox got since the last call, as if each call ended a transaction: those
     of models and rows, or with `parts` those of values and columns as well."""
     from django.db import connection
@@ -261,7 +261,7 @@ def told():
         connection.run_on_commit[:] = [
             entry for entry in connection.run_on_commit if not isinstance(entry[1], AfterCommit)
         ]
-        # What is told at a time is not told now.
+        # What is sent at a time is not sent now.
         rows = [row for row in OutboxMessage.objects.filter(at=None) if row.pk not in seen]
         seen.update(row.pk for row in rows)
         names = {name for row in rows for name in row.payload.get(kind, ())}

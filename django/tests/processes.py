@@ -1,4 +1,4 @@
-"""Processes of the test site beside the tests: on their database, told of the same edge."""
+"""Processes of the test site beside the tests: on their database, with the same edge."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The site as a queue's worker runs it: the test's database, and the edge that it is told of.
+"""The site as a queue's worker runs it: the test's database, and the edge that it is notified of.
 
 `celery -A celery_site worker`, and the commands `rqworker` (django-rq) and `db_worker`
 (django-tasks-db).

@@ -101,6 +101,6 @@ EDGE_ISR = {
     "TOKEN": "read-token",
     "AUTO_TAGS": True,
     "DELIVERY": "command",
-    # This is a test run that looks at what is told.
+    # This is a test run that looks at what is sent.
     "IN_TESTS": True,
 }

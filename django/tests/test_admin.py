@@ -69,10 +69,12 @@ def test_a_urls_tags_and_a_tags_pages(client, url, staff, worker):
 def test_as_json(client, staff, worker):
     worker.answer = (200, {"pages": [PAGE], "next": None})
     address = reverse("edge_isr_status")
-    told = client.get(address, {"tag": "posts", "format": "json"}).json()
-    assert told["urls"] == ["https://a.example/1/"]
-    told = client.get(address, {"url": PAGE["url"]}, headers={"accept": "application/json"}).json()
-    assert told["tags"] == ["post:1", "posts"]
+    answer = client.get(address, {"tag": "posts", "format": "json"}).json()
+    assert answer["urls"] == ["https://a.example/1/"]
+    answer = client.get(
+        address, {"url": PAGE["url"]}, headers={"accept": "application/json"}
+    ).json()
+    assert answer["tags"] == ["post:1", "posts"]
     assert client.get(address, {"format": "json"}).json() == {"ok": True}
 
 
@@ -96,9 +98,9 @@ def test_refetches_that_brought_nothing_new(client, url, staff, worker):
     worker.answers = [(200, {"pages": [{**PAGE, "variants": variants}], "next": None}), READY]
     text = client.get(url, {"tag": "posts"}).content.decode()
     assert "Of 5 refetches 4 brought what was stored already." in text
-    # A worker of before does not count, and what was never refetched has nothing to tell.
-    for told in ({"id": "msg_1", "state": "done"}, {**job, "changed": 0, "unchanged": 0}):
-        worker.answers = [(200, told), READY]
+    # A worker of before does not count, and what was never refetched has nothing to show.
+    for answer in ({"id": "msg_1", "state": "done"}, {**job, "changed": 0, "unchanged": 0}):
+        worker.answers = [(200, answer), READY]
         assert "refetches" not in client.get(url, {"job": "msg_1"}).content.decode()
 
 
@@ -154,7 +156,7 @@ class TestFigures:
         worker.answers = [self.HEALTH, answer]
         text = self.shown(client, url)
         assert f"Figures are not known: {why}" in text, text
-        # What it did tell is there all the same.
+        # What it did say is there all the same.
         assert "Journal heard: 1.2 s ago" in text and "<i>" not in text
 
     def test_a_worker_that_is_away_is_asked_once(self, client, url, staff, worker):
@@ -201,7 +203,7 @@ class TestRevalidate:
         assert row.payload["reason"] == "by ada"
 
     @pytest.mark.parametrize("sent", [{}, {"kind": "urls", "names": "/x/"}, {"kind": "no"}])
-    def test_tells_what_is_wrong(self, client, url, may_revalidate, sent, worker):
+    def test_shows_what_is_wrong(self, client, url, may_revalidate, sent, worker):
         worker.answer = READY
         assert "errorlist" in (text := client.post(url, sent, follow=True).content.decode()) or (
             'class="error"' in text

@@ -182,7 +182,7 @@ def test_a_middlewares_own_flags_shorten_no_lifetime(site, within):
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_what_a_middleware_changes_is_told_and_not_refetched_for(site, within, written, cached):
+def test_what_a_middleware_changes_is_sent_and_not_refetched_for(site, within, written, cached):
     """A page that shows the number of visits would be refetched for each refetch."""
     within("visits")
 

@@ -365,14 +365,14 @@ class Renamed(DatabaseCache):
 
 
 @pytest.mark.parametrize("backend", ["test_caching.Renamed", BACKENDS["database"]["BACKEND"]])
-def test_versions_that_are_kept_in_a_table_tell_of_no_change(settings, told, backend):
+def test_versions_that_are_kept_in_a_table_send_of_no_change(settings, new_tags, backend):
     from edge_isr.relations import labels_of_table
 
     assert labels_of_table("shop_cache_table") != ()
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": "shop_cache_table"}}
     call_command("createcachetable")
     Category.objects.create(pk=1, name="Hats", slug="hats")
-    assert told() - {ANYTHING} == WHOLE
+    assert new_tags() - {ANYTHING} == WHOLE
 
 
 def test_no_time_is_lost_where_nothing_is_recorded(hats):

@@ -1,4 +1,4 @@
-"""Models that are not told, those of migrations, and what the database changes by itself."""
+"""Models that are not followed, those of migrations, and what the database changes by itself."""
 
 import django
 import pytest
@@ -19,11 +19,11 @@ FEZ = {"shop.product", "shop.product:11"}
 
 
 class TestBookkeeping:
-    def test_a_session_of_the_projects_own_kind(self, told):
-        told()
+    def test_a_session_of_the_projects_own_kind(self, new_tags):
+        new_tags()
         Visit.objects.create(session_key="x", expire_date=timezone.now())
         Visit.objects.update(session_data="y")
-        assert told() == set()
+        assert new_tags() == set()
 
     @pytest.mark.parametrize(
         "label",
@@ -43,10 +43,10 @@ class TestBookkeeping:
     def test_what_pages_show(self, label):
         assert not get_settings().is_excluded(label)
 
-    def test_who_wants_it_registers_it(self, told):
+    def test_who_wants_it_registers_it(self, new_tags):
         edge_isr.register(Visit)
         Visit.objects.create(session_key="x", expire_date=timezone.now())
-        assert "shop.visit" in told()
+        assert "shop.visit" in new_tags()
 
 
 class TestMigrations:
@@ -56,36 +56,36 @@ class TestMigrations:
     def old(self):
         return ProjectState.from_apps(apps).apps
 
-    def test_their_writes_are_told(self, told, old, fez, hats):
+    def test_their_writes_are_sent(self, new_tags, old, fez, hats):
         label, product = old.get_model("shop", "Label"), old.get_model("shop", "Product")
-        told()
+        new_tags()
         row = label(pk=41, name="x")
         row.save()
         # What its fields meant then need not be what they mean today.
         every = {"shop.label", "shop.label:*"}
-        assert told() == every
+        assert new_tags() == every
         label.objects.update(name="y")
-        assert told() == every
+        assert new_tags() == every
         product.objects.get(pk=11).labels.add(row)
-        assert "shop.product_labels" in told()
+        assert "shop.product_labels" in new_tags()
         product.objects.get(pk=11).labels.clear()
-        assert "shop.product_labels" in told()
+        assert "shop.product_labels" in new_tags()
         label.objects.bulk_create([label(pk=42, name="z")])
-        assert told() == every
+        assert new_tags() == every
         label.objects.filter(pk=42).delete()
-        assert told() >= every
+        assert new_tags() >= every
         row.delete()
-        assert told() >= every
+        assert new_tags() >= every
 
-    def test_what_is_registered_is_told_as_a_whole(self, edge, told, old, hats):
+    def test_what_is_registered_is_sent_as_a_whole(self, edge, new_tags, old, hats):
         """Its functions are for the models of today."""
         edge(AUTO_TAGS=False)
         edge_isr.register(Category, tags=lambda category: 1 / 0)
-        told()
+        new_tags()
         old.get_model("shop", "Category").objects.update(name="x")
-        assert told() == {"shop.category", "shop.category:*"}
+        assert new_tags() == {"shop.category", "shop.category:*"}
 
-    def test_a_model_that_is_gone(self, told):
+    def test_a_model_that_is_gone(self, new_tags):
         class Gone(models.Model):
             name = models.CharField(max_length=40)
 
@@ -96,7 +96,7 @@ class TestMigrations:
 
         Gone.objects.create(name="x")
         Gone.objects.all().delete()
-        assert told() == set()
+        assert new_tags() == set()
 
 
 if django.VERSION >= (6, 1):
@@ -106,11 +106,11 @@ if django.VERSION >= (6, 1):
         """What the database deletes and nulls by itself."""
 
         @pytest.fixture
-        def notes(self, told, fez):
+        def notes(self, new_tags, fez):
             above = Note.objects.create(pk=61, product=fez)
             Note.objects.create(pk=62, product=fez, above=above)
             Mark.objects.create(pk=71, note_id=62)
-            told()
+            new_tags()
 
         @pytest.mark.parametrize(
             "delete",
@@ -119,24 +119,24 @@ if django.VERSION >= (6, 1):
              lambda fez: Product.objects.filter(pk=11)._raw_delete("default")],
             ids=["instance", "queryset", "cascade", "raw"],
         )  # fmt: skip
-        def test_reached(self, told, notes, fez, delete):
+        def test_reached(self, new_tags, notes, fez, delete):
             delete(fez)
             assert not Note.objects.exists() and Mark.objects.get().note_id is None
-            assert told() >= {
+            assert new_tags() >= {
                 *FEZ, "shop.note", "shop.note:61", "shop.note:62", "shop.mark", "shop.mark:71",
             }  # fmt: skip
 
-        def test_from_within(self, told, notes):
+        def test_from_within(self, new_tags, notes):
             Note.objects.get(pk=61).delete()
-            found = told()
+            found = new_tags()
             assert found >= {"shop.note:61", "shop.note:62", "shop.mark:71"}
             assert "shop.product" not in found
 
-        def test_very_many(self, told, notes, fez):
+        def test_very_many(self, new_tags, notes, fez):
             Note.objects.bulk_create(Note(pk=n, product=fez) for n in range(100, 1200))
-            told()
+            new_tags()
             fez.delete()
-            assert told() >= {"shop.note", "shop.note:*", "shop.mark", "shop.mark:*"}
+            assert new_tags() >= {"shop.note", "shop.note:*", "shop.mark", "shop.mark:*"}
 
 
 @pytest.fixture
@@ -162,12 +162,12 @@ def cascading_table(transactional_db):
 @pytest.mark.parametrize(
     "delete", [lambda: Category.objects.get().delete(), lambda: Category.objects.all().delete()]
 )
-def test_a_cascade_that_a_migration_made(cascading_table, told, hats, delete):
+def test_a_cascade_that_a_migration_made(cascading_table, new_tags, hats, delete):
     cascading_table.objects.create(pk=71, category=hats)
-    told()
+    new_tags()
     delete()
     assert not cascading_table.objects.exists()
-    assert {"shop.category:1", "shop.follower", "shop.follower:71"} <= told()
+    assert {"shop.category:1", "shop.follower", "shop.follower:71"} <= new_tags()
 
 
 def test_an_update_asks_for_no_more_keys_than_it_names(hats):

@@ -1,4 +1,4 @@
-"""The commands: what they send, what they tell, and how they fail."""
+"""The commands: what they send, what they print, and how they fail."""
 
 import json
 from io import StringIO
@@ -76,12 +76,12 @@ class TestWarmUrl:
 
 
 class TestStatus:
-    def test_tells_everything(self, worker):
+    def test_shows_everything(self, worker):
         worker.answer = (200, {"ready": True, "reasons": []})
         edge_isr.revalidate_by_tags("x")
-        told = run("edge_isr_status")
-        assert "health      ready" in told
-        assert "1 pending, the oldest 0 s, 0 delivered, 0 dead" in told
+        printed = run("edge_isr_status")
+        assert "health      ready" in printed
+        assert "1 pending, the oldest 0 s, 0 delivered, 0 dead" in printed
 
     def test_fails_when_something_is_wrong(self, worker):
         worker.answer = (503, {"ready": False, "reasons": ["journal-lost"]})
@@ -115,21 +115,21 @@ def audited(*findings, groups=()):
 
 
 class TestAudit:
-    def test_tells_what_was_found(self, worker):
+    def test_shows_what_was_found(self, worker):
         group = {"route": "/*", "tag": "post:1", "stale": 1, "every_render": 0, "latest": 0}
         worker.answer = audited(FINDING, groups=[group])
         out = StringIO()
         with pytest.raises(CommandError, match="1 pages changed without an invalidation"):
             call_command("edge_isr_audit", "--limit", "5", stdout=out)
         assert worker.calls[0].path == "/__isr/v1/audit?limit=5"
-        told = out.getvalue()
-        assert told.startswith("100 of 100000 hits audited, 2 out of date\n")
-        assert "post:1 (/*): 1 out of date\n" in told
-        assert "https://a.example/1/ (accept-language: de)\n" in told
-        assert "same-tags, stored 2026-07-30 11:00:00 UTC, found 2026-07-30 12:00:00 UTC" in told
-        assert "status: 200, now 404\n" in told
-        assert "    - <h1>old\\x1b[2J</h1>\n    + <h1>new</h1>\n" in told, "no terminal obeys it"
-        assert told.endswith("A share of the hits.\n")
+        printed = out.getvalue()
+        assert printed.startswith("100 of 100000 hits audited, 2 out of date\n")
+        assert "post:1 (/*): 1 out of date\n" in printed
+        assert "https://a.example/1/ (accept-language: de)\n" in printed
+        assert "same-tags, stored 2026-07-30 11:00:00 UTC, found 2026-07-30 12:00:00 UTC" in printed
+        assert "status: 200, now 404\n" in printed
+        assert "    - <h1>old\\x1b[2J</h1>\n    + <h1>new</h1>\n" in printed, "no terminal obeys it"
+        assert printed.endswith("A share of the hits.\n")
 
     def test_a_clock_is_no_failure(self, worker):
         worker.answer = audited({**FINDING, "cause": "differs-at-every-render"})

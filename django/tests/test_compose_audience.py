@@ -211,7 +211,7 @@ def test_a_page_out_of_djangos_page_cache(site):
     assert audience(client) == "anonymous"
 
 
-def test_where_it_was_read_is_told_with_debug(site, settings):
+def test_where_it_was_read_is_sent_with_debug(site, settings):
     settings.DEBUG = True
     template = engines["django"].from_string("a\nb\n{{ user }}")
     template.template.origin.template_name = "header.html"
@@ -220,10 +220,10 @@ def test_where_it_was_read_is_told_with_debug(site, settings):
     def view(request):
         return HttpResponse(template.render({}, request))
 
-    told = site(view).get("/page/", **EDGE)["X-Edge-ISR-Reason"]
-    assert told.startswith("audience=anonymous: user (header.html:3)")
-    told = site(page_of(read=lambda request: request.session.get("x"))).get("/page/", **EDGE)
-    assert f"session ({__name__}:" in told["X-Edge-ISR-Reason"]
+    reason = site(view).get("/page/", **EDGE)["X-Edge-ISR-Reason"]
+    assert reason.startswith("audience=anonymous: user (header.html:3)")
+    reason = site(page_of(read=lambda request: request.session.get("x"))).get("/page/", **EDGE)
+    assert f"session ({__name__}:" in reason["X-Edge-ISR-Reason"]
 
 
 def test_the_stack_is_not_walked_without_debug(site):
@@ -250,7 +250,7 @@ def _somebody(get_response):
 
 
 def test_a_page_for_the_anonymous_says_who_is_not(site, settings):
-    """The edge need not be told by its own settings."""
+    """The edge need not be configured by its own settings."""
     settings.SESSION_COOKIE_NAME = "sid"
     response = shell(site(page_of("{{ request.user.is_staff }}")))
     said = members(response)

@@ -72,7 +72,7 @@ class TestMessages:
         assert parts_of(ask_parts(client, ["failing"])) == {}
         assert parts_of(ask_parts(client, ["messages"])) == {"messages": "Saved."}
 
-    def test_the_head_waits_where_no_cookie_tells(self, client, settings):
+    def test_the_head_waits_where_no_cookie_says(self, client, settings):
         assert "wait" not in members(shell(client))
         settings.MESSAGE_STORAGE = "django.contrib.messages.storage.session.SessionStorage"
         assert members(shell(client))["wait"] is True

@@ -317,7 +317,7 @@ def test_the_origin_secret_is_asked_for(site, edge):
         assert Client().get(where, HTTP_X_EDGE_ISR_ORIGIN_AUTH="s" * 20).status_code == 200
 
 
-def test_a_change_is_told(site):
+def test_a_change_is_sent(site):
     client = site(page_of(PAGE))
     where = address(client)
     assert Client().get(where).content == b"readers"

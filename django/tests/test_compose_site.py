@@ -1,4 +1,4 @@
-"""What a site is told of composed pages: by checks, the routes' settings, the doctor."""
+"""What a site is notified of composed pages: by checks, the routes' settings, the doctor."""
 
 import json
 from io import StringIO
@@ -81,5 +81,5 @@ def test_all_of_djangos_are_known(site):
 def test_the_doctor(site, edge, source, words):
     edge(ORIGIN_SECRET="s" * 20)
     site(page_of(source))
-    told = run("edge_isr_doctor", "/page/")
-    assert words in told, told
+    printed = run("edge_isr_doctor", "/page/")
+    assert words in printed, printed

@@ -384,7 +384,7 @@ def test_wrong_values(value):
         isr(compose=value)
 
 
-def test_the_reason_is_told_with_debug(site, settings, caplog):
+def test_the_reason_is_sent_with_debug(site, settings, caplog):
     client = site(wrong(in_field))
     assert "X-Edge-ISR-Reason" not in ask(client)
     assert "not-composed: token-in-field" in caplog.text

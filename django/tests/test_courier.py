@@ -38,7 +38,7 @@ def test_is_tried_again_until_it_works(worker, caplog):
     assert "503" in caplog.text and "401" in caplog.text
 
 
-def test_what_is_refused_for_good_is_told_as_lost(worker, caplog):
+def test_what_is_refused_for_good_is_sent_as_lost(worker, caplog):
     worker.answer = (422, {"detail": "tags[0]: not a tag"})
     edge_isr.revalidate_by_tags("x")
     idle()
@@ -46,7 +46,7 @@ def test_what_is_refused_for_good_is_told_as_lost(worker, caplog):
     assert "lost: x: 422 tags[0]" in caplog.text
 
 
-def test_a_slow_worker_holds_up_a_save_no_longer_than_told(worker, edge):
+def test_a_slow_worker_holds_up_a_save_no_longer_than_sent(worker, edge):
     edge(REQUEST_WAIT=0.2)
     worker.hold.clear()
     started = time.monotonic()
@@ -106,7 +106,7 @@ def test_the_queue_is_bounded(worker, monkeypatch, caplog):
     assert "the queue is full, lost: post:4" in caplog.text
 
 
-def test_what_is_left_at_the_end_is_told(worker, monkeypatch, caplog):
+def test_what_is_left_at_the_end_is_sent(worker, monkeypatch, caplog):
     monkeypatch.setattr(courier, "delay", lambda attempts, after: 30)
     worker.answer = (503, {})
     edge_isr.revalidate_by_tags("x")

@@ -1,4 +1,4 @@
-"""What is written by `connection.cursor()` is told by its tables."""
+"""What is written by `connection.cursor()` is sent by its tables."""
 
 import pytest
 from conftest import IS_MARIADB
@@ -47,51 +47,51 @@ WRITES = {
 
 
 @pytest.mark.parametrize("name", WRITES)
-def test_writes_by_cursor(data, told, name):
+def test_writes_by_cursor(data, new_tags, name):
     sql, wanted = WRITES[name]
-    told()
+    new_tags()
     with connection.cursor() as cursor:
         cursor.execute(sql)
-    found = told()
-    # Which rows is not known: pages of each are told.
+    found = new_tags()
+    # Which rows is not known: pages of each are sent.
     assert wanted | {f"{label}:*" for label in wanted} <= found
     found = {name for name in found if not name.endswith(":*")}
     assert found - wanted <= {"shop.category", "shop.product"}
 
 
-def test_writes_by_executemany(data, told):
-    told()
+def test_writes_by_executemany(data, new_tags):
+    new_tags()
     with connection.cursor() as cursor:
         cursor.executemany("UPDATE shop_category SET name = %s WHERE id = %s", [("a", 1), ("b", 2)])
-    assert told() == {"shop.category", "shop.category:*"}
+    assert new_tags() == {"shop.category", "shop.category:*"}
 
 
-def test_a_read_by_cursor_tells_nothing(data, told):
-    told()
+def test_a_read_by_cursor_sends_nothing(data, new_tags):
+    new_tags()
     with connection.cursor() as cursor:
         cursor.execute("SELECT 'UPDATE shop_category SET name = 1' FROM shop_review")
-    assert told() == set()
+    assert new_tags() == set()
 
 
-def test_the_orms_own_writes_are_told_by_their_rows(data, told):
+def test_the_orms_own_writes_are_sent_by_their_rows(data, new_tags):
     edge_isr.register(Banner, only_if=lambda banner: banner.text == "shown")
-    told()
+    new_tags()
     Banner.objects.create(text="draft")
     Banner.objects.update(text="draft 2")
     Banner.objects.all().delete()
-    assert told() == set()
+    assert new_tags() == set()
 
 
-def test_silence_holds_for_cursors(data, told):
-    told()
+def test_silence_holds_for_cursors(data, new_tags):
+    new_tags()
     with edge_isr.silence(), connection.cursor() as cursor:
         cursor.execute("UPDATE shop_category SET name = 'x'")
-    assert told() == set()
+    assert new_tags() == set()
 
 
-def test_a_write_that_is_rolled_back_is_told_to_nobody(data, told):
-    told()
+def test_a_write_that_is_rolled_back_is_sent_to_nobody(data, new_tags):
+    new_tags()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE shop_category SET name = 'x'")
         transaction.set_rollback(True)
-    assert told() == set()
+    assert new_tags() == set()

@@ -89,9 +89,9 @@ class TestRoutes:
         found = checks.check_routes()
         assert bool(found) == (lacking is not None)
 
-    def test_a_worker_that_does_not_tell_them(self, site, worker):
+    def test_a_worker_that_does_not_show_them(self, site, worker):
         site(isr(vary=["HX-Request"])(page))
-        with pytest.raises(CommandError, match="does not tell its rules"):
+        with pytest.raises(CommandError, match="does not show its rules"):
             run("edge_isr_routes", "--check")
         site(isr(page))
         assert "have all" in run("edge_isr_routes", "--check")
@@ -163,7 +163,7 @@ class TestRestFramework:
 
 
 @pytest.mark.parametrize("wrong", [int, type("Plain", (), {}), [], "view", include([])])
-def test_what_is_no_view_is_told_at_import(wrong):
+def test_what_is_no_view_is_sent_at_import(wrong):
     with pytest.raises(TypeError, match=r"isr\(\) goes on views"):
         isr(wrong) if not isinstance(wrong, str) else isr()(wrong)
 
@@ -262,5 +262,5 @@ def test_packages_that_clear_their_caches_come_first(monkeypatch, name):
         return [one.msg for one in checks.check_packages() if one.id == "edge_isr.W009"]
 
     assert found(name, "edge_isr") == [] == found(name)
-    (told,) = found("edge_isr", "other", name)
-    assert told.startswith(f"edge_isr comes before {name} in INSTALLED_APPS")
+    (printed,) = found("edge_isr", "other", name)
+    assert printed.startswith(f"edge_isr comes before {name} in INSTALLED_APPS")

@@ -1,4 +1,4 @@
-"""What pages are tagged with below a model's tag, and that writes tell it: values and columns."""
+"""Tags below a model's own, on pages and of writes: values and columns."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ import edge_isr
 from edge_isr import isr
 from edge_isr.conditions import Namer, UnnamedValueError, named_fields, of_value
 from edge_isr.context import Recorder, recording
-from edge_isr.explanation import writes_that_tell
+from edge_isr.explanation import writes_that_invalidate
 from edge_isr.models import OutboxMessage
 
 pytestmark = pytest.mark.django_db
@@ -32,10 +32,10 @@ def seen(load):
 
 
 @pytest.fixture
-def parts(told):
-    """The tags of values and columns that were told since the last call."""
-    told()
-    return lambda: {tag for tag in told(parts=True) if PART.fullmatch(tag)}
+def parts(new_tags):
+    """The tags of values and columns that were sent since the last call."""
+    new_tags()
+    return lambda: {tag for tag in new_tags(parts=True) if PART.fullmatch(tag)}
 
 
 def of_product(slug="fez", category=1, active=True):
@@ -137,7 +137,7 @@ class TestWriting:
         fez.delete()
         assert parts() >= {"shop.product:@", *moved()}
 
-    def test_a_save_tells_what_differs(self, parts, fez, shoes):
+    def test_a_save_sends_what_differs(self, parts, fez, shoes):
         parts()
         fez.price = 7
         fez.save()
@@ -148,7 +148,7 @@ class TestWriting:
             "shop.product:@category_id", *moved(), *moved(category=2),
         }  # fmt: skip
 
-    def test_what_does_not_decide_is_not_told_to_who_counts(self, parts, fez):
+    def test_what_does_not_decide_is_not_sent_to_who_counts(self, parts, fez):
         parts()
         fez.name = "Later"
         fez.save()
@@ -164,13 +164,13 @@ class TestWriting:
             fez.save()
         assert parts() == {"shop.product:@active", *moved(), *moved(active=False)}
 
-    def test_a_save_that_makes_no_difference_tells_nothing(self, told, fez):
-        told()
+    def test_a_save_that_makes_no_difference_sends_nothing(self, new_tags, fez):
+        new_tags()
         fez.save()
         Product.objects.get(pk=11).save()
         fez.price = "0"
         fez.save(update_fields=["name"])
-        assert told(parts=True) == set()
+        assert new_tags(parts=True) == set()
 
     def test_an_instance_need_not_hold_what_its_row_holds(self, parts, fez, shoes):
         parts()
@@ -207,7 +207,7 @@ class TestWriting:
             *moved(), *moved(category=2),
         }  # fmt: skip
 
-    def test_a_child_tells_the_tables_that_differ(self, parts, hats):
+    def test_a_child_sends_the_tables_that_differ(self, parts, hats):
         parts()
         crown = Premium.objects.create(pk=14, name="Crown", slug="crown", category=hats)
         assert parts() == {"shop.premium:@", "shop.product:@", *moved("crown")}
@@ -236,35 +236,35 @@ class TestWriting:
             "shop.banner:@category_id", "shop.banner:category=1", "shop.banner:category=null",
         }  # fmt: skip
 
-    def test_a_row_that_can_not_be_read_can_be_saved(self, told, fez, monkeypatch, caplog):
+    def test_a_row_that_can_not_be_read_can_be_saved(self, new_tags, fez, monkeypatch, caplog):
         field = Product._meta.get_field("price")
         broken = lambda value, expression, connection: 1 / 0  # noqa: E731
         monkeypatch.setattr(field, "from_db_value", broken, raising=False)
         # What reads a row has been made with the field as it was.
         vars(connections["default"]).pop("edge_isr_rows", None)
-        told()
+        new_tags()
         fez.name = "Later"
         fez.save()
         vars(connections["default"]).pop("edge_isr_rows", None)
-        assert told(parts=True) >= {"shop.product:11", "shop.product:*"}
+        assert new_tags(parts=True) >= {"shop.product:11", "shop.product:*"}
         assert "what Product 11 was could not be read" in caplog.text
 
-    def test_very_many_rows_tell_all_pages_of_the_model(self, told, hats):
+    def test_very_many_rows_send_all_pages_of_the_model(self, new_tags, hats):
         rows = [Product(name=str(n), slug=str(n), category=hats) for n in range(1001)]
-        told()
+        new_tags()
         Product.objects.bulk_create(rows)
-        assert told(parts=True) >= {"shop.product", "shop.product:*"}
+        assert new_tags(parts=True) >= {"shop.product", "shop.product:*"}
 
-    def test_what_is_ignored(self, told, fez):
+    def test_what_is_ignored(self, new_tags, fez):
         edge_isr.register(Product, ignore_fields=["price"])
-        told()
+        new_tags()
         fez.price = 9
         fez.save()
         Product.objects.update(price=8)
-        assert told(parts=True) == set()
+        assert new_tags(parts=True) == set()
         fez.name = "Tarboosh"
         fez.save()
-        assert "shop.product:@name" in told(parts=True)
+        assert "shop.product:@name" in new_tags(parts=True)
 
     def test_how_many_queries(self, fez, django_assert_num_queries):
         fez.price = 7
@@ -304,8 +304,8 @@ if IS_POSTGRES:
         fez.category_id = 3
         fez.save()
         thread.join()
-        told = OutboxMessage.objects.latest("pk").payload["tags"]
-        assert {"shop.product:category=2", "shop.product:category=3"} <= set(told)
+        new_tags = OutboxMessage.objects.latest("pk").payload["tags"]
+        assert {"shop.product:category=2", "shop.product:category=3"} <= set(new_tags)
 
 
 class TestNames:
@@ -378,8 +378,8 @@ class TestExplained:
         client = site(isr(self.view))
         assert "X-Edge-ISR-Explain" not in client.get("/page/")
         settings.DEBUG = True
-        told = client.get("/page/")["X-Edge-ISR-Explain"]
-        assert "shop.label:@ <- SELECT ... FROM" in told
+        new_tags = client.get("/page/")["X-Edge-ISR-Explain"]
+        assert "shop.label:@ <- SELECT ... FROM" in new_tags
 
     @pytest.mark.parametrize(
         ("tag", "meaning"),
@@ -395,5 +395,5 @@ class TestExplained:
             ("home", "whoever names it: register(tags=...), revalidate_by_tags"),
         ],
     )  # fmt: skip
-    def test_what_tells_a_tag(self, tag, meaning):
-        assert writes_that_tell(tag) == meaning
+    def test_what_sends_a_tag(self, tag, meaning):
+        assert writes_that_invalidate(tag) == meaning

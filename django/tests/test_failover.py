@@ -35,7 +35,7 @@ class Lines:
     def __init__(self, process):
         self._process = process
 
-    def tell(self, text):
+    def write_line(self, text):
         self._process.stdin.write(f"{text}\n")
         self._process.stdin.flush()
 
@@ -43,7 +43,7 @@ class Lines:
         return self._process.stdout.readline().strip()
 
     def ask(self, text):
-        self.tell(text)
+        self.write_line(text)
         return self.hear()
 
 
@@ -97,7 +97,7 @@ def all_delivered(server):
     return not rows(server, "SELECT 1 FROM edge_isr_outboxmessage WHERE status = 'pending'")
 
 
-def told(edge_worker, key):
+def calls_for(edge_worker, key):
     return [c for c in edge_worker.calls if f"shop.category:{key}" in c.json["tags"]]
 
 
@@ -110,26 +110,26 @@ def test_a_server_that_restarts_while_a_site_saves(signal, server, site, edge_wo
     assert site.ask(second) == "failed OperationalError", "there is no server"
     assert server.ask("up") == "up"
     assert site.ask(third) == "inside" and site.ask("on") == "saved"
-    wait_for(lambda: told(edge_worker, third), 30)
+    wait_for(lambda: calls_for(edge_worker, third), 30)
     wait_for(lambda: all_delivered(server), 30)
     kept = rows(server, f"SELECT id FROM shop_category WHERE id BETWEEN {first} AND {third}")
     assert kept == [(third,)]
-    assert not told(edge_worker, first) and not told(edge_worker, second)
+    assert not calls_for(edge_worker, first) and not calls_for(edge_worker, second)
 
 
 def test_a_server_that_restarts_while_a_site_delivers(server, site, edge_worker):
     edge_worker.hold.clear()
     assert site.ask(1) == "inside" and site.ask("on") == "saved"
-    wait_for(lambda: told(edge_worker, 1), 30)
+    wait_for(lambda: calls_for(edge_worker, 1), 30)
     assert server.ask("QUIT") == "down"
     # The worker has it, and the site can't write that down.
     edge_worker.hold.set()
     wait_for(lambda: edge_worker.answered, 30)
     assert server.ask("up") == "up"
     assert site.ask(2) == "inside" and site.ask("on") == "saved"
-    wait_for(lambda: told(edge_worker, 2), 30)
+    wait_for(lambda: calls_for(edge_worker, 2), 30)
     wait_for(lambda: all_delivered(server), 60)
     assert rows(server, "SELECT id FROM shop_category WHERE id < 10 ORDER BY id") == [(1,), (2,)]
-    # Told again when the claim had ended; it is the same call.
-    ids = [call.headers["webhook-id"] for call in told(edge_worker, 1)]
+    # Sent again when the claim had ended; it is the same call.
+    ids = [call.headers["webhook-id"] for call in calls_for(edge_worker, 1)]
     assert len(ids) == 2 and len(set(ids)) == 1

@@ -145,8 +145,8 @@ if IS_POSTGRES or IS_MARIADB:
         assert worker.tags == {"shop.category", "shop.category:1", "shop.category:2"}
         assert LOCKED in caplog.text
 
-    def test_a_deadlock_fails_one_of_two_transactions_and_tells_the_other(worker):
-        """One fails, as without the package, and tells nothing; repeated, it is told once."""
+    def test_a_deadlock_fails_one_of_two_transactions_and_sends_the_other(worker):
+        """One fails, as without the package, and sends nothing; repeated, it is sent once."""
         for pk in (1, 2):
             Category.objects.create(pk=pk, name="a", slug=str(pk))
         deliver()
@@ -197,7 +197,7 @@ if IS_POSTGRES or IS_MARIADB:
 if IS_POSTGRES:
 
     def test_a_serialization_failure_is_the_sites_to_repeat(worker):
-        """It fails as without the package, tells nothing, and what is repeated is told once."""
+        """It fails as without the package, sends nothing, and what is repeated is sent once."""
         Category.objects.create(pk=1, name="a", slug="a")
         deliver()
         worker.calls.clear()

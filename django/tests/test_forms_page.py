@@ -1,4 +1,4 @@
-"""What docs/forms.md tells to do is done here: the page is kept, the form and its token are not."""
+"""What docs/forms.md says to do is done here: the page is kept, the form and its token are not."""
 
 import sys
 

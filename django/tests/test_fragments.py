@@ -55,7 +55,7 @@ class TestValues:
         assert make.count == 2
 
     def test_many_rows_at_once_are_all_of_their_model(self, monkeypatch):
-        """Each tag that is told is a key in the cache."""
+        """Each tag that is sent is a key in the cache."""
         rows = [Category(name=str(n), slug=str(n)) for n in range(fragments.MAX_INSTANCES + 1)]
         Category.objects.bulk_create(rows)
         rows = list(Category.objects.order_by("pk"))
@@ -194,10 +194,12 @@ class TestValues:
             Fragment("a").get_or_make(lambda: len(list(Product.objects.all())))
         assert recorder.named() == ["shop.product"]
 
-    def test_a_broken_cache_does_not_keep_the_edge_from_hearing(self, monkeypatch, caplog, told):
+    def test_a_broken_cache_does_not_keep_the_edge_from_hearing(
+        self, monkeypatch, caplog, new_tags
+    ):
         monkeypatch.setattr(type(caches["default"]), "set", lambda *a, **k: 1 / 0)
         edge_isr.revalidate_by_tags("x")
-        assert told() == {"x"}
+        assert new_tags() == {"x"}
         assert "could not be invalidated" in caplog.text
 
     def test_a_cache_of_each_process_is_warned_of_once(self, caplog):

@@ -210,7 +210,7 @@ def test_what_another_view_says_of_caching_is_left_alone(site):
 
 
 @pytest.mark.parametrize("view", [missing, NEVER_PUBLIC["404-returned"]])
-def test_other_statuses_when_told(site, view):
+def test_other_statuses_when_sent(site, view):
     response = site(isr(statuses={200: None, 404: 30}, tags="posts")(view)).get("/page/")
     assert is_public(response) and response.status_code == 404
     assert response["CDN-Cache-Control"].startswith("max-age=30,")
@@ -244,7 +244,7 @@ def test_vary_on_names_facts_of_the_visitor(site):
     assert response["Vary"] == "X-Device, Accept-Language"
 
 
-def test_browsers_ask_again_unless_told(site):
+def test_browsers_ask_again_unless_sent(site):
     assert site(isr(page)).get("/page/")["Cache-Control"] == "public, max-age=0"
     assert site(isr(max_age=60)(page)).get("/page/")["Cache-Control"] == "public, max-age=60"
 

@@ -21,12 +21,12 @@ def seen(load):
 
 
 @pytest.fixture
-def poster(told):
+def poster(new_tags):
     # Its number is another notice's key.
     Notice.objects.create(id=7, text="another")
     made = Poster.objects.create(id=3, number=7, text="one")
     assert made.notice_id == 3
-    told()
+    new_tags()
     return made
 
 
@@ -65,29 +65,29 @@ def bulk(row):
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("load", LOADS)
-def test_a_change_of_either_row_is_told(poster, told, load, write):
+def test_a_change_of_either_row_is_sent(poster, new_tags, load, write):
     pages = seen(LOADS[load])
     assert f"shop.notice:{poster.notice_id}" in pages or "shop.notice" in pages
     WRITES[write]()
-    assert told(parts=True) & pages
+    assert new_tags(parts=True) & pages
 
 
-def test_the_row_with_the_same_key_above_is_another(poster, told):
+def test_the_row_with_the_same_key_above_is_another(poster, new_tags):
     pages = seen(lambda: [(row.text, row.size) for row in Poster.objects.filter(pk=7)])
     assert "shop.notice:7" not in pages
     save(Notice.objects.get(pk=7))
-    assert not told(parts=True) & pages
+    assert not new_tags(parts=True) & pages
     other = seen(lambda: Notice.objects.get(pk=poster.notice_id).text)
     save(Poster.objects.get())
-    assert told(parts=True) & other
+    assert new_tags(parts=True) & other
 
 
-def test_each_has_its_own_times(poster, told):
+def test_each_has_its_own_times(poster, new_tags):
     edge_isr.register(Notice, at=["shown"])
     shown = timezone.now() + datetime.timedelta(hours=1)
     for row in (Notice.objects.get(pk=7), Poster.objects.get()):
         row.shown = shown
         row.save()
-    told()
+    new_tags()
     names = set(OutboxMessage.objects.exclude(at=None).values_list("name", flat=True))
     assert names == {"@shop.notice:7:shown", "@shop.poster:7:shown"}

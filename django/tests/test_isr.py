@@ -156,7 +156,7 @@ def test_tags_in_every_form(site, tags):
     assert tags_of(site(isr(tags=tags)(lambda r: HttpResponse("x"))).get("/page/")) == {"a"}
 
 
-def test_tags_of_no_argument_are_told_by_functions_of_the_request_alone(site):
+def test_tags_of_no_argument_are_sent_by_functions_of_the_request_alone(site):
     view = isr(tags=[lambda request: f"method:{request.method}"])(lambda r, pk: HttpResponse("x"))
     assert tags_of(site(view).get("/page/3/")) == {"method:GET"}
 
@@ -165,7 +165,7 @@ def test_failing_tags_are_not_cached(site, caplog):
     view = isr(tags=lambda request: 1 / 0)(lambda r: HttpResponse("x"))
     response = site(view).get("/page/")
     assert response.status_code == 200 and not is_public(response)
-    assert "could not be told" in caplog.text
+    assert "could not be determined" in caplog.text
 
 
 def test_a_lifetime_by_the_response(site):

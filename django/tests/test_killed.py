@@ -30,7 +30,7 @@ def test_what_a_killed_process_held_is_delivered_within_half_a_minute(worker, se
         edge_isr.revalidate_by_tags("later")
         wait_for(lambda: not OutboxMessage.objects.filter(status="pending").exists(), 60)
         assert time.monotonic() - killed < SOON
-        # Whether the first call came through is not known: it is told again.
+        # Whether the first call came through is not known: it is sent again.
         assert worker.tags == {"held", "later"}
         assert len([call for call in worker.calls if "held" in call.json["tags"]]) == 2
     finally:

@@ -83,13 +83,13 @@ class TestUntil:
         assert not is_public(site(isr(expires=expires)(page)).get("/page/"))
 
     @pytest.mark.parametrize("wrong", ["tomorrow", True, object()])
-    def test_wrong_ones_are_told_at_import(self, wrong):
+    def test_wrong_ones_are_sent_at_import(self, wrong):
         with pytest.raises(TypeError, match="expected a datetime or a number of seconds"):
             isr(expires=wrong)
 
 
 class TestHint:
-    """With DEBUG, a query by the clock tells of the next moment."""
+    """With DEBUG, a query by the clock reports the next moment."""
 
     def serve(self, site, query):
         return site(isr(lambda request: HttpResponse(str(list(query()))))).get("/page/")

@@ -74,34 +74,34 @@ def result(name):
 
 
 @pytest.fixture
-def products(told, fez, cap, hats):
+def products(new_tags, fez, cap, hats):
     Product.objects.filter(pk=12).update(active=False)
     Product.objects.create(pk=13, name="Top", slug="top", category=hats)
     for pk in (41, 42):
         Label.objects.create(pk=pk, name=str(pk)).products.set([11, 12])
     premium("first").labels.add(41)
-    told()
+    new_tags()
 
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("name", LISTS)
-def test_nothing_is_lost(told, products, name, write):
+def test_nothing_is_lost(new_tags, products, name, write):
     pages, before = set(with_every(seen(LISTS[name]))), result(name)
-    told()
+    new_tags()
     WRITES[write]()
-    assert result(name) == before or told(parts=True) & pages
+    assert result(name) == before or new_tags(parts=True) & pages
 
 
 @pytest.mark.parametrize("name", LISTS.keys() - {"within", "not within"})
-def test_who_is_not_told(told, products, name):
+def test_who_is_not_sent(new_tags, products, name):
     """Of rows at which none of the others points, whatever they say."""
     pages = seen(LISTS[name])
-    told()
+    new_tags()
     save(Product.objects.get(pk=13), active=False, price=3)
     Product.objects.filter(pk=13).update(active=True, name="a")
     premium("other")
     Product.objects.get(pk=13).delete()
-    assert not told(parts=True) & pages
+    assert not new_tags(parts=True) & pages
 
 
 def test_what_a_page_is_tagged_with(products):
@@ -141,7 +141,7 @@ def test_where_nothing_can_be_asked(products):
 
 
 class TestExtended:
-    """A model that extends another: which rows of its own there are is told with the values of the
+    """A model that extends another: which rows of its own there are is sent with the values of the
     other's rows."""
 
     LISTS = {
@@ -152,7 +152,7 @@ class TestExtended:
     }
 
     @pytest.mark.parametrize("name", LISTS)
-    def test_an_extension_of_a_row_that_is_there(self, told, fez, name):
+    def test_an_extension_of_a_row_that_is_there(self, new_tags, fez, name):
         load = self.LISTS[name]
         for write in (
             lambda: save(Premium(product_ptr=fez, **values_of(fez))),
@@ -161,24 +161,24 @@ class TestExtended:
             lambda: Premium.objects.filter(pk=11).delete(),
         ):
             pages, before = seen(load), load()
-            told()
+            new_tags()
             write()
-            assert load() != before and told(parts=True) & pages
+            assert load() != before and new_tags(parts=True) & pages
 
     @pytest.mark.parametrize("name", LISTS)
-    def test_by_sql(self, told, fez, name):
+    def test_by_sql(self, new_tags, fez, name):
         load = self.LISTS[name]
         pages = set(with_every(seen(load)))
-        told()
+        new_tags()
         written("INSERT INTO shop_premium (product_ptr_id, bonus) VALUES (11, 'x')")
-        assert told() & pages
+        assert new_tags() & pages
 
-    def test_another_draft(self, told, fez, shoes):
+    def test_another_draft(self, new_tags, fez, shoes):
         pages = {name: seen(load) for name, load in self.LISTS.items()}
-        told()
+        new_tags()
         premium("draft", active=False)
         Premium.objects.create(pk=99, slug="elsewhere", category=shoes)
-        tags = told(parts=True)
+        tags = new_tags(parts=True)
         assert {name for name, page in pages.items() if page & tags} == {"sliced"}
 
 

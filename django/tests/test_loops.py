@@ -107,7 +107,7 @@ def test_what_a_page_leaves_to_a_thread(start, seconds, site, messages, monkeypa
 
 
 @pytest.mark.parametrize("view", WAYS, ids=lambda view: view.__name__)
-def test_what_a_page_changes_is_told_and_not_refetched_for(view, site, messages):
+def test_what_a_page_changes_is_sent_and_not_refetched_for(view, site, messages):
     site(isr()(view)).get("/page/")
     (row,) = messages()
     assert "shop.product:11" in row.payload["tags"] or "shop.product:*" in row.payload["tags"]
@@ -139,7 +139,7 @@ def test_who_asks_for_a_refetch_gets_it(site, messages):
 
 
 @pytest.mark.parametrize("outbox", [True, False])
-def test_a_view_that_goes_on_is_named_and_told_once_a_minute(
+def test_a_view_that_goes_on_is_named_and_sent_once_a_minute(
     outbox, edge, site, fez, worker, caplog, monkeypatch
 ):
     edge(OUTBOX=outbox, REQUEST_WAIT=2)
@@ -172,7 +172,7 @@ def test_a_view_that_goes_on_is_named_and_told_once_a_minute(
         assert len(worker.calls) == 6
 
 
-def test_another_view_is_told_at_once(site, messages):
+def test_another_view_is_sent_at_once(site, messages):
     client = site(isr()(count))
     for _ in range(10):
         client.get("/page/")

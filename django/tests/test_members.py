@@ -53,7 +53,7 @@ def test_rows_that_are_shown_are_known_by_themselves(fez):
 
 
 class TestFlags:
-    """A draft is not told to who asks for what is published."""
+    """A draft does not invalidate who asks for what is published."""
 
     @pytest.fixture
     def lists(self, fez, shoes):
@@ -97,28 +97,28 @@ class TestFlags:
         ],
     )  # fmt: skip
     @pytest.mark.parametrize("atomic", [False, True])
-    def test_who_is_told(self, told, fez, lists, write, wanted, atomic):
+    def test_who_is_sent(self, new_tags, fez, lists, write, wanted, atomic):
         pages = {name: seen(load) for name, load in lists.items()}
-        told()
+        new_tags()
         with transaction.atomic() if atomic else nullcontext():
             write(fez)
-        tags = told(parts=True)
+        tags = new_tags(parts=True)
         assert {name for name, page in pages.items() if page & tags} == set(wanted.split())
 
-    def test_what_an_instance_does_not_know_of_its_flag(self, told, fez, lists):
+    def test_what_an_instance_does_not_know_of_its_flag(self, new_tags, fez, lists):
         Product.objects.filter(pk=11).update(active=False)
         pages = {name: seen(load) for name, load in lists.items()}
         old = fez
-        told()
+        new_tags()
         # It was loaded while it was active.
         old.price = 9
         old.save(update_fields=["price"])
-        tags = told(parts=True)
+        tags = new_tags(parts=True)
         assert pages["hidden"] & tags and not pages["shown"] & tags
         rest = Product.objects.defer("active").get(pk=11)
         rest.slug = "other"
         rest.save()
-        tags = told(parts=True)
+        tags = new_tags(parts=True)
         assert pages["hidden"] & tags and not pages["shown"] & tags
 
 
@@ -138,14 +138,14 @@ def _save(row, **values):
         lambda: list(Category.objects.filter(products__slug="FEZ").values("name")),
     ],
 )
-def test_texts_that_the_database_finds_equal(told, fez, load):
+def test_texts_that_the_database_finds_equal(new_tags, fez, load):
     """Whatever it finds equal (case, accents, spaces at the end), nothing is lost."""
     for name, slug in (("Later", "fez"), ("Later", "Fez"), ("Then", "Tarboosh"), ("x", "y")):
         pages, before = seen(load), load()
-        told()
+        new_tags()
         fez.name, fez.slug = name, slug
         fez.save()
-        assert load() == before or told(parts=True) & pages
+        assert load() == before or new_tags(parts=True) & pages
 
 
 def test_an_empty_list_depends_on_nothing():

@@ -1,4 +1,4 @@
-"""A site's first `migrate`, by every name: nobody is told to do what is being done."""
+"""A site's first `migrate`, by every name: nobody is sent to do what is being done."""
 
 import os
 import subprocess

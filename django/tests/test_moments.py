@@ -38,7 +38,7 @@ def said(calls):
 
 
 class TestByHand:
-    def test_the_worker_is_told_at_once_and_does_it_then(self, worker, soon):
+    def test_the_worker_is_sent_at_once_and_does_it_then(self, worker, soon):
         worker.answer = (202, {"id": "x", "at": 1, "state": "scheduled"})
         edge_isr.revalidate_by_tags("sale", at=soon, reason="ends")
         edge_isr.revalidate_by_tags("other")
@@ -56,7 +56,7 @@ class TestByHand:
         deliver()
         assert said(worker.calls) == [("POST", text_of(soon))]
 
-    def test_a_part_of_a_millisecond_is_not_told_before(self, worker, soon):
+    def test_a_part_of_a_millisecond_is_not_sent_before(self, worker, soon):
         edge_isr.revalidate_all(at=soon + timedelta(microseconds=1))
         deliver()
         assert said(worker.calls) == [("POST", text_of(soon + timedelta(milliseconds=1)))]
@@ -232,7 +232,7 @@ class TestDelivery:
         assert first.body == second.body
         assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
-    def test_others_are_told_when_the_time_has_come(self, worker, soon, clock, edge):
+    def test_others_are_sent_when_the_time_has_come(self, worker, soon, clock, edge):
         purge = {"provider": "purge", "urls": [worker.url]}
         edge(WORKER_URL="", TARGETS=[purge], SITE_URLS=["https://a.example"])
         edge_isr.revalidate_by_paths("/x/", at=soon, name="sale")

@@ -1,4 +1,4 @@
-"""Rows with a time: what is told when it comes, and when it is another one."""
+"""Rows with a time: what is sent when it comes, and when it is another one."""
 
 from datetime import date, datetime, timedelta, timezone
 
@@ -19,7 +19,7 @@ def notices():
 
 @pytest.mark.usefixtures("notices")
 class TestRows:
-    def test_a_row_is_told_when_its_time_comes(self, worker, soon):
+    def test_a_row_is_sent_when_its_time_comes(self, worker, soon):
         notice = Notice.objects.create(text="x", shelf=3, shown=soon)
         deliver()
         timed = [call.json for call in worker.calls if "at" in call.json]
@@ -97,7 +97,7 @@ class TestRows:
         Notice.objects.create(text="x", shown=soon - timedelta(hours=2))
         assert waiting() == {}
 
-    def test_only_rows_that_are_told(self, worker, soon):
+    def test_only_rows_that_are_sent(self, worker, soon):
         edge_isr.register(Notice, at=["shown"], only_if=lambda row: row.shelf > 0)
         notice = Notice.objects.create(text="x", shown=soon)
         assert waiting() == {}
@@ -108,7 +108,7 @@ class TestRows:
         notice.save()
         assert waiting() == {}
 
-    def test_what_is_registered_is_told_then_too(self, worker, soon):
+    def test_what_is_registered_is_sent_then_too(self, worker, soon):
         edge_isr.register(
             Notice, at=["shown"], tags=lambda row: f"shelf:{row.shelf}",
             dependent_paths=lambda row: ["/board/"],

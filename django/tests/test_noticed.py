@@ -1,4 +1,4 @@
-"""Columns that a site has registered as read by few: who reads one is told, nobody else is."""
+"""Columns that a site has registered as read by few: who reads one is sent, nobody else is."""
 
 import pytest
 from django.core.cache import cache
@@ -8,19 +8,19 @@ from shop.models import Notice, Poster, Product, Review
 from test_exact import seen
 
 import edge_isr
-from edge_isr.explanation import writes_that_tell
+from edge_isr.explanation import writes_that_invalidate
 from edge_isr.tags import with_every
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def review(fez, told):
+def review(fez, new_tags):
     # What is known of the table before is not what counts after.
     seen(lambda: Review.objects.filter(text="x").count())
     edge_isr.register(Review, noticed_fields=["text"])
     made = Review.objects.create(pk=1, product=fez, text="good")
-    told()
+    new_tags()
     return made
 
 
@@ -57,28 +57,28 @@ def changed(model=Review):
 
 @pytest.mark.parametrize("write", WRITES)
 @pytest.mark.parametrize("read", READERS)
-def test_who_reads_one_is_told(review, told, read, write):
+def test_who_reads_one_is_sent(review, new_tags, read, write):
     pages = seen(READERS[read])
-    told()
+    new_tags()
     WRITES[write]()
-    assert told(parts=True) & pages
+    assert new_tags(parts=True) & pages
 
 
 @pytest.mark.parametrize("write", WRITES)
-def test_who_has_loaded_the_row_is_not(review, told, write):
+def test_who_has_loaded_the_row_is_not(review, new_tags, write):
     pages = seen(lambda: [row.product_id for row in Review.objects.all()])
     WRITES[write]()
-    assert told(parts=True) & pages == set()
+    assert new_tags(parts=True) & pages == set()
     Review.objects.all().delete()
-    assert told(parts=True) & pages
+    assert new_tags(parts=True) & pages
 
 
-def test_other_columns_tell_the_row(review, told):
+def test_other_columns_send_the_row(review, new_tags):
     pages = seen(lambda: [row.pk for row in Review.objects.filter(pk=review.pk)])
     other = Product.objects.create(name="b", slug="b", category_id=1)
-    told()
+    new_tags()
     Review.objects.update(product=other)
-    assert told(parts=True) & pages
+    assert new_tags(parts=True) & pages
 
 
 def test_by_what_rows_are_found_is_none(fez):
@@ -90,7 +90,7 @@ def test_by_what_rows_are_found_is_none(fez):
             edge_isr.register(model, noticed_fields=[name])
 
 
-def test_of_rows_that_others_extend_under_a_key_of_their_own(told):
+def test_of_rows_that_others_extend_under_a_key_of_their_own(new_tags):
     edge_isr.register(Notice, noticed_fields=["text"])
     Poster.objects.create(id=3, number=7, text="one")
     pages = set(with_every(seen(lambda: Notice.objects.get(pk=3).text)))
@@ -99,11 +99,11 @@ def test_of_rows_that_others_extend_under_a_key_of_their_own(told):
         lambda: Notice.objects.update(text="three"),
         lambda: changed(Poster).save(),
     ):
-        told()
+        new_tags()
         write()
-        assert told(parts=True) & pages
+        assert new_tags(parts=True) & pages
 
 
 def test_it_is_explained(review):
-    assert writes_that_tell("shop.review:@=1") == "a change of text in the review 1"
-    assert writes_that_tell("shop.review:@text=1") == "a change of text in the review 1"
+    assert writes_that_invalidate("shop.review:@=1") == "a change of text in the review 1"
+    assert writes_that_invalidate("shop.review:@text=1") == "a change of text in the review 1"

@@ -321,7 +321,7 @@ def test_without_a_worker_nothing_is_written(edge):
     assert not OutboxMessage.objects.exists()
 
 
-def test_the_wrong_secret_is_told_at_once(edge):
+def test_the_wrong_secret_is_sent_at_once(edge):
     from django.core.exceptions import ImproperlyConfigured
 
     edge(WEBHOOK_SECRET="whsec_short")
@@ -347,7 +347,7 @@ def test_a_queue_that_fails_keeps_the_rows(edge, worker, caplog):
     edge(DELIVERY="test_outbox.broken_delivery")
     edge_isr.revalidate_by_tags("x")
     assert the_row().status == "pending"
-    assert "could not be told" in caplog.text
+    assert "could not be notified" in caplog.text
     assert deliver().delivered == 1
 
 

@@ -1,4 +1,4 @@
-"""A site's own tests are as they are without the package, and can look at what is told."""
+"""A site's own tests are as they are without the package, and can look at what is sent."""
 
 import os
 import re
@@ -28,9 +28,9 @@ from edge_isr.testing import (
 TESTS = Path(__file__).parent
 
 
-def named(told):
-    """The tags of models and rows that were told, without those of values and columns."""
-    return {tag for tag in told.tags if not PART.fullmatch(tag)}
+def named(new_tags):
+    """The tags of models and rows that were sent, without those of values and columns."""
+    return {tag for tag in new_tags.tags if not PART.fullmatch(tag)}
 
 
 def change(category):
@@ -79,7 +79,7 @@ class TestAsleep:
     """In a test run that didn't ask."""
 
     @pytest.mark.django_db(transaction=True)
-    def test_nothing_is_told(self, asleep, worker):
+    def test_nothing_is_sent(self, asleep, worker):
         Category.objects.create(name="x", slug="x")
         edge_isr.revalidate_by_tags("x")
         edge_isr.revalidate_all()
@@ -87,26 +87,26 @@ class TestAsleep:
 
     @pytest.mark.django_db(transaction=True)
     def test_it_is_recorded_when_it_commits(self, asleep, worker):
-        with recorded() as told:
+        with recorded() as new_tags:
             category = Category.objects.create(name="x", slug="x")
-            assert named(told) == {"shop.category", f"shop.category:{category.pk}"}
+            assert named(new_tags) == {"shop.category", f"shop.category:{category.pk}"}
             with pytest.raises(RuntimeError), transaction.atomic():
                 Label.objects.create(pk=41)
                 raise RuntimeError
         edge_isr.revalidate_by_tags("x")
-        assert named(told) == {"shop.category", f"shop.category:{category.pk}"}
+        assert named(new_tags) == {"shop.category", f"shop.category:{category.pk}"}
         assert not OutboxMessage.objects.exists() and not worker.calls
 
     @pytest.mark.django_db
     def test_it_is_recorded_in_a_test_that_never_commits(self, asleep):
         Label.objects.create(pk=40)
-        with recorded() as told:
+        with recorded() as new_tags:
             Label.objects.create(pk=41)
             with pytest.raises(RuntimeError), transaction.atomic():
                 Label.objects.create(pk=42)
                 raise RuntimeError
             edge_isr.revalidate_by_paths("/x/")
-        assert named(told) == {"shop.label", "shop.label:41"} and told.paths == {"/x/"}
+        assert named(new_tags) == {"shop.label", "shop.label:41"} and new_tags.paths == {"/x/"}
 
     @pytest.mark.django_db
     def test_the_assertions(self, asleep, hats, fez):
@@ -177,7 +177,7 @@ class AsAUnittest(TestCase):
 
 
 @pytest.mark.django_db
-def test_the_fixture(edge_isr_told, asleep):
-    assert not edge_isr_told.tags
+def test_the_fixture(edge_isr_invalidations, asleep):
+    assert not edge_isr_invalidations.tags
     Label.objects.create(pk=41)
-    assert named(edge_isr_told) == {"shop.label", "shop.label:41"}
+    assert named(edge_isr_invalidations) == {"shop.label", "shop.label:41"}

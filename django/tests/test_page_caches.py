@@ -91,7 +91,7 @@ class TestPages:
         assert client.get("/page/").content == b"Caps"
 
     def test_another_process_made_the_change(self, paged, site, hats):
-        """What this process keeps in its memory is not told; the edge's refetch goes round it."""
+        """What this process keeps in its memory is not sent; the edge's refetch goes round it."""
         client = site(paged(lambda request: HttpResponse(names())))
         client.get("/page/")
         with edge_isr.silence():

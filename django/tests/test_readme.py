@@ -32,12 +32,12 @@ def test_the_named_test_exists(name):
 
 
 @pytest.mark.parametrize("key", sorted(set(WRONG) - {"CDN"}))
-def test_every_setting_is_told(key):
+def test_every_setting_is_sent(key):
     assert f"`{key}`" in README.split("## Settings")[1] or f"`{key}`," in README
 
 
 @pytest.mark.parametrize("key", POLICY_KEYS)
-def test_every_argument_is_told(key):
+def test_every_argument_is_sent(key):
     assert f"`{key}`" in README
 
 

@@ -1,4 +1,4 @@
-"""What saves of one transaction say: read off the row at each save, and told before the commit."""
+"""What saves of one transaction say: read off the row at each save, and sent before the commit."""
 
 import sys
 from collections import Counter
@@ -22,58 +22,58 @@ def named(tags):
     return {tag for tag in tags if BYTEWISE or "slug=" not in tag}
 
 
-def test_each_value_that_a_row_had(told, hats):
-    told()
+def test_each_value_that_a_row_had(new_tags, hats):
+    new_tags()
     with transaction.atomic():
         for slug in ("caps", "fezzes"):
             hats.slug = slug
             hats.save()
         # What is never saved was never there.
         hats.slug = "nothing"
-    assert told(parts=True) == named({
+    assert new_tags(parts=True) == named({
         "shop.category", "shop.category:1", "shop.category:@slug", "shop.category:slug=hats",
         "shop.category:slug=caps", "shop.category:slug=fezzes",
     })  # fmt: skip
 
 
-def test_two_instances_of_a_row(told, hats):
+def test_two_instances_of_a_row(new_tags, hats):
     other = Category.objects.get(pk=1)
-    told()
+    new_tags()
     with transaction.atomic():
         hats.slug = "caps"
         hats.save()
         # Older than the row: it puts back the slug, and says so.
         other.name = "More hats"
         other.save()
-    tags = told(parts=True)
+    tags = new_tags(parts=True)
     assert named({"shop.category:slug=caps", "shop.category:slug=hats"}) <= tags
     assert {"shop.category:@slug", "shop.category:@name"} <= tags
 
 
-def test_a_row_that_sql_has_changed_in_between(told, hats):
+def test_a_row_that_sql_has_changed_in_between(new_tags, hats):
     with transaction.atomic():
         hats.name = "More hats"
         hats.save()
         with connection.cursor() as cursor:
             cursor.execute("UPDATE shop_category SET slug = 'caps' WHERE id = 1")
-        told()
+        new_tags()
         hats.save()
-    assert named({"shop.category:slug=caps", "shop.category:slug=hats"}) <= told(parts=True)
+    assert named({"shop.category:slug=caps", "shop.category:slug=hats"}) <= new_tags(parts=True)
 
 
-def test_what_was_not_loaded(told, hats):
+def test_what_was_not_loaded(new_tags, hats):
     with transaction.atomic():
         row = Category.objects.defer("slug").get(pk=1)
         row.name = "More hats"
-        told()
+        new_tags()
         row.save()
-    assert told(parts=True) == named({
+    assert new_tags(parts=True) == named({
         "shop.category", "shop.category:1", "shop.category:@name", "shop.category:slug=hats",
     })  # fmt: skip
 
 
-def test_one_that_is_rolled_back(told, hats):
-    told()
+def test_one_that_is_rolled_back(new_tags, hats):
+    new_tags()
     with transaction.atomic():
         hats.name = "More hats"
         hats.save()
@@ -84,24 +84,24 @@ def test_one_that_is_rolled_back(told, hats):
                 raise LookupError
         except LookupError:
             hats.refresh_from_db()
-    assert told(parts=True) == named({
+    assert new_tags(parts=True) == named({
         "shop.category", "shop.category:1", "shop.category:@name", "shop.category:slug=hats",
     })  # fmt: skip
 
 
-def test_a_row_that_is_gone(told, hats):
+def test_a_row_that_is_gone(new_tags, hats):
     with transaction.atomic():
         Category.objects.filter(pk=1).delete()
-        told()
+        new_tags()
         hats.save()
-    assert named({"shop.category:@", "shop.category:slug=hats"}) <= told(parts=True)
+    assert named({"shop.category:@", "shop.category:slug=hats"}) <= new_tags(parts=True)
 
 
-def test_a_save_that_makes_no_difference(told, hats):
-    told()
+def test_a_save_that_makes_no_difference(new_tags, hats):
+    new_tags()
     with transaction.atomic():
         hats.save()
-    assert told(parts=True) == set()
+    assert new_tags(parts=True) == set()
 
 
 def test_with_the_first_reason(hats, written):
@@ -111,25 +111,25 @@ def test_with_the_first_reason(hats, written):
         assert written()[-1].payload["reason"] == "shop.category 1"
 
 
-def test_saves_that_change_nothing_send_nothing_at_the_commit(told, hats):
-    told()
+def test_saves_that_change_nothing_send_nothing_at_the_commit(new_tags, hats):
+    new_tags()
     with transaction.atomic():
         # Writes nothing itself, so that what comes later is the commit's own.
         hats.save()
         with CaptureQueriesContext(connection) as sent:
             before_commit(connection)
     assert sent.captured_queries == []
-    assert told() == set()
+    assert new_tags() == set()
 
 
-def test_more_saves_than_are_held_at_once(told, hats, shoes, monkeypatch):
+def test_more_saves_than_are_held_at_once(new_tags, hats, shoes, monkeypatch):
     monkeypatch.setattr(batching, "MAX_LATER", 2)
-    told()
+    new_tags()
     with transaction.atomic():
         for row in (hats, shoes, hats):
             row.name += "!"
             row.save()
-    assert {"shop.category:1", "shop.category:2", "shop.category:@name"} <= told(parts=True)
+    assert {"shop.category:1", "shop.category:2", "shop.category:@name"} <= new_tags(parts=True)
 
 
 def test_the_calls_that_a_save_costs(hats):

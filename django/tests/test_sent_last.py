@@ -1,4 +1,4 @@
-"""Who tells of a change tells it last: the site clears what it keeps itself in receivers and after
+"""A change is sent last: the site clears what it keeps itself in receivers and after
 the commit, and a page that is refetched before would have the old value once more."""
 
 import pytest
@@ -17,7 +17,7 @@ order = []
 
 def deliver(using):
     """A deliverer of the site's own."""
-    order.append("told")
+    order.append("sent")
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +67,7 @@ def saved(category):
 )
 def test_after_receivers(category, cleared, write):
     write(category)
-    assert order[-1] == "told" and "cleared" in order and order.count("told") == 1
+    assert order[-1] == "sent" and "cleared" in order and order.count("sent") == 1
 
 
 def test_after_the_receivers_of_a_relation(cleared):
@@ -80,7 +80,7 @@ def test_after_the_receivers_of_a_relation(cleared):
     ):
         order.clear()
         write(value)
-        assert order[-1] == "told" and "cleared" in order and order.count("told") == 1
+        assert order[-1] == "sent" and "cleared" in order and order.count("sent") == 1
 
 
 @pytest.mark.parametrize("robust", [False, True])
@@ -89,7 +89,7 @@ def test_after_callbacks_of_the_commit(category, robust):
         transaction.on_commit(lambda: order.append("before"), robust=robust)
         saved(category)
         transaction.on_commit(lambda: order.append("after"), robust=robust)
-    assert order == ["before", "after", "told"]
+    assert order == ["before", "after", "sent"]
 
 
 def test_a_callback_that_fails(category):
@@ -100,7 +100,7 @@ def test_a_callback_that_fails(category):
     with pytest.raises(ValueError), transaction.atomic():
         saved(category)
         transaction.on_commit(fail)
-    assert order == ["failed", "told"]
+    assert order == ["failed", "sent"]
 
 
 def test_a_receiver_that_fails(category):
@@ -115,14 +115,14 @@ def test_a_receiver_that_fails(category):
     finally:
         post_save.disconnect(fail)
     # In autocommit the row is written when its receivers are called.
-    assert order == ["failed", "told"]
+    assert order == ["failed", "sent"]
 
 
-def test_what_a_callback_writes_is_told_too(category):
+def test_what_a_callback_writes_is_sent_too(category):
     with transaction.atomic():
         saved(category)
         transaction.on_commit(lambda: invalidate_tags(["by-the-callback"]))
-    assert order == ["told", "told"]
+    assert order == ["sent", "sent"]
 
 
 def test_after_what_packages_put_around_a_query_set(category, monkeypatch):
@@ -138,4 +138,4 @@ def test_after_what_packages_put_around_a_query_set(category, monkeypatch):
     monkeypatch.setattr(QuerySet, "bulk_create", keeping)
     replace_method(QuerySet, "bulk_create", hooks._bulk_create)
     Category.objects.bulk_create([Category(name="c", slug="c")])
-    assert order == ["cleared", "told"]
+    assert order == ["cleared", "sent"]

@@ -1,4 +1,4 @@
-"""Wrong settings are named with their place; the checks tell what would make the rest useless."""
+"""Wrong settings are named with their place; the checks report what would make the rest useless."""
 
 import pytest
 from conftest import SECRET
@@ -119,7 +119,7 @@ def found(*ids):
 
 
 class TestChecks:
-    def test_a_good_site_has_nothing_to_tell(self):
+    def test_a_good_site_has_nothing_to_send(self):
         assert found() == []
 
     def test_the_middleware_is_missing(self, settings):
@@ -132,7 +132,7 @@ class TestChecks:
         (error,) = found("edge_isr.E003")
         assert "below django.contrib.sessions.middleware.SessionMiddleware" in error.msg
 
-    def test_nothing_is_told_of_changes(self, edge):
+    def test_nothing_is_sent_of_changes(self, edge):
         edge(WORKER_URL="")
         assert found("edge_isr.W001")
 
@@ -150,7 +150,7 @@ class TestChecks:
         edge(FRAGMENT_CACHE="redis")
         assert found("edge_isr.E006")
 
-    def test_paths_that_can_not_be_told(self, edge):
+    def test_paths_that_can_not_be_sent(self, edge):
         from shop.models import Category
 
         edge(PATH_TAGS=False)

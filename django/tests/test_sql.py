@@ -248,16 +248,16 @@ if connection.vendor in HOW_MANY:
 
 
 @schema_changes
-def test_a_table_without_a_model(data, told):
+def test_a_table_without_a_model(data, new_tags):
     with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE legacy_prices (price integer)")
         try:
             assert seen(lambda: by_cursor("SELECT price FROM legacy_prices")) == {
                 "table:legacy_prices"
             }
-            told()
+            new_tags()
             cursor.execute("INSERT INTO legacy_prices VALUES (1)")
-            assert told() == {"table:legacy_prices"}
+            assert new_tags() == {"table:legacy_prices"}
         finally:
             cursor.execute("DROP TABLE legacy_prices")
 
@@ -310,8 +310,8 @@ def test_several_statements_in_one_text(sql, reads, writes):
 # Others take one statement at a time.
 if IS_POSTGRES:
 
-    def test_what_follows_in_the_same_text_is_told(data, told):
-        told()
+    def test_what_follows_in_the_same_text_is_sent(data, new_tags):
+        new_tags()
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0; UPDATE shop_category SET name = 'x'")
-        assert {"shop.category", "shop.category:*"} <= told()
+        assert {"shop.category", "shop.category:*"} <= new_tags()

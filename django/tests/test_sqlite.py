@@ -50,7 +50,7 @@ def site(request, tmp_path, address):
     }
     manage = [sys.executable, "-m", "django", "migrate", "--run-syncdb", "-v0"]
     done = subprocess.run(manage, env=environment, capture_output=True, text=True, check=True)
-    assert done.stderr == "", "who migrates need not be told to migrate"
+    assert done.stderr == "", "who migrates need not be asked to migrate"
     return environment
 
 
@@ -68,14 +68,14 @@ def writers(environment, way, processes, threads, times):
 
 
 def test_four_processes_of_four_threads_lose_no_write(site, sqlite_run):
-    told = writers(site, "many", 4, 4, 2)
-    assert told == [f"wrote {4 * 2 * 2}\n"] * 4
+    new_tags = writers(site, "many", 4, 4, 2)
+    assert new_tags == [f"wrote {4 * 2 * 2}\n"] * 4
 
 
 @pytest.mark.parametrize("address", ["down"], indirect=True)
 def test_a_single_writer_meets_no_second_one(site):
-    (told,) = writers(site, "alone", 1, 1, 20)
-    assert told == f"wrote {20 * 2}\n"
+    (new_tags,) = writers(site, "alone", 1, 1, 20)
+    assert new_tags == f"wrote {20 * 2}\n"
 
 
 @pytest.mark.parametrize("address", ["up"], indirect=True)
@@ -87,8 +87,8 @@ def test_nor_one_that_delivers_in_another_process(site):
     )  # fmt: skip
     try:
         assert watching.stdout.readline() == "delivering\n"
-        (told,) = writers(site, "alone", 1, 1, 20)
-        assert told == f"wrote {20 * 2}\n"
+        (new_tags,) = writers(site, "alone", 1, 1, 20)
+        assert new_tags == f"wrote {20 * 2}\n"
     finally:
         watching.terminate()
         watching.communicate(timeout=20)

@@ -46,7 +46,7 @@ def test_view(site):
     assert tag.startswith("view:")
 
 
-def test_user_tells_no_id():
+def test_user_shows_no_id():
     request = RequestFactory().get("/")
     assert surrogate_from_user(request) is None
     request.user = AnonymousUser()
@@ -72,8 +72,8 @@ def test_in_a_view(site):
     assert tags_of(site(view).get("/page/?a=1")) == {"x", "param:a:1"}
 
 
-def test_versioned_tags_and_their_invalidation(told):
+def test_versioned_tags_and_their_invalidation(new_tags):
     assert versioned("products", timeout=5) == "products"
     assert edge_isr.invalidate_tag("products") == ["products"]
     assert edge_isr.invalidate_tags(["a", "b"]) == ["a", "b"]
-    assert told() == {"products", "a", "b"}
+    assert new_tags() == {"products", "a", "b"}

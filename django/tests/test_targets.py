@@ -1,4 +1,4 @@
-"""Other caches beside the worker: what each is told; and that none holds up another."""
+"""Other caches beside the worker: what each is sent; and that none holds up another."""
 
 from datetime import datetime, timezone
 
@@ -44,7 +44,7 @@ def deliver():
     return Deliverer().round("default", get_settings())
 
 
-def told(other):
+def new_tags(other):
     return [(call.method, call.path) for call in other.calls]
 
 
@@ -105,11 +105,11 @@ class TestFastly:
     def test_hard_urls_and_all(self, other):
         edge_isr.revalidate_by_urls("https://a.example/x/?q=1", hard=True)
         deliver()
-        assert told(other) == [("POST", "/purge/a.example/x/?q=1")]
+        assert new_tags(other) == [("POST", "/purge/a.example/x/?q=1")]
         assert "fastly-soft-purge" not in other.calls[0].headers
         edge_isr.revalidate_by_prefixes("/blog/")
         deliver()
-        assert told(other)[-1] == ("POST", "/service/S/purge_all")
+        assert new_tags(other)[-1] == ("POST", "/service/S/purge_all")
 
     def test_256_keys_at_a_time(self, other):
         edge_isr.revalidate_by_tags(f"t{n}" for n in range(600))
@@ -157,7 +157,7 @@ class TestCloudFront:
         deliver()
         assert b"<Path>/*</Path>" in other.calls[0].body
 
-    def test_unless_told_to_ignore_them(self, front, other):
+    def test_unless_sent_to_ignore_them(self, front, other):
         front(unknown_tags="ignore")
         edge_isr.revalidate_by_tags("posts")
         assert deliver().delivered == 1
@@ -195,7 +195,7 @@ class TestPurge:
         only(provider="purge", urls=other.url, purge_all="/.*")
         edge_isr.revalidate_by_tags("unknown")
         deliver()
-        assert told(other) == [("PURGE", "/.*")]
+        assert new_tags(other) == [("PURGE", "/.*")]
 
     def test_not_found_is_done_and_a_failure_is_not(self, only, other):
         only(provider="purge", urls=other.url)

@@ -88,13 +88,13 @@ def counts(request):
 
 
 @pytest.mark.parametrize("way", OUT)
-def test_out(way, site, told, fez, new, old):
+def test_out(way, site, new_tags, fez, new, old):
     fez.labels.add(new)
     client = site(isr()(counts))
     before = client.get("/page/")
-    told()
+    new_tags()
     OUT[way](fez)
-    tags = told()
+    tags = new_tags()
     after = client.get("/page/")
     assert before.content != after.content
     assert tags & set(before["X-Edge-ISR-Tags"].split())
@@ -102,43 +102,43 @@ def test_out(way, site, told, fez, new, old):
 
 
 @pytest.mark.parametrize("way", IN)
-def test_in(way, site, told, fez, new):
+def test_in(way, site, new_tags, fez, new):
     client = site(isr()(counts))
     before = client.get("/page/")
-    told()
+    new_tags()
     IN[way](fez)
-    tags = told()
+    tags = new_tags()
     assert before.content != client.get("/page/").content
     assert "shop.product_labels" in tags
     assert tags & set(before["X-Edge-ISR-Tags"].split())
 
 
 @pytest.mark.parametrize("way", OUT)
-def test_out_of_what_is_registered(way, edge, told, fez, new, old):
+def test_out_of_what_is_registered(way, edge, new_tags, fez, new, old):
     """Without automatic tags: a page of the label is named by what the label says."""
     edge(AUTO_TAGS=False)
     fez.labels.add(new)
     edge_isr.register(Label, tags=lambda label: f"label-{label.pk}")
-    told()
+    new_tags()
     OUT[way](fez)
-    assert "label-41" in told()
+    assert "label-41" in new_tags()
 
 
 @pytest.mark.parametrize("way", IN)
-def test_into_what_is_registered(way, edge, told, fez, new):
+def test_into_what_is_registered(way, edge, new_tags, fez, new):
     edge(AUTO_TAGS=False)
     edge_isr.register(Product, tags=lambda p: [f"label-{x.name}" for x in p.labels.all()])
-    told()
+    new_tags()
     IN[way](fez)
-    assert {"label-new", "label-x"} & told()
+    assert {"label-new", "label-x"} & new_tags()
 
 
-def test_rows_that_go_with_one_end_leave_lists_of_the_other_alone(told, fez, new):
+def test_rows_that_go_with_one_end_leave_lists_of_the_other_alone(new_tags, fez, new):
     """A list of labels shows nothing of their products; one that does has the relation's tag."""
     fez.labels.add(new)
-    told()
+    new_tags()
     fez.delete()
-    assert not {"shop.label", "shop.label:41"} & told()
+    assert not {"shop.label", "shop.label:41"} & new_tags()
 
 
 def test_fast_deletions_stay_fast(fez, new, django_assert_num_queries):

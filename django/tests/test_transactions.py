@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture(params=["outbox", "direct"])
 def sent(request, edge, worker):
-    """The tags that the worker was told since the last call, by both ways of delivery."""
+    """The tags that the worker was sent since the last call, by both ways of delivery."""
     edge(OUTBOX=request.param == "outbox", REQUEST_WAIT=2)
 
     def ask():
@@ -29,8 +29,8 @@ def sent(request, edge, worker):
             Deliverer().round("default", get_settings())
         calls, worker.calls[:] = list(worker.calls), []
         assert all(call.path == "/__isr/v1/revalidate" for call in calls)
-        told = {tag for call in calls for tag in call.json.get("tags", ())} - {ANYTHING}
-        return {tag for tag in told if not PART.fullmatch(tag)}
+        new_tags = {tag for call in calls for tag in call.json.get("tags", ())} - {ANYTHING}
+        return {tag for tag in new_tags if not PART.fullmatch(tag)}
 
     return ask
 
@@ -73,7 +73,7 @@ def test_nested_blocks(sent):
     assert sent() == tags(a, b, c)
 
 
-def test_a_rollback_tells_nobody(sent):
+def test_a_rollback_sends_nobody(sent):
     with pytest.raises(RuntimeError), transaction.atomic():
         make("a")
         raise RuntimeError
@@ -81,7 +81,7 @@ def test_a_rollback_tells_nobody(sent):
     assert not OutboxMessage.objects.exists()
 
 
-def test_set_rollback_tells_nobody(sent):
+def test_set_rollback_sends_nobody(sent):
     with transaction.atomic():
         make("a")
         transaction.set_rollback(True)
@@ -153,7 +153,7 @@ def test_a_second_transaction_after_a_rollback(sent):
     assert sent() == tags(a)
 
 
-def test_told_by_hand_in_a_transaction(sent):
+def test_sent_by_hand_in_a_transaction(sent):
     with pytest.raises(RuntimeError), transaction.atomic():
         edge_isr.revalidate_by_tags("never")
         raise RuntimeError
@@ -254,7 +254,7 @@ def test_the_sites_own_write_does_not_fail_for_the_outbox(edge, worker, broken_o
     a.delete()
     assert list(Category.objects.values_list("name", flat=True)) == ["new", "w"]
     assert worker.tags >= {*tags(b), "by-hand"}
-    assert "run migrate" in caplog.text and "told without it" in caplog.text
+    assert "run migrate" in caplog.text and "sent without it" in caplog.text
 
 
 def test_a_failure_that_ends_the_transaction_is_not_hidden(broken_outbox, monkeypatch):
@@ -349,7 +349,7 @@ def test_a_thousand_saves_are_one_message():
     assert len(row.payload["tags"]) == (1002 if IS_MARIADB else 2002)
 
 
-def test_without_the_table_it_is_told_directly(worker, edge, caplog, monkeypatch):
+def test_without_the_table_it_is_sent_directly(worker, edge, caplog, monkeypatch):
     edge(REQUEST_WAIT=2)
     from edge_isr.delivery import outbox
 

@@ -57,7 +57,7 @@ def test_only_its_hosts(worker, backend):
     assert call["urls"] == ["https://b.example/z/"]
 
 
-def test_a_rollback_tells_nobody(worker, backend):
+def test_a_rollback_sends_nobody(worker, backend):
     backend()
     with transaction.atomic():
         PurgeBatch(PAGES).purge()
@@ -65,7 +65,7 @@ def test_a_rollback_tells_nobody(worker, backend):
     assert sent(worker) == []
 
 
-def test_a_worker_that_is_down_is_told_later(worker, backend):
+def test_a_worker_that_is_down_is_sent_later(worker, backend):
     backend()
     worker.answer = (503, {})
     purge_url_from_cache("https://a.example/x/")
@@ -77,7 +77,7 @@ def test_a_worker_that_is_down_is_told_later(worker, backend):
     assert OutboxMessage.objects.get().status == "delivered"
 
 
-def test_what_is_no_url_is_told_and_holds_up_no_other(worker, backend, caplog):
+def test_what_is_no_url_is_sent_and_holds_up_no_other(worker, backend, caplog):
     backend()
     with caplog.at_level(logging.ERROR, "wagtail.frontendcache"):
         (made,) = get_backends().values()
@@ -95,13 +95,13 @@ def test_what_is_no_url_is_told_and_holds_up_no_other(worker, backend, caplog):
         ({"HARD": "yes"}, "HARD is True or False, not 'yes'"),
     ],
 )
-def test_wrong_options_are_told(backend, options, words):
+def test_wrong_options_are_sent(backend, options, words):
     backend(**options)
     with pytest.raises(ImproperlyConfigured, match=words):
         get_backends()
 
 
-def test_nobody_to_tell_is_told(backend, edge):
+def test_nobody_to_send_is_sent(backend, edge):
     backend()
     edge(WORKER_URL="")
     with pytest.raises(ImproperlyConfigured, match="set WORKER_URL or TARGETS"):

@@ -1,6 +1,6 @@
-"""The site's figures of the last hour, as the dashboard shows them: what isolates told the journal.
+"""The site's figures of the last hour, as the dashboard shows them: what isolates reported.
 
-What the worker does not tell, because it is of another version or out of reach, is not known; it is
+What the worker does not say, because it is of another version or out of reach, is not known; it is
 never a zero.
 """
 

@@ -1,7 +1,7 @@
 """The status page: a URL's tags, a tag's pages, jobs, the outbox; and a form that revalidates.
 
 For staff; revalidating needs the permission `edge_isr.revalidate`. A worker that does not answer is
-told on the page, within its time limit. `?format=json` gives the look-ups as JSON.
+shown on the page, within its time limit. `?format=json` gives the look-ups as JSON.
 """
 
 from __future__ import annotations

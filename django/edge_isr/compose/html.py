@@ -1,7 +1,7 @@
 """Where in a page HTML stands, and where the text of scripts and styles, as browsers read it.
 
 A tokenizer of the HTML standard (13.2.5), on bytes of any encoding that has ASCII in it. What can't
-be told without the tree (CDATA sections, scripts and styles with markup in drawings) ends the part
+be known without the tree (CDATA sections, scripts and styles with markup in drawings) ends the part
 that is known: nothing after it counts as HTML.
 """
 

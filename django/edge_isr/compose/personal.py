@@ -104,7 +104,7 @@ def ready_made(name: str) -> Callable[[F], F]:
 
 
 def _is_somebody(request: HttpRequest, settings: Settings) -> bool:
-    """Whether anything tells who the visitor is: a cookie, or what this very request has done."""
+    """Whether anything says who the visitor is: a cookie, or what this very request has done."""
     if request.method not in SAFE_METHODS or any(
         name in request.COOKIES for name in settings.personal_cookies
     ):

@@ -239,7 +239,7 @@ def _said(
 
 
 def _needs_cookies() -> bool:
-    """Whether sessions are kept in their cookie, or messages where no cookie tells of them."""
+    """Whether sessions are kept in their cookie, or messages where no cookie says so."""
     if django_settings.SESSION_ENGINE.endswith("signed_cookies"):
         return True
     storage = str(getattr(django_settings, "MESSAGE_STORAGE", ""))
@@ -258,7 +258,7 @@ def _fits(shell: Shell, policy: Policy) -> bool:
 
 def audience_in_words(composition: Composition) -> str:
     """What the page has read of a visitor: it is for those without a cookie alone."""
-    return "audience=anonymous: " + ", ".join(composition.watch.told())
+    return "audience=anonymous: " + ", ".join(composition.watch.in_words())
 
 
 def take(request: HttpRequest, response: HttpResponseBase) -> Any:

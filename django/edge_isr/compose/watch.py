@@ -46,7 +46,7 @@ class Watch:
         if what not in self.reads:
             self.reads[what] = where or (place_of_call() if self.exact else "")
 
-    def told(self) -> list[str]:
+    def in_words(self) -> list[str]:
         """The reads in words."""
         return [f"{what} ({where})" if where else what for what, where in self.reads.items()]
 
@@ -77,7 +77,7 @@ class Watch:
             return
         setup = user.__dict__.get("_setupfunc")
         if setup is None:
-            self.note("user", "an object that does not tell")
+            self.note("user", "an object that does not say")
             return
         user.__dict__["_setupfunc"] = partial(self._reading, setup)
         auser = vars(request).get("auser")

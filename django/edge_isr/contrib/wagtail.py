@@ -22,7 +22,7 @@ from ..invalidation import clean_url
 from ..revalidation import revalidate_by_urls
 from ..targets import target_names
 
-# Where Wagtail's other backends tell of their errors.
+# Where Wagtail's other backends report their errors.
 logger = logging.getLogger("wagtail.frontendcache")
 
 # Of BaseBackend.
@@ -45,7 +45,7 @@ class EdgeISRBackend(BaseBackend):
         if options:
             raise ImproperlyConfigured(f"WAGTAILFRONTENDCACHE: unknown option {min(options)}")
         if not target_names(get_settings()):
-            raise ImproperlyConfigured("EDGE_ISR names nobody to tell: set WORKER_URL or TARGETS")
+            raise ImproperlyConfigured("EDGE_ISR names no target: set WORKER_URL or TARGETS")
 
     def purge(self, url: str) -> None:
         """The page at this URL is out of date."""
@@ -54,7 +54,7 @@ class EdgeISRBackend(BaseBackend):
     def purge_batch(self, urls: Iterable[str]) -> None:
         """The pages at these URLs are out of date: one invalidation.
 
-        What is no absolute URL is told in the log, and holds up no other.
+        What is no absolute URL is logged, and holds up no other.
         """
         named = []
         for url in urls:

@@ -31,11 +31,11 @@ def committed(
         notify(using, settings)
     except Exception:
         # The rows are safe; whoever looks next delivers them.
-        logger.exception("the deliverer (%s) could not be told", settings.delivery)
+        logger.exception("the deliverer (%s) could not be notified", settings.delivery)
 
 
 def notify(using: str, settings: Settings) -> None:
-    """Tells whoever delivers that there is something to deliver."""
+    """Notifies whoever delivers that there is something to deliver."""
     if settings.delivery == "command":
         return
     if "." in settings.delivery:

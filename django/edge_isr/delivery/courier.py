@@ -52,7 +52,7 @@ class _Parcel:
 
 
 def _due(parcel: _Parcel) -> float:
-    """When it is told: a worker knows what to do at a time, others are told then."""
+    """When it is sent: a worker knows what to do at a time, others are sent then."""
     at = 0.0 if parcel.target == WORKER else parcel.invalidation.at_ms / 1000
     return max(at, parcel.invalidation.due)
 
@@ -116,7 +116,7 @@ class Courier:
         return True
 
     def stop(self, timeout: float = EXIT_SECONDS) -> None:
-        """Gives it a moment to deliver what it holds, tells what it could not, and ends it."""
+        """Gives it a moment to deliver what it holds, logs what it could not, and ends it."""
         if not self.idle(timeout):
             with self._wake:
                 for _, _, parcel in self._queue:

@@ -89,12 +89,12 @@ def can_write(using: str) -> bool:
     if has_table(using):
         return True
     if not is_migrating():
-        logger.error("the database %s has no outbox yet (run migrate): told without it", using)
+        logger.error("the database %s has no outbox yet (run migrate): sent without it", using)
     return False
 
 
 def write(invalidation: Invalidation, using: str, settings: Settings) -> None:
-    """Writes what is to be told, for every target, in the current transaction."""
+    """Writes what is to be sent, for every target, in the current transaction."""
     now = timezone.now()
     due = now + timedelta(seconds=max(0.0, invalidation.due - now.timestamp()))
     rows = [
@@ -321,7 +321,7 @@ def _update(rows: Sequence[OutboxMessage], using: str, **values: Any) -> None:
 
 
 def _calls(rows: Sequence[OutboxMessage]) -> Iterator[list[OutboxMessage]]:
-    """Rows that are told together: what has an id of its own is a call of its own."""
+    """Rows that are sent together: what has an id of its own is a call of its own."""
     together = []
     for row in rows:
         if row.job_id:
@@ -333,7 +333,7 @@ def _calls(rows: Sequence[OutboxMessage]) -> Iterator[list[OutboxMessage]]:
 
 
 def send(target: Target, rows: Sequence[OutboxMessage], settings: Settings) -> Receipt:
-    """Tells a target what some rows say."""
+    """Sends a target what some rows say."""
     from ..fragments import forget
 
     if rows[0].job_id and isinstance(target, WorkerTarget):
@@ -346,7 +346,7 @@ def send(target: Target, rows: Sequence[OutboxMessage], settings: Settings) -> R
     forget(invalidations, settings)
     names = ",".join(str(row.pk) for row in sorted(rows, key=lambda row: row.pk))
     first = min(rows, key=lambda row: row.pk)
-    # Row numbers begin anew in a new database; the time of the first tells those apart.
+    # Row numbers begin anew in a new database; the time of the first distinguishes those.
     seed = f"{names} {first.created_at.timestamp()} {first.target}"
     message_id = "msg_" + hashlib.sha256(seed.encode()).hexdigest()[:40]
     receipt = Receipt()

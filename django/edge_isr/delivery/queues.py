@@ -21,7 +21,7 @@ PACKAGES = {"celery": "celery", "rq": "django_rq"}
 
 
 def deliver(using: str) -> int:
-    """The task: delivers what is due, and tells how many messages that were."""
+    """The task: delivers what is due, and says how many messages that were."""
     from .outbox import Deliverer
 
     return Deliverer().round(using, get_settings()).delivered

@@ -35,7 +35,7 @@ CHUNK = 200
 
 
 def write_all(invalidations: Iterable[Invalidation], using: str, settings: Settings) -> None:
-    """Writes what is to be told, for every target, in the current transaction."""
+    """Writes what is to be sent, for every target, in the current transaction."""
     timed = []
     for one in invalidations:
         if one.at_ms or one.name:
@@ -95,7 +95,7 @@ def _said(rows: Sequence[OutboxMessage]) -> list[tuple[str, Any]]:
 def _taken_back(
     rows: Sequence[OutboxMessage], using: str, now: datetime
 ) -> Iterator[OutboxMessage]:
-    """Rows are not to be told; what takes those back that have been, or may have been."""
+    """Rows are not to be sent; what takes those back that have been, or may have been."""
     if not rows:
         return
     messages = OutboxMessage.objects.using(using).filter(pk__in=[row.pk for row in rows])

@@ -40,8 +40,8 @@ class DeliveryThread:
         self._settings = settings
         self._deliverer = Deliverer()
         self._wake = threading.Condition()
-        # How often it was told of something, and how much of that it has seen to.
-        self._told = 0
+        # How often it was kicked, and how much of that it has seen to.
+        self._kicks = 0
         self._done = 0
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="edge-isr-delivery", daemon=True)
@@ -50,14 +50,14 @@ class DeliveryThread:
     def kick(self) -> None:
         """There is something to deliver."""
         with self._wake:
-            self._told += 1
+            self._kicks += 1
             self._wake.notify_all()
 
     def idle(self, timeout: float) -> bool:
-        """Waits until it has tried everything it was told of; False if that took too long."""
+        """Waits until it has tried everything it was kicked for; False if that took too long."""
         deadline = time.monotonic() + timeout
         with self._wake:
-            while self._done < self._told:
+            while self._done < self._kicks:
                 left = deadline - time.monotonic()
                 if left <= 0 or not self._thread.is_alive():
                     return False
@@ -65,7 +65,7 @@ class DeliveryThread:
         return True
 
     def stop(self, timeout: float = EXIT_SECONDS) -> None:
-        """Lets it finish what it was told of, and ends it."""
+        """Lets it finish what it was kicked for, and ends it."""
         finished = self.idle(timeout)
         with self._wake:
             self._stopping = True
@@ -77,15 +77,15 @@ class DeliveryThread:
         try:
             while not self._stopping:
                 with self._wake:
-                    told = self._told
+                    kicks = self._kicks
                 wait = self._round()
                 if in_test_run():
                     # A test database is dropped when the tests are over.
                     connections.close_all()
                 with self._wake:
-                    self._done = told
+                    self._done = kicks
                     self._wake.notify_all()
-                    if self._told == told and not self._stopping:
+                    if self._kicks == kicks and not self._stopping:
                         self._wake.wait(wait)
         finally:
             connections.close_all()

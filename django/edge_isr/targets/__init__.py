@@ -1,4 +1,4 @@
-"""Who is told of invalidations: the worker, and whatever caches stand beside it (TARGETS).
+"""Who is notified of invalidations: the worker, and whatever caches stand beside it (TARGETS).
 
 Each target has its own rows in the outbox: one that is down holds up no other. A target that knows
 no tags is given URLs; where tags can't be turned into URLs it is purged as a whole, because a page

@@ -6,7 +6,7 @@
     {% edge_fragment "sidebar" "promotions" ttl=3600 vary=section.pk %} … {% endedge_fragment %}
 
 The first argument is the fragment's name, further ones are tags (texts, lists, model instances).
-`vary` is what tells one from another beside the name and the language (a value or a list). With
+`vary` is what distinguishes them beside the name and the language (a value or a list). With
 automatic tags, what it loads need not be named.
 
     {% personal "user_menu" %}<a href="/login/">Log in</a>{% endpersonal %}

@@ -1,4 +1,4 @@
-"""The run: every write once, every view after it, and what of that was told."""
+"""The run: every write once, every view after it, and what of that was sent."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ class Page:
 
 @dataclass
 class Outcome:
-    """One write: the views that it changed, those that were told of it, and what was told."""
+    """One write: the views that it changed, those that it invalidated, and what was sent."""
 
     changed: set[str] = field(default_factory=set)
-    told: set[str] = field(default_factory=set)
+    invalidated: set[str] = field(default_factory=set)
     tags: set[str] = field(default_factory=set)
     error: str = ""
 
@@ -54,22 +54,22 @@ class Run:
     seconds: float
 
     def lost(self) -> dict[str, set[str]]:
-        """The views that a write changed and that nobody was told of, by write."""
+        """The views that a write changed and did not invalidate, by write."""
         return {
-            name: {view for view in one.changed - one.told if self.pages[view].public}
+            name: {view for view in one.changed - one.invalidated if self.pages[view].public}
             for name, one in self.outcomes.items()
         }
 
     def needless(self) -> dict[str, tuple[int, int]]:
-        """By kind of write: the views told without a change, of all without a change."""
-        told: Counter[str] = Counter()
+        """By kind of write: the views invalidated without a change, of all without a change."""
+        invalidated: Counter[str] = Counter()
         of: Counter[str] = Counter()
         public = {name for name, page in self.pages.items() if page.public}
         for name, one in self.outcomes.items():
             kind = WRITES[name].kind
-            told[kind] += len((one.told - one.changed) & public)
+            invalidated[kind] += len((one.invalidated - one.changed) & public)
             of[kind] += len(public - one.changed)
-        return {kind: (told[kind], of[kind]) for kind in sorted(of)}
+        return {kind: (invalidated[kind], of[kind]) for kind in sorted(of)}
 
 
 def register() -> None:
@@ -168,12 +168,12 @@ def _outcome(
         outcome.error = f"{type(error).__name__}: {error}"
     outcome.tags = told_tags()
     if "*" in outcome.tags:
-        outcome.told = set(pages)
+        outcome.invalidated = set(pages)
     for tag in outcome.tags:
-        outcome.told |= by_tag.get(tag, set())
+        outcome.invalidated |= by_tag.get(tag, set())
     outcome.changed = watch.changed()
     # Rows that a view reads have changed; what it makes of them may be the same still.
-    suspects = [view for view in outcome.changed - outcome.told if pages[view].public]
+    suspects = [view for view in outcome.changed - outcome.invalidated if pages[view].public]
     now = {view: _result(view) for view in suspects}
     snapshot.restore()
     outcome.changed -= {view for view in suspects if _result(view) == now[view]}

@@ -1,4 +1,4 @@
-"""A view whose result changed and whose tags were not told is a lost invalidation."""
+"""A view whose result changed and whose tags were not sent is a lost invalidation."""
 
 import json
 import os
@@ -67,8 +67,10 @@ def test_what_is_excused_is_still_lost(run):
 
 def test_needless_invalidations_do_not_grow(run):
     floor = json.loads(FLOOR.read_text())
-    shares = {kind: round(100 * told / of, 1) for kind, (told, of) in run.needless().items()}
-    print("\noracle: told without need, in per cent of the unchanged views, by kind of write:")
+    shares = {
+        kind: round(100 * invalidated / of, 1) for kind, (invalidated, of) in run.needless().items()
+    }
+    print("\noracle: sent without need, in per cent of the unchanged views, by kind of write:")
     print("  " + ", ".join(f"{kind} {share}" for kind, share in shares.items()))
     assert {k: (s, floor[k]) for k, s in shares.items() if s > floor[k]} == {}
 

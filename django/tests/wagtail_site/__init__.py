@@ -1,1 +1,1 @@
-"""A small site with Wagtail: what each change that an editor makes tells, by Wagtail's own code."""
+"""A small site with Wagtail: what each change that an editor makes sends, by Wagtail's own code."""

@@ -20,10 +20,10 @@ def notes(home):
 
 
 @pytest.fixture
-def tags(told):
-    """What was told since the last call."""
-    told()
-    return lambda: told(parts=True)
+def tags(new_tags):
+    """What was sent since the last call."""
+    new_tags()
+    return lambda: new_tags(parts=True)
 
 
 def _note(**values):

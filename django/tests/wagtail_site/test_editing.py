@@ -1,4 +1,4 @@
-"""Each row of docs/wagtail.md: what an editor's change tells, and what it does not."""
+"""Each row of docs/wagtail.md: what an editor's change sends, and what it does not."""
 
 import datetime
 
@@ -174,7 +174,7 @@ def test_a_page_deleted(home, notes, tags):
     assert {f"wagtailcore.page:{pk}", f"wagtail_site.note:{pk}", "wagtailcore.page:@"} <= tags()
 
 
-def test_a_move_tells_what_moves_from_where_to_where(home, notes, tags):
+def test_a_move_sends_what_moves_from_where_to_where(home, notes, tags):
     below = notes[0].add_child(instance=Note(title="below", slug="below"))
     tags()
     Note.objects.get(pk=notes[0].pk).move(notes[1], "last-child")
@@ -190,7 +190,7 @@ def test_a_move_tells_what_moves_from_where_to_where(home, notes, tags):
     assert f"wagtailcore.page:{notes[2].pk}" not in found
 
 
-def test_a_slug_tells_each_page_below(home, notes, tags):
+def test_a_slug_sends_each_page_below(home, notes, tags):
     below = notes[0].add_child(instance=Note(title="below", slug="below"))
     tags()
     published(notes[0], slug="z")

@@ -1,4 +1,4 @@
-"""Who is told what an editor changes: menus, and the readers of columns that are bookkeeping."""
+"""What an editor's change invalidates: menus, and the readers of columns that are bookkeeping."""
 
 import copy
 import datetime
@@ -71,13 +71,13 @@ class TestMenus:
         leaf = seen(lambda: Page.objects.get(pk=notes[0].pk).is_leaf())
         tags()
         child = Note.objects.get(pk=notes[0].pk).add_child(instance=Note(title="d", slug="d"))
-        told = tags()
-        assert told & below and told & leaf
+        new_tags = tags()
+        assert new_tags & below and new_tags & leaf
         below = seen(lambda: Page.objects.get(pk=notes[0].pk).get_children().exists())
         leaf = seen(lambda: Page.objects.get(pk=notes[0].pk).is_leaf())
         Page.objects.get(pk=child.pk).delete()
-        told = tags()
-        assert told & below and told & leaf
+        new_tags = tags()
+        assert new_tags & below and new_tags & leaf
 
 
 class TestDrafts:
@@ -93,18 +93,18 @@ class TestDrafts:
 
     @pytest.fixture
     def who(self, shown, tags):
-        """The lists that were told of a change."""
+        """The lists that were notified of a change."""
 
         def who(change):
             pages = shown()
             tags()
             change()
-            told = tags()
-            return {name for name, page in pages.items() if page & told}
+            new_tags = tags()
+            return {name for name, page in pages.items() if page & new_tags}
 
         return who
 
-    def test_which_lists_are_told(self, home, notes, who):
+    def test_which_lists_are_sent(self, home, notes, who):
         draft = Note(title="d", slug="d", live=False)
         assert who(lambda: home.add_child(instance=draft)) == {"drafts", "all"}
         assert who(lambda: published(draft)) >= {"live", "specific", "drafts"}
@@ -117,7 +117,7 @@ class TestDrafts:
             assert who(lambda: fresh.move(where, "first-child")) == {"drafts", "all"}
             assert who(lambda: Page.objects.get(pk=draft.pk).delete()) == set()
         else:
-            # Where paths are no tags, whoever looks at them is told of each.
+            # Where paths are no tags, whoever looks at them is notified of each.
             assert who(lambda: fresh.delete()) >= {"drafts", "all"}
         assert who(lambda: Page.objects.get(pk=notes[1].pk).delete()) >= {"live", "specific", "all"}
 
@@ -175,7 +175,7 @@ class TestColumnsWhoseReadersAreSeen:
             lambda page: list(Page.objects.extra(where=["last_published_at IS NULL"])),
         ],
     )
-    def test_who_reads_one_is_told(self, notes, tags, load):
+    def test_who_reads_one_is_sent(self, notes, tags, load):
         published(notes[0])
         pages = seen(lambda: load(Page.objects.get(pk=notes[0].pk)))
         tags()

@@ -1,4 +1,4 @@
-"""Texts and streams of a page's own type: who reads one is told of it, and nobody else."""
+"""Texts and streams of a page's own type: who reads one is invalidated by it, and nobody else."""
 
 import copy
 import pickle
@@ -116,7 +116,7 @@ class TestTextsOfPages:
         return Note.objects.get(pk=note.pk)
 
     @pytest.mark.parametrize("read", READERS)
-    def test_who_reads_one_is_told(self, note, tags, read):
+    def test_who_reads_one_is_sent(self, note, tags, read):
         for name, write in WRITES.items():
             pages = seen(lambda: READERS[read](Note.objects.get(pk=note.pk)))
             tags()
@@ -132,7 +132,7 @@ class TestTextsOfPages:
             write(note, name)
             assert bool(tags() & pages) == (name == "deleted"), name
 
-    def test_addresses_below_are_not_told_of_the_home_page(self, home, notes, tags):
+    def test_addresses_below_are_not_sent_of_the_home_page(self, home, notes, tags):
         """Wagtail loads it as its own type for each of them."""
         pages = seen(
             lambda: Site.objects.get().root_page.specific.route(None, ["a"]).page.specific.text
@@ -158,7 +158,7 @@ class TestTextsOfPages:
         published(note, text="two")
         assert tags() & pages
 
-    def test_who_names_the_row_itself_is_told(self, note, tags):
+    def test_who_names_the_row_itself_is_sent(self, note, tags):
         pages = seen(lambda: edge_isr.add_tags(edge_isr.tag(note)))
         assert f"wagtail_site.note:{note.pk}" in pages
         tags()
@@ -185,19 +185,19 @@ class TestTextsOfPages:
 
 
 class TestImages:
-    def test_who_shows_the_title_is_told(self, tags):
+    def test_who_shows_the_title_is_sent(self, tags):
         image = Image.objects.create(title="one", file=get_test_image_file())
         shows = seen(lambda: Image.objects.get(pk=image.pk).get_rendition("width-10").alt)
         file = seen(lambda: Image.objects.get(pk=image.pk).get_rendition("width-10").url)
         tags()
         image.title = "two"
         image.save()
-        told = tags()
-        assert told & shows and not told & file
+        new_tags = tags()
+        assert new_tags & shows and not new_tags & file
 
 
 class TestBookkeeping:
-    def test_who_takes_it_out_of_a_cache_is_told(self, notes, tags):
+    def test_who_takes_it_out_of_a_cache_is_sent(self, notes, tags):
         published(notes[0])
         key = notes[0].pk
         seen(lambda: cache.get_or_set("page", lambda: Page.objects.get(pk=key)))
@@ -205,11 +205,11 @@ class TestBookkeeping:
         values = seen(lambda: cache.get("page"))
         tags()
         published(notes[0])
-        told = tags()
+        new_tags = tags()
         # The value is made anew then, and not only the page.
-        assert told & pages and told & values
+        assert new_tags & pages and new_tags & values
 
-    def test_who_reads_that_of_a_copy_without_a_key_is_told(self, notes, tags):
+    def test_who_reads_that_of_a_copy_without_a_key_is_sent(self, notes, tags):
         published(notes[0])
 
         def load():

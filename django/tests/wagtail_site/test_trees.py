@@ -24,11 +24,11 @@ def german():
     return Locale.objects.create(language_code="de")
 
 
-def is_untold(pages, told):
+def is_untold(pages, new_tags):
     """Where texts are no tags, lists depend on where any page is."""
     bytewise = connection.vendor in ("postgresql", "sqlite")
     anywhere = {"wagtailcore.page:@path", "wagtailcore.page:@depth"}
-    return told & pages <= (set() if bytewise else anywhere)
+    return new_tags & pages <= (set() if bytewise else anywhere)
 
 
 def fresh(page):
@@ -49,14 +49,14 @@ class TestTranslations:
         roots = seen(children(Page.get_first_root_node()))
         tags()
         CopyPageForTranslationAction(home, german).execute(skip_permission_checks=True)
-        told = tags()
-        assert told & shows[home.pk] and told & roots
+        new_tags = tags()
+        assert new_tags & shows[home.pk] and new_tags & roots
         CopyPageForTranslationAction(notes[0], german, include_subtree=True).execute(
             skip_permission_checks=True
         )
-        told = tags()
-        assert told & shows[notes[0].pk] and told & shows[below[0].pk]
-        assert not told & seen(lambda: fresh(notes[1]).title)
+        new_tags = tags()
+        assert new_tags & shows[notes[0].pk] and new_tags & shows[below[0].pk]
+        assert not new_tags & seen(lambda: fresh(notes[1]).title)
 
     def test_of_a_page_whose_parents_are_aliased_for_it(self, home, notes, below, german, tags):
         tags()
@@ -94,10 +94,10 @@ class TestAliases:
         of_alias = seen(lambda: [(one.title, one.url) for one in [fresh(alias)]])
         tags()
         fresh(notes[0]).move(notes[1], "last-child")
-        told = tags()
-        assert told & lists["source"] and told & lists["from"] and told & lists["to"]
+        new_tags = tags()
+        assert new_tags & lists["source"] and new_tags & lists["from"] and new_tags & lists["to"]
         # Where its aliases are is as it was, and so is what they show.
-        assert is_untold(of_alias, told) and is_untold(lists["alias"], told)
+        assert is_untold(of_alias, new_tags) and is_untold(lists["alias"], new_tags)
         # They follow it from its new place.
         published(notes[0], title="renamed")
         assert tags() & of_alias
@@ -109,18 +109,18 @@ class TestAliases:
         to = seen(children(notes[1]))
         tags()
         fresh(alias).move(notes[1], "first-child")
-        told = tags()
-        assert told & of_alias and told & to and is_untold(of_source, told)
+        new_tags = tags()
+        assert new_tags & of_alias and new_tags & to and is_untold(of_source, new_tags)
         published(below[1], title="renamed")
-        told = tags()
-        assert told & of_source and told & seen(children(alias))
+        new_tags = tags()
+        assert new_tags & of_source and new_tags & seen(children(alias))
 
     def test_a_slug_above_it_changes_its_address(self, notes, below, alias, tags):
         of_alias, of_source = seen(children(alias)), seen(children(notes[0]))
         tags()
         published(notes[2], slug="other")
-        told = tags()
-        assert told & of_alias and is_untold(of_source, told)
+        new_tags = tags()
+        assert new_tags & of_alias and is_untold(of_source, new_tags)
 
     def test_its_source_goes(self, notes, below, alias, tags):
         of_alias = seen(lambda: fresh(alias).alias_of_id)

@@ -4,7 +4,7 @@ from django.apps import AppConfig
 
 
 class HomeConfig(AppConfig):
-    """Has nothing to do: what Wagtail changes by SQL of its own is told by its tables."""
+    """Has nothing to do: what Wagtail changes by SQL of its own is sent by its tables."""
 
     name = "home"
     default_auto_field = "django.db.models.BigAutoField"

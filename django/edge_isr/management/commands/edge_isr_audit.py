@@ -1,7 +1,7 @@
-"""`manage.py edge_isr_audit`: pages that changed without telling the edge, and what they share.
+"""`manage.py edge_isr_audit`: pages that changed without an invalidation, and what they share.
 
 The worker compares a share of its hits with what this site would say (`audit` in its settings).
-What is told here was found by that: by a page, its tags, and the likely cause.
+What is shown here was found by that: by a page, its tags, and the likely cause.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ COMPARED = ("same", "stale", EVERY_RENDER)
 class Command(BaseCommand):
     """The exit status is 1 if pages were out of date."""
 
-    help = "Tell which pages changed without an invalidation, as the worker's audit found them."
+    help = "Show which pages changed without an invalidation, as the worker's audit found them."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """How much, and how."""
@@ -31,34 +31,34 @@ class Command(BaseCommand):
         parser.add_argument("--json", action="store_true", help="the worker's answer as it comes")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Asks the worker, and tells."""
+        """Asks the worker, and prints."""
         try:
-            told = Client().audit(options["limit"])
+            report = Client().audit(options["limit"])
         except WorkerError as error:
             raise CommandError(str(error)) from None
         if options["json"]:
-            self.stdout.write(json.dumps(told))
+            self.stdout.write(json.dumps(report))
         else:
-            for line in lines(told):
+            for line in lines(report):
                 self.stdout.write(plain(line))
-        stale = sum(finding["cause"] != EVERY_RENDER for finding in told["findings"])
+        stale = sum(finding["cause"] != EVERY_RENDER for finding in report["findings"])
         if stale:
             raise CommandError(f"{stale} pages changed without an invalidation")
 
 
-def lines(told: dict[str, Any]) -> Iterator[str]:
+def lines(report: dict[str, Any]) -> Iterator[str]:
     """The answer in lines."""
-    outcomes = told["outcomes"]
+    outcomes = report["outcomes"]
     audited = sum(outcomes.get(name, 0) for name in COMPARED)
-    yield f"{audited} of {told['hits']} hits audited, {outcomes.get('stale', 0)} out of date"
-    for group in told["groups"]:
+    yield f"{audited} of {report['hits']} hits audited, {outcomes.get('stale', 0)} out of date"
+    for group in report["groups"]:
         if group["stale"]:
             yield f"{group['tag'] or 'no tag'} ({group['route']}): {group['stale']} out of date"
-    for finding in told["findings"]:
+    for finding in report["findings"]:
         yield ""
         yield from finding_lines(finding)
     yield ""
-    yield told["note"]
+    yield report["note"]
 
 
 def finding_lines(finding: dict[str, Any]) -> Iterator[str]:

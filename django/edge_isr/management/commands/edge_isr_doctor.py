@@ -22,7 +22,7 @@ class Command(BaseCommand):
     """Says it in plain words."""
 
     help = "Say what of the site will not be cached at the edge, and why."
-    # It tells them itself.
+    # It reports them itself.
     requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,4 +1,4 @@
-"""`manage.py edge_isr_explain URL`: which query gave which tag, and which writes tell it.
+"""`manage.py edge_isr_explain URL`: which query gave which tag, and which writes invalidate it.
 
 The page is rendered as a visitor who is not logged in would get it; nothing is written.
 """
@@ -12,13 +12,13 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from edge_isr import examination
 from edge_isr.conf import get_settings
-from edge_isr.explanation import writes_that_tell
+from edge_isr.explanation import writes_that_invalidate
 
 
 class Command(BaseCommand):
     """Says it query by query, and tag by tag."""
 
-    help = "Say which query of a page gave which tag, and which writes tell it."
+    help = "Say which query of a page gave which tag, and which writes invalidate it."
 
     def add_arguments(self, parser: CommandParser) -> None:
         """The page."""
@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", help="the public host (of SITE_URLS or ALLOWED_HOSTS)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Renders it, and tells."""
+        """Renders it, and prints."""
         parts = urlsplit(options["url"])
         host, secure = examination.host_of(get_settings(), options["host"] or parts.netloc or None)
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -39,4 +39,4 @@ class Command(BaseCommand):
             self.stdout.write(f"  {' '.join(given) or 'nothing'}\n      {' '.join(sql.split())}")
         self.stdout.write(self.style.MIGRATE_HEADING("Tags"))
         for tag in page.named:
-            self.stdout.write(f"  {tag}: {writes_that_tell(tag)}")
+            self.stdout.write(f"  {tag}: {writes_that_invalidate(tag)}")

@@ -19,10 +19,10 @@ from edge_isr.targets import target_names
 class Command(BaseCommand):
     """The exit status is 1 if the worker is not ready or a message was refused."""
 
-    help = "Tell the state of the edge cache and of the outbox."
+    help = "Show the state of the edge cache and of the outbox."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Tells it."""
+        """Prints it."""
         settings = get_settings()
         self.stdout.write(f"worker      {settings.worker_url or 'none'}")
         self.stdout.write(f"targets     {', '.join(target_names(settings)) or 'none'}")
@@ -37,11 +37,11 @@ class Command(BaseCommand):
         if not settings.worker_url:
             return []
         try:
-            told = Client(settings).health()
+            health = Client(settings).health()
         except WorkerError as error:
             return [f"the worker can't be asked: {error}"]
-        ready = told.get("ready") is True
-        self.stdout.write(f"health      {'ready' if ready else 'not ready'} {told}")
+        ready = health.get("ready") is True
+        self.stdout.write(f"health      {'ready' if ready else 'not ready'} {health}")
         return [] if ready else ["the worker is not ready"]
 
     def _outbox(self, settings: Settings) -> list[str]:

@@ -12,7 +12,7 @@ from edge_isr.tags import clean_all
 
 
 class Command(BaseCommand):
-    """Asks the worker at once, and tells what it answered."""
+    """Asks the worker at once, and prints what it answered."""
 
     help = "Revalidate the pages that carry any of the tags."
 
@@ -23,12 +23,10 @@ class Command(BaseCommand):
         parser.add_argument("--no-warm", action="store_true", help="do not fetch the new pages")
         parser.add_argument("--wait", type=float, default=0, metavar="SECONDS",
                             help="wait for the new pages, at most 25 s")  # fmt: skip
-        parser.add_argument(
-            "--dry-run", action="store_true", help="tell how many pages it would be"
-        )
+        parser.add_argument("--dry-run", action="store_true", help="say how many pages it would be")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Asks, and tells."""
+        """Asks, and prints."""
         from edge_isr.conf import get_settings
         from edge_isr.fragments import forget
 
@@ -38,15 +36,15 @@ class Command(BaseCommand):
         if not options["dry_run"]:
             forget([one], get_settings())
         try:
-            told = Client().revalidate(
+            accepted = Client().revalidate(
                 one, wait_ms=int(options["wait"] * 1000), dry_run=options["dry_run"]
             )
         except WorkerError as error:
             raise CommandError(str(error)) from None
-        pages = told.get("pages")
+        pages = accepted.get("pages")
         count = "an unknown number of" if pages is None else pages
         if options["dry_run"]:
             self.stdout.write(f"{count} pages carry {one}")
             return
-        done = f"{one}: epoch {told.get('epoch')}, {count} pages, job {told.get('id')}"
+        done = f"{one}: epoch {accepted.get('epoch')}, {count} pages, job {accepted.get('id')}"
         self.stdout.write(self.style.SUCCESS(done))

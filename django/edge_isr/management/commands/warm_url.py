@@ -11,7 +11,7 @@ from edge_isr.invalidation import clean_url
 
 
 class Command(BaseCommand):
-    """Asks the worker, and tells the jobs."""
+    """Asks the worker, and prints the jobs."""
 
     help = "Have pages fetched to the edge."
 
@@ -20,10 +20,10 @@ class Command(BaseCommand):
         parser.add_argument("urls", nargs="+", metavar="url", help="absolute URLs")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Asks, and tells."""
+        """Asks, and prints."""
         try:
             urls = [clean_url(url) for url in options["urls"]]
-            for told in Client().warm(urls):
-                self.stdout.write(self.style.SUCCESS(f"warming: job {told.get('id')}"))
+            for accepted in Client().warm(urls):
+                self.stdout.write(self.style.SUCCESS(f"warming: job {accepted.get('id')}"))
         except (ValueError, WorkerError) as error:
             raise CommandError(str(error)) from None
