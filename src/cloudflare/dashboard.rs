@@ -7,7 +7,7 @@ use crate::control::dashboard::{self, DashboardCall};
 use crate::http::{Fields, RequestHead};
 
 use super::glue;
-use super::heads::{lines, response_head};
+use super::heads::{json, response_head};
 use super::settings::Site;
 
 /// The answer to a request for the dashboard; none if it is for something else, or there is no such
@@ -18,7 +18,7 @@ pub(super) async fn answer(site: &Site, head: &RequestHead) -> Option<Result<Res
         DashboardCall::Moved(to) => {
             let moved = Fields::from_iter([("location", to.as_str())]);
             let bound = !site.assets.is_undefined();
-            bound.then(|| glue::respond(308, &lines(&moved), &JsValue::NULL))
+            bound.then(|| glue::respond(308, &json(&moved), &JsValue::NULL))
         }
         DashboardCall::File(name) => {
             let etag = head.fields.get("if-none-match").unwrap_or_default();
@@ -26,10 +26,7 @@ pub(super) async fn answer(site: &Site, head: &RequestHead) -> Option<Result<Res
                 Ok(file) => {
                     let file = file?;
                     let head_of_file = response_head(&file)?;
-                    Some(glue::respond_from(
-                        &file,
-                        &lines(&dashboard::fields(&head_of_file.fields)),
-                    ))
+                    Some(glue::respond_from(&file, &json(&dashboard::fields(&head_of_file.fields))))
                 }
                 Err(error) => Some(Err(error)),
             }

@@ -27,7 +27,7 @@ use crate::journal::delta::SharedDelta;
 use crate::journal::{JournalCall, JournalReply};
 
 use super::glue;
-use super::heads::{self, lines, response_head};
+use super::heads::{self, json, response_head};
 use super::store::{ColoStore, GlobalStore};
 use super::stream::EdgeStream;
 
@@ -205,7 +205,7 @@ impl Platform for Edge {
     ) -> Result<OriginResponse<EdgeStream>, OriginError> {
         let origin = self.bindings.origin.as_ref().ok_or(OriginError::Unreachable)?;
         let url = origin.join(&request.target);
-        let fields = lines(&request.fields);
+        let fields = json(&request.fields);
         let timeout = request.timeout.0 as f64;
         let body = match request.content {
             Content::None => None,
@@ -236,7 +236,7 @@ impl Platform for Edge {
     ) -> Result<front_caches::DeliveryAnswer, OriginError> {
         let body = Uint8Array::from(request.body.as_slice()).unchecked_into();
         let body = Some(body).filter(|_| !request.body.is_empty());
-        let fields = lines(&request.fields);
+        let fields = json(&request.fields);
         let end = now().plus(timeout);
         let millis = timeout.0 as f64;
         let (url, method) = (&request.url, request.method);
@@ -310,7 +310,7 @@ impl Platform for Edge {
     }
 
     fn head(status: u16, fields: &Fields) -> JsValue {
-        glue::ready_head(status, &lines(fields))
+        glue::ready_head(status, &json(fields))
     }
 
     fn head_bytes(fields: &Fields) -> u64 {

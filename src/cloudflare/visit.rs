@@ -22,7 +22,7 @@ use crate::engine::serve::colo_look::ColoLook;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::{Fields, RequestHead};
 
-use super::heads::{fields, lines};
+use super::heads::{fields, json};
 use super::platform::{Edge, Keeper, now};
 use super::settings::{self, Site};
 use super::store::{self, colo_url};
@@ -102,12 +102,12 @@ fn out_of_colo(answer: ColoAnswer<Edge>) -> Result<Response, JsValue> {
     let ColoAnswer { status, fields, body, with_body, .. } = answer;
     match body {
         EdgeStream::Stored(response, ..) if with_body => {
-            glue::respond_stored(&response, status, &lines(&fields))
+            glue::respond_stored(&response, status, &json(&fields))
         }
-        EdgeStream::Bytes(bytes) if with_body => glue::respond(status, &lines(&fields), &bytes),
+        EdgeStream::Bytes(bytes) if with_body => glue::respond(status, &json(&fields), &bytes),
         other => {
             other.cancel();
-            glue::respond(status, &lines(&fields), &JsValue::NULL)
+            glue::respond(status, &json(&fields), &JsValue::NULL)
         }
     }
 }
@@ -144,7 +144,7 @@ fn at_once(answer: AtOnce<Edge>) -> Result<Response, JsValue> {
     let body = body.map_or(JsValue::NULL, JsValue::from);
     match head {
         AnswerHead::Ready(ready) => glue::respond_ready(&ready.head, &body),
-        AnswerHead::Made(fields) => glue::respond(status, &lines(&fields), &body),
+        AnswerHead::Made(fields) => glue::respond(status, &json(&fields), &body),
     }
 }
 
@@ -279,15 +279,15 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
         // The server has composed an answer of it.
         Body::Shell(_) => glue::respond(500, "", &JsValue::NULL),
         Body::Origin(EdgeStream::Response(response, _)) => {
-            glue::respond_from(&response, &lines(fields))
+            glue::respond_from(&response, &json(fields))
         }
         Body::Origin(EdgeStream::Request(stream, _)) => {
-            glue::respond(status, &lines(fields), &stream)
+            glue::respond(status, &json(fields), &stream)
         }
         Body::Origin(EdgeStream::Stored(response, ..)) => {
-            glue::respond_stored(&response, status, &lines(fields))
+            glue::respond_stored(&response, status, &json(fields))
         }
-        Body::Origin(EdgeStream::Bytes(bytes)) => glue::respond(status, &lines(fields), &bytes),
+        Body::Origin(EdgeStream::Bytes(bytes)) => glue::respond(status, &json(fields), &bytes),
         Body::Fill(reader) => {
             let stream = fill_stream(platform, reader);
             let length = fields.get("content-length").and_then(|l| l.parse::<u64>().ok());
@@ -295,11 +295,11 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
                 Some(length) => glue::sized(&stream, length as f64)?,
                 None => stream,
             };
-            glue::respond(status, &lines(fields), &stream)
+            glue::respond(status, &json(fields), &stream)
         }
-        Body::Composed(body) => glue::respond(status, &lines(fields), &composed_stream(body)),
-        Body::Whole(bytes) => glue::respond(status, &lines(fields), &bytes),
-        Body::Empty => glue::respond(status, &lines(fields), &JsValue::NULL),
+        Body::Composed(body) => glue::respond(status, &json(fields), &composed_stream(body)),
+        Body::Whole(bytes) => glue::respond(status, &json(fields), &bytes),
+        Body::Empty => glue::respond(status, &json(fields), &JsValue::NULL),
     }
 }
 
