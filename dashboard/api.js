@@ -38,8 +38,8 @@ async function send(path, { method = "GET", body, accept, signal } = {}) {
 }
 
 async function refused(response, scope) {
-  const told = await response.json().catch(() => ({}));
-  const detail = [told.title, told.detail, told.reason].filter(Boolean).join(" – ");
+  const problem = await response.json().catch(() => ({}));
+  const detail = [problem.title, problem.detail, problem.reason].filter(Boolean).join(" – ");
   switch (response.status) {
     case 401:
       return new Refusal(401, "The edge does not know this token.");

@@ -16,7 +16,7 @@ export function chart(caption, times, series, { signal }) {
   const total = ([name, values]) =>
     `${name}: ${count(values.reduce((sum, value) => sum + value, 0))}`;
   const rows = times.map((at, n) => [moment(at), ...series.map(([, values]) => count(values[n]))]);
-  const told = rows.filter((_, n) => series.some(([, values]) => values[n] > 0)).reverse();
+  const shown = rows.filter((_, n) => series.some(([, values]) => values[n] > 0)).reverse();
   const draw = () => {
     const width = canvas.clientWidth;
     if (width === 0) return;
@@ -25,7 +25,7 @@ export function chart(caption, times, series, { signal }) {
       label,
       stroke: color(`--series-${n + 1}`),
       width: 2,
-      // Lines can be told apart without their colours.
+      // Lines can be distinguished without their colours.
       dash: [[], [8, 4], [2, 4]][n],
       points: { show: times.length < 3 },
     }));
@@ -57,7 +57,7 @@ export function chart(caption, times, series, { signal }) {
       "details",
       {},
       el("summary", {}, "As a table"),
-      table(caption, ["When", ...series.map(([name]) => name)], told),
+      table(caption, ["When", ...series.map(([name]) => name)], shown),
     ),
   );
 }

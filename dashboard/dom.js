@@ -38,11 +38,11 @@ export function table(caption, heads, rows) {
 
 /** Names and values, one beside the other. */
 export function facts(rows) {
-  const told = rows.filter(([, value]) => value !== undefined && value !== null);
+  const known = rows.filter(([, value]) => value !== undefined && value !== null);
   return el(
     "dl",
     { class: "facts" },
-    told.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
+    known.map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))),
   );
 }
 
@@ -57,7 +57,7 @@ export function field(label, control, hint) {
   return el("div", { class: "field" }, el("label", { for: control.id }, label), control, explained);
 }
 
-/** What is not known, and why; screen readers are told at once. */
+/** What is not known, and why; screen readers announce it at once. */
 export function problem(text) {
   return el("p", { class: "problem", role: "alert" }, text);
 }

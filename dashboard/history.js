@@ -94,12 +94,12 @@ export function timeline(events) {
     moment(event.at),
     event.what,
     count(event.epoch),
-    told(event),
+    described(event),
   ]);
   return [table("What happened to it, newest first", ["When", "What", "Epoch", "How"], rows)];
 }
 
-function told(event) {
+function described(event) {
   if (event.what === "fetched") {
     return `for ${selected(event.vary)}, by a ${event.by}${event.stored ? "" : "; not stored"}`;
   }

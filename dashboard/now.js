@@ -1,4 +1,4 @@
-// Now: how the site is served, from what isolates have told the journal; and how the edge stands.
+// Now: how the site is served, from what isolates have reported; and how the edge is.
 
 import { ask } from "./api.js";
 import { chart } from "./chart.js";
@@ -7,7 +7,7 @@ import { count, share, size, span } from "./format.js";
 import { range } from "./range.js";
 
 const CACHED = ["hit", "stale"];
-// Of how many invalidations the warms that wait are told.
+// Of how many invalidations the waiting warms are shown.
 const LAST = 20;
 const STATUS = {
   "journal-unreachable": "Pages are served within their stale windows.",
@@ -27,9 +27,9 @@ export function now(_query, { signal, failed }) {
       ask(`v1/invalidations?limit=${LAST}`, { signal }),
     ]);
     if (signal.aborted) return;
-    health.replaceChildren(...told(healthz, (value) => readiness(value), failed));
+    health.replaceChildren(...settledView(healthz, (value) => readiness(value), failed));
     figures.replaceChildren(
-      ...told(stats, (value) => counted(value, waiting(history.value), signal), failed),
+      ...settledView(stats, (value) => counted(value, waiting(history.value), signal), failed),
     );
     figures.setAttribute("aria-busy", "false");
   };
@@ -38,7 +38,7 @@ export function now(_query, { signal, failed }) {
   return { title: "Now", body: [health, form, figures] };
 }
 
-function told(settled, show, failed) {
+function settledView(settled, show, failed) {
   if (settled.status === "fulfilled") return show(settled.value);
   return [failed(settled.reason)].filter(Boolean);
 }
@@ -104,7 +104,7 @@ function counted(stats, queue, signal) {
           `${count(warms("dead"))} given up`,
       ],
       ["Warms that wait", queue],
-      ["Isolates", `${count(stats.isolates)} told something in the last two minutes`],
+      ["Isolates", `${count(stats.isolates)} reported in the last two minutes`],
     ]),
     lines(stats, signal),
     el("p", { class: "hint" }, "Hits and stale answers are from the cache. ", stats.note),

@@ -12,7 +12,7 @@ const RANGES = [
   ["30 days", 720 * HOUR],
 ];
 
-/** What the edge's clock shows; this machine's where that can't be asked, which the view tells. */
+/** What the edge's clock shows; this machine's where that can't be asked, which the view says. */
 async function present(signal) {
   try {
     return (await ask("v1/stats", { signal })).to;

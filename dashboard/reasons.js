@@ -169,7 +169,10 @@ const REASONS = {
   ],
   "compose-field": ["the field of a composed page is not as the origin wrote it", COMPOSED],
   "compose-answer": ["the head is none that a composed page can have", COMPOSED],
-  "compose-body": ["the placeholders in the composed page are not those that were told", COMPOSED],
+  "compose-body": [
+    "the placeholders in the composed page are not those that the field states",
+    COMPOSED,
+  ],
   "media-type": [
     "the page has the name of a file of another kind",
     "Let the origin say public, if it may be kept.",
@@ -220,7 +223,7 @@ const REASONS = {
 
 const AGAIN = "hit-for-pass-";
 
-/** What a reason means, and what to do. One that this page does not know is told by its name. */
+/** What a reason means, and what to do. One that this page does not know is shown by its name. */
 export function explained(reason, result) {
   if (result === "collapsed") {
     return ["they shared a fetch that was under way", "Nothing: the origin was asked once."];

@@ -31,7 +31,7 @@ export async function tab(browser, url, options = {}) {
   const faults = [];
   page.on("pageerror", (error) => faults.push(String(error)));
   page.on("console", (message) => {
-    // Answers that say no are part of the tests, and told by the browser.
+    // Answers that say no are part of the tests, and the browser reports them.
     const refused = message.text().startsWith("Failed to load resource");
     if (["error", "warning"].includes(message.type()) && !refused) faults.push(message.text());
   });
@@ -69,8 +69,8 @@ export async function violations(page) {
 /** The values beside the names of a list of facts. */
 export async function facts(page) {
   const rows = await page.locator("dl.facts > div").all();
-  const told = await Promise.all(
+  const entries = await Promise.all(
     rows.map((row) => Promise.all([row.locator("dt").innerText(), row.locator("dd").innerText()])),
   );
-  return Object.fromEntries(told);
+  return Object.fromEntries(entries);
 }

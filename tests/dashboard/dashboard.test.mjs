@@ -181,7 +181,7 @@ test("files have a policy, and none stands in front of the site", async () => {
   assert.equal(posted.status, 404);
 });
 
-test("a token that is not known is told, and one that is known is kept for the tab", async (t) => {
+test("an unknown token is refused in words, and a known one is kept for the tab", async (t) => {
   const { page, open } = await opened(t);
   await open("");
   await page.getByLabel("Token").fill("nobodys");
@@ -208,24 +208,24 @@ test("figures are those of the API", async (t) => {
   const all = Object.values(stats.totals).reduce((sum, { requests }) => sum + requests, 0);
   const cached = stats.totals.hit.requests + stats.totals.stale.requests;
   const percent = (part) => `${Math.round((1000 * part) / all) / 10}%`;
-  const told = await facts(page);
-  assert.equal(told.Requests, all.toLocaleString("en"));
-  assert.equal(told["Hit ratio"], percent(cached));
-  assert.equal(told["Stale share"], percent(stats.totals.stale.requests));
-  assert.equal(told["Fetches of pages"], (1820 + 417 + 12).toLocaleString("en"));
-  assert.equal(told["Passed to the origin"], stats.totals.pass.requests.toLocaleString("en"));
-  assert.equal(told["Failures of the origin"], "timeout: 12");
+  const figures = await facts(page);
+  assert.equal(figures.Requests, all.toLocaleString("en"));
+  assert.equal(figures["Hit ratio"], percent(cached));
+  assert.equal(figures["Stale share"], percent(stats.totals.stale.requests));
+  assert.equal(figures["Fetches of pages"], (1820 + 417 + 12).toLocaleString("en"));
+  assert.equal(figures["Passed to the origin"], stats.totals.pass.requests.toLocaleString("en"));
+  assert.equal(figures["Failures of the origin"], "timeout: 12");
   const origin = Object.values(stats.origin);
   const asked = origin.reduce((sum, { requests }) => sum + requests, 0);
   const took = origin.reduce((sum, { millis }) => sum + millis, 0);
   assert.ok(asked >= 4812);
   const each = Math.round(took / asked).toLocaleString("en");
-  assert.equal(told["Origin requests"], `${asked.toLocaleString("en")}, ${each} ms each`);
-  assert.equal(told.Warms, "1,204 done, 3 failed, 0 given up");
-  assert.equal(told["Bytes from the cache"], "619 MB");
-  assert.match(told["Journal heard"], / s ago, by the isolate that answered$/);
-  assert.match(told.Isolates, /^[1-9]\d* told something/);
-  assert.equal(told["Front caches failing"], "none");
+  assert.equal(figures["Origin requests"], `${asked.toLocaleString("en")}, ${each} ms each`);
+  assert.equal(figures.Warms, "1,204 done, 3 failed, 0 given up");
+  assert.equal(figures["Bytes from the cache"], "619 MB");
+  assert.match(figures["Journal heard"], / s ago, by the isolate that answered$/);
+  assert.match(figures.Isolates, /^[1-9]\d* reported in the last/);
+  assert.equal(figures["Front caches failing"], "none");
   // The chart is one of figures, and they stand in a table, too.
   await page.locator(".chart canvas").waitFor();
   await page.getByText("As a table").click();
@@ -302,17 +302,17 @@ test("pages are counted, invalidated, and refetched before one's eyes", async (t
     .getByText(/: done$/)
     .waitFor();
   const job = (await page.getByRole("status").innerText()).split(":")[0];
-  const told = await facts(page);
+  const figures = await facts(page);
   const asked = await edge.ask(`/__isr/v1/jobs/${encodeURIComponent(job)}`);
   assert.deepEqual(
-    [told.Pages, told.Done],
+    [figures.Pages, figures.Done],
     [String(asked.pages), `${asked.done}: ${asked.changed} changed, ${asked.unchanged} the same`],
   );
   assert.equal(asked.done, 3);
   await picture(page, "invalidations", 1100);
 });
 
-test("what is wrong in a form is told in a sentence", async (t) => {
+test("what is wrong in a form is said in a sentence", async (t) => {
   const { page, open } = await opened(t, { token: TOKENS.operator });
   await open("#invalidations");
   await page.getByLabel("Names").fill("two words");
@@ -332,9 +332,9 @@ test("a page is explained, and its tags lead to its pages", async (t) => {
   await page.locator(".steps").waitFor();
   await settled(page);
   const asked = await edge.ask(`/__isr/v1/explain?url=${encodeURIComponent(url)}`);
-  const told = await facts(page);
-  assert.equal(told["What is done"], asked.action);
-  assert.equal(told["Not forwarded"], "query: utm_source");
+  const figures = await facts(page);
+  assert.equal(figures["What is done"], asked.action);
+  assert.equal(figures["Not forwarded"], "query: utm_source");
   assert.deepEqual(await page.locator(".steps li").allInnerTexts(), asked.steps);
   await picture(page, "page", 900);
   // A tag that is markup is text, as a link, in the address, and in the list.
@@ -357,8 +357,8 @@ test("fields of a request count", async (t) => {
       ["header", "Authorization: Basic eA=="],
     ])}`,
   );
-  const told = await facts(page);
-  assert.equal(told.Reason, "authorization");
+  const figures = await facts(page);
+  assert.equal(figures.Reason, "authorization");
   assert.equal(
     await page.getByLabel("Fields of the request").inputValue(),
     "Authorization: Basic eA==",
@@ -396,16 +396,16 @@ test("the history has what was invalidated, by whom, and what came of it", async
   );
 });
 
-test("what audits found is told, with what it shares", async (t) => {
+test("what audits found is shown, with what it shares", async (t) => {
   const { page, open } = await opened(t, { token: TOKENS.reader });
   await open("#truth");
   const asked = await edge.ask("/__isr/v1/audit");
-  const told = await facts(page);
-  assert.equal(told["Hits audited"], `57 of ${asked.hits.toLocaleString("en")}`);
-  assert.equal(told["The same"], "53 (93%)");
-  assert.equal(told["Out of date"], "3 (5.3%)");
-  assert.equal(told["For how long at most"], "1 less than an hour, 2 less than a day");
-  assert.equal(told["Not compared"], "2 not comparable");
+  const figures = await facts(page);
+  assert.equal(figures["Hits audited"], `57 of ${asked.hits.toLocaleString("en")}`);
+  assert.equal(figures["The same"], "53 (93%)");
+  assert.equal(figures["Out of date"], "3 (5.3%)");
+  assert.equal(figures["For how long at most"], "1 less than an hour, 2 less than a day");
+  assert.equal(figures["Not compared"], "2 not comparable");
   await page.getByText(asked.note).waitFor();
   const items = page.locator(".findings > li");
   assert.equal(await items.count(), asked.findings.length);
@@ -499,7 +499,7 @@ test("a token that may only look takes nothing back", async (t) => {
   assert.equal((await edge.ask("/__isr/v1/scheduled")).scheduled.length, 1);
 });
 
-test("a token without a scope is told which", async (t) => {
+test("a token without a scope is answered with its name", async (t) => {
   const writer = await opened(t, { token: TOKENS.writer });
   for (const view of ["now", "why", "truth", `page?url=${encodeURIComponent(edge.url)}`]) {
     await writer.open(`#${view}`);

@@ -157,7 +157,7 @@ function calls(url) {
     });
     if (!response.ok) throw new Error(await response.text());
   };
-  /** What an audit could have found, told as an isolate tells it. */
+  /** What an audit could have found, as an isolate reports it. */
   const found = async (finding) => {
     const response = await door("finding", finding);
     if (!response.ok) throw new Error(await response.text());

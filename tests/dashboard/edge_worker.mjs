@@ -1,5 +1,5 @@
-// Round the built worker: tells the journal what an isolate could have counted or found, puts the
-// journal out of reach, and lets time pass that nobody waits for.
+// Round the built worker: reports to the journal what an isolate could have counted or found, puts
+// the journal out of reach, and lets time pass that nobody waits for.
 
 import Worker from "./built.js";
 
@@ -27,7 +27,7 @@ function reachable(namespace) {
   return { idFromName: (name) => namespace.idFromName(name), get: stub };
 }
 
-async function told(request, env) {
+async function described(request, env) {
   const what = new URL(request.url).pathname.slice(DOOR.length);
   const calls = {
     report: (report) => ({ sync: { report } }),
@@ -47,7 +47,7 @@ let given;
 
 export default {
   fetch(request, env, ctx) {
-    if (new URL(request.url).pathname.startsWith(DOOR)) return told(request, env);
+    if (new URL(request.url).pathname.startsWith(DOOR)) return described(request, env);
     given ??= { ...env, JOURNAL: reachable(env.JOURNAL) };
     return Worker.fetch(request, given, ctx);
   },
