@@ -468,7 +468,7 @@ async function grow(subject, pages, targets) {
     await invalidate(subject, { tags, warm: false });
     grown.targets += tags.length;
   }
-  // The view is told within max_lag.
+  // The view learns of it within max_lag.
   await pause(3_000);
 }
 

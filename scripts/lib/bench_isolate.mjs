@@ -1,7 +1,7 @@
 // What a hit takes in the isolate itself: requests that a wrapper makes and answers in a loop
 // inside the runtime, without sockets, and with a colo's cache that has its responses in the
 // wrapper's memory. In turns with a hand-written worker on the Cache API, and with a loop that only
-// makes a request and a response. Most of what a hit takes beside that is the runtime's: this tells
+// makes a request and a response. Most of what a hit takes beside that is the runtime's: this shows
 // how much of it a change of the worker can save. The bytes are what a request adds to JavaScript's
 // heap, without what lies beside it. Prints a table, and writes nothing.
 //

@@ -86,11 +86,11 @@ function numbers(seed) {
 async function startOrigin() {
   const thread = new Worker(new URL("bench_load_origin.mjs", import.meta.url));
   const [{ port }] = await once(thread, "message");
-  const tell = async (message) => {
+  const control = async (message) => {
     thread.postMessage(message);
     return (await once(thread, "message"))[0].counts;
   };
-  return { url: `http://127.0.0.1:${port}`, tell, close: () => thread.terminate() };
+  return { url: `http://127.0.0.1:${port}`, control, close: () => thread.terminate() };
 }
 
 async function startRuntime(name, origin, own) {
@@ -236,7 +236,7 @@ async function prepare(subject, prefix, cell) {
   await pause(1_500);
 }
 
-/** The most bytes that the worker's isolate holds until this is told to end. */
+/** The most bytes that the worker's isolate holds until this is asked to end. */
 function watchMemory({ held }) {
   if (held === undefined) return () => null;
   let [most, ended] = [0, false];
@@ -290,25 +290,25 @@ function figures(subject, cell, answers, counts, stopped, memory) {
 
 async function measure(subject, cell, at) {
   const prefix = `/c${at}`;
-  const { tell } = subject.origin;
-  await tell({ behave: { delay: 0, failing: 0 } });
+  const { control } = subject.origin;
+  await control({ behave: { delay: 0, failing: 0 } });
   await prepare(subject, prefix, cell);
-  await tell({ behave: { delay: cell.delay, failing: cell.failing ?? 0 }, take: true });
+  await control({ behave: { delay: cell.delay, failing: cell.failing ?? 0 }, take: true });
   const memory = watchMemory(subject);
   let stopped;
   const stop = async () => {
     await pause(1_500);
     const began = performance.now();
-    await tell({ stop: true });
+    await control({ stop: true });
     await pause(1000 * STOPPED_SECONDS);
-    await tell({ go: true });
+    await control({ go: true });
     stopped = [began, performance.now()];
   };
   const seconds = cell.stops ? STOPPED_SECONDS + 5 : SECONDS;
   const reading = readAll(subject, prefix, cell, seconds, cell.stops ? STOPPED_PAUSE : 0);
   if (cell.stops) await stop();
   const answers = await reading;
-  return figures(subject, cell, answers, await tell({ take: true }), stopped, await memory());
+  return figures(subject, cell, answers, await control({ take: true }), stopped, await memory());
 }
 
 async function main() {

@@ -1,5 +1,5 @@
 // The origin of `scripts/bench --load`, in a thread of its own. What it answers stands in the path,
-// /CELL/KIND/NUMBER; how it behaves is told by messages.
+// /CELL/KIND/NUMBER; messages set how it behaves.
 
 import { once } from "node:events";
 import http from "node:http";

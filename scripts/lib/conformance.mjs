@@ -44,7 +44,7 @@ const MEANING = {
   "-": "not run",
 };
 
-/** An error of the one who called, told without a stack trace. */
+/** An error of the one who called, shown without a stack trace. */
 class UsageError extends Error {}
 
 const say = (text) => process.stderr.write(`conformance: ${text}\n`);
@@ -265,7 +265,7 @@ function count(suite, results) {
     const symbol = suite.symbol(test.id, results, true);
     kind.total += 1;
     if (PASSED.has(symbol)) kind.passed += 1;
-    else kind.missed.push({ id: test.id, symbol, told: results[test.id]?.[1] });
+    else kind.missed.push({ id: test.id, symbol, message: results[test.id]?.[1] });
   }
   return kinds;
 }
@@ -275,9 +275,9 @@ function report(suite, kinds, listed) {
     (kind) => listed.includes(kind) && kinds[kind].missed.length > 0,
   )) {
     print(`${kind}, not passed:`);
-    for (const { id, symbol, told } of kinds[kind].missed) {
+    for (const { id, symbol, message } of kinds[kind].missed) {
       const detail =
-        typeof told === "string" ? `: ${told.replaceAll(/\s+/g, " ").slice(0, 200)}` : "";
+        typeof message === "string" ? `: ${message.replaceAll(/\s+/g, " ").slice(0, 200)}` : "";
       print(`  ${id} — ${MEANING[symbol] ?? symbol}${detail}`);
     }
     print();

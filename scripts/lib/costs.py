@@ -78,7 +78,7 @@ def syncs(site: Site) -> float:
 
 
 def reports(site: Site) -> dict[str, float]:
-    """What isolates tell of what they have counted: once a minute, with a sync that they send
+    """What isolates report of what they have counted: once a minute, with a sync that they send
     anyway. One isolate a colo. Where a colo's isolates share news all the time, each is a request
     of its own, which is the most. A report reads three rows and writes two.
     """
@@ -100,11 +100,11 @@ def a_day(site: Site, costs: dict[str, dict[str, float]]) -> dict[str, dict[str,
         name: per({key: n for key, n in counts.items() if "journal" not in key})
         for name, counts in costs.items()
     }
-    told = reports(site)
+    sent = reports(site)
     warm = {name: max(changed[name] - invalidated[name], 0) for name in changed}
     things = [
         ("news for the colos", syncs(site), sync),
-        ("figures that isolates tell, at most", told.pop("times"), told),
+        ("figures that isolates report, at most", sent.pop("times"), sent),
         (
             "pages that a colo takes from L2",
             site.misses * site.requests,

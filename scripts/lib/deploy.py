@@ -147,8 +147,7 @@ def check_secrets(report, arguments, names, where):
             )
     if "ORIGIN_SECRET" not in names:
         report.note(
-            "without the secret ORIGIN_SECRET the origin can't tell the edge from those who go "
-            "round it"
+            "without the secret ORIGIN_SECRET the origin can't refuse requests that bypass the edge"
         )
 
 

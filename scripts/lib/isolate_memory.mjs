@@ -1,11 +1,11 @@
 // What a worker's isolate holds, in its heap and in buffers (WebAssembly's memory among them), as
-// the runtime's inspector tells: what the platform limits to 128 MB. The runtime's process holds
+// the runtime's inspector shows: what the platform limits to 128 MB. The runtime's process holds
 // more here: its simulators of KV, of objects' storage and of the cache are isolates of their own
 // in it.
 
 import { once } from "node:events";
 
-/** A function that tells it, in bytes; with `collect`, after what is garbage was removed. */
+/** A function that reads it, in bytes; with `collect`, after what is garbage was removed. */
 export async function isolateMemory(runtime, name) {
   const { port } = await runtime.getInspectorURL();
   const targets = await (await fetch(`http://127.0.0.1:${port}/json`)).json();

@@ -135,7 +135,7 @@ def status_of(code):
     return UNREACHED if code == 429 or code >= 500 else REFUSED
 
 
-def told(arguments, document, lines):
+def show(arguments, document, lines):
     """Prints an answer: as it came, or in lines."""
     if arguments.json:
         print(json.dumps(document, ensure_ascii=False), flush=True)
@@ -152,7 +152,7 @@ def status(api, arguments):
     # Who is not ready says so with 503, in the same form.
     health = api.ask("/healthz", accept=(503,))
     stats = api.ask("/v1/stats", {"by": "result"})
-    told(arguments, {"health": health, "stats": stats}, status_lines(health, stats))
+    show(arguments, {"health": health, "stats": stats}, status_lines(health, stats))
     return 0 if health.get("ready") else NO
 
 
@@ -186,14 +186,14 @@ def explain(api, arguments):
     query += [("header", header) for header in arguments.header]
     explained = api.ask("/v1/explain", query)
     lines = [plain(step) for step in explained["steps"]]
-    told(arguments, explained, [*lines, f"Cache-Status: {plain(explained['cache_status'])}"])
+    show(arguments, explained, [*lines, f"Cache-Status: {plain(explained['cache_status'])}"])
     return 0
 
 
 def page(api, arguments):
     """What the index knows of a page, and what happened to it."""
     answer = api.ask("/v1/pages", {"url": arguments.address})
-    told(arguments, answer, page_lines(answer))
+    show(arguments, answer, page_lines(answer))
     return 0 if answer["pages"] else NO
 
 
@@ -225,7 +225,7 @@ def history(api, arguments):
     lines += [invalidation_line(row) for row in answer["invalidations"]]
     if answer["next"]:
         lines.append(f"older: --cursor {answer['next']}")
-    told(arguments, answer, lines or ["Nothing was invalidated, as far as is known."])
+    show(arguments, answer, lines or ["Nothing was invalidated, as far as is known."])
     return 0
 
 
@@ -235,7 +235,7 @@ def audit(api, arguments):
     if arguments.cursor:
         query["cursor"] = arguments.cursor
     answer = api.ask("/v1/audit", query)
-    told(arguments, answer, audit_lines(answer))
+    show(arguments, answer, audit_lines(answer))
     return NO if any(one["cause"] != EVERY_RENDER for one in answer["findings"]) else 0
 
 
@@ -277,7 +277,7 @@ def finding_lines(one):
 
 def who(row):
     """Who asked, by what, and why."""
-    asked = f"{row['caller'] or 'not told'} by {row['via']}" if row["via"] else "not told"
+    asked = f"{row['caller'] or 'not known'} by {row['via']}" if row["via"] else "not known"
     return asked + (f': "{row["reason"]}"' if row["reason"] else "")
 
 
@@ -337,7 +337,7 @@ def purge(api, arguments):
     if arguments.at:
         command["at"] = arguments.at
     accepted = api.ask("/v1/revalidate", body=command, wait=arguments.wait)
-    told(arguments, accepted, purge_lines(accepted))
+    show(arguments, accepted, purge_lines(accepted))
     return 0
 
 
@@ -366,7 +366,7 @@ def job(api, arguments):
     while True:
         progress = api.ask(path)
         if progress != last:
-            told(arguments, progress, job_lines(progress))
+            show(arguments, progress, job_lines(progress))
         last = progress
         if not arguments.follow or job_ended(progress):
             return NO if progress.get("failed") or progress["state"] == "failed" else 0
@@ -401,10 +401,10 @@ def tail(api, arguments):
         health = api.ask("/healthz", accept=(503,))
         problems = (health.get("ready"), sorted(row["reason"] for row in troubles(health)))
         if problems != before and (before is not None or not health.get("ready")):
-            told(arguments, {"health": health}, health_line(health))
+            show(arguments, {"health": health}, health_line(health))
         before = problems
         for row in reversed(newer(api, newest)):
-            told(arguments, {"invalidation": row}, [invalidation_line(row)])
+            show(arguments, {"invalidation": row}, [invalidation_line(row)])
             newest = row["epoch"]
         if end is not None and time.monotonic() >= end:
             return 0
@@ -449,7 +449,7 @@ def scheduled(api, arguments):
     ]
     if answer["next"]:
         lines.append(f"later: --cursor {plain(answer['next'])}")
-    told(arguments, answer, lines or ["Nothing waits."])
+    show(arguments, answer, lines or ["Nothing waits."])
     return 0
 
 
@@ -457,7 +457,7 @@ def cancel(api, arguments):
     """Takes what waits for its time off the list."""
     path = "/v1/scheduled/" + urllib.parse.quote(arguments.id, safe="")
     answer = api.ask(path, method="DELETE")
-    told(arguments, answer, [f"Cancelled: {plain(answer['id'])}"])
+    show(arguments, answer, [f"Cancelled: {plain(answer['id'])}"])
     return 0
 
 
@@ -497,17 +497,17 @@ def parser():
     one.add_argument("--tag", help="what names this very tag")
     one.add_argument("--caller", help="what this caller asked for")
     one.add_argument("--limit", type=int, default=20)
-    one.add_argument("--cursor", help="as the last answer told")
+    one.add_argument("--cursor", help="from the last answer")
     one = command(audit)
     one.add_argument("--limit", type=int, default=20)
-    one.add_argument("--cursor", help="as the last answer told")
+    one.add_argument("--cursor", help="from the last answer")
     one = command(job)
     one.add_argument("id", metavar="ID")
     one.add_argument("--follow", action="store_true", help="until it has ended")
     purge_arguments(command(purge))
     one = command(scheduled)
     one.add_argument("--limit", type=int, default=100)
-    one.add_argument("--cursor", help="as the last answer told")
+    one.add_argument("--cursor", help="from the last answer")
     command(cancel).add_argument("id", metavar="ID")
     return commands
 

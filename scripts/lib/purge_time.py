@@ -127,7 +127,7 @@ def measure(url, session):
         print(f"{PAGES} pages in {time.monotonic() - began:.0f} s")
         for name, make in calls(url).items():
             took = [timed(client, make(n)) for n in range(CALLS)]
-            told(name, took)
+            show(name, took)
         if WARM_RATE > 1:
             return
         # The worker's own part: each call finds it at rest.
@@ -135,7 +135,7 @@ def measure(url, session):
         for n in range(CALLS):
             at_rest(session)
             alone.append(timed(client, make(n)))
-        told(f"{name}, each after a rest", alone)
+        show(f"{name}, each after a rest", alone)
 
 
 def timed(client, call):
@@ -171,7 +171,7 @@ def ticks(session):
     return total
 
 
-def told(name, took):
+def show(name, took):
     """Prints what calls took."""
     took.sort()
     late = took[int(len(took) * 0.95)]

@@ -18,7 +18,7 @@ const COMPATIBILITY_DATE = "2026-07-01";
 // What holds the dashboard's files.
 const ASSETS = "edge-isr-assets";
 
-/** An error of the one who called, told without a stack trace. */
+/** An error of the one who called, shown without a stack trace. */
 class UsageError extends Error {}
 
 function options() {
@@ -211,8 +211,8 @@ async function main() {
 }
 
 main().catch((error) => {
-  const told =
+  const message =
     error instanceof UsageError ? error.message : `the runtime did not start: ${error.message}`;
-  console.error(`serve: error: ${told}`);
+  console.error(`serve: error: ${message}`);
   process.exit(error instanceof UsageError ? 2 : 1);
 });

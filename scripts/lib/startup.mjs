@@ -1,6 +1,6 @@
 // How long the built worker takes to start: prints one line, and sets no limit.
 //
-// workerd tells no figure of its own, so this measures in the same engine (V8, by the pinned node)
+// workerd has no figure of its own, so this measures in the same engine (V8, by the pinned node)
 // what it does at start: compiling build/index_bg.wasm and making an instance of it, with imports
 // that do nothing. Not measured: evaluating build/index.js, and the first request. Each run has a
 // process of its own, because V8 keeps compiled modules. Functions are compiled when first called,
