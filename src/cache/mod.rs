@@ -6,22 +6,22 @@
 //! | What is a page, and which variant of it is this? | [`key`] |
 //! | What is a tag? Which targets invalidate a page? Which fields carry tags? | [`tag`], [`tag_fields`] |
 //! | What is stored, and in which form? | [`entry`], [`envelope`] |
-//! | Is this request one for the cache, and for which page? | [`admission`], [`admitted`], [`query`], [`device`] |
-//! | What does the origin get to see of it? What do visitors get of the answer? | [`forward`], [`not_forwarded`] |
+//! | Is this request for the cache, and for which page? | [`admission`], [`admitted`], [`query`], [`device`] |
+//! | What does the origin see of it? What do visitors see of the answer? | [`forward`], [`not_forwarded`] |
 //! | May a request without an answer be sent again (RFC 9112 §9.3.1)? | [`resend`] |
 //! | May the answer be stored (RFC 9111 §3)? If not, why? | [`storage`], [`forbidden`], [`media`], [`no_store`] |
 //! | For how long is it fresh (RFC 9111 §4.2)? | [`freshness`] |
 //! | Which variant is it (RFC 9111 §4.1)? | [`variant`] |
-//! | What does the journal say of it? | [`validity`] |
+//! | Was it invalidated, as far as the journal's news go? | [`validity`] |
 //! | May it be reused now (RFC 9111 §4, RFC 5861)? | [`reuse`] |
 //! | How is it validated (RFC 9111 §4.3)? | [`validation`] |
-//! | Which part of it was asked for (RFC 9110 §14)? | [`range`] |
-//! | Do two responses show the same? | [`content`] |
-//! | In what do they differ, and what is the likely cause? | [`audit`] |
+//! | Which part of it was requested (RFC 9110 §14)? | [`range`] |
+//! | Do two responses have the same content? | [`content`] |
+//! | How do they differ, and what is the likely cause? | [`audit`] |
 //! | Which failures of the origin may it answer for (RFC 5861 §4)? | [`stale_if_error`] |
 //! | Does a status describe the page, one request, or one moment? | [`status`] |
-//! | What of a body is for the edge (ESI 1.0)? | [`esi`] |
-//! | What is a page that is composed of a shared one and parts? | [`compose`] |
+//! | Which parts of a body are instructions for the edge (ESI 1.0)? | [`esi`] |
+//! | How is a page composed of a shared page and personal parts? | [`compose`] |
 //! | What does an unsafe request invalidate (RFC 9111 §4.4)? | [`unsafe_methods`] |
 //!
 //! ```

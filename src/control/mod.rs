@@ -5,7 +5,7 @@
 //! | --- | --- |
 //! | [`route`] | which call a request is |
 //! | [`auth`], [`auth_error`] | whether the caller may make it; why not |
-//! | [`secret`] | the secrets that prove it |
+//! | [`secret`] | the secrets that credentials are checked against |
 //! | [`client_tokens`] | the same for clients of other APIs: where their tokens are |
 //! | [`revalidate`], [`targets`] | what an invalidation names |
 //! | [`purge_apis`] | the same by the APIs of other caches |
@@ -13,11 +13,11 @@
 //! | [`warm`] | what a warm names |
 //! | [`problem`] | errors, as RFC 9457 problem documents |
 //! | [`reply`] | the other answers' JSON |
-//! | [`history`], [`looking`], [`explained`], [`audit`] | what was invalidated, counted, decided, found |
+//! | [`history`], [`stats`], [`explain`], [`audit`] | what was invalidated, counted, decided, found |
 //! | [`healthz`], [`log`] | what operators see |
 //! | [`metrics`], `gauges`, [`site_metrics`] | what a scrape gets |
 //! | `query` | how the parameters of a call are read |
-//! | [`dashboard`] | the files of a page to look at |
+//! | [`dashboard`] | the files of the dashboard |
 //!
 //! ```
 //! use edge_isr::control::route::{ControlCall, route};
@@ -40,12 +40,11 @@ pub mod auth;
 pub mod auth_error;
 pub mod client_tokens;
 pub mod dashboard;
-pub mod explained;
+pub mod explain;
 mod gauges;
 pub mod healthz;
 pub mod history;
 pub mod log;
-pub mod looking;
 pub mod metrics;
 pub mod problem;
 pub mod purge_apis;
@@ -56,6 +55,7 @@ pub mod route;
 pub mod scheduled;
 pub mod secret;
 pub mod site_metrics;
+pub mod stats;
 pub mod targets;
 pub mod warm;
 

@@ -11,11 +11,12 @@ use crate::journal::schedule_message::ScheduleRequest;
 
 use super::audit;
 use super::auth::{MAX_ID_BYTES, TokenScope};
+use super::explain::ExplainQuery;
 use super::history;
-use super::looking::{ExplainQuery, StatsQuery};
 use super::problem::{Problem, ProblemKind};
 use super::query::{Query, decode};
 use super::scheduled;
+use super::stats::StatsQuery;
 
 pub use super::query::{MAX_LIMIT, Paging, percent_decoded};
 

@@ -7,16 +7,16 @@
 //! | room | what it does |
 //! | --- | --- |
 //! | [`serve`] | answers visitors: what is stored, what passes, ranges |
-//! | [`compose`] | puts answers together while they are sent |
-//! | [`audit`] | compares hits with what the origin would say |
+//! | [`compose`] | composes answers while they are sent |
+//! | [`audit`] | compares hits with the origin's current answer |
 //! | [`fill`] | fetches a page: who fetches and who waits, lease, L2 or origin, store, record |
 //! | [`invalidate`] | an invalidation's way to the journal, isolates, shards and front caches |
 //! | [`warm`] | a shard's warm queue; sitemaps on their way into it |
 //! | [`operate`] | the control API and other caches' purge APIs |
 //! | [`isolate`], [`memory`], [`colo_hints`], `ready`, [`uncacheable`], [`bodies`], `counting` | what an isolate keeps |
-//! | `context` | what all parts share: settings, the isolate's state, the world |
+//! | `context` | what all parts share: settings, the isolate's state, the platform |
 //! | [`parts`] | `Server`, `Filler`, `Invalidator`, `Warmer`, `Operator`: who may call whom |
-//! | [`port`] | the traits that the engine needs of the world |
+//! | [`port`] | the traits that the platform implements |
 //! | [`platform_limits`] | the platform's own limits |
 //! | `observe` | failures are counted and logged |
 //! | [`origin_limit`], `under_way`, `adaptive_limit`, `permit` | how many origin requests are under way, and who waits |

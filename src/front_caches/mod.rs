@@ -1,7 +1,7 @@
 //! How caches in front of the edge are purged: the requests that deliver an invalidation to each,
 //! and what their answers mean.
 //!
-//! | file | what it speaks |
+//! | file | its API |
 //! | --- | --- |
 //! | [`cloudflare`] | `purge_cache` of a zone |
 //! | [`cloudfront`] | `CreateInvalidation` of a distribution, and whether it is completed |
@@ -9,12 +9,12 @@
 //! | [`purge`] | the method `PURGE` of a cache of one's own |
 //! | [`webhook`] | the command of `revalidate` |
 //! | [`workers_cache`] | Workers Caching, by way of this worker's own entrypoint |
-//! | [`api`] | what an API has to say: one trait |
+//! | [`api`] | the trait that each implements |
 //! | `delivery` | requests, answers, and what may come of them |
 //!
-//! What an API can't name is widened, in the end to everything: a page that should go and stays is
-//! the mistake that nobody sees. Nothing is ever given up: whatever the answer, a delivery stays
-//! pending until it was taken.
+//! What an API can't name is widened, in the end to everything: nobody would notice a page that
+//! should go and stays. No delivery is given up: whatever the answer, it stays pending until it was
+//! accepted.
 //!
 //! Another front cache is one file that implements [`FrontCacheApi`], and one line in [`APIS`]
 //! (CONTRIBUTING.md).

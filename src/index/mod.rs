@@ -2,20 +2,20 @@
 //!
 //! A shard holds everything about its pages: both maps (its variants' rows and `tagged`), the
 //! leases, the warm queue. It decides who fetches a variant ([`crate::index::lease`]), names the
-//! copy in L2 that counts, finds the pages of an invalidation, and works its queue
-//! ([`crate::index::warm`]). It refuses results that a newer one has overtaken. Each call is one
+//! valid copy in L2, finds the pages of an invalidation, and works off its queue
+//! ([`crate::index::warm`]). It refuses a result that is older than what it has. Each call is one
 //! transaction; an answer is given after it.
 //!
 //! Limits: a large target is expanded in slices ([`Shard::run_due`]), and a sweep forgets a bounded
 //! number of expired things per call. Invalidations are remembered for an hour, so that a fill
-//! recorded after its fan-out is noticed (`rec_fanout`); a fill that took longer is refetched on
-//! suspicion.
+//! recorded after its fan-out is noticed (`rec_fanout`); a fill that took longer is refetched to be
+//! safe.
 //!
 //! | question | file |
 //! | --- | --- |
-//! | What is said to a shard, and what does it answer? | [`message`], [`answer`] |
+//! | What are a shard's calls and replies? | [`message`], [`answer`] |
 //! | Who may fetch? What is recorded of a fetch? | [`lease`], `granting`; `record` |
-//! | Which pages does an invalidation mean? | `fanout`, `expand`, `tags` |
+//! | Which pages does an invalidation concern? | `fanout`, `expand`, `tags` |
 //! | What is refetched, when, and how fast? | [`warm`], `queue`, [`heat`], [`pace`], `request` |
 //! | How do sitemaps come into the queue? | [`sitemap`], `import`, `import_work` |
 //! | What is shown of it? | `inspect` |

@@ -1,8 +1,8 @@
 //! The journal: the ordered record of invalidations, and the only authority on what is out of date.
 //!
-//! It gives each invalidation an epoch, keeps the latest epochs per target, answers what is
-//! new, and keeps each invalidation pending for every index shard until the shard has taken it. It
-//! refuses a webhook id that comes with another body. An answer is given only after its
+//! It gives each invalidation an epoch, keeps the latest epochs per target, answers which
+//! invalidations are new, and keeps each one pending for every index shard until the shard has
+//! taken it. It refuses a webhook id that comes with another body. It answers only after its
 //! transaction: what it says is durable (`durable_visible`).
 //!
 //! Compacted to one row per target. Beyond `max_targets` the oldest fold into 65,536 buckets that
@@ -11,8 +11,8 @@
 //!
 //! | question | file |
 //! | --- | --- |
-//! | What is said to the journal, and what does it answer? | [`message`] |
-//! | How does an invalidation get its epoch? One that is at a time? | `append`; `schedule`, [`schedule_message`] |
+//! | What are the journal's calls and replies? | [`message`] |
+//! | How does an invalidation get its epoch? A scheduled one? | `append`; `schedule`, [`schedule_message`] |
 //! | What is new, and what does an isolate know of it? | `read`, [`delta`]; [`view`] |
 //! | What is still to be delivered to each shard and front cache? | `outbox`; `front_caches`, `in_progress` |
 //! | What was invalidated, counted, found? | [`history`]; [`report`], [`stats`]; [`audit`] |

@@ -4,8 +4,8 @@
 use edge_isr::base::time::{Epoch, Timestamp};
 use edge_isr::cache::tag::{Tag, Target};
 use edge_isr::control::auth::TokenScope;
-use edge_isr::control::looking::StatsQuery;
 use edge_isr::control::route::{ControlCall, Paging, route};
+use edge_isr::control::stats::StatsQuery;
 use edge_isr::control::{Problem, ProblemKind};
 use edge_isr::http::{Fields, RequestHead};
 use edge_isr::journal::history::HistoryRequest;

@@ -1,10 +1,9 @@
 //! Composed pages: one shared page, each visitor's own parts (docs/composition.md).
 //!
-//! The origin renders a page once, without any cookie, and marks the placeholders where something
-//! of a visitor's own stands: CSRF tokens and nonces, which the edge makes, and personal parts,
-//! which it asks for with the visitor's cookies. What is stored is the *shell*; it is nobody's
-//! answer as it is. Everything here fails closed: what can't be read, or was changed on its way, is
-//! no shell.
+//! The origin renders a page once, without any cookie, and marks placeholders for what belongs to
+//! one visitor: CSRF tokens and nonces, which the edge makes, and personal parts, which it requests
+//! with the visitor's cookies. What is stored is the *shell*, which is never sent as it is.
+//! Everything here fails closed: what can't be read, or was changed on its way, is no shell.
 //!
 //! | question | file |
 //! | --- | --- |
@@ -13,7 +12,7 @@
 //! | Where are the placeholders in its body? | [`pieces`] |
 //! | Which CSRF secret is in force, and what is a token of it? | [`csrf`], [`mint`] |
 //! | Is the page composed for this visitor, and what is made for them? | [`visitor`] |
-//! | What is asked for a visitor's parts, and may the answer be believed? | [`personal`] |
+//! | How are a visitor's parts requested, and may the answer be trusted? | [`personal`] |
 
 pub mod csrf;
 pub mod field;

@@ -1,20 +1,21 @@
-//! The purge APIs of other caches, so that a site's purge code works unchanged: each is read into
-//! the one typed command of the control API, and answered in its own words, errors too.
+//! The purge APIs of other caches, so that a site's purge code works unchanged: each call is
+//! parsed into the one command of the control API, and answered in its API's form, errors too.
 //!
-//! | file | what it speaks |
+//! | file | its API |
 //! | --- | --- |
 //! | [`cloudflare`] | `purge_cache` and `invalidate_cache` of a zone |
 //! | [`fastly`] | purge by key, keys, URL, and of all |
 //! | [`cloudfront`], [`sigv4`], `xml` | `CreateInvalidation`, its signature, its XML |
 //! | [`keycdn`] | `purgeurl`, `purgetag`, `purge` of a zone |
 //! | [`method`] | `PURGE` and `BAN`, as Varnish and nginx know them |
-//! | [`api`] | what an API has to say: one trait |
+//! | [`api`] | the trait that each implements |
 //! | [`named`] | what a call names, gathered into a command |
 //! | [`reply`] | answers and refusals |
 //!
 //! They live below the control prefix (`/__isr/fastly/…`) and at the root of `control_hosts`;
-//! `PURGE` and `BAN` on every host. What a pattern says beyond a prefix is widened to the enclosing
-//! one, and the answer says so. Nothing here is done: the engine does it, through the journal.
+//! `PURGE` and `BAN` on every host. A pattern that is more than a prefix is widened to the
+//! enclosing prefix, and the answer says so. Nothing is performed here: the engine does that,
+//! through the journal.
 //!
 //! Another API is one file that implements [`PurgeApi`], and one line in [`APIS`].
 

@@ -1,14 +1,14 @@
-//! The audit: is what is stored still what the origin would say?
+//! The audit: does the stored response still match the origin's?
 //!
-//! Of the hits of a route a share is chosen ([`turns`]), answered as all others, and asked of the
-//! origin again beside the answer, as a warm asks. What differs is asked for once more a little
-//! later: an invalidation that was on its way has come by then, and answers that differ among
-//! themselves show a page that differs at every render. What is left changed at the origin no
-//! invalidation came: it is reported to the journal, and the page's URL is invalidated softly, so
-//! that every copy in every colo is refetched as after any other invalidation.
+//! A share of a route's hits is chosen ([`turns`]). They are answered like all others, and the page
+//! is requested from the origin as well, as a warm would. If it differs, it is requested once more
+//! a little later: an invalidation that was under way has arrived by then, and a page that differs
+//! at every render shows itself. What remains has changed at the origin without an invalidation: it
+//! is reported to the journal, and the page's URL is invalidated softly, so that every copy in
+//! every colo is refetched.
 //!
 //! It never holds up a visitor, and is off while the origin struggles. Limits: bodies above
-//! [`MAX_BODY_BYTES`] are not compared, and only what is asked for is ever audited.
+//! [`MAX_BODY_BYTES`] are not compared, and only pages that are requested are audited.
 
 mod ask;
 pub mod turns;

@@ -14,11 +14,10 @@ use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::esi;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
-use crate::control::explained::{
-    ExplainedAction, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere, WithheldNames,
-    steps,
+use crate::control::explain::{
+    ExplainQuery, ExplainedAction, Explanation, KnownValidity, KnownVariant, MadeOf, StoredHere,
+    WithheldNames, steps,
 };
-use crate::control::looking::ExplainQuery;
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::json;
 use crate::engine::context::Incoming;

@@ -1,4 +1,4 @@
-//! The control API at work: what `control` has parsed and allowed is done through the ports.
+//! Performs the calls of the control API that `control` has parsed and allowed.
 
 mod explain;
 mod health;

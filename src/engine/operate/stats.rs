@@ -1,11 +1,11 @@
 //! The figures of the whole site, as the journal has them, and what audits have found.
 
 use crate::control::audit::AuditAnswer;
-use crate::control::looking::{StatsAnswer, StatsQuery};
 use crate::control::problem::Problem;
 use crate::control::reply::json;
 use crate::control::site_metrics;
 use crate::control::site_metrics::SiteFacts;
+use crate::control::stats::{StatsAnswer, StatsQuery};
 use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;

@@ -5,10 +5,10 @@
 //! | Can the answer be given at once, out of memory or the colo? | `at_once`, `colo_look`, `colo_answer`, `from_colo` |
 //! | What is stored for the request? | `lookup` |
 //! | What is to be done: answer, refresh, fetch, bypass? | `decision` |
-//! | What if nothing stored can answer? If another fetches it? If the origin fails? | `miss`, `follow` |
-//! | What is not for the cache, or is fetched past it? | `pass`, `bypass`, `ranges` |
+//! | What if nothing stored can answer? If it is being fetched? If the origin fails? | `miss`, `follow` |
+//! | What bypasses the cache? | `pass`, `bypass`, `ranges` |
 //! | How is an answer made? | `response` |
-//! | How are pages put together? | `compose`, `personal`, `shared`; `include`, `fragment` |
+//! | How are pages composed? | `compose`, `personal`, `shared`; `include`, `fragment` |
 
 pub mod at_once;
 pub(crate) mod bypass;

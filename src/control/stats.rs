@@ -1,11 +1,10 @@
-//! Calls that look at the site as a whole: what they ask for, and the JSON of their answers.
+//! A call of `stats` and the JSON of its answer: the figures of the whole site.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::http::Fields;
 use crate::journal::report::{By, OriginSum, Point, StatsReply, StatsRequest, Sum};
 
 use super::problem::{Problem, ProblemKind};
@@ -62,56 +61,6 @@ impl StatsQuery {
         let from = self.from.unwrap_or_else(|| to.minus(LAST)).max(Timestamp::ZERO);
         StatsRequest { from, to, by: self.by, all: false }
     }
-}
-
-/// The most fields of a request that is explained.
-const MAX_FIELDS: usize = 100;
-
-/// The request that is to be explained.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ExplainQuery {
-    /// Its address, as given; not checked yet.
-    pub url: String,
-    /// Its method.
-    pub method: String,
-    /// Its fields.
-    pub fields: Fields,
-}
-
-impl ExplainQuery {
-    pub(super) fn parse(query: &Query) -> Result<Self, Problem> {
-        query.only(&["url", "method", "header"])?;
-        let url = query.get("url").filter(|url| !url.is_empty()).ok_or_else(|| {
-            let detail = "Name the address: ?url=https://example.com/.";
-            Problem::new(ProblemKind::InvalidValue, detail).at("url")
-        })?;
-        let method = query.get("method").unwrap_or("GET");
-        if method.is_empty() || method.len() > 32 || !method.bytes().all(is_token) {
-            let detail = "method is the name of a method: GET.";
-            return Err(Problem::new(ProblemKind::InvalidValue, detail).at("method"));
-        }
-        let mut fields = Fields::new();
-        for (n, header) in query.all("header").enumerate() {
-            let field = header.split_once(':').map(|(name, value)| (name.trim(), value.trim()));
-            let field = field.filter(|(name, value)| {
-                !name.is_empty()
-                    && name.bytes().all(is_token)
-                    && !value.contains(['\r', '\n', '\0'])
-            });
-            let Some((name, value)) = field.filter(|_| n < MAX_FIELDS) else {
-                let detail = format!("header is Name: value, up to {MAX_FIELDS} times.");
-                return Err(Problem::new(ProblemKind::InvalidValue, detail).at("header"));
-            };
-            fields.append(name.to_ascii_lowercase(), value);
-        }
-        Ok(Self { url: url.to_owned(), method: method.to_owned(), fields })
-    }
-}
-
-/// RFC 9110 §5.6.2.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'^'..=b'`' | b'|' | b'~')
 }
 
 /// Milliseconds since 1970.
