@@ -1,4 +1,4 @@
-"""How the package is built: no file needs itself by way of others, no function is too long."""
+"""How the package is built: no circle of imports, no function and no file that is too long."""
 
 import ast
 from graphlib import CycleError, TopologicalSorter
@@ -10,6 +10,7 @@ import edge_isr
 
 ROOT = Path(edge_isr.__file__).parent
 MAX_FUNCTION_LINES = 60
+MAX_FILE_LINES = 400
 
 
 def _module(path):
@@ -95,3 +96,8 @@ def test_no_function_is_too_long(name):
         if isinstance(node, functions) and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
     }
     assert long == {}
+
+
+def test_no_file_is_too_long():
+    lines = {name: len(path.read_text().splitlines()) for name, path in FILES.items()}
+    assert {name: count for name, count in lines.items() if count > MAX_FILE_LINES} == {}
