@@ -224,6 +224,12 @@ export function readerOfStream(stream) {
   return stream.getReader();
 }
 
+// A piece that the runtime has read into a larger buffer is copied out of it, so that it holds no
+// more than what it has.
+function ofItsSize(piece) {
+  return piece.byteLength < piece.buffer.byteLength ? piece.slice() : piece;
+}
+
 async function readPiece(reader, timeout) {
   let timer = null;
   const late = new Promise((_, reject) => {
@@ -231,7 +237,7 @@ async function readPiece(reader, timeout) {
   });
   try {
     const { done, value } = await Promise.race([reader.read(), late]);
-    return done ? null : value;
+    return done ? null : ofItsSize(value);
   } finally {
     clearTimeout(timer);
   }

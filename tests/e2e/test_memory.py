@@ -136,6 +136,28 @@ def test_a_hundred_idle_uploads(isolates, hold, path):
     growth(isolates, lambda isolate: [hold(isolate, data) for _ in range(100)], BODIES)
 
 
+def test_uploads_that_drip(isolates, path):
+    """A byte at a time: a piece holds what it has, not what the runtime read it into."""
+    head = request_bytes(path, [("Content-Length", "60000")], method="POST")
+
+    def work(isolate):
+        url = urllib.parse.urlsplit(isolate.url)
+        for _ in range(20):
+            sock = stack.enter_context(socket.create_connection((url.hostname, url.port)))
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.sendall(head)
+            sockets.append(sock)
+        for _ in range(1_000):
+            time.sleep(0.004)
+            for sock in sockets[-20:]:
+                with contextlib.suppress(ConnectionError):
+                    sock.sendall(b"x")
+
+    sockets = []
+    with contextlib.ExitStack() as stack:
+        growth(isolates, work, BODIES)
+
+
 def test_a_hundred_held_bodies_of_calls(isolates, hold):
     fields = [
         ("Content-Type", "application/json"),
