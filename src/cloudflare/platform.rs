@@ -148,6 +148,9 @@ impl Platform for Edge {
     type Global = GlobalStore;
     type Head = JsValue;
 
+    // As much as it gives a reader that does not say how much (tests/e2e/test_memory.py).
+    const LARGEST_PIECE: u64 = 4_096;
+
     fn now(&self) -> Timestamp {
         now()
     }

@@ -248,6 +248,9 @@ pub trait Platform: 'static {
     /// The head of a response, ready to be sent any number of times.
     type Head;
 
+    /// Bytes that the runtime takes at most for a piece that is read, while it is on its way too.
+    const LARGEST_PIECE: u64;
+
     /// The clock. Within a request it may stand still between I/O.
     fn now(&self) -> Timestamp;
 

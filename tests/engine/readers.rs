@@ -230,6 +230,35 @@ fn stalled_readers_are_let_go() {
     drop(stalled);
 }
 
+/// Fifty bodies of unknown length at once, each with a slow reader: what they hold is within the
+/// budget to a tenth, that of the pieces on their way too, and each gets all of its body.
+#[test]
+fn many_bodies_at_once_are_within_the_budget_to_a_tenth() {
+    for (rest, bodies, pieces) in [(20, 50, 16), (2, 50, 48), (5, 150, 4)] {
+        let world = World::new(&config());
+        world.origin(move |_| Ok(body(pieces * 65_536, false)));
+        let config = Config { memory: 0, origin_concurrency: 200, ..config() };
+        let isolate = Isolate::new(&world, &config, "ams");
+        let readers: Vec<_> =
+            (0..bodies).map(|n| reader(&isolate, &format!("/{n}"), rest)).collect();
+        let mut most = 0;
+        for _ in 0..20_000 {
+            world.pass(3);
+            most = most.max(held(&isolate));
+            if readers.iter().all(|reader| end(reader).is_some()) {
+                break;
+            }
+        }
+        assert!(most <= config.fill_memory / 10 * 11, "{most} of {}", config.fill_memory);
+        for reader in &readers {
+            let whole = (Some(Ok(())), (pieces * 65_536) as u64);
+            assert_eq!((end(reader), reader.bytes.get()), whole, "{rest} {bodies} {pieces}");
+        }
+        world.pass(1_000);
+        assert_eq!(held(&isolate), 0);
+    }
+}
+
 /// Fifteen quick readers and a slow one of a body that outgrows what is stored: the quick ones
 /// don't notice.
 #[test]

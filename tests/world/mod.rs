@@ -608,6 +608,8 @@ impl Platform for Node {
     type Global = Global;
     type Head = ReadyFields;
 
+    const LARGEST_PIECE: u64 = 65_536;
+
     fn head(_status: u16, fields: &Fields) -> ReadyFields {
         visit::ready(fields)
     }

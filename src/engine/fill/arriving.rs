@@ -82,6 +82,8 @@ pub(super) struct ArrivingBody<P: Platform> {
     pub(super) page: Option<Rc<StoredPage<P::Chunk>>>,
     /// Bytes held.
     pub(super) held: u64,
+    /// What a piece on its way may take.
+    pub(super) reading: u64,
     /// Bytes seen.
     pub(super) total: u64,
     pub(super) end: Option<Result<(), OriginError>>,
@@ -91,12 +93,21 @@ pub(super) struct ArrivingBody<P: Platform> {
 
 impl<P: Platform> ArrivingBody<P> {
     pub(super) const fn new() -> Self {
-        Self { pieces: VecDeque::new(), page: None, held: 0, total: 0, end: None, window: false }
+        Self {
+            pieces: VecDeque::new(),
+            page: None,
+            held: 0,
+            reading: 0,
+            total: 0,
+            end: None,
+            window: false,
+        }
     }
 
     pub(super) fn push(&mut self, piece: P::Chunk) {
         let length = P::length(&piece) as u64;
         let at = self.total;
+        self.reading = 0;
         self.held += length + bodies::PIECE_BYTES;
         self.total += length;
         self.pieces.push_back((at, piece));

@@ -6,7 +6,7 @@ use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
-use crate::engine::fill::arriving::{PIECE_BYTES, WINDOW_BYTES};
+use crate::engine::fill::arriving::WINDOW_BYTES;
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::fill::resume::{ResumeRequest, SendRequest};
@@ -19,6 +19,11 @@ use std::rc::Rc;
 /// How long a window holds its beginning for those who waited for the answer: all have looked by
 /// then.
 const FIRST_LOOK: Millis = Millis(LONGEST_LOOK.0 + LOOK_INTERVAL.0);
+
+/// The part of the budget by which pieces on their way may exceed it.
+const OVERDRAFT: u64 = 10;
+/// For so many there is room, however small the budget.
+const FEWEST_PIECES: u64 = 16;
 
 impl<P: Platform> Filler<P> {
     /// Reads a body into a buffer, by a deadline if there is one. A body that ends early or late of
@@ -35,6 +40,10 @@ impl<P: Platform> Filler<P> {
         self.context.isolate().borrow_mut().watch_buffer(buffer);
         let began = platform.now();
         loop {
+            if !self.room_to_read(buffer, began).await {
+                platform.cancel(body);
+                return Err(OriginError::Broken);
+            }
             let left = deadline.map_or(timeout, |end| timeout.min(end.since(platform.now())));
             let piece = match platform.read(&mut body, left).await {
                 Ok(Some(piece)) => piece,
@@ -59,6 +68,40 @@ impl<P: Platform> Filler<P> {
         match stated {
             Some(length) if length != buffer.total() => Err(OriginError::Broken),
             Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Waits until there is room for another piece; false when that takes as long as the origin
+    /// may. Pieces on their way may go beyond the budget by a tenth; where one finds no room, what
+    /// is held becomes a window of its body.
+    async fn room_to_read(&self, buffer: &BodyBuffer<P>, begun: Timestamp) -> bool {
+        let platform = &self.context.platform;
+        let (began, limit) = (platform.now(), self.context.config().origin_timeout);
+        let piece = P::LARGEST_PIECE;
+        let most = self.context.config().fill_memory;
+        let most = most.saturating_add(most / OVERDRAFT).max(piece.saturating_mul(FEWEST_PIECES));
+        loop {
+            {
+                let mut isolate = self.context.isolate().borrow_mut();
+                if isolate.fill_bytes() + piece > most {
+                    isolate.shed(platform.now(), most - piece);
+                }
+                if isolate.fill_bytes() + piece <= most {
+                    buffer.begin_reading_piece(piece);
+                    return true;
+                }
+            }
+            let now = platform.now();
+            if buffer.total() > 0 && now.since(begun) >= FIRST_LOOK {
+                buffer.open_window();
+                if buffer.backlog().is_none() {
+                    return false;
+                }
+            }
+            if now.since(began) >= limit {
+                return false;
+            }
+            platform.sleep(LOOK_INTERVAL).await;
         }
     }
 
@@ -88,7 +131,7 @@ impl<P: Platform> Filler<P> {
                 isolate.fill_bytes() > most
             };
             // Where memory is short, a piece at a time.
-            let ahead = if over { PIECE_BYTES } else { WINDOW_BYTES };
+            let ahead = if over { P::LARGEST_PIECE } else { WINDOW_BYTES };
             match backlog {
                 Some(bytes) if bytes <= ahead => return true,
                 Some(_) if platform.now().since(began) < self.context.config().origin_timeout => {

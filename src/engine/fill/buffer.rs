@@ -158,6 +158,11 @@ impl<P: Platform> BodyBuffer<P> {
         wake(self.0.borrow_mut());
     }
 
+    /// A piece is on its way, for which the runtime takes as much.
+    pub fn begin_reading_piece(&self, bytes: u64) {
+        self.0.borrow_mut().body.reading = bytes;
+    }
+
     /// Appends a piece of the body.
     pub fn push(&self, piece: P::Chunk, now: Timestamp) {
         let mut state = self.0.borrow_mut();
@@ -169,6 +174,7 @@ impl<P: Platform> BodyBuffer<P> {
     /// Ends the body.
     pub fn finish(&self, end: Result<(), OriginError>, now: Timestamp) {
         let mut state = self.0.borrow_mut();
+        state.body.reading = 0;
         if state.body.end.is_none() {
             state.body.end = Some(end);
         }
@@ -252,10 +258,11 @@ impl<P: Platform> BodyBuffer<P> {
         self.0.borrow().body.total
     }
 
-    /// Bytes held for readers.
+    /// Bytes held for readers, and for a piece that is on its way.
     #[must_use]
     pub fn held(&self) -> u64 {
-        self.0.borrow().body.held
+        let state = self.0.borrow();
+        state.body.held + state.body.reading
     }
 
     /// The whole body in one piece; only before a window was opened.
