@@ -151,6 +151,7 @@ function edge(name, ORIGIN, settings) {
       type: file.endsWith(".wasm") ? "CompiledWasm" : "ESModule",
       path: file,
     })),
+    compatibilityFlags: ["enable_request_signal"],
     bindings: {
       ORIGIN,
       WEBHOOK_SECRETS: `whsec_${KEY.toString("base64")}`,

@@ -137,6 +137,7 @@ async function startAll() {
     await startRuntime("edge-isr", origins[2], {
       modulesRoot: BUILD,
       modules,
+      compatibilityFlags: ["enable_request_signal"],
       durableObjects: {
         JOURNAL: { className: "Journal", useSQLite: true },
         SHARDS: { className: "IndexShard", useSQLite: true },

@@ -86,6 +86,7 @@ function startRuntime(origin, state) {
           { type: "CompiledWasm", path: "/index_bg.wasm", contents: read("index_bg.wasm") },
         ],
         compatibilityDate: "2026-07-01",
+        compatibilityFlags: ["enable_request_signal"],
         bindings: {
           ORIGIN: origin,
           WEBHOOK_SECRETS: SECRET,

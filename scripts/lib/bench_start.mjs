@@ -26,6 +26,7 @@ export class Idle { constructor() { this.bytes = bytes; } }
         { type: "ESModule", path: script },
         { type: "CompiledWasm", path: wasm },
       ],
+      compatibilityFlags: ["enable_request_signal"],
       bindings: { ORIGIN: "http://127.0.0.1:9", EDGE_ISR: { log: "off" } },
       durableObjects: {
         JOURNAL: { className: "Journal", useSQLite: true },

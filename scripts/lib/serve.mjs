@@ -15,6 +15,7 @@ const HOST = "127.0.0.1";
 
 // The same date as in wrangler.toml: production and local runs behave alike.
 const COMPATIBILITY_DATE = "2026-07-01";
+const COMPATIBILITY_FLAGS = ["enable_request_signal"];
 // What holds the dashboard's files.
 const ASSETS = "edge-isr-assets";
 
@@ -178,6 +179,7 @@ async function main() {
     modulesRoot: build,
     modules: worker,
     compatibilityDate: COMPATIBILITY_DATE,
+    compatibilityFlags: COMPATIBILITY_FLAGS,
     bindings,
     durableObjects: {
       JOURNAL: { className: "Journal", useSQLite: true },

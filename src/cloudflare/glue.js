@@ -83,6 +83,11 @@ export function clientAcceptEncoding(request) {
   return request.cf?.clientAcceptEncoding || undefined;
 }
 
+// The runtime tells it with the flag `enable_request_signal`.
+export function hasVisitorLeft(request) {
+  return request.signal?.aborted === true;
+}
+
 export function responseHead(response) {
   return response.status + BREAK + lines(response.headers);
 }

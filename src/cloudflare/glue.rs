@@ -26,6 +26,8 @@ extern "C" {
     pub(super) fn respond_ready(head: &JsValue, body: &JsValue) -> Result<Response, JsValue>;
     #[wasm_bindgen(js_name = responseHead)]
     pub(super) fn response_head(response: &Response) -> String;
+    #[wasm_bindgen(js_name = hasVisitorLeft)]
+    pub(super) fn has_visitor_left(request: &Request) -> bool;
     #[wasm_bindgen(js_name = requestBody)]
     pub(super) fn request_body(request: &Request) -> Option<ReadableStream>;
     #[wasm_bindgen(catch)]

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use js_sys::{Array, Uint8Array};
 use wasm_bindgen::prelude::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::Response;
+use web_sys::{Request, Response};
 
 use crate::base::json::read_json;
 use crate::base::time::{Millis, Timestamp};
@@ -62,6 +62,8 @@ pub(super) enum Keeper {
 pub(super) struct Edge {
     bindings: Rc<Bindings>,
     keeper: Keeper,
+    /// The visitor's request, if it is one.
+    request: Option<Request>,
     colo: String,
     l1: ColoStore,
     l2: GlobalStore,
@@ -72,11 +74,12 @@ impl Edge {
         bindings: Rc<Bindings>,
         keeper: Keeper,
         colo: String,
-        host: Option<&str>,
+        request: Option<(Request, &str)>,
     ) -> Self {
         let l2 = GlobalStore::new(bindings.pages.clone());
-        let l1 = ColoStore::new(&bindings.site, host);
-        Self { bindings, keeper, colo, l1, l2 }
+        let l1 = ColoStore::new(&bindings.site, request.as_ref().map(|(_, host)| *host));
+        let request = request.map(|(request, _)| request);
+        Self { bindings, keeper, request, colo, l1, l2 }
     }
 
     async fn upload(
@@ -180,6 +183,10 @@ impl Platform for Edge {
             Keeper::Request(context) => context.wait_until(task),
             Keeper::Object => wasm_bindgen_futures::spawn_local(task),
         }
+    }
+
+    fn has_visitor_left(&self) -> bool {
+        self.request.as_ref().is_some_and(glue::has_visitor_left)
     }
 
     fn colo_name(&self) -> String {

@@ -187,7 +187,9 @@ async fn answer_later(
         return file;
     }
     let (bindings, keeper) = (Rc::clone(&site.bindings), Keeper::Request(context));
-    let platform = Rc::new(Edge::new(bindings, keeper, read.colo, Some(&read.head.host)));
+    // A handle of the same request: `Request::clone` would be another one.
+    let visitor = Some((Clone::clone(request), read.head.host.as_str()));
+    let platform = Rc::new(Edge::new(bindings, keeper, read.colo, visitor));
     let incoming = Incoming {
         head: Rc::new(read.head),
         body: glue::request_body(request).map(|body| EdgeStream::Request(body, None)),

@@ -64,6 +64,8 @@ pub enum Counter {
     UploadTimeout,
     /// Origin requests that waited for others to end.
     OriginWaited,
+    /// Origin requests that were given up while they waited: their visitors had left.
+    OriginLeft,
     /// Refreshes in the background that were left to the shards' warm queues.
     RefreshQueued,
     /// Refreshes in the background that were put off: the next visitor begins them.
@@ -197,7 +199,7 @@ const AUDIT_STALE: Family = (
 const BYTES: Family = ("edge_isr_body_bytes_total", "counter", "Bytes of bodies by source.");
 
 /// Counters in order, each with its family and label. Rows of one family stand together.
-const COUNTERS: [(Counter, Family, &str, &str); 61] = [
+const COUNTERS: [(Counter, Family, &str, &str); 62] = [
     (Counter::Hit, REQUESTS, "result", "hit"),
     (Counter::Stale, REQUESTS, "result", "stale"),
     (Counter::Revalidated, REQUESTS, "result", "revalidated"),
@@ -223,6 +225,7 @@ const COUNTERS: [(Counter, Family, &str, &str); 61] = [
     (Counter::OriginStatus, ORIGIN, "kind", "status"),
     (Counter::UploadTimeout, ORIGIN, "kind", "upload"),
     (Counter::OriginWaited, LIMITED, "work", "waited"),
+    (Counter::OriginLeft, LIMITED, "work", "left"),
     (Counter::RefreshQueued, LIMITED, "work", "refresh-queued"),
     (Counter::RefreshPutOff, LIMITED, "work", "refresh-put-off"),
     (Counter::ColoGetFailed, STORES, "operation", "l1-get"),

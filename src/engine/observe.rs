@@ -111,6 +111,8 @@ impl<P: Platform> Context<P> {
     /// The origin gave no answer, or not a whole one.
     pub(super) fn origin_failed(&self, url: &str, error: OriginError) {
         self.count(match error {
+            // It was not asked.
+            OriginError::Left => return,
             OriginError::Unreachable => Counter::OriginUnreachable,
             OriginError::Timeout => Counter::OriginTimeout,
             OriginError::Broken => Counter::OriginBroken,

@@ -63,7 +63,8 @@ impl<P: Platform> Permit<P> {
                 OriginError::Broken
                 | OriginError::Unreadable
                 | OriginError::Busy
-                | OriginError::Upload,
+                | OriginError::Upload
+                | OriginError::Left,
             ) => RequestEnd::GivenUp,
         };
         self.release(ended);
@@ -102,10 +103,12 @@ impl<P: Platform> Drop for Queued<'_, P> {
 
 impl<P: Platform> Context<P> {
     /// Waits for permission to send a request, as long as the origin may take for an answer. `fill`
-    /// is shown to be alive meanwhile.
+    /// is shown to be alive meanwhile. A visitor who leaves gives the place up, unless others wait
+    /// for the fill.
     ///
     /// # Errors
-    /// [`OriginError::Busy`] when no permission came, or too many wait.
+    /// [`OriginError::Busy`] when no permission came, or too many wait; [`OriginError::Left`] when
+    /// nobody waits any more.
     pub(crate) async fn permit(
         &self,
         sender: Sender,
@@ -141,6 +144,11 @@ impl<P: Platform> Context<P> {
             }
             if now.since(began) >= self.config().origin_timeout {
                 return Err(OriginError::Busy);
+            }
+            let is_followed = fill.is_some_and(|fill| fill.is_followed(now));
+            if place.is_some() && platform.has_visitor_left() && !is_followed {
+                self.count(Counter::OriginLeft);
+                return Err(OriginError::Left);
             }
             if !std::mem::replace(&mut waited, true) {
                 self.count(Counter::OriginWaited);

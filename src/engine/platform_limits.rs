@@ -3,6 +3,7 @@
 //! | limit | source | what happens at it |
 //! | --- | --- | --- |
 //! | tasks after an answer: [`BACKGROUND_TASKS`] | <https://developers.cloudflare.com/workers/runtime-apis/context/#waituntil> | a refresh that takes longer goes to the alarm of the page's shard; a fill that was ended is noticed within ten seconds |
+//! | whether a visitor has left: the flag `enable_request_signal` | <https://developers.cloudflare.com/workers/configuration/compatibility-flags/> | who waits for the origin gives the place up |
 //! | an alarm's time: [`ALARM`] | <https://developers.cloudflare.com/durable-objects/platform/limits/> | an alarm ends what still runs well before, and another goes on |
 //! | requests over the network of one invocation: [`FETCHES`] | <https://developers.cloudflare.com/workers/platform/limits/#subrequests> | an alarm ends before it, and the next goes on; a request makes a few |
 //! | calls to objects and stores of one invocation: [`SUBREQUESTS`] | <https://developers.cloudflare.com/workers/platform/limits/#subrequests> | the same |

@@ -90,6 +90,8 @@ pub enum OriginError {
     Busy,
     /// The visitor did not send the body of the request in time.
     Upload,
+    /// The visitor left before it was asked.
+    Left,
     /// It answered with a status that says it failed (5xx).
     Status(u16),
 }
@@ -105,6 +107,7 @@ impl OriginError {
             Self::Unreadable => "origin-unreadable",
             Self::Busy => "origin-busy",
             Self::Upload => "upload-timeout",
+            Self::Left => "visitor-left",
             Self::Status(_) => "origin-error",
         }
     }
@@ -122,6 +125,7 @@ impl OriginError {
             | Self::Broken
             | Self::Busy
             | Self::Upload
+            | Self::Left
             | Self::Status(_) => {
                 "The origin gave no answer, and nothing stored may stand in for it."
             }
@@ -133,7 +137,7 @@ impl OriginError {
     pub const fn status(self) -> u16 {
         match self {
             Self::Unreachable | Self::Broken | Self::Unreadable => 502,
-            Self::Busy => 503,
+            Self::Busy | Self::Left => 503,
             Self::Upload => 408,
             Self::Timeout => 504,
             Self::Status(status) => status,
@@ -268,6 +272,9 @@ pub trait Platform: 'static {
 
     /// Goes on with a task after the answer; the request's context stays alive for it.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
+
+    /// Whether the visitor whose request this is has left, as far as the platform tells.
+    fn has_visitor_left(&self) -> bool;
 
     /// A name for where this isolate is.
     fn colo_name(&self) -> String;

@@ -74,6 +74,7 @@ impl<P: Platform> Context<P> {
                     | OriginError::Unreachable
                     | OriginError::Busy
                     | OriginError::Upload
+                    | OriginError::Left
                     | OriginError::Status(_),
                 ) => return Err(NotArrived::Broken),
             };

@@ -4,9 +4,11 @@ Times are compared with a second worker that nobody burdens, asked in turns with
 same machine and of the same origin.
 """
 
+import re
 import select
 import socket
 import statistics
+import struct
 import threading
 import time
 import urllib.parse
@@ -171,3 +173,41 @@ def test_what_strangers_hold_leaves_others_within_twice_their_usual_time(
         assert max(ratios.values()) < 2, ratios
     finally:
         burden.stop()
+
+
+def test_who_leaves_gives_their_place_up(start_worker, origin, path):
+    """Visitors of pages that nobody has wait for one that the origin is at, and leave: it is asked
+    for none of theirs.
+    """
+    edge = start_worker(origin.url, config={**CONFIG, "origin_concurrency": 1})
+    goes_on = threading.Event()
+
+    def answer(connection, request):
+        if request.target == f"{path}/first":
+            goes_on.wait(20)
+        page("page")(connection, request)
+
+    origin.on(path, answer)
+    names = [f"{path}/first", *(f"{path}/{number}" for number in range(20))]
+    for name in names:
+        origin.on(name, answer)
+
+    def limited(work):
+        text = edge.control("/__isr/metrics?isolate").text
+        found = re.search(rf'^edge_isr_origin_limited_total{{work="{work}"}} (\d+)$', text, re.M)
+        return int(found[1])
+
+    first = connect(edge, request_bytes(names[0]))
+    wait_until(lambda: origin.requests(names[0]), 10, "the first")
+    others = [connect(edge, request_bytes(name)) for name in names[1:]]
+    wait_until(lambda: limited("waited") == len(others), 10, "the others")
+    for sock in others:
+        # A connection that is reset: one that is closed is noticed once it is written to.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    wait_until(lambda: limited("left") == len(others), 10, "who left")
+    goes_on.set()
+    wait_until(lambda: answered([first]), 10, "the first")
+    assert edge.get(names[1]).status == 200
+    assert [len(origin.requests(name)) for name in names] == [1, 1, *[0] * (len(others) - 1)]
+    first.close()

@@ -29,6 +29,7 @@ const runtime = new Miniflare({
     { type: "CompiledWasm", path: "/index_bg.wasm", contents: read("index_bg.wasm") },
   ],
   compatibilityDate: "2026-07-01",
+  compatibilityFlags: ["enable_request_signal"],
   bindings,
   durableObjects: {
     JOURNAL: { className: "Journal", useSQLite: true },

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Wake, Waker};
 
-use crate::world::{Isolate, Reached, Script, Seen, World};
+use crate::world::{Isolate, Node, Reached, Script, Seen, World};
 use edge_isr::base::time::Millis;
 use edge_isr::cache::admission::page_of_url;
 use edge_isr::config::Config;
@@ -85,6 +85,65 @@ fn logged_in_readers_wait_for_their_turn_in_the_order_in_which_they_came() {
     let came: Vec<String> = (0..20).map(|n| format!("/{n}")).collect();
     assert_eq!(*served.borrow(), came);
     assert_eq!(world.most_at_origin.get(), 2);
+}
+
+/// A request that begins now, and whose visitor leaves when it is told so.
+fn visit(
+    isolate: &Isolate,
+    path: &str,
+    fields: &[(&str, &str)],
+) -> (Rc<RefCell<Option<Seen>>>, Rc<Node>) {
+    let (node, asks) = (isolate.node(), isolate.clone());
+    let head = crate::world::request("GET", &format!("{SITE}{path}"), fields);
+    let of = Rc::clone(&node);
+    (isolate.world.start(async move { asks.ask_as(&of, head, None).await }), node)
+}
+
+/// Who leaves gives their place in the queue up, be it for a page or for what can't be stored: a
+/// thousand that come and go take nothing of who stays.
+#[test]
+fn who_leaves_gives_their_place_up() {
+    for cookie in [&[][..], &[("cookie", "sessionid=1")], &[("range", "bytes=0-1")]] {
+        let config = Config { origin_concurrency: 1, ..config() };
+        let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "xx").after(1_000));
+        let first = start(&isolate, "/first", &[]);
+        world.pass(10);
+        let gone: Vec<_> = (0..1_000).map(|n| visit(&isolate, &format!("/{n}"), cookie)).collect();
+        world.pass(100);
+        gone.iter().for_each(|(_, node)| node.left.set(true));
+        world.pass(100);
+        let stays = start(&isolate, "/stays", &[("cookie", "sessionid=2")]);
+        world.pass(2_500);
+        assert_eq!(statuses(&[first, stays]), [200, 200], "{cookie:?}");
+        assert_eq!(world.spent()["origin"], 2, "{cookie:?}");
+        assert_eq!(metric(&isolate, "edge_isr_origin_limited_total{work=\"left\"}"), 1_000);
+        assert_eq!(metric(&isolate, "edge_isr_origin_errors_total{kind=\"busy\"}"), 0);
+    }
+}
+
+/// A fetch that others wait for stays in its place though who began it has left; once all of them
+/// have, it goes. Who comes then begins another.
+#[test]
+fn a_fetch_that_others_wait_for_keeps_its_place() {
+    let config = Config { origin_concurrency: 1, ..config() };
+    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(4_000));
+    start(&isolate, "/first", &[]);
+    world.pass(10);
+    let (_, leads) = visit(&isolate, "/page", &[]);
+    world.pass(10);
+    let (follows, stays) = visit(&isolate, "/page", &[]);
+    let (_, other) = visit(&isolate, "/other", &[]);
+    let (_, follows_other) = visit(&isolate, "/other", &[]);
+    world.pass(100);
+    for node in [&leads, &other, &follows_other] {
+        node.left.set(true);
+    }
+    world.pass(3_000);
+    let later = start(&isolate, "/other", &[]);
+    world.pass(9_500);
+    assert_eq!(statuses(&[follows, later]), [200, 200]);
+    assert!(!stays.left.get());
+    assert_eq!(world.spent()["origin"], 3, "/first, /page, /other");
 }
 
 /// A visitor waits as long as the origin may take; and no more than a thousand wait at once.

@@ -294,6 +294,10 @@ impl Platform for Node {
         self.place.world.sched.spawn(self.place.owner, task);
     }
 
+    fn has_visitor_left(&self) -> bool {
+        false
+    }
+
     fn colo_name(&self) -> String {
         match self.place.owner {
             Owner::Request { .. } => format!("colo-{}", self.place.colo()),

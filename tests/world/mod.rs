@@ -166,6 +166,8 @@ pub struct Node {
     colo: String,
     /// How far its clock is ahead of the world's.
     ahead: u64,
+    /// Whether its visitor has left.
+    pub left: Cell<bool>,
     l1: Colo,
     l2: Global,
 }
@@ -524,6 +526,7 @@ impl Node {
             world: Rc::clone(world),
             colo: colo.to_owned(),
             ahead: 0,
+            left: Cell::new(false),
             l1: Colo(Rc::clone(world), colo.to_owned()),
             l2: Global(Rc::clone(world)),
         }
@@ -651,6 +654,10 @@ impl Platform for Node {
 
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         self.world.spawn(task);
+    }
+
+    fn has_visitor_left(&self) -> bool {
+        self.left.get()
     }
 
     fn colo_name(&self) -> String {
@@ -978,14 +985,18 @@ impl Isolate {
 
     /// The same with a body.
     pub async fn ask_with(&self, head: RequestHead, body: Option<Scripted>) -> Seen {
-        let node = self.node();
+        self.ask_as(&self.node(), head, body).await
+    }
+
+    /// The same as a request of its own.
+    pub async fn ask_as(&self, node: &Rc<Node>, head: RequestHead, body: Option<Scripted>) -> Seen {
         let incoming =
             Incoming { head: Rc::new(head), body, client_accept_encoding: self.codings.clone() };
         let answer: Answer<Node> = match self.never_at_once {
-            true => self.server(&node).serve(incoming).await,
-            false => visit::respond(&self.engine, &node, incoming).await,
+            true => self.server(node).serve(incoming).await,
+            false => visit::respond(&self.engine, node, incoming).await,
         };
-        Self::read(&node, answer).await
+        Self::read(node, answer).await
     }
 
     async fn read(node: &Rc<Node>, answer: Answer<Node>) -> Seen {

@@ -148,11 +148,24 @@ impl<P: Platform> Filler<P> {
                 self.leave_to_queue(context, &fetch.terms, fetch.arrived).await;
                 None
             }
+            Err(OriginError::Left) => {
+                self.end_left(context, fetch).await;
+                None
+            }
             Err(error) => {
                 self.end_failed(context, fetch, error).await;
                 None
             }
         }
+    }
+
+    /// Nobody waits for it any more: who asks from now on asks for themselves.
+    async fn end_left(&self, context: &FillContext<'_, P>, fetch: &FetchContext) {
+        let FillContext { fill_request, fill } = *context;
+        let admitted = &fill_request.admitted;
+        fill.resolve(FillOutcome::InProgressElsewhere, fetch.arrived);
+        self.context.isolate().borrow_mut().end_fill(&fill_request.key, fill);
+        self.release(admitted, &fetch.terms).await;
     }
 
     async fn end_failed(

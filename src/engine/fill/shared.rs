@@ -4,7 +4,7 @@
 //! leaves does not end it. The task resolves it once it knows what the answer is, and then fills
 //! its [`BodyBuffer`]. Waiting requests read both from isolate memory.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
@@ -13,6 +13,7 @@ use crate::cache::tag::{Target, TargetHash};
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::memory::StoredPage;
+use crate::engine::origin_limit::WAIT_LAPSE;
 use crate::engine::platform_limits::BACKGROUND_TASKS;
 use crate::engine::port::{OriginError, Platform};
 
@@ -26,6 +27,8 @@ struct FillState<P: Platform> {
     outcome: RefCell<Option<FillOutcome<P>>>,
     body: BodyBuffer<P>,
     began: Timestamp,
+    /// When another request that waits for it, and whose visitor has not left, last looked.
+    followed: Cell<Option<Timestamp>>,
     /// What was found in L2 and may stand in if the origin fails.
     stand_in: RefCell<Option<Rc<StoredPage<P::Chunk>>>>,
 }
@@ -49,6 +52,7 @@ impl<P: Platform> SharedFill<P> {
             outcome: RefCell::new(None),
             body: BodyBuffer::new(now),
             began: now,
+            followed: Cell::new(None),
             stand_in: RefCell::new(None),
         }))
     }
@@ -139,6 +143,12 @@ impl<P: Platform> SharedFill<P> {
         self.0.body.is_dead(now, limit)
     }
 
+    /// Whether other requests wait for it.
+    #[must_use]
+    pub fn is_followed(&self, now: Timestamp) -> bool {
+        self.0.followed.get().is_some_and(|at| now.since(at) < WAIT_LAPSE)
+    }
+
     /// Waits for the outcome. `is_leader` is whether the caller's request began the fill.
     ///
     /// # Errors
@@ -155,6 +165,9 @@ impl<P: Platform> SharedFill<P> {
             }
             if self.is_dead(platform.now(), limit) {
                 return Err(OriginError::Timeout);
+            }
+            if !is_leader && !platform.has_visitor_left() {
+                self.0.followed.set(Some(platform.now()));
             }
             self.0.body.moved(platform, is_leader, Some(self.began())).await;
         }

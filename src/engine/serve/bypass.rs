@@ -22,7 +22,7 @@ use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::parts::Server;
-use crate::engine::port::Platform;
+use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::response::Answer;
 use crate::engine::uncacheable::{StoredSince, page_hash, prefixes};
 use crate::http::ResponseHead;
@@ -190,6 +190,8 @@ impl<P: Platform> Server<P> {
             Ok(response) => {
                 self.look_at((request, why), admitted, &response.head, began, lead);
             }
+            // Those who wait for it go on by themselves.
+            Err(OriginError::Left) => drop(lead),
             Err(error) => {
                 if let Some(lead) = lead {
                     lead.probe.resolve(ProbeOutcome::Failed(*error));

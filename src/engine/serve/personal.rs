@@ -137,6 +137,7 @@ fn why(error: OriginError) -> PersonalError {
         | OriginError::Unreadable
         | OriginError::Busy
         | OriginError::Upload
+        | OriginError::Left
         | OriginError::Status(_) => PersonalError::Origin,
     }
 }

@@ -242,7 +242,8 @@ fn failed(error: OriginError, after: Option<Millis>) -> WarmResult {
         | OriginError::Broken
         | OriginError::Unreadable
         | OriginError::Busy
-        | OriginError::Upload => error.as_str().to_owned(),
+        | OriginError::Upload
+        | OriginError::Left => error.as_str().to_owned(),
     };
     WarmResult::Failed { reason, after }
 }
