@@ -140,3 +140,73 @@ fn who_changed_the_page_does_not_get_it() {
     world.origin(|_| Err(OriginError::Unreachable));
     assert_eq!(ask(&isolate).status, 502);
 }
+
+/// The origin takes its time to fail, and the page is invalidated hard meanwhile, `max_lag` and
+/// more before: what is known by then counts, be the page this isolate's or the world's.
+#[test]
+fn what_was_invalidated_hard_while_the_origin_failed_does_not_stand_in() {
+    let failures: [Failure; 2] = [
+        || Ok(Script::new(200, &[], "late").after(30_000)),
+        || Ok(Script::new(503, &[], "down").after(10_000)),
+    ];
+    for failure in failures {
+        for at_hand in [false, true] {
+            let (world, lhr) = cold(STANDS_IN, true, failure);
+            let ams = Isolate::new(&world, &Config { shards: 1, ..Config::default() }, "ams");
+            let isolate = if at_hand { ams } else { lhr };
+            world.pass(120_000);
+            let begin = || {
+                let (asks, head) =
+                    (isolate.clone(), request("GET", PAGE, &[("accept-language", "de")]));
+                world.start(async move { asks.ask(head).await })
+            };
+            let all: Vec<_> = (0..2).map(|_| begin()).collect();
+            world.pass(1_000);
+            world.invalidate_all(&["a"], Mode::Hard, false);
+            world.pass(60_000);
+            for seen in all {
+                let seen = seen.borrow_mut().take().expect("an answer");
+                assert!(seen.status >= 500, "{at_hand}: {}", seen.cache_status());
+            }
+        }
+    }
+}
+
+/// Ranges are cut out of what stands in as out of any stored page.
+#[test]
+fn what_stands_in_answers_ranges() {
+    for failure in FAILURES {
+        for at_hand in [false, true] {
+            let (world, lhr) = cold(STANDS_IN, false, failure);
+            let ams = Isolate::new(&world, &Config { shards: 1, ..Config::default() }, "ams");
+            let isolate = if at_hand { ams } else { lhr };
+            world.pass(120_000);
+            let seen = isolate.get(PAGE, &[("range", "bytes=1-2")]);
+            assert_eq!(
+                (seen.status, seen.text().as_str()),
+                (206, "ag"),
+                "{at_hand}: {}",
+                seen.cache_status()
+            );
+            assert_eq!(seen.fields.get("content-range"), Some("bytes 1-2/4"));
+            let whole = isolate.get(PAGE, &[("range", "bytes=9-")]);
+            assert_eq!(whole.status, 416, "{at_hand}: {}", whole.cache_status());
+        }
+    }
+}
+
+/// A field that no key has makes a request one that is asked for whole; what is stored is
+/// everyone's all the same.
+#[test]
+fn what_stands_in_answers_requests_with_fields_of_their_own() {
+    for failure in FAILURES {
+        for field in [("x-requested-with", "XMLHttpRequest"), ("origin", "https://a.example")] {
+            let (world, isolate) = cold(STANDS_IN, true, failure);
+            world.pass(120_000);
+            let seen = isolate.get(PAGE, &[("accept-language", "de"), field]);
+            let row = format!("{field:?}: {}", seen.cache_status());
+            assert_eq!((seen.status, seen.text().as_str()), (200, "page"), "{row}");
+            assert!(seen.cache_status().contains("stale-if-error"), "{row}");
+        }
+    }
+}

@@ -4,25 +4,19 @@ use std::rc::Rc;
 
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::Validity;
-use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{add_selecting, cacheable_request_fields};
-use crate::cache::reuse::reuse;
 use crate::cache::stale_if_error::is_origin_failure;
 use crate::cache::status::is_transient;
 use crate::cache::storage::{NoStore, Storage, limited_fields, storage};
 use crate::cache::validation::{Update, UpdateInput, conditional_fields, update};
 use crate::control::metrics::Counter;
-use crate::engine::context::Incoming;
 use crate::engine::fill::outcome::{FillOutcome, LeaderOnlySlot, NotStoredAnswer, PageSource};
 use crate::engine::fill::permission::FillPermission;
-use crate::engine::fill::request::{
-    Candidate, FetchContext, FillContext, FillRequest, page_request,
-};
+use crate::engine::fill::request::{FetchContext, FillContext, FillRequest, page_request};
 use crate::engine::fill::shared::SharedFill;
 use crate::engine::fill::terms::FetchTerms;
-use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Filler;
@@ -136,7 +130,7 @@ impl<P: Platform> Filler<P> {
         };
         fetch.arrived = platform.now();
         match response {
-            Ok(response) if self.counts_as_failure(context, response.head.status) => {
+            Ok(response) if self.counts_as_failure(context, response.head.status).await => {
                 platform.cancel(response.body);
                 let error = OriginError::Status(response.head.status);
                 self.end_failed(context, fetch, error).await;
@@ -291,32 +285,13 @@ impl<P: Platform> Filler<P> {
 
     /// Whether an answer is a failure for which something may stand in; as it is, it is nobody's
     /// then.
-    fn counts_as_failure(&self, context: &FillContext<'_, P>, status: u16) -> bool {
+    async fn counts_as_failure(&self, context: &FillContext<'_, P>, status: u16) -> bool {
         let FillContext { fill_request, fill } = *context;
         let FillRequest { incoming, admitted, candidate, background, .. } = fill_request;
         is_origin_failure(status)
-            && (candidate.on_error
-                || *background
-                || self.usable_stand_in(incoming, admitted, candidate, fill).is_some())
-    }
-
-    /// What a fill found in L2 that may stand in now, where its isolate had nothing.
-    pub(crate) fn usable_stand_in(
-        &self,
-        incoming: &Incoming<P>,
-        admitted: &Admitted<'_>,
-        candidate: &Candidate<P>,
-        fill: &SharedFill<P>,
-    ) -> Option<Rc<StoredPage<P::Chunk>>> {
-        let page = fill.stand_in().filter(|_| candidate.page.is_none())?;
-        let (entry, now) = (&page.entry, self.context.platform.now());
-        let Verdict::Known(validity) = self.invalidator.validity_now(entry) else { return None };
-        let (head, need) = (&incoming.head, candidate.need);
-        let own_change = self.invalidator.own_change(head, &admitted.page, Some(entry), need, now);
-        let may = reuse(entry, validity, &admitted.directives, &admitted.route, now).stands_in()
-            && own_change == OwnChange::None
-            && !self.context.is_of_another(incoming, admitted, &entry.selection);
-        may.then_some(page)
+            && (*background
+                || self.has_stand_in(admitted, candidate).await
+                || self.usable_stand_in(incoming, admitted, candidate, fill).await.is_some())
     }
 }
 

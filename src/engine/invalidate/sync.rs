@@ -263,6 +263,13 @@ impl<P: Platform> Invalidator<P> {
         view.validity(targets, stamp, health, now, max_lag)
     }
 
+    /// The same by a view that is recent now.
+    pub(crate) async fn validity_by_now(&self, admitted: &Admitted<'_>, entry: &Entry) -> Validity {
+        let max_lag = self.max_lag(admitted);
+        let health = (self.ensure_recent(max_lag).await, max_lag);
+        self.validity(&entry.targets, entry.stamp, health).await
+    }
+
     /// What this view knows against a stored response, however old the view is.
     pub(crate) fn validity_now(&self, entry: &Entry) -> Verdict {
         let health = (ViewHealth::Recent { refresh: false }, self.context.config().max_lag);

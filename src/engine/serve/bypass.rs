@@ -21,6 +21,7 @@ use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
+use crate::engine::fill::stand_in::failure_of;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::response::Answer;
@@ -186,6 +187,17 @@ impl<P: Platform> Server<P> {
         let request = incoming.share();
         let began = platform.now();
         let response = self.ask(incoming, fields).await;
+        if why.leads()
+            && let Some(error) = failure_of(response.as_ref())
+            && let failed = (Candidate::nothing(None), error)
+            && let Some(answer) =
+                self.stand_in(&request, admitted, failed, cache_status.clone()).await
+        {
+            // Those who wait for it ask as for any page.
+            drop(lead);
+            response.into_iter().for_each(|response| platform.cancel(response.body));
+            return answer;
+        }
         match &response {
             Ok(response) => {
                 self.look_at((request, why), admitted, &response.head, began, lead);

@@ -76,7 +76,7 @@ impl<P: Platform> Server<P> {
                 match probe.wait_outcome(&self.context.platform, limit).await {
                     ProbeOutcome::Fetched(fill) => self.follow_fill(waiting, &fill, limit).await,
                     ProbeOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
-                    ProbeOutcome::Failed(error) => self.follow_failed(waiting, None, error),
+                    ProbeOutcome::Failed(error) => self.follow_failed(waiting, None, error).await,
                     ProbeOutcome::Nothing => FollowOutcome::FetchItself,
                 }
             }
@@ -84,20 +84,25 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    fn follow_failed(
+    async fn follow_failed(
         &self,
         waiting: &Follower<'_, P>,
         fill: Option<&SharedFill<P>>,
         error: OriginError,
     ) -> FollowOutcome<P> {
         let Follower { incoming, admitted, candidate, .. } = *waiting;
-        let found = fill.map(|fill| self.with_stand_in(incoming, admitted, candidate, fill));
+        let found = match fill {
+            Some(fill) => Some(self.with_stand_in(incoming, admitted, candidate, fill).await),
+            None => None,
+        };
         let candidate = found.as_ref().unwrap_or(candidate);
-        if matches!(error, OriginError::Status(_)) && !self.has_stand_in(admitted, candidate) {
+        if matches!(error, OriginError::Status(_))
+            && !self.filler.has_stand_in(admitted, candidate).await
+        {
             return FollowOutcome::LostError;
         }
         let visitor = VisitorRequest::of(&incoming.head, admitted);
-        let answer = self.failed(&visitor, admitted, candidate, error, collapsed(candidate));
+        let answer = self.failed(&visitor, admitted, candidate, error, collapsed(candidate)).await;
         FollowOutcome::answered(answer)
     }
 
@@ -156,7 +161,7 @@ impl<P: Platform> Server<P> {
                     FollowOutcome::FetchItself
                 }
             }
-            FillOutcome::Failed(error) => self.follow_failed(waiting, Some(fill), error),
+            FillOutcome::Failed(error) => self.follow_failed(waiting, Some(fill), error).await,
             FillOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
             FillOutcome::InProgressElsewhere => FollowOutcome::FetchItself,
         }

@@ -8,7 +8,7 @@ use crate::cache::entry::Entry;
 use crate::cache::forward::pass_request_fields;
 use crate::cache::no_store::NoStore;
 use crate::cache::not_forwarded::NotForwarded;
-use crate::cache::reuse::{reuse, stands_in_for_want_of_room};
+use crate::cache::reuse::stands_in_for_want_of_room;
 use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
 use crate::engine::fill::outcome::{
@@ -26,7 +26,6 @@ use crate::engine::serve::follow::{FollowOutcome, Follower};
 use crate::engine::serve::response::{Answer, VisitorRequest};
 use crate::engine::uncacheable::page_hash;
 use crate::http::cache_status::CacheStatus;
-use crate::journal::view::Verdict;
 
 /// How many fills a request waits for: of its page, then of its variant, whose fields may turn out
 /// to be others.
@@ -142,25 +141,25 @@ impl<P: Platform> Server<P> {
             }
             // Only a background refresh leaves it to others.
             FillOutcome::InProgressElsewhere => {
-                self.failed(&visitor, admitted, candidate, OriginError::Busy, cache_status)
+                self.failed(&visitor, admitted, candidate, OriginError::Busy, cache_status).await
             }
             FillOutcome::Failed(error) => {
-                let candidate = self.with_stand_in(&incoming, admitted, candidate, &fill);
-                self.failed(&visitor, admitted, &candidate, error, cache_status)
+                let candidate = self.with_stand_in(&incoming, admitted, candidate, &fill).await;
+                self.failed(&visitor, admitted, &candidate, error, cache_status).await
             }
         }
     }
 
     /// The candidate, with what a fill found in L2 that may stand in: for an isolate that had
     /// nothing.
-    pub(crate) fn with_stand_in(
+    pub(crate) async fn with_stand_in(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         fill: &SharedFill<P>,
     ) -> Candidate<P> {
-        match self.filler.usable_stand_in(incoming, admitted, candidate, fill) {
+        match self.filler.usable_stand_in(incoming, admitted, candidate, fill).await {
             Some(page) => Candidate { page: Some(page), on_error: true, ..candidate.clone() },
             None => candidate.clone(),
         }
@@ -208,8 +207,28 @@ impl<P: Platform> Server<P> {
         Millis(self.context.config().origin_timeout.0 * 2)
     }
 
+    /// The answer out of what stands in, of this isolate or the world, for an origin that failed a
+    /// request which was asked past the index.
+    pub(crate) async fn stand_in(
+        &self,
+        incoming: &Incoming<P>,
+        admitted: &Admitted<'_>,
+        (candidate, error): (Candidate<P>, OriginError),
+        cache_status: CacheStatus,
+    ) -> Option<Answer<P>> {
+        let candidate = self.filler.with_stand_in_of_world(incoming, admitted, candidate).await;
+        if !self.filler.has_stand_in(admitted, &candidate).await {
+            return None;
+        }
+        if matches!(error, OriginError::Status(_)) {
+            self.context.origin_failed(&admitted.page.url(), error);
+        }
+        let visitor = VisitorRequest::of(&incoming.head, admitted);
+        Some(self.failed(&visitor, admitted, &candidate, error, cache_status).await)
+    }
+
     /// The answer when the origin failed: what is stored, if it may stand in (RFC 5861 §4).
-    pub(crate) fn failed(
+    pub(crate) async fn failed(
         &self,
         visitor: &VisitorRequest<'_>,
         admitted: &Admitted<'_>,
@@ -221,7 +240,7 @@ impl<P: Platform> Server<P> {
         if error == OriginError::Busy
             && let Some(page) = &candidate.page
             && !admitted.directives.no_cache
-            && self.stands_in_for_want_of_room(page)
+            && self.stands_in_for_want_of_room(admitted, page).await
         {
             let now = platform.now();
             let cache_status = CacheStatus::hit(ttl(&page.entry, now)).detail(error.as_str());
@@ -229,7 +248,7 @@ impl<P: Platform> Server<P> {
         }
         let cache_status = cache_status.fwd_status(error.status());
         match &candidate.page {
-            Some(page) if self.has_stand_in(admitted, candidate) => {
+            Some(page) if self.filler.has_stand_in(admitted, candidate).await => {
                 let cache_status = cache_status.detail("stale-if-error");
                 Answer::stored(visitor, page, platform.now(), cache_status)
             }
@@ -237,32 +256,13 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    /// Whether what is stored may stand in for an origin that fails.
-    pub(crate) fn has_stand_in(&self, admitted: &Admitted<'_>, candidate: &Candidate<P>) -> bool {
-        let page = candidate.page.as_ref();
-        candidate.on_error && page.is_some_and(|page| self.stands_in(admitted, page))
-    }
-
-    fn stands_in_for_want_of_room(&self, page: &StoredPage<P::Chunk>) -> bool {
-        match self.invalidator.validity_now(&page.entry) {
-            Verdict::Known(validity) => {
-                stands_in_for_want_of_room(&page.entry, validity, self.context.platform.now())
-            }
-            Verdict::Unknown => false,
-        }
-    }
-
-    /// Whether a stored response may still stand in for the origin, which took its time to fail:
-    /// its window may have ended, and the view may have learnt of an invalidation.
-    fn stands_in(&self, admitted: &Admitted<'_>, page: &StoredPage<P::Chunk>) -> bool {
-        let entry = &page.entry;
-        match self.invalidator.validity_now(entry) {
-            Verdict::Known(validity) => {
-                let now = self.context.platform.now();
-                reuse(entry, validity, &admitted.directives, &admitted.route, now).stands_in()
-            }
-            Verdict::Unknown => false,
-        }
+    async fn stands_in_for_want_of_room(
+        &self,
+        admitted: &Admitted<'_>,
+        page: &StoredPage<P::Chunk>,
+    ) -> bool {
+        let validity = self.invalidator.validity_by_now(admitted, &page.entry).await;
+        stands_in_for_want_of_room(&page.entry, validity, self.context.platform.now())
     }
 
     /// The answer that is not stored: as it is, or asked for once more with all that was left out.

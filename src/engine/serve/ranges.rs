@@ -15,6 +15,7 @@ use crate::engine::context::Incoming;
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::outcome::NotStoredAnswer;
 use crate::engine::fill::request::{Candidate, page_request};
+use crate::engine::fill::stand_in::failure_of;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
@@ -52,24 +53,42 @@ impl<P: Platform> Server<P> {
         admitted: &Admitted<'_>,
         candidate: Candidate<P>,
     ) -> Answer<P> {
+        let facts = self.context.facts(&incoming, false);
+        let mut sent = cacheable_request_fields(&incoming.head, admitted, &facts);
+        add_selecting(&mut sent, &incoming.head, candidate.vary.as_deref().unwrap_or_default());
+        let cache_status = || CacheStatus::forwarded(candidate.forward).detail("range");
+        let answered = self.ask_for_range(&incoming, admitted, &sent).await;
+        if let Err(error) = &answered {
+            self.context.origin_failed(&admitted.page.url(), *error);
+        }
+        if let Some(error) = failure_of(answered.as_ref().map(|(response, _)| response))
+            && let failed = (candidate.clone(), error)
+            && let Some(answer) = self.stand_in(&incoming, admitted, failed, cache_status()).await
+        {
+            answered.into_iter().for_each(|(it, _)| self.context.platform.cancel(it.body));
+            return answer;
+        }
+        match answered {
+            Ok(answered) => {
+                self.answer_range((incoming, candidate), admitted, &sent, answered).await
+            }
+            Err(error) => self.passed(Err(error), &admitted.route, cache_status()),
+        }
+    }
+
+    /// The answer that the origin's to a range makes.
+    async fn answer_range(
+        &self,
+        (incoming, candidate): (Incoming<P>, Candidate<P>),
+        admitted: &Admitted<'_>,
+        sent: &Fields,
+        (response, began): (OriginResponse<P::Stream>, Timestamp),
+    ) -> Answer<P> {
         let platform = &self.context.platform;
         let cache_status = CacheStatus::forwarded(candidate.forward).detail("range");
-        let mut sent = cacheable_request_fields(
-            &incoming.head,
-            admitted,
-            &self.context.facts(&incoming, false),
-        );
-        add_selecting(&mut sent, &incoming.head, candidate.vary.as_deref().unwrap_or_default());
-        let (response, began) = match self.ask_for_range(&incoming, admitted, &sent).await {
-            Ok(answered) => answered,
-            Err(error) => {
-                self.context.origin_failed(&admitted.page.url(), error);
-                return self.passed(Err(error), &admitted.route, cache_status);
-            }
-        };
         let arrived = platform.now();
         if let Vary::Names(names) = vary(&response.head.fields) {
-            let chosen = selection(&names, &incoming.head, admitted, &sent);
+            let chosen = selection(&names, &incoming.head, admitted, sent);
             if self.context.is_of_another(&incoming, admitted, &chosen) {
                 platform.cancel(response.body);
                 return self.bypass(incoming, admitted, &BypassReason::Vary).await;
@@ -78,7 +97,7 @@ impl<P: Platform> Server<P> {
         let decision = storage_of_range(&StorageInput {
             request: &incoming.head,
             admitted,
-            sent: &sent,
+            sent,
             response: &response.head,
             request_time: began,
             response_time: arrived,
@@ -100,7 +119,7 @@ impl<P: Platform> Server<P> {
         if status != 416 {
             let response = &response.head;
             let stamp = self.context.isolate().borrow().view.stamp().unwrap_or(Epoch::ZERO);
-            let refused = Refused { response, reason, vary, stored, sent: &sent, stamp, arrived };
+            let refused = Refused { response, reason, vary, stored, sent, stamp, arrived };
             self.filler.note_hit_for_pass(&incoming.head, admitted, refused).await;
         }
         let answer = NotStoredAnswer { response, reason };
