@@ -54,7 +54,7 @@ pub enum Reuse {
 impl Reuse {
     /// Whether the stored response may answer for an origin that fails.
     #[must_use]
-    pub const fn stands_in(&self) -> bool {
+    pub const fn may_answer_on_error(&self) -> bool {
         match self {
             Self::Fresh { .. } | Self::Stale { .. } => true,
             Self::Validate { on_error, .. } => *on_error,
@@ -182,7 +182,7 @@ pub fn reuse(
 /// disconnected, unless the response forbids stale use; what was invalidated hard, or may have
 /// been, is no answer to anyone.
 #[must_use]
-pub fn stands_in_for_want_of_room(entry: &Entry, validity: Validity, now: Timestamp) -> bool {
+pub fn may_answer_at_capacity(entry: &Entry, validity: Validity, now: Timestamp) -> bool {
     let demand = entry.freshness.demand;
     match validity {
         Validity::Current

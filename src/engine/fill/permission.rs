@@ -224,7 +224,7 @@ impl<P: Platform> Filler<P> {
         }
         // As where it was stored, it stands in; for who asks later, too.
         if fill_request.candidate.page.is_none()
-            && decision.stands_in()
+            && decision.may_answer_on_error()
             && !is_stored_shell(&page.entry)
             && self.stores.store_in_memory(&page)
         {

@@ -42,7 +42,8 @@ impl<P: Platform> Filler<P> {
         };
         let validity = self.invalidator.validity_by_now(admitted, &page.entry).await;
         let now = self.context.platform.now();
-        reuse(&page.entry, validity, &admitted.directives, &admitted.route, now).stands_in()
+        reuse(&page.entry, validity, &admitted.directives, &admitted.route, now)
+            .may_answer_on_error()
     }
 
     /// What a fill found in L2 that may stand in now, where its isolate had nothing.
@@ -70,7 +71,7 @@ impl<P: Platform> Filler<P> {
         let (now, need) = (self.context.platform.now(), candidate.need);
         let (head, page) = (&incoming.head, &admitted.page);
         let own_change = self.invalidator.own_change(head, page, Some(entry), need, now);
-        reuse(entry, validity, &admitted.directives, &admitted.route, now).stands_in()
+        reuse(entry, validity, &admitted.directives, &admitted.route, now).may_answer_on_error()
             && own_change == OwnChange::None
             && !self.context.is_of_another(incoming, admitted, &entry.selection)
     }

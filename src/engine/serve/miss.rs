@@ -8,7 +8,7 @@ use crate::cache::entry::Entry;
 use crate::cache::forward::pass_request_fields;
 use crate::cache::no_store::NoStore;
 use crate::cache::not_forwarded::NotForwarded;
-use crate::cache::reuse::stands_in_for_want_of_room;
+use crate::cache::reuse::may_answer_at_capacity;
 use crate::cache::status::is_transient;
 use crate::engine::context::Incoming;
 use crate::engine::fill::outcome::{
@@ -240,7 +240,7 @@ impl<P: Platform> Server<P> {
         if error == OriginError::Busy
             && let Some(page) = &candidate.page
             && !admitted.directives.no_cache
-            && self.stands_in_for_want_of_room(admitted, page).await
+            && self.may_answer_at_capacity(admitted, page).await
         {
             let now = platform.now();
             let cache_status = CacheStatus::hit(ttl(&page.entry, now)).detail(error.as_str());
@@ -256,13 +256,13 @@ impl<P: Platform> Server<P> {
         }
     }
 
-    async fn stands_in_for_want_of_room(
+    async fn may_answer_at_capacity(
         &self,
         admitted: &Admitted<'_>,
         page: &StoredPage<P::Chunk>,
     ) -> bool {
         let validity = self.invalidator.validity_by_now(admitted, &page.entry).await;
-        stands_in_for_want_of_room(&page.entry, validity, self.context.platform.now())
+        may_answer_at_capacity(&page.entry, validity, self.context.platform.now())
     }
 
     /// The answer that is not stored: as it is, or asked for once more with all that was left out.

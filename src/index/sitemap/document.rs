@@ -296,7 +296,7 @@ impl Document {
     /// Whether the innermost open element is an entry.
     fn in_entry(&self) -> bool {
         self.format.is_some_and(|format| {
-            self.open.len() == format.entry().len() && self.stands_in(format.entry())
+            self.open.len() == format.entry().len() && self.is_inside(format.entry())
         })
     }
 
@@ -306,11 +306,11 @@ impl Document {
             let depth = format.entry().len();
             self.open.len() == depth + 1
                 && self.is(depth, format.address())
-                && self.stands_in(format.entry())
+                && self.is_inside(format.entry())
         })
     }
 
-    fn stands_in(&self, path: &[&str]) -> bool {
+    fn is_inside(&self, path: &[&str]) -> bool {
         path.iter().enumerate().all(|(depth, local)| self.is(depth, local))
     }
 
