@@ -127,7 +127,7 @@ impl CacheKey {
         rest.is_empty()
     }
 
-    /// Whether the key can be told from the page's address, and from whether its route composes
+    /// Whether the key follows from the page's address, and from whether its route composes
     /// pages: nothing of a request is in it beside.
     #[must_use]
     pub fn is_address_of(&self, page: &Page) -> bool {

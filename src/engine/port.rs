@@ -273,7 +273,7 @@ pub trait Platform: 'static {
     /// Goes on with a task after the answer; the request's context stays alive for it.
     fn spawn(&self, task: impl Future<Output = ()> + 'static);
 
-    /// Whether the visitor whose request this is has left, as far as the platform tells.
+    /// Whether the visitor whose request this is has left, as far as the platform says.
     fn has_visitor_left(&self) -> bool;
 
     /// A name for where this isolate is.

@@ -111,7 +111,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         Ready { l2_key: l2_key.to_owned(), fence: version.fence, latest_fence: self.state.fence }
     }
 
-    /// Notes the URL of a page that is leased under a key that can't be told from it.
+    /// Notes the URL of a page that is leased under a key that does not follow from it.
     fn note_leased_url(&self, request: &LeaseRequest) -> Result<(), SqlError> {
         if request.key.is_address_of(&request.page) {
             return Ok(());

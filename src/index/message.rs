@@ -83,7 +83,7 @@ pub enum ShardCall {
         /// Their primary keys.
         #[serde(default)]
         keys: Vec<KeyDigest>,
-        /// After them, the URLs (as [`Target::Url`] names them) of those whose keys can't be told.
+        /// After them, the URLs (as [`Target::Url`] names them) of those whose keys are not known.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         urls: Vec<String>,
     },

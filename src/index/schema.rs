@@ -39,7 +39,7 @@ const TABLES: &[&str] = &[
     "CREATE TABLE IF NOT EXISTS lease (variant TEXT PRIMARY KEY, fence INTEGER NOT NULL,
         stamp INTEGER NOT NULL, until INTEGER NOT NULL, again INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS lease_until ON lease (until)",
-    // The URLs (super::rows::url_number) of what was leased under keys that can't be told from
+    // The URLs (super::rows::url_number) of what was leased under keys that do not follow from
     // them, for as long as the leases are remembered.
     "CREATE TABLE IF NOT EXISTS lease_url (url INTEGER PRIMARY KEY, until INTEGER NOT NULL)",
     "CREATE TABLE IF NOT EXISTS ticket (variant TEXT NOT NULL, colo TEXT NOT NULL,

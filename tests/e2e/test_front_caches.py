@@ -75,7 +75,7 @@ def test_both_are_purged_with_their_secrets_once_all_isolates_see_it(
     assert edge.until_hit(path).headers["cache-tag"] == f"other,{tag}"
     edge.revalidate({"tags": [tag], "urls": ["https://a.example/x/"]})
     edge.revalidate({"tags": [tag], "mode": "hard"})
-    wait_until(lambda: len(bodies(front_cache)) >= 2, 15, "Cloudflare is told")
+    wait_until(lambda: len(bodies(front_cache)) >= 2, 15, "Cloudflare is purged")
     assert bodies(front_cache)[:2] == [{"tags": [tag]}, {"prefixes": ["a.example/x"]}]
     first = front_cache.requests(ZONE)[0]
     assert (first.method, first.get("authorization")) == ("POST", "Bearer cdn-secret")
@@ -143,7 +143,7 @@ def test_a_failure_is_loud_and_holds_up_nothing_else(edge, origin, front_cache, 
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") == want,
         30,
-        f"the job tells of {how}",
+        f"the job shows {how}",
         0.2,
     )
     assert json.loads(edge.control(job).text)["state"] == "failed"
@@ -203,7 +203,7 @@ def test_what_was_accepted_during_an_outage_arrives_after_it(origin, tmp_path, t
         def named():
             return {name for shown in bodies(front_cache) for name in shown["tags"]}
 
-        wait_until(lambda: len(named()) >= 2, 60, "it is told")
+        wait_until(lambda: len(named()) >= 2, 60, "it is purged")
         wait_until(lambda: bodies(front_cache, HOOK), 60, "so is the other")
         assert named() == {tag, f"{tag}-2"}
     finally:
@@ -271,9 +271,7 @@ def test_cloudfront_is_signed_for_waited_for_and_asked_until_it_is_completed(
     shown = edge.revalidate({"tags": [tag], "urls": ["https://a.example/x"]})
     job = f"/__isr/v1/jobs/{shown['id']}"
     state = lambda: json.loads(edge.control(job).text).get("front_caches", [{}])[0]
-    wait_until(
-        lambda: state().get("failure") == "rate-limited", 15, "the job tells of the limit", 0.2
-    )
+    wait_until(lambda: state().get("failure") == "rate-limited", 15, "the job shows the limit", 0.2)
     front_cache.on(DISTRIBUTION, invalidation(b"InProgress", 201))
     wait_until(lambda: state().get("in_progress") == 1, 30, "it is taken", 0.2)
     sent = front_cache.requests(DISTRIBUTION)
@@ -319,7 +317,7 @@ def test_a_cache_of_ones_own_is_purged_by_its_method(start_worker, origin, front
         "tags": [tag],
     }
     shown = edge.revalidate(command)
-    wait_until(lambda: len(front_cache.everything()) >= 3, 15, "it is told")
+    wait_until(lambda: len(front_cache.everything()) >= 3, 15, "it is purged")
     seen = [
         (one.method, one.target, one.get("xkey"), one.get("soft"))
         for one in front_cache.everything()
@@ -449,14 +447,14 @@ def test_workers_caching_is_purged_by_the_worker_itself(
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") == want,
         30,
-        "the job tells of it",
+        "the job shows it",
         0.2,
     )
     front_cache.on("/purge", Reply(b'{"success":true,"errors":[]}'))
     wait_until(
         lambda: "front_caches" not in json.loads(edge.control(job).text),
         30,
-        "it was told again",
+        "it was purged again",
         0.2,
     )
     assert {json.dumps(body) for body in bodies(front_cache, "/purge")} == {
@@ -472,7 +470,7 @@ def test_a_runtime_without_workers_caching_is_reported(start_worker, origin, pat
     wait_until(
         lambda: json.loads(edge.control(job).text).get("front_caches") == want,
         30,
-        "the job tells of it",
+        "the job shows it",
         0.2,
     )
     until_noted(

@@ -87,7 +87,7 @@ fn logged_in_readers_wait_for_their_turn_in_the_order_in_which_they_came() {
     assert_eq!(world.most_at_origin.get(), 2);
 }
 
-/// A request that begins now, and whose visitor leaves when it is told so.
+/// A request that begins now, and whose visitor leaves when a test says so.
 fn visit(
     isolate: &Isolate,
     path: &str,

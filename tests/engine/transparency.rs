@@ -242,7 +242,7 @@ impl Page {
     /// next.
     fn learned(&self, head: &RequestHead, vary: &[&str]) -> Option<i64> {
         let log = self.log.borrow();
-        let tells = |exchange: &&Exchange| {
+        let shows = |exchange: &&Exchange| {
             let fields = &exchange.fields;
             let silent = |name: &&str| vary.contains(name) || !fields.has(name);
             !exchange.storable
@@ -252,7 +252,7 @@ impl Page {
                 && ["accept", "accept-language", "origin"].iter().all(silent)
                 && vary.iter().all(|name| normal(name, fields) == normal(name, &head.fields))
         };
-        log.iter().filter(tells).map(|exchange| exchange.ended).max()
+        log.iter().filter(shows).map(|exchange| exchange.ended).max()
     }
 }
 

@@ -399,7 +399,7 @@ fn pages_are_found_whatever_is_in_their_keys() {
             let settings = format!("{settings}, \"new_keys_per_second\": {new_keys}");
             let (site, config) = site_with(&settings);
             let fra = Isolate::new(&site.world, &config, "fra");
-            // What no shard was told of is known where it was fetched.
+            // What no shard knows of is known where it was fetched.
             let (stores, posts) = if new_keys > 0 { (&fra, &site.ams) } else { (&fra, &fra) };
             for _ in 0..fetches {
                 assert_eq!(stores.get(PAGE, &[field]).text(), "render 1", "{settings}");

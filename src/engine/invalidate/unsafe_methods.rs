@@ -200,7 +200,7 @@ impl<P: Platform> Invalidator<P> {
                         questions[usize::from(digest.shard(shards))].keys.push((at, digest));
                     }
                 }
-                // Under what key it would be stored can't be told, nor so in which shard.
+                // Under what key it would be stored is not known, nor so in which shard.
                 None => questions.iter_mut().for_each(|those| those.urls.push(at)),
             }
         }
@@ -230,7 +230,7 @@ impl<P: Platform> Invalidator<P> {
         places.into_iter().zip(known).collect()
     }
 
-    /// The keys under which a page may be stored, if they can be told: where nothing of a request
+    /// The keys under which a page may be stored, if they are known: where nothing of a request
     /// is in them.
     fn keys_of(&self, change: &Change) -> Option<Vec<CacheKey>> {
         let (config, page) = (self.context.config(), &change.page);
