@@ -47,7 +47,7 @@ class EdgeISRConfig(AppConfig):
 
 
 def _install_reading() -> None:
-    from . import autotags, caching, noticing, threads
+    from . import autotags, caching, noticing, sharing, threads
     from .conf import load
 
     if load()[0].auto_tags:
@@ -55,6 +55,8 @@ def _install_reading() -> None:
         noticing.install()
         threads.install()
         caching.install()
+        if load()[0].compare_results:
+            sharing.install()
 
 
 def _settings_changed(*, setting: str, **kwargs: Any) -> None:

@@ -28,7 +28,7 @@ from django.db.models.expressions import RawSQL
 from django.db.models.query import ModelIterable, RawModelIterable, RawQuerySet
 from django.db.models.sql.compiler import SQLAggregateCompiler, SQLCompiler
 
-from . import explanation, hints, links, narrowing, reading, relations, statements
+from . import explanation, hints, links, narrowing, reading, relations, sharing, statements
 from .conditions import ANY, ROWS
 from .context import Recorder, automatic
 from .instances import see
@@ -66,7 +66,7 @@ class _Compiling:
     the tables that its queries explained, those of them of which its columns matter, what its
     aliases mean, and the compiler that makes it for instances."""
 
-    __slots__ = ("aliases", "brings", "queries", "raw", "read", "tables")
+    __slots__ = ("aliases", "brings", "queries", "raw", "read", "tables", "unclear")
 
     def __init__(self) -> None:
         self.queries = 0
@@ -75,6 +75,8 @@ class _Compiling:
         self.read: list[_Read] = []
         self.aliases: dict[str, set[str]] = {}
         self.brings: Any = None
+        # Whether it reads more than its queries say, or what they say is of the rows of now.
+        self.unclear = False
 
 
 _thread = _Thread()
@@ -225,6 +227,7 @@ def _as_sql(original: Any) -> Any:
                 _thread.compiling = None
             sql.append(made[0])
             _see_rest(recorder, made[0], compiling, self.connection)
+            sharing.compiled(self, made[0], made[1], compiling.brings is self, compiling.unclear)
         return made
 
     return as_sql
@@ -236,6 +239,7 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
     # A SELECT that no query has made was written by hand, and may read its table as a whole.
     raw = compiling.raw or statement.selects > compiling.queries
     raw = raw or relations.calls_routines(statement, connection.vendor)
+    compiling.unclear = raw or not compiling.tables.isdisjoint(table_names(managed=False))
     if raw:
         see_text(recorder, sql, connection.alias)
     texts = reading.texts_of(sql, compiling.brings)
@@ -251,6 +255,7 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
             keys = linked[read.link]
             if keys is not None:
                 recorder.saw_instances(dict.fromkeys(read.labels, keys))
+                compiling.unclear = True
                 continue
         if read.extends and parts is not None:
             parts = parts - {ROWS} | {ANY}

@@ -16,6 +16,7 @@ from .delivery.queues import missing_package
 from .migrating import is_migrating
 from .registry import registered
 from .routes import cached_views, problems_at
+from .sharing import has_results
 from .targets import build
 
 MIDDLEWARE = "edge_isr.middleware.EdgeISRMiddleware"
@@ -64,6 +65,13 @@ def check_settings(app_configs: Any = None, **kwargs: Any) -> Found:
         return found
     found += _targets(settings)
     found += _delivery(settings)
+    lacking = [name for name, there in (("AUTO_TAGS", settings.auto_tags),
+                                        ("OUTBOX", settings.outbox)) if not there]  # fmt: skip
+    if settings.compare_results and lacking:
+        found.append(
+            Warning(f"EDGE_ISR['COMPARE_RESULTS'] has no effect without {lacking[0]}",
+                    id="edge_isr.W010")
+        )  # fmt: skip
     return found
 
 
@@ -208,9 +216,15 @@ def check_tables(databases: Any = None, **kwargs: Any) -> Found:
     settings, problems = load()
     if problems or not settings.outbox or is_migrating():
         return []
-    return [
+    lacking = [
         Warning(f"The database {alias!r} has no outbox yet: changes on it are told without one",
                 hint="Run migrate.", id="edge_isr.W004")
         for alias in with_outbox()
         if alias in (databases or ()) and not has_table(alias)
+    ]  # fmt: skip
+    return lacking + [
+        Warning(f"The database {alias!r} has no record of results: on it none is compared",
+                hint="Run migrate.", id="edge_isr.W011")
+        for alias in with_outbox() if settings.compare_results
+        if alias in (databases or ()) and not has_results(alias)
     ]  # fmt: skip

@@ -55,6 +55,7 @@ class Settings:
     rules: tuple[Rule, ...] = ()
     auto_tags: bool = False
     auto_tags_exclude: frozenset[str] = frozenset(EXCLUDED)
+    compare_results: bool = False
     path_tags: bool = True
     max_tags: int = 1000
     max_tag_bytes: int = 16_000
@@ -219,6 +220,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "DEFAULTS": ("defaults", _defaults),
     "AUTO_TAGS": ("auto_tags", _switch),
     "AUTO_TAGS_EXCLUDE": ("auto_tags_exclude", _several(_text)),
+    "COMPARE_RESULTS": ("compare_results", _switch),
     "PATH_TAGS": ("path_tags", _switch),
     "MAX_TAGS": ("max_tags", _number(1, 1000, int)),
     "MAX_TAG_BYTES": ("max_tag_bytes", _number(256, 65_536, int)),

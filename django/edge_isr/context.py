@@ -49,16 +49,16 @@ class Recorder:
     """What was seen: instances by model, models as a whole, and tags that were named."""
 
     __slots__ = (
-        "active", "automatic", "cells", "closed", "dates", "explained", "guard", "instances",
-        "models", "page", "parts", "querysets", "refetch", "remade", "spans", "tags", "unknown",
-        "until",
+        "active", "automatic", "began", "cells", "closed", "dates", "explained", "guard",
+        "instances", "models", "page", "parts", "querysets", "refetch", "remade", "spans", "tags",
+        "unknown", "until",
     )  # fmt: skip
 
     def __init__(self, automatic: bool = True, active: bool = True) -> None:
         # Whether a cached view or a fragment is being rendered. Until then only spans record.
         self.active = active
-        # Whether the response is finished.
-        self.closed = False
+        # Whether the response is finished; when it began, in seconds since the epoch.
+        self.closed, self.began = False, time.time()
         # Whether the hooks of `autotags` record here; named tags are taken either way.
         self.automatic = automatic
         self.instances: dict[str, set[Any]] = {}
@@ -88,39 +88,39 @@ class Recorder:
         # Each query with the tags that it gave, where that is asked for.
         self.explained: list[tuple[str, list[str]]] | None = None
 
-    def _open(self) -> list[Recorder]:
-        into = [self] if self.active and self.automatic else []
-        return [*into, *list(self.spans.values())] if self.spans else into
+    def takers(self) -> list[Recorder]:
+        """Who takes up what is seen."""
+        return [*([self] if self.active and self.automatic else []), *list(self.spans.values())]
 
     def saw_instances(self, found: Found) -> None:
         """Instances were loaded: the keys by their model's label."""
-        for recorder in self._open():
+        for recorder in self.takers():
             for label, keys in found.items():
                 recorder.instances.setdefault(label, set()).update(keys)
 
     def saw_models(self, labels: Iterable[str]) -> None:
         """Something was loaded that depends on models as a whole."""
         labels = tuple(labels)
-        for recorder in self._open():
+        for recorder in self.takers():
             recorder.models.update(labels)
 
     def saw_parts(self, found: Mapping[str, Iterable[str]]) -> None:
         """Something was loaded that depends on rows with some values, or on some columns: the parts
         by their model's label."""
-        for recorder in self._open():
+        for recorder in self.takers():
             for label, parts in found.items():
                 recorder.parts.setdefault(label, set()).update(parts)
 
     def saw_cell(self, label: str, key: Any, attname: str) -> None:
         """A column of a row was read whose readers are seen."""
-        for recorder in self._open():
+        for recorder in self.takers():
             recorder.cells.setdefault(label, {}).setdefault(key, set()).add(attname)
 
     def saw_unknown(self, reason: str) -> None:
         """Something was loaded, and what it depends on can't be determined."""
         if self.active:
             _log_unknown(reason)
-        for recorder in self._open():
+        for recorder in self.takers():
             recorder.unknown[reason] = None
 
     def absorb(

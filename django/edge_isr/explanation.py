@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.apps import apps
 from django.db import connections, router
@@ -16,7 +17,8 @@ from .conditions import ROWS, SET, UNSET, deciding_fields, flag_of
 from .context import Recorder, Span
 from .noticed import noticed_fields
 from .registry import ignored_fields
-from .tags import ANYTHING, PATH, TABLE
+from .results import Asked
+from .tags import ANYTHING, PATH, RESULT, TABLE
 
 MAX_FIELD_CHARS = 4000
 MAX_SQL_CHARS = 160
@@ -86,6 +88,8 @@ def writes_that_invalidate(tag: str) -> str:
         model = apps.get_model(label)
     except (LookupError, ValueError):
         return "whoever names it: register(tags=...), revalidate_by_tags"
+    if label == RESULT:
+        return _of_result(model, part)
     name = model._meta.verbose_name
     if not colon:
         ignored = sorted({field.name for field in model._meta.concrete_fields
@@ -93,6 +97,14 @@ def writes_that_invalidate(tag: str) -> str:
         but = f", but for changes of {', '.join(ignored)} alone" if ignored else ""
         return f"every change of any {name}{but}"
     return _of_part(model, str(name), part)
+
+
+def _of_result(model: type[Model], part: str) -> str:
+    if not part.isdigit():
+        return f"revalidation of {part or 'results'} by hand, or at a time"
+    row: Any = model._base_manager.using(router.db_for_write(model)).filter(pk=part).first()
+    query = "its query" if row is None else short(Asked.load(row.query).sql)
+    return f"a change after which this brings something else: {query}"
 
 
 def _of_part(model: type[Model], name: str, part: str) -> str:

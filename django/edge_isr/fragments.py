@@ -34,7 +34,7 @@ from .decorators import Tags
 from .invalidation import Invalidation
 from .noticed import named_by_hand
 from .policy import SAFE_METHODS, UNKNOWN_SECONDS
-from .tags import ANYTHING, condensed, path_tag, with_coarse, with_every
+from .tags import ANYTHING, condensed, of_results, path_tag, with_coarse, with_every
 from .versions import EVERYTHING, GUARD, PREFIX, are_current, ensure, replace_versions, version_key
 
 logger = logging.getLogger("edge_isr")
@@ -54,6 +54,9 @@ def forget(invalidations: Iterable[Invalidation], settings: Settings) -> None:
         # Each is a key in the cache; what names a row of a model names `:*` as well.
         few = condensed(one.tags, MAX_INSTANCES, MAX_INSTANCES)
         tags |= with_coarse(few) | {path_tag(path) for path in one.paths}
+        if settings.compare_results:
+            # What they were made of is asked again where they are made.
+            tags |= of_results(few)
         if one.everything or one.prefixes or one.urls:
             tags.add(EVERYTHING)
     if not tags:

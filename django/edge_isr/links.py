@@ -41,7 +41,7 @@ class Link:
     def keys(self, alias: str) -> list[Any] | None:
         """The keys of the rows at which they point; None if these are too many, or can't be asked
         for now."""
-        if connections[alias].needs_rollback or _is_in_loop():
+        if connections[alias].needs_rollback or is_in_loop():
             return None
         is_null = self.values == (None,)
         condition = {f"{self.attname}__isnull": True} if is_null else {
@@ -60,7 +60,7 @@ class Link:
         return [key_of(model, key) for key in found if key is not None]
 
 
-def _is_in_loop() -> bool:
+def is_in_loop() -> bool:
     """Whether an event loop runs in this thread, where nothing may be asked of a database."""
     try:
         asyncio.get_running_loop()

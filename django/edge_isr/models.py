@@ -52,3 +52,29 @@ class OutboxMessage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.target} {self.pk}: {self.status}"
+
+
+class Result(models.Model):
+    """What a query that many pages share has brought: those pages have its tag, which is
+    invalidated when the query brings something else. A row is written once and goes with that; so
+    what has a key is the same as long as it is there."""
+
+    id = models.BigAutoField(primary_key=True)
+    # Of the query, and of what it has brought.
+    fingerprint = models.CharField(max_length=40, db_index=True)
+    digest = models.CharField(max_length=40)
+    # How to ask again (`results.Asked`).
+    query = models.TextField()
+    # Whatever invalidates one of these may have changed it; a space between them.
+    tags = models.TextField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        """In the order in which they were seen."""
+
+        ordering = ["id"]
+        verbose_name = _("compared result")
+        verbose_name_plural = _("compared results")
+
+    def __str__(self) -> str:
+        return f"{self.fingerprint} {self.digest}"

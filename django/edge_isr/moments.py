@@ -30,7 +30,7 @@ from .differences import Parts
 from .invalidation import EPOCH, Invalidation
 from .registry import also_forget, entry_of, is_followed, key_of, of_instance, of_models, other_keys
 from .rows import unseen
-from .tags import concrete_label
+from .tags import concrete_label, of_results
 
 # What the names of rows begin with.
 AUTOMATIC = "@"
@@ -141,6 +141,8 @@ def _of_row(
     if not found or at is None:
         return Invalidation(name=name)
     settings = get_settings()
+    if settings.compare_results:
+        found.tags |= of_results(found.tags)
     found.hard, found.warm = settings.mode == "hard", settings.warm
     found.name, found.at_ms = name, moment_ms(at)
     found.reason = f"{label} {key} {field.name}"

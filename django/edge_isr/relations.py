@@ -121,7 +121,7 @@ def forget_caches() -> None:
 
 def calls_routines(statement: Statement, vendor: str) -> bool:
     """Whether it calls what may be a function of the site's own, in the database."""
-    return vendor in ("postgresql", "mysql") and bool(statement.calls - _BUILT_IN)
+    return vendor in ("postgresql", "mysql") and bool(statement.calls - BUILT_IN)
 
 
 def reading(statement: Statement, alias: str) -> Reading:
@@ -217,7 +217,7 @@ def _load(connection: Any, now: float) -> Catalog:
 
 
 # Functions that read no table, and words that are followed by a parenthesis.
-_BUILT_IN = frozenset(
+BUILT_IN = frozenset(
     """
     abs all and any array array_agg as avg between bit_and bit_or bool_and bool_or cast ceil
     ceiling char char_length coalesce collate concat concat_ws conflict convert count cube

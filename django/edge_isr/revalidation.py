@@ -17,7 +17,7 @@ from .conf import get_settings
 from .invalidation import Invalidation, clean_path, clean_prefix, clean_url
 from .loops import tame
 from .moments import AUTOMATIC, moment_ms, record_at, short
-from .tags import clean_all
+from .tags import clean_all, of_results
 
 
 def _listed(names: str | Iterable[str]) -> list[str]:
@@ -36,6 +36,8 @@ def _record(
         invalidation.at_ms = moment_ms(at)
         invalidation.name = short(name)
     settings = get_settings()
+    if settings.compare_results:
+        invalidation.tags |= of_results(invalidation.tags)
     invalidation.hard = settings.mode == "hard" if hard is None else hard
     invalidation.warm = settings.warm if warm is None else warm
     invalidation.settle_ms = settings.settle_ms

@@ -28,6 +28,8 @@ MAX_TAG_BYTES = 1024
 PATH = "path:"
 # Of a table that no model has.
 TABLE = "table:"
+# Of pages that have a result of a query in place of the tags that may change it.
+RESULT = "edge_isr.result"
 # Of pages that depend on what can't be named: every invalidation of rows names it.
 ANYTHING = "edge_isr.anything"
 # More rows of a model, or more values of its fields, that change at once are sent as every row.
@@ -197,6 +199,12 @@ def _is_part(part: str) -> bool:
 def is_data(name: str) -> bool:
     """Whether it is the tag of rows of a model or a table."""
     return name.partition(":")[0] in _model_labels() or name.startswith(TABLE)
+
+
+def of_results(tags: Iterable[str]) -> set[str]:
+    """What invalidates all results of queries of these models, whether they are the same or not:
+    for what is said by hand or happens at a time, and for what is kept in caches."""
+    return {f"{RESULT}:{tag.partition(':')[0]}" for tag in tags if is_data(tag)}
 
 
 def is_path(name: str) -> bool:

@@ -24,6 +24,8 @@ UNDOCUMENTED = {
     "django.db.models.sql.compiler.SQLAggregateCompiler",
     "django.db.models.sql.compiler.SQLCompiler",
     "django.db.models.sql.compiler.SQLInsertCompiler",
+    "django.db.models.sql.constants.MULTI",
+    "django.db.models.sql.constants.SINGLE",
     "django.db.models.sql.subqueries.DeleteQuery",
     "django.db.models.sql.subqueries.UpdateQuery",
     "django.db.models.sql.where.AND",

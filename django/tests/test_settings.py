@@ -22,6 +22,7 @@ WRONG = {
     "RULES": ([{"s_maxage": 5}], "EDGE_ISR['RULES'][0]: path is missing"),
     "AUTO_TAGS": ("yes", "expected True or False"),
     "AUTO_TAGS_EXCLUDE": (3, "expected a list"),
+    "COMPARE_RESULTS": (1, "expected True or False, got 1"),
     "PATH_TAGS": (None, "expected True or False, got None"),
     "MAX_TAGS": (5000, "expected a whole number from 1 to 1000"),
     "MAX_TAG_BYTES": (1.5, "expected a whole number"),

@@ -25,7 +25,7 @@ def committed(
     if not written:
         from . import courier
 
-        courier.send(invalidations, settings)
+        courier.send(invalidations, settings, using)
         return
     try:
         notify(using, settings)

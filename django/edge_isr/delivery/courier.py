@@ -24,6 +24,10 @@ from ..conf import MAX_REQUEST_WAIT_SECONDS, Settings
 from ..invalidation import Invalidation, merged
 from ..retry import Failed, Refused, delay
 from ..targets import WORKER, make_target, target_names
+from . import thread
+from .comparing import compare
+from .outbox import write
+from .queues import QUEUES
 
 logger = logging.getLogger("edge_isr")
 
@@ -37,11 +41,14 @@ budget: ContextVar[list[float] | None] = ContextVar("edge_isr_budget", default=N
 
 
 class _Parcel:
-    __slots__ = ("attempts", "invalidation", "message_id", "target", "tried")
+    __slots__ = ("attempts", "compared", "invalidation", "message_id", "target", "tried", "using")
 
-    def __init__(self, target: str, invalidation: Invalidation) -> None:
+    def __init__(self, target: str, invalidation: Invalidation, using: str) -> None:
         self.target = target
         self.invalidation = invalidation
+        self.using = using
+        # Whether the results that it may have changed have been looked at.
+        self.compared = False
         self.message_id = f"msg_{uuid.uuid4().hex}"
         if invalidation.at_ms:
             # Asked for again it is the same.
@@ -149,6 +156,7 @@ class Courier:
     def _try(self, parcel: _Parcel) -> None:
         parcel.attempts += 1
         try:
+            self._compare(parcel)
             make_target(parcel.target, self._settings).send(parcel.invalidation, parcel.message_id)
             self._failed_at = -NO_WAIT_SECONDS
         except Refused as error:
@@ -162,6 +170,14 @@ class Courier:
             self._again(parcel, f"{type(error).__name__}: {error}", None)
         finally:
             parcel.tried.set()
+
+    def _compare(self, parcel: _Parcel) -> None:
+        """Where the outbox could not be written, what is on record may be."""
+        if self._settings.outbox and not parcel.compared and not parcel.invalidation.at_ms:
+            found = compare([parcel.invalidation], parcel.using, self._settings, write)
+            if found and (self._settings.delivery == "thread" or self._settings.delivery in QUEUES):
+                thread.kick(self._settings)
+        parcel.compared = True
 
     def _again(self, parcel: _Parcel, why: str, retry_after: float | None) -> None:
         self._failed_at = time.monotonic()
@@ -186,11 +202,11 @@ def courier(settings: Settings) -> Courier:
         return _running[1]
 
 
-def send(invalidations: Sequence[Invalidation], settings: Settings) -> None:
+def send(invalidations: Sequence[Invalidation], settings: Settings, using: str) -> None:
     """Hands invalidations to this process's courier."""
     # Nothing here remembers what waits elsewhere: what was superseded is told all the same.
     told = [one for one in merged(invalidations) if not one.cancels]
-    parcels = [_Parcel(name, one) for one in told for name in target_names(settings)]
+    parcels = [_Parcel(name, one, using) for one in told for name in target_names(settings)]
     if parcels:
         courier(settings).send(parcels)
 

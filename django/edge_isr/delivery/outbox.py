@@ -29,6 +29,7 @@ from ..models import OutboxMessage
 from ..retry import Failed, PutOff, Refused, delay
 from ..sqlite import between_transactions, in_memory
 from ..targets import CANCEL, Receipt, Target, WorkerTarget, make_target, target_names
+from .comparing import compare
 
 logger = logging.getLogger("edge_isr")
 
@@ -132,6 +133,7 @@ class Deliverer:
             for row in rows:
                 by_target.setdefault(row.target, []).append(row)
             with _renewed(rows[0].claim, using):
+                _compare(rows, using, settings)
                 for name, of_target in by_target.items():
                     for together in _calls(of_target):
                         outcome += self._deliver(name, together, using, settings)
@@ -286,6 +288,21 @@ class Deliverer:
         if done.exists():
             with between_transactions(using):
                 done.delete()
+
+
+def _compare(rows: Sequence[OutboxMessage], using: str, settings: Settings) -> None:
+    """Before these are delivered for the first time: results that they have changed get
+    messages of their own, which are claimed next."""
+    now = timezone.now()
+    compare(
+        [
+            Invalidation.from_json(row.payload)
+            for row in rows
+            # What is for later has changed nothing yet.
+            if row.attempts == 0 and CANCEL not in row.payload and (row.at is None or row.at <= now)
+        ],
+        using, settings, write,
+    )  # fmt: skip
 
 
 @contextmanager

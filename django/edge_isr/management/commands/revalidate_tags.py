@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from edge_isr.client import Client, WorkerError
 from edge_isr.invalidation import Invalidation
-from edge_isr.tags import clean_all
+from edge_isr.tags import clean_all, of_results
 
 
 class Command(BaseCommand):
@@ -33,6 +33,8 @@ class Command(BaseCommand):
         one = Invalidation(
             tags=set(clean_all(options["tags"])), hard=options["hard"], warm=not options["no_warm"]
         )
+        if get_settings().compare_results:
+            one.tags |= of_results(one.tags)
         if not options["dry_run"]:
             forget([one], get_settings())
         try:
