@@ -217,7 +217,7 @@ def check_tables(databases: Any = None, **kwargs: Any) -> Found:
     if problems or not settings.outbox or is_migrating():
         return []
     lacking = [
-        Warning(f"The database {alias!r} has no outbox yet: changes on it are told without one",
+        Warning(f"The database {alias!r} has no outbox yet: changes on it are sent without one",
                 hint="Run migrate.", id="edge_isr.W004")
         for alias in with_outbox()
         if alias in (databases or ()) and not has_table(alias)

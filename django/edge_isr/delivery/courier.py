@@ -204,9 +204,9 @@ def courier(settings: Settings) -> Courier:
 
 def send(invalidations: Sequence[Invalidation], settings: Settings, using: str) -> None:
     """Hands invalidations to this process's courier."""
-    # Nothing here remembers what waits elsewhere: what was superseded is told all the same.
-    told = [one for one in merged(invalidations) if not one.cancels]
-    parcels = [_Parcel(name, one, using) for one in told for name in target_names(settings)]
+    # Nothing here remembers what waits elsewhere: what was superseded is sent all the same.
+    sent = [one for one in merged(invalidations) if not one.cancels]
+    parcels = [_Parcel(name, one, using) for one in sent for name in target_names(settings)]
     if parcels:
         courier(settings).send(parcels)
 

@@ -92,7 +92,7 @@ def register() -> None:
         getattr(writes_by_hand, f"add_{part}")()
 
 
-def told_tags() -> set[str]:
+def sent_tags() -> set[str]:
     """What stands in the outbox, which is empty afterwards; `*` for everything."""
     from edge_isr.models import OutboxMessage
 
@@ -145,11 +145,11 @@ def run() -> Run:
         views_of_models.FIRST[model._meta.label_lower] = row.pk if row else None
     snapshot = Snapshot()
     snapshot.reset_sequences()
-    told_tags()
+    sent_tags()
     snapshot.restore()
     try:
         pages = {name: _page(name) for name in VIEWS}
-        by_reading = sorted(told_tags())
+        by_reading = sorted(sent_tags())
         # From here on rows stand in the order in which the snapshot puts them back.
         snapshot.restore()
         watch = Watch(snapshot, {name: page.queries for name, page in pages.items()})
@@ -175,7 +175,7 @@ def _outcome(
         WRITES[name].run()
     except Exception as error:  # noqa: BLE001
         outcome.error = f"{type(error).__name__}: {error}"
-    outcome.tags = told_tags()
+    outcome.tags = sent_tags()
     if "*" in outcome.tags:
         outcome.invalidated = set(pages)
     for tag in outcome.tags:
