@@ -11,6 +11,7 @@ use std::rc::Rc;
 use crate::world::{Isolate, Script, World, request};
 use edge_isr::base::time::{Millis, Timestamp};
 use edge_isr::config::Config;
+use edge_isr::engine::bodies::Peer;
 use edge_isr::engine::platform_limits::{CONNECTIONS, FETCHES, SUBREQUESTS};
 use edge_isr::journal::Mode;
 
@@ -193,6 +194,34 @@ fn a_dripping_refresh_is_given_up_in_time() {
     assert_eq!(times.borrow().len(), 1);
     let fills = isolate.engine.isolate().borrow().in_flight.len();
     assert_eq!((fills, isolate.engine.isolate().borrow().fill_bytes()), (0, 0));
+}
+
+/// The same where it waits for room in memory, which a body of a visitor's takes.
+#[test]
+fn a_refresh_that_finds_no_room_is_given_up_in_time() {
+    let config = Config { fill_memory: 2 << 20, max_body: 2 << 20, ..config() };
+    let world = World::new(&config);
+    let stale = Rc::new(Cell::new(false));
+    let slow = Rc::clone(&stale);
+    world.origin(move |_| {
+        let script =
+            Script::new(200, &[("cache-control", "max-age=5, stale-while-revalidate=3600")], "x");
+        Ok(script.after(if slow.get() { 10_000 } else { 1 }))
+    });
+    let isolate = Isolate::new(&world, &config, "ams");
+    isolate.get(&format!("{SITE}/page"), &[]);
+    world.pass(12_000);
+    stale.set(true);
+    isolate.get(&format!("{SITE}/page"), &[]);
+    world.pass(5_000);
+    {
+        let bodies = &mut isolate.engine.isolate().borrow_mut().bodies;
+        let id = bodies.begin(Peer::At(1), world.now());
+        assert!(bodies.push(id, Rc::from([0; 1]), 4 << 20));
+    }
+    world.pass(24_000);
+    let fills = isolate.engine.isolate().borrow().in_flight.len();
+    assert_eq!(fills, 0, "ended, and the pause after it too");
 }
 
 /// A sitemap that drips without end holds up no warm of its shard, nor another sitemap.

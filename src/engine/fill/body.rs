@@ -40,12 +40,13 @@ impl<P: Platform> Filler<P> {
         self.context.isolate().borrow_mut().watch_buffer(buffer);
         let began = platform.now();
         loop {
-            if !self.room_to_read(buffer, began).await {
+            let left = || deadline.map_or(timeout, |end| timeout.min(end.since(platform.now())));
+            if !self.room_to_read(buffer, began, left()).await {
                 platform.cancel(body);
-                return Err(OriginError::Broken);
+                let late = deadline.is_some_and(|end| platform.now() >= end);
+                return Err(if late { OriginError::Timeout } else { OriginError::Broken });
             }
-            let left = deadline.map_or(timeout, |end| timeout.min(end.since(platform.now())));
-            let piece = match platform.read(&mut body, left).await {
+            let piece = match platform.read(&mut body, left()).await {
                 Ok(Some(piece)) => piece,
                 Ok(None) => break,
                 Err(error) => {
@@ -71,12 +72,12 @@ impl<P: Platform> Filler<P> {
         }
     }
 
-    /// Waits until there is room for another piece; false when that takes as long as the origin
-    /// may. Pieces on their way may go beyond the budget by a tenth; where one finds no room, what
-    /// is held becomes a window of its body.
-    async fn room_to_read(&self, buffer: &BodyBuffer<P>, begun: Timestamp) -> bool {
+    /// Waits until there is room for another piece; false when that takes longer than `limit`.
+    /// Pieces on their way may go beyond the budget by a tenth; where one finds no room, what is
+    /// held becomes a window of its body.
+    async fn room_to_read(&self, buffer: &BodyBuffer<P>, begun: Timestamp, limit: Millis) -> bool {
         let platform = &self.context.platform;
-        let (began, limit) = (platform.now(), self.context.config().origin_timeout);
+        let began = platform.now();
         let piece = P::LARGEST_PIECE;
         let most = self.context.config().fill_memory;
         let most = most.saturating_add(most / OVERDRAFT).max(piece.saturating_mul(FEWEST_PIECES));
