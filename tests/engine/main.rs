@@ -32,6 +32,7 @@ mod load;
 mod optional;
 mod purge;
 mod purge_success;
+mod ranges;
 mod readers;
 mod refetched;
 mod reshard;
