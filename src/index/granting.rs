@@ -5,7 +5,7 @@ use crate::base::sql::row::{Row, epoch, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Timestamp};
 use crate::cache::key::{KeyDigest, Selection};
-use crate::index::lease::{LeaseDecision, LeaseQuery, Version, decide};
+use crate::index::lease::{LeaseDecision, LeaseQuery, RETRY, Version, decide};
 
 use super::answer::{Grant, LeaseReply, Ready};
 use super::message::LeaseRequest;
@@ -39,6 +39,9 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let ask = LeaseQuery { need, have_fence, lagged };
         let version = ready.map(|(_, version)| version);
         let decision = decide(ask, version, holder, ticket_until, self.now);
+        if request.ready_only && decision != LeaseDecision::Ready {
+            return Ok(LeaseReply::Wait { retry: RETRY, latest_fence: self.state.fence });
+        }
         let (fence, stamp) = match (decision, ready) {
             (LeaseDecision::Wait(retry), _) => {
                 return Ok(LeaseReply::Wait { retry, latest_fence: self.state.fence });

@@ -169,6 +169,9 @@ pub struct LeaseRequest {
     /// Whether no visitor waits.
     #[serde(default)]
     pub background: bool,
+    /// Whether the asker wants what is ready alone, and no lease.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ready_only: bool,
     /// How often the requester answered from what it has since it last asked.
     #[serde(default)]
     pub hits: u32,
@@ -375,6 +378,11 @@ impl WarmResult {
             Self::Fetched(_) => FetchEnd::Well,
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]

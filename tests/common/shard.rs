@@ -62,6 +62,7 @@ pub(crate) fn asks(path: &str, seen: u64) -> LeaseRequest {
         background: false,
         hits: 0,
         unrecorded: 0,
+        ready_only: false,
     }
 }
 

@@ -334,3 +334,19 @@ fn a_page_is_known_by_its_url_whatever_is_in_its_key() {
     bench.record(stored("/other", &grant, &[]), 3 * HOUR + 1);
     assert_eq!(known(&mut bench, 3 * HOUR + 2), [false, false, false, true]);
 }
+
+/// Who wants what is ready alone gets no lease, and nothing is written.
+#[test]
+fn who_wants_what_is_ready_alone_gets_no_lease() {
+    let mut bench = Bench::new();
+    let looks = |path: &str| LeaseRequest { ready_only: true, ..asks(path, 0) };
+    assert!(waits(&mut bench, looks("/a"), 1));
+    assert_eq!(
+        bench.call(ShardCall::Known { keys: vec![asks("/a", 0).key.digest()], urls: vec![] }, 2),
+        ShardReply::Known(vec![false])
+    );
+    let LeaseReply::Grant(grant) = bench.lease(asks("/a", 0), 3) else { panic!() };
+    assert!(waits(&mut bench, looks("/a"), 4), "another is at it");
+    bench.record(stored("/a", &grant, &[]), 5);
+    assert!(matches!(bench.lease(looks("/a"), 6), LeaseReply::Ready(_)));
+}

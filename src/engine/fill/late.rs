@@ -49,6 +49,7 @@ impl<P: Platform> Filler<P> {
             lagged: false,
             colo: platform.colo_name(),
             background: true,
+            ready_only: false,
             hits: 0,
             unrecorded: 0,
         };

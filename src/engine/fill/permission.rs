@@ -142,6 +142,7 @@ impl<P: Platform> Filler<P> {
             lagged: attempt.lagged,
             colo: platform.colo_name(),
             background: fill_request.background,
+            ready_only: false,
             hits: std::mem::take(&mut attempt.hits),
             unrecorded: std::mem::take(&mut self.context.isolate().borrow_mut().unrecorded),
         };

@@ -3,18 +3,21 @@
 
 use std::rc::Rc;
 
+use crate::base::time::Epoch;
 use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_stored_shell;
+use crate::cache::key::Selection;
 use crate::cache::reuse::reuse;
 use crate::cache::stale_if_error::is_origin_failure;
 use crate::engine::context::Incoming;
 use crate::engine::fill::request::Candidate;
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::fill::terms::Lease;
 use crate::engine::invalidate::unsafe_methods::OwnChange;
 use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::{CallError, OriginError, OriginResponse, Platform};
-use crate::index::{PageInfo, ShardCall, ShardReply};
+use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
 
 /// How the origin failed, if it did.
 pub(crate) fn failure_of<S>(
@@ -104,23 +107,56 @@ impl<P: Platform> Filler<P> {
 
     /// Where L2 has the variant that a request selects, as its shard knows.
     async fn l2_key_of(&self, incoming: &Incoming<P>, admitted: &Admitted<'_>) -> Option<String> {
+        match self.ask_ready(admitted, Selection::default()).await? {
+            LeaseReply::Ready(ready) => Some(ready.l2_key),
+            LeaseReply::Vary { names } => {
+                let selected = self.context.select(incoming, admitted, &names);
+                match self.ask_ready(admitted, selected).await? {
+                    LeaseReply::Ready(ready) => Some(ready.l2_key),
+                    LeaseReply::Vary { .. }
+                    | LeaseReply::Wait { .. }
+                    | LeaseReply::Grant(_)
+                    | LeaseReply::Ticket(_) => None,
+                }
+            }
+            LeaseReply::Wait { .. } | LeaseReply::Grant(_) | LeaseReply::Ticket(_) => None,
+        }
+    }
+
+    /// Asks a page's shard for what is ready of a variant. A lease that one of the version before
+    /// gives all the same is given back.
+    async fn ask_ready(&self, admitted: &Admitted<'_>, selection: Selection) -> Option<LeaseReply> {
+        let platform = &self.context.platform;
+        let request = LeaseRequest {
+            page: admitted.page.clone(),
+            key: admitted.key.clone(),
+            selection: selection.clone(),
+            need: Epoch::ZERO,
+            have_fence: 0,
+            seen: self.invalidator.ensure_stamp().await,
+            lagged: false,
+            colo: platform.colo_name(),
+            background: true,
+            ready_only: true,
+            hits: 0,
+            unrecorded: 0,
+        };
         let shard = admitted.key.digest().shard(self.context.config().shards);
-        let call = ShardCall::PagesByUrl { url: admitted.page.purge_name() };
-        let pages = match self.context.platform.shard(shard, call).await {
-            Ok(ShardReply::Pages { pages, .. }) => pages,
+        match platform.shard(shard, ShardCall::Lease(request)).await {
+            Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => {
+                self.release_lease(admitted, &Lease::of(grant, selection)).await;
+                None
+            }
+            Ok(ShardReply::Lease(reply)) => Some(reply),
             Ok(other) => {
                 let error = CallError::Unknown(other.name().into());
-                self.context.shard_failed(shard, "pages", &error);
-                return None;
+                self.context.shard_failed(shard, "lease", &error);
+                None
             }
             Err(error) => {
-                self.context.shard_failed(shard, "pages", &error);
-                return None;
+                self.context.shard_failed(shard, "lease", &error);
+                None
             }
-        };
-        let PageInfo { vary, variants, .. } =
-            pages.into_iter().find(|page| page.key == admitted.key)?;
-        let selected = self.context.select(incoming, admitted, &vary);
-        variants.into_iter().find(|variant| variant.selection == selected)?.l2_key
+        }
     }
 }
