@@ -633,3 +633,21 @@ fn who_changed_a_page_gets_nothing_older_out_of_the_colo() {
     let theirs = theirs.borrow_mut().take().unwrap();
     assert_eq!(theirs.text(), "new", "{}", theirs.cache_status());
 }
+
+/// All shards are asked by URL for so much text at once; what is beyond counts as stored, and goes
+/// with the epoch of that second.
+#[test]
+fn addresses_that_all_shards_are_asked_for_have_a_budget() {
+    for (posts, epochs) in [(100, 0), (200, 1)] {
+        let (site, _) = site_with(KEYS_OF_MORE[0].0);
+        site.says(200, &[]);
+        let secrets = edge_isr::control::Secrets::parse("", "").unwrap();
+        site.from("192.0.2.1", "POST", "https://example.com/first");
+        for n in 0..posts {
+            let url = format!("https://example.com/post/{n}?{}", "x".repeat(1_900));
+            site.ams.begin(request("POST", &url, &[]), "", &secrets);
+        }
+        site.world.pass(3_000);
+        assert_eq!(site.head(), epochs, "{posts}");
+    }
+}

@@ -31,6 +31,8 @@ const JOURNAL_WAIT: Millis = Millis(300);
 /// Keys of which it is asked at once whether something is stored under them. A page has four and
 /// four more for each alias of its host; those beyond count as stored.
 const MAX_KEYS: usize = 8_000;
+/// Bytes of the URLs by which all shards are asked at once; what is beyond counts as stored.
+const MAX_URL_BYTES: usize = 256 << 10;
 
 /// What a visitor who changed a page gets of what is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +189,7 @@ impl<P: Platform> Invalidator<P> {
         let held = self.context.isolate().borrow().urls_held(&urls.iter().copied().collect());
         let mut stored: Vec<bool> = urls.iter().map(|url| held.contains(url)).collect();
         let mut questions = vec![Question::default(); usize::from(shards)];
-        let mut room = MAX_KEYS;
+        let (mut room, mut url_room) = (MAX_KEYS, MAX_URL_BYTES);
         for (at, change) in pages.iter().enumerate() {
             if stored[at] {
                 continue;
@@ -201,7 +203,13 @@ impl<P: Platform> Invalidator<P> {
                     }
                 }
                 // Under what key it would be stored is not known, nor so in which shard.
-                None => questions.iter_mut().for_each(|those| those.urls.push(at)),
+                None => match url_room.checked_sub(change.url().name().len()) {
+                    Some(left) => {
+                        url_room = left;
+                        questions.iter_mut().for_each(|those| those.urls.push(at));
+                    }
+                    None => stored[at] = true,
+                },
             }
         }
         let asked = (0..shards).zip(questions).filter(|(_, those)| !those.is_empty());
