@@ -211,3 +211,29 @@ def test_who_leaves_gives_their_place_up(start_worker, origin, path):
     assert edge.get(names[1]).status == 200
     assert [len(origin.requests(name)) for name in names] == [1, 1, *[0] * (len(others) - 1)]
     first.close()
+
+
+def test_who_leads_and_leaves_holds_nobody_up(start_worker, origin, path):
+    """Who asks oddly for a page that nobody has tells the others whether it can be stored. The
+    runtime ends the request of one who leaves without a word.
+    """
+    edge = start_worker(origin.url, config=CONFIG)
+
+    def answer(connection, request):
+        if request.get("x-odd"):
+            threading.Event().wait(3)
+        page("page")(connection, request)
+
+    origin.on(path, answer)
+    leads = connect(edge, request_bytes(path, [("X-Odd", "1")]))
+    wait_until(lambda: origin.requests(path), 10, "who leads")
+    others = [connect(edge, request_bytes(path)) for _ in range(5)]
+    leads.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    leads.close()
+    began = time.monotonic()
+    wait_until(lambda: len(answered(others)) == len(others), 60, "the others")
+    assert time.monotonic() - began < 8
+    # They are one fetch, as those who wait for any page.
+    assert len(origin.requests(path)) == 2
+    for sock in others:
+        sock.close()

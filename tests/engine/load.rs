@@ -14,7 +14,9 @@ use std::task::{Context, Wake, Waker};
 use crate::world::{Isolate, Node, Reached, Script, Seen, World};
 use edge_isr::base::time::Millis;
 use edge_isr::cache::admission::page_of_url;
+use edge_isr::cache::key::CacheKey;
 use edge_isr::config::Config;
+use edge_isr::engine::fill::in_flight::{InFlight, Probe};
 use edge_isr::engine::fill::outcome::FillWork;
 use edge_isr::engine::fill::shared::SharedFill;
 use edge_isr::engine::port::Platform as _;
@@ -144,6 +146,54 @@ fn a_fetch_that_others_wait_for_keeps_its_place() {
     assert_eq!(statuses(&[follows, later]), [200, 200]);
     assert!(!stays.left.get());
     assert_eq!(world.spent()["origin"], 3, "/first, /page, /other");
+}
+
+/// One who asks oddly for a page that nobody has, and leaves while they wait for their turn: those
+/// who wait for what that tells are one fetch.
+#[test]
+fn those_who_waited_for_one_who_left_are_one_fetch() {
+    let config = Config { origin_concurrency: 1, ..config() };
+    let (world, isolate) = site(&config, |_| Script::new(200, &[FRESH], "x").after(2_000));
+    start(&isolate, "/first", &[]);
+    world.pass(10);
+    let (_, leads) = visit(&isolate, "/page", &[("x-odd", "1")]);
+    world.pass(10);
+    let all: Vec<_> = (0..50).map(|_| start(&isolate, "/page", &[])).collect();
+    world.pass(100);
+    leads.left.set(true);
+    world.pass(10_000);
+    assert_eq!(statuses(&all), [200; 50]);
+    assert_eq!(world.spent()["origin"], 2, "/first, /page");
+}
+
+/// The same where the runtime ended their request without a word.
+#[test]
+fn those_who_waited_for_one_who_was_ended_are_one_fetch() {
+    let (world, isolate) = site(&config(), |_| Script::new(200, &[FRESH], "x").after(100));
+    let page = page_of_url(&format!("{SITE}/page"), &config()).unwrap();
+    let listed = InFlight::Probe(Probe::begin(world.now()));
+    let key = CacheKey::new(&page, []);
+    isolate.engine.isolate().borrow_mut().in_flight.insert(key, listed);
+    let all: Vec<_> = (0..50).map(|_| start(&isolate, "/page", &[])).collect();
+    world.pass(5_000);
+    assert_eq!(statuses(&all), [200; 50]);
+    assert_eq!(world.spent()["origin"], 1);
+}
+
+/// Who leads for long, and runs, is waited for.
+#[test]
+fn those_who_wait_for_one_who_leads_wait_as_long_as_they_run() {
+    let (world, isolate) = site(&config(), |reached| {
+        let odd = reached.fields.has("x-odd");
+        Script::new(200, &[("cache-control", "private")], "x").after(if odd { 9_000 } else { 1 })
+    });
+    visit(&isolate, "/page", &[("x-odd", "1")]);
+    world.pass(10);
+    let waits = start(&isolate, "/page", &[]);
+    world.pass(8_000);
+    assert_eq!(world.spent()["origin"], 1);
+    world.pass(3_000);
+    assert_eq!(statuses(&[waits]), [200]);
 }
 
 /// A visitor waits as long as the origin may take; and no more than a thousand wait at once.

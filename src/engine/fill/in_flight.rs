@@ -1,7 +1,7 @@
 //! What is in flight for a key: those who ask for the same meanwhile wait for it, or leave it
 //! alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
@@ -36,7 +36,7 @@ impl<P: Platform> InFlight<P> {
     pub fn is_over(&self, now: Timestamp, limit: Millis) -> bool {
         match self {
             Self::Fill(fill) => fill.is_dead(now, limit),
-            Self::Probe(probe) => now.since(probe.0.began) > limit,
+            Self::Probe(probe) => probe.is_over(now, limit),
             Self::Paused(until) => now >= *until,
         }
     }
@@ -65,9 +65,15 @@ impl<P: Platform> Clone for ProbeOutcome<P> {
     }
 }
 
+/// A request that has not shown for so long that it runs was ended by the runtime: its visitor
+/// left.
+pub const PROBE_SILENT: Millis = Millis(3_000);
+
 struct ProbeState<P: Platform> {
     outcome: RefCell<Option<ProbeOutcome<P>>>,
     began: Timestamp,
+    /// When its request last showed that it runs.
+    heartbeat: Cell<Timestamp>,
 }
 
 /// A visitor's own request on its way, for those who wait to know what it shows. Cloning shares it.
@@ -83,7 +89,19 @@ impl<P: Platform> Probe<P> {
     /// One that begins now.
     #[must_use]
     pub fn begin(now: Timestamp) -> Self {
-        Self(Rc::new(ProbeState { outcome: RefCell::new(None), began: now }))
+        let (outcome, heartbeat) = (RefCell::new(None), Cell::new(now));
+        Self(Rc::new(ProbeState { outcome, began: now, heartbeat }))
+    }
+
+    /// Its request runs: to be called every [`HEARTBEAT_INTERVAL`].
+    ///
+    /// [`HEARTBEAT_INTERVAL`]: crate::engine::fill::buffer::HEARTBEAT_INTERVAL
+    pub fn beat(&self, now: Timestamp) {
+        self.0.heartbeat.set(now);
+    }
+
+    fn is_over(&self, now: Timestamp, limit: Millis) -> bool {
+        now.since(self.0.began) > limit || now.since(self.0.heartbeat.get()) > PROBE_SILENT
     }
 
     /// Whether this and the other are the same.
@@ -103,17 +121,17 @@ impl<P: Platform> Probe<P> {
         self.0.outcome.borrow().clone()
     }
 
-    /// Waits for the outcome; nothing after `limit`.
+    /// Waits for the outcome; nothing after `limit`, or once its request no longer runs.
     pub async fn wait_outcome(&self, platform: &P, limit: Millis) -> ProbeOutcome<P> {
         loop {
             if let Some(outcome) = self.outcome() {
                 return outcome;
             }
-            let waited = platform.now().since(self.0.began);
-            if waited > limit {
+            let now = platform.now();
+            if self.is_over(now, limit) {
                 return ProbeOutcome::Nothing;
             }
-            platform.sleep(next_look(waited)).await;
+            platform.sleep(next_look(now.since(self.0.began))).await;
         }
     }
 }

@@ -7,7 +7,11 @@
 //! if it looks as if it could be kept, the page is fetched without what no key has, in the
 //! background.
 
+use std::future::Future;
+use std::pin::pin;
 use std::rc::Rc;
+
+use futures_util::future::{Either, select};
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admitted, PassReason};
@@ -18,6 +22,7 @@ use crate::cache::no_store::NoStore;
 use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::engine::context::{Context, Incoming};
+use crate::engine::fill::buffer::HEARTBEAT_INTERVAL;
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
@@ -93,6 +98,23 @@ struct ListedBypass<P: Platform> {
     context: Context<P>,
     key: CacheKey,
     probe: Probe<P>,
+}
+
+impl<P: Platform> ListedBypass<P> {
+    /// Shows while something goes on that the request runs: the runtime ends that of a visitor who
+    /// leaves without a word.
+    async fn alive_while<T>(&self, work: impl Future<Output = T>) -> T {
+        let platform = &self.context.platform;
+        let mut work = pin!(work);
+        loop {
+            self.probe.beat(platform.now());
+            let pause = pin!(platform.sleep(HEARTBEAT_INTERVAL));
+            match select(work, pause).await {
+                Either::Left((done, _)) => return done,
+                Either::Right(((), rest)) => work = rest,
+            }
+        }
+    }
 }
 
 impl<P: Platform> Drop for ListedBypass<P> {
@@ -186,7 +208,10 @@ impl<P: Platform> Server<P> {
         let fields = pass_request_fields(&incoming.head, &self.context.facts(&incoming, false));
         let request = incoming.share();
         let began = platform.now();
-        let response = self.ask(incoming, fields).await;
+        let response = match &lead {
+            Some(lead) => lead.alive_while(self.ask(incoming, fields)).await,
+            None => self.ask(incoming, fields).await,
+        };
         if why.leads()
             && let Some(error) = failure_of(response.as_ref())
             && let failed = (Candidate::nothing(None), error)

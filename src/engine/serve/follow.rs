@@ -46,8 +46,9 @@ pub(crate) enum FollowOutcome<P: Platform> {
     /// The fill brought another variant, selected by these fields: wait for who fetches this
     /// request's own, or fetch it.
     OtherVariant(Rc<[String]>),
-    /// The origin answered with an error, whose words are gone: wait for who asks it next, or ask.
-    LostError,
+    /// The origin answered with an error, whose words are gone, or who asked it has left: wait for
+    /// who asks it next, or ask.
+    Lost,
     /// The fill brought nothing for it: fetch.
     FetchItself,
 }
@@ -77,7 +78,7 @@ impl<P: Platform> Server<P> {
                     ProbeOutcome::Fetched(fill) => self.follow_fill(waiting, &fill, limit).await,
                     ProbeOutcome::NotStored(reason) => FollowOutcome::NotStored(reason),
                     ProbeOutcome::Failed(error) => self.follow_failed(waiting, None, error).await,
-                    ProbeOutcome::Nothing => FollowOutcome::FetchItself,
+                    ProbeOutcome::Nothing => FollowOutcome::Lost,
                 }
             }
             InFlight::Paused(_) => FollowOutcome::FetchItself,
@@ -99,7 +100,7 @@ impl<P: Platform> Server<P> {
         if matches!(error, OriginError::Status(_))
             && !self.filler.has_stand_in(admitted, candidate).await
         {
-            return FollowOutcome::LostError;
+            return FollowOutcome::Lost;
         }
         let visitor = VisitorRequest::of(&incoming.head, admitted);
         let answer = self.failed(&visitor, admitted, candidate, error, collapsed(candidate)).await;

@@ -54,7 +54,7 @@ impl<P: Platform> Server<P> {
                 // A page that may stand in for the origin is asked for as one: who led may have had
                 // none.
                 FollowOutcome::NotStored(_) if stands_in => stands_in = false,
-                FollowOutcome::LostError => {}
+                FollowOutcome::Lost => {}
                 FollowOutcome::NotStored(reason) => {
                     let why = BypassReason::HitForPass(reason.as_str().into(), page_hash(&key));
                     return self.bypass(incoming, admitted, &why).await;
