@@ -22,7 +22,7 @@
 //! | [`origin_limit`], `under_way`, `adaptive_limit`, `permit` | how many origin requests are under way, and who waits |
 //! | `request_body` | reads the body of a request whole |
 //! | `stores`, `variant` | reads and writes L0 and L1; which variant a request selects |
-//! | `once_more` | a second try of calls to objects |
+//! | `once_more`, `heartbeat` | a second try of calls to objects; work that shows that it runs |
 //! | `unread_body` | bodies that are cancelled when they are dropped unread |
 //! | [`wake`] | when an object's alarm has to be set |
 //!
@@ -43,6 +43,7 @@ pub mod compose;
 mod context;
 mod counting;
 pub mod fill;
+mod heartbeat;
 pub mod invalidate;
 pub mod isolate;
 pub mod memory;

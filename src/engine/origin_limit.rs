@@ -146,6 +146,11 @@ impl OriginLimit {
         self.requests.upload(id, peer, state);
     }
 
+    /// A request under way runs: to be called every second or so.
+    pub fn beat(&mut self, id: RequestId, now: Timestamp) {
+        self.requests.beat(id, now);
+    }
+
     /// Ends a request.
     pub fn end(&mut self, id: RequestId, now: Timestamp, ended: RequestEnd) {
         self.forget_lapsed(now);

@@ -10,6 +10,7 @@ use crate::control::metrics::Counter;
 use crate::engine::bodies::Peer;
 use crate::engine::context::Context;
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::heartbeat::while_beating;
 use crate::engine::origin_limit::{QueuePlace, RequestEnd, RequestId, Sender};
 use crate::engine::platform_limits::{LONGEST_LOOK, LOOK_INTERVAL};
 use crate::engine::port::{OriginError, OriginRequest, OriginResponse, Platform, UploadState};
@@ -41,7 +42,10 @@ impl<P: Platform> Permit<P> {
         let config = self.context.config();
         let rule = config.place_of(config.route(host, path));
         let began = self.context.platform.now();
-        let mut response = self.context.platform.fetch(request).await;
+        let (context, id) = (&self.context, self.id);
+        let beat = |now| context.isolate().borrow_mut().origin.beat(id, now);
+        let platform = &*context.platform;
+        let mut response = while_beating(platform, beat, platform.fetch(request)).await;
         if let Ok(response) = &mut response {
             response.head.drop_void_length();
         }

@@ -10,6 +10,9 @@ use crate::base::time::{Millis, Timestamp};
 use crate::engine::bodies::{Peer, gives_way};
 use crate::engine::port::UploadState;
 
+/// A request that has not shown for so long that it runs was ended by the runtime. What it waits
+/// for before it is sent takes as long.
+const SILENT: Millis = Millis(5_000);
 /// An upload that has not ended for so long is gone.
 const UPLOAD_LAPSE: Millis = Millis(3_600_000);
 /// As many uploads may be under way.
@@ -34,6 +37,8 @@ pub(super) struct Request {
     sender: Sender,
     /// When it began, or when its body had been sent.
     pub(super) began: Timestamp,
+    /// When it last showed that it runs.
+    heartbeat: Timestamp,
     /// What its head holds.
     pub(super) head: u64,
     /// Who sends its body, and how far that is.
@@ -58,7 +63,15 @@ pub(super) struct UnderWay(Vec<Request>);
 
 impl UnderWay {
     pub(super) fn begin(&mut self, id: RequestId, sender: Sender, head: u64, now: Timestamp) {
-        self.0.push(Request { id, sender, began: now, head, upload: None });
+        let heartbeat = now.plus(SILENT);
+        self.0.push(Request { id, sender, began: now, heartbeat, head, upload: None });
+    }
+
+    /// A request runs.
+    pub(super) fn beat(&mut self, id: RequestId, now: Timestamp) {
+        if let Some(request) = self.0.iter_mut().find(|request| request.id == id) {
+            request.heartbeat = now;
+        }
     }
 
     /// A request is an upload from now on, until `state` says that it was sent.
@@ -124,7 +137,32 @@ impl UnderWay {
         }
         self.0.retain(|request| {
             let lapse = if request.was_upload() { UPLOAD_LAPSE } else { lapse };
-            now.since(request.began) < lapse
+            now.since(request.began) < lapse && now.since(request.heartbeat) < SILENT
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RequestId, SILENT, Sender, UnderWay};
+    use crate::base::time::{Millis, Timestamp};
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    #[test]
+    fn who_was_ended_without_a_word_gives_their_place_back() {
+        let mut requests = UnderWay::default();
+        let (runs, ended) = (RequestId(1), RequestId(2));
+        for id in [runs, ended] {
+            requests.begin(id, Sender::Visitor, 0, NOW);
+        }
+        for second in 1..=15 {
+            let now = NOW.plus(Millis(second * 1_000));
+            requests.beat(runs, now);
+            requests.forget_lapsed(Millis(40_000), now);
+            let gone = now.since(NOW).0 >= 2 * SILENT.0;
+            assert_eq!(requests.count(), if gone { 1 } else { 2 }, "{second}");
+        }
+        assert!(requests.take(runs).is_some() && requests.take(ended).is_none());
     }
 }

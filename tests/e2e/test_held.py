@@ -237,3 +237,26 @@ def test_who_leads_and_leaves_holds_nobody_up(start_worker, origin, path):
     assert len(origin.requests(path)) == 2
     for sock in others:
         sock.close()
+
+
+def test_who_leaves_gives_their_place_at_the_origin_back(start_worker, origin, path):
+    """Visitors of what can't be stored leave while the origin is at theirs: the runtime ends their
+    requests without a word, and the origin is free for others.
+    """
+    edge = start_worker(origin.url, config={**CONFIG, "origin_concurrency": 2})
+
+    def answer(connection, request):
+        threading.Event().wait(1)
+        page("page")(connection, request)
+
+    origin.on(path, answer)
+    origin.on(f"{path}/other", page("page"))
+    cookie = [("Cookie", "sessionid=1")]
+    for number in range(2):
+        sock = connect(edge, request_bytes(path, cookie))
+        wait_until(lambda n=number: len(origin.requests(path)) > n, 10, "theirs")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        sock.close()
+    began = time.monotonic()
+    assert edge.get(f"{path}/other").status == 200
+    assert time.monotonic() - began < 8

@@ -93,9 +93,7 @@ impl<P: Platform> Probe<P> {
         Self(Rc::new(ProbeState { outcome, began: now, heartbeat }))
     }
 
-    /// Its request runs: to be called every [`HEARTBEAT_INTERVAL`].
-    ///
-    /// [`HEARTBEAT_INTERVAL`]: crate::engine::fill::buffer::HEARTBEAT_INTERVAL
+    /// Its request runs: to be called every second.
     pub fn beat(&self, now: Timestamp) {
         self.0.heartbeat.set(now);
     }

@@ -8,10 +8,7 @@
 //! background.
 
 use std::future::Future;
-use std::pin::pin;
 use std::rc::Rc;
-
-use futures_util::future::{Either, select};
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::{Admitted, PassReason};
@@ -22,11 +19,11 @@ use crate::cache::no_store::NoStore;
 use crate::cache::not_forwarded::NotForwarded;
 use crate::cache::storage::{Storage, StorageInput, storage};
 use crate::engine::context::{Context, Incoming};
-use crate::engine::fill::buffer::HEARTBEAT_INTERVAL;
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::stand_in::failure_of;
+use crate::engine::heartbeat::while_beating;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
 use crate::engine::serve::response::Answer;
@@ -104,16 +101,7 @@ impl<P: Platform> ListedBypass<P> {
     /// Shows while something goes on that the request runs: the runtime ends that of a visitor who
     /// leaves without a word.
     async fn alive_while<T>(&self, work: impl Future<Output = T>) -> T {
-        let platform = &self.context.platform;
-        let mut work = pin!(work);
-        loop {
-            self.probe.beat(platform.now());
-            let pause = pin!(platform.sleep(HEARTBEAT_INTERVAL));
-            match select(work, pause).await {
-                Either::Left((done, _)) => return done,
-                Either::Right(((), rest)) => work = rest,
-            }
-        }
+        while_beating(&*self.context.platform, |now| self.probe.beat(now), work).await
     }
 }
 
