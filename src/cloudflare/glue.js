@@ -4,8 +4,6 @@
 import * as workers from "cloudflare:workers";
 
 const BREAK = "\n";
-// How long an object may take to answer before it counts as unreachable.
-const OBJECT_MILLIS = 5000;
 
 // Names and values as lines: one string crosses the boundary instead of two for each field. A field
 // value can't hold a line break: the runtime refuses it. In the other direction it is JSON.
@@ -39,18 +37,9 @@ function headersTaken(fields) {
 }
 
 export function requestHead(request) {
-  const cf = request.cf || {};
-  return (
-    request.method +
-    BREAK +
-    request.url +
-    BREAK +
-    (cf.clientAcceptEncoding || "") +
-    BREAK +
-    (cf.colo || "") +
-    BREAK +
-    lines(request.headers)
-  );
+  const { clientAcceptEncoding = "", colo = "" } = request.cf ?? {};
+  const rows = [request.method, request.url, clientAcceptEncoding, colo, lines(request.headers)];
+  return rows.join(BREAK);
 }
 
 // A list as it is kept on this side.
@@ -83,7 +72,7 @@ export function clientAcceptEncoding(request) {
   return request.cf?.clientAcceptEncoding || undefined;
 }
 
-// The runtime tells it with the flag `enable_request_signal`.
+// The runtime knows it with the flag `enable_request_signal`.
 export function hasVisitorLeft(request) {
   return request.signal?.aborted === true;
 }
@@ -157,7 +146,7 @@ export function sized(stream, length) {
 const UPLOAD_LOOK_MILLIS = 1000;
 
 // A visitor's body on its way to the origin. The upload has a limit, and after it the answer has
-// one; `progress` is told between that it was sent, and says whether it may go on. A stream of
+// one; `progress` is called with whether it was sent, and says whether it may go on. A stream of
 // known length goes on with Content-Length.
 export async function upload(url, method, fields, body, length, limit, timeout, progress) {
   const controller = new AbortController();
@@ -351,83 +340,6 @@ export async function globalPut(store, key, head, body, seconds) {
   else await store.put(key, value, { expirationTtl: Math.max(60, seconds) });
 }
 
-export async function objectCall(namespace, name, hint, jurisdiction, message) {
-  const space = jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
-  const stub = space.get(space.idFromName(name), hint ? { locationHint: hint } : undefined);
-  const signal = AbortSignal.timeout(OBJECT_MILLIS);
-  let response, text;
-  try {
-    response = await stub.fetch("https://object/", { method: "POST", body: message, signal });
-    text = await response.text();
-  } catch (error) {
-    // https://developers.cloudflare.com/durable-objects/best-practices/error-handling/
-    if (signal.aborted) throw error;
-    throw new Error((error.overloaded ? "overloaded: " : "broken: ") + error.message);
-  }
-  if (response.status !== 200) throw new Error("object answered " + response.status + ": " + text);
-  return text;
-}
-
-export function objectId(namespace, name) {
-  return namespace ? namespace.idFromName(name).toString() : undefined;
-}
-
-// One statement: parameters and rows cross as one JSON text each, bytes in them as lists of
-// numbers; nothing crosses back where there are no rows.
-export function sqlExec(sql, statement, parameters) {
-  const bound = JSON.parse(parameters);
-  for (let i = 0; i < bound.length; i += 1)
-    if (Array.isArray(bound[i])) bound[i] = new Uint8Array(bound[i]);
-  const cursor = sql.exec(statement, ...bound).raw();
-  let next = cursor.next();
-  if (next.done) return undefined;
-  const rows = [];
-  for (; !next.done; next = cursor.next()) rows.push(next.value);
-  for (const row of rows) {
-    for (let i = 0; i < row.length; i += 1) {
-      if (row[i] instanceof ArrayBuffer) row[i] = Array.from(new Uint8Array(row[i]));
-    }
-  }
-  return JSON.stringify(rows);
-}
-
-// How long a request waits for those whose text is still on its way.
-const GATHER_MILLIS = 2;
-
-// Answers the requests of one object, those that have come together in one turn of the event loop:
-// what a turn writes is one commit, the runtime keeps every answer back until that is durable, and
-// `after` is done once for all of them. A request that is alone waits for nobody.
-export function requestBatcher(answer, after) {
-  let coming = 0;
-  let waiting = [];
-  let timer = null;
-  function turn() {
-    clearTimeout(timer);
-    timer = null;
-    const calls = waiting;
-    waiting = [];
-    // One that throws fails for itself.
-    const replies = calls.map(({ text }) => new Promise((done) => done(answer(text))));
-    const ready = new Promise((done) => done(after?.()));
-    calls.forEach(({ done }, at) => done(ready.then(() => replies[at])));
-  }
-  function look() {
-    if (waiting.length === 0) return;
-    if (coming === 0) turn();
-    else timer ??= setTimeout(turn, GATHER_MILLIS);
-  }
-  return async (request) => {
-    coming += 1;
-    try {
-      const text = await request.text();
-      return new Promise((done) => waiting.push({ text, done }));
-    } finally {
-      coming -= 1;
-      look();
-    }
-  };
-}
-
 export function reply(status, text) {
   return new Response(text, { status });
 }
@@ -473,7 +385,6 @@ export const direct = {
   sleep,
   concat,
   randomBytes,
-  requestBatcher,
   digest,
   bytesOf,
   unpacked,

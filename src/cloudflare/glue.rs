@@ -1,4 +1,4 @@
-//! The functions of `glue.js`, typed.
+//! The functions of `glue.js` and `objects.js`, typed.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -103,6 +103,16 @@ extern "C" {
         body: &Uint8Array,
         seconds: f64,
     ) -> Promise;
+    pub(super) fn reply(status: u16, text: &str) -> Response;
+    #[wasm_bindgen(js_name = settingText)]
+    pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
+    pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
+    #[wasm_bindgen(js_name = randomId)]
+    pub(super) fn random_id() -> String;
+}
+
+#[wasm_bindgen(module = "/src/cloudflare/objects.js")]
+extern "C" {
     #[wasm_bindgen(js_name = objectCall)]
     fn object_call_promise(
         namespace: &JsValue,
@@ -117,14 +127,8 @@ extern "C" {
         statement: &str,
         parameters: &str,
     ) -> Result<Option<String>, JsValue>;
-    pub(super) fn reply(status: u16, text: &str) -> Response;
-    #[wasm_bindgen(js_name = settingText)]
-    pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
-    pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
     #[wasm_bindgen(js_name = objectId)]
     pub(super) fn object_id(namespace: &JsValue, name: &str) -> Option<String>;
-    #[wasm_bindgen(js_name = randomId)]
-    pub(super) fn random_id() -> String;
 }
 
 // wasm-bindgen imports functions that need no conversion straight from their module, and names the
@@ -142,12 +146,16 @@ extern "C" {
     fn digest_promise(bytes: &Uint8Array) -> Promise;
     #[wasm_bindgen(js_name = bytesOf)]
     fn bytes_of_promise(response: &Response) -> Promise;
-    #[wasm_bindgen(js_name = requestBatcher)]
-    pub(super) fn request_batcher(answer: &JsValue, after: &JsValue) -> Function;
     #[wasm_bindgen(js_name = isBucket)]
     pub(super) fn is_bucket(binding: &JsValue) -> bool;
     #[wasm_bindgen(js_name = randomBytes)]
     pub(super) fn random_bytes() -> js_sys::Uint8Array;
+}
+
+#[wasm_bindgen(module = "/src/cloudflare/objects.js", js_namespace = direct)]
+extern "C" {
+    #[wasm_bindgen(js_name = requestBatcher)]
+    pub(super) fn request_batcher(answer: &JsValue, after: &JsValue) -> Function;
 }
 
 #[wasm_bindgen]
@@ -199,7 +207,7 @@ pub(super) async fn ask(
         .map(JsCast::unchecked_into)
 }
 
-/// Sends a visitor's body to the origin. `progress` is told once it was sent whole, and says
+/// Sends a visitor's body to the origin. `progress` is called once it was sent whole, and says
 /// whether it may go on.
 #[allow(clippy::too_many_arguments, reason = "the arguments of a function of glue.js")]
 pub(super) async fn upload(

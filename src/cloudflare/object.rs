@@ -149,7 +149,7 @@ impl Alarm {
     }
 }
 
-/// A failure of an object's own work: told in the log, and tried again.
+/// A failure of an object's own work: logged, and tried again.
 fn failed(error: &dyn std::fmt::Display) {
     let line = serde_json::json!({"event": "object-failed", "reason": error.to_string()});
     worker::console_error!("{}", write_value(&line));

@@ -28,7 +28,7 @@ impl ObjectSql {
     /// it, whatever the kinds of work.
     fn run(&self, work: &mut dyn FnMut() -> bool) -> Result<(), SqlError> {
         let outcome = self.storage.transaction_sync(&mut || {
-            // Throwing is how a transaction is told to roll back.
+            // A transaction that throws is rolled back.
             let rolled_back = || js_sys::Error::new("rolled back").into();
             if work() { Ok(JsValue::UNDEFINED) } else { Err(rolled_back()) }
         });

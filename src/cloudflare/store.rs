@@ -20,7 +20,7 @@ const NO_HOST: &str = "l1.edge-isr.invalid";
 ///
 /// Records stand under the host of the request, as the vendor asks for: a lookup of another host
 /// costs time, and is not kept near. Their paths begin with the site's own id, 256 bits that nobody
-/// is told: no visitor asks for them, and what asks for them anyway comes to this worker first.
+/// knows: no visitor asks for them, and what asks for them anyway comes to this worker first.
 pub(super) struct ColoStore {
     site: String,
     host: Option<String>,

@@ -1,14 +1,16 @@
-// What Durable Objects get of `src/cloudflare/glue.js`, on the local runtime and without the
+// What Durable Objects get of `src/cloudflare/objects.js`, on the local runtime and without the
 // worker: one JSON document of what came of each story.
 
 import { readFileSync } from "node:fs";
 import { Miniflare } from "miniflare";
 
-const GLUE = readFileSync(new URL("../../src/cloudflare/glue.js", import.meta.url), "utf8");
+const source = (name) =>
+  readFileSync(new URL(`../../src/cloudflare/${name}`, import.meta.url), "utf8");
 
 const WORKER = `
 import { DurableObject } from "cloudflare:workers";
-import { requestBatcher, reply, sqlExec } from "./glue.js";
+import { reply } from "./glue.js";
+import { requestBatcher, sqlExec } from "./objects.js";
 
 // Every object reports in which of its turns a call was answered.
 export class Counted extends DurableObject {
@@ -116,7 +118,8 @@ const runtime = new Miniflare({
   modulesRoot: "/",
   modules: [
     { type: "ESModule", path: "/main.mjs", contents: WORKER },
-    { type: "ESModule", path: "/glue.js", contents: GLUE },
+    { type: "ESModule", path: "/glue.js", contents: source("glue.js") },
+    { type: "ESModule", path: "/objects.js", contents: source("objects.js") },
   ],
   compatibilityDate: "2026-07-01",
   durableObjects: { OBJECTS: { className: "Counted", useSQLite: true } },
