@@ -136,7 +136,7 @@ impl CacheStatus {
         fields.set("cache-status", self.after(received(fields).as_deref()));
     }
 
-    /// The field's value with this cache's member behind those that [`came`].
+    /// The field's value with this cache's member behind those that [`received`].
     #[must_use]
     pub fn after(&self, received: Option<&str>) -> String {
         match received {
