@@ -169,7 +169,7 @@ pub struct LeaseRequest {
     /// Whether no visitor waits.
     #[serde(default)]
     pub background: bool,
-    /// Whether the asker wants what is ready alone, and no lease.
+    /// Whether the requester wants what is ready alone, and no lease.
     #[serde(default, skip_serializing_if = "is_false")]
     pub ready_only: bool,
     /// How often the requester answered from what it has since it last asked.

@@ -32,6 +32,8 @@ const REST: i64 = 240_000;
 const PATIENCE: i64 = 60_000;
 /// Visits of each isolate to each page at the end.
 const ROUNDS: usize = 4;
+/// For how long a request waits for news that another one of its isolate asks for.
+const SHARED_WAIT: Millis = Millis(1_000);
 /// `waitUntil` of the runtime.
 const WAIT_UNTIL: u64 = 30_000;
 
@@ -210,6 +212,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     let had = held_in(&engine, page, german);
     let as_of = engine.isolate().borrow().view.as_of();
     let sees = as_of.is_some_and(|as_of| node.now().since(as_of) <= max_lag);
+    let (began, composes) = (node.now(), world.plan.composed.is_some());
     world.sched.spawn(owner, async move {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
         let answer = respond(&engine, &node, incoming).await;
@@ -218,7 +221,11 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
         // A composed page waits for its parts after it was decided, and one that fails is named in
         // the place of how the page came about.
         let unseen = ["detail=journal-unreachable", "detail=fragment-failed"];
-        let decided_without = !sees && unseen.iter().any(|detail| cache_status.contains(detail));
+        let named = unseen.iter().any(|detail| cache_status.contains(detail));
+        // Who has waited so long for another's news has decided without them, whatever has come
+        // until the parts were there.
+        let waited = composes && node.now().since(began) >= SHARED_WAIT;
+        let decided_without = !sees && (named || waited);
         let journal_lost =
             decided_without || as_of.is_none_or(|as_of| node.now().since(as_of) > max_lag);
         let (label, age) =

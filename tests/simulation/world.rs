@@ -571,6 +571,8 @@ impl World {
                 if let (Ok(ShardReply::Lease(LeaseReply::Wait { .. })), Some((ask, variant))) =
                     (&reply, &ask)
                     && !ask.lagged
+                    // Who wants what is ready alone does not wait.
+                    && !ask.ready_only
                 {
                     world.waits(object, variant, ask.need.0);
                 }
