@@ -19,7 +19,7 @@ const ROOT = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const BUILD = process.env.EDGE_ISR_BUILD ?? join(ROOT, "build");
 const [TURNS, REQUESTS] = process.argv.includes("--quick") ? [3, 1_000] : [15, 4_000];
 // Few enough that in most samples no object is collected meanwhile.
-const [SAMPLES, WEIGHED] = [15, 100];
+const [SAMPLES, WEIGHED] = [25, 20];
 const DJANGO = "Accept-Encoding, Accept-Language, Cookie";
 const read = (file, coding) => readFileSync(file, coding);
 
@@ -76,9 +76,9 @@ function edge(name, ORIGIN, settings) {
 }
 
 /** Milliseconds that so many requests of a line take, with what the loop takes to begin. */
-async function time(urls, line, requests) {
+async function time(urls, line, requests, prepare = "") {
   const { worker, who, path, colo } = line;
-  const query = new URLSearchParams({ who, path, requests, colo: colo ? "yes" : "" });
+  const query = new URLSearchParams({ who, path, requests, prepare, colo: colo ? "yes" : "" });
   const began = process.hrtime.bigint();
   const answer = await fetch(`${urls[worker]}/__loop?${query}`);
   const text = await answer.text();
@@ -149,7 +149,7 @@ try {
     urls[name] = String(await runtime.unsafeGetDirectURL(name)).replace(/\/$/, "");
   }
   const micros = LINES.map(() => []);
-  for (const line of LINES) await time(urls, line, REQUESTS);
+  for (const line of LINES) await time(urls, line, REQUESTS, line.who === "edge" ? "yes" : "");
   for (let turn = 0; turn < TURNS; turn += 1) {
     for (const [number, line] of LINES.entries()) {
       const few = await time(urls, line, REQUESTS / 10);

@@ -77,7 +77,7 @@ async function loop(asked, env, ctx) {
     hand: () => hand(request()),
     edge: () => worker.fetch(request(), env, ctx),
   }[asked.get("who")];
-  if (asked.get("who") === "edge") await visited(who);
+  if (asked.get("prepare")) await visited(who);
   if (asked.get("who") === "hand") replaceColo({ match: bare });
   if (asked.get("colo")) replaceColo(copied(colo.match.bind(colo)));
   try {
