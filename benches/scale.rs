@@ -12,6 +12,8 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+#[path = "measuring/mod.rs"]
+mod measuring;
 
 use std::hint::black_box;
 use std::path::Path;
@@ -28,6 +30,7 @@ use edge_isr::journal::view::{View, ViewHealth};
 use edge_isr::journal::{
     Append, CalledBy, Journal, JournalCall, JournalConfig, JournalReply, Mode, SyncRequest,
 };
+use measuring::{Figure, processor_seconds, reads_and_writes, resident, timed};
 
 /// Tags of a page.
 const TAGS: u64 = 10;
@@ -39,14 +42,6 @@ const PART: u64 = 10_000;
 const LATER: Timestamp = Timestamp::from_millis(T0.as_millis() + 60_000);
 /// Times that a short thing is measured.
 const ROUNDS: usize = 101;
-
-/// One figure.
-struct Figure {
-    name: &'static str,
-    unit: &'static str,
-    bound: &'static str,
-    parts: Vec<f64>,
-}
 
 fn main() {
     let quick = std::env::args().any(|argument| argument == "--quick");
@@ -64,29 +59,6 @@ fn main() {
         "{}",
         serde_json::json!({ "pages": pages, "tags_per_page": TAGS, "figures": figures })
     );
-}
-
-impl Figure {
-    fn json(&self) -> serde_json::Value {
-        let mut parts = self.parts.clone();
-        parts.sort_by(f64::total_cmp);
-        let (low, high) = (parts[0], parts[parts.len() - 1]);
-        serde_json::json!({
-            "name": self.name, "unit": self.unit, "bound": self.bound,
-            "median": parts[parts.len() / 2], "lowest": low, "highest": high,
-            "of": parts.len(),
-        })
-    }
-}
-
-/// Takes times: one of each round.
-fn timed(rounds: usize, mut work: impl FnMut(usize)) -> Vec<f64> {
-    let one = |round| {
-        let began = Instant::now();
-        work(round);
-        began.elapsed().as_secs_f64()
-    };
-    (0..rounds).map(one).collect()
 }
 
 fn name(kind: &str, number: u64) -> Tag {
@@ -143,31 +115,6 @@ fn view(figures: &mut Vec<Figure>) {
         bound: "<= 2",
         parts: parts.iter().map(|part| part * 1e6 / entries.len() as f64).collect(),
     });
-}
-
-/// Processor time that the process has taken, its system calls included.
-fn processor_seconds() -> f64 {
-    let stat = std::fs::read_to_string("/proc/self/stat").unwrap();
-    let fields = stat.rsplit(')').next().unwrap();
-    let ticks = |at: usize| fields.split_whitespace().nth(at).unwrap().parse::<f64>().unwrap();
-    // utime and stime (proc(5)), in hundredths of a second.
-    (ticks(11) + ticks(12)) / 100.0
-}
-
-/// Times that the process has read from files and written to them.
-fn reads_and_writes() -> [f64; 2] {
-    let io = std::fs::read_to_string("/proc/self/io").unwrap();
-    ["syscr: ", "syscw: "].map(|name| {
-        let line = io.lines().find_map(|line| line.strip_prefix(name));
-        line.unwrap().parse::<f64>().unwrap()
-    })
-}
-
-/// Bytes of memory that the process holds.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1_024
 }
 
 // --- the journal
