@@ -9,7 +9,7 @@ use std::path::Path;
 use syn::spanned::Spanned as _;
 use syn::visit::{self, Visit};
 
-use crate::tree::rust_sources;
+use crate::tree::{files_of, rust_sources};
 
 const LINES_OF_FUNCTION: usize = 60;
 const LINES_OF_FILE: usize = 400;
@@ -68,6 +68,28 @@ fn no_function_and_no_file_is_too_long() {
         found.extend(too_long(&path, &fs::read_to_string(&file).expect("a source")));
     }
     assert!(found.is_empty(), "too long: {found:#?}");
+}
+
+/// What people copy as one file.
+const COPIED_WHOLE: &[&str] = &["scripts/lib/isr.py"];
+
+#[test]
+fn no_script_is_too_long() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = ["src", "scripts", "benches", "dashboard", "examples"];
+    let extensions = ["js", "mjs", "py", "rs", "sh"];
+    let files: Vec<_> =
+        folders.iter().flat_map(|folder| files_of(&root.join(folder), &extensions)).collect();
+    let is_long = |file: &&std::path::PathBuf| {
+        fs::read_to_string(file).expect("a source").lines().count() > LINES_OF_FILE
+    };
+    let long: Vec<String> = files
+        .iter()
+        .filter(is_long)
+        .map(|file| file.strip_prefix(root).expect("below the root").to_string_lossy().into_owned())
+        .filter(|path| !COPIED_WHOLE.contains(&path.as_str()))
+        .collect();
+    assert!(files.len() > 300 && long.is_empty(), "too long: {long:#?}");
 }
 
 /// A `mod.rs` is a list of what is beside it, and in `http/` each field has a file of its own.
