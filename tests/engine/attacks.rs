@@ -912,7 +912,9 @@ fn the_security_model_names_its_tests() {
     let there: BTreeSet<String> = there.into_iter().map(|name| format!("test_{name}")).collect();
     // Named where they bear on an attack, not all of them.
     let below = |folder: &str, kind: &str| texts_below(&root.join(folder), kind).expect(folder);
-    let others = after(&below("tests", "rs"), "#[test]\nfn ");
+    let mut others = after(&below("tests", "rs"), "#[test]\nfn ");
+    // Those of what a file does not show.
+    others.extend(after(&below("src", "rs"), "#[test]\n    fn "));
     let end_to_end = after(&below("tests/e2e", "py"), "\ndef ");
     let package = after(&read("django/tests/test_advisories.py"), "\ndef ");
     assert!(here.len() > 25 && there.len() > 10 && !package.is_empty());
