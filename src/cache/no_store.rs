@@ -141,6 +141,13 @@ impl NoStore {
         )
     }
 
+    /// Whether it lies between the edge and the origin: of the page it says nothing, and what is
+    /// stored of it stays.
+    #[must_use]
+    pub const fn is_of_the_way(self) -> bool {
+        matches!(self.cause(), Cause::Way)
+    }
+
     /// Whether the next answer for the page is likely to be refused too, so that requests may pass
     /// at once for a while. Not so where the reason lies in this request, or passes by itself.
     #[must_use]

@@ -360,6 +360,12 @@ pub struct WarmTask {
 pub enum WarmResult {
     /// Fetched. Its [`RecordRequest::outcome`] says what it was; `leased` is the task's selection.
     Fetched(Box<RecordRequest>),
+    /// The origin answered, and what stands between kept the answer from being stored. What is
+    /// stored stays, and is refetched later.
+    NotStored {
+        /// Why.
+        reason: String,
+    },
     /// The origin failed, or L2.
     Failed {
         /// How.
@@ -375,7 +381,7 @@ impl WarmResult {
     pub const fn end(&self) -> FetchEnd {
         match self {
             Self::Failed { after, .. } => FetchEnd::Badly(*after),
-            Self::Fetched(_) => FetchEnd::Well,
+            Self::Fetched(_) | Self::NotStored { .. } => FetchEnd::Well,
         }
     }
 }

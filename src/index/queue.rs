@@ -282,7 +282,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
     ) -> Result<Option<Refetch>, ShardError> {
         let mut refetch = None;
         let reason = match result {
-            WarmResult::Failed { reason, .. } => reason.as_str(),
+            WarmResult::NotStored { reason } | WarmResult::Failed { reason, .. } => reason.as_str(),
             WarmResult::Fetched(record) => {
                 let recorded = self.record(record, true)?;
                 refetch = recorded.refetch;

@@ -524,3 +524,36 @@ fn an_answer_of_the_moment_does_not_make_a_page_forgotten() {
     let pages = document(&isolate.operate("GET", "/v1/tags/all/pages", ""));
     assert_eq!(pages["pages"].as_array().map(Vec::len), Some(0));
 }
+
+/// A cache between edge and origin may have what was there before the change: with an age it is not
+/// stored, and says nothing of the page.
+#[test]
+fn an_answer_of_another_cache_does_not_make_a_page_forgotten() {
+    let (world, isolate) = busy(&one_shard(), 1, |_| 5);
+    let of_cache = Rc::new(Cell::new(true));
+    let is_of_cache = Rc::clone(&of_cache);
+    world.origin(move |_| {
+        let mut script = page("new", "all");
+        if is_of_cache.get() {
+            script.fields.set("age", "7");
+        }
+        Ok(script)
+    });
+    let command = json!({"tags": ["all"]}).to_string();
+    let id = document(&isolate.operate("POST", "/v1/revalidate", &command))["id"].to_string();
+    world.pass(1_000);
+    world.alarms();
+    // A visitor meets it, too.
+    world.pass(310_000);
+    isolate.get("https://example.com/p/0", &[]);
+    world.pass(1_000);
+    let pages = document(&isolate.operate("GET", "/v1/tags/all/pages", ""));
+    assert_eq!(pages["pages"].as_array().map(Vec::len), Some(1), "{pages}");
+    of_cache.set(false);
+    let job = job_of(&isolate, id.trim_matches('"'));
+    assert_eq!((&job["done"], &job["failed"]), (&json!(1), &json!(0)), "{job}");
+    let asked = requests(&world, "/p/0");
+    let other = Isolate::new(&world, &one_shard(), "fra");
+    assert_eq!(other.get("https://example.com/p/0", &[]).text(), "new");
+    assert_eq!(requests(&world, "/p/0"), asked, "the refetch is in L2");
+}

@@ -57,6 +57,7 @@ impl<P: Platform> Filler<P> {
             || !replaces_stored(status)
             || reason.is_of_the_request()
             || reason == NoStore::Late
+            || (lease.stored && reason.is_of_the_way())
         {
             self.release_lease(admitted, lease).await;
             return false;

@@ -101,6 +101,9 @@ impl<P: Platform> Warmer<P> {
         if !replaces_stored(status) {
             return failed(OriginError::Status(status), None);
         }
+        if task.stored.is_some() && reason.is_of_the_way() {
+            return WarmResult::NotStored { reason: reason.as_str().to_owned() };
+        }
         if let Some(stamp) = task.stored.filter(|_| reason.is_of_the_origin()) {
             let gone = Gone { status, reason: reason.as_str(), stamp, via: "warm" };
             if self.invalidator.invalidate_gone(admitted, gone).await.is_err() {

@@ -260,7 +260,9 @@ fn note<P: Platform, S: Sql>(
     (task, result): (WarmTask, WarmResult),
 ) -> Result<(), ShardError> {
     match &result {
-        WarmResult::Failed { reason, .. } => warmer.context.warm_failed(&task, reason),
+        WarmResult::NotStored { reason } | WarmResult::Failed { reason, .. } => {
+            warmer.context.warm_failed(&task, reason);
+        }
         WarmResult::Fetched(_) => warmer.context.count(Counter::WarmDone),
     }
     let now = warmer.context.platform.now();
