@@ -86,6 +86,8 @@ def found(
         return False
     if is_page and not restore_page(recorder, facts["page"]):
         return False
+    if is_page:
+        value.edge_isr_current = is_current
     if not is_current:
         # So is what is made of it.
         for span in list(recorder.spans.values()):

@@ -269,6 +269,10 @@ def _refusal(
         patch_vary_headers(response, ["Cookie"])
     policy, ttl = rules.capped(policy, ttl, ANYTHING in tags, page.seconds_left())
     rules.make_public(response, policy, ttl, settings.cache_header)
+    # With an age it comes out of a cache that may hide an invalidation: the edge does not store it.
+    # A page out of Django's own is known to be current.
+    if getattr(response, "edge_isr_current", False) and ANYTHING not in tags:
+        del response["Age"]
     if made is not None:
         shell.put(response, made, ttl, policy)
     # The stored page keeps its own: what the view has looked at for a 304 is not all of its data.

@@ -68,7 +68,13 @@ class TestPages:
             again = client.get("/page/")
             assert is_public(again) and tags_of(again) == tags_of(first) >= LIST
             assert again["CDN-Cache-Control"] == first["CDN-Cache-Control"]
+            # The edge takes what has an age for the answer of a cache that may hide a change.
+            assert not again.has_header("Age")
         assert len(paged.renders) == 1
+
+    def test_an_age_of_the_views_own_stays(self, site, hats):
+        client = site(isr(s_maxage=60)(lambda request: HttpResponse(names(), headers={"Age": "5"})))
+        assert client.get("/page/")["Age"] == "5"
 
     def test_a_change_goes_round_it_and_renews_it(self, paged, site, hats):
         client = site(paged(lambda request: HttpResponse(names())))
