@@ -20,6 +20,8 @@ import uuid
 from collections.abc import Sequence
 from contextvars import ContextVar
 
+from django.db import connections
+
 from ..conf import MAX_REQUEST_WAIT_SECONDS, Settings
 from ..invalidation import Invalidation, merged
 from ..retry import Failed, Refused, delay
@@ -174,7 +176,11 @@ class Courier:
     def _compare(self, parcel: _Parcel) -> None:
         """Where the outbox could not be written, what is on record may be."""
         if self._settings.outbox and not parcel.compared and not parcel.invalidation.at_ms:
-            found = compare([parcel.invalidation], parcel.using, self._settings, write)
+            try:
+                found = compare([parcel.invalidation], parcel.using, self._settings, write)
+            finally:
+                # This thread needs none for anything else, and the next look may be far.
+                connections.close_all()
             if found and (self._settings.delivery == "thread" or self._settings.delivery in QUEUES):
                 thread.kick(self._settings)
         parcel.compared = True
