@@ -206,6 +206,7 @@ const REASONS = {
   "origin-error": ["the origin answered with an error", ORIGIN],
   "origin-unreadable": ["the origin answered what can't be read", ORIGIN],
   "upload-timeout": ["the visitor did not send the request in time", REFUSED],
+  "visitor-left": ["the visitor left before the origin could be asked", REFUSED],
   "origin-busy": [
     "too many origin requests were under way",
     "Raise origin_concurrency, if the origin has room.",
