@@ -182,7 +182,8 @@ def test_two_hundred_at_once_see_themselves_alone(site, blog, pages, a_post):
     hits, secrets, tokens = 0, [], []
     for name, seen in visits:
         for answer in seen:
-            assert answer.status == 200 and "eIsR" not in answer.text, answer
+            # A token of 64 letters may have these four by chance, in its midst.
+            assert answer.status == 200 and not re.search(r"\beIsR", answer.text), answer
             assert re.findall(r"<span>(reader\d+)</span>", answer.text) == [name]
             secrets += re.findall(r"csrftoken=([^;]+)", answer.headers["set-cookie"])
             tokens += TOKEN.findall(answer.text)
