@@ -181,7 +181,7 @@ async fn answer_later(
     looked: Option<ColoLookUp>,
 ) -> Result<Response, JsValue> {
     let Some(read) = read(request) else {
-        return glue::respond(400, "", &JsValue::from_str("bad request\n"));
+        return Ok(glue::reply(400, "bad request\n"));
     };
     if let Some(file) = dashboard::answer(site, &read.head).await {
         return file;
@@ -279,7 +279,7 @@ fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValu
     let (status, fields) = (answer.status, &answer.fields);
     match answer.body {
         // The server has composed an answer of it.
-        Body::Shell(_) => glue::respond(500, "", &JsValue::NULL),
+        Body::Shell(_) => Ok(glue::reply(500, "")),
         Body::Origin(EdgeStream::Response(response, _)) => {
             glue::respond_from(&response, &json(fields))
         }
