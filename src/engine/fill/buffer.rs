@@ -20,8 +20,6 @@ use crate::engine::memory::StoredPage;
 use crate::engine::platform_limits::next_look;
 use crate::engine::port::{OriginError, Platform};
 
-/// How often a task shows that it runs.
-pub const HEARTBEAT_INTERVAL: Millis = Millis(1_000);
 /// A task that has not shown for so long that it runs was ended by the runtime.
 pub const SILENT: Millis = Millis(10_000);
 
@@ -141,8 +139,7 @@ impl<P: Platform> BodyBuffer<P> {
         Rc::ptr_eq(&self.0, &other.0)
     }
 
-    /// The task that fills it runs: to be called every [`HEARTBEAT_INTERVAL`] from the first time
-    /// on.
+    /// The task that fills it runs: to be called every second from the first time on.
     pub fn heartbeat(&self, now: Timestamp) {
         self.0.borrow_mut().heartbeat = Some(now);
     }

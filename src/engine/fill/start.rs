@@ -1,20 +1,16 @@
 //! Begins a fill: in a task of its own, listed for those who ask for the same.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
-
-use futures_util::future::select;
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
-use crate::engine::fill::buffer::HEARTBEAT_INTERVAL;
 use crate::engine::fill::in_flight::InFlight;
 use crate::engine::fill::outcome::{FillOutcome, FillWork, LeaderOnlySlot};
 use crate::engine::fill::request::{Candidate, FillRequest};
 use crate::engine::fill::shared::SharedFill;
+use crate::engine::heartbeat::while_beating;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 
@@ -66,13 +62,7 @@ impl<P: Platform> Filler<P> {
                 FillWork::Queue => filler.queue_refresh(&fill_request, &running).await,
                 FillWork::Fetch | FillWork::Refresh => {
                     let fill = Box::pin(filler.run_fill(&fill_request, &running, &slot));
-                    let heartbeat = Box::pin(async {
-                        loop {
-                            running.body().heartbeat(on.now());
-                            on.sleep(HEARTBEAT_INTERVAL).await;
-                        }
-                    });
-                    select::<_, Pin<Box<dyn Future<Output = ()>>>>(fill, heartbeat).await;
+                    while_beating(&*on, |now| running.body().heartbeat(now), fill).await;
                 }
             }
             // Nobody is there to take it.
