@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use crate::base::time::Epoch;
 use crate::cache::admission::Admitted;
 use crate::cache::entry::Entry;
 use crate::cache::forward::{cacheable_request_fields, warm_fields};
@@ -13,7 +12,7 @@ use crate::engine::memory::StoredPage;
 use crate::engine::parts::Filler;
 use crate::engine::port::Platform;
 use crate::http::{Fields, RequestHead};
-use crate::index::{LeaseReply, LeaseRequest, ShardCall, ShardReply};
+use crate::index::{LeaseReply, ShardCall, ShardReply};
 
 /// Whether the origin names the page: by tags, on a path without a query, whoever asks. Anyone can
 /// invent the others.
@@ -39,20 +38,7 @@ impl<P: Platform> Filler<P> {
         let platform = &self.context.platform;
         let entry = &page.entry;
         let shard = admitted.key.digest().shard(self.context.config().shards);
-        let lease = LeaseRequest {
-            page: entry.page.clone(),
-            key: entry.key.clone(),
-            selection: entry.selection.clone(),
-            need: Epoch::ZERO,
-            have_fence: 0,
-            seen: self.invalidator.ensure_stamp().await,
-            lagged: false,
-            colo: platform.colo_name(),
-            background: true,
-            ready_only: false,
-            hits: 0,
-            unrecorded: 0,
-        };
+        let lease = self.background_lease((&entry.page, &entry.key), &entry.selection).await;
         let grant = match platform.shard(shard, ShardCall::Lease(lease)).await {
             Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => grant,
             Ok(_) => return,

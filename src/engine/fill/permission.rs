@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::base::time::{Epoch, Millis};
 use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_stored_shell;
-use crate::cache::key::Selection;
+use crate::cache::key::{CacheKey, Page, Selection};
 use crate::cache::reuse::{Reuse, reuse};
 use crate::cache::tag::TagSet;
 use crate::engine::fill::outcome::PageSource;
@@ -121,6 +121,28 @@ impl<P: Platform> Filler<P> {
             need: candidate.need,
             have_fence: entry.map_or(0, |entry| entry.fence),
             ..LeaseAttempt::default()
+        }
+    }
+
+    /// Asks for a variant where nothing of it is here, and no visitor waits.
+    pub(super) async fn background_lease(
+        &self,
+        (page, key): (&Page, &CacheKey),
+        selection: &Selection,
+    ) -> LeaseRequest {
+        LeaseRequest {
+            page: page.clone(),
+            key: key.clone(),
+            selection: selection.clone(),
+            need: Epoch::ZERO,
+            have_fence: 0,
+            seen: self.invalidator.ensure_stamp().await,
+            lagged: false,
+            colo: self.context.platform.colo_name(),
+            background: true,
+            ready_only: false,
+            hits: 0,
+            unrecorded: 0,
         }
     }
 

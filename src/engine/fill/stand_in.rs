@@ -3,7 +3,6 @@
 
 use std::rc::Rc;
 
-use crate::base::time::Epoch;
 use crate::cache::admission::Admitted;
 use crate::cache::compose::shell::is_stored_shell;
 use crate::cache::key::Selection;
@@ -127,20 +126,8 @@ impl<P: Platform> Filler<P> {
     /// gives all the same is given back.
     async fn ask_ready(&self, admitted: &Admitted<'_>, selection: Selection) -> Option<LeaseReply> {
         let platform = &self.context.platform;
-        let request = LeaseRequest {
-            page: admitted.page.clone(),
-            key: admitted.key.clone(),
-            selection: selection.clone(),
-            need: Epoch::ZERO,
-            have_fence: 0,
-            seen: self.invalidator.ensure_stamp().await,
-            lagged: false,
-            colo: platform.colo_name(),
-            background: true,
-            ready_only: true,
-            hits: 0,
-            unrecorded: 0,
-        };
+        let lease = self.background_lease((&admitted.page, &admitted.key), &selection).await;
+        let request = LeaseRequest { ready_only: true, ..lease };
         let shard = admitted.key.digest().shard(self.context.config().shards);
         match platform.shard(shard, ShardCall::Lease(request)).await {
             Ok(ShardReply::Lease(LeaseReply::Grant(grant))) => {
