@@ -276,7 +276,7 @@ fn bound(page: u64, pages: u64, rng: &mut fastrand::Rng) -> RecordRequest {
 
 /// The same as another shard hands it over.
 fn handed_over(record: &RecordRequest) -> String {
-    serde_json::json!({ "record": record, "heat": T0, "letters": [] }).to_string()
+    serde_json::json!({ "record": record, "popularity": T0, "letters": [] }).to_string()
 }
 
 fn moved(bench: &mut Bench, pages: Move, now: Timestamp) -> ShardReply {

@@ -118,11 +118,10 @@ pub struct Move {
     /// Up to here the other shard has found what each invalidation names.
     #[serde(default)]
     pub found: Epoch,
-    /// All variants of some pages, each as JSON: `{"record":…,"heat":…,"letters":[…]}`, with a
-    /// [`RecordRequest`] (without a fence: never stored), its [`crate::index::heat::Heat`], and
-    /// what is pending to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm,
-    /// and with a reason dead letters. SQLite writes it: this is a table's rows on their way to
-    /// another.
+    /// All variants of some pages, each as JSON: `{"record":…,"popularity":…,"letters":[…]}`, with
+    /// a [`RecordRequest`] (without a fence: never stored), its popularity, and what is pending
+    /// to jobs for it, `[job,epoch,above,attempts,reason,at]` each: a queued warm, and with a
+    /// reason dead letters. SQLite writes it: this is a table's rows on their way to another.
     #[serde(default)]
     pub variants: Vec<String>,
 }

@@ -16,7 +16,7 @@
 //! | What are a shard's calls and replies? | [`message`], [`answer`] |
 //! | Who may fetch? What is recorded of a fetch? | [`lease`], `granting`; `record` |
 //! | Which pages does an invalidation concern? | `fanout`, `expand`, `tags` |
-//! | What is refetched, when, and how fast? | [`warm`], `queue`, [`heat`], [`pace`], `request` |
+//! | What is refetched, when, and how fast? | [`warm`], `queue`, [`popularity`], [`pace`], `request` |
 //! | How do sitemaps come into the queue? | [`sitemap`], `import`, `import_work` |
 //! | What is shown of it? | `inspect` |
 //! | What if the number of shards changes? If a row can't be read? | `reshard`; `damage` |
@@ -46,13 +46,13 @@ mod damage;
 mod expand;
 mod fanout;
 mod granting;
-pub mod heat;
 mod import;
 mod import_work;
 mod inspect;
 pub mod lease;
 pub mod message;
 pub mod pace;
+pub mod popularity;
 mod queue;
 mod record;
 mod request;

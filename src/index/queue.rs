@@ -1,8 +1,8 @@
 //! The warm queue: rows in, tasks out, results back. What happens to a warm is decided by
 //! [`crate::index::warm`].
 //!
-//! What is due goes by [`crate::index::heat`]: the pages most recently and most often asked for
-//! first, then by age. Each warm that a job queued ends in exactly one of its counters: done,
+//! What is due goes by [`crate::index::popularity`]: the pages most recently and most often asked
+//! for first, then by age. Each warm that a job queued ends in exactly one of its counters: done,
 //! failed, superseded.
 
 use crate::base::sql::row::{Row, epoch, hash, marks, number, text, timestamp};
@@ -44,7 +44,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 "INSERT INTO warm
                     (variant, epoch, above, job, state, attempts, not_before, fence, rank)
                     VALUES (?1, ?2, ?3, ?4, 0, 0, ?5, 0,
-                        coalesce((SELECT heat FROM variant WHERE id = ?1), 0))",
+                        coalesce((SELECT popularity FROM variant WHERE id = ?1), 0))",
                 &[id, epoch(want.epoch), number(want.above_fence), text(job), timestamp(self.now)],
             )?;
             self.bump(job, "total", 1)?;
@@ -202,7 +202,8 @@ impl<S: Sql> ShardTransaction<'_, S> {
         // What has waited for its time takes its place among the others.
         self.sql.exec(
             "UPDATE warm SET
-                    rank = coalesce((SELECT max(heat, 0) FROM variant WHERE id = warm.variant), 0)
+                    rank = coalesce(
+                        (SELECT max(popularity, 0) FROM variant WHERE id = warm.variant), 0)
                 WHERE variant IN (SELECT variant FROM warm INDEXED BY warm_waits
                     WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT 0 + ?)",
             &[timestamp(self.now), number(MAX_DUE)],

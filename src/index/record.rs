@@ -6,8 +6,8 @@ use crate::base::time::Epoch;
 use crate::cache::content::ContentDigest;
 use crate::cache::key::KeyDigest;
 use crate::cache::tag::TagSet;
-use crate::index::heat::Heat;
 use crate::index::lease::{Version, replaces};
+use crate::index::popularity::Popularity;
 
 use super::answer::{Recorded, Refetch};
 use super::granting::union;
@@ -23,7 +23,7 @@ struct Filled<'a> {
     request: &'a RecordRequest,
     tags: &'a TagSet,
     warmed: bool,
-    heat: Heat,
+    popularity: Popularity,
     once: bool,
     refetch: Option<Refetch>,
 }
@@ -39,9 +39,12 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let recorded = match &request.outcome {
             Outcome::Stored => {
                 // What a warm brings nobody has asked for.
-                let heat =
-                    if warmed { Heat::default() } else { Heat::default().after(1, self.now) };
-                self.record_stored(request, warmed, heat, request.stamp)?
+                let popularity = if warmed {
+                    Popularity::default()
+                } else {
+                    Popularity::default().after(1, self.now)
+                };
+                self.record_stored(request, warmed, popularity, request.stamp)?
             }
             Outcome::Uncacheable { .. } | Outcome::Gone => {
                 let dropped = self.record_nothing(request)?;
@@ -65,7 +68,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         &mut self,
         request: &RecordRequest,
         warmed: bool,
-        heat: Heat,
+        popularity: Popularity,
         found: Epoch,
     ) -> Result<Recorded, ShardError> {
         let page = self.ensure_page(&request.page, &request.key)?;
@@ -87,7 +90,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let before = known.as_ref().and_then(|known| known.content.as_ref());
         let refetch = refetch_of(before, request.content.as_ref());
         let once = known.is_none() && !warmed && self.is_once(request, &page, &tags)?;
-        let filled = Filled { request, tags: &tags, warmed, heat, once, refetch };
+        let filled = Filled { request, tags: &tags, warmed, popularity, once, refetch };
         let id = match &known {
             Some(known) => {
                 self.rewrite(known.id, &filled)?;
@@ -154,14 +157,14 @@ impl<S: Sql> ShardTransaction<'_, S> {
             Value::Integer(page),
             text(digest.as_str()),
             json(&filled.request.selection)?,
-            timestamp(filled.heat.0),
+            timestamp(filled.popularity.0),
             Value::Integer(self.state.segment),
             flag(filled.once),
         ]);
         first_id(&self.sql.exec(
             "INSERT INTO variant (request, status, l2_key, stamp, fence, stored_at, fresh_until,
-                    keep_until, warmed_at, tags, content, page, digest, selection, heat, segment,
-                    once)
+                    keep_until, warmed_at, tags, content, page, digest, selection, popularity,
+                    segment, once)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, unhex(?), ?, unhex(?), ?, ?, ?, ?)
                 RETURNING id",
             &values,

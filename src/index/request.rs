@@ -3,8 +3,8 @@
 use crate::base::sql::row::{Row, text};
 use crate::base::sql::{Sql, Value};
 use crate::base::time::Millis;
-use crate::index::heat::Heat;
 use crate::index::lease::Version;
+use crate::index::popularity::Popularity;
 use crate::index::warm::WarmTarget;
 
 use super::message::WarmRequest;
@@ -54,14 +54,14 @@ impl<S: Sql> ShardTransaction<'_, S> {
         let page = self.ensure_page(&request.page, &request.key)?;
         let digest = request.key.variant(&request.selection).digest();
         let keep = self.now.plus(UNSTORED_KEPT);
-        let heat = Heat::default();
+        let popularity = Popularity::default();
         let variant = self.ensure_variant(
             page.id,
             &digest,
             &request.selection,
             &request.request,
             keep,
-            heat,
+            popularity,
         )?;
         let stored = variant.stored();
         // A copy that is no longer fresh does not count.

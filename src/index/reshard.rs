@@ -17,9 +17,9 @@ use crate::base::json::read_json;
 use crate::base::sql::row::{Row, number, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};
 use crate::base::time::{Epoch, Millis, Timestamp};
-use crate::cache::key::KeyDigest;
+use crate::cache::key::{CacheKey, KeyDigest};
 use crate::cache::tag::TagSet;
-use crate::index::heat::Heat;
+use crate::index::popularity::Popularity;
 use crate::index::warm::WarmTarget;
 
 use super::damage::is_damage;
@@ -61,7 +61,7 @@ const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.sel
                 'stamp', v.stamp, 'fence', v.fence, 'l2_key', v.l2_key, 'status', v.status,
                 'content', nullif(lower(hex(v.content)), ''),
                 'fresh_until', v.fresh_until, 'keep_until', v.keep_until, 'outcome', 'stored'),
-            'heat', v.heat, 'refetches', json_array(v.changed, v.unchanged),
+            'popularity', v.popularity, 'refetches', json_array(v.changed, v.unchanged),
             'letters', json((SELECT json_group_array(json_array(
                     job, epoch, above, attempts, reason, at)) FROM
                 (SELECT job, epoch, above, attempts, NULL AS reason, 0 AS at FROM warm
@@ -75,7 +75,7 @@ const VARIANTS: &str = "SELECT CASE WHEN json_valid(p.page) AND json_valid(v.sel
 #[derive(Deserialize)]
 struct Moved {
     record: RecordRequest,
-    heat: Timestamp,
+    popularity: Timestamp,
     /// How many brought something else, and how many the same.
     #[serde(default)]
     refetches: (u64, u64),
@@ -272,12 +272,36 @@ impl<S: Sql> ShardTransaction<'_, S> {
         Ok(true)
     }
 
+    /// Adds the refetches that another shard has counted for a variant.
+    fn add_refetches(
+        &self,
+        page: &CacheKey,
+        variant: &KeyDigest,
+        (changed, unchanged): (u64, u64),
+    ) -> Result<(), ShardError> {
+        if changed + unchanged > 0 {
+            self.sql.exec(
+                "UPDATE variant SET changed = changed + ?, unchanged = unchanged + ?
+                    WHERE digest = unhex(?)
+                        AND page = (SELECT id FROM page WHERE digest = unhex(?))",
+                &[
+                    number(changed),
+                    number(unchanged),
+                    text(variant.as_str()),
+                    text(page.digest().as_str()),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Takes a variant of another shard, and what is pending for it.
     fn adopt(&mut self, variant: &Moved, found: Epoch) -> Result<(), ShardError> {
-        let (record, heat) = (&variant.record, Heat(variant.heat));
+        let (record, popularity) = (&variant.record, Popularity(variant.popularity));
         let digest = record.key.variant(&record.selection).digest();
         if record.fence > 0 {
-            let recorded = self.record_stored(record, false, heat, found.max(record.stamp))?;
+            let recorded =
+                self.record_stored(record, false, popularity, found.max(record.stamp))?;
             // What was fetched here meanwhile may have had no tags to inherit.
             if !recorded.accepted
                 && let Some(known) = self.variant_of(&record.key, &digest)?
@@ -285,26 +309,16 @@ impl<S: Sql> ShardTransaction<'_, S> {
             {
                 self.retag(&known, &record.tags)?;
             }
-            let (changed, unchanged) = variant.refetches;
-            if recorded.accepted && changed + unchanged > 0 {
-                self.sql.exec(
-                    "UPDATE variant SET changed = changed + ?, unchanged = unchanged + ?
-                        WHERE digest = unhex(?)
-                            AND page = (SELECT id FROM page WHERE digest = unhex(?))",
-                    &[
-                        number(changed),
-                        number(unchanged),
-                        text(digest.as_str()),
-                        text(record.key.digest().as_str()),
-                    ],
-                )?;
+            if recorded.accepted {
+                self.add_refetches(&record.key, &digest, variant.refetches)?;
             }
         }
         for (job, epoch, above_fence, attempts, reason, at) in &variant.letters {
             let page = self.ensure_page(&record.page, &record.key)?.id;
-            let (selection, request) = (&record.selection, &record.request);
+            let (selection, request, until) =
+                (&record.selection, &record.request, record.keep_until);
             let known =
-                self.ensure_variant(page, &digest, selection, request, record.keep_until, heat)?;
+                self.ensure_variant(page, &digest, selection, request, until, popularity)?;
             let want = WarmTarget { epoch: *epoch, above_fence: *above_fence };
             if known.stored().is_some_and(|stored| want.is_met_by(stored)) {
                 continue;

@@ -11,8 +11,8 @@ use crate::cache::content::ContentDigest;
 use crate::cache::key::{CacheKey, KeyDigest, Page, Selection};
 use crate::cache::tag::{TagSet, Target};
 use crate::http::Fields;
-use crate::index::heat::Heat;
 use crate::index::lease::{Holder, Version};
+use crate::index::popularity::Popularity;
 
 use super::answer::StoredOnce;
 use super::transaction::{ShardError, ShardTransaction};
@@ -45,7 +45,7 @@ pub(super) struct VariantRow {
     /// What its stored copy shows; none where a version before stored it.
     pub(super) content: Option<ContentDigest>,
     segment: i64,
-    heat: Heat,
+    popularity: Popularity,
     version: Version,
     status: u16,
 }
@@ -119,7 +119,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         by: &[Value],
     ) -> Result<Vec<VariantRow>, SqlError> {
         let query = format!(
-            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, heat, tags,
+            "SELECT id, page, l2_key, fresh_until, keep_until, stamp, fence, popularity, tags,
                     segment, once, lower(hex(content)), status
                 FROM variant WHERE {condition}"
         );
@@ -134,7 +134,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                     fresh_until: row.timestamp(3)?,
                     keep_until: row.timestamp(4)?,
                     version: Version { stamp: row.epoch(5)?, fence: row.unsigned(6)? },
-                    heat: Heat(row.timestamp(7)?),
+                    popularity: Popularity(row.timestamp(7)?),
                     tags: row.json(8)?,
                     segment: row.integer(9)?,
                     once: row.flag(10)?,
@@ -181,14 +181,14 @@ impl<S: Sql> ShardTransaction<'_, S> {
         selection: &Selection,
         request: &Fields,
         keep_until: Timestamp,
-        heat: Heat,
+        popularity: Popularity,
     ) -> Result<VariantRow, SqlError> {
         if let Some(row) = self.variant(page, digest)? {
             return Ok(row);
         }
         let rows = self.sql.exec(
             "INSERT INTO variant (page, digest, selection, request, status, l2_key, stamp, fence,
-                    stored_at, fresh_until, keep_until, heat, tags, segment)
+                    stored_at, fresh_until, keep_until, popularity, tags, segment)
                 VALUES (?, unhex(?), ?, ?, 0, NULL, 0, 0, 0, 0, ?, ?, '[]', ?) RETURNING id",
             &[
                 Value::Integer(page),
@@ -196,7 +196,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
                 json(selection)?,
                 json(request)?,
                 timestamp(keep_until),
-                timestamp(heat.0),
+                timestamp(popularity.0),
                 Value::Integer(self.state.segment),
             ],
         )?;
@@ -210,7 +210,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
             once: false,
             content: None,
             segment: self.state.segment,
-            heat,
+            popularity,
             version: Version { stamp: Epoch::ZERO, fence: 0 },
             status: 0,
         })
@@ -232,11 +232,11 @@ impl<S: Sql> ShardTransaction<'_, S> {
             let id = [Value::Integer(variant.id)];
             self.sql.exec("UPDATE variant SET once = 0 WHERE id = ?", &id)?;
         }
-        let heat = variant.heat.after(hits.saturating_add(1), self.now);
-        if heat.is_worth(variant.heat) {
+        let popularity = variant.popularity.after(hits.saturating_add(1), self.now);
+        if popularity.is_worth(variant.popularity) {
             self.sql.exec(
-                "UPDATE variant SET heat = ? WHERE id = ?",
-                &[timestamp(heat.0), Value::Integer(variant.id)],
+                "UPDATE variant SET popularity = ? WHERE id = ?",
+                &[timestamp(popularity.0), Value::Integer(variant.id)],
             )?;
         }
         Ok(())

@@ -14,17 +14,17 @@ const TABLES: &[&str] = &[
         key TEXT NOT NULL, url TEXT NOT NULL, page TEXT NOT NULL, vary TEXT NOT NULL)",
     "CREATE INDEX IF NOT EXISTS page_url ON page (url)",
     // A fence of 0: known, never stored. AUTOINCREMENT, because the queue must not meet an id
-    // again. `heat`: how much it is wanted (crate::index::heat). `once`: asked for once so far, at
-    // an address that anyone can invent, and not worth a refetch. `content`: what is stored shows
+    // again. `popularity`: see crate::index::popularity. `once`: asked for once so far, at an
+    // address that anyone can invent, and not worth a refetch. `content`: what is stored shows
     // (crate::cache::content); `changed` and `unchanged`: how many refetches brought something else
     // than what they took the place of, and how many the same. `past`: what was stored of it before
-    // what is (super::past).
+    // what is (super::rows::past).
     "CREATE TABLE IF NOT EXISTS variant (id INTEGER PRIMARY KEY AUTOINCREMENT,
         page INTEGER NOT NULL, digest BLOB NOT NULL, selection TEXT NOT NULL,
         request TEXT NOT NULL, status INTEGER NOT NULL, l2_key TEXT, stamp INTEGER NOT NULL,
         fence INTEGER NOT NULL, stored_at INTEGER NOT NULL, fresh_until INTEGER NOT NULL,
         keep_until INTEGER NOT NULL, warmed_at INTEGER, tags TEXT NOT NULL,
-        segment INTEGER NOT NULL, heat INTEGER NOT NULL DEFAULT 0,
+        segment INTEGER NOT NULL, popularity INTEGER NOT NULL DEFAULT 0,
         once INTEGER NOT NULL DEFAULT 0, content BLOB, changed INTEGER NOT NULL DEFAULT 0,
         unchanged INTEGER NOT NULL DEFAULT 0, past TEXT NOT NULL DEFAULT '')",
     // By page, and not by digest alone: the entries of new pages are beside each other.
@@ -64,7 +64,7 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS expand_job ON expand (job)",
     "CREATE INDEX IF NOT EXISTS expand_target ON expand (kind, name)",
     // The queue. `state`: 0 queued, 1 running. `rank`: its place once it is due, which is its
-    // variant's heat; -1: it waits for its time. `reason`: why its last try failed.
+    // variant's popularity; -1: it waits for its time. `reason`: why its last try failed.
     "CREATE TABLE IF NOT EXISTS warm (variant INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
         above INTEGER NOT NULL, job TEXT NOT NULL, state INTEGER NOT NULL,
         attempts INTEGER NOT NULL, not_before INTEGER NOT NULL, fence INTEGER NOT NULL,

@@ -3,11 +3,11 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod content;
-mod heat;
 mod import;
 mod lease;
 mod pace;
 mod past;
+mod popularity;
 mod reshard;
 mod sitemap;
 mod statements;

@@ -1,10 +1,10 @@
-//! How much a page is wanted: how recently and how often it was asked for, in one number.
+//! A page's popularity: how recently and how often it was asked for, in one number.
 //!
-//! A page's heat is a time: that at which a single request would make it as wanted as its requests
-//! did so far, each of which counts half as much after an hour. So heats can be compared at any
-//! later time without being brought up to date, and a page that nobody asks for any more falls
-//! behind by itself. Sums are within a minute or two of exact, which is as fine as the order of
-//! refetches needs.
+//! The number is a time: that at which a single request would make the page as popular as its
+//! requests did so far, each of which counts half as much after an hour. So two pages can be
+//! compared at any later time without being brought up to date, and a page that nobody asks for any
+//! more falls behind by itself. Sums are within a minute or two of exact, which is as fine as the
+//! order of refetches needs.
 
 use crate::base::time::{Millis, Timestamp};
 
@@ -13,11 +13,11 @@ pub const HALF_LIFE: Millis = Millis(3_600_000);
 /// A smaller gain is not worth a write.
 pub const WORTH_NOTING: Millis = Millis(60_000);
 
-/// A page's heat. Never asked for: the beginning of time.
+/// A page's popularity. Never asked for: the beginning of time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Heat(pub Timestamp);
+pub struct Popularity(pub Timestamp);
 
-impl Heat {
+impl Popularity {
     /// After so many further requests, just now.
     #[must_use]
     pub fn after(self, requests: u32, now: Timestamp) -> Self {
@@ -27,7 +27,7 @@ impl Heat {
         Self(more.plus(halves(log2_of_sum(more.since(less)))))
     }
 
-    /// Whether another heat is so much more that it is worth a write.
+    /// Whether another popularity is so much more that it is worth a write.
     #[must_use]
     pub fn is_worth(self, before: Self) -> bool {
         self.0.since(before.0) >= WORTH_NOTING

@@ -1,7 +1,7 @@
 //! How much a page is wanted: recency and frequency in one number.
 
 use edge_isr::base::time::{Millis, Timestamp};
-use edge_isr::index::heat::{HALF_LIFE, Heat};
+use edge_isr::index::popularity::{HALF_LIFE, Popularity};
 use proptest::prelude::*;
 
 const T0: Timestamp = Timestamp::from_seconds(1_700_000_000);
@@ -11,15 +11,17 @@ fn at(millis: u64) -> Timestamp {
     T0.plus(Millis(millis))
 }
 
-/// The heat of requests at these times, by the definition.
+/// The popularity of requests at these times, by the definition.
 fn exact(requests: &[(u32, u64)]) -> f64 {
     let hours = |millis: u64| millis as f64 / HOUR as f64;
     let sum: f64 = requests.iter().map(|(n, t)| f64::from(*n) * hours(*t).exp2()).sum();
     sum.log2()
 }
 
-fn heat(requests: &[(u32, u64)]) -> Heat {
-    requests.iter().fold(Heat::default(), |heat, (n, millis)| heat.after(*n, at(*millis)))
+fn popularity(requests: &[(u32, u64)]) -> Popularity {
+    requests
+        .iter()
+        .fold(Popularity::default(), |popularity, (n, millis)| popularity.after(*n, at(*millis)))
 }
 
 /// A name, and two sorts of use: how often, and when.
@@ -38,18 +40,18 @@ fn more_recent_and_more_often_is_more() {
         ("regularly", &[(1, 3 * HOUR)], &[(1, 0), (1, HOUR), (1, 2 * HOUR), (1, 3 * HOUR)]),
     ];
     for (name, less, more) in rows {
-        assert!(heat(less) < heat(more), "{name}");
+        assert!(popularity(less) < popularity(more), "{name}");
     }
-    assert_eq!(heat(&[(1, 5)]), Heat(at(5)), "a single request is its own time");
-    assert_eq!(heat(&[(0, 5)]), Heat(at(5)), "a report of none is a request");
+    assert_eq!(popularity(&[(1, 5)]), Popularity(at(5)), "a single request is its own time");
+    assert_eq!(popularity(&[(0, 5)]), Popularity(at(5)), "a report of none is a request");
 }
 
 #[test]
 fn a_write_is_worth_a_minute() {
-    let hot = heat(&[(1_000, 0)]);
+    let hot = popularity(&[(1_000, 0)]);
     assert!(!hot.after(1, at(1)).is_worth(hot), "one among a thousand");
     assert!(hot.after(1_000, at(1)).is_worth(hot));
-    let once = heat(&[(1, 0)]);
+    let once = popularity(&[(1, 0)]);
     assert!(once.after(1, at(1)).is_worth(once));
 }
 
@@ -59,11 +61,11 @@ proptest! {
         mut requests in prop::collection::vec((1u32..10_000, 0u64..20 * HOUR), 1..20)
     ) {
         requests.sort_by_key(|(_, t)| *t);
-        let mut before = Heat::default();
+        let mut before = Popularity::default();
         for (n, millis) in &requests {
-            let heat = before.after(*n, at(*millis));
-            prop_assert!(heat >= before && heat.0 >= at(*millis));
-            before = heat;
+            let popularity = before.after(*n, at(*millis));
+            prop_assert!(popularity >= before && popularity.0 >= at(*millis));
+            before = popularity;
         }
         let hours = before.0.since(T0).0 as f64 / HOUR as f64;
         // Straight lines are off by at most 0.09 for each of both logarithms of a request.
@@ -72,8 +74,8 @@ proptest! {
     }
 
     #[test]
-    fn no_input_is_too_large(n in any::<u32>(), t in any::<i64>(), heat in any::<i64>()) {
+    fn no_input_is_too_large(n in any::<u32>(), t in any::<i64>(), popularity in any::<i64>()) {
         let now = Timestamp::from_millis(t);
-        let _ = Heat(Timestamp::from_millis(heat)).after(n, now);
+        let _ = Popularity(Timestamp::from_millis(popularity)).after(n, now);
     }
 }
