@@ -126,7 +126,7 @@ fn append(id: &str, targets: Vec<Target>) -> JournalCall {
         targets,
         mode: Mode::Soft,
         warm: true,
-        settle: Millis::ZERO,
+        reinvalidate_after: Millis::ZERO,
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,

@@ -82,7 +82,7 @@ def with_options(invalidation: Invalidation) -> Invalidation:
     settings = get_settings()
     invalidation.hard = settings.mode == "hard"
     invalidation.warm = settings.warm
-    invalidation.settle_ms = settings.settle_ms
+    invalidation.reinvalidate_after_ms = settings.reinvalidate_after_ms
     return invalidation
 
 

@@ -62,7 +62,7 @@ class Settings:
     cache_header: str = "CDN-Cache-Control"
     mode: str = "soft"
     warm: bool = True
-    settle_ms: int = 0
+    reinvalidate_after_ms: int = 0
     outbox: bool = True
     in_tests: bool = False
     delivery: str = "thread"
@@ -227,7 +227,7 @@ _FIELDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "CACHE_HEADER": ("cache_header", _choice(*CACHE_HEADERS)),
     "MODE": ("mode", _choice(*MODES)),
     "WARM": ("warm", _switch),
-    "SETTLE_MS": ("settle_ms", _number(0, 3_600_000, int)),
+    "REINVALIDATE_AFTER_MS": ("reinvalidate_after_ms", _number(0, 3_600_000, int)),
     "OUTBOX": ("outbox", _switch),
     "IN_TESTS": ("in_tests", _switch),
     "DELIVERY": ("delivery", _delivery),

@@ -30,7 +30,7 @@ class Invalidation:
     everything: bool = False
     hard: bool = False
     warm: bool = True
-    settle_ms: int = 0
+    reinvalidate_after_ms: int = 0
     reason: str = ""
     # Not to be done before, in seconds since the epoch; 0 for at once.
     due: int = 0
@@ -43,7 +43,14 @@ class Invalidation:
     @property
     def options(self) -> Options:
         """What two must share to be merged."""
-        return (self.hard, self.warm, self.settle_ms, self.everything, self.due, self.at_ms)
+        return (
+            self.hard,
+            self.warm,
+            self.reinvalidate_after_ms,
+            self.everything,
+            self.due,
+            self.at_ms,
+        )
 
     @property
     def cancels(self) -> bool:
@@ -78,8 +85,8 @@ class Invalidation:
         names = [(kind, name) for kind in NAMED for name in sorted(getattr(self, kind))]
         for start in range(0, len(names), most):
             part = Invalidation(
-                hard=self.hard, warm=self.warm, settle_ms=self.settle_ms, reason=self.reason,
-                due=self.due, at_ms=self.at_ms, name=self.name,
+                hard=self.hard, warm=self.warm, due=self.due, at_ms=self.at_ms, name=self.name,
+                reinvalidate_after_ms=self.reinvalidate_after_ms, reason=self.reason,
             )  # fmt: skip
             for kind, name in names[start : start + most]:
                 getattr(part, kind).add(name)
@@ -90,7 +97,9 @@ class Invalidation:
         plain: dict[str, Any] = {
             name: sorted(getattr(self, name)) for name in NAMED if getattr(self, name)
         }
-        plain.update(hard=self.hard, warm=self.warm, settle_ms=self.settle_ms)
+        plain.update(
+            hard=self.hard, warm=self.warm, reinvalidate_after_ms=self.reinvalidate_after_ms
+        )
         if self.everything:
             plain["everything"] = True
         if self.reason:
@@ -108,7 +117,7 @@ class Invalidation:
             everything=bool(plain.get("everything")),
             hard=bool(plain.get("hard")),
             warm=bool(plain.get("warm", True)),
-            settle_ms=int(plain.get("settle_ms", 0)),
+            reinvalidate_after_ms=int(plain.get("reinvalidate_after_ms", 0)),
             reason=str(plain.get("reason", "")),
             at_ms=int(plain.get("at_ms", 0)),
         )
@@ -129,8 +138,8 @@ def merged(invalidations: Iterable[Invalidation]) -> list[Invalidation]:
             by_name[one.name] = one
             continue
         into = by_options.setdefault(one.options, Invalidation(
-            everything=one.everything, hard=one.hard, warm=one.warm, settle_ms=one.settle_ms,
-            due=one.due, at_ms=one.at_ms,
+            everything=one.everything, hard=one.hard, warm=one.warm, due=one.due,
+            at_ms=one.at_ms, reinvalidate_after_ms=one.reinvalidate_after_ms,
         ))  # fmt: skip
         into.absorb(one)
     return [by_options[options] for options in sorted(by_options)] + list(by_name.values())

@@ -40,7 +40,7 @@ def _record(
         invalidation.tags |= of_results(invalidation.tags)
     invalidation.hard = settings.mode == "hard" if hard is None else hard
     invalidation.warm = settings.warm if warm is None else warm
-    invalidation.settle_ms = settings.settle_ms
+    invalidation.reinvalidate_after_ms = settings.reinvalidate_after_ms
     if at is not None:
         record_at(invalidation, using)
         return

@@ -63,11 +63,11 @@ class TestCall:
         }  # fmt: skip
 
     def test_options_of_the_site(self, worker, edge):
-        edge(MODE="hard", WARM=False, SETTLE_MS=500)
+        edge(MODE="hard", WARM=False, REINVALIDATE_AFTER_MS=500)
         Category.objects.create(pk=1, name="x", slug="x")
         deliver()
         call = worker.calls[0].json
-        assert (call["mode"], call["warm"], call["settle_ms"]) == ("hard", False, 500)
+        assert (call["mode"], call["warm"], call["reinvalidate_after_ms"]) == ("hard", False, 500)
 
     @pytest.mark.parametrize("wrong", ["blog/", "https://a.example/b", "/b*/", "/b/?q=1/"])
     def test_wrong_names_are_refused_at_once(self, wrong):

@@ -29,7 +29,7 @@ WRONG = {
     "CACHE_HEADER": ("Expires", "expected one of CDN-Cache-Control"),
     "MODE": ("medium", "expected one of soft, hard"),
     "WARM": (1, "expected True or False"),
-    "SETTLE_MS": (-1, "expected a whole number from 0"),
+    "REINVALIDATE_AFTER_MS": (-1, "expected a whole number from 0"),
     "OUTBOX": ("off", "expected True or False"),
     "DELIVERY": ("carrier-pigeon", "or a dotted path"),
     "QUEUE_NAME": (None, "expected a text"),

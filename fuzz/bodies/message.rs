@@ -191,7 +191,8 @@ pub(crate) fn revalidate(data: &[u8]) {
         Ok(command) => {
             assert!(!command.targets.is_empty() && command.targets.is_sorted());
             assert!(
-                command.wait <= revalidate::MAX_WAIT && command.settle <= revalidate::MAX_SETTLE
+                command.wait <= revalidate::MAX_WAIT
+                    && command.reinvalidate_after <= revalidate::MAX_REINVALIDATE_AFTER
             );
             for target in &command.targets {
                 let again = Target::from_parts(target.kind(), target.name());

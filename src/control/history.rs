@@ -77,9 +77,9 @@ pub struct PastInvalidation {
     pub targets: u32,
     /// The first of them.
     pub named: NamedTargets,
-    /// The job that did it once more, after `settle_ms`.
+    /// The job that did it once more, after `reinvalidate_after_ms`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub settled_by: Option<String>,
+    pub reinvalidated_by: Option<String>,
     /// How its refetches went; none where the shards have forgotten it, or could not be asked.
     pub progress: Option<Refetches>,
 }
@@ -201,7 +201,7 @@ impl HistoryAnswer {
                 mode: invalidation.mode,
                 warm: invalidation.warm,
                 targets: invalidation.targets,
-                settled_by: invalidation.settled_by,
+                reinvalidated_by: invalidation.reinvalidated_by,
                 progress,
             }
         };

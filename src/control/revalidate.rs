@@ -3,7 +3,7 @@
 //!
 //! Nothing is ignored: an unknown or repeated field, a wrong type or a name that can't be a target
 //! refuses the whole call, because a half-taken invalidation looks like a success. Limits: 1 MiB,
-//! 10,000 names, 25 s to wait, one hour to settle.
+//! 10,000 names, 25 s to wait, one hour to the second time.
 
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -28,7 +28,7 @@ pub const MAX_TARGETS: usize = 10_000;
 /// The longest wait for warms before the answer: the background's own limit is 30 s.
 pub const MAX_WAIT: Millis = Millis(25_000);
 /// The longest delay before pages are warmed again.
-pub const MAX_SETTLE: Millis = Millis(3_600_000);
+pub const MAX_REINVALIDATE_AFTER: Millis = Millis(3_600_000);
 /// How long ago the time of a call may be: senders try again for so long, and mean that time.
 pub const MAX_LATE: Millis = Millis(24 * 3_600_000);
 /// How far ahead it may be.
@@ -48,7 +48,7 @@ pub struct RevalidateCommand {
     /// How long the answer may wait for the warms.
     pub wait: Millis,
     /// How long after it the pages are invalidated and warmed again; zero for not.
-    pub settle: Millis,
+    pub reinvalidate_after: Millis,
     /// When; none: now.
     pub at: Option<Timestamp>,
     /// Say what would happen, and record nothing.
@@ -70,7 +70,7 @@ impl RevalidateCommand {
             mode: Mode::Soft,
             warm: true,
             wait: Millis::ZERO,
-            settle: Millis::ZERO,
+            reinvalidate_after: Millis::ZERO,
             at: None,
             dry_run: false,
             reason: String::new(),
@@ -88,7 +88,7 @@ const FIELDS: &[&str] = &[
     "mode",
     "warm",
     "wait_ms",
-    "settle_ms",
+    "reinvalidate_after_ms",
     "at",
     "dry_run",
     "reason",
@@ -142,7 +142,7 @@ pub fn parse(
         mode,
         warm: switch(&object, "warm", true)?,
         wait: millis(&object, "wait_ms", MAX_WAIT)?,
-        settle: millis(&object, "settle_ms", MAX_SETTLE)?,
+        reinvalidate_after: millis(&object, "reinvalidate_after_ms", MAX_REINVALIDATE_AFTER)?,
         at: at(&object, now)?,
         dry_run: switch(&object, "dry_run", false)?,
         reason: reason(&object)?,

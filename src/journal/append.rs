@@ -12,12 +12,12 @@ use super::state::{Journal, JournalError, JournalState, MAX_EPOCH, REPAIR_MARGIN
 use super::{front_caches, history, outbox, schedule, schema};
 
 /// Second epochs given in one call of `run_due`.
-const SETTLES_PER_CALL: i64 = 20;
+const REINVALIDATIONS_PER_CALL: i64 = 20;
 /// Targets in one row of `job_part`: 500 of 1 KiB each, escaped, are well below the 2 MB of a row.
 const PART_TARGETS: usize = 500;
 
 /// How the ids of second epochs begin.
-const SETTLE_ID: &str = "settle:";
+const REINVALIDATION_ID: &str = "reinvalidate:";
 /// How the ids of repairs begin.
 const REPAIR_ID: &str = "repair:";
 
@@ -28,7 +28,7 @@ struct JournalEntry<'a> {
     targets: &'a [Target],
     mode: Mode,
     warm: bool,
-    settle: Millis,
+    reinvalidate_after: Millis,
     reason: &'a str,
     unsafe_method: bool,
     by: &'a CalledBy,
@@ -64,7 +64,7 @@ impl<S: Sql> Journal<S> {
         if append.targets.is_empty() {
             return Err(JournalError::NoTargets);
         }
-        if [SETTLE_ID, REPAIR_ID].iter().any(|reserved| append.id.starts_with(reserved)) {
+        if [REINVALIDATION_ID, REPAIR_ID].iter().any(|reserved| append.id.starts_with(reserved)) {
             return Err(JournalError::ReservedId);
         }
         Ok(())
@@ -91,7 +91,7 @@ impl<S: Sql> Journal<S> {
                 targets: &append.targets,
                 mode: append.mode,
                 warm: append.warm,
-                settle: append.settle,
+                reinvalidate_after: append.reinvalidate_after,
                 reason: &append.reason,
                 unsafe_method: append.unsafe_method,
                 by: &append.by,
@@ -120,7 +120,7 @@ impl<S: Sql> Journal<S> {
                 targets: &[Target::All],
                 mode: Mode::Hard,
                 warm: false,
-                settle: Millis::ZERO,
+                reinvalidate_after: Millis::ZERO,
                 reason: &reason,
                 unsafe_method: false,
                 by: &by_repair,
@@ -128,28 +128,28 @@ impl<S: Sql> Journal<S> {
         })
     }
 
-    /// Gives the second epochs that are due (`settle_epoch`).
-    pub(super) fn settle_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
+    /// Gives the second epochs that are due (`second_epoch`).
+    pub(super) fn reinvalidate_due(&mut self, now: Timestamp) -> Result<(), JournalError> {
         let due = self.sql.exec(
             "SELECT s.epoch, j.id, j.mode, j.warm, j.reason, j.caller
-                FROM settle s LEFT JOIN job j ON j.epoch = s.epoch
+                FROM reinvalidation s LEFT JOIN job j ON j.epoch = s.epoch
                 WHERE s.due <= ? ORDER BY s.due LIMIT 0 + ?",
-            &[timestamp(now), Value::Integer(SETTLES_PER_CALL)],
+            &[timestamp(now), Value::Integer(REINVALIDATIONS_PER_CALL)],
         )?;
         for row in due {
             let row = Row(&row);
             let first = row.epoch(0)?;
             let next = self.state.head.next();
-            let id = format!("{SETTLE_ID}{}", next.0);
+            let id = format!("{REINVALIDATION_ID}{}", next.0);
             let mode = mode_from(row.text(2)?);
             let (warm, reason) = (row.flag(3)?, row.text(4)?);
-            let by = CalledBy { caller: row.text(5)?.to_owned(), via: "settle".to_owned() };
+            let by = CalledBy { caller: row.text(5)?.to_owned(), via: "reinvalidate".to_owned() };
             // What can't be read may have been anything.
             let targets = outbox::targets(&self.sql, first)?.unwrap_or_else(|| vec![Target::All]);
             self.commit(next, now, 0, |sql| {
-                sql.exec("DELETE FROM settle WHERE epoch = ?", &[epoch(first)])?;
+                sql.exec("DELETE FROM reinvalidation WHERE epoch = ?", &[epoch(first)])?;
                 sql.exec(
-                    "UPDATE job SET settled_by = ? WHERE epoch = ?",
+                    "UPDATE job SET reinvalidated_by = ? WHERE epoch = ?",
                     &[text(&id), epoch(first)],
                 )?;
                 outbox::tidy(sql, first)?;
@@ -159,7 +159,7 @@ impl<S: Sql> Journal<S> {
                     targets: &targets,
                     mode,
                     warm,
-                    settle: Millis::ZERO,
+                    reinvalidate_after: Millis::ZERO,
                     reason,
                     unsafe_method: false,
                     by: &by,
@@ -292,10 +292,10 @@ fn record<S: Sql>(
             &[epoch(next), number(part as u64), json(&targets)?],
         )?;
     }
-    if entry.settle > Millis::ZERO {
+    if entry.reinvalidate_after > Millis::ZERO {
         sql.exec(
-            "INSERT INTO settle (epoch, due) VALUES (?, ?)",
-            &[epoch(next), timestamp(now.plus(entry.settle))],
+            "INSERT INTO reinvalidation (epoch, due) VALUES (?, ?)",
+            &[epoch(next), timestamp(now.plus(entry.reinvalidate_after))],
         )?;
     }
     Ok(())

@@ -97,8 +97,8 @@ pub(super) fn read<S: Sql>(
     let limit = u64::from(request.limit.clamp(1, MAX_ROWS));
     let naming: Vec<String> = request.naming.iter().map(written).collect();
     let rows = sql.exec(
-        "SELECT epoch, id, mode, warm, targets, reason, at, settled_by, caller, via, named
-            FROM (SELECT epoch, id, mode, warm, targets, reason, at, settled_by, caller, via, named
+        "SELECT epoch, id, mode, warm, targets, reason, at, reinvalidated_by, caller, via, named
+            FROM (SELECT epoch, id, mode, warm, targets, reason, at, reinvalidated_by, caller, via, named
                 FROM job WHERE epoch < ?1 ORDER BY epoch DESC LIMIT 0 + ?2)
             WHERE (?3 = '' OR caller = ?3) AND (?4 = '[]' OR EXISTS
                 (SELECT 1 FROM json_each(?4) t WHERE instr(named, t.value) > 0))
@@ -143,7 +143,7 @@ fn shown(row: Row<'_>) -> Result<HistoryRow, SqlError> {
             targets: row.small(4)?,
             reason: row.text(5)?.to_owned(),
             at: row.timestamp(6)?,
-            settled_by: row.maybe_text(7)?.map(str::to_owned),
+            reinvalidated_by: row.maybe_text(7)?.map(str::to_owned),
         },
         by: CalledBy { caller: row.text(8)?.to_owned(), via: row.text(9)?.to_owned() },
         named: row.json(10)?,

@@ -43,9 +43,9 @@ pub struct RecordedInvalidation {
     pub warm: bool,
     /// How many targets it named.
     pub targets: u32,
-    /// The id of its second epoch, once `settle` has passed.
+    /// The id of its second epoch, once `reinvalidate_after` has passed.
     #[serde(default)]
-    pub settled_by: Option<String>,
+    pub reinvalidated_by: Option<String>,
     /// The caller's words.
     #[serde(default)]
     pub reason: String,

@@ -125,7 +125,7 @@ pub struct Append {
     /// from a lagging replica carries a stamp that is current, so that a second fetch alone would
     /// not replace it everywhere.
     #[serde(default)]
-    pub settle: Millis,
+    pub reinvalidate_after: Millis,
     /// The caller's words.
     #[serde(default)]
     pub reason: String,
@@ -259,7 +259,7 @@ pub struct JobRecord {
     pub shards_pending: u16,
     /// When its second epoch is due, until then.
     #[serde(default)]
-    pub settles_at: Option<Timestamp>,
+    pub reinvalidation_at: Option<Timestamp>,
     /// Caches in front of the edge, and how each stands to it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub front_caches: Vec<FrontCacheState>,
@@ -281,7 +281,7 @@ pub struct JournalStatus {
     pub fanouts_pending: u64,
     /// Second epochs that are due later.
     #[serde(default)]
-    pub settles_pending: u64,
+    pub reinvalidations_pending: u64,
     /// Bytes on disk.
     #[serde(default)]
     pub bytes: u64,

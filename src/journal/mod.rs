@@ -19,7 +19,7 @@
 //! | What if the number of shards changes? | `reshard` |
 //! | How is it kept, and for how long? | `schema`, `state`, `upkeep`, `invalidation` |
 //!
-//! Rules, by their names in `tests/simulation/rules.txt`: `receipts`, `keep_both`, `settle_epoch`,
+//! Rules, by their names in `tests/simulation/rules.txt`: `receipts`, `keep_both`, `second_epoch`,
 //! `epoch_cut`, `floor_sent`, `durable_visible`, `incarnation`.
 //!
 //! ```
@@ -280,9 +280,9 @@ impl<S: Sql> Journal<S> {
         // Each by itself: a full database refuses what grows, and forgetting is what makes room.
         let noticed = self.notice_shards(now);
         let scheduled = self.do_scheduled(now);
-        let settled = self.settle_due(now);
+        let reinvalidated = self.reinvalidate_due(now);
         let folded = self.fold();
-        noticed.and(scheduled).and(settled).and(folded).and(self.expire(now))
+        noticed.and(scheduled).and(reinvalidated).and(folded).and(self.expire(now))
     }
 
     /// When [`Journal::run_due`] or [`Journal::pending_fanouts`] has something to do; the past
@@ -306,7 +306,7 @@ impl<S: Sql> Journal<S> {
             repairs: self.state.repairs,
             targets: self.state.targets,
             fanouts_pending: upkeep::count(&self.sql, "outbox")?,
-            settles_pending: upkeep::count(&self.sql, "settle")?,
+            reinvalidations_pending: upkeep::count(&self.sql, "reinvalidation")?,
             bytes: self.sql.size(),
             front_caches: self.front_cache_states(None)?,
             shards: self.reach(now)?,

@@ -144,7 +144,7 @@ pub(super) fn tidy<S: Sql>(sql: &S, invalidation: Epoch) -> Result<(), SqlError>
     sql.exec(
         "DELETE FROM job_part WHERE epoch = ?1
             AND NOT EXISTS (SELECT 1 FROM outbox WHERE epoch = ?1)
-            AND NOT EXISTS (SELECT 1 FROM settle WHERE epoch = ?1)
+            AND NOT EXISTS (SELECT 1 FROM reinvalidation WHERE epoch = ?1)
             AND NOT EXISTS (SELECT 1 FROM front_cache WHERE epoch = ?1)",
         &[epoch(invalidation)],
     )?;
@@ -175,9 +175,9 @@ pub(super) fn postpone<S: Sql>(sql: &S, shard: u16, now: Timestamp) -> Result<()
 /// An invalidation by its id.
 pub(super) fn job<S: Sql>(sql: &S, id: &str) -> Result<Option<JobRecord>, JournalError> {
     let found = sql.exec(
-        "SELECT j.epoch, j.at, j.mode, j.warm, j.targets, j.settled_by, j.reason, s.due,
+        "SELECT j.epoch, j.at, j.mode, j.warm, j.targets, j.reinvalidated_by, j.reason, s.due,
                 (SELECT count(*) FROM outbox o WHERE o.epoch = j.epoch)
-            FROM job j LEFT JOIN settle s ON s.epoch = j.epoch WHERE j.id = ?",
+            FROM job j LEFT JOIN reinvalidation s ON s.epoch = j.epoch WHERE j.id = ?",
         &[text(id)],
     )?;
     let Some(row) = found.first() else { return Ok(None) };
@@ -190,11 +190,11 @@ pub(super) fn job<S: Sql>(sql: &S, id: &str) -> Result<Option<JobRecord>, Journa
             mode: mode_from(row.text(2)?),
             warm: row.flag(3)?,
             targets: row.small(4)?,
-            settled_by: row.maybe_text(5)?.map(str::to_owned),
+            reinvalidated_by: row.maybe_text(5)?.map(str::to_owned),
             reason: row.text(6)?.to_owned(),
         },
         shards_pending: row.small(8)?,
-        settles_at: row.maybe_integer(7)?.map(Timestamp::from_millis),
+        reinvalidation_at: row.maybe_integer(7)?.map(Timestamp::from_millis),
         front_caches: Vec::new(),
     }))
 }

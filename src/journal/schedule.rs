@@ -74,7 +74,7 @@ impl<S: Sql> Journal<S> {
             return Ok(Scheduled::Full);
         }
         self.sql.exec(
-            "INSERT INTO scheduled (id, due, digest, mode, warm, settle, reason, caller, via,
+            "INSERT INTO scheduled (id, due, digest, mode, warm, reinvalidate_after, reason, caller, via,
                     targets, requested, cancelled)
                 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)",
             &[
@@ -83,7 +83,7 @@ impl<S: Sql> Journal<S> {
                 text(&append.body_digest),
                 text(mode_name(append.mode)),
                 flag(append.warm),
-                number(append.settle.0),
+                number(append.reinvalidate_after.0),
                 text(&append.reason),
                 text(&append.by.caller),
                 text(&append.by.via),
@@ -148,7 +148,7 @@ impl<S: Sql> Journal<S> {
     pub(super) fn do_scheduled(&mut self, now: Timestamp) -> Result<(), JournalError> {
         self.sql.exec("DELETE FROM scheduled WHERE cancelled AND due <= ?", &[timestamp(now)])?;
         let due = self.sql.exec(
-            "SELECT id, digest, mode, warm, settle, reason, caller, targets FROM scheduled
+            "SELECT id, digest, mode, warm, reinvalidate_after, reason, caller, targets FROM scheduled
                 WHERE due <= ? ORDER BY due, id LIMIT 0 + ?",
             &[timestamp(now), Value::Integer(PER_CALL)],
         )?;
@@ -159,7 +159,7 @@ impl<S: Sql> Journal<S> {
                 body_digest: row.text(1)?.to_owned(),
                 mode: mode_from(row.text(2)?),
                 warm: row.flag(3)?,
-                settle: Millis(row.unsigned(4)?),
+                reinvalidate_after: Millis(row.unsigned(4)?),
                 reason: row.text(5)?.to_owned(),
                 by: CalledBy { caller: row.text(6)?.to_owned(), via: "schedule".to_owned() },
                 targets: row.json(7).unwrap_or_else(|_| vec![Target::All]),

@@ -22,7 +22,7 @@ const TABLES: &[&str] = &[
     // what, and the first targets as JSON.
     "CREATE TABLE IF NOT EXISTS job (epoch INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
         digest TEXT, mode TEXT NOT NULL, warm INTEGER NOT NULL, targets INTEGER NOT NULL,
-        reason TEXT NOT NULL, at INTEGER NOT NULL, settled_by TEXT,
+        reason TEXT NOT NULL, at INTEGER NOT NULL, reinvalidated_by TEXT,
         caller TEXT NOT NULL DEFAULT '', via TEXT NOT NULL DEFAULT '',
         named TEXT NOT NULL DEFAULT '[]')",
     "CREATE INDEX IF NOT EXISTS job_at ON job (at)",
@@ -36,8 +36,8 @@ const TABLES: &[&str] = &[
     "CREATE INDEX IF NOT EXISTS outbox_due ON outbox (not_before)",
     "CREATE INDEX IF NOT EXISTS outbox_of ON outbox (shard, epoch)",
     // Invalidations that get a second epoch.
-    "CREATE TABLE IF NOT EXISTS settle (epoch INTEGER PRIMARY KEY, due INTEGER NOT NULL)",
-    "CREATE INDEX IF NOT EXISTS settle_due ON settle (due)",
+    "CREATE TABLE IF NOT EXISTS reinvalidation (epoch INTEGER PRIMARY KEY, due INTEGER NOT NULL)",
+    "CREATE INDEX IF NOT EXISTS reinvalidation_due ON reinvalidation (due)",
     // What a cache in front of the edge has still to take; `whole`: a purge of everything, for all
     // before it too.
     "CREATE TABLE IF NOT EXISTS front_cache (name TEXT NOT NULL, epoch INTEGER NOT NULL,
@@ -59,7 +59,7 @@ const TABLES: &[&str] = &[
     // Invalidations at a time, with all that they will be (super::schedule); cancelled: known until
     // `due`, and never done.
     "CREATE TABLE IF NOT EXISTS scheduled (id TEXT PRIMARY KEY, due INTEGER NOT NULL,
-        digest TEXT NOT NULL, mode TEXT NOT NULL, warm INTEGER NOT NULL, settle INTEGER NOT NULL,
+        digest TEXT NOT NULL, mode TEXT NOT NULL, warm INTEGER NOT NULL, reinvalidate_after INTEGER NOT NULL,
         reason TEXT NOT NULL, caller TEXT NOT NULL, via TEXT NOT NULL, targets TEXT NOT NULL,
         requested INTEGER NOT NULL, cancelled INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS scheduled_due ON scheduled (due, id)",

@@ -83,7 +83,7 @@ pub enum JournalError {
     NoTargets,
     /// An invalidation at a time that names more than may wait.
     TooManyNames,
-    /// An id that begins like the journal's own (`settle:`, `repair:`).
+    /// An id that begins like the journal's own (`reinvalidate:`, `repair:`).
     ReservedId,
 }
 
@@ -93,7 +93,7 @@ impl std::fmt::Display for JournalError {
             Self::Sql(error) => write!(f, "journal: {error}"),
             Self::EpochOutOfRange(epoch) => write!(f, "journal: no such epoch: {}", epoch.0),
             Self::ReservedId => {
-                f.write_str("journal: ids beginning with settle: or repair: are its own")
+                f.write_str("journal: ids beginning with reinvalidate: or repair: are its own")
             }
             Self::TooManyNames => f.write_str("journal: too many names for a later time"),
             Self::NoTargets => f.write_str("journal: an invalidation names at least one target"),

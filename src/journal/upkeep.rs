@@ -73,7 +73,7 @@ impl<S: Sql> Journal<S> {
         let gone = self.sql.exec(
             "DELETE FROM job WHERE epoch IN (SELECT j.epoch FROM job j WHERE j.at < ?
                 AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
-                AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
+                AND NOT EXISTS (SELECT 1 FROM reinvalidation s WHERE s.epoch = j.epoch)
                 AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
                 ORDER BY j.at LIMIT 0 + ?) RETURNING 1",
             &[timestamp(ended), Value::Integer(EXPIRIES_PER_CALL)],
@@ -120,14 +120,14 @@ pub(super) fn next_wake<S: Sql>(
         Ok(at.map(Timestamp::from_millis))
     };
     let fanout = earliest("SELECT min(not_before) FROM outbox")?;
-    let settle = earliest("SELECT min(due) FROM settle")?;
+    let reinvalidation = earliest("SELECT min(due) FROM reinvalidation")?;
     let moving = earliest("SELECT min(not_before) FROM move")?;
     let later = earliest("SELECT min(due) FROM scheduled")?;
     // A job that still owes something is kept past its time, so only those count that don't.
     let oldest = sql.exec(
         "SELECT j.at, j.epoch FROM job j
             WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)
-            AND NOT EXISTS (SELECT 1 FROM settle s WHERE s.epoch = j.epoch)
+            AND NOT EXISTS (SELECT 1 FROM reinvalidation s WHERE s.epoch = j.epoch)
             AND NOT EXISTS (SELECT 1 FROM front_cache u WHERE u.epoch = j.epoch)
             ORDER BY j.at LIMIT 1",
         &[],
@@ -139,7 +139,7 @@ pub(super) fn next_wake<S: Sql>(
         Ok(Row(row).timestamp(0)?.plus(kept.max(config.receipt_ttl)).plus(Millis(1)))
     });
     let receipt = receipt.transpose()?;
-    Ok([fanout, settle, moving, later, receipt].into_iter().flatten().min())
+    Ok([fanout, reinvalidation, moving, later, receipt].into_iter().flatten().min())
 }
 
 /// Rows of a table.

@@ -58,7 +58,7 @@ fn a_whole_call_arrives() {
     let command = taken(
         r#"{"tags": ["post:42"], "urls": ["https://www.example.com/a?b=2&utm_source=x&a=1"],
             "prefixes": ["http://example.com/blog/"], "hosts": ["WWW.example.com"], "all": false,
-            "mode": "hard", "warm": true, "wait_ms": 25000, "settle_ms": 3600000,
+            "mode": "hard", "warm": true, "wait_ms": 25000, "reinvalidate_after_ms": 3600000,
             "dry_run": true, "reason": "édité"}"#,
     );
     let want = RevalidateCommand {
@@ -71,7 +71,7 @@ fn a_whole_call_arrives() {
         mode: Mode::Hard,
         warm: true,
         wait: Millis(25_000),
-        settle: Millis(3_600_000),
+        reinvalidate_after: Millis(3_600_000),
         at: None,
         dry_run: true,
         reason: "édité".into(),
@@ -300,10 +300,10 @@ const WRONG: &[(&str, u16, ProblemKind, Option<&str>, &str)] = &[
         "25000",
     ),
     (
-        r#"{"tags": ["a"], "settle_ms": 3600001}"#,
+        r#"{"tags": ["a"], "reinvalidate_after_ms": 3600001}"#,
         422,
         ProblemKind::OutOfRange,
-        Some("settle_ms"),
+        Some("reinvalidate_after_ms"),
         "3600000",
     ),
     (

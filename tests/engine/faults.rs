@@ -163,14 +163,14 @@ fn a_damaged_row_on_the_way_to_the_queue_holds_up_no_other() {
     }
 }
 
-fn append(id: &str, names: &[&str], settle: u64) -> JournalCall {
+fn append(id: &str, names: &[&str], reinvalidate_after: u64) -> JournalCall {
     JournalCall::Append(Append {
         id: id.to_owned(),
         body_digest: "digest".to_owned(),
         targets: names.iter().map(|name| tag(name)).collect(),
         mode: Mode::Soft,
         warm: true,
-        settle: Millis(settle),
+        reinvalidate_after: Millis(reinvalidate_after),
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,

@@ -100,7 +100,7 @@ fn every_way_into_the_journal_has_its_name() {
     revalidate(&isolate, &json!({"tags": ["page:a"]}));
     isolate.send("POST", "https://example.com/a", &[]);
     settle(&world);
-    revalidate(&isolate, &json!({"tags": ["page:gone"], "settle_ms": 1_000}));
+    revalidate(&isolate, &json!({"tags": ["page:gone"], "reinvalidate_after_ms": 1_000}));
     settle(&world);
     let history = history(&isolate, "");
     let rows = history["invalidations"].as_array().expect("rows").iter();
@@ -112,8 +112,12 @@ fn every_way_into_the_journal_has_its_name() {
         .collect();
     by.sort();
     by.dedup();
-    let want =
-        [("ops", "control"), ("ops", "settle"), ("origin", "warm"), ("visitor", "unsafe-method")];
+    let want = [
+        ("ops", "control"),
+        ("ops", "reinvalidate"),
+        ("origin", "warm"),
+        ("visitor", "unsafe-method"),
+    ];
     let want: Vec<(String, String)> =
         want.iter().map(|(caller, via)| ((*caller).to_owned(), (*via).to_owned())).collect();
     assert_eq!(by, want, "{history}");

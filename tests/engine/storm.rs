@@ -29,7 +29,7 @@ fn append(id: u64, tag: &str) -> JournalCall {
         targets: vec![Target::Tag(Tag::parse(tag).expect("a tag"))],
         mode: Mode::Soft,
         warm: true,
-        settle: Millis::ZERO,
+        reinvalidate_after: Millis::ZERO,
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,

@@ -137,7 +137,7 @@ impl Site {
             targets: vec![tag(name)],
             mode: Mode::Soft,
             warm: true,
-            settle: Millis::ZERO,
+            reinvalidate_after: Millis::ZERO,
             reason: String::new(),
             uncounted: false,
             unsafe_method: false,

@@ -37,7 +37,7 @@ fn append(id: &str, targets: Vec<Target>, caller: &str) -> Append {
         targets,
         mode: Mode::Soft,
         warm: true,
-        settle: Millis::ZERO,
+        reinvalidate_after: Millis::ZERO,
         reason: format!("why {id}"),
         uncounted: false,
         unsafe_method: false,
@@ -98,7 +98,7 @@ fn an_invalidation_is_shown_as_it_was_requested_and_survives_a_restart() {
     let hard = Append {
         mode: Mode::Hard,
         warm: false,
-        settle: Millis(1_000),
+        reinvalidate_after: Millis(1_000),
         ..append("two", vec![Target::All], "webhook")
     };
     add(&mut journal, hard, 7);
@@ -118,7 +118,7 @@ fn an_invalidation_is_shown_as_it_was_requested_and_survives_a_restart() {
             warm: true,
             targets: named.len() as u32,
             reason: format!("why {id}"),
-            settled_by: None,
+            reinvalidated_by: None,
         },
         named: named.to_vec(),
         by,
@@ -132,15 +132,15 @@ fn an_invalidation_is_shown_as_it_was_requested_and_survives_a_restart() {
         },
         ..row
     };
-    let mut settled = hard(row("two", 2, 7, by("webhook", "control"), &all), "why two");
-    settled.invalidation.settled_by = Some("settle:3".to_owned());
+    let mut first = hard(row("two", 2, 7, by("webhook", "control"), &all), "why two");
+    first.invalidation.reinvalidated_by = Some("reinvalidate:3".to_owned());
     let want = [
         hard(
             row("repair:1900", 1_900, 2_000, by("journal", "repair"), &all),
             "the journal ended at 3, 900 was seen",
         ),
-        hard(row("settle:3", 3, 1_007, by("webhook", "settle"), &all), "why two"),
-        settled,
+        hard(row("reinvalidate:3", 3, 1_007, by("webhook", "reinvalidate"), &all), "why two"),
+        first,
         row("one", 1, 5, by("ops", "control"), &targets),
     ];
     assert_eq!(reply.rows, want);

@@ -33,7 +33,7 @@ fn append(id: &str, names: &[&str], mode: Mode) -> Append {
         targets: names.iter().map(|name| tag(name)).collect(),
         mode,
         warm: true,
-        settle: Millis::ZERO,
+        reinvalidate_after: Millis::ZERO,
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,
@@ -123,7 +123,7 @@ fn refused_without_a_trace() {
     let mut journal = open(&Sqlite::memory());
     let rows = [
         (append("msg", &[], Mode::Soft), JournalError::NoTargets),
-        (append("settle:1", &["a"], Mode::Soft), JournalError::ReservedId),
+        (append("reinvalidate:1", &["a"], Mode::Soft), JournalError::ReservedId),
         (append("repair:1", &["a"], Mode::Soft), JournalError::ReservedId),
     ];
     for (append, want) in rows {
@@ -151,7 +151,10 @@ fn an_error_says_what_was_refused() {
     let full = SqlError::Refused("disk full".to_owned());
     let rows = [
         (JournalError::NoTargets, "journal: an invalidation names at least one target"),
-        (JournalError::ReservedId, "journal: ids beginning with settle: or repair: are its own"),
+        (
+            JournalError::ReservedId,
+            "journal: ids beginning with reinvalidate: or repair: are its own",
+        ),
         (JournalError::EpochOutOfRange(Epoch(9)), "journal: no such epoch: 9"),
     ];
     for (error, want) in rows {
@@ -449,11 +452,11 @@ fn incarnation_between_two_pages_of_a_snapshot() {
 }
 
 #[test]
-fn settle_epoch() {
+fn second_epoch() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
     let mut first = append("1", &["a", "b"], Mode::Hard);
-    first.settle = Millis(5_000);
+    first.reinvalidate_after = Millis(5_000);
     first.reason = "import".to_owned();
     add(&mut journal, first, at(0));
     for shard in 0..2 {
@@ -478,8 +481,8 @@ fn settle_epoch() {
     else {
         panic!("no job")
     };
-    assert_eq!(job.invalidation.settled_by.as_deref(), Some(fanouts[0].job.as_str()));
-    assert_eq!((job.settles_at, job.shards_pending, job.invalidation.targets), (None, 0, 2));
+    assert_eq!(job.invalidation.reinvalidated_by.as_deref(), Some(fanouts[0].job.as_str()));
+    assert_eq!((job.reinvalidation_at, job.shards_pending, job.invalidation.targets), (None, 0, 2));
     // Once.
     journal.run_due(at(99_000)).unwrap();
     assert_eq!(journal.head(), Epoch(2));
@@ -584,7 +587,11 @@ fn targets_are_kept_for_as_long_as_someone_is_owed_them() {
     let sql = Sqlite::memory();
     let config = JournalConfig { front_caches: vec!["cdn".to_owned()], ..config() };
     let mut journal = Journal::open(sql.clone(), config).unwrap();
-    add(&mut journal, Append { settle: Millis(5_000), ..append("1", &["a"], Mode::Soft) }, at(0));
+    add(
+        &mut journal,
+        Append { reinvalidate_after: Millis(5_000), ..append("1", &["a"], Mode::Soft) },
+        at(0),
+    );
     for shard in 0..2 {
         assert!(keeps_targets(&sql, 1), "shard {shard} has not taken them");
         journal.fanned_out(shard, &[Epoch(1)], Epoch(1), at(1)).unwrap();
@@ -807,7 +814,7 @@ fn durable_visible() {
         let mut journal = Journal::open(&sql, config()).unwrap();
         add(&mut journal, append("0", &["x"], Mode::Soft), at(0));
         let mut second = append("1", &["a", "x"], Mode::Soft);
-        second.settle = Millis(1);
+        second.reinvalidate_after = Millis(1);
         sql.writes_left.set(writes);
         let outcome = journal.handle(JournalCall::Append(second.clone()), at(1));
         sql.writes_left.set(u32::MAX);
@@ -823,7 +830,7 @@ fn durable_visible() {
         assert_eq!(add(&mut journal, second, at(3)), Appended::recorded(Epoch(2)));
         assert_eq!(status(&mut journal).targets, 2);
     }
-    assert!(failed >= 5, "an append writes its stamps, job, targets, outbox, settle, head");
+    assert!(failed >= 5, "an append writes its stamps, job, targets, outbox, second epoch, head");
 }
 
 #[test]

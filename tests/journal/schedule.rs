@@ -33,7 +33,7 @@ fn append(id: &str, name: &str) -> Append {
         targets: vec![tag(name)],
         mode: Mode::Hard,
         warm: true,
-        settle: Millis(5_000),
+        reinvalidate_after: Millis(5_000),
         reason: "go live".to_owned(),
         uncounted: false,
         unsafe_method: false,
@@ -122,7 +122,11 @@ fn it_is_done_at_its_time_once_and_survives_restarts() {
         .iter()
         .map(|row| (row.invalidation.id.as_str(), row.by.caller.as_str(), row.by.via.as_str()))
         .collect();
-    let want = [("settle:3", "ops", "settle"), ("b", "ops", "schedule"), ("a", "ops", "schedule")];
+    let want = [
+        ("reinvalidate:3", "ops", "reinvalidate"),
+        ("b", "ops", "schedule"),
+        ("a", "ops", "schedule"),
+    ];
     assert_eq!(rows, want);
     assert_eq!(ids(&mut journal), Vec::<String>::new());
 }
@@ -230,7 +234,7 @@ fn what_names_too_much_or_nothing_is_refused() {
     let rows = [
         (Append { targets: many, ..append("1", "x") }, JournalError::TooManyNames),
         (Append { targets: vec![], ..append("1", "x") }, JournalError::NoTargets),
-        (append("settle:1", "x"), JournalError::ReservedId),
+        (append("reinvalidate:1", "x"), JournalError::ReservedId),
     ];
     for (append, want) in rows {
         let later = JournalCall::Schedule(ScheduledAppend { append, at: at(1) });

@@ -187,14 +187,21 @@ impl Book {
         reply
     }
 
-    fn append(&mut self, id: &str, targets: &[Target], mode: Mode, settle: u64, millis: u64) {
+    fn append(
+        &mut self,
+        id: &str,
+        targets: &[Target],
+        mode: Mode,
+        reinvalidate_after: u64,
+        millis: u64,
+    ) {
         let append = Append {
             id: id.to_owned(),
             body_digest: format!("digest of {targets:?}"),
             targets: targets.to_vec(),
             mode,
             warm: true,
-            settle: Millis(settle),
+            reinvalidate_after: Millis(reinvalidate_after),
             reason: "a story".to_owned(),
             uncounted: false,
             unsafe_method: false,

@@ -14,7 +14,7 @@ pub(crate) const KEPT: &[(&str, u64)] = &[
     ("lost_validate", 103),
     ("stamp_start", 26),
     ("follower_check", 181),
-    ("settle_epoch", 2),
+    ("second_epoch", 2),
     ("no_304_restamp", 51),
     ("restamp_same", 1180),
     ("proved_304", 563),

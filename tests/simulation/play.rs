@@ -505,7 +505,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
         }
     }
     let journal = world.sql(0);
-    for table in ["outbox", "settle"] {
+    for table in ["outbox", "reinvalidation"] {
         let owed = query(&journal, &format!("SELECT count(*) FROM {table}"));
         if owed != [Value::Integer(0)] {
             world.violate(Property::NoLostWarm, format!("the journal owes {table} {owed:?}"));
@@ -516,7 +516,7 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
         return;
     }
     survives(world, acks);
-    settled(world, acks);
+    check_second_epochs(world, acks);
     for shard in 1..=usize::from(MAX_SHARDS) {
         no_lost_warm(world, shard, acks);
         moved(world, shard);
@@ -600,7 +600,7 @@ fn survives(world: &Rc<World>, acks: &[Ack]) {
 
 /// Where a replica lags, each has its second epoch: what was fetched between the two may be old,
 /// and carries a current stamp.
-fn settled(world: &Rc<World>, acks: &[Ack]) {
+fn check_second_epochs(world: &Rc<World>, acks: &[Ack]) {
     if world.plan.lag == 0 {
         return;
     }

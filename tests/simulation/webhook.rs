@@ -31,7 +31,7 @@ pub(crate) async fn notify(
         targets: targets.clone(),
         mode,
         warm: true,
-        settle: Millis(if lags { world.plan.lag + 200 } else { 0 }),
+        reinvalidate_after: Millis(if lags { world.plan.lag + 200 } else { 0 }),
         reason: String::new(),
         uncounted: false,
         unsafe_method: false,

@@ -712,7 +712,7 @@ impl World {
                 let what = format!("shard {object} names {version:?} after {before:?}");
                 self.violate(Property::Order, what);
             }
-        } else if statement.starts_with("UPDATE job SET settled_by") {
+        } else if statement.starts_with("UPDATE job SET reinvalidated_by") {
             // The second epoch stands for what the first did.
             let [Value::Text(second), first] = parameters else { return };
             let shows = self.shows_of(integer(first) as u64);
@@ -778,8 +778,8 @@ impl World {
         }
         let first = id.split('#').next().unwrap_or(id);
         let shows = self.stands_for.borrow().get(first).cloned().unwrap_or_default();
-        let settles = id.starts_with("settle:");
-        if settles {
+        let is_second = id.starts_with("reinvalidate:");
+        if is_second {
             // From here on the second epoch's demands hold.
             let mut needs = Vec::new();
             for (item, version) in &shows {
@@ -791,7 +791,7 @@ impl World {
             }
             watch.needs.extend(needs);
         }
-        watch.committed.push(Committed { epoch, shows, lost: self.plan.lag > 0 && !settles });
+        watch.committed.push(Committed { epoch, shows, lost: self.plan.lag > 0 && !is_second });
     }
 }
 

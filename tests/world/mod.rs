@@ -452,7 +452,7 @@ impl World {
             targets: tags.iter().map(|tag| Target::Tag(Tag::parse(tag).unwrap())).collect(),
             mode,
             warm,
-            settle: Millis::ZERO,
+            reinvalidate_after: Millis::ZERO,
             reason: String::new(),
             uncounted: false,
             unsafe_method: false,

@@ -58,14 +58,15 @@ def compare(
     groups: dict[tuple[bool, bool, int], set[str]] = {}
     for one in invalidations:
         if one.tags:
-            groups.setdefault((one.hard, one.warm, one.settle_ms), set()).update(one.tags)
+            options = (one.hard, one.warm, one.reinvalidate_after_ms)
+            groups.setdefault(options, set()).update(one.tags)
     if not groups or not has_results(using):
         return False
     found = False
     # What a page changes while it is rendered must not refetch it: only what else does may.
-    for hard, warm, settle_ms in sorted(groups, reverse=True):
+    for hard, warm, reinvalidate_after_ms in sorted(groups, reverse=True):
         try:
-            record = _record(with_coarse(groups[hard, warm, settle_ms]), using)
+            record = _record(with_coarse(groups[hard, warm, reinvalidate_after_ms]), using)
         except DatabaseError:
             # The table may be gone, by a migration that was taken back.
             forget()
@@ -74,7 +75,13 @@ def compare(
             return False
         if record.gone:
             tags = {f"{RESULT}:{key}" for key in record.gone}
-            one = Invalidation(tags=tags, hard=hard, warm=warm, settle_ms=settle_ms, reason=REASON)
+            one = Invalidation(
+                tags=tags,
+                hard=hard,
+                warm=warm,
+                reinvalidate_after_ms=reinvalidate_after_ms,
+                reason=REASON,
+            )
             _take_off(record, using, partial(write, one, using, settings))
             found = True
     return found

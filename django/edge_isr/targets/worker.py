@@ -62,8 +62,8 @@ class WorkerTarget:
             named = {"tags": tags, "urls": urls, "prefixes": prefixes}
             command.update({key: sorted(names) for key, names in named.items() if names})
         command.update(mode="hard" if invalidation.hard else "soft", warm=invalidation.warm)
-        if invalidation.settle_ms:
-            command["settle_ms"] = invalidation.settle_ms
+        if invalidation.reinvalidate_after_ms:
+            command["reinvalidate_after_ms"] = invalidation.reinvalidate_after_ms
         if invalidation.reason:
             command["reason"] = invalidation.reason
         at = EPOCH + timedelta(milliseconds=invalidation.at_ms)

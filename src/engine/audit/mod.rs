@@ -240,7 +240,7 @@ impl<P: Platform> Auditor<P> {
             targets: vec![Target::Url(entry.page.purge_name())],
             mode: Mode::Soft,
             warm: true,
-            settle: Millis::ZERO,
+            reinvalidate_after: Millis::ZERO,
             reason: reason.clone(),
             uncounted: true,
             unsafe_method: false,

@@ -42,7 +42,7 @@ pub(crate) fn append_of(
         targets: command.targets.clone(),
         mode: command.mode,
         warm: command.warm,
-        settle: command.settle,
+        reinvalidate_after: command.reinvalidate_after,
         reason: command.reason.clone(),
         uncounted: !requester.counted,
         unsafe_method: false,

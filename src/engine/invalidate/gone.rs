@@ -48,7 +48,7 @@ impl<P: Platform> Invalidator<P> {
             targets: vec![Target::Url(admitted.page.purge_name())],
             mode: Mode::Hard,
             warm: false,
-            settle: crate::base::time::Millis::ZERO,
+            reinvalidate_after: crate::base::time::Millis::ZERO,
             reason: reason.clone(),
             uncounted: true,
             unsafe_method: false,

@@ -172,7 +172,7 @@ impl<P: Platform> Invalidator<P> {
             targets,
             mode,
             warm: false,
-            settle: Millis::ZERO,
+            reinvalidate_after: Millis::ZERO,
             reason: "unsafe method".to_owned(),
             uncounted: true,
             unsafe_method: true,

@@ -311,11 +311,11 @@ fn the_status_is_completed_once_every_isolate_sees_it() {
             mode: Mode::Hard,
             warm: true,
             targets: 1,
-            settled_by: None,
+            reinvalidated_by: None,
             reason: String::new(),
         },
         shards_pending: 0,
-        settles_at: None,
+        reinvalidation_at: None,
         front_caches: Vec::new(),
     };
     let status = |job, passed: Millis| call(&get).status(job, NOW.plus(passed), bound);
