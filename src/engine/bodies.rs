@@ -88,7 +88,7 @@ impl<C> Bodies<C> {
     fn make_room(&mut self) {
         while self.arriving.len() > 1 && self.bytes() > self.most {
             let held = self.arriving.iter().map(|body| (body.peer, body.counted));
-            let Some(at) = gives_way(held) else { break };
+            let Some(at) = first_to_give_up(held) else { break };
             self.arriving.remove(at);
         }
     }
@@ -96,7 +96,7 @@ impl<C> Bodies<C> {
 
 /// Which is given up first of what senders hold, oldest first: the oldest of the sender who holds
 /// most.
-pub(super) fn gives_way(held: impl Iterator<Item = (Peer, u64)> + Clone) -> Option<usize> {
+pub(super) fn first_to_give_up(held: impl Iterator<Item = (Peer, u64)> + Clone) -> Option<usize> {
     let mut by_address: HashMap<u64, u64> = HashMap::new();
     for (peer, amount) in held.clone() {
         if let Peer::At(address) = peer {
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn who_holds_most_gives_way_and_who_is_known_last() {
+    fn who_holds_most_is_given_up_first_and_who_is_known_last() {
         let mut bodies = Bodies::new(100_000);
         let known = bodies.begin(Peer::Known, NOW);
         let small = bodies.begin(Peer::At(1), NOW);

@@ -135,8 +135,8 @@ impl OriginLimit {
         self.forget_lapsed(now);
         let under_way = self.requests.background();
         // The first one may be quicker than a visitor who waits: the background goes on, if slowly.
-        let gives_way = under_way > 0 && !self.waiting.is_empty();
-        let may = self.free() > 0 && under_way < self.background_share() && !gives_way;
+        let visitor_waits = under_way > 0 && !self.waiting.is_empty();
+        let may = self.free() > 0 && under_way < self.background_share() && !visitor_waits;
         may.then(|| self.begin(Sender::Background, 0, now))
     }
 
@@ -317,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_upload_of_who_has_most_gives_way() {
+    fn the_oldest_upload_of_who_has_most_is_given_up() {
         let mut limit = limit(1);
         let other = upload(&mut limit, 1, HEAD);
         let many: Vec<_> =

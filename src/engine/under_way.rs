@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::bodies::{Peer, gives_way};
+use crate::engine::bodies::{Peer, first_to_give_up};
 use crate::engine::port::UploadState;
 
 /// A request that has not shown for so long that it runs was ended by the runtime. What it waits
@@ -117,7 +117,7 @@ impl UnderWay {
             }
         }
         uploads.sort_unstable_by_key(|(id, _, _)| *id);
-        let first = gives_way(uploads.iter().map(|(_, peer, held)| (*peer, *held)));
+        let first = first_to_give_up(uploads.iter().map(|(_, peer, held)| (*peer, *held)));
         let upload = first
             .and_then(|at| uploads.get(at))
             .and_then(|(id, _, _)| self.take(*id))

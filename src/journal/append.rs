@@ -53,7 +53,7 @@ impl<S: Sql> Journal<S> {
             });
         }
         // What waits for its time and is asked for now is done now.
-        if !schedule::gives_way(&self.sql, append)? {
+        if !schedule::may_run_now(&self.sql, append)? {
             return Ok(Appended::Conflict);
         }
         self.write(append, now).map(Appended::recorded)

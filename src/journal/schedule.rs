@@ -33,9 +33,9 @@ fn scheduled_id<S: Sql>(sql: &S, id: &str) -> Result<Option<ScheduledId>, SqlErr
     Ok(Some(ScheduledId { digest: row.text(0)?.to_owned(), cancelled: row.flag(1)? }))
 }
 
-/// Takes an id off the list, because it is done now; whether it may be: not where it came with
-/// another body, or was cancelled.
-pub(super) fn gives_way<S: Sql>(sql: &S, append: &Append) -> Result<bool, SqlError> {
+/// Whether what waits for its time may be done now, because it was asked for again without a time:
+/// not where it came with another body, or was cancelled.
+pub(super) fn may_run_now<S: Sql>(sql: &S, append: &Append) -> Result<bool, SqlError> {
     Ok(scheduled_id(sql, &append.id)?
         .is_none_or(|scheduled| scheduled.digest == append.body_digest && !scheduled.cancelled))
 }
