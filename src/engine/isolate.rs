@@ -76,7 +76,7 @@ pub struct Isolate<P: Platform> {
 
 /// The part of `fill_memory` that bodies of requests may hold.
 const BODIES_SHARE: u64 = 4;
-/// A reader that has taken nothing for so long may be let go for others.
+/// A reader that has taken nothing for so long may be closed for others.
 const SHED_AFTER: Millis = Millis(2_000);
 /// Forced refreshes in a second: each is a write of the journal.
 const FORCED_PER_SECOND: usize = 20;
@@ -189,7 +189,7 @@ impl<P: Platform> Isolate<P> {
         bytes + alone.map(|page| page.entry.body_length).sum::<u64>()
     }
 
-    /// Lets go readers that have stalled, and while more than `most` bytes are held those that are
+    /// Closes readers that have stalled, and while more than `most` bytes are held those that are
     /// furthest behind.
     pub fn shed(&mut self, now: Timestamp, most: u64) {
         let mut readers: Vec<_> = self.buffers().flat_map(|buffer| buffer.readers()).collect();
@@ -202,7 +202,7 @@ impl<P: Platform> Isolate<P> {
             if idle < SHED_AFTER || (idle < STALLED && self.fill_bytes() <= most) {
                 break;
             }
-            reader.let_go();
+            reader.close();
             stalled = readers.next();
         }
         for buffer in self.buffers() {

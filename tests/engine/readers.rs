@@ -147,9 +147,9 @@ fn a_first_piece_beyond_what_is_stored_goes_to_all_who_wait() {
     }
 }
 
-/// The same where nobody waits, as for a refresh: it is let go.
+/// The same where nobody waits, as for a refresh: it is discarded.
 #[test]
-fn a_first_piece_that_nobody_waits_for_is_let_go() {
+fn a_first_piece_that_nobody_waits_for_is_discarded() {
     let world = World::new(&config());
     let large = Rc::new(Cell::new(false));
     let grown = Rc::clone(&large);
@@ -204,10 +204,10 @@ fn readers_of_a_hit_hold_no_copy() {
     assert_eq!(held(&isolate), 0);
 }
 
-/// Readers that take nothing any more are let go when others need the memory, and after a minute in
+/// Readers that take nothing any more are closed when others need the memory, and after a minute in
 /// any case.
 #[test]
-fn stalled_readers_are_let_go() {
+fn stalled_readers_are_closed() {
     let world = World::new(&config());
     world.origin(|_| Ok(body(2 * MIB, false)));
     let config = Config { memory: 0, ..config() };

@@ -87,7 +87,7 @@ pub(super) struct ArrivingBody<P: Platform> {
     /// Bytes seen.
     pub(super) total: u64,
     pub(super) end: Option<Result<(), OriginError>>,
-    /// Whether pieces are let go once read.
+    /// Whether pieces are discarded once read.
     pub(super) window: bool,
 }
 
@@ -113,8 +113,8 @@ impl<P: Platform> ArrivingBody<P> {
         self.pieces.push_back((at, piece));
     }
 
-    /// Lets go what lies before the place of a window's slowest reader.
-    pub(super) fn let_go(&mut self, slowest: u64) {
+    /// Discards what lies before the place of a window's slowest reader.
+    pub(super) fn discard_before(&mut self, slowest: u64) {
         while let Some((at, piece)) = self.pieces.front() {
             let length = P::length(piece) as u64;
             if at + length > slowest {
@@ -138,7 +138,7 @@ impl<P: Platform> ArrivingBody<P> {
         (!self.window).then(|| P::concat(&pieces()))
     }
 
-    /// Whether nothing of it was let go: a reader can begin at the beginning.
+    /// Whether nothing of it was discarded: a reader can begin at the beginning.
     pub(super) fn has_beginning(&self) -> bool {
         let whole = self.page.is_some() || self.pieces.front().is_none_or(|(at, _)| *at == 0);
         whole && !(self.pieces.is_empty() && self.page.is_none() && self.total > 0)

@@ -4,10 +4,10 @@
 //! the wrong I/O context: only a reader of the request that fills the buffer is woken, all others
 //! look every few milliseconds with timers of their own.
 //!
-//! A body that outgrows what may be stored turns into a window: pieces are let go once every reader
-//! has them. The task waits for the quickest reader alone; one that falls behind by more than there
-//! is memory for goes on alone. What readers still have to take counts as memory until they have
-//! it, also after the task's end: then out of the stored response that was made of it.
+//! A body that outgrows what may be stored turns into a window: pieces are discarded once every
+//! reader has them. The task waits for the quickest reader alone; one that falls behind by more
+//! than there is memory for goes on alone. What readers still have to take counts as memory until
+//! they have it, also after the task's end: then out of the stored response that was made of it.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -23,7 +23,7 @@ use crate::engine::port::{OriginError, Platform};
 /// A task that has not shown for so long that it runs was ended by the runtime.
 pub const SILENT: Millis = Millis(10_000);
 
-/// A reader that has taken nothing for so long is let go.
+/// A reader that has taken nothing for so long is closed.
 pub const STALLED: Millis = Millis(60_000);
 
 /// What a part counts for beside its bytes.
@@ -69,11 +69,11 @@ impl<P: Platform> ReaderState<P> {
     /// It gets nothing more of what others read, and goes on alone if it can.
     pub(super) fn fall_behind(&self) {
         self.fell_behind.set(true);
-        self.let_go();
+        self.close();
     }
 
     /// It gets nothing more: its answer breaks off.
-    pub fn let_go(&self) {
+    pub fn close(&self) {
         self.source.borrow_mut().take();
     }
 
@@ -179,31 +179,31 @@ impl<P: Platform> BodyBuffer<P> {
         wake(state);
     }
 
-    /// From now on pieces are let go once read: the body is too large to store.
+    /// From now on pieces are discarded once read: the body is too large to store.
     pub fn open_window(&self) {
         self.0.borrow_mut().body.window = true;
     }
 
-    /// Bytes that the quickest reader has still to take, after letting go what all have; none
+    /// Bytes that the quickest reader has still to take, after discarding what all have; none
     /// without a reader.
     #[must_use]
     pub fn backlog(&self) -> Option<u64> {
-        self.let_go();
+        self.discard_read();
         let state = self.0.borrow();
         let quickest = state.living().map(|reader| reader.at.get()).max()?;
         Some(state.body.total.saturating_sub(quickest))
     }
 
-    /// Lets go what all readers of a window have.
-    fn let_go(&self) {
+    /// Discards what all readers of a window have.
+    fn discard_read(&self) {
         let state = &mut *self.0.borrow_mut();
         if state.body.window {
             let slowest = state.living().map(|reader| reader.at.get()).min();
-            state.body.let_go(slowest.unwrap_or(state.body.total));
+            state.body.discard_before(slowest.unwrap_or(state.body.total));
         }
     }
 
-    /// Lets go the reader that is furthest behind in a window; false if that would help nobody.
+    /// Closes the reader that is furthest behind in a window; false if that would help nobody.
     pub fn drop_slowest(&self) -> bool {
         let slowest = {
             let state = self.0.borrow();
@@ -214,7 +214,7 @@ impl<P: Platform> BodyBuffer<P> {
         };
         let Some(slowest) = slowest else { return false };
         slowest.fall_behind();
-        self.let_go();
+        self.discard_read();
         true
     }
 
@@ -243,7 +243,7 @@ impl<P: Platform> BodyBuffer<P> {
         WeakBuffer(Rc::downgrade(&self.0))
     }
 
-    /// Whether pieces are let go once read.
+    /// Whether pieces are discarded once read.
     #[must_use]
     pub fn is_window(&self) -> bool {
         self.0.borrow().body.window

@@ -2,7 +2,7 @@
 //! taken.
 //!
 //! What a reader has still to take is held for it, and counted. One that takes nothing any more can
-//! be let go: then its answer breaks off. One that falls behind by more than there is memory for
+//! be closed: then its answer breaks off. One that falls behind by more than there is memory for
 //! resumes by a request of its own, if it can.
 
 use std::rc::Rc;
@@ -76,7 +76,7 @@ impl<P: Platform> BodyReader<P> {
     ///
     /// # Errors
     /// What broke the body, [`OriginError::Timeout`] when nothing has moved for the limit,
-    /// [`OriginError::Broken`] for a reader that was let go and can't resume.
+    /// [`OriginError::Broken`] for a reader that was closed and can't resume.
     pub async fn next(&mut self, platform: &P) -> Result<Option<P::Chunk>, OriginError> {
         loop {
             let at = self.state.at.get();
@@ -107,7 +107,7 @@ impl<P: Platform> BodyReader<P> {
                     return Ok(Some(piece));
                 }
                 (NextPiece::End(end), _) => {
-                    self.state.let_go();
+                    self.state.close();
                     return end.map(|()| None);
                 }
                 (NextPiece::NotYet, Some(buffer)) => {

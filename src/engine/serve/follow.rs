@@ -139,7 +139,7 @@ impl<P: Platform> Server<P> {
         }
         match outcome {
             FillOutcome::Streaming(entry, note) => {
-                // Before anything is awaited: a window lets go what no reader has still to take.
+                // Before anything is awaited: a window discards what no reader has still to take.
                 let reader = BodyReader::of_buffer(fill.body(), false, limit, platform.now());
                 let timely = arrived.since(entry.request_time) <= max_lag;
                 let follows = self.may_follow(admitted, &entry, timely).await;
