@@ -120,7 +120,7 @@ fn put(memory: &mut Memory<Rc<[u8]>>, record: &Record) {
                     source: FreshnessSource::SMaxAge,
                     stale_while_revalidate: Seconds(600),
                     stale_if_error: Seconds(600),
-                    demand: ReuseCondition::Nothing,
+                    reuse_condition: ReuseCondition::Nothing,
                 },
                 body_length: *body as u64,
             };

@@ -313,7 +313,7 @@ fn check_reuse(
         }
     }
     if entry.age(now) >= entry.freshness.lifetime
-        && entry.freshness.demand != ReuseCondition::Nothing
+        && entry.freshness.reuse_condition != ReuseCondition::Nothing
     {
         assert!(!answers && !on_error, "{got:?} for {request:?}");
     }

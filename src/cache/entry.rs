@@ -98,8 +98,8 @@ pub struct Freshness {
     pub stale_while_revalidate: Seconds,
     /// `stale-if-error` (RFC 5861 §4), after the lifetime.
     pub stale_if_error: Seconds,
-    /// What the response demands before a reuse.
-    pub demand: ReuseCondition,
+    /// What must be done before a reuse.
+    pub reuse_condition: ReuseCondition,
 }
 
 /// Where a freshness lifetime comes from.

@@ -34,7 +34,7 @@ pub fn freshness(response: &ResponseHead, route: &Route, response_time: Timestam
         source,
         stale_while_revalidate: swr.unwrap_or(by_route(route.swr)),
         stale_if_error: sie.unwrap_or(by_route(route.sie)),
-        demand: demand(response, directives, has_window),
+        reuse_condition: reuse_condition(response, directives, has_window),
     }
 }
 
@@ -42,7 +42,7 @@ pub fn freshness(response: &ResponseHead, route: &Route, response_time: Timestam
 /// has no window (RFC 9111 §4.2.4).
 #[must_use]
 pub fn is_within(freshness: &Freshness, age: Millis, window: Seconds) -> bool {
-    match freshness.demand {
+    match freshness.reuse_condition {
         ReuseCondition::Nothing => Millis::from(freshness.lifetime.plus(window)) > age,
         ReuseCondition::WhenStale | ReuseCondition::Always => false,
     }
@@ -52,7 +52,7 @@ pub fn is_within(freshness: &Freshness, age: Millis, window: Seconds) -> bool {
 /// §5.2.2.10), unless a stale window stands beside it: that window could mean nothing else. A
 /// route's `sie` is no such word: it is for failures, and says nothing of the responses that may
 /// not be served stale then.
-fn demand(
+fn reuse_condition(
     response: &ResponseHead,
     directives: &ResponseDirectives,
     has_window: bool,

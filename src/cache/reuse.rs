@@ -183,16 +183,16 @@ pub fn reuse(
 /// been, is no answer to anyone.
 #[must_use]
 pub fn may_answer_at_capacity(entry: &Entry, validity: Validity, now: Timestamp) -> bool {
-    let demand = entry.freshness.demand;
+    let reuse_condition = entry.freshness.reuse_condition;
     match validity {
         Validity::Current
         | Validity::JournalLost
         | Validity::Soft { .. }
         | Validity::SoftUnprovable { .. } => {
-            let fresh = demand == ReuseCondition::WhenStale
+            let fresh = reuse_condition == ReuseCondition::WhenStale
                 && validity == Validity::Current
                 && Facts::of(entry, now).is_fresh();
-            demand == ReuseCondition::Nothing || fresh
+            reuse_condition == ReuseCondition::Nothing || fresh
         }
         Validity::JournalLostTooLong | Validity::Hard { .. } | Validity::Unprovable { .. } => false,
     }
@@ -255,7 +255,7 @@ impl<'e> Facts<'e> {
     }
 
     fn current(&self, directives: &RequestDirectives) -> Reuse {
-        if self.entry.freshness.demand == ReuseCondition::Always {
+        if self.entry.freshness.reuse_condition == ReuseCondition::Always {
             return self.validate(ValidateWhy::NoCache, directives);
         }
         if Self::refused(directives) {
@@ -284,8 +284,9 @@ impl<'e> Facts<'e> {
     /// Nothing can be called fresh while it is not known what was invalidated; what is within its
     /// lifetime is as good as stale, even if it must not be used beyond.
     fn journal_lost(&self, directives: &RequestDirectives) -> Reuse {
-        let demand = self.entry.freshness.demand;
-        let usable = demand != ReuseCondition::Always && (self.is_fresh() || self.within_swr());
+        let reuse_condition = self.entry.freshness.reuse_condition;
+        let usable =
+            reuse_condition != ReuseCondition::Always && (self.is_fresh() || self.within_swr());
         let taken = !Self::refused(directives) && self.takes_stale(directives);
         if usable && taken {
             Reuse::Stale { ttl: self.ttl.min(0), why: StaleWhy::JournalLost }

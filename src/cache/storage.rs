@@ -226,8 +226,8 @@ fn is_reusable(freshness: &Freshness, fields: &Fields, age: Seconds) -> bool {
     let window = freshness.stale_while_revalidate.max(freshness.stale_if_error);
     let has_validator = fields.has("etag") || fields.has("last-modified");
     let explicit = freshness.source != FreshnessSource::None
-        || freshness.demand == crate::cache::entry::ReuseCondition::Always;
-    let always = freshness.demand == crate::cache::entry::ReuseCondition::Always;
+        || freshness.reuse_condition == crate::cache::entry::ReuseCondition::Always;
+    let always = freshness.reuse_condition == crate::cache::entry::ReuseCondition::Always;
     (!always && freshness.lifetime.plus(window) > age) || (has_validator && explicit)
 }
 

@@ -14,7 +14,7 @@ use edge_isr::http::Fields;
 use proptest::prelude::*;
 
 /// As version 1 wrote it. These bytes stand in stores out there: never change them.
-const GOLDEN_ENTRY: &[u8] = b"EISR\x01\x00\x00\x02\x17{\"kind\":\"entry\",\"key\":\"1:15:https11:example.com7:/post/14:a=12\",\"page\":{\"scheme\":\"https\",\"host\":\"example.com\",\"purge_host\":\"example.com\",\"path\":\"/post/1\",\"query\":\"a=1\"},\"selection\":[[\"accept-language\",\"de\"]],\"status\":200,\"fields\":[[\"content-type\",\"text/html\"],[\"x-odd\",\"caf\xc3\xa9\"]],\"tags\":[\"post:1\",\"posts\"],\"stamp\":7,\"fence\":3,\"request_time\":1800000000000,\"response_time\":1800000000250,\"initial_age\":2,\"freshness\":{\"lifetime\":300,\"source\":\"Targeted\",\"stale_while_revalidate\":600,\"stale_if_error\":3600,\"demand\":\"Nothing\"},\"body_length\":4}body";
+const GOLDEN_ENTRY: &[u8] = b"EISR\x01\x00\x00\x02\x20{\"kind\":\"entry\",\"key\":\"1:15:https11:example.com7:/post/14:a=12\",\"page\":{\"scheme\":\"https\",\"host\":\"example.com\",\"purge_host\":\"example.com\",\"path\":\"/post/1\",\"query\":\"a=1\"},\"selection\":[[\"accept-language\",\"de\"]],\"status\":200,\"fields\":[[\"content-type\",\"text/html\"],[\"x-odd\",\"caf\xc3\xa9\"]],\"tags\":[\"post:1\",\"posts\"],\"stamp\":7,\"fence\":3,\"request_time\":1800000000000,\"response_time\":1800000000250,\"initial_age\":2,\"freshness\":{\"lifetime\":300,\"source\":\"Targeted\",\"stale_while_revalidate\":600,\"stale_if_error\":3600,\"reuse_condition\":\"Nothing\"},\"body_length\":4}body";
 const GOLDEN_VARY: &[u8] =
     b"EISR\x01\x00\x00\x00\x2b{\"kind\":\"vary\",\"names\":[\"accept-language\"]}";
 const GOLDEN_PASS: &[u8] =
@@ -48,7 +48,7 @@ fn entry() -> Entry {
             source: FreshnessSource::Targeted,
             stale_while_revalidate: Seconds(600),
             stale_if_error: Seconds(3_600),
-            demand: ReuseCondition::Nothing,
+            reuse_condition: ReuseCondition::Nothing,
         },
         body_length: 4,
     }

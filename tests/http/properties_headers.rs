@@ -159,16 +159,16 @@ fn some_validity() -> impl Strategy<Value = Validity> {
 }
 
 fn some_entry() -> impl Strategy<Value = Entry> {
-    let demand = prop::sample::select(vec![
+    let reuse_condition = prop::sample::select(vec![
         ReuseCondition::Nothing,
         ReuseCondition::WhenStale,
         ReuseCondition::Always,
     ]);
-    ((0..100u64, 0..100u64, 0..100u64), demand, some_fields(), 0..20u64).prop_map(
-        |(freshness, demand, fields, length)| Entry {
+    ((0..100u64, 0..100u64, 0..100u64), reuse_condition, some_fields(), 0..20u64).prop_map(
+        |(freshness, reuse_condition, fields, length)| Entry {
             fields,
             body_length: length,
-            ..entry("", freshness, demand)
+            ..entry("", freshness, reuse_condition)
         },
     )
 }
@@ -265,7 +265,7 @@ proptest! {
             }
         }
         let past = entry.age(now) >= entry.freshness.lifetime;
-        if past && entry.freshness.demand != ReuseCondition::Nothing {
+        if past && entry.freshness.reuse_condition != ReuseCondition::Nothing {
             prop_assert!(!answers && !on_error);
         }
         if directives.no_cache || directives.no_store {

@@ -8,7 +8,7 @@ use edge_isr::cache::freshness::{freshness, initial_age};
 use edge_isr::config::Route;
 use edge_isr::http::date::{format, parse};
 
-/// id, section, response fields, lifetime, source, windows, demand.
+/// id, section, response fields, lifetime, source, windows, reuse_condition.
 type Row =
     (&'static str, &'static str, &'static str, u64, FreshnessSource, (u64, u64), ReuseCondition);
 
@@ -108,15 +108,15 @@ const ROWS: &[Row] = &[
 #[test]
 fn table() {
     let mut failures = Vec::new();
-    for (id, section, answer, lifetime, source, windows, demand) in ROWS {
+    for (id, section, answer, lifetime, source, windows, reuse_condition) in ROWS {
         let got = freshness(&response(200, answer), &Route::default(), NOW);
         let seen = (
             got.lifetime.0,
             got.source,
             (got.stale_while_revalidate.0, got.stale_if_error.0),
-            got.demand,
+            got.reuse_condition,
         );
-        let want = (*lifetime, *source, *windows, *demand);
+        let want = (*lifetime, *source, *windows, *reuse_condition);
         if seen != want {
             failures.push(format!("{id} ({section}): got {seen:?}, want {want:?}"));
         }
@@ -231,7 +231,7 @@ fn s_maxage_beside_a_routes_windows() {
         [(0, 0, WhenStale), (0, 90, WhenStale), (30, 0, Nothing), (30, 90, Nothing)]
     {
         let route = Route { swr: Seconds(swr), sie: Seconds(sie), ..Route::default() };
-        assert_eq!(freshness(&answer, &route, NOW).demand, want, "swr {swr}, sie {sie}");
+        assert_eq!(freshness(&answer, &route, NOW).reuse_condition, want, "swr {swr}, sie {sie}");
     }
 }
 

@@ -29,7 +29,7 @@ struct Row {
     section: &'static str,
     /// lifetime, stale-while-revalidate, stale-if-error
     freshness: (u64, u64, u64),
-    demand: ReuseCondition,
+    reuse_condition: ReuseCondition,
     validity: Validity,
     /// The request's Cache-Control.
     asks: &'static str,
@@ -42,13 +42,13 @@ fn row(
     id: &'static str,
     section: &'static str,
     freshness: (u64, u64, u64),
-    demand: ReuseCondition,
+    reuse_condition: ReuseCondition,
     validity: Validity,
     asks: &'static str,
     age: u64,
     want: Reuse,
 ) -> Row {
-    Row { id, section, freshness, demand, validity, asks, age, want }
+    Row { id, section, freshness, reuse_condition, validity, asks, age, want }
 }
 
 #[rustfmt::skip]
@@ -133,8 +133,8 @@ fn rows() -> Vec<Row> {
 #[test]
 fn table() {
     let mut failures = Vec::new();
-    for Row { id, section, freshness, demand, validity, asks, age, want } in rows() {
-        let entry = entry("ETag: \"1\"", freshness, demand);
+    for Row { id, section, freshness, reuse_condition, validity, asks, age, want } in rows() {
+        let entry = entry("ETag: \"1\"", freshness, reuse_condition);
         let directives = RequestDirectives::of(&fields(&match asks {
             "" => String::new(),
             asks => format!("Cache-Control: {asks}"),

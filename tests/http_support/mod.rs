@@ -133,7 +133,11 @@ pub(crate) fn store(
 }
 
 /// A stored response with the given fields, and freshness as `lifetime+swr+sie`.
-pub(crate) fn entry(lines: &str, freshness: (u64, u64, u64), demand: ReuseCondition) -> Entry {
+pub(crate) fn entry(
+    lines: &str,
+    freshness: (u64, u64, u64),
+    reuse_condition: ReuseCondition,
+) -> Entry {
     let page = Page {
         scheme: "https".to_owned(),
         host: "example.com".to_owned(),
@@ -159,7 +163,7 @@ pub(crate) fn entry(lines: &str, freshness: (u64, u64, u64), demand: ReuseCondit
             source: FreshnessSource::MaxAge,
             stale_while_revalidate: Seconds(freshness.1),
             stale_if_error: Seconds(freshness.2),
-            demand,
+            reuse_condition,
         },
         body_length: 100,
     }
