@@ -102,15 +102,15 @@ pub fn read(value: &str) -> Option<ComposeField> {
     if again.finish().as_deref() != Some(value) {
         return None;
     }
-    let mut draft = Draft::default();
+    let mut builder = ComposeFieldBuilder::default();
     for (key, member) in &members {
-        draft.take(key.as_str(), member)?;
+        builder.add(key.as_str(), member)?;
     }
-    draft.finish()
+    builder.build()
 }
 
 #[derive(Default)]
-struct Draft {
+struct ComposeFieldBuilder {
     version: Option<u64>,
     max_age: Option<u64>,
     swr: Option<u64>,
@@ -130,9 +130,9 @@ struct Draft {
     shared: Vec<String>,
 }
 
-impl Draft {
-    /// Takes a member; none if it is not known, or not what it must be.
-    fn take(&mut self, key: &str, member: &ListEntry) -> Option<()> {
+impl ComposeFieldBuilder {
+    /// Adds a member; none if it is not known, or not what it must be.
+    fn add(&mut self, key: &str, member: &ListEntry) -> Option<()> {
         match key {
             "v" => self.version = Some(number(member)?),
             "max-age" => self.max_age = Some(number(member)?),
@@ -159,7 +159,7 @@ impl Draft {
         Some(())
     }
 
-    fn finish(self) -> Option<ComposeField> {
+    fn build(self) -> Option<ComposeField> {
         let marker = self.marker?;
         let letters = marker.bytes().all(|b| b.is_ascii_alphanumeric());
         let placeholders = usize::try_from(self.placeholders?)
