@@ -21,7 +21,7 @@ use crate::composed::{self, Visit};
 use crate::node::Node;
 use crate::origin::{self, SITE};
 use crate::plan::{COLOS, ISOLATES_PER_COLO, Input, MAX_SHARDS, Naming, PAGES, Plan};
-use crate::sched::{DAWN, Owner, promise, sleep};
+use crate::sched::{DAWN, Owner, oneshot, sleep};
 use crate::watch::{Committed, Label, Property, Served};
 use crate::webhook::notify;
 use crate::world::{Ack, World, query};
@@ -141,13 +141,13 @@ async fn post(world: &Rc<World>, isolate: usize, page: usize) {
         client: client.clone(),
         ..head(page, false, &cookie)
     };
-    let (keeper, promised) = promise();
+    let (sender, receiver) = oneshot();
     let serving = engine.clone();
     world.sched.spawn(owner, async move {
         let incoming = Incoming { head: Rc::new(head), body: None, client_accept_encoding: None };
-        keeper.keep(respond(&serving, &node, incoming).await.status);
+        sender.send(respond(&serving, &node, incoming).await.status);
     });
-    let Some(status) = promised.await else { return };
+    let Some(status) = receiver.await else { return };
     world.say(|| format!("poster {request} gets {status}"));
     if status >= 400 {
         return;
@@ -206,7 +206,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
     world.pending.borrow_mut().insert(request, (isolate, arrived));
     let engine = world.isolates.borrow()[isolate].clone();
     let node = Rc::new(Node::new(world, owner));
-    let (keeper, promised) = promise();
+    let (sender, receiver) = oneshot();
     let head = RequestHead { client: client.clone(), ..head(page, german, &cookie) };
     let max_lag = bound(world, page);
     let had = held_in(&engine, page, german);
@@ -265,7 +265,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
             },
         };
         let body = end.ok().and_then(|()| String::from_utf8(whole).ok());
-        keeper.keep(Seen {
+        sender.send(Seen {
             status: answer.status,
             label,
             journal_lost,
@@ -275,7 +275,7 @@ async fn visit_as(world: &Rc<World>, visitor: &Visitor) -> Option<Seen> {
             body,
         });
     });
-    let seen = promised.await?;
+    let seen = receiver.await?;
     world.pending.borrow_mut().remove(&request);
     let limbo = world.plan.limbo;
     let weak = Rc::downgrade(world);

@@ -204,37 +204,37 @@ impl Drop for Sleep {
     }
 }
 
-enum Held<T> {
+enum Slot<T> {
     Waiting(Option<Waker>),
-    Kept(Option<T>),
-    Broken,
+    Sent(Option<T>),
+    Closed,
 }
 
 /// What another task will say; none if it ended without a word.
-pub(crate) struct Promise<T>(Rc<RefCell<Held<T>>>);
+pub(crate) struct Receiver<T>(Rc<RefCell<Slot<T>>>);
 /// The other end.
-pub(crate) struct Keeper<T>(Rc<RefCell<Held<T>>>);
+pub(crate) struct Sender<T>(Rc<RefCell<Slot<T>>>);
 
-pub(crate) fn promise<T>() -> (Keeper<T>, Promise<T>) {
-    let held = Rc::new(RefCell::new(Held::Waiting(None)));
-    (Keeper(Rc::clone(&held)), Promise(held))
+pub(crate) fn oneshot<T>() -> (Sender<T>, Receiver<T>) {
+    let held = Rc::new(RefCell::new(Slot::Waiting(None)));
+    (Sender(Rc::clone(&held)), Receiver(held))
 }
 
-impl<T> Keeper<T> {
-    pub(crate) fn keep(self, value: T) {
-        let before = std::mem::replace(&mut *self.0.borrow_mut(), Held::Kept(Some(value)));
-        if let Held::Waiting(Some(waker)) = before {
+impl<T> Sender<T> {
+    pub(crate) fn send(self, value: T) {
+        let before = std::mem::replace(&mut *self.0.borrow_mut(), Slot::Sent(Some(value)));
+        if let Slot::Waiting(Some(waker)) = before {
             waker.wake();
         }
     }
 }
 
-impl<T> Drop for Keeper<T> {
+impl<T> Drop for Sender<T> {
     fn drop(&mut self) {
         let mut held = self.0.borrow_mut();
-        if let Held::Waiting(waker) = &mut *held {
+        if let Slot::Waiting(waker) = &mut *held {
             let waker = waker.take();
-            *held = Held::Broken;
+            *held = Slot::Closed;
             drop(held);
             if let Some(waker) = waker {
                 waker.wake();
@@ -243,16 +243,16 @@ impl<T> Drop for Keeper<T> {
     }
 }
 
-impl<T> Future for Promise<T> {
+impl<T> Future for Receiver<T> {
     type Output = Option<T>;
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<T>> {
         match &mut *self.0.borrow_mut() {
-            Held::Waiting(waker) => {
+            Slot::Waiting(waker) => {
                 *waker = Some(context.waker().clone());
                 Poll::Pending
             }
-            Held::Kept(value) => Poll::Ready(value.take()),
-            Held::Broken => Poll::Ready(None),
+            Slot::Sent(value) => Poll::Ready(value.take()),
+            Slot::Closed => Poll::Ready(None),
         }
     }
 }

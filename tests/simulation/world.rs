@@ -28,7 +28,7 @@ use crate::front_caches::{self, FrontCaches};
 use crate::node::Node;
 use crate::origin::{Data, SITE, Site};
 use crate::plan::{COLOS, ISOLATES, MAX_SHARDS, PAGES, Plan, SHARDS};
-use crate::sched::{Owner, Sched, promise, sleep};
+use crate::sched::{Owner, Sched, oneshot, sleep};
 use crate::spy::Spy;
 use crate::watch::{Committed, Granted, Need, Property, Watch};
 
@@ -630,7 +630,7 @@ impl World {
         if self.plan.overloads > 0.0 && self.unlucky(self.plan.overloads) {
             return Err(CallError::Overloaded("too much to do".to_owned()));
         }
-        let (keeper, answer) = promise();
+        let (sender, receiver) = oneshot();
         let first = work(Rc::clone(self));
         let failing = Rc::downgrade(self);
         self.sched.spawn(Owner::Object(object), async move {
@@ -640,7 +640,7 @@ impl World {
             {
                 world.violate(Property::Objects, format!("object {object}: {error}"));
             }
-            keeper.keep(reply);
+            sender.send(reply);
         });
         if self.unlucky(self.plan.repeats) {
             let (world, again) = (Rc::clone(self), work(Rc::clone(self)));
@@ -652,7 +652,7 @@ impl World {
         }
         // It may have done what it was asked before it broke off.
         let gone = if self.plan.breaks { broken } else { gone };
-        let reply = answer.await.unwrap_or_else(|| Err(gone()));
+        let reply = receiver.await.unwrap_or_else(|| Err(gone()));
         self.travel().await;
         if self.unlucky(self.plan.loss / 2.0) {
             sleep(&self.sched, self.sched.below(900)).await;
