@@ -13,7 +13,7 @@ use crate::control::healthz::HealthReason;
 use crate::engine::Incoming;
 use crate::engine::compose::Composed;
 use crate::engine::fill::reader::BodyReader;
-use crate::engine::operate::{Guard, own_call};
+use crate::engine::operate::{ControlContext, own_call};
 use crate::engine::parts::{Operator, Server};
 use crate::engine::port::{FoundInColo, Unread};
 use crate::engine::serve::at_once::{AnswerHead, AtOnce, Start};
@@ -218,9 +218,9 @@ async fn respond_to(
     if is_own_host(site, &incoming.head) {
         problems.insert(0, HealthReason::OriginIsWorker);
     }
-    let guard = Guard { secrets: &site.secrets, problems: &problems };
+    let control = ControlContext { secrets: &site.secrets, problems: &problems };
     if let Some(call) = own_call(&incoming.head, site.engine.config()) {
-        return operator.operate(incoming, call, &guard).await;
+        return operator.operate(incoming, call, &control).await;
     }
     // What keeps the origin from being asked comes before what only keeps pages from being stored.
     let no_origin = |problem: &&HealthReason| {
@@ -229,7 +229,7 @@ async fn respond_to(
     if let Some(problem) = problems.iter().find(no_origin).or(problems.first()) {
         return server.pass_unconfigured(incoming, problem).await;
     }
-    let incoming = operator.hear_warm_up(incoming, &guard).await;
+    let incoming = operator.apply_warm_up(incoming, &control).await;
     server.serve(incoming).await
 }
 

@@ -26,7 +26,7 @@ use edge_isr::config::front_cache_access::FrontCacheAccess;
 use edge_isr::control::Secrets;
 use edge_isr::control::healthz::HealthReason;
 use edge_isr::engine::invalidate::fan_out::{self, JournalHost};
-use edge_isr::engine::operate::{Guard, own_call};
+use edge_isr::engine::operate::{ControlContext, own_call};
 use edge_isr::engine::parts::{Operator, Server, Warmer};
 use edge_isr::engine::port::{
     CallError, Content, OriginError, OriginRequest, OriginResponse, Platform, PurgeError, Store,
@@ -923,14 +923,14 @@ impl Isolate {
         let body = (!body.is_empty()).then_some(Scripted { pieces, end: Ok(()) });
         async move {
             let node = isolate.node();
-            let guard = Guard { secrets: &secrets, problems: &[] };
+            let control = ControlContext { secrets: &secrets, problems: &[] };
             let context = isolate.engine.with(&node);
             let operator = Operator::new(&context);
             let incoming = Incoming { head: Rc::new(head), body, client_accept_encoding: None };
             let answer = match own_call(&incoming.head, isolate.engine.config()) {
-                Some(call) => operator.operate(incoming, call, &guard).await,
+                Some(call) => operator.operate(incoming, call, &control).await,
                 None => {
-                    let incoming = operator.hear_warm_up(incoming, &guard).await;
+                    let incoming = operator.apply_warm_up(incoming, &control).await;
                     visit::respond(&isolate.engine, &node, incoming).await
                 }
             };
@@ -941,11 +941,11 @@ impl Isolate {
     /// A call to the edge itself, whose body arrives as scripted.
     pub async fn call(&self, head: RequestHead, body: Scripted, secrets: Secrets) -> Seen {
         let node = self.node();
-        let guard = Guard { secrets: &secrets, problems: &[] };
+        let control = ControlContext { secrets: &secrets, problems: &[] };
         let call = own_call(&head, self.engine.config()).expect("a control call");
         let incoming =
             Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
-        let answer = self.operator(&node).operate(incoming, call, &guard).await;
+        let answer = self.operator(&node).operate(incoming, call, &control).await;
         Self::read(&node, answer).await
     }
 
@@ -968,12 +968,12 @@ impl Isolate {
         let (isolate, body) = (self.clone(), Scripted::whole(body.as_bytes()));
         self.world.run(async move {
             let secrets = Secrets::parse("", "ops:admin:operators-own-token").expect("secrets");
-            let guard = Guard { secrets: &secrets, problems: &[] };
+            let control = ControlContext { secrets: &secrets, problems: &[] };
             let node = isolate.node();
             let call = own_call(&head, isolate.engine.config()).expect("a control call");
             let incoming =
                 Incoming { head: Rc::new(head), body: Some(body), client_accept_encoding: None };
-            let answer = isolate.operator(&node).operate(incoming, call, &guard).await;
+            let answer = isolate.operator(&node).operate(incoming, call, &control).await;
             Isolate::read(&node, answer).await
         })
     }

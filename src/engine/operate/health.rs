@@ -7,7 +7,7 @@ use crate::control::metrics::Gauge;
 use crate::control::problem::Problem;
 use crate::engine::isolate::Isolate;
 use crate::engine::once_more;
-use crate::engine::operate::{Guard, answer};
+use crate::engine::operate::{ControlContext, answer};
 use crate::engine::parts::Operator;
 use crate::engine::platform_limits::next_look;
 use crate::engine::port::Platform;
@@ -26,10 +26,10 @@ impl<P: Platform> Operator<P> {
     pub(super) async fn healthz(
         &self,
         head: &RequestHead,
-        guard: &Guard<'_>,
+        control: &ControlContext<'_>,
     ) -> Result<Answer<P>, Problem> {
-        let known = guard.secrets.has_token(&head.fields)?;
-        let health = self.health(guard).await;
+        let known = control.secrets.has_token(&head.fields)?;
+        let health = self.health(control).await;
         let body = if known { health.body() } else { health.body_for_strangers() };
         Ok(answer(health.status(), body))
     }
@@ -118,8 +118,8 @@ impl<P: Platform> Operator<P> {
         Answer::new(200, fields, Body::Whole(P::chunk(text.as_bytes())), cache_status)
     }
 
-    async fn health(&self, guard: &Guard<'_>) -> Health {
-        let mut reasons = guard.problems.to_vec();
+    async fn health(&self, control: &ControlContext<'_>) -> Health {
+        let mut reasons = control.problems.to_vec();
         self.invalidator.ensure_recent(self.context.config().max_lag).await;
         let JournalStatus { front_caches, shards_moving, .. } = self.journal_status().await;
         if shards_moving > 0 {
@@ -145,7 +145,7 @@ impl<P: Platform> Operator<P> {
             Some(age) if age > config.max_lag => reasons.push(HealthReason::JournalLost(age)),
             Some(_) => {}
         }
-        if !guard.secrets.can_invalidate() {
+        if !control.secrets.can_invalidate() {
             reasons.push(HealthReason::NothingCanInvalidate);
         }
         Health { reasons, epoch: view.stamp(), view_age, config: Some(config.summary()) }

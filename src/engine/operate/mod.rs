@@ -42,7 +42,7 @@ use crate::http::head::stated_length;
 use crate::index::{ShardCall, ShardReply};
 
 /// What the control API goes by beside the settings.
-pub struct Guard<'a> {
+pub struct ControlContext<'a> {
     /// Webhook keys and tokens.
     pub secrets: &'a Secrets,
     /// What is wrong with the worker's settings.
@@ -78,11 +78,11 @@ impl<P: Platform> Operator<P> {
         &self,
         incoming: Incoming<P>,
         call: OwnCall,
-        guard: &Guard<'_>,
+        control: &ControlContext<'_>,
     ) -> Answer<P> {
         match call {
-            OwnCall::Control(call) => self.control(incoming, call, guard).await,
-            OwnCall::PurgeApi(call) => self.translate(incoming, &call, guard).await,
+            OwnCall::Control(call) => self.control(incoming, call, control).await,
+            OwnCall::PurgeApi(call) => self.translate(incoming, &call, control).await,
         }
     }
 
@@ -90,11 +90,11 @@ impl<P: Platform> Operator<P> {
         &self,
         incoming: Incoming<P>,
         call: Result<ControlCall, Problem>,
-        guard: &Guard<'_>,
+        control: &ControlContext<'_>,
     ) -> Answer<P> {
         let name = call.as_ref().map_or("unknown", ControlCall::as_str);
         let answer = match call {
-            Ok(call) => self.allowed(incoming, call, guard).await,
+            Ok(call) => self.allowed(incoming, call, control).await,
             Err(problem) => Err(problem),
         };
         answer.unwrap_or_else(|problem| {
@@ -107,7 +107,7 @@ impl<P: Platform> Operator<P> {
         &self,
         mut incoming: Incoming<P>,
         call: ControlCall,
-        guard: &Guard<'_>,
+        control: &ControlContext<'_>,
     ) -> Result<Answer<P>, Problem> {
         let head = Rc::clone(&incoming.head);
         // Who can't prove anything is refused before the body is read; and only a body that is
@@ -115,7 +115,7 @@ impl<P: Platform> Operator<P> {
         let (caller, body) = match call.scope() {
             Some(scope) => {
                 let mut claim =
-                    guard.secrets.claim(&head.fields, scope, self.context.platform.now())?;
+                    control.secrets.claim(&head.fields, scope, self.context.platform.now())?;
                 let needed = call.has_body() || matches!(claim, Claim::Signed(_));
                 let stream = incoming.body.take().filter(|_| needed);
                 let peer = match claim {
@@ -154,7 +154,7 @@ impl<P: Platform> Operator<P> {
             (ControlCall::Audit(request), _) => self.audit(request).await,
             (ControlCall::Scheduled(request), _) => self.scheduled(request).await,
             (ControlCall::Cancel { id }, _) => self.cancel(id).await,
-            (ControlCall::Healthz, _) => self.healthz(&head, guard).await,
+            (ControlCall::Healthz, _) => self.healthz(&head, control).await,
             (ControlCall::Revalidate, None) => {
                 Err(Problem::new(ProblemKind::NotAuthenticated, "Credentials are missing."))
             }

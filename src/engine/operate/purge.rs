@@ -15,7 +15,7 @@ use crate::control::revalidate::{RevalidateCommand, body_digest};
 use crate::engine::bodies::Peer;
 use crate::engine::context::Incoming;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
-use crate::engine::operate::Guard;
+use crate::engine::operate::ControlContext;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
 use crate::engine::port::{Platform, PurgeError};
@@ -31,9 +31,9 @@ impl<P: Platform> Operator<P> {
         &self,
         incoming: Incoming<P>,
         call: &Call,
-        guard: &Guard<'_>,
+        control: &ControlContext<'_>,
     ) -> Answer<P> {
-        let reply = match self.translated(incoming, call, guard).await {
+        let reply = match self.translated(incoming, call, control).await {
             Ok(reply) => reply,
             Err(refusal) => {
                 self.context.control_refused(call.api.name(), &refusal.problem());
@@ -48,16 +48,16 @@ impl<P: Platform> Operator<P> {
         &self,
         mut incoming: Incoming<P>,
         call: &Call,
-        guard: &Guard<'_>,
+        control: &ControlContext<'_>,
     ) -> Result<Reply, PurgeRefusal> {
         let platform = &self.context.platform;
         let head = Rc::clone(&incoming.head);
         let (head, config) = (&head, self.context.config());
         // Who can't prove anything is refused before the body is read.
-        let proved = call.claim(head, guard.secrets, config, platform.now())?;
+        let proved = call.claim(head, control.secrets, config, platform.now())?;
         let peer = if proved { Peer::Known } else { peer_of(head) };
         let body = self.body(head, peer, incoming.body.take(), |_| {}).await?;
-        let caller = call.authenticate(head, &body, guard.secrets, config, platform.now())?;
+        let caller = call.authenticate(head, &body, control.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
             let job = self.job(&id).await?;
             return Ok(call.status(job.as_ref(), platform.now(), config.max_lag));
@@ -89,17 +89,21 @@ impl<P: Platform> Operator<P> {
         Ok(epoch)
     }
 
-    /// Hears a warm-up request of somebody who may make one: the page counts as stale from now on,
+    /// Applies a warm-up request of somebody who may make one: the page counts as stale from now on,
     /// so that the request refreshes it. From anybody else, and beyond what an isolate does in a
     /// second, it is a request like any other.
-    pub async fn hear_warm_up(&self, incoming: Incoming<P>, guard: &Guard<'_>) -> Incoming<P> {
+    pub async fn apply_warm_up(
+        &self,
+        incoming: Incoming<P>,
+        control: &ControlContext<'_>,
+    ) -> Incoming<P> {
         let platform = &self.context.platform;
         let head = &incoming.head;
         if !head.fields.has(WARM_UP) || head.method != "GET" {
             return incoming;
         }
         let config = self.context.config();
-        let Ok(caller) = trusted_or_token(head, guard.secrets, config) else { return incoming };
+        let Ok(caller) = trusted_or_token(head, control.secrets, config) else { return incoming };
         let page = admission::page(head, config.route(&head.host, &head.path), config);
         let name = page.purge_name();
         if self.context.isolate().borrow_mut().claim_forced(&name, platform.now()) {
@@ -117,7 +121,7 @@ impl<P: Platform> Operator<P> {
         }
         // Credentials for the edge are none for the page.
         let mut head = (*incoming.head).clone();
-        if guard.secrets.client_token(&head.fields, TokenScope::Revalidate).is_ok()
+        if control.secrets.client_token(&head.fields, TokenScope::Revalidate).is_ok()
             && let Some(name) = token_field(&head.fields)
         {
             head.fields.remove(name);
