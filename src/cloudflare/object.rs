@@ -20,7 +20,7 @@ use crate::index::ShardConfig;
 use crate::journal::JournalConfig;
 
 use super::glue::{self, State, Storage};
-use super::platform::{Bindings, Edge, Keeper, now};
+use super::platform::{Bindings, Edge, WaitUntil, now};
 use super::settings;
 use super::sql::ObjectSql;
 
@@ -74,7 +74,7 @@ impl Objects {
 
     /// The ports, for work that the object does itself.
     pub(super) fn platform(&self) -> Rc<Edge> {
-        Rc::new(Edge::new(Rc::clone(&self.bindings), Keeper::Object, String::new(), None))
+        Rc::new(Edge::new(Rc::clone(&self.bindings), WaitUntil::Object, String::new(), None))
     }
 }
 

@@ -51,7 +51,7 @@ pub(super) struct Bindings {
 }
 
 /// What keeps background tasks alive.
-pub(super) enum Keeper {
+pub(super) enum WaitUntil {
     /// A request's context.
     Request(worker::Context),
     /// A Durable Object: its tasks live as long as it does.
@@ -61,7 +61,7 @@ pub(super) enum Keeper {
 /// The ports of one request.
 pub(super) struct Edge {
     bindings: Rc<Bindings>,
-    keeper: Keeper,
+    wait_until: WaitUntil,
     /// The visitor's request, if it is one.
     request: Option<Request>,
     colo: String,
@@ -72,14 +72,14 @@ pub(super) struct Edge {
 impl Edge {
     pub(super) fn new(
         bindings: Rc<Bindings>,
-        keeper: Keeper,
+        wait_until: WaitUntil,
         colo: String,
         request: Option<(Request, &str)>,
     ) -> Self {
         let l2 = GlobalStore::new(bindings.pages.clone());
         let l1 = ColoStore::new(&bindings.site, request.as_ref().map(|(_, host)| *host));
         let request = request.map(|(request, _)| request);
-        Self { bindings, keeper, request, colo, l1, l2 }
+        Self { bindings, wait_until, request, colo, l1, l2 }
     }
 
     async fn upload(
@@ -179,9 +179,9 @@ impl Platform for Edge {
     fn spawn(&self, task: impl Future<Output = ()> + 'static) {
         // Of one type, whatever the task: what makes a promise of it is compiled once.
         let task: Pin<Box<dyn Future<Output = ()>>> = Box::pin(task);
-        match &self.keeper {
-            Keeper::Request(context) => context.wait_until(task),
-            Keeper::Object => wasm_bindgen_futures::spawn_local(task),
+        match &self.wait_until {
+            WaitUntil::Request(context) => context.wait_until(task),
+            WaitUntil::Object => wasm_bindgen_futures::spawn_local(task),
         }
     }
 

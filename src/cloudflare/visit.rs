@@ -23,7 +23,7 @@ use crate::engine::serve::response::{Answer, Body};
 use crate::http::{Fields, RequestHead};
 
 use super::heads::{fields, json};
-use super::platform::{Edge, Keeper, now};
+use super::platform::{Edge, WaitUntil, now};
 use super::settings::{self, Site};
 use super::store::{self, colo_url};
 use super::stream::EdgeStream;
@@ -186,10 +186,10 @@ async fn answer_later(
     if let Some(file) = dashboard::answer(site, &read.head).await {
         return file;
     }
-    let (bindings, keeper) = (Rc::clone(&site.bindings), Keeper::Request(context));
+    let (bindings, wait_until) = (Rc::clone(&site.bindings), WaitUntil::Request(context));
     // A handle of the same request: `Request::clone` would be another one.
     let visitor = Some((Clone::clone(request), read.head.host.as_str()));
-    let platform = Rc::new(Edge::new(bindings, keeper, read.colo, visitor));
+    let platform = Rc::new(Edge::new(bindings, wait_until, read.colo, visitor));
     let incoming = Incoming {
         head: Rc::new(read.head),
         body: glue::request_body(request).map(|body| EdgeStream::Request(body, None)),
