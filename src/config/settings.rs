@@ -48,7 +48,7 @@ pub struct Config {
     pub origin_concurrency: u32,
     /// New page keys per host and second that get a place in L2 and the index. Default 50.
     pub new_keys_per_second: u32,
-    /// Journal targets kept by name before the oldest fold into buckets. Default 100,000.
+    /// Journal targets kept by name before the oldest are merged into buckets. Default 100,000.
     pub journal_targets: u32,
     /// Warms of one shard at once, 1 to 5. Default 3.
     pub warm_concurrency: u32,

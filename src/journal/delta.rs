@@ -3,8 +3,8 @@
 //! A [`Delta`] covers the epochs after its base up to `to`, whole: a page of it is never cut inside
 //! one epoch, so an invalidation is never seen in part. Buckets travel as rows do, by the epoch
 //! they hold: a target whose epoch lies at or before the base is known to whoever has the base,
-//! folded or not. A [`Found`] answers a targeted look-up; it says nothing about other targets, so
-//! it is a type of its own that can't be mistaken for a delta.
+//! merged into a bucket or not. A [`Found`] answers a targeted look-up; it says nothing about other
+//! targets, so it is a type of its own that can't be mistaken for a delta.
 //!
 //! In JSON the rows travel in a compact binary form (`codec`), as base64: about 16 bytes a row.
 

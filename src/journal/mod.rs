@@ -5,9 +5,9 @@
 //! taken it. It refuses a webhook id that comes with another body. It answers only after its
 //! transaction: what it says is durable (`durable_visible`).
 //!
-//! Compacted to one row per target. Beyond `max_targets` the oldest fold into 65,536 buckets that
-//! hold the highest epoch of what fell into them, so that memory is bounded and correctness does
-//! not depend on retention.
+//! Compacted to one row per target. Beyond `max_targets` the oldest are merged into 65,536 buckets
+//! that hold the highest epoch of what fell into them, so that memory is bounded and correctness
+//! does not depend on retention.
 //!
 //! | question | file |
 //! | --- | --- |
@@ -271,7 +271,7 @@ impl<S: Sql> Journal<S> {
         front_caches::states(&self.sql, &self.config.front_caches, epoch)
     }
 
-    /// Does what is due: another number of shards, second epochs, folding, expiry. Bounded;
+    /// Does what is due: another number of shards, second epochs, merging, expiry. Bounded;
     /// [`Journal::next_wake`] says whether there is more.
     ///
     /// # Errors
@@ -281,8 +281,8 @@ impl<S: Sql> Journal<S> {
         let noticed = self.notice_shards(now);
         let scheduled = self.do_scheduled(now);
         let reinvalidated = self.reinvalidate_due(now);
-        let folded = self.fold();
-        noticed.and(scheduled).and(reinvalidated).and(folded).and(self.expire(now))
+        let merged = self.merge_oldest();
+        noticed.and(scheduled).and(reinvalidated).and(merged).and(self.expire(now))
     }
 
     /// When [`Journal::run_due`] or [`Journal::pending_fanouts`] has something to do; the past

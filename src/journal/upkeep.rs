@@ -1,4 +1,4 @@
-//! Keeping the journal small: folding the oldest targets into buckets, forgetting old
+//! Keeping the journal small: merging the oldest targets into buckets, forgetting old
 //! invalidations.
 
 use std::collections::BTreeMap;
@@ -13,20 +13,20 @@ use crate::cache::tag::TargetHash;
 use super::schema;
 use super::state::{Journal, JournalConfig, JournalError, JournalState};
 
-/// Targets folded in one call.
-const FOLDS_PER_CALL: u64 = 5_000;
+/// Targets merged in one call.
+const MERGES_PER_CALL: u64 = 5_000;
 /// Invalidations forgotten in one call.
 const EXPIRIES_PER_CALL: i64 = 500;
 
 impl<S: Sql> Journal<S> {
-    /// Folds the oldest targets into their buckets, down to 15/16 of `max_targets`, so that a full
-    /// journal does not fold with every append.
-    pub(super) fn fold(&mut self) -> Result<(), JournalError> {
+    /// Merges the oldest targets into their buckets, down to 15/16 of `max_targets`, so that a full
+    /// journal does not do so with every append.
+    pub(super) fn merge_oldest(&mut self) -> Result<(), JournalError> {
         let most = u64::from(self.config.max_targets);
         if self.state.targets <= most {
             return Ok(());
         }
-        let count = (self.state.targets - (most - most / 16)).min(FOLDS_PER_CALL);
+        let count = (self.state.targets - (most - most / 16)).min(MERGES_PER_CALL);
         let (sql, state) = (&self.sql, self.state);
         self.state = sql.transaction(|| {
             let oldest = sql.exec(

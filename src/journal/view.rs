@@ -10,7 +10,7 @@
 //! `floor_sent`.
 //!
 //! Limits: 33 bytes a target in a table that is between 7/16 and 7/8 full, so at most 76; above its
-//! capacity by a quarter the oldest targets fold into buckets, as in the journal.
+//! capacity by a quarter the oldest targets are merged into buckets, as in the journal.
 
 use std::collections::HashMap;
 
@@ -188,7 +188,7 @@ impl View {
         let as_of = if by_us { request_time } else { request_time.minus(SKEW_MARGIN) };
         self.as_of = self.as_of.max(Some(as_of));
         self.known.clear();
-        self.table.fold();
+        self.table.merge_oldest();
         Applied::Whole
     }
 

@@ -285,7 +285,7 @@ fn a_page_has_as_many_buckets_as_rows() {
 }
 
 #[test]
-fn folding_into_buckets() {
+fn merging_into_buckets() {
     let sql = Sqlite::memory();
     let config = JournalConfig { max_targets: 16, ..config() };
     let mut journal = Journal::open(sql.clone(), config.clone()).unwrap();
@@ -343,7 +343,7 @@ fn a_bucket_holds_the_highest_epoch_that_fell_into_it() {
         })
         .unwrap();
     let config = JournalConfig { max_targets: 1, ..config() };
-    // Both folded at once, or one after the other: the bucket has the later one's epoch.
+    // Both merged at once, or one after the other: the bucket has the later one's epoch.
     for at_once in [true, false] {
         let mut journal = Journal::open(Sqlite::memory(), config.clone()).unwrap();
         for (n, name) in [a.as_str(), "filler:1", b.as_str(), "filler:2"].iter().enumerate() {

@@ -248,7 +248,7 @@ impl Book {
         self.append("msg_4", &[Target::Host("example.com".to_owned())], Mode::Hard, 0, 13);
         self.append("msg_5", &[Target::All, tag("d"), tag("e"), tag("f")], Mode::Hard, 0, 14);
         self.carry(1, 1_000);
-        // The second epoch of msg_1, and the oldest targets fold.
+        // The second epoch of msg_1, and the oldest targets are merged.
         self.journal.run_due(at(60_001)).unwrap();
         self.read(60_002);
         self.carry(0, 60_003);

@@ -340,7 +340,7 @@ fn a_view_folds_once_there_are_a_quarter_more_than_it_keeps() {
 }
 
 #[test]
-fn folding_keeps_what_it_drops() {
+fn merging_keeps_what_it_drops() {
     let mut view = View::new(8);
     assert!(view.is_empty());
     let rows: Vec<TargetRow> = (1..=20).map(|n| row(TargetHash((n << 48) | n), n, 0, n)).collect();

@@ -126,8 +126,8 @@ impl Table {
         overtaken
     }
 
-    /// Folds the oldest targets into their buckets once there are a quarter more than the capacity.
-    pub(super) fn fold(&mut self) {
+    /// Merges the oldest targets into their buckets once there are a quarter more than the capacity.
+    pub(super) fn merge_oldest(&mut self) {
         if self.rows.len() <= self.capacity + self.capacity / 4 {
             return;
         }
