@@ -22,7 +22,7 @@
 //! | [`origin_limit`], `under_way`, `adaptive_limit`, `permit` | how many origin requests are under way, and who waits |
 //! | `request_body` | reads the body of a request whole |
 //! | `stores`, `variant` | reads and writes L0 and L1; which variant a request selects |
-//! | `once_more`, `heartbeat` | a second try of calls to objects; work that shows that it runs |
+//! | `retry`, `heartbeat` | a second try of calls to objects; work that shows that it runs |
 //! | `unread_body` | bodies that are cancelled when they are dropped unread |
 //! | [`wake`] | when an object's alarm has to be set |
 //!
@@ -48,7 +48,6 @@ pub mod invalidate;
 pub mod isolate;
 pub mod memory;
 mod observe;
-mod once_more;
 pub mod operate;
 pub mod origin_limit;
 pub mod parts;
@@ -57,6 +56,7 @@ pub mod platform_limits;
 pub mod port;
 mod ready;
 mod request_body;
+mod retry;
 pub mod serve;
 mod stores;
 pub mod uncacheable;

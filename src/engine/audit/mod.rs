@@ -28,9 +28,9 @@ use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::engine::context::Incoming;
 use crate::engine::memory::{StoredPage, StoredRecord};
-use crate::engine::once_more;
 use crate::engine::parts::Auditor;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::journal::audit::Finding;
 use crate::journal::view::Verdict;
 use crate::journal::{Append, Appended, CalledBy, JournalCall, JournalReply, Mode};
@@ -169,7 +169,7 @@ impl<P: Platform> Auditor<P> {
         let platform = &self.context.platform;
         let request_time = platform.now();
         let lookup = self.context.isolate().borrow().view.lookup_request(&entry.targets);
-        match once_more::journal(&**platform, JournalCall::Lookup(lookup)).await {
+        match retry::journal(&**platform, JournalCall::Lookup(lookup)).await {
             Ok(JournalReply::Found(found)) => {
                 let view = &mut self.context.isolate().borrow_mut().view;
                 view.apply_lookup(&entry.targets, &found, request_time);

@@ -8,9 +8,9 @@ use crate::cache::storage::NoStore;
 use crate::engine::fill::request::{FetchContext, FillContext};
 use crate::engine::fill::terms::{FetchTerms, Lease};
 use crate::engine::memory::StoredPage;
-use crate::engine::once_more;
 use crate::engine::parts::Filler;
 use crate::engine::port::{CallError, Platform};
+use crate::engine::retry;
 use crate::engine::stores::content_of;
 use crate::http::Fields;
 use crate::index::lease::Version;
@@ -75,7 +75,7 @@ impl<P: Platform> Filler<P> {
     async fn record(&self, admitted: &Admitted<'_>, request: RecordRequest) -> Option<Recorded> {
         let platform = &self.context.platform;
         let shard = admitted.key.digest().shard(self.context.config().shards);
-        match once_more::shard(&**platform, shard, ShardCall::Record(request)).await {
+        match retry::shard(&**platform, shard, ShardCall::Record(request)).await {
             Ok(ShardReply::Recorded(recorded)) => {
                 self.context.refetched(recorded.refetch);
                 return Some(recorded);
@@ -106,7 +106,7 @@ impl<P: Platform> Filler<P> {
         };
         let shard = admitted.key.digest().shard(self.context.config().shards);
         let release = ShardCall::Release(release);
-        if let Err(error) = once_more::shard(&**platform, shard, release).await {
+        if let Err(error) = retry::shard(&**platform, shard, release).await {
             self.context.shard_failed(shard, "release", &error);
         }
     }

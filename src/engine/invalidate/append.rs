@@ -6,9 +6,9 @@ use crate::control::log::Event;
 use crate::control::metrics::Counter;
 use crate::control::problem::Problem;
 use crate::control::revalidate::RevalidateCommand;
-use crate::engine::once_more;
 use crate::engine::parts::Invalidator;
 use crate::engine::port::{CallError, Platform};
+use crate::engine::retry;
 use crate::journal::delta::{Found, TargetRow};
 use crate::journal::{Append, Appended, CalledBy, JournalReply, Mode};
 
@@ -124,7 +124,7 @@ impl<P: Platform> Invalidator<P> {
         let request_time = platform.now();
         let targets: Vec<TargetHash> = append.targets.iter().map(Target::hash).collect();
         let mode = append.mode;
-        let (reply, again) = once_more::append(&**platform, append).await?;
+        let (reply, again) = retry::append(&**platform, append).await?;
         let appended = match reply {
             // Recorded by the first try, which broke off before it said so.
             JournalReply::Appended(Appended::Repeated { epoch }) if again => {

@@ -21,10 +21,10 @@ use crate::control::explain::{
 use crate::control::problem::{Problem, ProblemKind};
 use crate::control::reply::json;
 use crate::engine::context::Incoming;
-use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::{Operator, Server};
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::engine::serve::decision::{Decided, Decision};
 use crate::engine::serve::lookup::Look;
 use crate::engine::serve::response::Answer;
@@ -114,7 +114,7 @@ impl<P: Platform> Operator<P> {
     async fn known_pages(&self, admitted: &Admitted<'_>) -> Vec<PageInfo> {
         let shard = admitted.key.digest().shard(self.context.config().shards);
         let call = ShardCall::PagesByUrl { url: admitted.page.purge_name() };
-        match once_more::shard(&*self.context.platform, shard, call).await {
+        match retry::shard(&*self.context.platform, shard, call).await {
             Ok(ShardReply::Pages { mut pages, .. }) => {
                 pages.retain(|page| page.key == admitted.key);
                 pages

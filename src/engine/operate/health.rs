@@ -6,11 +6,11 @@ use crate::control::metrics;
 use crate::control::metrics::Gauge;
 use crate::control::problem::Problem;
 use crate::engine::isolate::Isolate;
-use crate::engine::once_more;
 use crate::engine::operate::{ControlContext, answer};
 use crate::engine::parts::Operator;
 use crate::engine::platform_limits::next_look;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
@@ -58,7 +58,7 @@ impl<P: Platform> Operator<P> {
             return status.clone();
         }
         self.context.isolate().borrow_mut().status_asked = Some(now);
-        let status = match once_more::journal(&**platform, JournalCall::Status).await {
+        let status = match retry::journal(&**platform, JournalCall::Status).await {
             Ok(JournalReply::Status(status)) => status,
             Ok(_) => JournalStatus::default(),
             Err(error) => {

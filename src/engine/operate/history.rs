@@ -8,10 +8,10 @@ use crate::cache::tag::Target;
 use crate::control::history::{HistoryAnswer, NamedTargets, Refetches, TimelineEvent, timeline};
 use crate::control::problem::Problem;
 use crate::control::reply::{PagesReply, json};
-use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::engine::serve::response::Answer;
 use crate::index::{PageInfo, ShardCall, ShardReply};
 use crate::journal::history::{HistoryReply, HistoryRequest, HistoryRow};
@@ -45,7 +45,7 @@ impl<P: Platform> Operator<P> {
         }
         let platform = &self.context.platform;
         let (shards, call) = (self.shards().await, ShardCall::Jobs { ids });
-        let calls = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
+        let calls = (0..shards).map(|n| retry::shard(&**platform, n, call.clone()));
         let mut sums: HashMap<String, Refetches> = HashMap::new();
         for (shard, reply) in (0..shards).zip(join_all(calls).await) {
             match reply {
@@ -65,7 +65,7 @@ impl<P: Platform> Operator<P> {
     }
 
     async fn ask_for_history(&self, request: HistoryRequest) -> Result<HistoryReply, Problem> {
-        match once_more::journal(&*self.context.platform, JournalCall::History(request)).await {
+        match retry::journal(&*self.context.platform, JournalCall::History(request)).await {
             Ok(JournalReply::History(reply)) => Ok(reply),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {

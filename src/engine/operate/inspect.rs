@@ -7,9 +7,9 @@ use crate::control::reply::{
 };
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
-use crate::engine::once_more;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::index::{JobProgress, PageInfo, Retrying, ShardCall, ShardReply};
 use crate::journal::{JobRecord, JournalCall, JournalReply};
 
@@ -26,7 +26,7 @@ impl<P: Platform> Operator<P> {
                 break;
             }
             let call = ShardCall::TagPages { tag: tag.clone(), cursor, limit };
-            match once_more::shard(&**platform, shard, call).await {
+            match retry::shard(&**platform, shard, call).await {
                 Ok(ShardReply::Pages { pages: found, cursor: next }) => {
                     pages.extend(found.iter().map(page_row));
                     cursor = next;
@@ -68,7 +68,7 @@ impl<P: Platform> Operator<P> {
     /// An invalidation as the journal remembers it.
     pub(crate) async fn job(&self, id: &str) -> Result<Option<JobRecord>, Problem> {
         let platform = &self.context.platform;
-        match once_more::journal(&**platform, JournalCall::Job { id: id.to_owned() }).await {
+        match retry::journal(&**platform, JournalCall::Job { id: id.to_owned() }).await {
             Ok(JournalReply::Job { job }) => Ok(job),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {

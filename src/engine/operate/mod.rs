@@ -30,11 +30,11 @@ use crate::engine::context::Incoming;
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
-use crate::engine::once_more;
 use crate::engine::operate::progress::Questions;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::request_body::{NotArrived, peer_of};
+use crate::engine::retry;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::RequestHead;
 use crate::http::cache_status::CacheStatus;
@@ -332,7 +332,7 @@ impl<P: Platform> Operator<P> {
     pub(crate) async fn ask_all(&self, call: &ShardCall) -> Result<Vec<ShardReply>, Problem> {
         let platform = &self.context.platform;
         let shards = self.shards().await;
-        let calls = (0..shards).map(|n| once_more::shard(&**platform, n, call.clone()));
+        let calls = (0..shards).map(|n| retry::shard(&**platform, n, call.clone()));
         let replies = (0..shards).zip(join_all(calls).await).map(|(shard, reply)| {
             reply.map_err(|error| {
                 self.context.shard_failed(shard, "ask-all", &error);

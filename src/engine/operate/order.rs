@@ -8,10 +8,10 @@ use crate::control::revalidate::body_digest;
 use crate::control::targets::url_target;
 use crate::control::warm;
 use crate::control::warm::WarmCommand;
-use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::engine::serve::response::Answer;
 use crate::engine::warm::import::{order_of, warm_request_of};
 use crate::index::ShardCall;
@@ -57,7 +57,7 @@ impl<P: Platform> Operator<P> {
         let key = CacheKey::new(&page, []);
         let shard = key.digest().shard(config.shards);
         let call = ShardCall::Import(order_of(page, key, &job));
-        once_more::shard(&**platform, shard, call).await.map_err(|error| {
+        retry::shard(&**platform, shard, call).await.map_err(|error| {
             self.context.shard_failed(shard, "import", &error);
             Problem::not_recorded("index-unreachable")
         })?;

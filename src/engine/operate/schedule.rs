@@ -6,10 +6,10 @@ use crate::control::reply::{Accepted, json};
 use crate::control::revalidate::RevalidateCommand;
 use crate::control::scheduled::{AcceptedSchedule, ScheduledAnswer};
 use crate::engine::invalidate::append::{Requester, append_of};
-use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::engine::serve::response::Answer;
 use crate::journal::schedule_message::{Cancelled, MAX_SCHEDULED, ScheduleRequest, Scheduled};
 use crate::journal::{JournalCall, JournalReply, ScheduledAppend};
@@ -78,7 +78,7 @@ impl<P: Platform> Operator<P> {
     }
 
     async fn ask_schedule(&self, call: JournalCall) -> Result<JournalReply, Problem> {
-        once_more::journal(&*self.context.platform, call).await.map_err(|error| {
+        retry::journal(&*self.context.platform, call).await.map_err(|error| {
             self.context.journal_failed("schedule", &error);
             Problem::not_recorded("journal-unreachable")
         })

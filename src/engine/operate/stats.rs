@@ -6,10 +6,10 @@ use crate::control::reply::json;
 use crate::control::site_metrics;
 use crate::control::site_metrics::SiteFacts;
 use crate::control::stats::{StatsAnswer, StatsQuery};
-use crate::engine::once_more;
 use crate::engine::operate::answer;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
+use crate::engine::retry;
 use crate::engine::serve::response::{Answer, Body};
 use crate::http::Fields;
 use crate::http::cache_status::CacheStatus;
@@ -50,7 +50,7 @@ impl<P: Platform> Operator<P> {
     }
 
     pub(super) async fn ask_for_stats(&self, request: StatsRequest) -> Result<StatsReply, Problem> {
-        match once_more::journal(&*self.context.platform, JournalCall::Stats(request)).await {
+        match retry::journal(&*self.context.platform, JournalCall::Stats(request)).await {
             Ok(JournalReply::Stats(reply)) => Ok(reply),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {
@@ -68,7 +68,7 @@ impl<P: Platform> Operator<P> {
         let all = StatsRequest { from: now, to: now, all: true, ..StatsRequest::default() };
         let counts = self.ask_for_stats(all).await?.all.unwrap_or_default();
         let call = JournalCall::Audit(request);
-        match once_more::journal(&*self.context.platform, call).await {
+        match retry::journal(&*self.context.platform, call).await {
             Ok(JournalReply::Audit(reply)) => {
                 Ok(answer(200, json(&AuditAnswer::of(reply, &counts))))
             }
