@@ -11,7 +11,7 @@ use crate::cache::key::CacheKey;
 use crate::cache::tag::TargetHash;
 use crate::config::Config;
 use crate::control::metrics::Metrics;
-use crate::engine::audit::turns::Audits;
+use crate::engine::audit::sampling::Audits;
 use crate::engine::bodies::Bodies;
 use crate::engine::colo_hints::ColoHints;
 use crate::engine::counting::Counting;

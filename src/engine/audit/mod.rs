@@ -1,6 +1,6 @@
 //! The audit: does the stored response still match the origin's?
 //!
-//! A share of a route's hits is chosen ([`turns`]). They are answered like all others, and the page
+//! A share of a route's hits is chosen ([`sampling`]). They are answered like all others, and the page
 //! is requested from the origin as well, as a warm would. If it differs, it is requested once more
 //! a little later: an invalidation that was under way has arrived by then, and a page that differs
 //! at every render shows itself. What remains has changed at the origin without an invalidation: it
@@ -11,7 +11,7 @@
 //! [`MAX_BODY_BYTES`] are not compared, and only pages that are requested are audited.
 
 mod ask;
-pub mod turns;
+pub mod sampling;
 
 use std::rc::Rc;
 

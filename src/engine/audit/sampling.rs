@@ -129,14 +129,14 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-    fn dice() -> impl Fn() -> Random {
-        let dice = RefCell::new(fastrand::Rng::with_seed(7));
-        move || std::array::from_fn(|_| dice.borrow_mut().u8(..))
+    fn seeded() -> impl Fn() -> Random {
+        let generator = RefCell::new(fastrand::Rng::with_seed(7));
+        move || std::array::from_fn(|_| generator.borrow_mut().u8(..))
     }
 
     /// How many of so many hits are audited, one a minute.
     fn chosen(share: f64, hits: u32) -> usize {
-        let (mut audits, random) = (Audits::default(), dice());
+        let (mut audits, random) = (Audits::default(), seeded());
         let at = |n: u32| NOW.plus(Millis(u64::from(n) * 60_000));
         (0..hits)
             .filter(|n| {
@@ -160,7 +160,7 @@ mod tests {
 
     #[test]
     fn isolates_that_end_soon_audit_their_share() {
-        let random = dice();
+        let random = seeded();
         let one = || {
             let mut audits = Audits::default();
             (0..10).any(|_| audits.take(0.01, (2, NOW), &random))
@@ -171,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_minute_has_a_budget() {
-        let (mut audits, random) = (Audits::default(), dice());
+        let (mut audits, random) = (Audits::default(), seeded());
         let mut minute = |at: Timestamp, give_back: bool| {
             (0..1_000)
                 .filter(|_| {
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn nothing_is_audited_after_a_failure() {
-        let (mut audits, random) = (Audits::default(), dice());
+        let (mut audits, random) = (Audits::default(), seeded());
         audits.note_failure(NOW);
         let at = |seconds: u64| NOW.plus(Millis(seconds * 1_000));
         assert!(!audits.is_due(1.0, 10, at(59)) && !audits.take(1.0, (10, at(59)), &random));
