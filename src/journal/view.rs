@@ -5,9 +5,9 @@
 //! news that it can't connect to what it has. It asks nobody: the engine sends [`View::request`]
 //! and hands the answer to [`View::apply`].
 //!
-//! Rules, by their names in the executable model: `requester_time`, `since_check`, `skew_margin`,
-//! `keep_both`, `view_max`, `page_cursor`, `paged_known`, `partial_known`, `overlay_since`,
-//! `floor_sent`.
+//! Rules, by their names in `tests/simulation/rules.txt`: `requester_time`, `since_check`,
+//! `skew_margin`, `keep_both`, `view_max`, `page_cursor`, `paged_known`, `partial_known`,
+//! `overlay_since`, `floor_sent`.
 //!
 //! Limits: 33 bytes a target in a table that is between 7/16 and 7/8 full, so at most 76; above its
 //! capacity by a quarter the oldest targets are merged into buckets, as in the journal.

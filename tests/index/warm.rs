@@ -1,4 +1,4 @@
-//! The rules of the warm queue, each under its name in the executable model, on real SQLite.
+//! The rules of the warm queue, each under its name in the simulation, on real SQLite.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

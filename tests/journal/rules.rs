@@ -1,4 +1,4 @@
-//! The journal's rules, each under its name in the executable model, on real SQLite.
+//! The journal's rules, each under its name in the simulation, on real SQLite.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! The view's rules, each under its name in the executable model.
+//! The view's rules, each under its name in the simulation.
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
