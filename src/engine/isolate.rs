@@ -182,7 +182,7 @@ impl<P: Platform> Isolate<P> {
             bytes += buffer.held();
             read.extend(buffer.page());
         }
-        read.extend(self.fills().filter_map(SharedFill::stand_in));
+        read.extend(self.fills().filter_map(SharedFill::stale_on_error));
         read.sort_unstable_by_key(Rc::as_ptr);
         read.dedup_by(|one, other| Rc::ptr_eq(one, other));
         let alone = read.iter().filter(|page| !self.memory.has(page));

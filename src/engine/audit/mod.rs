@@ -1,11 +1,11 @@
 //! The audit: does the stored response still match the origin's?
 //!
-//! A share of a route's hits is chosen ([`sampling`]). They are answered like all others, and the page
-//! is requested from the origin as well, as a warm would. If it differs, it is requested once more
-//! a little later: an invalidation that was under way has arrived by then, and a page that differs
-//! at every render shows itself. What remains has changed at the origin without an invalidation: it
-//! is reported to the journal, and the page's URL is invalidated softly, so that every copy in
-//! every colo is refetched.
+//! A share of a route's hits is chosen ([`sampling`]). They are answered like all others, and the
+//! page is requested from the origin as well, as a warm would. If it differs, it is requested once
+//! more a little later: an invalidation that was under way has arrived by then, and a page that
+//! differs at every render shows itself. What remains has changed at the origin without an
+//! invalidation: it is reported to the journal, and the page's URL is invalidated softly, so that
+//! every copy in every colo is refetched.
 //!
 //! It never holds up a visitor, and is off while the origin struggles. Limits: bodies above
 //! [`MAX_BODY_BYTES`] are not compared, and only pages that are requested are audited.

@@ -290,8 +290,8 @@ impl<P: Platform> Filler<P> {
         let FillRequest { incoming, admitted, candidate, background, .. } = fill_request;
         is_origin_failure(status)
             && (*background
-                || self.has_stand_in(admitted, candidate).await
-                || self.usable_stand_in(incoming, admitted, candidate, fill).await.is_some())
+                || self.has_stale_on_error(admitted, candidate).await
+                || self.usable_stale_on_error(incoming, admitted, candidate, fill).await.is_some())
     }
 }
 

@@ -16,7 +16,7 @@
 //! | What is asked of the origin, and what becomes of its answer? | `fetch`, `store`, `shell` |
 //! | How is it stored, and who learns of it? | `body`, `publish`, `late` |
 //! | What of what is not stored? | `not_stored`, `hit_for_pass` |
-//! | What stands in for an origin that fails? | `stand_in` |
+//! | What stands in for an origin that fails? | `stale_on_error` |
 //! | How do readers get a body that arrives? One that falls behind? | [`buffer`], `arriving`, [`reader`], `resume` |
 //! | What of refreshes that nobody waits for? | `background` |
 
@@ -37,7 +37,7 @@ pub mod request;
 mod resume;
 pub mod shared;
 mod shell;
-pub(crate) mod stand_in;
+pub(crate) mod stale_on_error;
 mod start;
 mod store;
 pub(crate) mod terms;

@@ -251,7 +251,7 @@ impl<P: Platform> Filler<P> {
             && !is_stored_shell(&page.entry)
             && self.stores.store_in_memory(&page)
         {
-            fill.keep_stand_in(Rc::clone(&page));
+            fill.keep_stale_on_error(Rc::clone(&page));
         }
         attempt.need = attempt.need.max(validity.need());
         attempt.have_fence = attempt.have_fence.max(page.entry.fence).max(ready.fence);

@@ -30,7 +30,7 @@ struct FillState<P: Platform> {
     /// When another request that waits for it, and whose visitor has not left, last looked.
     followed: Cell<Option<Timestamp>>,
     /// What was found in L2 and may stand in if the origin fails.
-    stand_in: RefCell<Option<Rc<StoredPage<P::Chunk>>>>,
+    stale_on_error: RefCell<Option<Rc<StoredPage<P::Chunk>>>>,
 }
 
 /// A fetch in flight. Cloning shares it.
@@ -53,7 +53,7 @@ impl<P: Platform> SharedFill<P> {
             body: BodyBuffer::new(now),
             began: now,
             followed: Cell::new(None),
-            stand_in: RefCell::new(None),
+            stale_on_error: RefCell::new(None),
         }))
     }
 
@@ -116,14 +116,14 @@ impl<P: Platform> SharedFill<P> {
     }
 
     /// A stored response was found that may stand in if the origin fails.
-    pub(super) fn keep_stand_in(&self, page: Rc<StoredPage<P::Chunk>>) {
-        *self.0.stand_in.borrow_mut() = Some(page);
+    pub(super) fn keep_stale_on_error(&self, page: Rc<StoredPage<P::Chunk>>) {
+        *self.0.stale_on_error.borrow_mut() = Some(page);
     }
 
     /// What may stand in if the origin fails, where this isolate had nothing.
     #[must_use]
-    pub fn stand_in(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
-        self.0.stand_in.borrow().clone()
+    pub fn stale_on_error(&self) -> Option<Rc<StoredPage<P::Chunk>>> {
+        self.0.stale_on_error.borrow().clone()
     }
 
     /// Shows the waiting requests that its task is alive.

@@ -34,7 +34,7 @@ pub(crate) fn failure_of<S>(
 impl<P: Platform> Filler<P> {
     /// Whether what is stored may still stand in for an origin that took its time to fail: its
     /// window may have ended, and it may have been invalidated meanwhile.
-    pub(crate) async fn has_stand_in(
+    pub(crate) async fn has_stale_on_error(
         &self,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
@@ -49,19 +49,19 @@ impl<P: Platform> Filler<P> {
     }
 
     /// What a fill found in L2 that may stand in now, where its isolate had nothing.
-    pub(crate) async fn usable_stand_in(
+    pub(crate) async fn usable_stale_on_error(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         fill: &SharedFill<P>,
     ) -> Option<Rc<StoredPage<P::Chunk>>> {
-        let page = fill.stand_in().filter(|_| candidate.page.is_none())?;
-        self.may_stand_in(incoming, admitted, candidate, &page).await.then_some(page)
+        let page = fill.stale_on_error().filter(|_| candidate.page.is_none())?;
+        self.may_answer_failure(incoming, admitted, candidate, &page).await.then_some(page)
     }
 
     /// Whether a stored response of another isolate's may stand in for a request.
-    async fn may_stand_in(
+    async fn may_answer_failure(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
@@ -80,7 +80,7 @@ impl<P: Platform> Filler<P> {
 
     /// The candidate for a request that was asked for past the index: where this isolate has
     /// nothing, with what the world has and may stand in now.
-    pub(crate) async fn with_stand_in_of_world(
+    pub(crate) async fn with_stale_on_error_from_l2(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
@@ -99,7 +99,7 @@ impl<P: Platform> Filler<P> {
         let Some(page) = self.stores.read_l2(&l2_key).await else { return candidate };
         let is_it = page.entry.key == admitted.key
             && !is_stored_shell(&page.entry)
-            && self.may_stand_in(incoming, admitted, &candidate, &page).await
+            && self.may_answer_failure(incoming, admitted, &candidate, &page).await
             && self.stores.store_in_memory(&page);
         if is_it { Candidate { page: Some(page), on_error: true, ..candidate } } else { candidate }
     }

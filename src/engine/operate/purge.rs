@@ -89,9 +89,9 @@ impl<P: Platform> Operator<P> {
         Ok(epoch)
     }
 
-    /// Applies a warm-up request of somebody who may make one: the page counts as stale from now on,
-    /// so that the request refreshes it. From anybody else, and beyond what an isolate does in a
-    /// second, it is a request like any other.
+    /// Applies a warm-up request of somebody who may make one: the page counts as stale from now
+    /// on, so that the request refreshes it. From anybody else, and beyond what an isolate does in
+    /// a second, it is a request like any other.
     pub async fn apply_warm_up(
         &self,
         incoming: Incoming<P>,

@@ -22,7 +22,7 @@ use crate::engine::context::{Context, Incoming};
 use crate::engine::fill::in_flight::{InFlight, Probe, ProbeOutcome};
 use crate::engine::fill::outcome::{FillOutcome, FillWork};
 use crate::engine::fill::request::{Candidate, FillRequest};
-use crate::engine::fill::stand_in::failure_of;
+use crate::engine::fill::stale_on_error::failure_of;
 use crate::engine::heartbeat::while_beating;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, Platform};
@@ -204,7 +204,7 @@ impl<P: Platform> Server<P> {
             && let Some(error) = failure_of(response.as_ref())
             && let failed = (Candidate::nothing(None), error)
             && let Some(answer) =
-                self.stand_in(&request, admitted, failed, cache_status.clone()).await
+                self.stale_on_error(&request, admitted, failed, cache_status.clone()).await
         {
             // Those who wait for it ask as for any page.
             drop(lead);

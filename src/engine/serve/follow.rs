@@ -93,12 +93,12 @@ impl<P: Platform> Server<P> {
     ) -> FollowOutcome<P> {
         let Follower { incoming, admitted, candidate, .. } = *waiting;
         let found = match fill {
-            Some(fill) => Some(self.with_stand_in(incoming, admitted, candidate, fill).await),
+            Some(fill) => Some(self.with_stale_on_error(incoming, admitted, candidate, fill).await),
             None => None,
         };
         let candidate = found.as_ref().unwrap_or(candidate);
         if matches!(error, OriginError::Status(_))
-            && !self.filler.has_stand_in(admitted, candidate).await
+            && !self.filler.has_stale_on_error(admitted, candidate).await
         {
             return FollowOutcome::Lost;
         }

@@ -1,5 +1,5 @@
-//! Answering what nothing stored can answer: the fill's leader and followers, and stand-ins where
-//! the origin fails.
+//! Answering what nothing stored can answer: the fill's leader and followers, and stale responses
+//! where the origin fails.
 
 use crate::base::time::{Millis, Timestamp};
 use crate::cache::admission::Admitted;
@@ -144,7 +144,8 @@ impl<P: Platform> Server<P> {
                 self.failed(&visitor, admitted, candidate, OriginError::Busy, cache_status).await
             }
             FillOutcome::Failed(error) => {
-                let candidate = self.with_stand_in(&incoming, admitted, candidate, &fill).await;
+                let candidate =
+                    self.with_stale_on_error(&incoming, admitted, candidate, &fill).await;
                 self.failed(&visitor, admitted, &candidate, error, cache_status).await
             }
         }
@@ -152,14 +153,14 @@ impl<P: Platform> Server<P> {
 
     /// The candidate, with what a fill found in L2 that may stand in: for an isolate that had
     /// nothing.
-    pub(crate) async fn with_stand_in(
+    pub(crate) async fn with_stale_on_error(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         candidate: &Candidate<P>,
         fill: &SharedFill<P>,
     ) -> Candidate<P> {
-        match self.filler.usable_stand_in(incoming, admitted, candidate, fill).await {
+        match self.filler.usable_stale_on_error(incoming, admitted, candidate, fill).await {
             Some(page) => Candidate { page: Some(page), on_error: true, ..candidate.clone() },
             None => candidate.clone(),
         }
@@ -209,15 +210,16 @@ impl<P: Platform> Server<P> {
 
     /// The answer out of what stands in, of this isolate or the world, for an origin that failed a
     /// request which was asked past the index.
-    pub(crate) async fn stand_in(
+    pub(crate) async fn stale_on_error(
         &self,
         incoming: &Incoming<P>,
         admitted: &Admitted<'_>,
         (candidate, error): (Candidate<P>, OriginError),
         cache_status: CacheStatus,
     ) -> Option<Answer<P>> {
-        let candidate = self.filler.with_stand_in_of_world(incoming, admitted, candidate).await;
-        if !self.filler.has_stand_in(admitted, &candidate).await {
+        let candidate =
+            self.filler.with_stale_on_error_from_l2(incoming, admitted, candidate).await;
+        if !self.filler.has_stale_on_error(admitted, &candidate).await {
             return None;
         }
         if matches!(error, OriginError::Status(_)) {
@@ -248,7 +250,7 @@ impl<P: Platform> Server<P> {
         }
         let cache_status = cache_status.fwd_status(error.status());
         match &candidate.page {
-            Some(page) if self.filler.has_stand_in(admitted, candidate).await => {
+            Some(page) if self.filler.has_stale_on_error(admitted, candidate).await => {
                 let cache_status = cache_status.detail("stale-if-error");
                 Answer::stored(visitor, page, platform.now(), cache_status)
             }

@@ -15,7 +15,7 @@ use crate::engine::context::Incoming;
 use crate::engine::fill::hit_for_pass::Refused;
 use crate::engine::fill::outcome::NotStoredAnswer;
 use crate::engine::fill::request::{Candidate, page_request};
-use crate::engine::fill::stand_in::failure_of;
+use crate::engine::fill::stale_on_error::failure_of;
 use crate::engine::origin_limit::Sender;
 use crate::engine::parts::Server;
 use crate::engine::port::{OriginError, OriginResponse, Platform};
@@ -63,7 +63,8 @@ impl<P: Platform> Server<P> {
         }
         if let Some(error) = failure_of(answered.as_ref().map(|(response, _)| response))
             && let failed = (candidate.clone(), error)
-            && let Some(answer) = self.stand_in(&incoming, admitted, failed, cache_status()).await
+            && let Some(answer) =
+                self.stale_on_error(&incoming, admitted, failed, cache_status()).await
         {
             answered.into_iter().for_each(|(it, _)| self.context.platform.cancel(it.body));
             return answer;

@@ -126,7 +126,8 @@ impl Table {
         overtaken
     }
 
-    /// Merges the oldest targets into their buckets once there are a quarter more than the capacity.
+    /// Merges the oldest targets into their buckets, once there are a quarter more than the
+    /// capacity.
     pub(super) fn merge_oldest(&mut self) {
         if self.rows.len() <= self.capacity + self.capacity / 4 {
             return;
