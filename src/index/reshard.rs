@@ -99,7 +99,7 @@ impl ShardState {
 
 impl<S: Sql> ShardTransaction<'_, S> {
     /// A page is new here: another's is handed over soon.
-    pub(super) fn note_stray(&mut self, page: &KeyDigest) {
+    pub(super) fn note_misplaced(&mut self, page: &KeyDigest) {
         let place = self.state.place;
         if place.at > Timestamp::ZERO && page.shard(place.shards) != place.shard {
             if !self.state.is_walking() {

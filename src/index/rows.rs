@@ -164,7 +164,7 @@ impl<S: Sql> ShardTransaction<'_, S> {
         if let Some(row) = self.page(&digest)? {
             return Ok(row);
         }
-        self.note_stray(&digest);
+        self.note_misplaced(&digest);
         let rows = self.sql.exec(
             "INSERT INTO page (digest, key, url, page, vary) VALUES (unhex(?), ?, ?, ?, '[]')
                 RETURNING id",

@@ -121,7 +121,7 @@ impl Site {
         (0..PAGES).map(|n| self.fill(&path(n), &["all", &format!("one:{n}")])).collect()
     }
 
-    /// A webhook, carried to whom it is owed; its job.
+    /// A webhook, delivered to every shard for which it is pending; its job.
     fn revalidate(&mut self, name: &str) -> String {
         let job = self.append(name);
         self.carry();
@@ -544,8 +544,8 @@ fn what_workers_of_before_still_bring_to_old_shards_goes_on_to_the_new_ones() {
             site.fill_by(&path(n), &[], before);
         }
         site.fill_by("/new", &["all"], before);
-        let strays = (0..PAGES).filter(|n| site.places(&path(*n)).len() > 1).count();
-        assert!(strays > 0, "{before} to {after}");
+        let misplaced = (0..PAGES).filter(|n| site.places(&path(*n)).len() > 1).count();
+        assert!(misplaced > 0, "{before} to {after}");
         // One that comes before they have gone on.
         let job = site.revalidate("one:7");
         site.now += LONG;
