@@ -27,11 +27,11 @@ fn main() -> ExitCode {
     let arguments = match arguments(std::env::args().skip(1)) {
         Ok(Some(arguments)) => arguments,
         Ok(None) => return print(USAGE, ExitCode::SUCCESS),
-        Err(problem) => return complain(&format!("{problem}\n{USAGE}"), ExitCode::from(2)),
+        Err(problem) => return print_error(&format!("{problem}\n{USAGE}"), ExitCode::from(2)),
     };
     let text = match read(arguments.file.as_deref()) {
         Ok(text) => text,
-        Err(problem) => return complain(&problem, ExitCode::from(2)),
+        Err(problem) => return print_error(&problem, ExitCode::from(2)),
     };
     let problems = check(&arguments, &text);
     if problems.is_empty() {
@@ -88,7 +88,7 @@ fn check(arguments: &Arguments, text: &str) -> Vec<String> {
     match Secrets::parse(&variable("WEBHOOK_SECRETS"), &variable("TOKENS")) {
         Ok(secrets) => {
             for warning in secrets.warnings() {
-                complain(&format!("warning: {warning}"), ExitCode::SUCCESS);
+                print_error(&format!("warning: {warning}"), ExitCode::SUCCESS);
             }
         }
         Err(errors) => problems.extend(errors.iter().map(ToString::to_string)),
@@ -103,7 +103,7 @@ fn print(text: &str, code: ExitCode) -> ExitCode {
 }
 
 /// What was not asked for: warnings, and errors of the call itself.
-fn complain(text: &str, code: ExitCode) -> ExitCode {
+fn print_error(text: &str, code: ExitCode) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "{text}");
     code
 }

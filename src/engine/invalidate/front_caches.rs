@@ -66,7 +66,7 @@ async fn deliver<P: Platform, S: Sql>(
         let now = platform.now();
         journal_host.sign_front_cache(at, Some(now));
         if let Some(call) = journal_host.act(|journal| journal.front_cache_call(name, now))? {
-            look_after(journal_host, platform, at, access, (&call.0, call.1)).await?;
+            check_progress(journal_host, platform, at, access, (&call.0, call.1)).await?;
             continue;
         }
         let Some(mut delivery) = journal_host.act(|journal| journal.front_cache_due(name, now))?
@@ -97,7 +97,8 @@ async fn deliver<P: Platform, S: Sql>(
             }
             Err(DeliveryError { failure, again }) => {
                 failed(journal_host, platform, name, failure, delivery.epochs.len());
-                let again = if needs_mending(failure) { Some(CREDENTIAL_RETRY) } else { again };
+                let again =
+                    if needs_configuration(failure) { Some(CREDENTIAL_RETRY) } else { again };
                 let reason = failure.as_str();
                 journal_host.act(|journal| journal.front_cache_failed(name, reason, again, now))?;
             }
@@ -106,7 +107,7 @@ async fn deliver<P: Platform, S: Sql>(
 }
 
 /// Whether somebody has to change a setting before it can succeed.
-const fn needs_mending(failure: DeliveryFailure) -> bool {
+const fn needs_configuration(failure: DeliveryFailure) -> bool {
     match failure {
         DeliveryFailure::CredentialsMissing
         | DeliveryFailure::CredentialsMalformed
@@ -119,8 +120,8 @@ const fn needs_mending(failure: DeliveryFailure) -> bool {
     }
 }
 
-/// Asks how far a call is.
-async fn look_after<P: Platform, S: Sql>(
+/// Asks how far a call has come.
+async fn check_progress<P: Platform, S: Sql>(
     journal_host: &Rc<JournalHost<S>>,
     platform: &Rc<P>,
     at: usize,

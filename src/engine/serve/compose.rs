@@ -146,7 +146,7 @@ impl<P: Platform> Server<P> {
         };
         if field.shared.is_empty() && (waits || personal.is_none()) {
             let (fields, detail, personal) = match personal {
-                Some(personal) => settled(field, fields, personal.wait().await)?,
+                Some(personal) => with_own_parts(field, fields, personal.wait().await)?,
                 None => (fields, None, None),
             };
             let personal = personal.as_deref().and_then(|parts| parts.as_ref().ok());
@@ -158,7 +158,7 @@ impl<P: Platform> Server<P> {
         let mut body = body.ok_or(NotComposed::Random)?;
         body.begin().await;
         let (fields, detail, _) = match personal.filter(|_| waits) {
-            Some(personal) => settled(field, fields, body.meanwhile(personal.wait()).await)?,
+            Some(personal) => with_own_parts(field, fields, body.meanwhile(personal.wait()).await)?,
             None => (fields, None, None),
         };
         let detail = detail.or_else(|| shared.failed().then_some(FAILED));
@@ -169,14 +169,14 @@ impl<P: Platform> Server<P> {
 /// What Cache-Status says where a part is known to have failed before the head is sent.
 const FAILED: &str = "fragment-failed";
 
-type Settled = (Fields, Option<&'static str>, Option<Rc<Result<OwnParts, PersonalError>>>);
+type WithOwnParts = (Fields, Option<&'static str>, Option<Rc<Result<OwnParts, PersonalError>>>);
 
-/// What a visitor's own parts come to where the head waits for them.
-fn settled(
+/// The head that has waited for a visitor's own parts: with their cookies, or with what failed.
+fn with_own_parts(
     field: &ComposeField,
     mut fields: Fields,
     personal: Rc<Result<OwnParts, PersonalError>>,
-) -> Result<Settled, NotComposed> {
+) -> Result<WithOwnParts, NotComposed> {
     let detail = match personal.as_ref() {
         Ok(parts) => {
             for line in &parts.cookies {
