@@ -21,7 +21,7 @@ pub fn missing(
 ) -> Option<Timestamp> {
     let at = next?.max(now);
     match set {
-        // Its run is owed, whatever is due by now.
+        // Its run is pending, whatever is due by now.
         Some(set) if now > set.plus(RETRY) => Some(now),
         Some(set) if set <= at => None,
         Some(_) | None => Some(at),

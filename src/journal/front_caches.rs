@@ -1,4 +1,4 @@
-//! What the journal owes caches in front of the edge: each invalidation to each front cache, until
+//! What is pending for caches in front of the edge: each invalidation for each front cache, until
 //! it was taken.
 //!
 //! A row is due once every isolate sees the invalidation: purged sooner, a front cache could fetch

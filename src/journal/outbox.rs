@@ -1,4 +1,4 @@
-//! What the journal owes: each invalidation to each shard, until the shard has it.
+//! What is pending for shards: each invalidation to each shard, until the shard has it.
 
 use crate::base::sql::row::{Row, epoch, number, row_marks, rows_per_statement, text, timestamp};
 use crate::base::sql::{Sql, SqlError, Value};

@@ -1,5 +1,5 @@
 //! A change of the number of shards, as the journal sees it: it notices that the settings have
-//! another number than it last worked with, and owes each shard of before and after the news, until
+//! another number than it last worked with, and sends it to each shard of before and after, until
 //! all pages there are its own ([`ShardPlace`]).
 //!
 //! While that lasts, and for as long as jobs are remembered, invalidations go to the shards of

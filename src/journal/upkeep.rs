@@ -123,7 +123,7 @@ pub(super) fn next_wake<S: Sql>(
     let reinvalidation = earliest("SELECT min(due) FROM reinvalidation")?;
     let moving = earliest("SELECT min(not_before) FROM move")?;
     let later = earliest("SELECT min(due) FROM scheduled")?;
-    // A job that still owes something is kept past its time, so only those count that don't.
+    // A job with something pending is kept past its time, so only those count that have nothing.
     let oldest = sql.exec(
         "SELECT j.at, j.epoch FROM job j
             WHERE NOT EXISTS (SELECT 1 FROM outbox o WHERE o.epoch = j.epoch)

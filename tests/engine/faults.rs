@@ -238,7 +238,7 @@ fn a_full_journal_refuses_appends_whole_answers_readers_and_recovers() {
     let reply = journal.handle(JournalCall::Sync(request), at(given)).unwrap();
     let JournalReply::Delta(delta) = reply else { panic!("{reply:?}") };
     assert_eq!(delta.to, Epoch(given));
-    // What is owed is carried, what is old is forgotten, and there is room again.
+    // What is pending is delivered, what is old is forgotten, and there is room again.
     for shard in [0, 1] {
         let due = journal.pending_fanouts(shard, at(given)).unwrap();
         let epochs: Vec<Epoch> = due.iter().map(|fanout| fanout.epoch).collect();

@@ -152,7 +152,7 @@ fn wrong_credentials_are_loud_and_the_job_says_whom_it_did_not_reach() {
     let id = serde_json::from_str::<Value>(&seen.text()).unwrap()["id"].clone();
     let path = format!("/__isr/v1/jobs/{}", id.as_str().unwrap());
     let waiting: Vec<Value> = read(&isolate, &path)["front_caches"].as_array().unwrap().clone();
-    assert_eq!(waiting.len(), 2, "both are owed it: {waiting:?}");
+    assert_eq!(waiting.len(), 2, "pending for both: {waiting:?}");
     pass(&world, 4);
     let job = read(&isolate, &path);
     assert_eq!(job["state"], "failed", "{job}");

@@ -493,19 +493,19 @@ fn the_outbox_owes_until_taken() {
     let sql = Sqlite::memory();
     let mut journal = open(&sql);
     add(&mut journal, append("1", &["a"], Mode::Soft), at(0));
-    let owed = |journal: &Journal<Sqlite>, now| -> Vec<(u64, u16)> {
+    let pending = |journal: &Journal<Sqlite>, now| -> Vec<(u64, u16)> {
         let shards = journal.due_shards(now).unwrap();
         let fanouts = shards.iter().flat_map(|shard| journal.pending_fanouts(*shard, now).unwrap());
         fanouts.map(|fanout| (fanout.epoch.0, fanout.shard)).collect()
     };
-    assert_eq!(owed(&journal, at(0)), [(1, 0), (1, 1)]);
+    assert_eq!(pending(&journal, at(0)), [(1, 0), (1, 1)]);
     journal.fanout_failed(0, at(0)).unwrap();
-    assert_eq!(owed(&journal, at(499)), [(1, 1)]);
+    assert_eq!(pending(&journal, at(499)), [(1, 1)]);
     journal.fanned_out(1, &[Epoch(1)], Epoch(1), at(1)).unwrap();
     assert_eq!(journal.next_wake().unwrap(), Some(at(500)));
     drop(journal);
     let mut journal = open(&sql);
-    assert_eq!(owed(&journal, at(500)), [(1, 0)]);
+    assert_eq!(pending(&journal, at(500)), [(1, 0)]);
     // It backs off, up to a minute.
     let mut now = at(500);
     for pause in [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000] {
@@ -513,11 +513,11 @@ fn the_outbox_owes_until_taken() {
         now = now.plus(Millis(pause));
         assert_eq!(journal.next_wake().unwrap(), Some(now));
     }
-    // A receipt that still owes is not forgotten.
+    // A job with something pending is not forgotten.
     journal.run_due(at(48 * 3_600_000)).unwrap();
-    assert_eq!(owed(&journal, at(48 * 3_600_000)), [(1, 0)]);
+    assert_eq!(pending(&journal, at(48 * 3_600_000)), [(1, 0)]);
     journal.fanned_out(0, &[Epoch(1)], Epoch(1), at(2)).unwrap();
-    assert_eq!(owed(&journal, at(48 * 3_600_000)), []);
+    assert_eq!(pending(&journal, at(48 * 3_600_000)), []);
 }
 
 #[test]
@@ -658,15 +658,15 @@ fn a_front_cache_is_owed_each_target_once_or_everything() {
             add(&mut journal, append(&n.to_string(), &names, *mode), at(n as u64));
         }
         let count = invalidations.len() as u64;
-        let owed = journal.front_cache_due("cdn", at(5_000)).unwrap().unwrap();
+        let pending = journal.front_cache_due("cdn", at(5_000)).unwrap().unwrap();
         // An empty list stands for everything.
         let want = if want.is_empty() { vec![Target::All] } else { targets(&want) };
-        assert_eq!((owed.mode, &owed.targets), (mode, &want), "{name}");
-        assert_eq!((owed.epochs.len() as u64, owed.at), (count, at(count - 1)), "{name}");
+        assert_eq!((pending.mode, &pending.targets), (mode, &want), "{name}");
+        assert_eq!((pending.epochs.len() as u64, pending.at), (count, at(count - 1)), "{name}");
         // What an invalidation named is lost: it may have been anything.
         sql.exec("DELETE FROM job_part WHERE epoch = 1", &[]).unwrap();
-        let owed = journal.front_cache_due("cdn", at(5_000)).unwrap().unwrap();
-        assert_eq!(owed.targets, [Target::All], "{name}");
+        let pending = journal.front_cache_due("cdn", at(5_000)).unwrap().unwrap();
+        assert_eq!(pending.targets, [Target::All], "{name}");
     }
 }
 
@@ -703,8 +703,8 @@ fn a_front_cache_is_asked_after_what_it_is_at() {
         add(&mut journal, append(id, &["a"], Mode::Soft), at(0));
     }
     let due = |journal: &Journal<Sqlite>| {
-        let owed = journal.front_cache_due("cdn", at(90_000)).unwrap();
-        owed.map_or(0, |owed| owed.epochs.len())
+        let pending = journal.front_cache_due("cdn", at(90_000)).unwrap();
+        pending.map_or(0, |pending| pending.epochs.len())
     };
     let call = |journal: &Journal<Sqlite>, millis| {
         journal.front_cache_call("cdn", at(millis)).unwrap().map(|(_, carried)| carried)
@@ -741,7 +741,8 @@ fn a_front_cache_that_is_no_longer_set_is_owed_nothing() {
     add(&mut of(&["cdn", "old"]), append("1", &["a"], Mode::Soft), at(0));
     drop(of(&["cdn"]));
     let journal = of(&["cdn", "old"]);
-    let due = |name| journal.front_cache_due(name, at(5_000)).unwrap().map(|owed| owed.epochs);
+    let due =
+        |name| journal.front_cache_due(name, at(5_000)).unwrap().map(|pending| pending.epochs);
     assert_eq!((due("cdn"), due("old")), (Some(vec![Epoch(1)]), None));
 }
 

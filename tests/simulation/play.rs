@@ -496,7 +496,7 @@ async fn change(
     notify(world, shows, naming, mode, (delay, deliveries)).await;
 }
 
-/// When all is quiet: nothing is owed, and nothing acknowledged is forgotten.
+/// When all is quiet: nothing is pending, and nothing acknowledged is forgotten.
 fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     for (request, (isolate, arrived)) in world.pending.borrow().iter() {
         if world.sched.now() - arrived > PATIENCE {
@@ -506,9 +506,9 @@ fn at_rest(world: &Rc<World>, acks: &[Ack]) {
     }
     let journal = world.sql(0);
     for table in ["outbox", "reinvalidation"] {
-        let owed = query(&journal, &format!("SELECT count(*) FROM {table}"));
-        if owed != [Value::Integer(0)] {
-            world.violate(Property::NoLostWarm, format!("the journal owes {table} {owed:?}"));
+        let pending = query(&journal, &format!("SELECT count(*) FROM {table}"));
+        if pending != [Value::Integer(0)] {
+            world.violate(Property::NoLostWarm, format!("{table} has {pending:?} pending"));
         }
     }
     front_cache_purged(world, acks);
@@ -544,11 +544,11 @@ fn moved(world: &World, shard: usize) {
 /// isolates saw it.
 fn front_cache_purged(world: &Rc<World>, acks: &[Ack]) {
     let Some(front_caches) = &world.front_caches else { return };
-    let owed = query(&world.sql(0), "SELECT count(*) FROM front_cache");
-    if owed != [Value::Integer(0)] {
+    let pending = query(&world.sql(0), "SELECT count(*) FROM front_cache");
+    if pending != [Value::Integer(0)] {
         world.violate(
             Property::FrontCache,
-            format!("caches in front of the edge are owed {owed:?}"),
+            format!("{pending:?} pending for caches in front of the edge"),
         );
     }
     let bound = world.config.max_lag.0 as i64;
