@@ -37,7 +37,7 @@ _silenced: ContextVar[bool] = ContextVar("edge_isr_silenced", default=False)
 _batch: ContextVar[dict[str, list[Invalidation]] | None] = ContextVar(
     "edge_isr_batch", default=None
 )
-# What has committed inside `told_at_its_end`.
+# What has committed inside `sent_at_its_end`.
 _committed_inside: ContextVar[list[Commit] | None] = ContextVar(
     "edge_isr_committed_inside", default=None
 )
@@ -204,7 +204,7 @@ def before_commit(connection: BaseDatabaseWrapper) -> None:
 
 def after_commit(connection: BaseDatabaseWrapper) -> None:
     """Fragments and versions are made out of date at once; the edge is notified at the end of
-    `told_at_its_end`."""
+    `sent_at_its_end`."""
     ours = _callbacks(connection.run_on_commit)
     connection.run_on_commit = [
         entry
@@ -216,7 +216,7 @@ def after_commit(connection: BaseDatabaseWrapper) -> None:
 
 
 @contextmanager
-def told_at_its_end() -> Iterator[None]:
+def sent_at_its_end() -> Iterator[None]:
     """What commits inside is sent when the outermost of these has ended, however it ends.
 
     The site clears caches of its own after a write: in receivers of `post_save`, in callbacks after

@@ -22,7 +22,7 @@ from .batching import is_silenced, record
 from .conf import get_settings
 from .differences import Parts, unseen
 from .invalidation import Invalidation
-from .loops import tame
+from .loops import limit_loop
 from .moments import see
 from .registry import (
     also_forget,
@@ -73,7 +73,7 @@ def follows(model: type[Model]) -> bool:
 
 def invalidate(invalidation: Invalidation, using: str) -> None:
     """Something is out of date when the transaction commits, with the site's own options."""
-    tame(with_options(invalidation))
+    limit_loop(with_options(invalidation))
     record(invalidation, using)
 
 

@@ -15,7 +15,7 @@ from .batching import (
     before_commit,
     savepoint_rolled_back,
     savepoint_set,
-    told_at_its_end,
+    sent_at_its_end,
 )
 from .patching import replace_method
 from .sqlite import has_ended
@@ -64,7 +64,7 @@ def _run_commit_hooks(original: Callable[[Any], None]) -> Any:
         if not self.run_on_commit:
             original(self)
             return
-        with told_at_its_end():
+        with sent_at_its_end():
             after_commit(self)
             original(self)
 
@@ -73,7 +73,7 @@ def _run_commit_hooks(original: Callable[[Any], None]) -> Any:
 
 def _to_its_end(original: Callable[..., Any]) -> Any:
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        with told_at_its_end():
+        with sent_at_its_end():
             return original(self, *args, **kwargs)
 
     return method

@@ -88,39 +88,39 @@ class Recorder:
         # Each query with the tags that it gave, where that is asked for.
         self.explained: list[tuple[str, list[str]]] | None = None
 
-    def takers(self) -> list[Recorder]:
-        """Who takes up what is seen."""
+    def active_recorders(self) -> list[Recorder]:
+        """Those that record what is loaded."""
         return [*([self] if self.active and self.automatic else []), *list(self.spans.values())]
 
     def saw_instances(self, found: Found) -> None:
         """Instances were loaded: the keys by their model's label."""
-        for recorder in self.takers():
+        for recorder in self.active_recorders():
             for label, keys in found.items():
                 recorder.instances.setdefault(label, set()).update(keys)
 
     def saw_models(self, labels: Iterable[str]) -> None:
         """Something was loaded that depends on models as a whole."""
         labels = tuple(labels)
-        for recorder in self.takers():
+        for recorder in self.active_recorders():
             recorder.models.update(labels)
 
     def saw_parts(self, found: Mapping[str, Iterable[str]]) -> None:
         """Something was loaded that depends on rows with some values, or on some columns: the parts
         by their model's label."""
-        for recorder in self.takers():
+        for recorder in self.active_recorders():
             for label, parts in found.items():
                 recorder.parts.setdefault(label, set()).update(parts)
 
     def saw_cell(self, label: str, key: Any, attname: str) -> None:
         """A column of a row was read whose readers are seen."""
-        for recorder in self.takers():
+        for recorder in self.active_recorders():
             recorder.cells.setdefault(label, {}).setdefault(key, set()).add(attname)
 
     def saw_unknown(self, reason: str) -> None:
         """Something was loaded, and what it depends on can't be determined."""
         if self.active:
             _log_unknown(reason)
-        for recorder in self.takers():
+        for recorder in self.active_recorders():
             recorder.unknown[reason] = None
 
     def absorb(

@@ -47,7 +47,7 @@ class Reply:
         return f"{self.status} {text or self.body[:200].decode(errors='replace').strip()}".strip()
 
 
-class _Unjudged(urllib.request.HTTPErrorProcessor):
+class _AnyStatus(urllib.request.HTTPErrorProcessor):
     def http_response(self, request: Any, response: Any) -> Any:
         return response
 
@@ -60,7 +60,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 _opener = urllib.request.build_opener(
-    _Unjudged, _NoRedirects, urllib.request.HTTPSHandler(context=ssl.create_default_context())
+    _AnyStatus, _NoRedirects, urllib.request.HTTPSHandler(context=ssl.create_default_context())
 )
 
 

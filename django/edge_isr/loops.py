@@ -41,7 +41,7 @@ def rendered() -> PageContext | None:
     return None if late else page
 
 
-def tame(invalidation: Invalidation) -> None:
+def limit_loop(invalidation: Invalidation) -> None:
     """Keeps a change that a page makes from having it rendered again."""
     page = rendered()
     if page is None or not invalidation:

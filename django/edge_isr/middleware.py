@@ -26,7 +26,7 @@ from .compose.problems import NotComposedError
 from .conf import Rule, Settings, get_settings, is_dormant
 from .context import PageContext, page_of, recording
 from .decorators import keep_query
-from .delivery.courier import budget, full_budget
+from .delivery.in_memory import budget, full_budget
 from .explanation import as_field
 from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Why

@@ -15,7 +15,7 @@ from django.db import DEFAULT_DB_ALIAS
 from .batching import record
 from .conf import get_settings
 from .invalidation import Invalidation, clean_path, clean_prefix, clean_url
-from .loops import tame
+from .loops import limit_loop
 from .moments import AUTOMATIC, moment_ms, record_at, short
 from .tags import clean_all, of_results
 
@@ -45,7 +45,7 @@ def _record(
         record_at(invalidation, using)
         return
     if warm is None:
-        tame(invalidation)
+        limit_loop(invalidation)
     record(invalidation, using)
 
 

@@ -293,7 +293,7 @@ def _give(recorder: Recorder, seen: Recorder, key: int | None, asking: _Asking) 
     if key is not None:
         labels = {tag.partition(":")[0] for tag in asking.tags.split()}
         compared.saw_instances({RESULT: [key, *sorted(labels)]})
-    for into in recorder.takers():
+    for into in recorder.active_recorders():
         into.merge(seen if key is None else compared)
     if recorder.explained is not None and seen.explained:
         explained = seen.explained

@@ -276,12 +276,12 @@ def _clean():
     from django.core.cache import cache
 
     from edge_isr import loops, registry
-    from edge_isr.delivery import courier, thread
+    from edge_isr.delivery import in_memory, thread
 
     before = dict(registry._entries)
     yield
     thread.stop()
-    courier.stop(0)
+    in_memory.stop(0)
     loops.forget()
     cache.clear()
     registry._entries.clear()

@@ -310,7 +310,7 @@ class TestRaces:
 
     def test_without_the_outbox_for_once(self, notices, page, worker, monkeypatch):
         """What could not be written with its change is compared all the same."""
-        from edge_isr.delivery import courier, scheduled
+        from edge_isr.delivery import in_memory, scheduled
 
         response = page(SHARED["counted"])()
 
@@ -320,7 +320,7 @@ class TestRaces:
         with monkeypatch.context() as patched:
             patched.setattr(scheduled, "write_all", broken)
             Notice.objects.create(pk=4, text="n4")
-            assert courier.courier(get_settings()).idle(10)
+            assert in_memory.memory_queue(get_settings()).idle(10)
         assert is_invalidated(response, sent(worker))
 
     def test_what_a_page_changes_itself_does_not_refetch_it(self, notices, site, worker):

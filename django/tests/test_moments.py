@@ -9,7 +9,7 @@ from django.db import transaction
 import edge_isr
 from edge_isr import signing
 from edge_isr.conf import get_settings
-from edge_isr.delivery import courier
+from edge_isr.delivery import in_memory
 from edge_isr.delivery.outbox import Deliverer
 from edge_isr.models import OutboxMessage
 
@@ -257,7 +257,7 @@ class TestDelivery:
         for _ in range(2):
             edge_isr.revalidate_by_tags("x", at=soon, name="sale")
         edge_isr.cancel_scheduled("sale")
-        assert courier.courier(get_settings()).idle(10)
+        assert in_memory.memory_queue(get_settings()).idle(10)
         assert said(worker.calls) == [("POST", text_of(soon))] * 2
         assert len({call.headers["webhook-id"] for call in worker.calls}) == 1
 

@@ -156,7 +156,7 @@ def status(api, arguments):
     return 0 if health.get("ready") else NO
 
 
-def troubles(health):
+def problem_rows(health):
     """What is wrong, and what is only worth knowing. An isolate that has just begun is neither."""
     rows = [*health.get("reasons", []), *health.get("notes", [])]
     return [row for row in rows if row["reason"] != "cold"]
@@ -164,7 +164,7 @@ def troubles(health):
 
 def status_lines(health, stats):
     yield "ready" if health.get("ready") else "NOT READY"
-    for row in troubles(health):
+    for row in problem_rows(health):
         yield plain(f"  {row['reason']}")
         yield from (plain(f"    {line}") for line in row["details"])
     totals = {name: sums["requests"] for name, sums in stats["totals"].items()}
@@ -399,7 +399,7 @@ def tail(api, arguments):
     newest, before = newest_epoch(api), None
     while True:
         health = api.ask("/healthz", accept=(503,))
-        problems = (health.get("ready"), sorted(row["reason"] for row in troubles(health)))
+        problems = (health.get("ready"), sorted(row["reason"] for row in problem_rows(health)))
         if problems != before and (before is not None or not health.get("ready")):
             show(arguments, {"health": health}, health_line(health))
         before = problems
@@ -412,7 +412,7 @@ def tail(api, arguments):
 
 
 def health_line(health):
-    reasons = ", ".join(row["reason"] for row in troubles(health))
+    reasons = ", ".join(row["reason"] for row in problem_rows(health))
     now = datetime.datetime.now().strftime("%Y-%m-%d %H:%M:%S")
     yield plain(f"{now}  {'ready' if health.get('ready') else 'NOT READY'}  {reasons}")
 

@@ -23,9 +23,9 @@ def committed(
 ) -> None:
     """The change is in the database for all to see."""
     if not written:
-        from . import courier
+        from . import in_memory
 
-        courier.send(invalidations, settings, using)
+        in_memory.send(invalidations, settings, using)
         return
     try:
         notify(using, settings)

@@ -42,7 +42,7 @@ NO_WAIT_SECONDS = 10.0
 budget: ContextVar[list[float] | None] = ContextVar("edge_isr_budget", default=None)
 
 
-class _Parcel:
+class _Delivery:
     __slots__ = ("attempts", "compared", "invalidation", "message_id", "target", "tried", "using")
 
     def __init__(self, target: str, invalidation: Invalidation, using: str) -> None:
@@ -60,45 +60,45 @@ class _Parcel:
         self.tried = threading.Event()
 
 
-def _due(parcel: _Parcel) -> float:
+def _due(delivery: _Delivery) -> float:
     """When it is sent: a worker knows what to do at a time, others are sent then."""
-    at = 0.0 if parcel.target == WORKER else parcel.invalidation.at_ms / 1000
-    return max(at, parcel.invalidation.due)
+    at = 0.0 if delivery.target == WORKER else delivery.invalidation.at_ms / 1000
+    return max(at, delivery.invalidation.due)
 
 
-class Courier:
-    """Carries parcels until they are delivered or refused for good."""
+class MemoryQueue:
+    """Deliveries that are tried until they succeed or are refused for good."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._order = itertools.count()
-        self._queue: list[tuple[float, int, _Parcel]] = []
+        self._queue: list[tuple[float, int, _Delivery]] = []
         self._wake = threading.Condition()
         self._stopping = False
         self._busy = False
         self._failed_at = -NO_WAIT_SECONDS
-        self._thread = threading.Thread(target=self._run, name="edge-isr-courier", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="edge-isr-memory", daemon=True)
         self._thread.start()
 
-    def send(self, parcels: Sequence[_Parcel]) -> None:
-        """Takes parcels on, and waits a moment for their first try."""
+    def send(self, deliveries: Sequence[_Delivery]) -> None:
+        """Takes deliveries, and waits a moment for their first try."""
         with self._wake:
-            for parcel in parcels:
+            for delivery in deliveries:
                 # The one on its way may come back: it keeps its place.
                 if len(self._queue) + self._busy >= MAX_QUEUE:
                     logger.critical(
-                        "%s: the queue is full, lost: %s", parcel.target, parcel.invalidation
+                        "%s: the queue is full, lost: %s", delivery.target, delivery.invalidation
                     )
-                    parcel.tried.set()
+                    delivery.tried.set()
                     continue
-                later = max(0.0, _due(parcel) - time.time())
+                later = max(0.0, _due(delivery) - time.time())
                 if later:
-                    parcel.tried.set()
-                heapq.heappush(self._queue, (time.monotonic() + later, next(self._order), parcel))
+                    delivery.tried.set()
+                heapq.heappush(self._queue, (time.monotonic() + later, next(self._order), delivery))
             self._wake.notify_all()
-        self._wait(parcels)
+        self._wait(deliveries)
 
-    def _wait(self, parcels: Sequence[_Parcel]) -> None:
+    def _wait(self, deliveries: Sequence[_Delivery]) -> None:
         left = budget.get()
         wait = (
             self._settings.request_wait
@@ -108,8 +108,8 @@ class Courier:
         if time.monotonic() - self._failed_at < NO_WAIT_SECONDS:
             return
         started = time.monotonic()
-        for parcel in parcels:
-            parcel.tried.wait(max(0.0, started + wait - time.monotonic()))
+        for delivery in deliveries:
+            delivery.tried.wait(max(0.0, started + wait - time.monotonic()))
         if left is not None:
             left[0] = max(0.0, left[0] - (time.monotonic() - started))
 
@@ -128,11 +128,11 @@ class Courier:
         """Gives it a moment to deliver what it holds, logs what it could not, and ends it."""
         if not self.idle(timeout):
             with self._wake:
-                for _, _, parcel in self._queue:
+                for _, _, delivery in self._queue:
                     logger.critical(
                         "%s: not delivered before the process ended, lost: %s",
-                        parcel.target,
-                        parcel.invalidation,
+                        delivery.target,
+                        delivery.invalidation,
                     )
         with self._wake:
             self._stopping = True
@@ -148,77 +148,79 @@ class Courier:
                     self._wake.wait(None if first is None else max(0.0, first - time.monotonic()))
                 if self._stopping:
                     return
-                parcel = heapq.heappop(self._queue)[2]
+                delivery = heapq.heappop(self._queue)[2]
                 self._busy = True
-            self._try(parcel)
+            self._try(delivery)
 
     def _due(self) -> bool:
         return bool(self._queue) and self._queue[0][0] <= time.monotonic()
 
-    def _try(self, parcel: _Parcel) -> None:
-        parcel.attempts += 1
+    def _try(self, delivery: _Delivery) -> None:
+        delivery.attempts += 1
         try:
-            self._compare(parcel)
-            make_target(parcel.target, self._settings).send(parcel.invalidation, parcel.message_id)
+            self._compare(delivery)
+            make_target(delivery.target, self._settings).send(
+                delivery.invalidation, delivery.message_id
+            )
             self._failed_at = -NO_WAIT_SECONDS
         except Refused as error:
             logger.critical(
-                "%s: refused for good, lost: %s: %s", parcel.target, parcel.invalidation, error
+                "%s: refused for good, lost: %s: %s", delivery.target, delivery.invalidation, error
             )
         except Failed as error:
-            self._again(parcel, str(error), error.retry_after)
+            self._again(delivery, str(error), error.retry_after)
         except Exception as error:
-            logger.exception("%s: an unexpected error", parcel.target)
-            self._again(parcel, f"{type(error).__name__}: {error}", None)
+            logger.exception("%s: an unexpected error", delivery.target)
+            self._again(delivery, f"{type(error).__name__}: {error}", None)
         finally:
-            parcel.tried.set()
+            delivery.tried.set()
 
-    def _compare(self, parcel: _Parcel) -> None:
+    def _compare(self, delivery: _Delivery) -> None:
         """Where the outbox could not be written, what is on record may be."""
-        if self._settings.outbox and not parcel.compared and not parcel.invalidation.at_ms:
+        if self._settings.outbox and not delivery.compared and not delivery.invalidation.at_ms:
             try:
-                found = compare([parcel.invalidation], parcel.using, self._settings, write)
+                found = compare([delivery.invalidation], delivery.using, self._settings, write)
             finally:
                 # This thread needs none for anything else, and the next look may be far.
                 connections.close_all()
             if found and (self._settings.delivery == "thread" or self._settings.delivery in QUEUES):
                 thread.kick(self._settings)
-        parcel.compared = True
+        delivery.compared = True
 
-    def _again(self, parcel: _Parcel, why: str, retry_after: float | None) -> None:
+    def _again(self, delivery: _Delivery, why: str, retry_after: float | None) -> None:
         self._failed_at = time.monotonic()
-        wait = delay(parcel.attempts, retry_after)
-        logger.error("%s: not delivered, again in %.0f s: %s", parcel.target, wait, why)
+        wait = delay(delivery.attempts, retry_after)
+        logger.error("%s: not delivered, again in %.0f s: %s", delivery.target, wait, why)
         with self._wake:
-            heapq.heappush(self._queue, (time.monotonic() + wait, next(self._order), parcel))
+            heapq.heappush(self._queue, (time.monotonic() + wait, next(self._order), delivery))
             self._busy = False
 
 
 _lock = threading.Lock()
-_running: tuple[int, Courier] | None = None
+_running: tuple[int, MemoryQueue] | None = None
 
 
-def courier(settings: Settings) -> Courier:
-    """This process's courier; a fork's parent had one of its own."""
+def memory_queue(settings: Settings) -> MemoryQueue:
+    """This process's queue; a fork's parent had one of its own."""
     global _running
     with _lock:
         if _running is None or _running[0] != os.getpid():
-            _running = (os.getpid(), Courier(settings))
+            _running = (os.getpid(), MemoryQueue(settings))
             atexit.register(_running[1].stop)
         return _running[1]
 
 
 def send(invalidations: Sequence[Invalidation], settings: Settings, using: str) -> None:
-    """Hands invalidations to this process's courier."""
+    """Hands invalidations to this process's queue."""
     # Nothing here remembers what waits elsewhere: what was superseded is sent all the same.
     sent = [one for one in merged(invalidations) if not one.cancels]
-    parcels = [_Parcel(name, one, using) for one in sent for name in target_names(settings)]
-    if parcels:
-        courier(settings).send(parcels)
+    deliveries = [_Delivery(name, one, using) for one in sent for name in target_names(settings)]
+    if deliveries:
+        memory_queue(settings).send(deliveries)
 
 
 def stop(timeout: float = EXIT_SECONDS) -> None:
-    """Ends this process's courier, if there is one."""
+    """Ends this process's queue, if there is one."""
     global _running
     running, _running = _running, None
     if running is not None and running[0] == os.getpid():

@@ -9,7 +9,7 @@ from shop.models import Category
 
 import edge_isr
 from edge_isr.conf import MAX_REQUEST_WAIT_SECONDS, get_settings
-from edge_isr.delivery import courier
+from edge_isr.delivery import in_memory
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -17,11 +17,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _direct(edge, worker, monkeypatch):
     edge(OUTBOX=False, REQUEST_WAIT=1)
-    monkeypatch.setattr(courier, "delay", lambda attempts, after: 0.05)
+    monkeypatch.setattr(in_memory, "delay", lambda attempts, after: 0.05)
 
 
 def idle():
-    assert courier.courier(get_settings()).idle(10)
+    assert in_memory.memory_queue(get_settings()).idle(10)
 
 
 def test_is_sent_before_the_save_returns(worker):
@@ -98,8 +98,8 @@ def test_an_unreachable_worker(worker, edge, caplog):
 
 
 def test_the_queue_is_bounded(worker, monkeypatch, caplog):
-    monkeypatch.setattr(courier, "MAX_QUEUE", 3)
-    monkeypatch.setattr(courier, "delay", lambda attempts, after: 30)
+    monkeypatch.setattr(in_memory, "MAX_QUEUE", 3)
+    monkeypatch.setattr(in_memory, "delay", lambda attempts, after: 30)
     worker.answer = (503, {})
     for n in range(5):
         edge_isr.revalidate_by_tags(f"post:{n}")
@@ -107,14 +107,14 @@ def test_the_queue_is_bounded(worker, monkeypatch, caplog):
 
 
 def test_what_is_left_at_the_end_is_sent(worker, monkeypatch, caplog):
-    monkeypatch.setattr(courier, "delay", lambda attempts, after: 30)
+    monkeypatch.setattr(in_memory, "delay", lambda attempts, after: 30)
     worker.answer = (503, {})
     edge_isr.revalidate_by_tags("x")
-    courier.stop(0.05)
+    in_memory.stop(0.05)
     assert "not delivered before the process ended, lost: x" in caplog.text
 
 
 def test_one_thread(worker):
     for n in range(20):
         edge_isr.revalidate_by_tags(f"post:{n}")
-    assert [t.name for t in threading.enumerate()].count("edge-isr-courier") == 1
+    assert [t.name for t in threading.enumerate()].count("edge-isr-memory") == 1
