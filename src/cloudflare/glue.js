@@ -218,23 +218,60 @@ export function readerOfStream(stream) {
   return stream.getReader();
 }
 
-// A piece that the runtime has read into a larger buffer is copied out of it, so that it holds no
-// more than what it has.
+// A piece of a larger buffer is copied out of it, so that it holds no more than what it has: one
+// that the runtime has read into a buffer of its own size, one of a stored body that a visitor may
+// take long to receive.
 function ofItsSize(piece) {
   return piece.byteLength < piece.buffer.byteLength ? piece.slice() : piece;
 }
 
-async function readPiece(reader, timeout) {
+async function within(timeout, reading) {
   let timer = null;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error("timeout")), timeout);
   });
   try {
-    const { done, value } = await Promise.race([reader.read(), late]);
-    return done ? null : ofItsSize(value);
+    return await Promise.race([reading, late]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+async function readPiece(reader, timeout) {
+  const { done, value } = await within(timeout, reader.read());
+  return done ? null : ofItsSize(value);
+}
+
+// As much of a body is read at once where it is gathered.
+const GATHERED_BYTES = 64 << 10;
+
+// Of a body that is kept whole, all is read into one buffer, by way of a small one that goes to
+// the runtime and comes back.
+class Gathered {
+  constructor(response, length) {
+    const stream = response.body;
+    this.whole = new Uint8Array(length);
+    this.at = 0;
+    this.small = new ArrayBuffer(Math.min(length, GATHERED_BYTES));
+    this.reader = stream && length > 0 ? stream.getReader({ mode: "byob" }) : undefined;
+  }
+}
+
+function gathered(response, length) {
+  return new Gathered(response, length);
+}
+
+// What is more than the stated length is a piece of its own.
+async function gatherPiece(body, timeout) {
+  if (body.reader === undefined) return null;
+  const { done, value } = await within(timeout, body.reader.read(new Uint8Array(body.small)));
+  if (done) return null;
+  body.small = value.buffer;
+  const { whole, at } = body;
+  if (at + value.byteLength > whole.byteLength) return value.slice();
+  whole.set(value, at);
+  body.at += value.byteLength;
+  return whole.subarray(at, body.at);
 }
 
 // A gzip file begins with 1f 8b (RFC 1952 §2.3.1).
@@ -269,10 +306,16 @@ function sleep(millis) {
   return new Promise((resolve) => setTimeout(resolve, millis));
 }
 
+// Pieces that follow one another in one buffer are put together already.
 function concat(pieces) {
   if (pieces.length === 1) return pieces[0];
   let length = 0;
-  for (const piece of pieces) length += piece.byteLength;
+  let together = pieces.length > 0;
+  for (const { buffer, byteOffset, byteLength } of pieces) {
+    together &&= buffer === pieces[0].buffer && byteOffset === pieces[0].byteOffset + length;
+    length += byteLength;
+  }
+  if (together) return new Uint8Array(pieces[0].buffer, pieces[0].byteOffset, length);
   const whole = new Uint8Array(length);
   let at = 0;
   for (const piece of pieces) {
@@ -284,60 +327,6 @@ function concat(pieces) {
 
 async function digest(bytes) {
   return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-}
-
-// What L1 holds of a record beside its body: read without it.
-const RECORD = "edge-isr-record";
-
-export function cacheGet(url) {
-  return caches.default.match(url);
-}
-
-export function cacheRecord(response) {
-  return response.headers.get(RECORD) ?? undefined;
-}
-
-// One look-up, after which `found` goes on, with what was found, its record, and why it failed.
-export function lookInColo(url, found) {
-  return caches.default.match(url).then(
-    (response) => found(response, response && cacheRecord(response)),
-    (error) => found(undefined, undefined, error),
-  );
-}
-
-async function bytesOf(response) {
-  return new Uint8Array(await response.arrayBuffer());
-}
-
-// `head`: what stands before the body where it is not a field.
-export function cachePut(url, record, head, body, seconds) {
-  const headers = {
-    "cache-control": "public, max-age=" + seconds,
-    "content-type": "application/octet-stream",
-  };
-  if (record !== undefined) headers[RECORD] = record;
-  const bytes = head.byteLength > 0 ? concat([head, body]) : body;
-  return caches.default.put(url, new Response(bytes, { headers }));
-}
-
-// R2 buckets can upload in parts; KV namespaces can't.
-function isBucket(binding) {
-  return Boolean(binding) && typeof binding.createMultipartUpload === "function";
-}
-
-export async function globalGet(store, key) {
-  if (isBucket(store)) {
-    const object = await store.get(key);
-    return object ? new Uint8Array(await object.arrayBuffer()) : undefined;
-  }
-  const value = await store.get(key, { type: "arrayBuffer" });
-  return value ? new Uint8Array(value) : undefined;
-}
-
-export async function globalPut(store, key, head, body, seconds) {
-  const value = concat([head, body]);
-  if (isBucket(store)) await store.put(key, value);
-  else await store.put(key, value, { expirationTtl: Math.max(60, seconds) });
 }
 
 export function reply(status, text) {
@@ -381,12 +370,13 @@ export async function purgeWorkersCache(verb, options) {
 
 // What takes and gives values as they are (glue.rs says why they are kept together).
 export const direct = {
+  ofItsSize,
   readPiece,
+  gathered,
+  gatherPiece,
   sleep,
   concat,
   randomBytes,
   digest,
-  bytesOf,
   unpacked,
-  isBucket,
 };

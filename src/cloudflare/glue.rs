@@ -1,4 +1,4 @@
-//! The functions of `glue.js` and `objects.js`, typed.
+//! The functions of `glue.js`, `stores.js` and `objects.js`, typed.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -79,6 +79,16 @@ extern "C" {
     ) -> Result<(), JsValue>;
     #[wasm_bindgen(js_name = asset)]
     fn asset_promise(assets: &JsValue, name: &str, method: &str, etag: &str) -> Promise;
+    pub(super) fn reply(status: u16, text: &str) -> Response;
+    #[wasm_bindgen(js_name = settingText)]
+    pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
+    pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
+    #[wasm_bindgen(js_name = randomId)]
+    pub(super) fn random_id() -> String;
+}
+
+#[wasm_bindgen(module = "/src/cloudflare/stores.js")]
+extern "C" {
     #[wasm_bindgen(js_name = cacheGet)]
     fn cache_get_promise(url: &str) -> Promise;
     #[wasm_bindgen(js_name = cacheRecord)]
@@ -103,12 +113,6 @@ extern "C" {
         body: &Uint8Array,
         seconds: f64,
     ) -> Promise;
-    pub(super) fn reply(status: u16, text: &str) -> Response;
-    #[wasm_bindgen(js_name = settingText)]
-    pub(super) fn setting_text(env: &JsValue, name: &str) -> Option<String>;
-    pub(super) fn binding(env: &JsValue, name: &str) -> JsValue;
-    #[wasm_bindgen(js_name = randomId)]
-    pub(super) fn random_id() -> String;
 }
 
 #[wasm_bindgen(module = "/src/cloudflare/objects.js")]
@@ -137,6 +141,12 @@ extern "C" {
 extern "C" {
     #[wasm_bindgen(js_name = readPiece)]
     fn read_piece_promise(reader: &ReadableStreamDefaultReader, timeout: f64) -> Promise;
+    #[wasm_bindgen(js_name = ofItsSize)]
+    pub(super) fn of_its_size(piece: &Uint8Array) -> JsValue;
+    #[wasm_bindgen(catch)]
+    pub(super) fn gathered(response: &Response, length: f64) -> Result<GatheredBody, JsValue>;
+    #[wasm_bindgen(js_name = gatherPiece)]
+    fn gather_piece_promise(body: &GatheredBody, timeout: f64) -> Promise;
     #[wasm_bindgen(js_name = unpacked)]
     fn unpacked_promise(response: &Response, timeout: f64) -> Promise;
     #[wasm_bindgen(js_name = sleep)]
@@ -144,12 +154,16 @@ extern "C" {
     pub(super) fn concat(pieces: &Array) -> Uint8Array;
     #[wasm_bindgen(js_name = digest)]
     fn digest_promise(bytes: &Uint8Array) -> Promise;
+    #[wasm_bindgen(js_name = randomBytes)]
+    pub(super) fn random_bytes() -> js_sys::Uint8Array;
+}
+
+#[wasm_bindgen(module = "/src/cloudflare/stores.js", js_namespace = direct)]
+extern "C" {
     #[wasm_bindgen(js_name = bytesOf)]
     fn bytes_of_promise(response: &Response) -> Promise;
     #[wasm_bindgen(js_name = isBucket)]
     pub(super) fn is_bucket(binding: &JsValue) -> bool;
-    #[wasm_bindgen(js_name = randomBytes)]
-    pub(super) fn random_bytes() -> js_sys::Uint8Array;
 }
 
 #[wasm_bindgen(module = "/src/cloudflare/objects.js", js_namespace = direct)]
@@ -160,6 +174,11 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
+    /// A body that is read into one buffer.
+    pub(super) type GatheredBody;
+    #[wasm_bindgen(method, getter)]
+    pub(super) fn reader(this: &GatheredBody) -> Option<ReadableStreamDefaultReader>;
+
     /// A Durable Object's state.
     pub(super) type State;
     #[wasm_bindgen(method, getter)]
@@ -238,6 +257,14 @@ pub(super) async fn read_piece(
     timeout: f64,
 ) -> Result<Option<Uint8Array>, JsValue> {
     let piece = JsFuture::from(read_piece_promise(reader, timeout)).await?;
+    Ok((!piece.is_null()).then(|| piece.unchecked_into()))
+}
+
+pub(super) async fn gather_piece(
+    body: &GatheredBody,
+    timeout: f64,
+) -> Result<Option<Uint8Array>, JsValue> {
+    let piece = JsFuture::from(gather_piece_promise(body, timeout)).await?;
     Ok((!piece.is_null()).then(|| piece.unchecked_into()))
 }
 

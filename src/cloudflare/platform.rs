@@ -286,6 +286,10 @@ impl Platform for Edge {
         body.read(timeout).await
     }
 
+    fn gather(&self, body: EdgeStream, length: u64) -> EdgeStream {
+        body.gather(length)
+    }
+
     async fn unpack(&self, body: EdgeStream) -> Result<EdgeStream, OriginError> {
         body.unpack().await
     }

@@ -7,7 +7,7 @@ use web_sys::{ReadableStream, ReadableStreamDefaultReader, Response};
 use crate::base::time::Millis;
 use crate::engine::port::{OriginError, StoreError};
 
-use super::glue;
+use super::glue::{self, GatheredBody};
 
 /// How long the first piece of a body that may be packed can take.
 const FIRST_PIECE: Millis = Millis(10_000);
@@ -20,6 +20,8 @@ pub(super) enum EdgeStream {
     Request(ReadableStream, StreamReader),
     /// An answer of the origin, its body unread or being read.
     Response(Response, StreamReader),
+    /// An answer of the origin that is kept whole: it is read into one buffer.
+    Gathered(Response, GatheredBody),
     /// What the colo's cache holds, unread or being read; and how much of it is to come.
     Stored(Response, StreamReader, u64),
     /// What was read together with its head.
@@ -45,6 +47,10 @@ impl EdgeStream {
                     *reader = glue::reader_of(response).map_err(broken)?;
                 }
                 reader
+            }
+            Self::Gathered(_, body) => {
+                let piece = glue::gather_piece(body, timeout.0 as f64).await;
+                return piece.map_err(|error| body_error(&error));
             }
             Self::Bytes(bytes) => {
                 let bytes = std::mem::replace(bytes, Uint8Array::new_with_length(0));
@@ -73,7 +79,7 @@ impl EdgeStream {
                 .await
                 .map_err(|error| StoreError::Failed(glue::words(&error)))?,
             Self::Bytes(bytes) => bytes,
-            Self::Stored(..) | Self::Request(..) | Self::Response(..) => {
+            Self::Stored(..) | Self::Request(..) | Self::Response(..) | Self::Gathered(..) => {
                 return Err(StoreError::Failed("no stored body".into()));
             }
         };
@@ -81,6 +87,18 @@ impl EdgeStream {
             Ok(bytes)
         } else {
             Err(StoreError::Unreadable("a body of another length than its head says".into()))
+        }
+    }
+
+    /// Prepares it to be kept whole, if it is an answer of which nothing was read.
+    pub(super) fn gather(self, length: u64) -> Self {
+        match self {
+            Self::Response(response, None) => match glue::gathered(&response, length as f64) {
+                Ok(body) => Self::Gathered(response, body),
+                // A stream that reads into no buffer is read in its own pieces.
+                Err(_) => Self::Response(response, None),
+            },
+            other => other,
         }
     }
 
@@ -102,6 +120,9 @@ impl EdgeStream {
             Self::Response(response, reader) | Self::Stored(response, reader, _) => {
                 // A body that is already closed or locked needs no cancelling.
                 let _ = glue::give_up(&response, reader.as_ref());
+            }
+            Self::Gathered(response, body) => {
+                let _ = glue::give_up(&response, body.reader().as_ref());
             }
             Self::Request(..) | Self::Bytes(_) => {}
         }

@@ -15,8 +15,8 @@ use crate::engine::compose::Composed;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::operate::{ControlContext, own_call};
 use crate::engine::parts::{Operator, Server};
-use crate::engine::port::{FoundInColo, Unread};
-use crate::engine::serve::at_once::{AnswerHead, AtOnce, Start};
+use crate::engine::port::FoundInColo;
+use crate::engine::serve::at_once::{AnswerHead, AtOnce, Start, Unread};
 use crate::engine::serve::colo_answer::ColoAnswer;
 use crate::engine::serve::colo_look::ColoLook;
 use crate::engine::serve::response::{Answer, Body};
@@ -278,8 +278,8 @@ fn head(method: &str, url: &str, fields: Fields) -> Option<RequestHead> {
 fn respond(platform: &Rc<Edge>, answer: Answer<Edge>) -> Result<Response, JsValue> {
     let (status, fields) = (answer.status, &answer.fields);
     match answer.body {
-        // The server has composed an answer of it.
-        Body::Shell(_) => Ok(glue::reply(500, "")),
+        // The server has composed an answer of it; what is gathered is stored.
+        Body::Shell(_) | Body::Origin(EdgeStream::Gathered(..)) => Ok(glue::reply(500, "")),
         Body::Origin(EdgeStream::Response(response, _)) => {
             glue::respond_from(&response, &json(fields))
         }
@@ -310,7 +310,7 @@ fn fill_stream(platform: &Rc<Edge>, reader: BodyReader<Edge>) -> web_sys::Readab
     let state = (Rc::clone(platform), reader);
     let pieces = stream::try_unfold(state, |(platform, mut reader)| async move {
         match reader.next(&*platform).await {
-            Ok(Some(piece)) => Ok(Some((JsValue::from(piece), (platform, reader)))),
+            Ok(Some(piece)) => Ok(Some((glue::of_its_size(&piece), (platform, reader)))),
             Ok(None) => Ok(None),
             Err(error) => Err(JsValue::from(js_sys::Error::new(error.as_str()))),
         }
@@ -322,7 +322,7 @@ fn fill_stream(platform: &Rc<Edge>, reader: BodyReader<Edge>) -> web_sys::Readab
 fn composed_stream(body: Composed<Edge>) -> web_sys::ReadableStream {
     let pieces = stream::try_unfold(body, |mut body| async move {
         match body.next().await {
-            Ok(Some(piece)) => Ok(Some((JsValue::from(piece), body))),
+            Ok(Some(piece)) => Ok(Some((glue::of_its_size(&piece), body))),
             Ok(None) => Ok(None),
             Err(error) => Err(JsValue::from(js_sys::Error::new(error.as_str()))),
         }

@@ -144,6 +144,14 @@ impl<P: Platform> Context<P> {
         self.engine.isolate()
     }
 
+    /// Whether there is room in memory for a body of that length, to be kept until it is stored.
+    pub(super) fn has_room(&self, length: u64) -> bool {
+        let most = self.config().fill_memory;
+        let mut isolate = self.isolate().borrow_mut();
+        isolate.shed(self.platform.now(), most.saturating_sub(length));
+        isolate.fill_bytes() + length <= most
+    }
+
     /// What the colo's cache was found to have under this key before; given once.
     pub(super) fn take_look(&self, key: &CacheKey) -> Option<FoundInColo<P>> {
         let looked = self.looked.borrow_mut().take_if(|(looked, _)| looked == key);

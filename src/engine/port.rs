@@ -330,6 +330,12 @@ pub trait Platform: 'static {
         timeout: Millis,
     ) -> impl Future<Output = Result<Option<Self::Chunk>, OriginError>>;
 
+    /// Prepares a body of that length to be kept whole: in one buffer whose parts its pieces are,
+    /// where the platform can.
+    fn gather(&self, body: Self::Stream, _length: u64) -> Self::Stream {
+        body
+    }
+
     /// Undoes gzip if the body begins like a gzip file (RFC 1952 §2.3.1); as it came otherwise, and
     /// on a platform without gzip.
     fn unpack(
@@ -385,15 +391,3 @@ pub trait Platform: 'static {
 
 /// What the colo's cache has under a key.
 pub type FoundInColo<P> = Result<Option<Stored<<P as Platform>::Stream>>, StoreError>;
-
-/// What of a request is read only when a decision needs it.
-pub trait Unread {
-    /// Those of the named fields that are there, the lines of each joined.
-    fn fields(&self, names: &[&str]) -> Fields;
-
-    /// The address of the client, as the CDN states it.
-    fn client(&self) -> Option<String>;
-
-    /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding`.
-    fn client_accept_encoding(&self) -> Option<String>;
-}

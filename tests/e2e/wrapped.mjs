@@ -1,6 +1,7 @@
 // Starts the built worker with another one round it, on a runtime of its own: with its own memory,
 // and as a colo of its own. The worker round it, bindings, build, port and where state is kept come
-// as one JSON argument. SIGUSR2 makes it print what the worker's isolate holds.
+// as one JSON argument. SIGUSR2 makes it print what the worker's isolate holds, SIGHUP the same
+// with what is garbage.
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
@@ -42,4 +43,5 @@ process.on("SIGTERM", () => runtime.dispose().then(() => process.exit(0)));
 await runtime.ready;
 const held = await isolateMemory(runtime, "edge-isr");
 process.on("SIGUSR2", async () => console.log(`held ${await held(true)}`));
+process.on("SIGHUP", async () => console.log(`held ${await held(false)}`));
 console.log("ready");

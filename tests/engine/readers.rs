@@ -259,6 +259,36 @@ fn many_bodies_at_once_are_within_the_budget_to_a_tenth() {
     }
 }
 
+/// Forty bodies that state their length, at once: room is reserved by the length, for as many as
+/// there is room for; the others go through unstored. What is held is within the budget, and no
+/// answer breaks off.
+#[test]
+fn a_stated_length_reserves_its_memory() {
+    for (rest, apart) in [(0, 5), (2, 5), (20, 40)] {
+        let world = World::new(&config());
+        world.origin(move |_| {
+            let mut script = body(MIB, true);
+            script.pieces.iter_mut().for_each(|(after, _)| *after = apart);
+            Ok(script)
+        });
+        let config = Config { memory: 0, ..config() };
+        let isolate = Isolate::new(&world, &config, "ams");
+        let readers: Vec<_> = (0..40).map(|n| reader(&isolate, &format!("/{n}"), rest)).collect();
+        let mut most = 0;
+        for _ in 0..3_000 {
+            world.pass(3);
+            most = most.max(held(&isolate));
+        }
+        for reader in &readers {
+            assert_eq!((end(reader), reader.bytes.get()), (Some(Ok(())), MIB as u64), "{rest}");
+        }
+        assert!(most <= config.fill_memory / 10 * 11, "{most} of {}", config.fill_memory);
+        let stored = readers.iter().filter(|reader| !reader.passed.get()).count();
+        assert!((7..=8).contains(&stored), "{stored} {rest}");
+        assert_eq!(held(&isolate), 0);
+    }
+}
+
 /// Fifteen quick readers and a slow one of a body that outgrows what is stored: the quick ones
 /// don't notice.
 #[test]

@@ -84,6 +84,8 @@ pub(super) struct ArrivingBody<P: Platform> {
     pub(super) held: u64,
     /// What a piece on its way may take.
     pub(super) reading: u64,
+    /// The room that its stated length takes: all of it counts from the beginning.
+    pub(super) reserved: u64,
     /// Bytes seen.
     pub(super) total: u64,
     pub(super) end: Option<Result<(), OriginError>>,
@@ -98,6 +100,7 @@ impl<P: Platform> ArrivingBody<P> {
             page: None,
             held: 0,
             reading: 0,
+            reserved: 0,
             total: 0,
             end: None,
             window: false,
@@ -111,6 +114,11 @@ impl<P: Platform> ArrivingBody<P> {
         self.held += length + bodies::PIECE_BYTES;
         self.total += length;
         self.pieces.push_back((at, piece));
+    }
+
+    /// Bytes that count as held.
+    pub(super) fn counted(&self) -> u64 {
+        (self.held + self.reading).max(self.reserved)
     }
 
     /// Discards what lies before the place of a window's slowest reader.
@@ -129,6 +137,7 @@ impl<P: Platform> ArrivingBody<P> {
     pub(super) fn became(&mut self, page: &Rc<StoredPage<P::Chunk>>) {
         self.pieces.clear();
         self.held = 0;
+        self.reserved = 0;
         self.page = Some(Rc::clone(page));
     }
 

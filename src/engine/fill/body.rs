@@ -27,7 +27,8 @@ const FEWEST_PIECES: u64 = 16;
 
 impl<P: Platform> Filler<P> {
     /// Reads a body into a buffer, by a deadline if there is one. A body that ends early or late of
-    /// its stated length is broken.
+    /// its stated length is broken. One that states its length takes room for all of it at once, if
+    /// there is as much, and is read into one piece.
     pub(crate) async fn read_body(
         &self,
         mut body: P::Stream,
@@ -39,6 +40,10 @@ impl<P: Platform> Filler<P> {
         let timeout = self.context.config().origin_timeout;
         self.context.isolate().borrow_mut().watch_buffer(buffer);
         let began = platform.now();
+        if let Some(length) = stated.filter(|length| self.context.has_room(*length)) {
+            buffer.reserve(length);
+            body = platform.gather(body, length);
+        }
         loop {
             let left = || deadline.map_or(timeout, |end| timeout.min(end.since(platform.now())));
             if !self.room_to_read(buffer, began, left()).await {
@@ -57,6 +62,10 @@ impl<P: Platform> Filler<P> {
             let bytes = P::length(&piece) as u64;
             self.context.isolate().borrow_mut().metrics.count(Counter::BytesOrigin, bytes);
             buffer.push(piece, platform.now());
+            if stated.is_some_and(|length| buffer.total() > length) {
+                platform.cancel(body);
+                return Err(OriginError::Broken);
+            }
             self.bound_fill_memory(buffer, platform.now());
             while buffer.is_window() && platform.now().since(began) < FIRST_LOOK {
                 platform.sleep(LOOK_INTERVAL).await;
@@ -81,6 +90,9 @@ impl<P: Platform> Filler<P> {
         let piece = P::LARGEST_PIECE;
         let most = self.context.config().fill_memory;
         let most = most.saturating_add(most / OVERDRAFT).max(piece.saturating_mul(FEWEST_PIECES));
+        if buffer.is_reserved() {
+            return true;
+        }
         loop {
             {
                 let mut isolate = self.context.isolate().borrow_mut();
@@ -114,7 +126,8 @@ impl<P: Platform> Filler<P> {
         if isolate.fill_bytes() > most {
             isolate.shed(now, most);
         }
-        if buffer.total() > self.context.config().max_body || isolate.fill_bytes() > most {
+        let over = isolate.fill_bytes() > most && !buffer.is_reserved();
+        if buffer.total() > self.context.config().max_body || over {
             buffer.open_window();
         }
     }

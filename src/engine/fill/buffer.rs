@@ -15,7 +15,7 @@ use std::rc::{Rc, Weak};
 use std::task::{Poll, Waker};
 
 use crate::base::time::{Millis, Timestamp};
-use crate::engine::fill::arriving::{ArrivingBody, BodyPart, NextPiece, WINDOW_BYTES};
+use crate::engine::fill::arriving::{ArrivingBody, BodyPart, NextPiece, PIECE_BYTES, WINDOW_BYTES};
 use crate::engine::memory::StoredPage;
 use crate::engine::platform_limits::next_look;
 use crate::engine::port::{OriginError, Platform};
@@ -160,6 +160,16 @@ impl<P: Platform> BodyBuffer<P> {
         self.0.borrow_mut().body.reading = bytes;
     }
 
+    /// Takes room for a body of that length, and for the piece that it is read by.
+    pub(crate) fn reserve(&self, length: u64) {
+        self.0.borrow_mut().body.reserved = length + length.min(PIECE_BYTES);
+    }
+
+    /// Whether it has room for all of its length.
+    pub(super) fn is_reserved(&self) -> bool {
+        self.0.borrow().body.reserved > 0
+    }
+
     /// Appends a piece of the body.
     pub fn push(&self, piece: P::Chunk, now: Timestamp) {
         let mut state = self.0.borrow_mut();
@@ -172,6 +182,7 @@ impl<P: Platform> BodyBuffer<P> {
     pub fn finish(&self, end: Result<(), OriginError>, now: Timestamp) {
         let mut state = self.0.borrow_mut();
         state.body.reading = 0;
+        state.body.reserved = 0;
         if state.body.end.is_none() {
             state.body.end = Some(end);
         }
@@ -258,8 +269,7 @@ impl<P: Platform> BodyBuffer<P> {
     /// Bytes held for readers, and for a piece that is on its way.
     #[must_use]
     pub fn held(&self) -> u64 {
-        let state = self.0.borrow();
-        state.body.held + state.body.reading
+        self.0.borrow().body.counted()
     }
 
     /// The whole body in one piece; only before a window was opened.

@@ -246,13 +246,10 @@ impl<P: Platform> Filler<P> {
         let (Storage::Store(_) | Storage::Share(..), Some(length)) = (&decision, length) else {
             return decision;
         };
-        let most = self.context.config().fill_memory;
-        let mut isolate = self.context.isolate().borrow_mut();
         if length > self.context.config().max_body {
             return Storage::Refuse(NoStore::BodyTooLarge);
         }
-        isolate.shed(self.context.platform.now(), most.saturating_sub(length));
-        if isolate.fill_bytes() + length > most {
+        if !self.context.has_room(length) {
             return Storage::Refuse(NoStore::NoRoom);
         }
         decision

@@ -23,7 +23,7 @@ use crate::engine::fill::late::is_known_to_shard;
 use crate::engine::invalidate::sync::{is_due, max_lag};
 use crate::engine::invalidate::unsafe_methods::{OwnChange, own_change};
 use crate::engine::memory::{MemoryHit, StoredPage, StoredRecord};
-use crate::engine::port::{Platform, Unread};
+use crate::engine::port::Platform;
 use crate::engine::ready::ReadyHead;
 use crate::engine::serve::colo_look::{ColoLook, LookUpFacts, Place};
 use crate::engine::serve::response::{
@@ -33,6 +33,18 @@ use crate::engine::variant::{select, selects_by_unforwarded};
 use crate::http::cache_status::CacheStatus;
 use crate::http::{Fields, RequestHead};
 use crate::journal::view::{Verdict, ViewHealth};
+
+/// What of a request is read only when a decision needs it.
+pub trait Unread {
+    /// Those of the named fields that are there, the lines of each joined.
+    fn fields(&self, names: &[&str]) -> Fields;
+
+    /// The address of the client, as the CDN states it.
+    fn client(&self) -> Option<String>;
+
+    /// The codings the visitor takes, where the CDN rewrites `Accept-Encoding`.
+    fn client_accept_encoding(&self) -> Option<String>;
+}
 
 /// What comes of a request before any I/O.
 pub enum Start<P: Platform> {

@@ -153,7 +153,9 @@ impl<P: Platform> Warmer<P> {
     ) -> WarmResult {
         let platform = &self.context.platform;
         let status = entry.status;
-        let body = match self.read_whole(response, end).await {
+        // It counts as memory until it is stored.
+        let held = BodyBuffer::new(platform.now());
+        let body = match self.read_whole(response, end, &held).await {
             Ok(Some(body)) => body,
             Ok(None) => {
                 return fetched(
@@ -166,6 +168,7 @@ impl<P: Platform> Warmer<P> {
         };
         entry.body_length = P::length(&body) as u64;
         let page = Rc::new(StoredPage::new(entry, body));
+        held.became(&page);
         let entry = &page.entry;
         if is_stored_shell(entry) && page.shell_pieces(P::bytes).is_none() {
             return self.warm_not_stored(task, admitted, status, NoStore::ComposeBody).await;
@@ -201,6 +204,7 @@ impl<P: Platform> Warmer<P> {
         &self,
         response: OriginResponse<P::Stream>,
         end: Timestamp,
+        held: &BodyBuffer<P>,
     ) -> Result<Option<P::Chunk>, OriginError> {
         let platform = &self.context.platform;
         let stated = stated_length(&response.head.fields);
@@ -209,8 +213,14 @@ impl<P: Platform> Warmer<P> {
         if stated.is_some_and(|length| length > most) {
             return Ok(None);
         }
-        let held = BodyBuffer::new(platform.now());
-        self.context.isolate().borrow_mut().watch_buffer(&held);
+        self.context.isolate().borrow_mut().watch_buffer(held);
+        if let Some(length) = stated {
+            if !self.context.has_room(length) {
+                return Err(OriginError::Busy);
+            }
+            held.reserve(length);
+            body.body = body.body.take().map(|stream| platform.gather(stream, length));
+        }
         loop {
             let now = platform.now();
             let timeout = self.context.config().origin_timeout.min(end.since(now));
@@ -222,7 +232,7 @@ impl<P: Platform> Warmer<P> {
             }
             let mut isolate = self.context.isolate().borrow_mut();
             let most_held = self.context.config().fill_memory;
-            if isolate.fill_bytes() > most_held {
+            if stated.is_none() && isolate.fill_bytes() > most_held {
                 isolate.shed(now, most_held);
                 if isolate.fill_bytes() > most_held {
                     return Err(OriginError::Busy);
