@@ -191,7 +191,7 @@ pub enum VaryOn {
 /// Which request headers reach the origin on a cacheable request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ForwardHeaders {
-    /// These (lower case) beside the short default list of `policy::admission`.
+    /// These (lower case) beside the short default list of `cache::forward`.
     Listed(Vec<String>),
     /// All (but hop-by-hop and spoofable ones): for an origin that needs them; its `Vary` must then
     /// be right.

@@ -4,6 +4,7 @@ mod architecture;
 mod docs;
 mod fuzz_bodies;
 mod lengths;
+mod settings;
 mod simulation_rules;
 mod tree;
 mod type_names;
