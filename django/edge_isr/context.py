@@ -167,7 +167,7 @@ class Recorder:
         """What was seen since the span of that name began; None if there is none."""
         return self.spans.pop(name, None)
 
-    def fold_lists(self, most: int) -> None:
+    def merge_lists(self, most: int) -> None:
         """Models with more instances than that are known by the model's tag alone."""
         for label in [label for label, keys in self.instances.items() if len(keys) > most]:
             del self.instances[label]

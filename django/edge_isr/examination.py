@@ -47,7 +47,7 @@ ADVICE = {
     Why.VARY_ANY: "it says Vary: *",
     Why.STREAMING: "it streams, and its tags are not known when it begins: name them",
     Why.TAGS_FAILED: "a function of its tags failed: see the log",
-    Why.TAGS_LIMIT: "it has too many tags, even folded: see MAX_TAGS",
+    Why.TAGS_LIMIT: "it has too many tags, even merged: see MAX_TAGS",
     Why.POLICY_FAILED: "a function of its policy failed: see the log",
 }
 

@@ -138,7 +138,7 @@ class Fragment:
         finally:
             personal = _show_csrf(self._request, token)
         personal = personal or _has_nonce(self._request, value)
-        recorder.fold_lists(MAX_INSTANCES)
+        recorder.merge_lists(MAX_INSTANCES)
         tags, until = with_every(recorder.named()), recorder.until
         ttl = _capped(self._ttl, ANYTHING in tags, until)
         if not personal and ttl > 0 and not is_dormant():

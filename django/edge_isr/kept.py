@@ -133,7 +133,7 @@ def facts_of(recorder: Recorder | None, name: Name, value: Any) -> Facts | None:
     kept = Recorder()
     kept.merge(source)
     _see_held(kept, value)
-    kept.fold_lists(MAX_INSTANCES)
+    kept.merge_lists(MAX_INSTANCES)
     begun = span.guard if span is not None else None
     versions = versions_of(load()[0].fragment_cache, with_every(kept.named()))
     guard = _guard()

@@ -30,7 +30,7 @@ from .delivery.in_memory import budget, full_budget
 from .explanation import as_field
 from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Why
-from .tags import ANYTHING, fold, path_tag, with_every
+from .tags import ANYTHING, path_tag, with_every, within_limits
 
 logger = logging.getLogger("edge_isr")
 
@@ -256,12 +256,12 @@ def _refusal(
         return Why.POLICY_FAILED
     if ttl is None:
         return Why.STATUS
-    tags = fold(
+    tags = within_limits(
         _all_tags(request, response, page, settings), settings.max_tags, settings.max_tag_bytes
     )
     if tags is None:
         logger.error(
-            "the tags of %s exceed the limits even when folded; it is not cached", request.path
+            "the tags of %s exceed the limits even when merged; it is not cached", request.path
         )
         return Why.TAGS_LIMIT
     # Also what looks at the session after its middleware: the answer depends on the cookie.

@@ -2,9 +2,9 @@
 
 A tag is 1 to 1,024 bytes of printable ASCII without space and comma (the worker's rule). Every
 text has one form as a tag, by percent-encoding, so both sides of an invalidation agree. What is
-too long, or too much for one page, becomes a coarser tag: `post:42` folds into `post:*`, and
+too long, or too much for one page, becomes a coarser tag: `post:42` is merged into `post:*`, and
 `blog.post:42` (an instance) into `blog.post` (its model). Whoever invalidates the finer tag
-invalidates the coarser one with it, so a folded page is refreshed too often and never too rarely.
+invalidates the coarser one with it, so such a page is refreshed too often and never too rarely.
 """
 
 from __future__ import annotations
@@ -110,11 +110,11 @@ def clean(text: str) -> str:
         return name
     if django_settings.DEBUG:
         raise TagError(f"the tag {name[:40]}… has {len(name)} bytes; the limit is {MAX_TAG_BYTES}")
-    folded = coarse(name)
-    if folded is None or len(folded) > MAX_TAG_BYTES:
-        folded = "~" + hashlib.sha256(name.encode()).hexdigest()
-    logger.warning("the tag %s… is too long and was folded into %s", name[:40], folded)
-    return folded
+    merged = coarse(name)
+    if merged is None or len(merged) > MAX_TAG_BYTES:
+        merged = "~" + hashlib.sha256(name.encode()).hexdigest()
+    logger.warning("the tag %s… is too long and was merged into %s", name[:40], merged)
+    return merged
 
 
 def clean_all(tags: str | Iterable[str | None] | None) -> list[str]:
@@ -131,7 +131,7 @@ def _model_labels() -> frozenset[str]:
 
 
 def coarse(name: str) -> str | None:
-    """The tag that a tag folds into; none for one that has no coarser tag."""
+    """The coarser tag that a tag can be merged into; none for one that has no coarser tag."""
     namespace, colon, ident = name.partition(":")
     if not colon or ident == "*":
         return None
@@ -148,10 +148,10 @@ def with_every(tags: Iterable[str]) -> list[str]:
 
 
 def with_coarse(tags: Iterable[str]) -> set[str]:
-    """What an invalidation of these tags has to name: themselves, what they may be folded into, and
+    """What an invalidation of these tags has to name: themselves, what they may be merged into, and
     the tag of pages that depend on what can't be named.
 
-    A path's tag is never folded: a page has one of them.
+    A path's tag is never merged: a page has one of them.
     """
     named = set(tags)
     wider = {c for t in named if not is_path(t) and (c := coarse(t)) is not None}
@@ -212,8 +212,8 @@ def is_path(name: str) -> bool:
     return name.startswith(PATH)
 
 
-def fold(tags: Iterable[str], max_tags: int, max_bytes: int) -> list[str] | None:
-    """The tags within a page's limits, the largest groups folded first; None if that is not enough.
+def within_limits(tags: Iterable[str], max_tags: int, max_bytes: int) -> list[str] | None:
+    """The tags within a page's limits, the largest groups merged first; None if that is not enough.
 
     With DEBUG too many tags are an error instead, so that it is seen where it can be changed.
     """
@@ -224,12 +224,12 @@ def fold(tags: Iterable[str], max_tags: int, max_bytes: int) -> list[str] | None
         size = sum(map(len, kept)) + len(kept)
         raise TagError(
             f"the page has {len(kept)} tags ({size} bytes); the limits are {max_tags} tags and "
-            f"{max_bytes} bytes. Without DEBUG they would be folded into coarser ones"
+            f"{max_bytes} bytes. Without DEBUG they would be merged into coarser ones"
         )
     groups = Counter(c for t in kept if not is_path(t) and (c := coarse(t)) is not None)
     for group, count in groups.most_common():
         kept = dict.fromkeys(group if not is_path(t) and coarse(t) == group else t for t in kept)
-        logger.warning("a page has too many tags: %s of them were folded into %s", count, group)
+        logger.warning("a page has too many tags: %s of them were merged into %s", count, group)
         if _fits(kept, max_tags, max_bytes):
             return list(kept)
     return None

@@ -13,7 +13,7 @@ from django.views.generic import ListView, TemplateView, View
 from shop.models import Category, Product
 
 from edge_isr import TagError, add_tags, isr, tag
-from edge_isr.tags import ANYTHING, clean, coarse, fold, path_tag, with_coarse
+from edge_isr.tags import ANYTHING, clean, coarse, path_tag, with_coarse, within_limits
 
 pytestmark = pytest.mark.django_db
 
@@ -237,10 +237,10 @@ class TestTags:
         with pytest.raises(TagError, match="1026 bytes; the limit is 1024"):
             clean("a" * 1026)
 
-    def test_too_long_is_folded_in_production(self, caplog):
+    def test_too_long_is_merged_in_production(self, caplog):
         assert clean("post:" + "a" * 2000) == "post:*"
         assert clean("a" * 2000) == clean("a" * 2000) != clean("a" * 2001)
-        assert "too long and was folded into post:*" in caplog.text
+        assert "too long and was merged into post:*" in caplog.text
 
     def test_coarser_tags(self):
         assert coarse("post:42") == "post:*"
@@ -258,15 +258,18 @@ class TestTags:
 
 
 class TestLimits:
-    def test_too_many_tags_fold_the_largest_group(self, caplog):
+    def test_too_many_tags_merge_the_largest_group(self, caplog):
         tags = [f"post:{n}" for n in range(50)] + ["author:1", "posts"]
-        assert fold(tags, 10, 16_000) == ["post:*", "author:1", "posts"]
-        assert "50 of them were folded into post:*" in caplog.text
+        assert within_limits(tags, 10, 16_000) == ["post:*", "author:1", "posts"]
+        assert "50 of them were merged into post:*" in caplog.text
 
-    def test_too_many_bytes_fold_too(self):
-        assert fold([f"post:{n:0100}" for n in range(50)] + ["a:1"], 1000, 300) == ["post:*", "a:1"]
+    def test_too_many_bytes_are_merged_too(self):
+        assert within_limits([f"post:{n:0100}" for n in range(50)] + ["a:1"], 1000, 300) == [
+            "post:*",
+            "a:1",
+        ]
 
-    def test_what_can_not_be_folded_enough_is_not_cached(self, site, edge, caplog):
+    def test_what_can_not_be_merged_enough_is_not_cached(self, site, edge, caplog):
         edge(MAX_TAGS=3)
         view = isr(tags=["a", "b", "c", "d"])(lambda r: HttpResponse("x"))
         assert not is_public(site(view).get("/page/"))
