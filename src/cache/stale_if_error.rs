@@ -7,7 +7,7 @@
 //!
 //! What an invalidation makes of it is for [`reuse`](crate::cache::reuse): a hard one ends it, a
 //! soft one begins the window anew. An origin takes its time to fail, so that is asked once more
-//! when it has failed (`engine/serve/miss.rs`, `Server::failed`).
+//! when it has failed (`engine/fill/stale_on_error.rs`).
 
 use crate::base::time::{Millis, Seconds};
 use crate::cache::entry::Freshness;

@@ -146,16 +146,55 @@ fn anchors(document: &str) -> Vec<String> {
         .collect()
 }
 
-#[test]
-fn every_link_leads_somewhere() {
+/// Every document.
+fn documents() -> Vec<PathBuf> {
     let mut documents = Vec::new();
     for folder in [".", "docs", "docs/decisions", "django", "examples/blog", "examples/wagtail"] {
         let entries = fs::read_dir(root().join(folder)).expect(folder);
         let paths = entries.map(|entry| entry.expect("an entry").path());
         documents.extend(paths.filter(|path| path.extension().is_some_and(|e| e == "md")));
     }
+    documents
+}
+
+/// What of a document is not shown as it was meant: rows of a table that has no heading, code that
+/// does not begin and end on lines of its own.
+fn malformed(document: &str) -> Vec<&str> {
+    let (mut found, mut code, mut before) = (Vec::new(), false, "");
+    let mut lines = document.lines().peekable();
+    while let Some(line) = lines.next() {
+        let fence = line.trim_start().strip_prefix("```");
+        code ^= fence.is_some();
+        let next = lines.peek().copied().unwrap_or_default();
+        let begins = !code && line.starts_with('|') && !before.starts_with('|');
+        if begins && !next.starts_with("| --") || fence.unwrap_or(line).contains("```") {
+            found.push(line);
+        }
+        before = line;
+    }
+    if code {
+        found.push("code without an end");
+    }
+    found
+}
+
+#[test]
+fn tables_have_headings_and_code_has_lines_of_its_own() {
+    for document in documents() {
+        let text = fs::read_to_string(&document).expect("a document");
+        assert_eq!(malformed(&text), Vec::<&str>::new(), "{}", document.display());
+    }
+    assert_eq!(malformed("| a |\n| -- |\n| b |\n\n| c |"), ["| c |"]);
+    assert_eq!(
+        malformed("so: ```sh ls ```\n```sh\nls"),
+        ["so: ```sh ls ```", "code without an end"]
+    );
+}
+
+#[test]
+fn every_link_leads_somewhere() {
     let mut seen = 0;
-    for document in documents {
+    for document in documents() {
         let text = fs::read_to_string(&document).expect("a document");
         for link in links(&text) {
             seen += 1;
