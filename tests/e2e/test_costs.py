@@ -84,8 +84,8 @@ KINDS = {
     "a POST to a stored page": lambda n: other("POST", PAGE, b"a=b"),
     "a DELETE of a stored page": lambda n: other("DELETE", PAGE),
     "an unknown method": lambda n: other("BREW", f"{PAGE}?b={n}"),
-    "a PURGE without leave": lambda n: other("PURGE", PAGE),
-    "a BAN without leave": lambda n: other("BAN", PAGE),
+    "a PURGE without permission": lambda n: other("PURGE", PAGE),
+    "a BAN without permission": lambda n: other("BAN", PAGE),
     "a webhook without credentials": lambda n: other("POST", "/__isr/v1/revalidate", b"{}"),
     "a webhook with an invented signature": lambda n: other(
         "POST",
@@ -100,7 +100,7 @@ KINDS = {
     ),
     "a question for a job without credentials": lambda n: get(f"/__isr/v1/jobs/{n}"),
     "healthz": lambda n: get("/__isr/healthz"),
-    "a warm-up without leave": lambda n: get(PAGE, x_edge_isr_warmup="1"),
+    "a warm-up without permission": lambda n: get(PAGE, x_edge_isr_warmup="1"),
     "a request that looped": lambda n: get(PAGE, cdn_loop="edge-isr"),
 }
 # What is caused once a second, however many ask: an epoch of unsafe requests, a question to a shard

@@ -119,8 +119,8 @@ const KINDS: &[(&str, RequestKind)] = &[
     ("a POST to a stored page", |_| ("POST", PAGE.to_owned(), Vec::new(), "a=b".into())),
     ("a DELETE of a stored page", |_| ("DELETE", PAGE.to_owned(), Vec::new(), String::new())),
     ("an unknown method", |n| ("BREW", format!("{PAGE}?b={n}"), Vec::new(), String::new())),
-    ("a PURGE without leave", |_| ("PURGE", PAGE.to_owned(), Vec::new(), String::new())),
-    ("a BAN without leave", |_| ("BAN", PAGE.to_owned(), Vec::new(), String::new())),
+    ("a PURGE without permission", |_| ("PURGE", PAGE.to_owned(), Vec::new(), String::new())),
+    ("a BAN without permission", |_| ("BAN", PAGE.to_owned(), Vec::new(), String::new())),
     ("a webhook without credentials", |_| {
         ("POST", at("/__isr/v1/revalidate".into()), Vec::new(), "{}".into())
     }),
@@ -138,7 +138,7 @@ const KINDS: &[(&str, RequestKind)] = &[
     }),
     ("a question for a job without credentials", |n| get(at(format!("/__isr/v1/jobs/{n}")))),
     ("healthz", |_| get(at("/__isr/healthz".into()))),
-    ("a warm-up without leave", |_| with("x-edge-isr-warmup", "1".to_owned())),
+    ("a warm-up without permission", |_| with("x-edge-isr-warmup", "1".to_owned())),
     ("a request that looped", |_| with("cdn-loop", "edge-isr".to_owned())),
 ];
 

@@ -201,7 +201,7 @@ fn an_answer_with_includes_has_no_validator_no_length_and_is_kept_by_browsers_al
 }
 
 #[test]
-fn without_the_route_s_leave_or_the_answer_s_wish_it_is_text() {
+fn without_the_route_s_setting_and_the_answer_s_field_it_is_text() {
     let (_, site, isolate) = start();
     let body = "<p><esi:include src='/f'/><!--esi x --><esi:remove>y</esi:remove>";
     site.esi("/text/page", body);
