@@ -1,4 +1,4 @@
-//! The functions of `glue.js`, `stores.js` and `objects.js`, typed.
+//! The functions of `glue.js` and the scripts beside it, typed.
 
 use js_sys::{Array, Function, Promise, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -113,6 +113,16 @@ extern "C" {
         body: &Uint8Array,
         seconds: f64,
     ) -> Promise;
+}
+
+#[wasm_bindgen(module = "/src/cloudflare/unread.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = withUnread)]
+    pub(super) fn with_unread(
+        request: &Request,
+        response: &Response,
+        bytes: &Uint8Array,
+    ) -> Response;
 }
 
 #[wasm_bindgen(module = "/src/cloudflare/objects.js")]

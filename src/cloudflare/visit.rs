@@ -195,8 +195,18 @@ async fn answer_later(
         body: glue::request_body(request).map(|body| EdgeStream::Request(body, None)),
         client_accept_encoding: read.client_accept_encoding,
     };
+    let has_body = incoming.body.is_some();
     let answer = respond_to(site, (&platform, looked), incoming).await;
-    respond(&platform, answer)
+    let whole = match &answer.body {
+        Body::Whole(bytes) => Some(bytes.clone()).filter(|_| has_body),
+        Body::Origin(_) | Body::Fill(_) | Body::Composed(_) | Body::Shell(_) | Body::Empty => None,
+    };
+    let response = respond(&platform, answer)?;
+    // It may have been refused with its body unread.
+    Ok(match whole {
+        Some(bytes) => glue::with_unread(request, &response, &bytes),
+        None => response,
+    })
 }
 
 /// Whether a request came by the origin's own host.

@@ -172,6 +172,13 @@ def test_a_hundred_held_bodies_of_calls(isolates, hold):
     growth(isolates, lambda isolate: [hold(isolate, data) for _ in range(100)], BODIES)
 
 
+def test_a_hundred_held_bodies_of_calls_without_credentials(isolates, hold):
+    """Refused at once; of what they send a piece at a time is read."""
+    fields = [("Content-Type", "application/json"), ("Content-Length", str(MB))]
+    data = request_bytes("/__isr/v1/revalidate", fields, method="POST", body=b"{" * (MB - 1_000))
+    growth(isolates, lambda isolate: [hold(isolate, data) for _ in range(100)], MB)
+
+
 def test_slow_readers_of_a_stored_page(isolates, hold, origin, path):
     origin.on(path, page(b"x" * (4 * MB)))
     isolates[0].get(path, host="example.com")
