@@ -47,12 +47,13 @@ class EdgeISRConfig(AppConfig):
 
 
 def _install_reading() -> None:
-    from . import autotags, caching, noticing, sharing, threads
+    from . import autotags, caching, excerpts, noticing, sharing, threads
     from .conf import load
 
     if load()[0].auto_tags:
         autotags.install()
         noticing.install()
+        excerpts.install()
         threads.install()
         caching.install()
         if load()[0].compare_results:

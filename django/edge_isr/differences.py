@@ -15,6 +15,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import connections
 from django.db.models import Model
 
+from .beginnings import MAX_ROWS, OF_SOME, lengths_of, of_beginning
 from .conditions import (
     ROWS,
     SET,
@@ -194,9 +195,13 @@ class Parts:
             # The keys are those of the rows that extend these.
             self.of_every()
             return
+        names = [of_beginning(field.attname, length) for length in lengths_of(field)]
+        if names and len(keys) > MAX_ROWS:
+            self._add(f"{label}:{OF_SOME}")
+            names = []
         for key in keys:
-            self._add(f"{label}:{of_cell('', key)}")
-            self._add(f"{label}:{of_cell(field.attname, key)}")
+            for name in ("", field.attname, *names):
+                self._add(f"{label}:{of_cell(name, key)}")
 
     def _generated(self, tables: Iterable[type[Model]]) -> None:
         for table in set(tables):

@@ -13,6 +13,7 @@ from django.apps import apps
 from django.db import connections, router
 from django.db.models import Model
 
+from .beginnings import ANY_TEXT, OF_SOME
 from .conditions import ROWS, SET, UNSET, deciding_fields, flag_of
 from .context import Recorder, Span
 from .noticed import noticed_fields
@@ -120,12 +121,14 @@ def _of_part(model: type[Model], name: str, part: str) -> str:
         return f"changes of {name} rows that are not known: raw SQL, more than 1,000 at once"
     if part == "@":
         return f"each {name} that comes or goes"
+    if part == OF_SOME:
+        return f"changes of texts in more {name} rows at once than are named"
     attname, of_one, key = part.removeprefix(ROWS).partition("=")
     if part.startswith(ROWS) and of_one and not attname:
         columns = ", ".join(sorted(noticed_fields(model)))
         return f"a change of {columns} in the {name} {key}"
     if part.startswith(ROWS) and of_one:
-        return f"a change of {attname} in the {name} {key}"
+        return f"a change of {_of_read(attname)} in the {name} {key}"
     if part.startswith(ROWS):
         return f"a change of {part[1:]} in any {name}"
     for sign, meaning in ((">>", "it or below it"), (">", "right below it")):
@@ -136,3 +139,11 @@ def _of_part(model: type[Model], name: str, part: str) -> str:
     if found:
         return f"each change of a {name} whose {field} is, was or becomes {value}"
     return f"each change of the {name} {part}"
+
+
+def _of_read(name: str) -> str:
+    """A column, or what of it is read."""
+    attname, cut, length = name.partition("<")
+    if cut and int(length) == ANY_TEXT:
+        return f"whether there is any {attname}"
+    return f"the first {length} characters of {attname}" if cut else attname

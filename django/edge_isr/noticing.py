@@ -19,6 +19,7 @@ from django.db import connections, router
 from django.db.models import Model
 from django.db.models.query_utils import DeferredAttribute
 
+from .beginnings import lengths_of
 from .conditions import (
     SET,
     UNSET,
@@ -30,6 +31,7 @@ from .conditions import (
     tree_step,
 )
 from .context import automatic
+from .excerpts import name_of_read
 from .noticed import noticed_fields
 from .patching import replace_method
 from .registry import also_forget
@@ -51,6 +53,8 @@ class NoticedAttribute(DeferredAttribute):
         self._name: str = field.attname
         self._key: str = field.model._meta.pk.attname
         self._label = concrete_label(field.model)
+        # What it holds is in the instance's dictionary.
+        self._lengths = lengths_of(field) if self._before is None else ()
 
     def __get__(self, instance: Any, cls: Any = None) -> Any:
         if instance is None:
@@ -63,7 +67,8 @@ class NoticedAttribute(DeferredAttribute):
                 # A copy, that has no key yet, of some row.
                 recorder.saw_parts({self._label: (of_column(self.edge_isr_field),)})
             else:
-                recorder.saw_cell(self._label, key, self._name)
+                name = name_of_read(instance, self._name, self._lengths)
+                recorder.saw_cell(self._label, key, name)
         if self._before is not None:
             return self._before.__get__(instance, cls)
         return held[self._name] if self._name in held else super().__get__(instance, cls)

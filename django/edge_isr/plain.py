@@ -140,7 +140,7 @@ class _Maker:
                 first = key if first is None else first
                 tags.update(changed)
                 if columns.noticed:
-                    columns.name_cells(changed, key, tags)
+                    columns.name_cells(changed, key, before, after, tags)
                     if not columns.shows(changed):
                         continue
                 name = f"{label}:{key}"

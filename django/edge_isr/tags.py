@@ -22,6 +22,8 @@ from django.apps import apps
 from django.conf import settings as django_settings
 from django.db.models import Model
 
+from .beginnings import OF_SOME, widest
+
 logger = logging.getLogger("edge_isr")
 
 MAX_TAG_BYTES = 1024
@@ -39,6 +41,7 @@ MAX_NAMED_PARTS = 4000
 _PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != ",")
 # quote() keeps letters, digits and these; a literal % stays, so that encoding twice is the same.
 _SAFE = "".join(c for c in _PRINTABLE if not c.isalnum())
+_BEGINNING = re.compile(r"[^:]+:@\w+<[0-9]+=")
 _VALID = re.compile(r"[!-+\--~]{1,1024}")
 
 
@@ -72,12 +75,14 @@ def of_cell(attname: str, key: Any) -> str:
 
 
 def of_cells(cells: Mapping[Any, Iterable[str]], most: int) -> list[str]:
-    """The same of the columns that were read, by the rows' keys; of more than `most`, of the rows:
-    one for each, as many as rows have themselves."""
-    read = {key: {""} if "" in names else set(names) for key, names in list(cells.items())}
+    """The same of the columns and beginnings of columns that were read, by the rows' keys; of more
+    than `most`, of the rows: one for each, as many as rows have themselves."""
+    read = {key: widest(names) for key, names in list(cells.items())}
     if sum(map(len, read.values())) > most:
-        read = {key: {""} for key in read}
-    return sorted(of_cell(name, key) for key, names in read.items() for name in names)
+        read = {key: names if len(names) == 1 else {""} for key, names in read.items()}
+    found = sorted(of_cell(name, key) for key, names in read.items() for name in names)
+    cut = any("<" in name for names in read.values() for name in names)
+    return [OF_SOME, *found] if cut else found
 
 
 def count_of(parts: Iterable[str]) -> int:
@@ -163,9 +168,25 @@ def with_coarse(tags: Iterable[str]) -> set[str]:
 def condensed(
     tags: set[str], most_rows: int = MAX_NAMED_ROWS, most_parts: int = MAX_NAMED_PARTS
 ) -> set[str]:
-    """The same, where rows of one model are too many to name: what shows any of them has `:*`."""
+    """The same, where rows of one model are too many to name: what shows any of them has `:*`.
+    Beginnings of texts, of which a row has several, are named together before that."""
     if len(tags) <= most_rows:
         return tags
+    cut = [t for t in tags if "<" in t and _BEGINNING.match(t)]
+    if len(cut) > most_rows:
+        of_label = Counter([name.partition(":")[0] for name in cut])
+        often = {one for one, count in of_label.items() if count > most_rows} & _model_labels()
+        tags = tags.difference(t for t in cut if t.partition(":")[0] in often)
+        tags |= {f"{label}:{OF_SOME}" for label in often}
+    many = _named_too_often(tags, most_rows, most_parts)
+    if not many:
+        return tags
+    kept = {t for t in tags if t.partition(":")[0] not in many}
+    return kept | many | {every(label) for label in many}
+
+
+def _named_too_often(tags: set[str], most_rows: int, most_parts: int) -> set[str]:
+    """The labels of models of which more rows, or more parts, are named."""
     # A transaction may name thousands: no call for each of them.
     of_label = Counter([name.partition(":")[0] for name in tags])
     named = {label for label, count in of_label.items() if count > most_rows} & _model_labels()
@@ -181,10 +202,7 @@ def condensed(
         rows = of_label[label] - parts - (label in tags)
         if rows > most_rows or parts > most_parts:
             many.add(label)
-    if not many:
-        return tags
-    kept = {t for t in tags if t.partition(":")[0] not in many}
-    return kept | many | {every(label) for label in many}
+    return many
 
 
 def is_part(name: str) -> bool:

@@ -19,6 +19,7 @@ from django.db import Error, models
 from django.db.models import Model
 from django.db.models.fields.files import FieldFile
 
+from .beginnings import lengths_of, of_beginning, that_differ
 from .conditions import (
     ROWS,
     SET,
@@ -39,6 +40,8 @@ from .tags import concrete_label, of_cell
 logger = logging.getLogger("edge_isr")
 
 Row = tuple[Any, ...]
+# The place and the beginnings of a column that is none of the texts whose readers are seen.
+_NO_TEXT: tuple[int, tuple[int, ...]] = (0, ())
 
 
 class _Expression:
@@ -94,6 +97,12 @@ class Columns:
         # Whose readers are seen: by the tag of the column, its attribute.
         noticed = noticed_fields(table)
         self.noticed = {tag: self.names[at] for at, tag in self.shown if self.names[at] in noticed}
+        # Of those of them that are texts: the place, and the beginnings that they are known by.
+        self._texts = {
+            f"{label}:{of_column(field)}": (self.names.index(field.attname), lengths)
+            for field in fields
+            if field.attname in noticed and (lengths := lengths_of(field))
+        }
         self.label = label
         self.files = tuple(field.attname for field in fields if _may_be_file(field))
         self.row_tag = f"{label}:{ROWS}"
@@ -121,11 +130,20 @@ class Columns:
         """Whether a change of these columns is a change of the row to whoever has it."""
         return not self.noticed or not self.noticed.keys() >= set(changed)
 
-    def name_cells(self, changed: Sequence[str], key: Any, into: set[str]) -> None:
-        """Adds the tags of the columns in this row whose readers are seen."""
+    def name_cells(
+        self, changed: Sequence[str], key: Any, before: Row, after: Row, into: set[str]
+    ) -> None:
+        """Adds the tags of the columns in this row whose readers are seen, and of the beginnings
+        in which they differ."""
         names = [self.noticed[tag] for tag in changed if tag in self.noticed]
-        if names:
-            into.update(f"{self.label}:{of_cell(name, key)}" for name in ("", *names))
+        if not names:
+            return
+        into.update(f"{self.label}:{of_cell(name, key)}" for name in ("", *names))
+        for tag in changed:
+            at, lengths = self._texts.get(tag, _NO_TEXT)
+            for length in that_differ(lengths, before[at], after[at]) if lengths else ():
+                name = of_beginning(self.names[at], length)
+                into.add(f"{self.label}:{of_cell(name, key)}")
 
     def name_values(self, before: Row | None, after: Row, into: set[str], decides: bool) -> None:
         """Adds the tags of the values that a row had and has; and, where the change `decides` which
@@ -258,7 +276,8 @@ class Written:
         if self.is_new:
             found.add(columns.row_tag)
         if columns.noticed and self.changed:
-            columns.name_cells(self.changed, self.key_here, found)
+            before: Any = self.before
+            columns.name_cells(self.changed, self.key_here, before, self.after, found)
             if not (self.shows or comes):
                 return found
         decides = comes or self.is_new or not columns.deciding.isdisjoint(self.changed)

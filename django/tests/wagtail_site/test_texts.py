@@ -152,10 +152,25 @@ class TestTextsOfPages:
         for at in range(110):
             home.add_child(instance=Note(title=str(at), slug=f"many-{at}"))
         pages = seen(lambda: [one.text for one in Note.objects.all()])
+        assert f"wagtail_site.note:@text={note.pk}" in pages
+        pages = seen(lambda: [(one.text, len(one.body)) for one in Note.objects.all()])
         assert f"wagtail_site.note:@={note.pk}" in pages
         assert "wagtail_site.note" not in pages
         tags()
         published(note, text="two")
+        assert tags() & pages
+
+    def test_a_list_shows_how_its_texts_begin(self, home, note, tags):
+        text = "These are the first words of it, and then it goes on as it "
+        published(note, text=f"{text}began, now")
+        card = "{% if note.text %}{{ note.specific.text|truncatewords:9 }}{% endif %}"
+        pages = seen(lambda: shown_by(card)(Page.objects.get(pk=note.pk).specific))
+        whole = seen(lambda: Note.objects.get(pk=note.pk).text)
+        tags()
+        published(note, text=f"{text}began, today")
+        sent = tags()
+        assert not sent & pages and sent & whole
+        published(note, text="Others")
         assert tags() & pages
 
     def test_who_names_the_row_itself_is_sent(self, note, tags):
