@@ -13,6 +13,7 @@ from .store.models import (
     Award,
     Category,
     Country,
+    Essay,
     Folder,
     Friendship,
     Genre,
@@ -29,6 +30,7 @@ from .store.models import (
     Topic,
 )
 
+WORDS = " ".join(f"word{number:03}" for number in range(160))
 DAY = datetime.date(2026, 1, 1)
 
 
@@ -81,6 +83,8 @@ def fill():
     Offer.objects.create(id=f"{1:032}", product=fez, percent=10)
     Offer.objects.create(id=f"{2:032}", product=sock, percent=20)
     Award.objects.create(pk=1, name="Prix", author=authors[1], shelf=shelves[1], country=spain)
+    for pk, text in enumerate([WORDS, f"<p>{WORDS}</p>", "short", ""], 1):
+        Essay.objects.create(pk=pk, name=f"Essay {pk}", text=text)
     rock = Genre.objects.create(pk=1, name="rock")
     Genre.objects.create(pk=2, name="jazz")
     Genre.objects.create(pk=3, name="punk", parent=rock)

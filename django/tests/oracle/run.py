@@ -17,6 +17,7 @@ from . import (
     views_late,
     views_of_models,
     views_of_queries,
+    views_of_texts,
     views_of_values,
     writes_by_hand,
     writes_of_models,
@@ -86,6 +87,7 @@ def register() -> None:
         getattr(views_by_hand, f"add_{part}")()
     for part in ("caches", "threads", "late"):
         getattr(views_late, f"add_{part}")()
+    views_of_texts.add_texts()
     results.add_views()
     writes_of_models.add_writes()
     for part in ("cascades", "sql", "packages", "others"):

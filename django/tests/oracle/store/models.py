@@ -155,6 +155,16 @@ class Award(Named):
     country = models.ForeignKey(Country, null=True, on_delete=models.RESTRICT)
 
 
+class Essay(Named):
+    """Its text is long, and who reads it is seen."""
+
+    text = models.TextField(blank=True)
+
+    @property
+    def end(self):
+        return self.text[-20:]
+
+
 class Genre(MPTTModel):
     name = models.CharField(max_length=50)
     parent = TreeForeignKey("self", null=True, on_delete=models.CASCADE, related_name="children")
