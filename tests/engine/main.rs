@@ -24,6 +24,7 @@ mod faults;
 mod figures;
 mod from_colo;
 mod front_caches;
+mod generated;
 mod history;
 #[path = "../http_support/mod.rs"]
 mod http_support;

@@ -127,6 +127,8 @@ pub struct World {
     /// How the next calls to objects fail, and whether they do what they were asked before.
     pub object_errors: RefCell<VecDeque<(bool, CallError)>>,
     pub shards_down: Cell<bool>,
+    /// Whether a call to an object breaks off.
+    pub call_breaks: RefCell<Box<dyn FnMut() -> bool>>,
     /// What a cache in front of the edge answers.
     pub front_cache: RefCell<FrontCacheScript>,
     /// The body of that.
@@ -246,6 +248,7 @@ impl World {
             journal_down: Cell::new(false),
             object_errors: RefCell::default(),
             shards_down: Cell::new(false),
+            call_breaks: RefCell::new(Box::new(|| false)),
             front_cache: RefCell::new(Box::new(|_| Ok((200, &[])))),
             front_cache_body: RefCell::new(Box::new(|_| String::new())),
             before: RefCell::new(Box::new(|_| Err(PurgeError::Absent))),
@@ -801,6 +804,9 @@ impl Platform for Node {
         if self.world.journal_down.get() {
             return Err(CallError::Unreachable("the journal is down".to_owned()));
         }
+        if (self.world.call_breaks.borrow_mut())() {
+            return Err(CallError::Broken("the journal has moved".to_owned()));
+        }
         let error = self.world.object_errors.borrow_mut().pop_front();
         if let Some((false, error)) = error {
             return Err(error);
@@ -821,6 +827,9 @@ impl Platform for Node {
         self.world.sleep(self.world.shard_millis.get()).await;
         if self.world.shards_down.get() {
             return Err(CallError::Unreachable("the shards are down".to_owned()));
+        }
+        if (self.world.call_breaks.borrow_mut())() {
+            return Err(CallError::Broken("the shard has moved".to_owned()));
         }
         if self.world.shards_before.get() && matches!(call, ShardCall::Move(_)) {
             return Err(CallError::Unreachable("400: unknown variant `move`".to_owned()));

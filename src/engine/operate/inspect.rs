@@ -7,6 +7,7 @@ use crate::control::reply::{
 };
 use crate::control::route::Paging;
 use crate::control::targets::{page_query, url_target};
+use crate::engine::operate::progress::Tries;
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::retry;
@@ -66,9 +67,14 @@ impl<P: Platform> Operator<P> {
     }
 
     /// An invalidation as the journal remembers it.
-    pub(crate) async fn job(&self, id: &str) -> Result<Option<JobRecord>, Problem> {
+    pub(crate) async fn job(&self, id: &str, tries: Tries) -> Result<Option<JobRecord>, Problem> {
         let platform = &self.context.platform;
-        match retry::journal(&**platform, JournalCall::Job { id: id.to_owned() }).await {
+        let call = JournalCall::Job { id: id.to_owned() };
+        let reply = match tries {
+            Tries::Once => platform.journal(call).await,
+            Tries::Twice => retry::journal(&**platform, call).await,
+        };
+        match reply {
             Ok(JournalReply::Job { job }) => Ok(job),
             Ok(_) => Err(Problem::not_recorded("journal-failed")),
             Err(error) => {
@@ -79,9 +85,9 @@ impl<P: Platform> Operator<P> {
     }
 
     /// How far a job is, over all shards.
-    pub(crate) async fn progress(&self, id: &str) -> Result<JobReply, Problem> {
-        let job = self.job(id).await?;
-        let replies = self.ask_all(&ShardCall::Job { id: id.to_owned() }).await?;
+    pub(crate) async fn progress(&self, id: &str, tries: Tries) -> Result<JobReply, Problem> {
+        let job = self.job(id, tries).await?;
+        let replies = self.ask_each(&ShardCall::Job { id: id.to_owned() }, tries).await?;
         let parts: Vec<_> = replies
             .into_iter()
             .filter_map(

@@ -30,7 +30,7 @@ use crate::engine::context::Incoming;
 use crate::engine::fill::buffer::BodyBuffer;
 use crate::engine::fill::reader::BodyReader;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
-use crate::engine::operate::progress::Questions;
+use crate::engine::operate::progress::{OF_JOURNAL, Questions, Tries};
 use crate::engine::parts::Operator;
 use crate::engine::port::Platform;
 use crate::engine::request_body::{NotArrived, peer_of};
@@ -131,7 +131,7 @@ impl<P: Platform> Operator<P> {
         match (call, caller) {
             (ControlCall::Revalidate, Some(caller)) => self.revalidate(&body, &caller).await,
             (ControlCall::Job { id }, _) => {
-                let job = self.progress(&id).await?;
+                let job = self.progress(&id, Tries::Twice).await?;
                 Ok(answer(200, json(&job)))
             }
             (ControlCall::JobEvents { id }, _) => self.stream_progress(id).await,
@@ -242,13 +242,13 @@ impl<P: Platform> Operator<P> {
         let platform = &self.context.platform;
         let began = platform.now();
         let mut known = known;
-        let objects = u32::from(self.shards().await) + 1;
-        let mut questions = Questions::new();
+        let objects = u32::from(self.shards().await) + OF_JOURNAL;
+        let mut questions = Questions::after(objects);
         while platform.now().since(began) < wait {
             let elapsed = platform.now().since(began);
             let Some(pause) = questions.next(objects, elapsed) else { break };
             platform.sleep(pause).await;
-            let Ok(job) = self.progress(id).await else { continue };
+            let Ok(job) = self.progress(id, Tries::Once).await else { continue };
             // A part is not shown as if it were all.
             if job.complete {
                 known = (Some(job.pages), Some(job.queued + job.running));
@@ -285,18 +285,18 @@ impl<P: Platform> Operator<P> {
 
     async fn stream_progress(&self, id: String) -> Result<Answer<P>, Problem> {
         let platform = &self.context.platform;
-        let first = self.progress(&id).await?;
+        let first = self.progress(&id, Tries::Twice).await?;
         let began = platform.now();
         let stream = BodyBuffer::new(began);
         self.context.isolate().borrow_mut().watch_buffer(&stream);
         let reader = BodyReader::of_buffer(&stream, true, STREAM_LIMIT, began);
         stream.open_window();
         stream.push(P::chunk(&first.event()), began);
-        let objects = u32::from(self.shards().await) + 1;
+        let objects = u32::from(self.shards().await) + OF_JOURNAL;
         let (operator, on) = (self.clone(), Rc::clone(platform));
         platform.spawn(async move {
             let mut last = first;
-            let (mut questions, mut failures) = (Questions::new(), 0);
+            let (mut questions, mut failures) = (Questions::after(objects), 0);
             // Nobody reads any more: nothing is sent any more.
             while !last.ended() && stream.backlog().is_some() {
                 let elapsed = on.now().since(began);
@@ -305,7 +305,7 @@ impl<P: Platform> Operator<P> {
                     Some(_) if failures >= MAX_FAILURES => "index-unreachable",
                     Some(pause) => {
                         on.sleep(pause).await;
-                        match operator.progress(&id).await {
+                        match operator.progress(&id, Tries::Once).await {
                             Ok(job) if job != last => {
                                 failures = 0;
                                 stream.push(P::chunk(&job.event()), on.now());
@@ -330,9 +330,18 @@ impl<P: Platform> Operator<P> {
 
     /// Asks every shard the same.
     pub(crate) async fn ask_all(&self, call: &ShardCall) -> Result<Vec<ShardReply>, Problem> {
+        self.ask_each(call, Tries::Twice).await
+    }
+
+    async fn ask_each(&self, call: &ShardCall, tries: Tries) -> Result<Vec<ShardReply>, Problem> {
         let platform = &self.context.platform;
         let shards = self.shards().await;
-        let calls = (0..shards).map(|n| retry::shard(&**platform, n, call.clone()));
+        let calls = (0..shards).map(|n| async move {
+            match tries {
+                Tries::Once => platform.shard(n, call.clone()).await,
+                Tries::Twice => retry::shard(&**platform, n, call.clone()).await,
+            }
+        });
         let replies = (0..shards).zip(join_all(calls).await).map(|(shard, reply)| {
             reply.map_err(|error| {
                 self.context.shard_failed(shard, "ask-all", &error);

@@ -8,6 +8,19 @@ use crate::base::time::Millis;
 /// else it does.
 pub(super) const MAX_REQUESTS: u32 = 800;
 
+/// What a question asks of the journal at most: for the job, and how many shards there are, which
+/// is asked twice if it breaks off.
+pub(super) const OF_JOURNAL: u32 = 3;
+
+/// How often an object is asked that breaks off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tries {
+    /// Whoever asks does so again, and has only so many requests.
+    Once,
+    /// The answer is wanted now.
+    Twice,
+}
+
 /// Asks often at first, then less, and ends when what is granted is spent.
 #[derive(Debug)]
 pub(super) struct Questions {
@@ -15,8 +28,9 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    pub(super) const fn new() -> Self {
-        Self { left: MAX_REQUESTS }
+    /// What is left when so many objects were asked before, each twice if it broke off.
+    pub(super) const fn after(objects: u32) -> Self {
+        Self { left: MAX_REQUESTS.saturating_sub(2 * objects) }
     }
 
     /// The pause before the next question to so many objects, after `elapsed`; none if there is

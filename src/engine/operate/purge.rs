@@ -17,6 +17,7 @@ use crate::engine::context::Incoming;
 use crate::engine::invalidate::append::{InvalidationReceipt, Requester};
 use crate::engine::operate::ControlContext;
 use crate::engine::operate::answer;
+use crate::engine::operate::progress::Tries;
 use crate::engine::parts::Operator;
 use crate::engine::port::{Platform, PurgeError};
 use crate::engine::request_body::peer_of;
@@ -59,7 +60,7 @@ impl<P: Platform> Operator<P> {
         let body = self.body(head, peer, incoming.body.take(), |_| {}).await?;
         let caller = call.authenticate(head, &body, control.secrets, config, platform.now())?;
         if let Some(id) = call.status_of(head) {
-            let job = self.job(&id).await?;
+            let job = self.job(&id, Tries::Twice).await?;
             return Ok(call.status(job.as_ref(), platform.now(), config.max_lag));
         }
         let purge = call.read(head, &body, config)?;
