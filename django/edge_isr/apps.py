@@ -47,12 +47,12 @@ class EdgeISRConfig(AppConfig):
 
 
 def _install_reading() -> None:
-    from . import autotags, caching, excerpts, noticing, sharing, threads
+    from . import autotags, caching, excerpts, sharing, threads, tracking
     from .conf import load
 
     if load()[0].auto_tags:
         autotags.install()
-        noticing.install()
+        tracking.install()
         excerpts.install()
         threads.install()
         caching.install()

@@ -260,8 +260,8 @@ def _see_rest(recorder: Recorder, sql: str, compiling: _Compiling, connection: A
         if read.extends and parts is not None:
             parts = parts - {ROWS} | {ANY}
         _see_labels(recorder, read.labels, parts)
-    for table, noticed in reading.noticed_parts(texts.deciding, compiling.tables).items():
-        _see_labels(recorder, labels_by_table().get(table, ()), noticed)
+    for table, tracked in reading.tracked_parts(texts.deciding, compiling.tables).items():
+        _see_labels(recorder, labels_by_table().get(table, ()), tracked)
     if raw:
         return
     for table in statement.names(table_names()) - compiling.tables:

@@ -6,8 +6,8 @@
 `blog.entry:category=7@` is which rows have the value, and in which order: rows that come or go, and
 changes of the columns by which a model's rows are usually found and ordered. Of a model with a flag
 (its first boolean) these are the rows for which it is set, and `category=7@-` the others, so that a
-draft does not invalidate who asks for what is published. Of columns whose
-readers are seen `blog.entry:@views=42` is the column in one row.
+draft does not invalidate who asks for what is published. `blog.entry:@views=42` is a tracked column
+in one row.
 What a page is tagged with (`narrowing`) and what a write sends (`changes`) are both said here, by
 the same functions, so that they can't differ.
 
@@ -31,9 +31,9 @@ from django.db import models
 from django.db.models import Field, Model
 
 from .finding import decides, rank_of
-from .noticed import noticed_fields
 from .registry import also_forget, ignored_fields, is_automatic, labels_by_table
 from .tags import concrete_label
+from .tracked import tracked_fields
 
 # Whether a row is there at all.
 ROWS = "@"
@@ -105,14 +105,14 @@ def is_comparable(field: Any, vendor: str) -> bool:
 def deciding_fields(model: type[Model]) -> frozenset[str]:
     """The columns of a model's own table, by their attributes, of which a change may change which
     rows have a value, or their order: all that are no texts, what is indexed, a slug, a choice, or
-    ordered by. What changes with each save is left out: `auto_now`, and what readers are seen of.
+    ordered by. What changes with each save is left out: `auto_now`, and what is tracked.
     """
     return frozenset(
         field.attname
         for field in model._meta.local_concrete_fields
         if not field.primary_key
         and not getattr(field, "generated", False)
-        and field.attname not in noticed_fields(model)
+        and field.attname not in tracked_fields(model)
         and decides(model, field)
     )
 

@@ -21,9 +21,9 @@ from django.conf import settings as django_settings
 from django.http import HttpRequest
 from django.utils import timezone
 
-from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Policy, Why
 from .tags import ANYTHING, clean, count_of, of_cells
+from .tracked import named_by_hand
 
 logger = logging.getLogger("edge_isr")
 
@@ -65,7 +65,7 @@ class Recorder:
         self.models: set[str] = set()
         # Values of fields, and columns, where the model as a whole is not named.
         self.parts: dict[str, set[str]] = {}
-        # The columns that were read, where readers are seen, by label and key; "" for all of them.
+        # The tracked columns that were read, by label and key; "" for all of them.
         self.cells: dict[str, dict[Any, set[str]]] = {}
         self.tags: dict[str, None] = {}
         # Querysets that were looked at; kept, so that no other one gets their id.
@@ -112,7 +112,7 @@ class Recorder:
                 recorder.parts.setdefault(label, set()).update(parts)
 
     def saw_cell(self, label: str, key: Any, attname: str) -> None:
-        """A column of a row was read whose readers are seen."""
+        """A tracked column of a row was read."""
         for recorder in self.active_recorders():
             recorder.cells.setdefault(label, {}).setdefault(key, set()).add(attname)
 

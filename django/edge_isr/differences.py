@@ -34,10 +34,10 @@ from .conditions import (
     tables_of,
 )
 from .invalidation import Invalidation
-from .noticed import noticed_fields
 from .registry import ignored_fields, is_automatic, of_every, other_keys
 from .rows import locked, unseen
 from .tags import MAX_NAMED_PARTS, concrete_label, of_cell
+from .tracked import tracked_fields
 from .written import UNKNOWN, Written
 
 CHUNK = 200
@@ -90,13 +90,13 @@ class Parts:
         shown = [field for field in fields if field.name not in ignored]
         tables = {field.model._meta.concrete_model for field in fields}
         deciding = frozenset[str]().union(*map(deciding_fields, tables))
-        noticed = frozenset[str]().union(*map(noticed_fields, tables))
+        tracked = frozenset[str]().union(*map(tracked_fields, tables))
         self._decides = any(
             field.primary_key or field.attname in deciding or getattr(field, "generated", False)
             for field in shown
         )  # fmt: skip
         self._turns = any(flag in shown for _, flag in self._flags.values())
-        self.shows = not shown or any(field.attname not in noticed for field in shown)
+        self.shows = not shown or any(field.attname not in tracked for field in shown)
 
     def of_every(self) -> None:
         """Whatever there is of the model."""
@@ -143,7 +143,7 @@ class Parts:
         again = False
         for field, value in zip(fields, values.values(), strict=True):
             label = self._column(field)
-            if field.attname in noticed_fields(field.model._meta.concrete_model):
+            if field.attname in tracked_fields(field.model._meta.concrete_model):
                 self._cells(label, field, keys)
             if field not in (one for _, one in self._fields):
                 continue

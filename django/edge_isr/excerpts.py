@@ -2,7 +2,7 @@
 
 `{{ entry.text|truncatewords:15 }}` reads the column by its attribute, as `{{ entry.text }}` does.
 What it shows is known when the template is compiled: then its variable gets the place of one that
-says so while it is resolved, and the attribute (`noticing`) asks here how much of the text is read.
+says so while it is resolved, and the attribute (`tracking`) asks here how much of the text is read.
 
 That is less than all only where nothing else has seen the text: the attribute is the last name of
 the variable, and is asked by Django's own resolution of it and not by a property, a method or

@@ -75,17 +75,17 @@ IGNORED_FIELDS = (
     ("wagtail.", "LockableMixin", ("locked", "locked_at", "locked_by")),
 )
 # Columns that a package writes at each change and that few pages show. Who reads one from an
-# instance is seen (`noticing`), and a change of it invalidates nothing else. A page that was
+# instance is seen (`tracking`), and a change of it invalidates nothing else. A page that was
 # published is said to be so each time; the row above one that comes or goes counts the rows below
 # it.
-NOTICED_FIELDS = (
+TRACKED_FIELDS = (
     ("treebeard.", "MP_Node", ("numchild",)),
     ("wagtail.", "DraftStateMixin", ("last_published_at",)),
 )
 # Models derived from these are loaded for what few of their columns say: Wagtail loads a page as
 # its own type for its address, and the home page for each address; an image for its renditions. Of
-# all columns in their own tables by which no rows are found the readers are seen.
-NOTICED_TYPES = (
+# all columns in their own tables by which no rows are found the reads are tracked.
+TRACKED_TYPES = (
     ("wagtail.", "Page"),
     ("wagtail.", "AbstractImage"),
 )

@@ -16,10 +16,10 @@ from django.db.models import Model
 from .beginnings import ANY_TEXT, OF_SOME
 from .conditions import ROWS, SET, UNSET, deciding_fields, flag_of
 from .context import Recorder, Span
-from .noticed import noticed_fields
 from .registry import ignored_fields
 from .results import Asked
 from .tags import ANYTHING, PATH, RESULT, TABLE
+from .tracked import tracked_fields
 
 MAX_FIELD_CHARS = 4000
 MAX_SQL_CHARS = 160
@@ -125,7 +125,7 @@ def _of_part(model: type[Model], name: str, part: str) -> str:
         return f"changes of texts in more {name} rows at once than are named"
     attname, of_one, key = part.removeprefix(ROWS).partition("=")
     if part.startswith(ROWS) and of_one and not attname:
-        columns = ", ".join(sorted(noticed_fields(model)))
+        columns = ", ".join(sorted(tracked_fields(model)))
         return f"a change of {columns} in the {name} {key}"
     if part.startswith(ROWS) and of_one:
         return f"a change of {_of_read(attname)} in the {name} {key}"

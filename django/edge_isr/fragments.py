@@ -32,9 +32,9 @@ from .conf import Settings, get_settings, is_dormant
 from .context import Recorder, current, recording
 from .decorators import Tags
 from .invalidation import Invalidation
-from .noticed import named_by_hand
 from .policy import SAFE_METHODS, UNKNOWN_SECONDS
 from .tags import ANYTHING, condensed, of_results, path_tag, with_coarse, with_every
+from .tracked import named_by_hand
 from .versions import EVERYTHING, GUARD, PREFIX, are_current, ensure, replace_versions, version_key
 
 logger = logging.getLogger("edge_isr")

@@ -26,10 +26,10 @@ from django.utils.safestring import SafeString
 from .conf import load
 from .context import Recorder, Span, recording
 from .instances import see_row
-from .noticed import noticed_fields
 from .pages import page_facts, restore_page
 from .registry import labels_and_key, labels_of
 from .tags import ANYTHING, with_every
+from .tracked import tracked_fields
 from .versions import EVERYTHING, GUARD, PREFIX, are_current, ensure, versions_of
 
 logger = logging.getLogger("edge_isr")
@@ -156,7 +156,7 @@ def _see_held(recorder: Recorder, value: Any) -> None:
     if not _may_hold(value, [MAX_ITEMS]):
         return
     for label, keys in list(recorder.instances.items()):
-        if noticed_fields(apps.get_model(label)):
+        if tracked_fields(apps.get_model(label)):
             cells = recorder.cells.setdefault(label, {})
             cells.update((key, {""}) for key in list(keys))
 

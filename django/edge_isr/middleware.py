@@ -28,9 +28,9 @@ from .context import PageContext, page_of, recording
 from .decorators import keep_query
 from .delivery.in_memory import budget, full_budget
 from .explanation import as_field
-from .noticed import named_by_hand
 from .policy import SAFE_METHODS, Why
 from .tags import ANYTHING, path_tag, with_every, within_limits
+from .tracked import named_by_hand
 
 logger = logging.getLogger("edge_isr")
 

@@ -139,7 +139,7 @@ class _Maker:
                 key = pk if type(pk) is int else key_of(model, pk)
                 first = key if first is None else first
                 tags.update(changed)
-                if columns.noticed:
+                if columns.tracked:
                     columns.name_cells(changed, key, before, after, tags)
                     if not columns.shows(changed):
                         continue

@@ -28,9 +28,9 @@ from .conditions import (
     of_members,
 )
 from .narrowing import Narrowed, shown_columns
-from .noticed import noticed_fields
 from .registry import also_forget, models_of_table
 from .statements import Statement
+from .tracked import tracked_fields
 
 # A query that reads more columns of a table than that depends on all of it.
 MAX_COLUMNS = 8
@@ -170,11 +170,11 @@ def _parts_by_column(model: type[Model]) -> dict[str, str]:
     }
 
 
-def noticed_parts(statement: Statement, tables: set[str]) -> dict[str, frozenset[str]]:
-    """The columns whose readers are seen that stand in a statement, wherever; by the table."""
+def tracked_parts(statement: Statement, tables: set[str]) -> dict[str, frozenset[str]]:
+    """The tracked columns that stand in a statement, wherever; by the table."""
     found: dict[str, frozenset[str]] = {}
     for table in tables:
-        named = _noticed(table)
+        named = _tracked(table)
         read = frozenset(part for column, part in named.items() if column in statement.words)
         if read:
             found[table] = read
@@ -182,13 +182,13 @@ def noticed_parts(statement: Statement, tables: set[str]) -> dict[str, frozenset
 
 
 @lru_cache(maxsize=1024)
-def _noticed(table: str) -> dict[str, str]:
+def _tracked(table: str) -> dict[str, str]:
     model = _model_of(table)
     if model is None:
         return {}
     fields = model._meta.local_concrete_fields
-    names = noticed_fields(model)
+    names = tracked_fields(model)
     return {field.column.casefold(): of_column(field) for field in fields if field.attname in names}
 
 
-also_forget(_noticed.cache_clear)
+also_forget(_tracked.cache_clear)

@@ -40,7 +40,7 @@ class Entry:
     only_if: Callable[[Any], bool] | None = None
     ignore_fields: frozenset[str] = frozenset()
     at: tuple[str, ...] | None = None
-    noticed_fields: frozenset[str] = frozenset()
+    tracked_fields: frozenset[str] = frozenset()
 
     @property
     def says(self) -> bool:
@@ -73,7 +73,7 @@ def register(
     auto_tags: bool = True,
     only_if: Callable[[Any], bool] | None = None,
     ignore_fields: Iterable[str] = (),
-    noticed_fields: Iterable[str] = (),
+    tracked_fields: Iterable[str] = (),
     at: Iterable[str] | None = None,
 ) -> Any:
     """Changes of a model's instances invalidate their own tags, and these.
@@ -85,7 +85,7 @@ def register(
     `only_if`: a function of the instance: neither the old nor the new row counts, nothing is said.
     `ignore_fields`: a change of these alone (`update`, `bulk_update`, `save(update_fields=…)`) is
     not followed: no page shows them.
-    `noticed_fields`: a change of these alone invalidates pages that read them from an instance, as
+    `tracked_fields`: a change of these alone invalidates pages that read them from an instance, as
     an attribute, or in a query, and not to all that have loaded the row. For columns of the model's
     own table by which no rows are found: no relation, nothing that is indexed or ordered by, texts.
     `auto_tags`: False, and the model is left out of automatic tags.
@@ -97,22 +97,22 @@ def register(
     if model is None:
         return lambda cls: register(
             cls, tags=tags, dependent_paths=dependent_paths, fields=fields, auto_tags=auto_tags,
-            only_if=only_if, ignore_fields=ignore_fields, noticed_fields=noticed_fields, at=at,
+            only_if=only_if, ignore_fields=ignore_fields, tracked_fields=tracked_fields, at=at,
         )  # fmt: skip
     if dependent_paths is None and callable(getattr(model, "dependent_paths", None)):
         dependent_paths = _own_paths
     listed_tags: Source | tuple[str, ...] = tags if callable(tags) else tuple(clean_all(tags))
     known = None if fields is None else tuple(fields)
-    ignored, noticed = frozenset(ignore_fields), frozenset(noticed_fields)
+    ignored, tracked = frozenset(ignore_fields), frozenset(tracked_fields)
     times = None if at is None else tuple(at)
-    for name in (*(known or ()), *ignored, *noticed, *(times or ())):
+    for name in (*(known or ()), *ignored, *tracked, *(times or ())):
         field = model._meta.get_field(name)
-        if name in noticed and not is_only_shown(model, field):
-            raise TypeError(f"noticed_fields: {name} of {model.__name__} is not only shown")
+        if name in tracked and not is_only_shown(model, field):
+            raise TypeError(f"tracked_fields: {name} of {model.__name__} is not only shown")
         if name in (times or ()) and not isinstance(field, DateField):
             raise TypeError(f"at: {name} of {model.__name__} has neither a date nor a time")
     _entries[model] = Entry(
-        listed_tags, dependent_paths, known, auto_tags, only_if, ignored, times, noticed
+        listed_tags, dependent_paths, known, auto_tags, only_if, ignored, times, tracked
     )
     forget_models()
     return model

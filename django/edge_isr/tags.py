@@ -70,7 +70,7 @@ def concrete_label(model: type[Model]) -> str:
 
 def of_cell(attname: str, key: Any) -> str:
     """A column in one row, as the part of a tag behind the model's name; without a name all columns
-    whose readers are seen."""
+    whose reads are tracked."""
     return f"@{attname}={quote(str(key), safe='')}"
 
 

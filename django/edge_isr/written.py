@@ -32,15 +32,15 @@ from .conditions import (
     named_fields,
     of_column,
 )
-from .noticed import noticed_fields
 from .registry import also_forget, ignored_fields, key_of
 from .rows import row_of
 from .tags import concrete_label, of_cell
+from .tracked import tracked_fields
 
 logger = logging.getLogger("edge_isr")
 
 Row = tuple[Any, ...]
-# The place and the beginnings of a column that is none of the texts whose readers are seen.
+# The place and the beginnings of a column that is none of the tracked texts.
 _NO_TEXT: tuple[int, tuple[int, ...]] = (0, ())
 
 
@@ -94,14 +94,14 @@ class Columns:
         # Of which a change may change which rows have a value.
         deciding = deciding_fields(table)
         self.deciding = frozenset(tag for at, tag in self.shown if self.names[at] in deciding)
-        # Whose readers are seen: by the tag of the column, its attribute.
-        noticed = noticed_fields(table)
-        self.noticed = {tag: self.names[at] for at, tag in self.shown if self.names[at] in noticed}
+        # The tracked ones: by the tag of the column, its attribute.
+        tracked = tracked_fields(table)
+        self.tracked = {tag: self.names[at] for at, tag in self.shown if self.names[at] in tracked}
         # Of those of them that are texts: the place, and the beginnings that they are known by.
         self._texts = {
             f"{label}:{of_column(field)}": (self.names.index(field.attname), lengths)
             for field in fields
-            if field.attname in noticed and (lengths := lengths_of(field))
+            if field.attname in tracked and (lengths := lengths_of(field))
         }
         self.label = label
         self.files = tuple(field.attname for field in fields if _may_be_file(field))
@@ -128,14 +128,14 @@ class Columns:
 
     def shows(self, changed: Sequence[str]) -> bool:
         """Whether a change of these columns is a change of the row to whoever has it."""
-        return not self.noticed or not self.noticed.keys() >= set(changed)
+        return not self.tracked or not self.tracked.keys() >= set(changed)
 
     def name_cells(
         self, changed: Sequence[str], key: Any, before: Row, after: Row, into: set[str]
     ) -> None:
-        """Adds the tags of the columns in this row whose readers are seen, and of the beginnings
+        """Adds the tags of the tracked columns in this row, and of the beginnings
         in which they differ."""
-        names = [self.noticed[tag] for tag in changed if tag in self.noticed]
+        names = [self.tracked[tag] for tag in changed if tag in self.tracked]
         if not names:
             return
         into.update(f"{self.label}:{of_cell(name, key)}" for name in ("", *names))
@@ -275,7 +275,7 @@ class Written:
         found = {*self.changed, *(columns.generated if self.changed else ())}
         if self.is_new:
             found.add(columns.row_tag)
-        if columns.noticed and self.changed:
+        if columns.tracked and self.changed:
             before: Any = self.before
             columns.name_cells(self.changed, self.key_here, before, self.after, found)
             if not (self.shows or comes):

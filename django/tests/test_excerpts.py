@@ -30,7 +30,7 @@ def beginning(length):
 
 @pytest.fixture
 def manual(fez, new_tags):
-    edge_isr.register(Manual, noticed_fields=["text"])
+    edge_isr.register(Manual, tracked_fields=["text"])
     made = Manual.objects.create(pk=1, product=fez, text=WORDS)
     new_tags()
     return made

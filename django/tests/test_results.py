@@ -51,7 +51,7 @@ class TestPages:
         response = ask()
         assert len(results_of(response)) == 1
         assert "edge_isr.result:shop.notice" in tags_of(response)
-        # Whose readers are seen is up to other tests.
+        # Which columns are tracked is up to other tests.
         others = {tag for tag in tags_of(response) if "result:" not in tag and "=" not in tag}
         assert others <= {"shop.notice:1", "shop.notice:2", "shop.notice:3"}
 

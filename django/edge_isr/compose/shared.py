@@ -29,8 +29,8 @@ from django.utils.html import conditional_escape
 
 from ..conf import get_settings
 from ..context import current, page_of, recording
-from ..noticed import named_by_hand
 from ..policy import SAFE_METHODS, Policy, policy_from
+from ..tracked import named_by_hand
 from .composition import Composition
 from .markers import is_signed, signature
 from .personal import PartError, kept_for_others

@@ -30,7 +30,7 @@ SOURCES = {
 
 def add_texts():
     """Beginnings of one text and of all; changes at several places, in each way of writing."""
-    edge_isr.register(Essay, noticed_fields=["text"])
+    edge_isr.register(Essay, tracked_fields=["text"])
     for name, source in SOURCES.items():
         view(f"text, {name}", lambda source=source: _shown(source, Essay.objects.order_by("pk")))
         view(f"text, {name}, of one", lambda source=source: _shown(source, [_first()]))

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.django_db
 def review(fez, new_tags):
     # What is known of the table before is not what counts after.
     seen(lambda: Review.objects.filter(text="x").count())
-    edge_isr.register(Review, noticed_fields=["text"])
+    edge_isr.register(Review, tracked_fields=["text"])
     made = Review.objects.create(pk=1, product=fez, text="good")
     new_tags()
     return made
@@ -87,11 +87,11 @@ def test_by_what_rows_are_found_is_none(fez):
         (Product, "price"),
     ):  # fmt: skip
         with pytest.raises(TypeError, match=f"{name} of Product is not only shown"):
-            edge_isr.register(model, noticed_fields=[name])
+            edge_isr.register(model, tracked_fields=[name])
 
 
 def test_of_rows_that_others_extend_under_a_key_of_their_own(new_tags):
-    edge_isr.register(Notice, noticed_fields=["text"])
+    edge_isr.register(Notice, tracked_fields=["text"])
     Poster.objects.create(id=3, number=7, text="one")
     pages = set(with_every(seen(lambda: Notice.objects.get(pk=3).text)))
     for write in (

@@ -1,8 +1,8 @@
-"""Which columns are those whose readers are seen (`noticing`): a change of them invalidates those,
-and not to whoever has loaded the row.
+"""Which columns are tracked (`tracking`): a change of them invalidates the pages that read them,
+and not those that only load the row.
 
-Those are columns that packages write at each change (`excluded.NOTICED_FIELDS`), what only some of
-the pages that load a row show of it (`excluded.NOTICED_TYPES`), and what a site registers. None of
+Those are columns that packages write at each change (`excluded.TRACKED_FIELDS`), what only some of
+the pages that load a row show of it (`excluded.TRACKED_TYPES`), and what a site registers. None of
 the last two is one by which rows are found, and no relation: what an instance has at hand of a
 relation is read without its column.
 """
@@ -17,7 +17,7 @@ from django.apps import apps
 from django.db.models import Model
 from django.db.models.query_utils import DeferredAttribute
 
-from .excluded import NOTICED_FIELDS, NOTICED_TYPES
+from .excluded import TRACKED_FIELDS, TRACKED_TYPES
 from .registry import (
     also_forget,
     entry_of,
@@ -31,9 +31,9 @@ from .tags import clean_all, concrete_label, of_cell
 
 
 @cache
-def noticed_fields(model: type[Model]) -> frozenset[str]:
-    """The columns of a model's own table, by their attributes, whose readers are seen: those whose
-    attributes are still Django's own."""
+def tracked_fields(model: type[Model]) -> frozenset[str]:
+    """The tracked columns of a model's own table, by their attributes: those whose attributes are
+    still Django's own."""
     meta = model._meta
     fields = meta.local_concrete_fields
     if (
@@ -44,11 +44,11 @@ def noticed_fields(model: type[Model]) -> frozenset[str]:
         or any(getattr(field, "generated", False) for field in fields)
     ):
         return frozenset()
-    names, ignored = listed(model, NOTICED_FIELDS), ignored_fields(model)
+    names, ignored = listed(model, TRACKED_FIELDS), ignored_fields(model)
     return frozenset(
         field.attname
         for field in fields
-        if _is_noticeable(vars(model).get(field.attname))
+        if _is_trackable(vars(model).get(field.attname))
         and field.name not in ignored
         and (field.name in names or (is_only_shown(model, field) and _is_asked_for(model, field)))
     )
@@ -56,16 +56,16 @@ def noticed_fields(model: type[Model]) -> frozenset[str]:
 
 def _is_asked_for(model: type[Model], field: Any) -> bool:
     entry = entry_of(model)
-    if entry is not None and field.name in entry.noticed_fields:
+    if entry is not None and field.name in entry.tracked_fields:
         return True
     return any(
         base.__name__ == name and base.__module__.startswith(module)
         for base in model.__mro__[1:]
-        for module, name in NOTICED_TYPES
+        for module, name in TRACKED_TYPES
     )
 
 
-def _is_noticeable(attribute: Any) -> bool:
+def _is_trackable(attribute: Any) -> bool:
     kind = type(attribute)
     return (
         kind is DeferredAttribute
@@ -90,8 +90,8 @@ def named_by_hand(tags: str | Iterable[str | None] | None) -> list[str]:
 
 @lru_cache(maxsize=1)
 def _labels() -> frozenset[str]:
-    return frozenset(concrete_label(model) for model in apps.get_models() if noticed_fields(model))
+    return frozenset(concrete_label(model) for model in apps.get_models() if tracked_fields(model))
 
 
-also_forget(noticed_fields.cache_clear)
+also_forget(tracked_fields.cache_clear)
 also_forget(_labels.cache_clear)

@@ -1,5 +1,4 @@
-"""Columns whose readers are seen: a page that reads one from an instance has a tag of that column
-in that row.
+"""Tracked columns: a page that reads one from an instance has a tag of that column in that row.
 
 A package writes them at each change, and few pages show them: the time of the last publication, the
 count of the rows below. An instance brings all columns along, so that each such change would
@@ -32,14 +31,14 @@ from .conditions import (
 )
 from .context import automatic
 from .excerpts import name_of_read
-from .noticed import noticed_fields
 from .patching import replace_method
 from .registry import also_forget
 from .rows import unseen
 from .tags import concrete_label
+from .tracked import tracked_fields
 
 
-class NoticedAttribute(DeferredAttribute):
+class TrackedAttribute(DeferredAttribute):
     """The attribute of a column, which notes on the page that is being rendered who reads it.
 
     Django's own attribute is asked only for what an instance does not hold. One that does more
@@ -102,10 +101,10 @@ def _put_attributes() -> None:
         if model._meta.proxy:
             continue
         for field in model._meta.local_concrete_fields:
-            if field.attname in noticed_fields(model):
+            if field.attname in tracked_fields(model):
                 before = vars(model)[field.attname]
-                if not isinstance(before, NoticedAttribute):
-                    setattr(model, field.attname, NoticedAttribute(field, before))
+                if not isinstance(before, TrackedAttribute):
+                    setattr(model, field.attname, TrackedAttribute(field, before))
 
 
 def _is_leaf(original: Any) -> Any:
