@@ -178,7 +178,7 @@ pub struct Invalidated {
     /// Whether that is all: a large target is expanded in slices.
     #[serde(default)]
     pub complete: bool,
-    /// The highest epoch that the shard ever heard of.
+    /// The highest epoch that the shard has ever seen.
     #[serde(default)]
     pub seen: Epoch,
     /// Pages that may be stored in colos and are not in the index, as far as is known.
@@ -320,7 +320,7 @@ pub struct StoredOnce {
 /// A shard in numbers. What is counted is counted up to [`super::MAX_COUNTED`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {
-    /// The highest epoch it ever heard of.
+    /// The highest epoch it has ever seen.
     pub seen: Epoch,
     /// Pages.
     pub pages: u64,

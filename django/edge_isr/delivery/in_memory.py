@@ -2,7 +2,7 @@
 
 The change waits for its first try at most REQUEST_WAIT, and all changes of one request together no
 longer than two seconds; the thread goes on by itself. What it still holds when the process dies is
-lost, which is what the outbox is for. The queue is bounded; what does not fit is refused aloud.
+lost, which is what the outbox is for. The queue is bounded: what does not fit is lost, and logged.
 """
 
 from __future__ import annotations

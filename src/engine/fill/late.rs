@@ -1,4 +1,4 @@
-//! Pages that the index hears of late: the budget of new keys left them out, or they were asked for
+//! Pages that the index learns of late: the budget of new keys left them out, or they were asked for
 //! once.
 
 use std::rc::Rc;
@@ -21,7 +21,7 @@ pub(super) fn is_named(entry: &Entry) -> bool {
     entry.status == 200 && plain && !entry.tags.is_empty()
 }
 
-/// Whether the shard need not hear of a page that is asked for once more.
+/// Whether the shard need not be informed of a page that is asked for once more.
 pub(crate) fn is_known_to_shard(entry: &Entry) -> bool {
     entry.fence > 0 && is_named(entry)
 }

@@ -1,4 +1,4 @@
-//! How an isolate hears of invalidations: it asks the journal for what is new.
+//! How an isolate learns of invalidations: it asks the journal for what is new.
 //!
 //! At most every `sync_interval`, in the background while the view is younger than `max_lag`, and
 //! before answering when it is older. Requests of one isolate share a sync: one asks, the others
