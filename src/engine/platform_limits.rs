@@ -12,7 +12,7 @@
 //! | an object's storage | <https://developers.cloudflare.com/durable-objects/platform/limits/> | what does not fit is refused whole; readers are answered |
 //! | a value of KV: [`KV_VALUE`] | <https://developers.cloudflare.com/kv/platform/limits/> | what is larger stays in the colo (`l2-too-large`) |
 //! | writes of one key of KV: one a second | <https://developers.cloudflare.com/kv/platform/limits/> | no name is written twice |
-//! | memory of an isolate: 128 MB | <https://developers.cloudflare.com/workers/platform/limits/#memory> | `memory` and `fill_memory` are less together, and readers are let go for others |
+//! | memory of an isolate: 128 MB | <https://developers.cloudflare.com/workers/platform/limits/#memory> | `memory` and `fill_memory` are less together, and readers are closed for others |
 //! | an object that is overloaded or was replaced | <https://developers.cloudflare.com/durable-objects/best-practices/error-handling/> | asked once more, unless it is overloaded; then reported |
 
 use crate::base::time::Millis;

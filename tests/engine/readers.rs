@@ -25,10 +25,10 @@ fn config() -> Config {
 
 /// How far a reader is.
 #[derive(Default)]
-struct Progress {
-    bytes: Cell<u64>,
-    end: RefCell<Option<(Result<(), OriginError>, Timestamp)>>,
-    passed: Cell<bool>,
+pub(crate) struct Progress {
+    pub(crate) bytes: Cell<u64>,
+    pub(crate) end: RefCell<Option<(Result<(), OriginError>, Timestamp)>>,
+    pub(crate) passed: Cell<bool>,
 }
 
 /// A visitor who takes a piece, and then rests.
@@ -38,6 +38,16 @@ fn reader(isolate: &Isolate, path: &str, rest: u64) -> Rc<Progress> {
 
 /// The same of a request with these fields.
 fn reader_of(isolate: &Isolate, path: &str, fields: &[(&str, &str)], rest: u64) -> Rc<Progress> {
+    reader_at(isolate, path, fields, move |_| rest)
+}
+
+/// The same where the rest depends on how much they have.
+pub(crate) fn reader_at(
+    isolate: &Isolate,
+    path: &str,
+    fields: &[(&str, &str)],
+    mut rest: impl FnMut(u64) -> u64 + 'static,
+) -> Rc<Progress> {
     let progress = Rc::new(Progress::default());
     let (isolate, seen) = (isolate.clone(), Rc::clone(&progress));
     let head = crate::world::request("GET", &format!("{SITE}{path}"), fields);
@@ -67,6 +77,7 @@ fn reader_of(isolate: &Isolate, path: &str, fields: &[(&str, &str)], rest: u64) 
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
             }
+            let rest = rest(seen.bytes.get());
             if rest > 0 {
                 node.sleep(Millis(rest)).await;
             }

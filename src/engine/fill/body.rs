@@ -38,8 +38,13 @@ impl<P: Platform> Filler<P> {
     ) -> Result<(), OriginError> {
         let platform = &self.context.platform;
         let timeout = self.context.config().origin_timeout;
-        self.context.isolate().borrow_mut().watch_buffer(buffer);
         let began = platform.now();
+        {
+            let isolate = &mut *self.context.isolate().borrow_mut();
+            isolate.watch_buffer(buffer);
+            // Those that have stalled for long.
+            isolate.shed(began, u64::MAX);
+        }
         if let Some(length) = stated.filter(|length| self.context.has_room(*length)) {
             buffer.reserve(length);
             body = platform.gather(body, length);
