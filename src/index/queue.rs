@@ -199,11 +199,13 @@ impl<S: Sql> ShardTransaction<'_, S> {
         if slots == 0 {
             return Ok(Vec::new());
         }
-        // What has waited for its time takes its place among the others.
+        // What has waited for its time takes its place among the others: behind all of them if it
+        // was tried before, because what fails or drips would have every turn.
         self.sql.exec(
             "UPDATE warm SET
-                    rank = coalesce(
+                    rank = CASE attempts WHEN 0 THEN 1 + coalesce(
                         (SELECT max(popularity, 0) FROM variant WHERE id = warm.variant), 0)
+                        ELSE 0 END
                 WHERE variant IN (SELECT variant FROM warm INDEXED BY warm_waits
                     WHERE state = 0 AND rank = -1 AND not_before <= ? LIMIT 0 + ?)",
             &[timestamp(self.now), number(MAX_DUE)],

@@ -63,8 +63,9 @@ const TABLES: &[&str] = &[
         after_url TEXT NOT NULL, after_id INTEGER NOT NULL)",
     "CREATE INDEX IF NOT EXISTS expand_job ON expand (job)",
     "CREATE INDEX IF NOT EXISTS expand_target ON expand (kind, name)",
-    // The queue. `state`: 0 queued, 1 running. `rank`: its place once it is due, which is its
-    // variant's popularity; -1: it waits for its time. `reason`: why its last try failed.
+    // The queue. `state`: 0 queued, 1 running. `rank`: its place once it is due, by its variant's
+    // popularity; 0: it was tried before; -1: it waits for its time. `reason`: why its last try
+    // failed.
     "CREATE TABLE IF NOT EXISTS warm (variant INTEGER PRIMARY KEY, epoch INTEGER NOT NULL,
         above INTEGER NOT NULL, job TEXT NOT NULL, state INTEGER NOT NULL,
         attempts INTEGER NOT NULL, not_before INTEGER NOT NULL, fence INTEGER NOT NULL,
