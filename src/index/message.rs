@@ -112,7 +112,7 @@ pub struct Move {
     pub shard: u16,
     /// When the journal noticed the change: a later one counts.
     pub at: Timestamp,
-    /// The highest epoch that the other shard ever heard of, or the journal has given.
+    /// The highest epoch that the other shard has ever seen, or the journal has given.
     #[serde(default)]
     pub seen: Epoch,
     /// Up to here the other shard has found what each invalidation names.

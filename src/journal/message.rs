@@ -86,7 +86,7 @@ pub struct SyncRequest {
     /// The base; none for a snapshot.
     #[serde(default)]
     pub since: Option<Epoch>,
-    /// The highest epoch that the requester ever heard of. Higher than the journal's head: the
+    /// The highest epoch that the requester has ever seen. Higher than the journal's head: the
     /// journal was restored.
     #[serde(default)]
     pub seen: Epoch,

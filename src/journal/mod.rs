@@ -197,7 +197,7 @@ impl<S: Sql> Journal<S> {
         outbox::pending(&self.sql, shard, now)
     }
 
-    /// A shard has taken fan-outs; `seen` is the highest epoch that it ever heard of.
+    /// A shard has taken fan-outs; `seen` is the highest epoch that it has ever seen.
     ///
     /// # Errors
     /// When the database fails.

@@ -1,5 +1,5 @@
-//! Pages that the index learns of late: the budget of new keys left them out, or they were asked for
-//! once.
+//! Pages that the index learns of late: the budget of new keys left them out, or they were asked
+//! for once.
 
 use std::rc::Rc;
 
