@@ -96,7 +96,10 @@ function pages(env) {
     },
     async put(key, bytes, options) {
       reach("PAGES");
-      const value = env.LATER ? extendedEnvelope(bytes) : bytes;
+      // Of a large page it is a stream.
+      const value = env.LATER
+        ? extendedEnvelope(new Uint8Array(await new Response(bytes).arrayBuffer()))
+        : bytes;
       if (!env.HOME) return env.PAGES.put(key, value, options);
       await carried(`${at(key)}?seconds=${options.expirationTtl}`, { method: "PUT", body: value });
     },
