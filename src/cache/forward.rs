@@ -226,6 +226,11 @@ pub fn pass_request_fields(request: &RequestHead, edge: &EdgeFacts<'_>) -> Field
     if let Some(accepted) = edge.client_accept_encoding {
         fields.set("accept-encoding", accepted);
     }
+    // Without the field a platform may ask for codings of its own choice.
+    let names_coding = |value: &str| value.split(',').any(|coding| !trim(coding).is_empty());
+    if !fields.all("accept-encoding").any(names_coding) {
+        fields.set("accept-encoding", "identity");
+    }
     if let Some(client) = &request.client {
         fields.set("x-forwarded-for", client.as_str());
     }

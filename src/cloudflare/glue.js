@@ -37,9 +37,9 @@ function headersTaken(fields) {
 }
 
 export function requestHead(request) {
-  const { clientAcceptEncoding = "", colo = "" } = request.cf ?? {};
-  const rows = [request.method, request.url, clientAcceptEncoding, colo, lines(request.headers)];
-  return rows.join(BREAK);
+  const { clientAcceptEncoding, colo = "" } = request.cf ?? {};
+  const accept = clientAcceptEncoding === undefined ? "" : "=" + clientAcceptEncoding;
+  return [request.method, request.url, accept, colo, lines(request.headers)].join(BREAK);
 }
 
 // A list as it is kept on this side.
@@ -68,8 +68,9 @@ function fieldsNamed(request, names) {
   return text;
 }
 
+// What the client sent where the CDN has put another field in its place: empty if that was none.
 export function clientAcceptEncoding(request) {
-  return request.cf?.clientAcceptEncoding || undefined;
+  return request.cf?.clientAcceptEncoding ?? undefined;
 }
 
 // The runtime knows it with the flag `enable_request_signal`.

@@ -258,7 +258,7 @@ fn read(request: &Request) -> Option<Read> {
     let colo = lines.next()?.to_owned();
     let mut head = head(&method, url, fields(lines))?;
     head.client = head.fields.get(CLIENT).map(str::to_owned);
-    let client_accept_encoding = (!accept.is_empty()).then(|| accept.to_owned());
+    let client_accept_encoding = accept.strip_prefix('=').map(str::to_owned);
     Some(Read { head, client_accept_encoding, colo })
 }
 

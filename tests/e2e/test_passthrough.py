@@ -1,6 +1,8 @@
 """What is not a page goes through untouched."""
 
+import gzip
 import hashlib
+import http.client
 import socket
 import threading
 import urllib.parse
@@ -38,6 +40,29 @@ def test_methods_keep_their_name(edge, origin, path, method):
     assert only.body == b"<x/>"
     assert only.get("depth") == "1"
     assert only.get("cookie") == "sessionid=1; x=2"
+
+
+@pytest.mark.parametrize("fields", [{}, {"cookie": "sessionid=1"}])
+def test_who_names_no_coding_gets_no_coded_body(edge, origin, path, fields):
+    """`curl` without options: the runtime would ask for gzip in their name."""
+
+    def packs(connection, request):
+        coded = "gzip" in (request.get("accept-encoding") or "")
+        said = [("Cache-Control", "private"), ("Vary", "Accept-Encoding")]
+        said += [("Content-Encoding", "gzip")] if coded else []
+        Reply(gzip.compress(b"hello") if coded else b"hello", said)(connection, request)
+
+    origin.on(path, packs)
+    address = urllib.parse.urlsplit(edge.url)
+    for _ in range(2):
+        connection = http.client.HTTPConnection(address.hostname, address.port, timeout=10)
+        connection.putrequest("GET", path, skip_accept_encoding=True)
+        for name, value in fields.items():
+            connection.putheader(name, value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        assert (answer.getheader("content-encoding"), answer.read()) == (None, b"hello")
+        connection.close()
 
 
 def test_a_websocket_connects_through(edge, origin, path):

@@ -371,6 +371,19 @@ fn a_request_that_passes_keeps_what_is_its_own() {
     assert_eq!(sent.get("accept-encoding"), Some("gzip, br"));
 }
 
+/// The runtime asks for codings in the name of who has named none, and hands out what they can't
+/// read.
+#[test]
+fn who_names_no_coding_asks_for_none() {
+    for lines in ["Cookie: sessionid=1", "Accept-Encoding: ", "Accept-Encoding: ,"] {
+        let sent = pass_request_fields(&get(lines), &EDGE);
+        assert_eq!(sent.get("accept-encoding"), Some("identity"), "{lines}");
+    }
+    let edge = EdgeFacts { client_accept_encoding: Some("br"), ..EDGE };
+    let sent = pass_request_fields(&get("Cookie: sessionid=1"), &edge);
+    assert_eq!(sent.get("accept-encoding"), Some("br"));
+}
+
 #[test]
 fn an_upgrade_goes_through() {
     let head = get("Connection: keep-alive, Upgrade|Upgrade: websocket|Sec-WebSocket-Key: a");
