@@ -115,14 +115,9 @@ class MemoryQueue:
 
     def idle(self, timeout: float) -> bool:
         """Waits until it holds nothing; False if that took too long."""
-        deadline = time.monotonic() + timeout
-        with self._wake:
-            while self._queue or self._busy:
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._thread.is_alive():
-                    return False
-                self._wake.wait(left)
-        return True
+        return thread.idle(
+            self._wake, self._thread, lambda: bool(self._queue or self._busy), timeout
+        )
 
     def stop(self, timeout: float = EXIT_SECONDS) -> None:
         """Gives it a moment to deliver what it holds, logs what it could not, and ends it."""

@@ -15,6 +15,7 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Callable
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
@@ -29,6 +30,21 @@ ERROR_SECONDS = 2.0
 # How long a queue's task has for what is due, before another one is queued.
 QUEUE_SECONDS = 2.0
 QUEUE_AGAIN_SECONDS = 5.0
+
+
+def idle(
+    wake: threading.Condition, thread: threading.Thread, is_busy: Callable[[], bool], timeout: float
+) -> bool:
+    """Waits until a thread that notifies `wake` has nothing more to do; False if that took too
+    long, or it has ended before."""
+    deadline = time.monotonic() + timeout
+    with wake:
+        while is_busy():
+            left = deadline - time.monotonic()
+            if left <= 0 or not thread.is_alive():
+                return False
+            wake.wait(left)
+    return True
 
 
 class DeliveryThread:
@@ -55,14 +71,7 @@ class DeliveryThread:
 
     def idle(self, timeout: float) -> bool:
         """Waits until it has tried everything it was kicked for; False if that took too long."""
-        deadline = time.monotonic() + timeout
-        with self._wake:
-            while self._done < self._kicks:
-                left = deadline - time.monotonic()
-                if left <= 0 or not self._thread.is_alive():
-                    return False
-                self._wake.wait(left)
-        return True
+        return idle(self._wake, self._thread, lambda: self._done < self._kicks, timeout)
 
     def stop(self, timeout: float = EXIT_SECONDS) -> None:
         """Lets it finish what it was kicked for, and ends it."""
